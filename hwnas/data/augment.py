@@ -1,0 +1,93 @@
+"""Random changes that leave the class as it is: shift, mirror, cutout.
+
+symbol  meaning                                        shape
+N, S    images, side in px
+p       policy.shift: px of reflected border
+dy, dx  offset of every image's crop, 0..2p            (N,)
+rows    view of the padded images as rows of bytes     (N, 2p+1, 2p+1, S, S*C)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data.dataset import Dataset
+from hwnas.errors import UsageError
+
+Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How strongly to augment; the default changes nothing.
+
+    Attributes:
+        shift: most px an image moves in either direction; what comes in is a reflection at the border.
+        flip: mirror left and right with probability one half.
+        cutout: side in px of a square filled with the image's mean colour (DeVries & Taylor, 2017); its centre is
+            anywhere, so part of it may fall outside.
+
+    Raises:
+        UsageError: a negative number.
+    """
+
+    shift: int = 0
+    flip: bool = False
+    cutout: int = 0
+
+    def __post_init__(self) -> None:
+        if self.shift < 0 or self.cutout < 0:
+            raise UsageError(f"shift and cutout are px, 0 or more, not {self.shift} and {self.cutout}")
+
+
+def policy_for(dataset: Dataset, *, cutout: bool = False) -> Policy:
+    """The customary policy for images like these.
+
+    Colour of 24 px and more: shift of an eighth (4 px at 32) and mirroring. Grey or smaller: a fourteenth (1 px at
+    16, 2 px at 28) and no mirroring, since such images are mostly characters. Classes that mirroring would
+    change (signs, digits in colour) need a Policy of their own. With `cutout`, a square of half the side.
+    """
+    hole = dataset.imgsz // 2 if cutout else 0
+    if dataset.channels == 3 and dataset.imgsz >= 24:
+        return Policy(shift=round(dataset.imgsz / 8), flip=True, cutout=hole)
+    return Policy(shift=max(1, round(dataset.imgsz / 14)), cutout=hole)
+
+
+def augment(images: Images, rng: np.random.Generator, policy: Policy) -> Images:
+    """Changed copies of `images`, uint8 (N, S, S, C); every image draws its own numbers from `rng`."""
+    out = _shifted(images, rng, policy.shift) if policy.shift else np.array(images, order="C")
+    if policy.flip:
+        mirrored = np.flatnonzero(rng.random(len(out)) < 0.5)
+        out[mirrored] = out[mirrored].take(np.arange(out.shape[2])[::-1], axis=2)
+    if policy.cutout:
+        _cut(out, rng, policy.cutout)
+    return out
+
+
+def _shifted(images: Images, rng: np.random.Generator, shift: int) -> Images:
+    count, height, width, channels = images.shape
+    padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
+    steps = 2 * shift + 1
+    image, row, pixel, _ = padded.strides
+    rows = np.lib.stride_tricks.as_strided(
+        padded, (count, steps, steps, height, width * channels), (image, row, pixel, row, 1), writeable=False
+    )
+    dy, dx = rng.integers(0, steps, (2, count))
+    moved: Images = rows[np.arange(count), dy, dx].reshape(images.shape)
+    return moved
+
+
+def _cut(images: Images, rng: np.random.Generator, side: int) -> None:
+    count, height, width, channels = images.shape
+    top = rng.integers(0, height, count) - side // 2
+    left = rng.integers(0, width, count) - side // 2
+    # Summing rows first keeps the inner loop long: ten times faster than the mean over both axes.
+    columns = images.reshape(count, height, width * channels).sum(axis=1, dtype=np.uint32)
+    fill = columns.reshape(count, 1, width, channels).mean(axis=2, keepdims=True) / height
+    corners = np.maximum(np.stack([top, top + side, left, left + side], axis=1), 0).tolist()
+    # Small slices image by image beat one masked copy of the whole batch.
+    for image, colour, (y0, y1, x0, x1) in zip(images, np.rint(fill).astype(np.uint8), corners, strict=True):
+        image[y0:y1, x0:x1] = colour

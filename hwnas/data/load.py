@@ -1,0 +1,110 @@
+"""From a name or a path to a data set: which reader, which images, then pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hwnas.data import digits, folder, npz, parquet
+from hwnas.data.dataset import Dataset
+from hwnas.data.pixels import check_imgsz
+from hwnas.data.samples import Samples
+from hwnas.data.split import check_splittable, choose
+from hwnas.errors import DataError, UnknownName, UsageError
+from hwnas.progress import Progress, silent
+
+_NAMED: dict[str, Callable[[str], Samples]] = {"digits": digits.read}
+_FILES: dict[str, Callable[[Path], Samples]] = {".npz": npz.read, ".parquet": parquet.read}
+
+KNOWN = tuple(_NAMED)
+"""Names of the data sets that need no file."""
+
+
+def load(
+    source: str | Path,
+    *,
+    imgsz: int | None = None,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    limit: int | None = None,
+    progress: Progress = silent,
+) -> Dataset:
+    """Load a classification data set into memory.
+
+    Args:
+        source: "digits"; a folder (see folder.py); a .npz (npz.py); a .parquet or a folder of one (parquet.py).
+            A text that is a known name is that name; write ./digits for a folder of that name.
+        imgsz: side of the images, 8..1024 px; others are resized bilinearly by their shorter side and cropped at the
+            centre. Default: digits 16; arrays, and tables of equal square images, their own; folders the most common
+            shorter side rounded up to a multiple of 16, at most 128.
+        val_fraction: share of every class that validates where the source has no validation part of its own.
+        seed: for the split and for `limit`.
+        limit: use at most this many images, both parts together, in the proportions of the source.
+        progress: told while images are decoded.
+
+    Returns:
+        Images turned upright by their EXIF tag, transparency laid over white; RGB if any of them has colour.
+
+    Raises:
+        UnknownName: a name that is not known.
+        UsageError: val_fraction, seed or limit out of range.
+        DataError: anything wrong with the data; says which file and what to do.
+        MissingDependency: the source needs a library that is not installed.
+    """
+    _check_request(source, imgsz, val_fraction, seed)
+    samples = _listed(source)
+    if samples.held_out is None:
+        check_splittable(samples.labels, samples.classes, samples.source)
+    train, val = choose(samples.labels, samples.held_out, val_fraction, limit, seed)
+    images = samples.pixels(np.concatenate([train, val]), imgsz, progress)
+    how = samples.split or f"stratified split, {val_fraction:g} of every class validates, seed {seed}"
+    cut = len(train) + len(val) < len(samples.labels)
+    return Dataset(
+        name=samples.name,
+        train_images=images[: len(train)],
+        train_labels=samples.labels[train],
+        val_images=images[len(train) :],
+        val_labels=samples.labels[val],
+        classes=samples.classes,
+        source=samples.source,
+        split=f"{how}; limited to {limit} of {len(samples.labels)} images, seed {seed}" if cut else how,
+    )
+
+
+def _check_request(source: str | Path, imgsz: int | None, val_fraction: float, seed: int) -> None:
+    if not str(source):
+        raise UsageError(f"no data set given; pass a folder, a .npz, a .parquet or one of: {', '.join(KNOWN)}")
+    if imgsz is not None:
+        check_imgsz(imgsz, str(source))
+    if not 0 < val_fraction < 1:
+        raise UsageError(f"val_fraction must be between 0 and 1, both excluded, not {val_fraction}")
+    if seed < 0:
+        raise UsageError(f"seed must be 0 or more, not {seed}")
+
+
+def _listed(source: str | Path) -> Samples:
+    try:
+        path = Path(source).expanduser()
+        exists = path.exists()
+    except (OSError, RuntimeError) as err:  # a name too long for a path, a home that is not there
+        raise DataError(
+            f"not a path: {str(source)[:80]!r} ({getattr(err, 'strerror', None) or err}); check it"
+        ) from err
+    if str(source) in _NAMED and (isinstance(source, str) or not exists):
+        return _NAMED[str(source)](str(source))
+    if path.is_dir():
+        return folder.read(path)
+    if not exists:
+        raise _absent(source, path)
+    if path.suffix.lower() not in _FILES:
+        raise DataError(f"{path}: not a data set; pass a folder of classes or a file ending in {' or '.join(_FILES)}")
+    return _FILES[path.suffix.lower()](path)
+
+
+def _absent(source: str | Path, path: Path) -> Exception:
+    if isinstance(source, str) and source == path.name and not path.suffix:
+        return UnknownName("data set", source, KNOWN, "Or pass a folder, a .npz or a .parquet that exists.")
+    ways = f"a folder of classes, a .npz, a .parquet or one of: {', '.join(KNOWN)}"
+    return DataError(f"no such file or folder: {path}; pass {ways}")

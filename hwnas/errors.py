@@ -1,0 +1,111 @@
+"""Every error a user can meet, and the exit code it ends the command line with.
+
+HwnasError                    1   anything below
+├── UsageError                2   a flag, a unit, a name that does not exist
+│   └── UnknownName           2   ... with the known names and the nearest one
+├── InputError                2   a file that is not what it should be
+│   ├── DataError             2   images, labels, folders
+│   ├── TableError            2   a latency table: schema, broken line
+│   │   └── MissingEntry      2   a signature the table does not hold
+│   └── RunError              2   a run folder: tampered, incomplete, from another version
+├── MissingDependency         2   an optional library that the task needs
+├── BudgetInfeasible          3   no architecture meets the budgets; carries the least achievable costs
+├── TrainingDiverged          1   the loss became NaN or infinite
+└── VerificationFailed        4   the exported model failed its check
+
+A message is the rule, the value and the way out, in one or two lines.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+
+class HwnasError(Exception):
+    """Base of all errors raised on purpose by hwnas."""
+
+    exit_code = 1
+
+
+class UsageError(HwnasError):
+    """The request itself is wrong: a flag, a unit, a value out of range."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that is not in a registry; lists what is and suggests the nearest."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        nearest = difflib.get_close_matches(name, self.known, n=1, cutoff=0.4)
+        guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        tail = f" {hint}" if hint else ""
+        super().__init__(
+            f"unknown {kind} {name!r}.{guess} Known: {', '.join(self.known) or 'none'}.{tail}"
+        )
+
+
+class InputError(HwnasError):
+    """A file or folder that is not what it should be."""
+
+    exit_code = 2
+
+
+class DataError(InputError):
+    """Images, labels or folders that cannot be used."""
+
+
+class TableError(InputError):
+    """A latency table that cannot be read."""
+
+
+class MissingEntry(TableError):
+    """A signature that the table of a target does not hold."""
+
+    def __init__(self, signature: str, target: str, way_out: str, others: int = 0) -> None:
+        self.signature, self.target = signature, target
+        more = f" (and {others} more)" if others else ""
+        super().__init__(f"no entry for {signature}{more} on {target}: {way_out}")
+
+
+class RunError(InputError):
+    """A run folder that was tampered with, is incomplete or cannot be resumed."""
+
+
+class MissingDependency(HwnasError):
+    """An optional library is not installed."""
+
+    exit_code = 2
+
+    def __init__(self, library: str, needed_for: str, install: str) -> None:
+        self.library = library
+        super().__init__(f"{needed_for} needs {library}, which is not installed: {install}")
+
+
+class BudgetInfeasible(HwnasError):
+    """No architecture meets the budgets.
+
+    Attributes:
+        least: cost name -> least achievable total cost, fixed part included (same unit as the budget).
+        budgets: cost name -> the budget asked for.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self, message: str, least: Mapping[str, float], budgets: Mapping[str, float]
+    ) -> None:
+        self.least, self.budgets = dict(least), dict(budgets)
+        super().__init__(message)
+
+
+class TrainingDiverged(HwnasError):
+    """The loss became NaN or infinite."""
+
+
+class VerificationFailed(HwnasError):
+    """The exported model failed its check: parity, agreement or the measured budget."""
+
+    exit_code = 4

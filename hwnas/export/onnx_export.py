@@ -1,0 +1,79 @@
+"""From a torch network to one ONNX file. The only part of this room that needs torch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import MissingDependency
+from hwnas.files import write_bytes
+
+METADATA_KEY = "hwnas"
+INPUT, OUTPUT = "image", "logits"
+MAX_BATCH = 1024
+
+
+def to_onnx(net: Any, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write `net` as ONNX with a dynamic batch axis, batch norm folded, weights inside the file.
+
+    The graph takes float32 pixels (batch, C, H, W) in 0..1; the normalisation is part of the network.
+
+    Args:
+        net: a `hwnas.nets.Network`; not changed.
+        path: written beside and renamed.
+        metadata: JSON-able provenance, stored under the metadata key 'hwnas'; its `classes` also under 'classes'.
+
+    Raises:
+        MissingDependency: torch or onnxscript is not installed.
+        InputError: the file cannot be written.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch needs it to export
+        import torch
+    except ImportError as err:
+        raise MissingDependency(str(err.name), "ONNX export", 'pip install "hwnas[train]"') from err
+    net = net.eval()
+    example = (torch.zeros(2, *net.arch.space.input_shape),)
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            net, example, dynamo=True, dynamic_shapes=({0: batch},), input_names=[INPUT], output_names=[OUTPUT],
+            external_data=False, verbose=False,
+        )
+    if program is None:  # dynamo=True always returns a program; this keeps the type checker honest
+        raise RuntimeError("torch.onnx.export returned nothing")
+    model = program.model_proto
+    del model.metadata_props[:]
+    for node in model.graph.node:  # torch leaves stack traces with paths of this machine
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata, sort_keys=True),
+                                        "classes": json.dumps(metadata.get("classes", []))})
+    model.producer_name = "hwnas"
+    onnx.checker.check_model(model)
+    write_bytes(path, model.SerializeToString())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporter's own chatter (missing torchvision, progress ticks), nothing else."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [log.level for log in loggers]
+    for log in loggers:
+        log.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for log, level in zip(loggers, levels, strict=True):
+            log.setLevel(level)

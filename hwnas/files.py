@@ -1,0 +1,127 @@
+"""Files that are whole or absent: written beside and renamed; append-only logs that survive a torn last line."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import InputError
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` so that a reader sees the old file or the new one, never half of one.
+
+    Raises:
+        InputError: the folder is not writable or the disk is full; what was there stays.
+    """
+    with replacing(path) as beside:
+        beside.write_bytes(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; flushed and renamed over `path` if the block succeeds.
+
+    Raises:
+        InputError: the folder is not writable or the disk is full; what was there stays.
+    """
+    beside: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        beside = Path(name)
+        beside.chmod(0o644)
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as err:
+        raise InputError(f"cannot write {path}: {err.strerror or err}; the file that was there is untouched") from err
+    finally:
+        if beside is not None:
+            beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_bytes` of indented JSON; NaN and infinity are refused with ValueError."""
+    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: the file is missing or is not JSON; names the file and the place.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as err:
+        raise InputError(f"no such file: {path}") from err
+    except OSError as err:
+        raise InputError(f"cannot read {path}: {err.strerror or err}") from err
+    except ValueError as err:
+        raise InputError(f"{path} is not valid JSON: {err}") from err
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Append one JSON line and flush it to the disk; first cuts off a torn last line.
+
+    Raises:
+        InputError: the folder is not writable or the disk is full.
+    """
+    line = (json.dumps(value, allow_nan=False) + "\n").encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    file.seek(0)
+                    file.truncate(file.read().rfind(b"\n") + 1)
+            file.seek(0, os.SEEK_END)
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as err:
+        raise InputError(f"cannot append to {path}: {err.strerror or err}") from err
+
+
+def read_lines(path: Path) -> list[Any]:
+    """All JSON values of a JSON Lines file; a torn last line (no newline at its end) is left out.
+
+    Raises:
+        InputError: the file is missing, or a line in the middle is not JSON; names the line.
+    """
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError as err:
+        raise InputError(f"no such file: {path}") from err
+    except OSError as err:
+        raise InputError(f"cannot read {path}: {err.strerror or err}") from err
+    values = []
+    for number, line in enumerate(text[: text.rfind(b"\n") + 1].splitlines(), 1):
+        if line.strip():
+            try:
+                values.append(json.loads(line))
+            except ValueError as err:
+                raise InputError(
+                    f"{path}, line {number} is not valid JSON ({err}): repair or delete that line"
+                ) from err
+    return values
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,115 @@
+"""Which labels can be dropped: those that at least k other labels beat in everything.
+
+Label a dominates label b if every cost of a is <= that of b and its utility is >=; between equal
+ones the earlier dominates. Labels come sorted by (costs, utility falling, lexicographic choice),
+so a label is dominated by earlier ones only.
+
+If k distinct labels dominate b, every completion of b has k distinct completions that are no
+worse, so b cannot be among the k best. Dominators that were dropped themselves may be left out of
+the count: the first k dominators of b in the order are never dropped.
+
+Glossary
+    n       number of labels
+    M       number of costs
+    keys    what a dominator must not exceed, int64 (n, M) or (n, M + 1); the last is the utility's rank
+
+Complexity: O(n log n) for M <= 1, O(n log(n)^M) comparisons for more costs (Bentley's and Kung's
+divide and conquer, "On finding the maxima of a set of vectors", J. ACM 22(4), 1975).
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.generate.problem import Floats, Ints
+
+Bools = NDArray[np.bool_]
+BLOCK = 1 << 16
+
+
+def undominated(ticks: Ints, utilities: Floats, k: int = 1) -> Bools:
+    """Mask of the labels, in sorted order, that fewer than `k` others dominate.
+
+    Args:
+        ticks: (n, M) costs; utilities: (n,); both sorted as the file's head says.
+        k: how many dominators it takes to drop a label.
+    """
+    n, m = ticks.shape
+    if n <= k:
+        return np.ones(n, dtype=bool)
+    if m <= 1:
+        return _records(utilities) if k == 1 else _among_k_largest(utilities, k)
+    rank = np.unique(-utilities, return_inverse=True)[1].reshape(n)
+    keys = np.column_stack([ticks[:, 1:], rank])
+    counts = np.zeros(n, dtype=np.int64)
+    _within(keys, np.arange(n), counts, k)
+    return counts < k
+
+
+def _records(values: Floats) -> Bools:
+    best = np.maximum.accumulate(values)
+    keep = np.ones(len(values), dtype=bool)
+    keep[1:] = values[1:] > best[:-1]
+    return keep
+
+
+def _among_k_largest(values: Floats, k: int) -> Bools:
+    keep = np.ones(len(values), dtype=bool)
+    heap = values[:k].tolist()
+    heapq.heapify(heap)
+    for i, value in enumerate(values[k:].tolist(), k):
+        if value > heap[0]:
+            heapq.heapreplace(heap, value)
+        else:
+            keep[i] = False
+    return keep
+
+
+def _within(keys: Ints, members: Ints, counts: Ints, k: int) -> Ints:
+    """Count dominators inside a run of labels; returns the members still kept."""
+    if len(members) ** 2 <= BLOCK:
+        block = keys[members]
+        beats = np.tri(len(members), k=-1, dtype=bool).T
+        for column in block.T:
+            beats &= column[:, None] <= column[None, :]
+        counts[members] += beats.sum(axis=0)
+        return members[counts[members] < k]
+    half = len(members) // 2
+    first = _within(keys, members[:half], counts, k)
+    second = _within(keys, members[half:], counts, k)
+    _across(keys, first, second, 0, counts)
+    return np.concatenate([first, second[counts[second] < k]])
+
+
+def _across(keys: Ints, first: Ints, second: Ints, column: int, counts: Ints) -> None:
+    """Add to each of `second` the number of `first` that are <= in the columns from `column` on."""
+    if not len(first) or not len(second):
+        return
+    a, b = keys[first, column], keys[second, column]
+    if column == keys.shape[1] - 1:
+        counts[second] += np.searchsorted(np.sort(a), b, side="right")
+        return
+    if len(first) * len(second) <= BLOCK:
+        counts[second] += _pairs(keys[first, column:], keys[second, column:])
+        return
+    low, high = min(a.min(), b.min()), max(a.max(), b.max())
+    if a.max() <= b.min():
+        _across(keys, first, second, column + 1, counts)
+        return
+    middle = min(int(np.median(np.concatenate([a, b]))), int(high) - 1)
+    middle = max(middle, int(low))
+    a_low, b_low = a <= middle, b <= middle
+    _across(keys, first[a_low], second[b_low], column, counts)
+    _across(keys, first[~a_low], second[~b_low], column, counts)
+    _across(keys, first[a_low], second[~b_low], column + 1, counts)
+
+
+def _pairs(first: Ints, second: Ints) -> Ints:
+    beats = np.ones((len(first), len(second)), dtype=bool)
+    for a, b in zip(first.T, second.T, strict=True):
+        beats &= a[:, None] <= b[None, :]
+    counts: Ints = beats.sum(axis=0)
+    return counts

@@ -1,0 +1,177 @@
+"""`front`: the best choice for every budget on one cost, in a single pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hwnas.errors import BudgetInfeasible, InputError, UsageError
+from hwnas.generate.labels import run
+from hwnas.generate.problem import Floats, alive_ids, assemble, read_cost, read_utilities
+from hwnas.generate.ticks import exact
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a front: total cost, utility, operation per layer."""
+
+    cost: float
+    utility: float
+    choice: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """The choices that no other beats in both utility and cost, cheapest first.
+
+    Attributes:
+        costs: (n,) strictly rising totals, the fixed part included, in the unit given. With a
+            quantum they are the rounded-up totals, at most L quanta above the real ones (L layers).
+        utilities: (n,) float64, strictly rising.
+        choices: (n, L) int16.
+        gap: 0 where the front is exact; else how far below the best utility for a budget a point
+            can be at most, because `max_labels` was reached.
+    """
+
+    costs: NDArray[Any]
+    utilities: Floats
+    choices: NDArray[np.int16]
+    gap: float = 0.0
+
+    def __post_init__(self) -> None:
+        for array in (self.costs, self.utilities, self.choices):
+            array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.costs)
+
+    def __iter__(self) -> Iterator[Point]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Point:
+        return Point(float(self.costs[i]), float(self.utilities[i]), self.choice(i))
+
+    @property
+    def status(self) -> Literal["OPTIMAL", "BOUNDED"]:
+        """Like a solution's: "OPTIMAL", or "BOUNDED" where `gap` is not 0."""
+        return "OPTIMAL" if self.gap == 0.0 else "BOUNDED"
+
+    def choice(self, i: int) -> tuple[int, ...]:
+        """Operation per layer of point `i`."""
+        return tuple(self.choices[i].tolist())
+
+    def query(self, budget: float) -> Point:
+        """The best point within `budget`.
+
+        Raises:
+            BudgetInfeasible: the budget is below the cheapest point.
+            UsageError: the budget is not a number.
+        """
+        if math.isnan(budget):
+            raise UsageError("the budget is not a number")
+        i = int(np.searchsorted(self.costs, budget, side="right")) - 1
+        if i < 0:
+            raise _below(float(self.costs[0]), budget)
+        return self[i]
+
+    def to_json(self) -> dict[str, Any]:
+        """Every point, ready for `json.dumps`; `from_json` gives the same front back."""
+        points = zip(self.costs.tolist(), self.utilities.tolist(), self.choices.tolist(), strict=True)
+        return {
+            "hwnas_front": FORMAT,
+            "gap": self.gap,
+            "points": [{"cost": cost, "utility": utility, "choice": choice} for cost, utility, choice in points],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Front:
+        """The front that `to_json` wrote.
+
+        Raises:
+            InputError: not a front, of another version, or its points are not a rising front.
+        """
+        if not isinstance(data, Mapping) or data.get("hwnas_front") != FORMAT:
+            raise InputError(f'not a front that this version reads: it needs "hwnas_front": {FORMAT}')
+        try:
+            points = data["points"]
+            costs = np.array([point["cost"] for point in points])
+            utilities = np.array([point["utility"] for point in points], dtype=np.float64)
+            choices = np.array([point["choice"] for point in points], dtype=np.int16)
+            gap = float(data["gap"])
+        except (KeyError, TypeError, ValueError, OverflowError) as err:
+            raise InputError(f"the front's points cannot be read ({type(err).__name__}: {err}): write it anew") from err
+        if not _is_front(costs, utilities, choices, gap):
+            raise InputError("the points are not a front: costs and utilities must rise strictly; write it anew")
+        return cls(costs, utilities, choices, gap)
+
+
+def front(
+    utilities: Sequence[ArrayLike],
+    costs: Sequence[ArrayLike],
+    *,
+    fixed: float = 0,
+    quantum: float | None = None,
+    max_cost: float | None = None,
+    max_labels: int = 2_000_000,
+) -> Front:
+    """The whole Pareto front of the sum of utilities against the sum of one cost.
+
+    Exact, whatever the size of the costs: the work grows with the number of points, not with the
+    budget. Among equal (cost, utility) the lexicographically smallest choice is kept.
+
+    Args:
+        utilities: per layer, float64 (K_l,); -inf masks an operation.
+        costs: per layer (K_l,), in any unit.
+        fixed: what every network pays on top.
+        quantum: size of a tick in the unit of the cost, as in `solve`; not needed for whole numbers.
+        max_cost: leave out what costs more.
+        max_labels: most labels kept per layer. Beyond it, labels of nearly equal utility are merged
+            into the cheapest of them and `Front.gap` bounds what that may have lost.
+
+    Raises:
+        BudgetInfeasible: the cheapest choice costs more than `max_cost`.
+        UsageError: shapes or numbers that do not fit together.
+    """
+    if max_labels < 1:
+        raise UsageError(f"max_labels must be at least 1, not {max_labels}")
+    budget = math.inf if max_cost is None else max_cost
+    if math.isnan(budget):
+        raise UsageError("max_cost is not a number")
+    values = read_utilities(utilities)
+    cost = read_cost("cost", costs, values, fixed=fixed, quantum=quantum, aggregate="sum")
+    alive = alive_ids(values)
+    problem = assemble(values, alive, [cost], [budget])
+    start = exact(fixed) + problem.base[0] * cost.quantum
+    if problem.limits[0] < 0:
+        raise _below(float(start), budget)
+    outcome = run(problem, 1, max_labels)
+    ticks = outcome.labels.ticks[:, 0].tolist()
+    totals = np.array([start + tick * cost.quantum for tick in ticks])
+    if totals.dtype == object:
+        totals = totals.astype(np.float64)
+    choices = outcome.choices(np.arange(len(ticks)))
+    return Front(totals, outcome.labels.utility, choices, outcome.loss)
+
+
+def _below(least: float, budget: float) -> BudgetInfeasible:
+    return BudgetInfeasible(
+        f"no choice meets the budget (least achievable {least:.10g}, budget {budget:.10g}, short by "
+        f"{least - budget:.10g}): raise the budget or offer cheaper operations",
+        {"cost": least},
+        {"cost": budget},
+    )
+
+
+def _is_front(costs: NDArray[Any], utilities: Floats, choices: NDArray[np.int16], gap: float) -> bool:
+    numbers = costs.dtype.kind in "if" and costs.ndim == 1 and len(costs) > 0 and choices.ndim == 2
+    if not numbers or not math.isfinite(gap) or gap < 0:
+        return False
+    finite = np.isfinite(costs).all() and np.isfinite(utilities).all()
+    return bool(finite and (np.diff(costs) > 0).all() and (np.diff(utilities) > 0).all() and (choices >= 0).all())

@@ -1,0 +1,94 @@
+"""From amounts in a unit (ms, bytes, multiply-accumulates) to whole ticks, without rounding surprises.
+
+A float is read as the shortest decimal that prints it, so 3 x 0.1 ms fits a budget of 0.3 ms.
+
+Glossary
+    amount    what one operation costs, exact number, per layer and operation
+    q         quantum: size of one tick, in the unit of the amounts
+    tick      ceil(amount / q), integer
+    limit     floor((budget - fixed) / q), integer
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from hwnas.errors import UsageError
+
+Exact = int | Fraction
+UNLIMITED = 1 << 61
+
+
+def exact(value: object) -> Exact:
+    """`value` as an exact number: an integer stays one, a float is read as its shortest decimal."""
+    if isinstance(value, int | np.integer):
+        return int(value)
+    number = float(value)  # type: ignore[arg-type]
+    return int(number) if number.is_integer() else Fraction(repr(number))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One named cost of every operation.
+
+    Attributes:
+        name: for messages and for the totals of a solution.
+        amounts: per layer, one exact number per operation (0 where the operation is masked).
+        fixed: what every network pays; None for nothing. Joins the aggregate.
+        quantum: size of one tick (unused when `is_max`: such a cost is compared as it is).
+        is_max: the total is the maximum over the layers (peak memory), not their sum.
+    """
+
+    name: str
+    amounts: tuple[tuple[Exact, ...], ...]
+    fixed: Exact | None
+    quantum: Exact
+    is_max: bool = False
+
+    def total(self, choice: Sequence[int]) -> float:
+        """Total cost of a choice in the unit given, correctly rounded, the fixed part included."""
+        return float(self.aggregate(row[k] for row, k in zip(self.amounts, choice, strict=True)))
+
+    def aggregate(self, parts: Iterable[Exact]) -> Exact:
+        """Sum or maximum of one part per layer and the fixed part."""
+        together = [*parts] if self.fixed is None else [self.fixed, *parts]
+        return max(together) if self.is_max else sum(together)
+
+    def least(self, alive: Sequence[Sequence[int]]) -> Exact:
+        """Least achievable total, looking at this cost alone; `alive` lists the operations per layer."""
+        return self.aggregate(min(row[k] for k in ids) for row, ids in zip(self.amounts, alive, strict=True))
+
+    def ticks(self, layer: int, ids: Sequence[int]) -> list[int]:
+        """Ticks of the operations `ids` of one layer, rounded up."""
+        row = self.amounts[layer]
+        return [math.ceil(Fraction(row[k]) / self.quantum) if self.quantum != 1 else math.ceil(row[k]) for k in ids]
+
+    def limit(self, budget: float) -> int:
+        """Ticks that a budget leaves for the layers, rounded down."""
+        if math.isinf(budget):
+            return UNLIMITED
+        return min(math.floor((Fraction(exact(budget)) - (self.fixed or 0)) / self.quantum), UNLIMITED)
+
+
+def quantum_of(name: str, quantum: float | None, amounts: Iterable[Iterable[Exact]]) -> Exact:
+    """The quantum asked for, or 1 where every amount is a whole number.
+
+    Raises:
+        UsageError: the quantum is not positive, or there is none and an amount has a fraction.
+    """
+    if quantum is not None:
+        if not (math.isfinite(quantum) and quantum > 0):
+            raise UsageError(f"the quantum of {name!r} must be a positive number, not {quantum!r}")
+        return exact(quantum)
+    broken = next((value for row in amounts for value in row if not isinstance(value, int)), None)
+    if broken is None:
+        return 1
+    raise UsageError(
+        f"the cost {name!r} has fractions (such as {float(broken):g}): give quantum, the size of one tick in the "
+        "same unit (for latency in ms, 0.001 is a good one)"
+    )

@@ -1,0 +1,107 @@
+"""Torch modules of the ops, built from `Op.steps` so that they cannot drift from the counts and the ONNX graphs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.nets.depthwise import DepthwiseConv2d
+from hwnas.space import Conv, Linear, Op, Pool, Shuffle, SqueezeExcite, Step
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "none": nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": nn.Hardswish,
+}
+
+
+def activation(name: str) -> nn.Module:
+    """The activation module of a step; in place, since its input is never needed again."""
+    return nn.Identity() if name == "none" else ACTIVATIONS[name](inplace=True)
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution without bias, batch norm, activation. (N, C_in, H, W) -> (N, C_out, H', W')."""
+
+    def __init__(self, step: Conv) -> None:
+        conv: nn.Conv2d
+        if step.in_channels == step.out_channels == step.groups:
+            conv = DepthwiseConv2d(step.in_channels, step.kernel, step.stride)
+        else:
+            conv = nn.Conv2d(step.in_channels, step.out_channels, step.kernel, step.stride, step.kernel // 2,
+                             groups=step.groups, bias=False)
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        super().__init__(conv, nn.BatchNorm2d(step.out_channels), activation(step.act))
+
+
+class SqueezeExciteGate(nn.Module):
+    """Scale channels by a gate computed from their global average (Hu et al., CVPR 2018). Keeps the shape."""
+
+    def __init__(self, step: SqueezeExcite) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(step.channels, step.reduced, 1)
+        self.expand = nn.Conv2d(step.reduced, step.channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = nn.functional.relu(self.reduce(x.mean((2, 3), keepdim=True)))
+        return x * nn.functional.hardsigmoid(self.expand(gate))
+
+
+class GlobalPool(nn.Module):
+    """(N, C, H, W) -> (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+class LinearAct(nn.Sequential):
+    """Linear layer and activation. (N, F_in) -> (N, F_out)."""
+
+    def __init__(self, step: Linear) -> None:
+        linear = nn.Linear(step.in_features, step.out_features)
+        nn.init.normal_(linear.weight, std=0.01 if step.act == "none" else step.in_features**-0.5)
+        nn.init.zeros_(linear.bias)
+        super().__init__(linear, activation(step.act))
+
+
+def _module(step: Step) -> nn.Module:
+    match step:
+        case Conv():
+            return ConvNormAct(step)
+        case SqueezeExcite():
+            return SqueezeExciteGate(step)
+        case Shuffle():
+            return nn.ChannelShuffle(step.groups)
+        case Pool():
+            return GlobalPool()
+        case Linear():
+            return LinearAct(step)
+
+
+class Block(nn.Module):
+    """One op. (N, C_in, H, W) -> (N, C_out, H', W'); a head gives (N, classes)."""
+
+    def __init__(self, op: Op) -> None:
+        super().__init__()
+        self.residual = op.residual
+        self.steps = nn.Sequential(*(_module(step) for step in op.steps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.steps(x)
+        return out + x if self.residual else out
+
+
+class Normalize(nn.Module):
+    """(x - mean) / std per channel, so that users feed pixels in 0..1. Constants, saved with the weights.
+
+    Args:
+        mean, std: one number per channel, in 0..1.
+    """
+
+    def __init__(self, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std

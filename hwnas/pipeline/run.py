@@ -1,0 +1,215 @@
+"""A run folder: everything one compress made, enough to resume it and to reproduce it.
+
+run.json holds the configuration, the versions, the state of every stage and the hash of every file a stage made. It
+carries a hash of itself, and the files are checked against theirs, so that a run that was edited says so instead of
+giving a wrong answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hwnas.errors import RunError, UsageError
+from hwnas.files import read_json, sha256, write_json
+
+STAGES = ("data", "profile", "reference", "search", "generate", "finetune", "export", "report")
+
+
+class CompressConfig(BaseModel):
+    """What the user asked for. Written into run.json; `--config file.yaml` takes the same keys.
+
+    Args:
+        data: `digits`, a folder, a .npz or a .parquet.
+        target: name of a target or path of its YAML.
+        space: name of a built-in space.
+        budgets: `latency`, `flops`, `params`, `memory` -> text, e.g. {"latency": "50%"}.
+        imgsz: input size in pixels; None takes the data's own.
+        width_mult, depth: of the space.
+        epochs: of training the reference and of fine-tuning the result: the same for both.
+        batch_size: images per training step.
+        lr: peak learning rate.
+        cycles, keep, settle, mode: of the search, see `hwnas.search.SearchConfig`.
+        top: how many of the best architectures are scored again with the shared weights.
+        seed: of everything random.
+        torch_threads: threads for training; None takes all cores.
+        limit: use at most this many training images.
+        tables: folder of latency tables; None takes the user's cache.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str = "digits"
+    target: str = "local"
+    space: str = "mobile"
+    budgets: dict[str, str] = Field(default_factory=lambda: {"latency": "50%"})
+    precision: str | None = None
+    batch: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
+    imgsz: int | None = Field(default=None, ge=8, le=1024)
+    width_mult: float = Field(default=1.0, gt=0, le=8)
+    depth: int | None = Field(default=None, ge=1, le=16)
+    epochs: int = Field(default=12, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    lr: float = Field(default=0.1, gt=0)
+    mode: Literal["pooled", "corrected", "reference"] = "pooled"
+    cycles: int = Field(default=1, ge=1)
+    keep: int = Field(default=3, ge=1)
+    settle: int = Field(default=60, ge=0)
+    top: int = Field(default=12, ge=1)
+    seed: int = Field(default=0, ge=0)
+    torch_threads: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=2)
+    tables: str | None = None
+
+
+class StageRecord(BaseModel):
+    """A finished stage: how long it took, what it found, the hashes of the files it made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: float
+    result: dict[str, Any]
+    files: dict[str, str]
+
+
+class RunState(BaseModel):
+    """The content of run.json."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hwnas_run: Literal[1] = 1
+    config: CompressConfig
+    versions: dict[str, str]
+    created: str
+    stages: dict[str, StageRecord] = Field(default_factory=dict)
+    integrity: str = ""
+
+    def digest(self) -> str:
+        """Hash over everything but `integrity`."""
+        text = json.dumps(self.model_dump(exclude={"integrity"}), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class RunFolder:
+    """One run on disk.
+
+    Args:
+        path: the folder.
+        state: content of run.json.
+    """
+
+    def __init__(self, path: Path, state: RunState) -> None:
+        self.path, self.state = path, state
+
+    @classmethod
+    def create(cls, path: Path, config: CompressConfig) -> RunFolder:
+        """A new run.
+
+        Raises:
+            UsageError: the folder holds a run already, or is not empty.
+        """
+        if (path / "run.json").exists():
+            raise UsageError(f"{path} holds a run already: go on with --resume {path}, or choose another --out")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(f"{path} exists and is not an empty folder: choose another --out")
+        run = cls(path, RunState(config=config, versions=_versions(), created=time.strftime("%Y-%m-%dT%H:%M:%S%z")))
+        run.save()
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run.
+
+        Raises:
+            RunError: no run there, another schema, or run.json was edited.
+        """
+        file = path / "run.json"
+        if not file.is_file():
+            raise RunError(f"{path} is not a run folder: it has no run.json")
+        try:
+            state = RunState.model_validate(read_json(file))
+        except ValidationError as err:
+            first = err.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise RunError(f"{file} is not a run of this version of hwnas: {where}: {first['msg']}") from err
+        if state.integrity != state.digest():
+            raise RunError(f"{file} was edited after hwnas wrote it (its hash differs): restore it or start a new run")
+        return cls(path, state)
+
+    def save(self) -> None:
+        """Write run.json, beside and renamed."""
+        self.state.integrity = self.state.digest()
+        write_json(self.path / "run.json", self.state.model_dump())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second process out.
+
+        Raises:
+            UsageError: another process works on this run.
+        """
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            with lock:
+                yield
+        except Timeout as err:
+            raise UsageError(f"another hwnas process works on {self.path}: wait for it or end it") from err
+
+    def done(self, stage: str) -> bool:
+        """Whether a stage is finished and its files are as it left them.
+
+        Raises:
+            RunError: a file is missing or was changed.
+        """
+        record = self.state.stages.get(stage)
+        if record is None:
+            return False
+        for name, digest in record.files.items():
+            file = self.path / name
+            if not file.is_file():
+                raise RunError(f"{file}, made by stage {stage}, is gone: restore it or start a new run")
+            if sha256(file) != digest:
+                raise RunError(f"{file} was changed after stage {stage} made it: restore it or start a new run")
+        return True
+
+    def result(self, stage: str) -> dict[str, Any]:
+        """What a finished stage found.
+
+        Raises:
+            RunError: the stage is not finished.
+        """
+        record = self.state.stages.get(stage)
+        if record is None:
+            raise RunError(f"{self.path} has not finished stage {stage}: `hwnas compress --resume {self.path}`")
+        return record.result
+
+    def finish(self, stage: str, result: dict[str, Any], files: list[str], seconds: float) -> None:
+        """Record a finished stage."""
+        hashes = {name: sha256(self.path / name) for name in files}
+        self.state.stages[stage] = StageRecord(seconds=seconds, result=result, files=hashes)
+        self.save()
+
+    def reopen(self, *stages: str) -> None:
+        """Forget that stages were finished, so that they are done again."""
+        for stage in stages:
+            self.state.stages.pop(stage, None)
+        self.save()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("hwnas", "numpy", "torch", "onnx", "onnxruntime"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

@@ -1,0 +1,134 @@
+"""How one run, one network and a handful of networks are timed.
+
+Three things decide whether a time of 0.1 to 10 ms can be trusted (measured in the project's latency study):
+warm-up (the first run after another model costs up to three times the steady one, the fourth is within 2 %),
+spread (samples in a row share one state of the machine, samples spread over seconds do not) and the clock.
+With one thread the clock is the processor time of this process: preemption by other work does not count, where
+wall time was seen to be seven times too long. Processor time cannot be used with several threads, since
+it adds them up: there it is wall time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from hwnas.progress import Progress, silent
+from hwnas.runtime.runtime import Inputs, Session
+
+WARMUP, TIMED = 3, 2
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Quantiles of the times of single runs."""
+
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+    runs: int
+
+    @classmethod
+    def of(cls, samples_ms: Sequence[float]) -> Measurement:
+        """From the times of single runs."""
+        p10, median, p90 = np.percentile(samples_ms, [10, 50, 90])
+        return cls(float(median), float(p10), float(p90), len(samples_ms))
+
+    def to_json(self) -> dict[str, float]:
+        """The fields, rounded to a nanosecond."""
+        return {k: round(v, 6) for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Timer:
+    """Times one call in milliseconds, on the clock that is right for the number of threads."""
+
+    threads: int = 1
+
+    @property
+    def clock(self) -> Callable[[], int]:
+        """Nanoseconds: processor time of the process for one thread, wall time otherwise."""
+        return time.process_time_ns if self.threads == 1 else time.perf_counter_ns
+
+    def __call__(self, call: Callable[[], object]) -> float:
+        clock = self.clock
+        start = clock()
+        call()
+        return (clock() - start) / 1e6
+
+
+def visit(session: Session, inputs: Inputs, warmup: int = WARMUP, timed: int = TIMED) -> list[float]:
+    """Run `warmup` times untimed, then `timed` times.
+
+    Returns:
+        The timed runs in ms, in order.
+    """
+    for _ in range(warmup):
+        session.run(inputs)
+    clock, run = Timer(session.threads).clock, session.run
+    times = []
+    for _ in range(timed):
+        start = clock()
+        run(inputs)
+        times.append((clock() - start) / 1e6)
+    return times
+
+
+def measure_latency(
+    session: Session,
+    inputs: Inputs | None = None,
+    *,
+    batch: int = 1,
+    visits: int = 20,
+    warmup: int = WARMUP,
+    timed: int = 5,
+    min_seconds: float = 0.5,
+    max_seconds: float = 30.0,
+) -> Measurement:
+    """Latency of one network from visits spread over at least `min_seconds`.
+
+    Args:
+        inputs: one batch; None takes random numbers of the model's own shape.
+        batch: for dimensions that the model leaves open, if `inputs` is None.
+        visits, warmup, timed: visits are evenly spread; each does `warmup` untimed and `timed` timed runs.
+        min_seconds: how far the visits are spread.
+        max_seconds: no further visit starts after this.
+    """
+    feed = session.example(batch) if inputs is None else inputs
+    samples: list[float] = []
+    begin = time.perf_counter()
+    for i in range(visits):
+        samples += visit(session, feed, warmup, timed)
+        elapsed = time.perf_counter() - begin
+        if elapsed > max_seconds:
+            break
+        time.sleep(max(0.0, min_seconds * (i + 1) / visits - elapsed))
+    return Measurement.of(samples)
+
+
+def compare(
+    sessions: Mapping[str, Session],
+    *,
+    sweeps: int = 20,
+    warmup: int = WARMUP,
+    timed: int = 5,
+    batch: int = 1,
+    progress: Progress = silent,
+) -> dict[str, Measurement]:
+    """Latencies of several networks in one interleaved run, so that their ratios can be trusted.
+
+    Every sweep visits every network; a slow moment of the machine then falls on all of them alike.
+
+    Returns:
+        name -> times of its `sweeps * timed` runs.
+    """
+    feeds = {name: session.example(batch) for name, session in sessions.items()}
+    samples: dict[str, list[float]] = {name: [] for name in sessions}
+    for i in range(sweeps):
+        for name, session in sessions.items():
+            samples[name] += visit(session, feeds[name], warmup, timed)
+        progress("comparing networks", i + 1, sweeps)
+    return {name: Measurement.of(times) for name, times in samples.items()}

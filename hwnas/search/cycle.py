@@ -1,0 +1,55 @@
+"""Fair cycles: every live op of every choice is evaluated equally often, then the weakest ops are pruned.
+
+    symbol   meaning                                          shape
+    n_i      live ops of choice i                             scalar
+    n        length of a cycle, the largest n_i               scalar
+    s        cycles between two prunings                      scalar
+    keep     live ops per choice at which pruning stops       scalar
+
+Source: MIGO-NAS (TPAMI 43(9), 2021), fair sampling with progressive pruning; rows of unequal length are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hwnas.search.distribution import BoolArray, FloatArray, Rows
+
+
+def planned_evaluations(choices: Sequence[int], s: int, keep: int) -> int:
+    """s * sum of the cycle lengths max(K), max(K)-1, ..., keep+1."""
+    return s * sum(range(keep + 1, max(choices) + 1))
+
+
+def fair_cycle(live: Sequence[BoolArray], rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """n architectures in which the live ops of a choice occur equally often, give or take one.
+
+    The j-th architecture takes the j-th element of every row. A row is a random permutation of its live ops; a row
+    with fewer than n strings fresh permutations together.
+    """
+    length = max(int(mask.sum()) for mask in live)
+    columns = []
+    for mask in live:
+        ops = np.flatnonzero(mask)
+        rounds = [rng.permutation(ops) for _ in range(-(-length // len(ops)))]
+        columns.append(np.concatenate(rounds)[:length].tolist())
+    return list(zip(*columns, strict=True))
+
+
+def cycle_effects(samples: Sequence[Sequence[int]], weights: FloatArray, choices: Sequence[int]) -> Rows:
+    """Mean weight of the samples that hold op k of choice i; 0 for ops that none holds."""
+    table = np.asarray(samples, dtype=np.int64)
+    rows = []
+    for i, k in enumerate(choices):
+        counts = np.bincount(table[:, i], minlength=k)
+        sums = np.bincount(table[:, i], weights=weights, minlength=k)
+        rows.append(sums / np.maximum(counts, 1))
+    return rows
+
+
+def weakest(rank: FloatArray, effects: FloatArray, live: BoolArray, protected: int) -> int:
+    """The live op to prune: least rank, then least effect, then highest index; never `protected` (-1: none)."""
+    candidates = [k for k in np.flatnonzero(live).tolist() if k != protected]
+    return int(min(candidates, key=lambda k: (rank[k], effects[k], -k)))

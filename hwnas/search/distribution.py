@@ -1,0 +1,148 @@
+"""A distribution over architectures: what a search hands to the generator.
+
+    symbol          meaning                                                     shape
+    d               choices of the space                                        scalar
+    K_i             ops of choice i                                             scalar
+    probabilities   p_ik, a product law over the choices                        d rows of K_i
+    live            False where the search discarded the op                     d rows of K_i
+    effects         b_ik, gain in score of op k over the mean live op of i      d rows of K_i
+    stderr          standard error of b_ik                                      d rows of K_i
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.errors import InputError, UnknownName, UsageError
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+Rows = list[FloatArray]
+
+SCHEMA = "hwnas_distribution"
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """An immutable product distribution with additive effects; rows may differ in length.
+
+    Attributes:
+        probabilities: float64 row per choice, sums to 1, exactly 0 on dead ops.
+        live: boolean row per choice, at least one True.
+        effects: float64 row per choice in score units, centred over the live ops: their mean is 0. Dead ops keep
+            the estimate made from the time they were evaluated, on the same zero.
+        stderr: float64 row per choice in score units, the error of the centred effect; 0 where nothing was measured.
+
+    Raises:
+        InputError: rows of different shapes, not finite, not on the simplex, or mass on a dead op.
+    """
+
+    probabilities: Sequence[FloatArray]
+    live: Sequence[BoolArray]
+    effects: Sequence[FloatArray]
+    stderr: Sequence[FloatArray]
+
+    def __post_init__(self) -> None:
+        for name in ("probabilities", "effects", "stderr"):
+            object.__setattr__(self, name, [_frozen(row, np.float64) for row in getattr(self, name)])
+        object.__setattr__(self, "live", [_frozen(row, np.bool_) for row in self.live])
+        if not self.live or len({len(self.probabilities), len(self.live), len(self.effects), len(self.stderr)}) != 1:
+            raise InputError("a distribution needs the same number of rows, at least one, in each of its four fields")
+        for i in range(len(self.live)):
+            _check_row(i, self.probabilities[i], self.live[i], self.effects[i], self.stderr[i])
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Number of ops of each choice."""
+        return tuple(len(row) for row in self.live)
+
+    def mode(self) -> tuple[int, ...]:
+        """The most probable architecture; equal probabilities go to the higher effect, then to the lower index."""
+        return tuple(
+            max(np.flatnonzero(live).tolist(), key=lambda k, p=p, b=b: (p[k], b[k], -k))  # type: ignore[misc]
+            for p, live, b in zip(self.probabilities, self.live, self.effects, strict=True)
+        )
+
+    def entropy(self) -> float:
+        """Entropy of the whole product law, in nats: 0 when one architecture is left."""
+        return float(sum(-(p[p > 0] @ np.log(p[p > 0])) for p in self.probabilities)) + 0.0
+
+    def sample(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """Draw one architecture; a dead op is never drawn."""
+        return tuple(int(rng.choice(len(p), p=p)) for p in self.probabilities)
+
+    def utilities(self, kind: str, z: float = 1.0) -> Rows:
+        """Additive utilities for the generator, float64 row per choice, -inf on dead ops.
+
+        Args:
+            kind: `logprob` ln p (the optimum is the most probable architecture), `prob` p (as the paper's reference
+                sums it), `effect` (score units) or `effect_lcb` effect - z * stderr.
+            z: standard errors subtracted by `effect_lcb`; the other kinds have no use for it.
+
+        Raises:
+            UnknownName: no such kind.
+            UsageError: z is negative or not finite.
+        """
+        if kind not in _UTILITIES:
+            raise UnknownName("utility", kind, _UTILITIES)
+        if not (np.isfinite(z) and z >= 0):
+            raise UsageError(f"z must be a finite number of standard errors, at least 0, not {z}")
+        rows = _UTILITIES[kind](self, z)
+        return [np.where(live, row, -np.inf) for row, live in zip(rows, self.live, strict=True)]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value (dict of lists); floats survive the round trip exactly."""
+        fields = ("probabilities", "live", "effects", "stderr")
+        return {SCHEMA: 1} | {name: [row.tolist() for row in getattr(self, name)] for name in fields}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Distribution:
+        """Read what `to_json` wrote.
+
+        Raises:
+            InputError: not a distribution, another schema version, or values that break the invariants.
+        """
+        if not isinstance(value, Mapping) or value.get(SCHEMA) != 1:
+            raise InputError(f'not a distribution: the key "{SCHEMA}" must be 1; write it with Distribution.to_json')
+        try:
+            return cls(value["probabilities"], value["live"], value["effects"], value["stderr"])
+        except (KeyError, TypeError, ValueError) as err:
+            raise InputError(f"broken distribution: {type(err).__name__} {err}; run the search again") from err
+
+
+def _log_probability(law: Distribution, _: float) -> Rows:
+    return [np.log(p, out=np.full_like(p, -np.inf), where=p > 0) for p in law.probabilities]
+
+
+def _lower_bound(law: Distribution, z: float) -> Rows:
+    return [b - z * error for b, error in zip(law.effects, law.stderr, strict=True)]
+
+
+_UTILITIES: dict[str, Callable[[Distribution, float], Rows]] = {
+    "logprob": _log_probability,
+    "prob": lambda law, _: list(law.probabilities),
+    "effect": lambda law, _: list(law.effects),
+    "effect_lcb": _lower_bound,
+}
+
+
+def _frozen(row: Any, dtype: Any) -> Any:
+    copy = np.array(row, dtype=dtype)
+    copy.flags.writeable = False
+    return copy
+
+
+def _check_row(i: int, p: FloatArray, live: BoolArray, effects: FloatArray, stderr: FloatArray) -> None:
+    if live.ndim != 1 or not live.size or not p.shape == live.shape == effects.shape == stderr.shape:
+        raise InputError(f"choice {i}: probabilities, live, effects and stderr must be flat and of one length")
+    if not (np.isfinite(p).all() and np.isfinite(effects).all() and np.isfinite(stderr).all()):
+        raise InputError(f"choice {i}: every number of a distribution must be finite")
+    if not live.any() or p[~live].any():
+        raise InputError(f"choice {i}: at least one op must be live and dead ops must have probability 0")
+    if p.min() < 0 or abs(p.sum() - 1) > 1e-9 or stderr.min() < 0:
+        raise InputError(f"choice {i}: probabilities must be >= 0 and sum to 1 (sum {p.sum():.9g}), stderr >= 0")

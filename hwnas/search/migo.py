@@ -1,0 +1,278 @@
+"""MIGO: learn a distribution over architectures from fair cycles, pruning the weakest op of every choice as it goes.
+
+Source: Zheng et al., MIGO-NAS (TPAMI 43(9):2936-2952, 2021) and its released search. Three modes:
+
+    mode        effects that drive the step                step                             prunes the least
+    reference   mean rank weight, this cycle               clamped, momentum after trust    probability
+    corrected   mean rank weight, this cycle               exponential, length delta        probability
+    pooled      ridge regression on all samples            exponential, length delta        effect
+
+Deviations from the paper, all ours: `corrected` and `pooled` as a whole; equal scores share their weight in every
+mode; `keep` (the paper prunes to one op) and `protect` (the paper protects none); a choice narrower than the widest
+waits with its pruning until the others are as narrow (on equal rows this is the paper; on ragged additive objectives
+it found architectures 0.3 to 0.5 standard deviations better than pruning every row each time, and was equal within
+noise on pairwise ones); `distribution()` reports no mass on pruned ops, also in mode reference, where the internal
+law keeps it as released.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hwnas.errors import UnknownName, UsageError
+from hwnas.search.cycle import cycle_effects, fair_cycle, planned_evaluations, weakest
+from hwnas.search.distribution import BoolArray, Distribution, Rows
+from hwnas.search.effects import EffectFit, fit_effects
+from hwnas.search.records import (
+    Choice,
+    Records,
+    checked_header,
+    checked_sample,
+    is_whole,
+    pack_generator,
+    reading_state,
+    seeded_generator,
+    unpack_generator,
+)
+from hwnas.search.simplex import Move, corrected_move, per_row_move, reference_move
+from hwnas.search.strategy import Strategy
+from hwnas.search.utilities import WEIGHTS
+
+
+@dataclass(frozen=True)
+class MigoOptions:
+    """Settings of the optimiser; see `MigoOptimizer`."""
+
+    mode: str
+    s: int
+    delta: float
+    gamma: float
+    h: float
+    ridge: float
+    keep: int
+    protect: list[int]
+    utility: str
+    per_row: bool
+
+    def check(self, choices: Choice) -> None:
+        """Raise UsageError on the first setting that cannot be."""
+        if self.mode not in _MODES:
+            raise UnknownName("mode", self.mode, _MODES)
+        if self.utility not in WEIGHTS:
+            raise UnknownName("utility", self.utility, WEIGHTS)
+        for name, low in (("delta", 0.0), ("h", 0.0), ("ridge", 0.0)):
+            if not low < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} must be a finite number above 0, not {getattr(self, name)}")
+        if not 0 <= self.gamma < 1:
+            raise UsageError(f"gamma must be at least 0 and below 1, not {self.gamma}")
+        self._check_pruning(choices)
+        if self.mode == "reference" and (len(set(choices)) > 1 or self.per_row):
+            raise UsageError(
+                "mode 'reference' needs the same number of ops in every choice and no per_row: use mode 'pooled' "
+                f"(ops per choice {list(choices)}, per_row {self.per_row})"
+            )
+
+    def _check_pruning(self, choices: Choice) -> None:
+        for name in ("s", "keep"):
+            if not is_whole(getattr(self, name)) or getattr(self, name) < 1:
+                raise UsageError(f"{name} must be a whole number of at least 1, not {getattr(self, name)}")
+        if self.keep >= max(choices) > 1:
+            raise UsageError(f"keep must be below the {max(choices)} ops of the widest choice, not {self.keep}")
+        if self.protect and len(self.protect) != len(choices):
+            raise UsageError(f"protect needs one op per choice ({len(choices)}), not {len(self.protect)}")
+        for i, (op, k) in enumerate(zip(self.protect, choices, strict=False)):
+            if not is_whole(op) or not 0 <= op < k:
+                raise UsageError(f"protect of choice {i} must be an op index from 0 to {k - 1}, not {op}")
+
+
+class MigoOptimizer(Strategy):
+    """Fair sampling, natural-gradient steps, progressive pruning.
+
+    A cycle has as many evaluations as the widest choice has live ops. After each cycle the law moves; after `s`
+    cycles every choice that is as wide loses its weakest op, until all are down to `keep`. Evaluations:
+    s * sum_{n=keep+1..max K} n.
+
+    Args:
+        choices: number of ops of each choice; rows may differ except in mode reference.
+        mode: reference, corrected or pooled (table at the top of the file).
+        s: cycles between two prunings.
+        delta: Fisher length of one step over all choices together.
+        gamma: momentum.
+        h: scale of the rank weights; modes reference and corrected.
+        ridge: prior precision of the effects, in samples; drives mode pooled, and the reported effects of all.
+        keep: live ops per choice at which pruning stops; 1 is the paper.
+        protect: op index per choice that is never pruned (the cheapest op, so that tight budgets stay in reach).
+        seed: of the private generator.
+        utility: log or distance_log; modes reference and corrected.
+        per_row: give each choice its own step length delta/sqrt(d) instead of sharing one; corrected and pooled.
+
+    Raises:
+        UsageError: a setting out of range; the message says which.
+    """
+
+    def __init__(
+        self,
+        choices: Sequence[int],
+        *,
+        mode: str = "pooled",
+        s: int = 3,
+        delta: float = 1.0,
+        gamma: float = 0.8,
+        h: float = 0.4,
+        ridge: float = 10.0,
+        keep: int = 1,
+        protect: Sequence[int] | None = None,
+        seed: int = 0,
+        utility: str = "log",
+        per_row: bool = False,
+    ) -> None:
+        self._records = Records(choices)
+        guarded = [] if protect is None else list(protect)
+        self.options = MigoOptions(mode, s, delta, gamma, h, ridge, keep, guarded, utility, per_row)
+        self.options.check(self.choices)
+        self._rng = seeded_generator(seed)
+        self._theta: Rows = [np.full(k, 1 / k) for k in self.choices]
+        self._velocity: Rows = [np.zeros(k) for k in self.choices]
+        self._live: list[BoolArray] = [np.ones(k, dtype=np.bool_) for k in self.choices]
+        self._cycle = 0
+        self._plan: list[Choice] = []
+
+    @property
+    def choices(self) -> Choice:
+        """Number of ops of each choice."""
+        return self._records.choices
+
+    @property
+    def evaluations(self) -> int:
+        return planned_evaluations(self.choices, self.options.s, self.options.keep)
+
+    @property
+    def asked(self) -> int:
+        return self._records.asked
+
+    @property
+    def best(self) -> tuple[Choice, float] | None:
+        return self._records.best
+
+    @property
+    def done(self) -> bool:
+        return len(self._records.samples) == self.evaluations
+
+    def ask(self) -> Choice:
+        if self.done:
+            raise UsageError(f"the search is done: all {self.evaluations} evaluations were asked and told")
+        if self._records.pending is None:
+            if not self._plan:
+                self._plan = fair_cycle(self._live, self._rng)
+            self._records.pending = self._plan.pop(0)
+        return self._records.pending
+
+    def tell(self, choice: Sequence[int], score: float) -> None:
+        self._records.settle(choice, score, self._cycle)
+        if not self._plan:
+            self._end_cycle()
+
+    def distribution(self) -> Distribution:
+        law = [np.where(mask, theta, 0.0) for theta, mask in zip(self._theta, self._live, strict=True)]
+        effects, stderr = self._fit().centred(self._live)
+        return Distribution([p / p.sum() for p in law], self._live, effects, stderr)
+
+    def _fit(self) -> EffectFit:
+        r = self._records
+        return fit_effects(r.samples, r.scores, r.cycles, r.choices, self.options.ridge)
+
+    def _end_cycle(self) -> None:
+        rule, o = _MODES[self.options.mode], self.options
+        effects = rule.estimate(self)
+        move = per_row_move if o.per_row else rule.move
+        self._theta, self._velocity = move(self._theta, self._velocity, effects, self._live, o.delta, o.gamma)
+        self._cycle += 1
+        if self._cycle % o.s == 0:
+            rank = effects if rule.prunes_by_effect else self._theta
+            self._prune(rank, effects, rule.keeps_dead_mass)
+
+    def _prune(self, rank: Rows, effects: Rows, keeps_dead_mass: bool) -> None:
+        widest = max(int(mask.sum()) for mask in self._live)
+        for i, mask in enumerate(self._live):
+            if mask.sum() < widest:
+                continue
+            protected = self.options.protect[i] if self.options.protect else -1
+            op = weakest(rank[i], effects[i], mask, protected)
+            self._live[i] = mask & (np.arange(len(mask)) != op)
+            if not keeps_dead_mass:
+                theta = np.where(self._live[i], self._theta[i], 0.0)
+                self._theta[i] = theta / theta.sum()
+                self._velocity[i] = np.where(self._live[i], self._velocity[i], 0.0)
+
+    def _rank_effects(self) -> Rows:
+        at = [j for j, cycle in enumerate(self._records.cycles) if cycle == self._cycle]
+        weights = WEIGHTS[self.options.utility](np.array([self._records.scores[j] for j in at]), self.options.h)
+        return cycle_effects([self._records.samples[j] for j in at], weights, self.choices)
+
+    def _pooled_effects(self) -> Rows:
+        return self._fit().rows()
+
+    def _header(self) -> dict[str, Any]:
+        options = {name: _plain(value) for name, value in dataclasses.asdict(self.options).items()}
+        return {"hwnas_strategy": 1, "strategy": "migo", "choices": list(self.choices), "options": options}
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._header() | {
+            "records": self._records.state(),
+            "probabilities": [row.tolist() for row in self._theta],
+            "velocity": [row.tolist() for row in self._velocity],
+            "live": [row.astype(int).tolist() for row in self._live],
+            "cycle": self._cycle,
+            "plan": [list(sample) for sample in self._plan],
+            "generator": pack_generator(self._rng),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        with reading_state():
+            checked_header(state, self._header())
+            records = Records.from_state(self.choices, state["records"])
+            theta = [np.array(row, dtype=np.float64) for row in state["probabilities"]]
+            velocity = [np.array(row, dtype=np.float64) for row in state["velocity"]]
+            live = [np.array(row, dtype=np.bool_) for row in state["live"]]
+            self._check_rows(theta, velocity, live)
+            cycle, plan = int(state["cycle"]), [checked_sample(sample, self.choices) for sample in state["plan"]]
+            rng = unpack_generator(state["generator"])
+        self._records, self._theta, self._velocity, self._live = records, theta, velocity, live
+        self._cycle, self._plan, self._rng = cycle, plan, rng
+
+    def _check_rows(self, theta: Rows, velocity: Rows, live: list[BoolArray]) -> None:
+        for rows in (theta, velocity, live):
+            if tuple(row.shape for row in rows) != tuple((k,) for k in self.choices):
+                raise ValueError("probabilities, velocity and live must have one row per choice")
+        for t, v, mask in zip(theta, velocity, live, strict=True):
+            if not (np.isfinite(v).all() and t.min() >= 0 and abs(t.sum() - 1) < 1e-9 and t[mask].sum() > 0):
+                raise ValueError("probabilities must be a law on the live ops and velocities finite")
+
+
+@dataclass(frozen=True)
+class _Mode:
+    estimate: Callable[[MigoOptimizer], Rows]
+    move: Move
+    prunes_by_effect: bool
+    keeps_dead_mass: bool
+
+
+_MODES: dict[str, _Mode] = {
+    "reference": _Mode(MigoOptimizer._rank_effects, reference_move, False, True),
+    "corrected": _Mode(MigoOptimizer._rank_effects, corrected_move, False, False),
+    "pooled": _Mode(MigoOptimizer._pooled_effects, corrected_move, True, False),
+}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if is_whole(value):
+        return int(value)
+    return value if isinstance(value, str) else float(value)

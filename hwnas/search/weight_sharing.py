@@ -1,0 +1,210 @@
+"""A search over a space with shared weights: ask, train, test, tell; then settle the effects with the final weights.
+
+The run writes three files and resumes from them, bit for bit, after a kill at any moment:
+    search.jsonl              every evaluation
+    search.safetensors        shared weights, momenta and the state of the strategy after the last evaluation
+    distribution.json         the result
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from hwnas.data import Dataset
+from hwnas.errors import InputError, RunError
+from hwnas.files import read_json, write_json
+from hwnas.nets import Supernet
+from hwnas.progress import Progress, silent
+from hwnas.search.cycle import fair_cycle
+from hwnas.search.distribution import Distribution
+from hwnas.search.effects import fit_effects
+from hwnas.search.evaluate import Fold, SupernetEvaluator
+from hwnas.search.log import Evaluation, SearchLog
+from hwnas.search.registry import create
+from hwnas.search.schedule import Tick, fair_ticks, path_ticks
+from hwnas.search.strategy import Strategy
+from hwnas.space import Space
+from hwnas.train import TrainConfig
+from hwnas.train.loop import restore, snapshot
+from hwnas.train.tensors import load_tensors, save_tensors
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How a distribution is learnt.
+
+    Args:
+        mode: of MIGO: `pooled` (effects from all samples), `corrected` or `reference`.
+        training: `fair` (a fresh path of a fair cycle every step) or `path` (the asked path for an epoch, as MIGO-NAS
+            does it); see `hwnas.search.schedule`.
+        warmup: epochs of fair training before the first evaluation; for `fair`.
+        epochs_per_evaluation: training between two evaluations, in epochs; for `fair`.
+        cycles: s, fair cycles between two prunings.
+        keep: live ops per choice at which pruning stops; the generator picks among these.
+        settle: architectures scored with the final weights, from which the effects are estimated.
+        holdout: share of the training set that judges paths.
+        ridge: of the effect regression, in samples.
+        train: batch size, peak learning rate, decay; its epochs and warm-up are not used.
+    """
+
+    mode: str = "pooled"
+    training: Literal["fair", "path"] = "fair"
+    warmup: int = 10
+    epochs_per_evaluation: float = 0.5
+    cycles: int = 2
+    keep: int = 3
+    settle: int = 60
+    holdout: float = 0.2
+    ridge: float = 10.0
+    train: TrainConfig = TrainConfig()
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The distribution over architectures and the supernet it was learnt with."""
+
+    distribution: Distribution
+    evaluator: SupernetEvaluator
+    best: tuple[tuple[int, ...], float]
+
+    @property
+    def supernet(self) -> Supernet:
+        return self.evaluator.supernet
+
+
+def run(space: Space, data: Dataset, config: SearchConfig, *, folder: Path, seed: int = 0,
+        protect: Sequence[int] | None = None, progress: Progress = silent) -> SearchResult:
+    """Learn a distribution over the architectures of `space` on `data`, or go on where a killed search stopped.
+
+    Args:
+        folder: where search.jsonl, search.safetensors and distribution.json are written.
+        seed: of everything random: initial weights, samples, batches.
+        protect: an op index per choice that is never pruned (the cheapest, so that tight budgets stay reachable);
+            None takes the op with the fewest FLOPs.
+
+    Raises:
+        TrainingDiverged: the loss became NaN.
+        RunError: the files in `folder` belong to another search.
+    """
+    evaluator = _evaluator(space, data, config, seed)
+    strategy = create("migo", space.sizes, mode=config.mode, s=config.cycles, keep=config.keep,
+                      ridge=config.ridge, protect=list(protect or space.smallest().choice), seed=seed)
+    log = SearchLog(folder / "search.jsonl")
+    _learn(strategy, evaluator, log, folder / "search.safetensors", config, space, progress)
+    distribution = _settle(strategy, evaluator, log, config, seed, progress)
+    write_json(folder / "distribution.json", distribution.to_json())
+    best = strategy.best
+    if best is None:
+        raise RunError(f"{folder} holds a search without evaluations: delete it and start again")
+    return SearchResult(distribution, evaluator, best)
+
+
+def load(space: Space, data: Dataset, config: SearchConfig, *, folder: Path, seed: int = 0) -> SearchResult:
+    """A finished search from its folder.
+
+    Raises:
+        RunError: the search is not finished or its files are damaged.
+    """
+    evaluator = _evaluator(space, data, config, seed)
+    tensors, _ = load_tensors(folder / "search.safetensors")
+    try:
+        restore(evaluator.supernet, evaluator.optimizer, tensors)
+        distribution = Distribution.from_json(read_json(folder / "distribution.json"))
+        entries = SearchLog(folder / "search.jsonl").of("train")
+        best = max(entries, key=lambda e: e.score)
+    except (InputError, RuntimeError, ValueError) as err:
+        raise RunError(f"{folder} does not hold a finished search of {space.name}: {err}") from err
+    return SearchResult(distribution, evaluator, (best.choice, best.score))
+
+
+def _evaluator(space: Space, data: Dataset, config: SearchConfig, seed: int) -> SupernetEvaluator:
+    torch.manual_seed(seed)
+    supernet = Supernet(space, data.mean.tolist(), data.std.tolist())
+    supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return SupernetEvaluator(supernet, data, Fold.of(data, config.holdout, seed), config.train, seed)
+
+
+def _ticks(space: Space, evaluator: SupernetEvaluator, strategy: Strategy, config: SearchConfig) -> list[Tick]:
+    peak, epoch = config.train.lr, evaluator.steps_per_epoch
+    if config.training == "path":
+        return path_ticks(space.sizes, config.cycles, config.keep, epoch, peak)
+    steps = max(1, round(config.epochs_per_evaluation * epoch))
+    return fair_ticks(strategy.evaluations, [epoch] * config.warmup, steps, peak)
+
+
+def _learn(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, checkpoint: Path,
+           config: SearchConfig, space: Space, progress: Progress) -> None:
+    """Train, ask, test, tell until the strategy is done; a checkpoint after every tick."""
+    done = 0
+    if checkpoint.exists():
+        tensors, state = load_tensors(checkpoint)
+        if state["fingerprint"] != space.fingerprint:
+            raise RunError(f"{checkpoint} belongs to another space: delete it or choose another folder")
+        strategy.load_state_dict(state["strategy"])
+        restore(evaluator.supernet, evaluator.optimizer, tensors)
+        done = int(state["ticks"])
+    log.keep("train", strategy.asked)
+    ticks = _ticks(space, evaluator, strategy, config)
+    if done < len(ticks):
+        log.keep("settle", 0)
+    for tick in ticks[done:]:
+        began = time.monotonic()
+        choice = strategy.ask() if tick.evaluates else None
+        evaluator.train(_paths(strategy, choice, config, evaluator.seed, tick), tick.number, len(tick.rates), tick.rates)
+        if choice is not None:
+            score = evaluator.score(choice)
+            strategy.tell(choice, score)
+            log.append(Evaluation("train", strategy.asked - 1, choice, score, time.monotonic() - began))
+        state = {"strategy": strategy.state_dict(), "fingerprint": space.fingerprint, "ticks": tick.number + 1}
+        save_tensors(checkpoint, snapshot(evaluator.supernet, evaluator.optimizer), state)
+        progress("search", tick.number + 1, len(ticks))
+
+
+def _paths(strategy: Strategy, asked: Sequence[int] | None, config: SearchConfig, seed: int,
+           tick: Tick) -> Iterator[Sequence[int]]:
+    """The architectures that the steps of a tick train."""
+    if config.training == "path" and asked is not None:
+        return itertools.repeat(asked)
+    live, rng = strategy.distribution().live, np.random.default_rng((seed, 4, tick.number))
+    return itertools.chain.from_iterable(fair_cycle(live, rng) for _ in itertools.count())
+
+
+def _settle(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, config: SearchConfig, seed: int,
+            progress: Progress) -> Distribution:
+    """Score fair samples of the live ops with the final weights and take the effects from these.
+
+    While weights are trained, scores drift and early samples judge half-trained ops; a score without training costs
+    a tenth of one with it. Each is a function of weights and architecture alone, so what is logged is not repeated.
+    """
+    learnt = strategy.distribution()
+    rng = np.random.default_rng((seed, 3))
+    samples: list[tuple[int, ...]] = []
+    while len(samples) < config.settle:
+        samples += fair_cycle(learnt.live, rng)
+    samples = samples[: config.settle]
+    logged = log.of("settle")
+    for number, choice in enumerate(samples):
+        if number >= len(logged):
+            began = time.monotonic()
+            score = evaluator.score(choice)
+            log.append(Evaluation("settle", number, choice, score, time.monotonic() - began))
+        progress("settle", number + 1, len(samples))
+    if not samples:
+        return learnt
+    scores = [e.score for e in log.of("settle")]
+    fit = fit_effects(samples, scores, [0] * len(samples), learnt.choices, config.ridge)
+    effects, stderr = fit.centred(learnt.live)
+    dead = [~mask for mask in learnt.live]  # were never sampled here: keep what the strategy knew of them
+    return replace(
+        learnt,
+        effects=[np.where(d, old, new) for d, old, new in zip(dead, learnt.effects, effects, strict=True)],
+        stderr=[np.where(d, old, new) for d, old, new in zip(dead, learnt.stderr, stderr, strict=True)],
+    )

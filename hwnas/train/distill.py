@@ -1,0 +1,42 @@
+"""Knowledge distillation from a frozen teacher (Hinton et al., 2015)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Teacher:
+    """A frozen network that gives targets to a student.
+
+    Args:
+        net: the teacher; put into eval mode.
+        weight: share of the distillation loss, in [0, 1]; the rest is cross entropy.
+        temperature: softens both distributions.
+        remember: keep the teacher's logits per (epoch, step), so that several students that see the same batches
+            (same data, seed and batch size) ask the teacher once.
+    """
+
+    def __init__(self, net: nn.Module, *, weight: float = 0.7, temperature: float = 3.0, remember: bool = False) -> None:
+        self.net = net.eval()
+        self.weight, self.temperature = weight, temperature
+        self.memory: dict[tuple[int, int], Tensor] | None = {} if remember else None
+
+    @torch.no_grad()
+    def logits(self, pixels: Tensor, epoch: int, step: int) -> Tensor:
+        """Teacher logits (N, classes) for a batch; from memory if this step was seen before."""
+        if self.memory is None:
+            return self.net(pixels)  # type: ignore[no-any-return]
+        if (epoch, step) not in self.memory:
+            self.memory[epoch, step] = self.net(pixels)
+        return self.memory[epoch, step]
+
+    def loss(self, student: Tensor, teacher: Tensor, plain: Tensor) -> Tensor:
+        """(1 - weight) * plain + weight * T^2 * KL(teacher || student), mean over the batch."""
+        t = self.temperature
+        divergence = functional.kl_div(
+            functional.log_softmax(student / t, 1), functional.log_softmax(teacher / t, 1),
+            log_target=True, reduction="batchmean",
+        )
+        return (1 - self.weight) * plain + self.weight * t * t * divergence

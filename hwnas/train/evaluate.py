@@ -1,0 +1,56 @@
+"""Accuracy, logits and batch-norm statistics. Always in eval mode, never with training augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hwnas.train.tensors import to_pixels
+
+EVAL_BATCH = 256
+
+
+@torch.inference_mode()
+def logits(net: nn.Module, images: np.ndarray) -> Tensor:
+    """Logits (N, classes) for uint8 images (N, H, W, C)."""
+    net.eval()
+    parts = [net(to_pixels(images[i : i + EVAL_BATCH])) for i in range(0, len(images), EVAL_BATCH)]
+    return torch.cat(parts)
+
+
+def accuracy(net: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
+    """Top-1 accuracy in percent."""
+    return float((logits(net, images).argmax(1).numpy() == labels).mean() * 100)
+
+
+@torch.no_grad()
+def reestimate_batch_norm(
+    net: nn.Module, modules: Iterable[nn.Module], images: np.ndarray, batch: int = EVAL_BATCH
+) -> None:
+    """Replace the running statistics of the batch norms in `modules` by averages over `images`.
+
+    The statistics in a supernet are a mixture over all paths that were trained; those of the path to be judged
+    must be its own. `images` come from the training set, unaugmented, in a fixed order.
+
+    Args:
+        net: the network to run; `modules` are (parts of) it.
+        images: uint8 (N, H, W, C).
+        batch: images per forward pass.
+    """
+    norms = [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average over the batches below
+    net.train()
+    for i in range(0, len(images), batch):
+        part = images[i : i + batch]
+        if len(part) > 1:  # a batch of one has no variance on 1x1 maps
+            net(to_pixels(part))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    net.eval()

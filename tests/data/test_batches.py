@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnas.data import Policy, epoch
+from hwnas.errors import DataError, UsageError
+
+
+def numbered(count: int) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.arange(count, dtype=np.int64)
+    return np.broadcast_to(labels.astype(np.uint8)[:, None, None, None], (count, 8, 8, 1)).copy(), labels
+
+
+@given(st.integers(0, 60), st.integers(1, 20), st.integers(0, 9))
+def test_every_image_once_but_a_lonely_last_one(count, batch, seed):
+    images, labels = numbered(count)
+    batches = list(epoch(images, labels, batch, np.random.default_rng(seed)))
+    seen = [int(label) for _, part in batches for label in part]
+    lonely = batch > 1 and count % batch == 1
+    assert len(seen) == len(set(seen)) == count - lonely
+    assert all(len(part) == batch for _, part in batches[:-1])
+    for pixels, part in batches:
+        assert pixels.dtype == np.uint8
+        assert part.dtype == np.int64
+        assert (pixels == part[:, None, None, None]).all()
+
+
+def test_shuffled_and_seeded():
+    images, labels = numbered(50)
+    orders = [np.concatenate([y for _, y in epoch(images, labels, 7, np.random.default_rng(s))]) for s in (1, 1, 2)]
+    np.testing.assert_array_equal(orders[0], orders[1])
+    assert (orders[0] != orders[2]).any()
+    assert orders[0].tolist() != sorted(orders[0])
+
+
+def test_a_policy_changes_copies_only():
+    images = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    kept, labels = images.copy(), np.arange(20, dtype=np.int64)
+    runs = [
+        np.concatenate([x for x, _ in epoch(images, labels, 8, np.random.default_rng(4), Policy(2, True, 4))])
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    np.testing.assert_array_equal(images, kept)
+    assert not any((image == kept).all(axis=(1, 2, 3)).any() for image in runs[0])
+
+
+def test_wrong_requests_fail_at_the_call():
+    images, labels = numbered(4)
+    with pytest.raises(UsageError, match="batch must be 1 or more, not 0"):
+        epoch(images, labels, 0, np.random.default_rng(0))
+    with pytest.raises(DataError, match="4 images need as many labels, not 3"):
+        epoch(images, labels[:3], 2, np.random.default_rng(0))

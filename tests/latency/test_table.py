@@ -1,0 +1,152 @@
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hwnas.errors import InputError, MissingEntry, TableError
+from hwnas.latency import Calibration, Entry, Table, table_path
+from hwnas.target import Target, load
+
+DEVICE = {"cpu": "test", "flags": [], "runtime_version": "1.0"}
+A, B = "mbconv k3 e3 s1 16-16 8x8 relu", "conv k3 e1 s2 3-16 16x16 relu"
+
+
+def entry(signature: str = A, median_ms: float = 0.1, runs: int = 32) -> Entry:
+    return Entry(signature, median_ms, 0.9 * median_ms, 1.2 * median_ms, runs, "2020-01-01T00:00:00+00:00")
+
+
+@pytest.fixture
+def target() -> Target:
+    return load("local")
+
+
+@pytest.fixture
+def table(tmp_path: Path, target: Target) -> Table:
+    return Table.open(table_path(tmp_path, target), target, DEVICE)
+
+
+def test_path_says_what_makes_numbers_differ(target: Target) -> None:
+    assert table_path(Path("x"), target) == Path("x/local/onnxruntime-fp32-b1-t1.jsonl")
+
+
+def test_header_holds_the_provenance(table: Table) -> None:
+    header = json.loads(table.path.read_text().splitlines()[0])
+    assert header["hwnas_table"] == 1
+    assert header["runtime"] == {"name": "onnxruntime", "version": "1.0"}
+    assert (header["target"], header["precision"], header["batch"], header["threads"]) == ("local", "fp32", 1, 1)
+    assert header["device"] == DEVICE
+    assert header["source"] == "measured"
+    assert {"created", "tool_version"} <= set(header)
+
+
+def test_what_is_added_is_read_back_and_the_last_wins(table: Table, target: Target) -> None:
+    table.add([entry(A, 0.1), entry(B, 0.2)])
+    table.add([entry(A, 0.3)])
+    again = Table.read(table.path, target)
+    assert again.entries == table.entries
+    assert again.lookup(A).median_ms == 0.3
+    assert len(table.path.read_text().splitlines()) == 4
+
+
+def test_opening_twice_keeps_the_content(table: Table, target: Target) -> None:
+    table.add([entry()])
+    assert Table.open(table.path, target, DEVICE).lookup(A).to_json() == entry().to_json()
+
+
+def test_missing(table: Table) -> None:
+    table.add([entry(A, runs=4)])
+    assert table.missing([B, A, B]) == [B]
+    assert table.missing([B, A], min_runs=5) == [B, A]
+    with pytest.raises(MissingEntry, match="hwnas profile --target local"):
+        table.lookup(B)
+    with pytest.raises(MissingEntry, match="1 more"):
+        table.require([B, A, "head k1 e1 s1 96-10 4x4 relu m256"])
+    table.require([A])
+
+
+def test_hash_follows_the_content_not_the_history(table: Table, tmp_path: Path, target: Target) -> None:
+    other = Table.open(tmp_path / "other.jsonl", target, DEVICE)
+    table.add([entry(A, 0.5), entry(B), entry(A)])
+    other.add([entry(A), entry(B)])
+    assert table.content_hash == other.content_hash == Table.read(table.path).content_hash
+    other.add([entry(B, 0.21)])
+    assert table.content_hash != other.content_hash
+
+
+def test_calibration_is_kept_per_space(table: Table) -> None:
+    table.add_calibration("space1", Calibration("scale", 1.1))
+    table.add_calibration("space1", Calibration("scale", 1.2))
+    before = table.content_hash
+    again = Table.read(table.path)
+    assert again.calibration("space1") == Calibration("scale", 1.2)
+    assert again.calibration("space2") is None
+    assert again.content_hash == before
+
+
+def test_torn_last_line_is_left_out_and_cut_off(table: Table, target: Target) -> None:
+    table.add([entry(A)])
+    with table.path.open("a") as file:
+        file.write('{"signature": "mbco')
+    again = Table.open(table.path, target, DEVICE)
+    assert set(again.entries) == {A}
+    again.add([entry(B)])
+    assert set(Table.read(table.path).entries) == {A, B}
+
+
+@pytest.mark.parametrize("line", [
+    "{broken", "[1]", '{"signature": "mbconv k3"}', json.dumps({**entry().to_json(), "signature": "nonsense"}),
+    json.dumps({**entry().to_json(), "median_ms": -1}), json.dumps({**entry().to_json(), "median_ms": "x"}),
+    '{"calibration": {"a": "x", "space": "s"}}', '{"calibration": {"a": 1.0}}',
+])
+def test_broken_line_is_named(table: Table, line: str) -> None:
+    table.add([entry(A)])
+    with table.path.open("a") as file:
+        file.write(line + "\n")
+    table.add([entry(B)])
+    with pytest.raises(TableError, match=r"line 3.*repair or delete"):
+        Table.read(table.path)
+
+
+@pytest.mark.parametrize("first", ['{"hwnas_table": 2}', "[]", '{"a": 1}', "3"])
+def test_other_schema(tmp_path: Path, target: Target, first: str) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(first + "\n")
+    with pytest.raises(TableError, match=r"t\.jsonl, line 1: not a latency table of schema 1.*hwnas profile"):
+        Table.open(path, target, DEVICE)
+
+
+@pytest.mark.parametrize("change", [{"batch": 4}, {"threads": 2}, {"name": "other"}])
+def test_table_of_another_target(table: Table, target: Target, change: dict[str, object]) -> None:
+    with pytest.raises(TableError, match="is not the table of"):
+        Table.open(table.path, target.model_copy(update=change), DEVICE)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"no such file.*hwnas profile"):
+        Table.read(tmp_path / "none.jsonl")
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path, target: Target) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write"):
+        Table.open(tmp_path / "file" / "t.jsonl", target, DEVICE)
+
+
+def test_two_writers_lose_nothing(table: Table, target: Target) -> None:
+    names = [f"mbconv k3 e{e} s1 16-16 8x8 relu" for e in range(1, 25)]
+
+    def write(part: list[str]) -> None:
+        for name in part:
+            Table.open(table.path, target, DEVICE).add([entry(name)])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, (names[::2], names[1::2])))
+    assert set(Table.read(table.path).entries) == set(names)
+
+
+def test_latency_imports_neither_torch_nor_a_runtime() -> None:
+    code = "import sys, hwnas.latency; sys.exit(any(m in sys.modules for m in ('torch', 'onnx', 'onnxruntime')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
