@@ -70,10 +70,11 @@ def _print(report: dict[str, Any]) -> None:
           f"c {calibration['c_ms_per_mb']:.4f} ms/MB, 90 % within {calibration['log_spread']:.3f} (log)")
     print(f"table and calibration {table_seconds:.1f} s, held-out networks {report['seconds_held_out']:.1f} s; "
           f"load {report['load_before']} to {report['load_after']}")
-    print(f"noise (sd of log ratio): labels odd/even {campaign['label_noise']:.3f}, table odd/even "
-          f"{campaign['noise_odd_even']:.3f}, halves {campaign['noise_halves']:.3f}; {campaign['sweeps']} sweeps, "
-          f"{campaign['sweeps_rejected']} rejected; speed p10..p90 {campaign['speed_p10']:.2f}..{campaign['speed_p90']:.2f}; "
-          f"first run / steady {campaign['first_run_over_steady']:.2f}")
+    c = campaign
+    print(f"noise (sd of log ratio): labels odd/even {c['label_noise']:.3f}, table odd/even {c['noise_odd_even']:.3f}, "
+          f"halves {c['noise_halves']:.3f}; {c['sweeps']} sweeps, {c['sweeps_rejected']} rejected; "
+          f"speed p10..p90 {c['speed_p10']:.2f}..{c['speed_p90']:.2f}; "
+          f"first run / steady {c['first_run_over_steady']:.2f}")
 
 
 if __name__ == "__main__":

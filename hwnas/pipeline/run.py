@@ -39,7 +39,7 @@ class CompressConfig(BaseModel):
         epochs: of training the reference and of fine-tuning the result: the same for both.
         batch_size: images per training step.
         lr: peak learning rate.
-        cycles, keep, settle, mode: of the search, see `hwnas.search.SearchConfig`.
+        warmup, epochs_per_evaluation, cycles, keep, settle, mode: of the search, see `hwnas.search.SearchConfig`.
         top: how many of the best architectures are scored again with the shared weights.
         seed: of everything random.
         torch_threads: threads for training; None takes all cores.
@@ -63,7 +63,9 @@ class CompressConfig(BaseModel):
     batch_size: int = Field(default=64, ge=2)
     lr: float = Field(default=0.1, gt=0)
     mode: Literal["pooled", "corrected", "reference"] = "pooled"
-    cycles: int = Field(default=1, ge=1)
+    warmup: int = Field(default=10, ge=0)
+    epochs_per_evaluation: float = Field(default=0.5, gt=0)
+    cycles: int = Field(default=2, ge=1)
     keep: int = Field(default=3, ge=1)
     settle: int = Field(default=60, ge=0)
     top: int = Field(default=12, ge=1)
@@ -84,7 +86,11 @@ class StageRecord(BaseModel):
 
 
 class RunState(BaseModel):
-    """The content of run.json."""
+    """The content of run.json.
+
+    Args:
+        tighten: factor on the latency budget after an exported model measured over it; `attempts`: how often it did.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -93,6 +99,8 @@ class RunState(BaseModel):
     versions: dict[str, str]
     created: str
     stages: dict[str, StageRecord] = Field(default_factory=dict)
+    tighten: float = 1.0
+    attempts: int = 0
     integrity: str = ""
 
     def digest(self) -> str:

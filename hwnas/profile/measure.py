@@ -106,7 +106,7 @@ def measure_network(
 
     Args:
         network: an architecture, timed with random weights, or a serialised ONNX model.
-        min_seconds: how far the visits are spread.
+        min_seconds: how long it is run, at least.
 
     Raises:
         InputError: the bytes are no model that the runtime can run.

@@ -169,7 +169,7 @@ def test_several_threads_and_a_batch(tmp_path: Path) -> None:
 
 def test_network_from_bytes_equals_network_from_architecture() -> None:
     found = measure_network(network_model(SPACE.smallest()), TARGET, min_seconds=0.1)
-    assert found.runs == 100
+    assert found.runs >= 100
     assert np.isfinite(found.median_ms)
 
 

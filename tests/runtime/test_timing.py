@@ -42,16 +42,19 @@ def test_measurement_quantiles() -> None:
     assert found.to_json()["median_ms"] == 3.0
 
 
-def test_latency_is_spread_over_the_time_asked_for() -> None:
+def test_latency_takes_the_time_and_the_visits_asked_for() -> None:
     begin = time.perf_counter()
     found = measure_latency(matmul_session(8), visits=5, timed=2, min_seconds=0.3)
     assert time.perf_counter() - begin >= 0.3
-    assert found.runs == 10
+    assert found.runs > 10
+    assert measure_latency(matmul_session(8), visits=5, timed=2, min_seconds=0).runs == 10
     assert 0 < found.p10_ms <= found.median_ms <= found.p90_ms
 
 
 def test_latency_stops_at_the_time_limit() -> None:
-    assert measure_latency(matmul_session(8), visits=1000, timed=1, min_seconds=100, max_seconds=0.2).runs < 1000
+    assert measure_latency(
+        matmul_session(256), visits=10**6, timed=1, min_seconds=100, max_seconds=0.2
+    ).runs < 10**6
 
 
 def test_comparison_orders_networks_of_very_different_size() -> None:

@@ -1,0 +1,139 @@
+"""compress: the stages in order over a run folder, resumable after a kill at any moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from hwnas.errors import VerificationFailed
+from hwnas.pipeline.run import CompressConfig, RunFolder
+from hwnas.progress import Progress, silent
+
+StageHook = Callable[[str, str, float], None]
+"""Called as hook(stage, 'start' | 'done' | 'kept', seconds)."""
+
+
+def quiet(stage: str, event: str, seconds: float) -> None:
+    """The default hook: say nothing."""
+
+
+def compress_run(run: RunFolder, *, progress: Progress = silent, hook: StageHook = quiet) -> RunFolder:
+    """Do every stage of `run` that is not done.
+
+    An exported model that measures over its latency budget sends the run back to `generate` with a tighter budget,
+    at most three times.
+
+    Raises:
+        HwnasError: whatever went wrong, with the way out; the run can be resumed.
+        VerificationFailed: the model is still over its budget after three tries.
+    """
+    import torch
+
+    from hwnas.pipeline.stages import TRIES, OverBudget, Stages
+
+    torch.set_num_threads(run.state.config.torch_threads or torch.get_num_threads())
+    with run.locked():
+        stages = Stages(run, progress)
+        todo = {
+            "data": stages.data, "profile": stages.profile, "reference": stages.train_reference,
+            "search": stages.search, "generate": stages.generate, "finetune": stages.finetune,
+            "export": stages.export, "report": stages.report,
+        }
+        queue = list(todo)
+        while queue:
+            stage = queue[0]
+            if run.done(stage):
+                hook(stage, "kept", run.state.stages[stage].seconds)
+                queue.pop(0)
+                continue
+            began = time.monotonic()
+            hook(stage, "start", 0.0)
+            try:
+                result, files = todo[stage]()
+            except OverBudget as over:
+                if run.state.attempts >= TRIES:
+                    raise VerificationFailed(
+                        f"over budget after {TRIES} tries: median {over.verdict.latency.median_ms:.3f} ms, budget "
+                        f"{over.verdict.budget_ms:.3f} ms; the model is in {run.path / 'model.onnx'}: "
+                        "measure the table again (`hwnas profile --again`) or raise the budget"
+                    ) from None
+                run.state.tighten *= over.factor
+                run.state.attempts += 1
+                run.reopen("generate", "finetune")
+                (run.path / "model.checkpoint").unlink(missing_ok=True)
+                queue = ["generate", "finetune", *queue]
+                continue
+            run.finish(stage, result, files, time.monotonic() - began)
+            hook(stage, "done", time.monotonic() - began)
+            queue.pop(0)
+    return run
+
+
+def compress(out: str | Path | None = None, *, progress: Progress = silent, hook: StageHook = quiet,
+             **options: object) -> RunFolder:
+    """Find, train, export and check a network within budgets.
+
+    Args:
+        out: the run folder; None takes the next free `hwnas-runs/<data>-<target>-<n>`.
+        options: fields of `CompressConfig`, e.g. data="digits", budgets={"latency": "50%"}, seed=0.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UsageError: an option is wrong, or `out` is taken.
+        BudgetInfeasible: no architecture meets the budgets.
+        VerificationFailed: the exported model failed its check.
+    """
+    config = make_config(options)
+    run = RunFolder.create(Path(out) if out else next_folder(config), config)
+    return compress_run(run, progress=progress, hook=hook)
+
+
+def resume(path: str | Path, *, progress: Progress = silent, hook: StageHook = quiet) -> RunFolder:
+    """Go on with a run that was cut off; finished stages are not repeated.
+
+    Raises:
+        RunError: no run there, or it was tampered with.
+    """
+    return compress_run(RunFolder.open(Path(path)), progress=progress, hook=hook)
+
+
+def make_config(options: dict[str, object]) -> CompressConfig:
+    """Check options.
+
+    Raises:
+        UsageError: an unknown option, a value out of range, or a budget that cannot be read.
+        UnknownName: no such space or target.
+    """
+    from pydantic import ValidationError
+
+    from hwnas.errors import UnknownName, UsageError
+    from hwnas.pipeline.budget import parse_all
+    from hwnas.space import describe
+    from hwnas.target import load
+
+    unknown = [name for name in options if name not in CompressConfig.model_fields]
+    if unknown:
+        raise UnknownName("option", unknown[0], CompressConfig.model_fields)
+    try:
+        config = CompressConfig.model_validate(options)
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{where}: {first['msg']}; got {first.get('input')!r}") from err
+    describe(config.space)
+    load(config.target, precision=config.precision, batch=config.batch, threads=config.threads)
+    if not parse_all(config.budgets):
+        raise UsageError("give at least one budget, e.g. --latency 50%")
+    return config
+
+
+def next_folder(config: CompressConfig) -> Path:
+    """The first free `hwnas-runs/<data>-<target>-<n>`."""
+    stem = f"{Path(config.data).stem}-{Path(config.target).stem}"
+    number = 1
+    while (path := Path("hwnas-runs") / f"{stem}-{number}").exists():
+        number += 1
+    return path

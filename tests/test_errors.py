@@ -1,0 +1,85 @@
+"""The exception tree, its exit codes and what the messages carry."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from hwnas import errors
+from hwnas.errors import (
+    BudgetInfeasible,
+    DataError,
+    HwnasError,
+    InputError,
+    MissingDependency,
+    MissingEntry,
+    RunError,
+    TableError,
+    TrainingDiverged,
+    UnknownName,
+    UsageError,
+    VerificationFailed,
+)
+
+EXIT_CODES = {
+    HwnasError: 1, UsageError: 2, UnknownName: 2, InputError: 2, DataError: 2, TableError: 2, MissingEntry: 2,
+    RunError: 2, MissingDependency: 2, BudgetInfeasible: 3, TrainingDiverged: 1, VerificationFailed: 4,
+}
+PARENTS = {
+    UsageError: HwnasError, UnknownName: UsageError, InputError: HwnasError, DataError: InputError,
+    TableError: InputError, MissingEntry: TableError, RunError: InputError, MissingDependency: HwnasError,
+    BudgetInfeasible: HwnasError, TrainingDiverged: HwnasError, VerificationFailed: HwnasError,
+}
+
+
+def test_every_error_of_the_module_is_in_the_table_with_its_exit_code() -> None:
+    classes = {value for _, value in inspect.getmembers(errors, inspect.isclass) if issubclass(value, Exception)}
+    assert classes == set(EXIT_CODES)
+    assert {cls: cls.exit_code for cls in classes} == EXIT_CODES
+
+
+def test_the_tree_is_as_printed() -> None:
+    assert {cls: cls.__base__ for cls in PARENTS} == PARENTS
+
+
+def test_the_tree_printed_at_the_top_names_every_error_with_its_code() -> None:
+    printed = {}
+    for line in (errors.__doc__ or "").splitlines():
+        words = line.replace("│", " ").replace("├──", " ").replace("└──", " ").split()
+        if len(words) > 1 and words[0].isidentifier() and words[1].isdigit():
+            printed[words[0]] = int(words[1])
+    assert printed == {cls.__name__: code for cls, code in EXIT_CODES.items()}
+
+
+def test_unknown_name_lists_what_is_known_and_suggests_the_nearest() -> None:
+    err = UnknownName("space", "proxiless", ["ofa", "proxyless"], "See `hwnas spaces`.")
+    assert str(err) == (
+        "unknown space 'proxiless'. Did you mean 'proxyless'? Known: ofa, proxyless. See `hwnas spaces`."
+    )
+    assert (err.kind, err.name, err.known) == ("space", "proxiless", ["ofa", "proxyless"])
+
+
+def test_unknown_name_suggests_nothing_far_fetched() -> None:
+    assert str(UnknownName("space", "qqq", {"ofa": 1})) == "unknown space 'qqq'. Known: ofa."
+    assert "Known: none." in str(UnknownName("table", "x", []))
+
+
+@pytest.mark.parametrize(("others", "more"), [(0, "no entry for a on b: do c"), (3, "no entry for a (and 3 more) on b: do c")])
+def test_missing_entry_says_which_where_and_what_to_do(others: int, more: str) -> None:
+    err = MissingEntry("a", "b", "do c", others)
+    assert str(err) == more
+    assert (err.signature, err.target) == ("a", "b")
+
+
+def test_missing_dependency_says_what_to_install() -> None:
+    err = MissingDependency("torch", "training", "pip install x")
+    assert str(err) == "training needs torch, which is not installed: pip install x"
+    assert err.library == "torch"
+
+
+def test_infeasible_carries_copies_of_the_costs() -> None:
+    least, budgets = {"latency_ms": 2.0}, {"latency_ms": 1.0}
+    err = BudgetInfeasible("too tight", least, budgets)
+    least["latency_ms"] = budgets["latency_ms"] = 0.0
+    assert (err.least, err.budgets) == ({"latency_ms": 2.0}, {"latency_ms": 1.0})

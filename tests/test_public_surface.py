@@ -1,0 +1,112 @@
+"""What users may import: the names of every room, pinned, so that none comes or goes unnoticed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hwnas
+
+REPOSITORY = Path(__file__).parents[1]
+
+SURFACE = {
+    "hwnas": "RunFolder compress load pick resume",
+    "hwnas.data": "KNOWN Dataset Policy augment epoch load policy_for",
+    "hwnas.export": "Samples Verdict predict read_metadata to_onnx verify",
+    "hwnas.generate": "Candidate Front Point Solution front solve",
+    "hwnas.latency": "Calibration Entry Errors LatencyModel Prediction Table errors fit interval kendall_tau now "
+                     "table_path",
+    "hwnas.nets": "Block Network Normalize Supernet",
+    "hwnas.pipeline": "STAGES Answer Budget CompressConfig Picker RunFolder compress make_config parse parse_all pick "
+                      "resume show",
+    "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network network_model random_weights",
+    "hwnas.runtime": "RUNTIMES Array Fingerprint Inputs Measurement Runtime Session Timer compare measure_latency "
+                     "open_runtime runtime_for visit",
+    "hwnas.search": "Distribution SearchConfig SearchResult Strategy create load run",
+    "hwnas.space": "SPACES Architecture Conv Linear Op Pool Position Shuffle Space SpaceConfig SqueezeExcite Step "
+                   "build describe make_divisible",
+    "hwnas.train": "EpochLog History Teacher TrainConfig accuracy fit logits reestimate_batch_norm",
+}
+COMMANDS = "hwnas.cli"  # its surface is the command line
+NEED_TORCH = {
+    "hwnas.nets", "hwnas.train", "hwnas.pipeline.stages", "hwnas.search.evaluate", "hwnas.search.weight_sharing",
+}
+
+IMPORT_ALL = """
+import importlib, importlib.abc, json, pkgutil, sys
+
+class NoTorch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError("torch was asked for", name=name)
+
+sys.meta_path.insert(0, NoTorch())
+import hwnas
+
+walk = pkgutil.walk_packages(hwnas.__path__, "hwnas.", onerror=lambda name: None)
+failed, found = {}, [module.name for module in walk]
+for name in found:
+    if not any(name == needs or name.startswith(needs + ".") for needs in sys.argv[1:]):
+        try:
+            importlib.import_module(name)
+        except ImportError as err:
+            failed[name] = str(err)
+print(json.dumps({"failed": failed, "found": found, "torch": "torch" in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize("name", sorted(SURFACE))
+def test_the_names_of_a_room(name: str) -> None:
+    room = importlib.import_module(name)
+    assert sorted(room.__all__) == sorted(SURFACE[name].split())
+    assert [entry for entry in room.__all__ if not hasattr(room, entry)] == []
+
+
+def test_every_room_is_pinned() -> None:
+    rooms = {f"hwnas.{module.name}" for module in pkgutil.iter_modules(hwnas.__path__) if module.ispkg}
+    assert rooms - {COMMANDS} == set(SURFACE) - {"hwnas"}
+
+
+def test_no_module_of_the_core_needs_torch() -> None:
+    """Each module of the rooms that a device installs imports where torch cannot be found."""
+    done = subprocess.run([sys.executable, "-c", IMPORT_ALL, *sorted(NEED_TORCH)], capture_output=True, text=True,
+                          timeout=120, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert {"hwnas.export.verification", "hwnas.generate.knapsack", "hwnas.profile.measure"} <= set(result["found"])
+    assert result["failed"] == {}
+    assert not result["torch"]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    declared = project()["version"]
+    assert version("hwnas") == declared
+    assert hwnas.__version__ == declared
+    assert f"## [{declared}]" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"hwnas(?:\[[a-z,]+\])?(?:==|-| v?)(\d+\.\d+\.\d+)", readme)
+    assert set(named) <= {declared}
+
+
+def test_the_readme_names_extras_and_a_python_that_exist() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    extras = {name for group in re.findall(r"(?:hwnas|\.)\[([a-z,]+)\]", readme) for name in group.split(",")}
+    assert extras <= set(project()["optional-dependencies"])
+    pythons = set(re.findall(r"Python (3\.\d+)", readme))
+    assert not pythons or project()["requires-python"].removeprefix(">=") in pythons
+
+
+def project() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return table
