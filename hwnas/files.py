@@ -37,8 +37,8 @@ def replacing(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
         beside = Path(name)
-        beside.chmod(0o644)
         yield beside
+        beside.chmod(0o644)  # mkstemp gives 0600, and so do some writers
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         beside.replace(path)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hwnas.errors import VerificationFailed
-from hwnas.pipeline.run import CompressConfig, RunFolder
+from hwnas.pipeline.run import STAGES, CompressConfig, RunFolder
 from hwnas.progress import Progress, silent
 
 StageHook = Callable[[str, str, float], None]
@@ -18,8 +18,12 @@ def quiet(stage: str, event: str, seconds: float) -> None:
     """The default hook: say nothing."""
 
 
-def compress_run(run: RunFolder, *, progress: Progress = silent, hook: StageHook = quiet) -> RunFolder:
+def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress = silent,
+                 hook: StageHook = quiet) -> RunFolder:
     """Do every stage of `run` that is not done.
+
+    Args:
+        until: the last stage to do; None does all.
 
     An exported model that measures over its latency budget sends the run back to `generate` with a tighter budget,
     at most three times.
@@ -40,7 +44,7 @@ def compress_run(run: RunFolder, *, progress: Progress = silent, hook: StageHook
             "search": stages.search, "generate": stages.generate, "finetune": stages.finetune,
             "export": stages.export, "report": stages.report,
         }
-        queue = list(todo)
+        queue = list(STAGES[: STAGES.index(until) + 1] if until else STAGES)
         while queue:
             stage = queue[0]
             if run.done(stage):
@@ -88,6 +92,24 @@ def compress(out: str | Path | None = None, *, progress: Progress = silent, hook
     """
     config = make_config(options)
     run = RunFolder.create(Path(out) if out else next_folder(config), config)
+    return compress_run(run, progress=progress, hook=hook)
+
+
+def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str], *, progress: Progress = silent,
+             hook: StageHook = quiet) -> RunFolder:
+    """Another network from a finished search, for other budgets: no profiling, no search, the same reference.
+
+    Args:
+        source: a run whose search is finished; not changed.
+        out: the new run folder.
+        budgets: as in `CompressConfig`.
+
+    Raises:
+        RunError: `source` has no finished search.
+        BudgetInfeasible: no architecture meets the budgets.
+    """
+    config = make_config({**RunFolder.open(Path(source)).state.config.model_dump(), "budgets": dict(budgets)})
+    run = RunFolder.open(Path(source)).branch(Path(out), config)
     return compress_run(run, progress=progress, hook=hook)
 
 

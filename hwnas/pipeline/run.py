@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import platform
+import shutil
 import time
 from collections.abc import Iterator
 from importlib import metadata
@@ -23,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hwnas.errors import RunError, UsageError
 from hwnas.files import read_json, sha256, write_json
 
+SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
 STAGES = ("data", "profile", "reference", "search", "generate", "finetune", "export", "report")
 
 
@@ -154,6 +156,25 @@ class RunFolder:
         if state.integrity != state.digest():
             raise RunError(f"{file} was edited after hwnas wrote it (its hash differs): restore it or start a new run")
         return cls(path, state)
+
+    def branch(self, path: Path, config: CompressConfig) -> RunFolder:
+        """A new run that starts from this one's finished search: its data, table, reference and distribution.
+
+        Raises:
+            RunError: the search is not finished or its files were changed.
+            UsageError: `path` is taken.
+        """
+        for stage in SEARCHED:
+            if not self.done(stage):
+                raise RunError(f"{self.path} has not finished stage {stage}: `hwnas compress --resume {self.path}`")
+        run = RunFolder.create(path, config)
+        for stage in SEARCHED:
+            record = self.state.stages[stage]
+            for name in record.files:
+                shutil.copyfile(self.path / name, path / name)
+            run.state.stages[stage] = record
+        run.save()
+        return run
 
     def save(self) -> None:
         """Write run.json, beside and renamed."""

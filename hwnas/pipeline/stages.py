@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,11 @@ class Stages:
     @cached_property
     def dataset(self) -> datasets.Dataset:
         c = self.config
-        return datasets.load(c.data, imgsz=c.imgsz, seed=c.seed, limit=c.limit, progress=self.progress)
+        found = datasets.load(c.data, imgsz=c.imgsz, seed=c.seed, limit=c.limit, progress=self.progress)
+        before = self.run.state.stages.get("data")
+        if before is not None and before.result["fingerprint"] != found.fingerprint:
+            raise UsageError(f"the images of {c.data} changed since this run began: start a new run")
+        return found
 
     @cached_property
     def space(self) -> Space:
@@ -118,11 +122,8 @@ class Stages:
 
     def data(self) -> Result:
         """Load the images and build the space to their size."""
-        described = self.dataset.describe()
-        if self.run.state.stages and self.dataset.fingerprint != self.run.result("data")["fingerprint"]:
-            raise UsageError(f"the images of {self.config.data} changed since this run began: start a new run")
         return {
-            "data": described, "fingerprint": self.dataset.fingerprint, "summary": self.dataset.summary(),
+            "data": self.dataset.describe(), "fingerprint": self.dataset.fingerprint, "summary": self.dataset.summary(),
             "space": asdict(self.space.config), "choices": len(self.space.choices), "size": str(self.space.size),
             "target": self.target.model_dump(), "budgets": {n: b.text for n, b in self.budgets.items()},
         }, []
@@ -198,7 +199,9 @@ class Stages:
     def finetune(self) -> Result:
         """Train the winner from the shared weights with the reference as teacher."""
         net = self.searched.supernet.network(self.architecture)
-        history = fit(net, self.dataset, self.training, seed=self.config.seed, teacher=Teacher(self.reference),
+        # The shared weights are a good start: half the peak learning rate keeps more of them.
+        gentle = replace(self.training, lr=self.training.lr / 2)
+        history = fit(net, self.dataset, gentle, seed=self.config.seed, teacher=Teacher(self.reference),
                       checkpoint=self.run.path / "model.checkpoint", progress=self.progress, what="fine-tune")
         self._save(net, "model.safetensors")
         (self.run.path / "model.checkpoint").unlink()

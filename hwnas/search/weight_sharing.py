@@ -158,7 +158,8 @@ def _learn(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, che
     for tick in ticks[done:]:
         began = time.monotonic()
         choice = strategy.ask() if tick.evaluates else None
-        evaluator.train(_paths(strategy, choice, config, evaluator.seed, tick), tick.number, len(tick.rates), tick.rates)
+        paths = _paths(strategy, choice, config, evaluator.seed, tick)
+        evaluator.train(paths, tick.number, len(tick.rates), tick.rates)
         if choice is not None:
             score = evaluator.score(choice)
             strategy.tell(choice, score)

@@ -18,7 +18,8 @@ class Teacher:
             (same data, seed and batch size) ask the teacher once.
     """
 
-    def __init__(self, net: nn.Module, *, weight: float = 0.7, temperature: float = 3.0, remember: bool = False) -> None:
+    def __init__(self, net: nn.Module, *, weight: float = 0.7, temperature: float = 3.0,
+                 remember: bool = False) -> None:
         self.net = net.eval()
         self.weight, self.temperature = weight, temperature
         self.memory: dict[tuple[int, int], Tensor] | None = {} if remember else None

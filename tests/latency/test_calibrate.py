@@ -12,40 +12,51 @@ def problem(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return rng.uniform(0.2, 2.0, n), rng.uniform(0.1, 5.0, n)
 
 
-def test_finds_the_coefficients() -> None:
-    s, w = problem(12)
+def test_finds_the_coefficients_given_enough_networks() -> None:
+    s, w = problem(400)
     found = fit(s, w, 1.1 * s + 0.05 + 0.03 * w)
     assert found.form == "affine+weights"
-    assert (found.a, found.b_ms, found.c_ms_per_mb) == pytest.approx((1.1, 0.05, 0.03))
-    assert found.loo_mape == pytest.approx(0, abs=1e-9)
-    assert found.networks == 12
+    assert (found.a, found.b_ms, found.c_ms_per_mb) == pytest.approx((1.1, 0.05, 0.03), rel=0.02)
+    assert found.loo_mape == pytest.approx(0, abs=0.1)
+    assert found.networks == 400
 
 
-def test_prefers_fewer_coefficients_when_they_do() -> None:
-    s, w = problem(12)
-    noise = np.random.default_rng(1).normal(0, 0.02, 12)
-    found = fit(s, w, 1.3 * s * np.exp(noise))
-    assert found.form == "scale"
-    assert found.a == pytest.approx(1.3, rel=0.03)
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_noisy_networks_predict_others(seed: int) -> None:
+    s, w = problem(10, seed)
+    found = fit(s, w, (1.2 * s + 0.03) * np.exp(np.random.default_rng(seed).normal(0, 0.01, 10)))
+    t, v = problem(100, seed + 100)
+    assert np.abs(found.apply(t, v) / (1.2 * t + 0.03) - 1).mean() < 0.02
 
 
-@pytest.mark.parametrize(
-    "n, forms", [(0, {"sum"}), (2, {"sum"}), (3, {"sum", "scale"}), (6, {"sum", "scale", "affine"})]
-)
-def test_few_networks_allow_few_coefficients(n: int, forms: set[str]) -> None:
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_few_networks_never_do_harm(n: int) -> None:
     s, w = problem(n)
-    assert fit(s, w, 1.2 * s + 0.2 + 0.1 * w).form in forms
+    found = fit(s, w, 1.2 * s)
+    t, v = problem(100, 9)
+    assert np.abs(found.apply(t, v) / (1.2 * t) - 1).mean() < 0.2  # what the plain sum is off by
+
+
+def test_no_network_is_the_plain_sum() -> None:
+    assert fit(*problem(0), np.array([])) == Calibration()
+    assert Calibration().apply(np.array([0.5]), np.array([3.0])) == 0.5
 
 
 def test_absurd_slope_is_refused() -> None:
     s, w = problem(12)
-    assert fit(s, w, 5 * s).form == "sum"
+    found = fit(s, w, 5 * s)
+    assert (found.form, found.a, found.b_ms, found.c_ms_per_mb) == ("sum", 1, 0, 0)
 
 
 def test_weights_never_make_a_network_faster() -> None:
     s, w = problem(30)
     found = fit(s, w, 1.2 * s + 0.5 - 0.05 * w)
-    assert found.c_ms_per_mb == 0
+    assert (found.form, found.c_ms_per_mb) == ("affine", 0)
+
+
+def test_networks_without_weights_are_no_obstacle() -> None:
+    s, _ = problem(8)
+    assert fit(s, np.zeros(8), 1.1 * s).a == pytest.approx(1.1, rel=0.02)
 
 
 def test_interval_covers_nine_in_ten() -> None:

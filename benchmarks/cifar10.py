@@ -1,0 +1,265 @@
+"""The judge: CIFAR-10, the compressed networks against thinner, random and reference networks.
+
+    python benchmarks/cifar10.py --data ../shared/data/cifar10 --out /tmp/cifar --epochs 15
+
+Trains on train_10k.parquet and judges on 10,000 images of train.parquet that are not in it. Every network gets the
+same number of epochs, the same batches and (all but the reference) the same teacher. The compressed and the random
+networks start from the weights of the same supernet; the thinner networks have no counterpart in it and start from
+scratch. Every finished part is kept in --out, so a run that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np  # noqa: E402
+
+from hwnas import pipeline  # noqa: E402
+from hwnas.latency import LatencyModel  # noqa: E402
+from hwnas.space import Architecture, Space, SpaceConfig, build  # noqa: E402
+
+BUDGETS = ("50%", "25%")
+CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+
+
+def judge_split(folder: Path, out: Path) -> Path:
+    """10,000 training and 10,000 judging images as one .npz."""
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    path = out / "cifar10.npz"
+    if path.exists():
+        return path
+    small = pq.read_table(folder / "train_10k.parquet")
+    large = pq.read_table(folder / "train.parquet")
+    used = set(small["path"].to_pylist())
+    keep = [i for i, p in enumerate(large["path"].to_pylist()) if p not in used][:10_000]
+
+    def decode(table: Any) -> tuple[np.ndarray, np.ndarray]:
+        images = [np.asarray(Image.open(io.BytesIO(b)).convert("RGB")) for b in table["jpeg"].to_pylist()]
+        return np.stack(images), table["label"].to_numpy().astype(np.int64)
+
+    (x, y), (xv, yv) = decode(small), decode(large.take(keep))
+    np.savez(path, x_train=x, y_train=y, x_val=xv, y_val=yv, classes=np.array(CLASSES))
+    return path
+
+
+def compress(npz: Path, out: Path, args: argparse.Namespace) -> dict[str, pipeline.RunFolder]:
+    """One run per budget; the second starts from the search of the first."""
+    began = time.time()
+
+    def hook(stage: str, event: str, seconds: float) -> None:
+        print(f"[{time.time() - began:7.0f} s] {stage} {event} {seconds:.0f} s", flush=True)
+
+    first = out / "run-50"
+    options = {
+        "data": str(npz), "budgets": {"latency": BUDGETS[0]}, "epochs": args.epochs, "warmup": args.warmup,
+        "epochs_per_evaluation": args.epochs_per_evaluation, "cycles": 2, "settle": 80, "top": 12, "seed": args.seed,
+        "tables": str(out / "tables"),
+    }
+    runs = {BUDGETS[0]: pipeline.resume(first, hook=hook) if first.exists()
+            else pipeline.compress(first, hook=hook, **options)}
+    for budget in BUDGETS[1:]:
+        path = out / f"run-{budget.rstrip('%')}"
+        runs[budget] = (pipeline.resume(path, hook=hook) if path.exists()
+                        else pipeline.retarget(first, path, {"latency": budget}, hook=hook))
+    return runs
+
+
+def thinner(space: Space, target_ms: float, reference: Architecture) -> tuple[SpaceConfig, float]:
+    """The width multiplier at which the largest network measures closest to `target_ms`."""
+    from hwnas.profile import network_model
+    from hwnas.runtime import compare, runtime_for
+    from hwnas.target import load
+
+    target = load("local")
+    runtime = runtime_for(target)
+    widths: dict[str, Architecture] = {}
+    for mult in np.arange(0.2, 1.0, 0.02):
+        arch = build(SpaceConfig(**{**vars(space.config), "width_mult": round(float(mult), 2)})).largest()
+        widths.setdefault(arch.space.fingerprint, arch)
+    sessions = {k: runtime.load(network_model(a)) for k, a in widths.items()}
+    sessions["reference"] = runtime.load(network_model(reference))
+    times = compare(sessions, sweeps=30)
+    scale = times["reference"].median_ms
+    best = min(widths, key=lambda k: abs(times[k].median_ms / scale - target_ms))
+    return widths[best].space.config, times[best].median_ms / scale
+
+
+def random_within(space: Space, model: LatencyModel, budget_ms: float, count: int, seed: int) -> list[Architecture]:
+    """Uniformly drawn architectures whose predicted latency is within the budget."""
+    rng, found = np.random.default_rng(seed), []
+    while len(found) < count:
+        arch = space.sample(rng)
+        if model.predict(arch).latency_ms <= budget_ms:
+            found.append(arch)
+    return found
+
+
+def plan(runs: dict[str, pipeline.RunFolder], out: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rivals to train."""
+    path = out / "plan.json"
+    if path.exists():
+        return list(json.loads(path.read_text()))
+    first = next(iter(runs.values()))
+    picker = pipeline.Picker.of_run(first)
+    reference = picker.space.largest()
+    jobs = []
+    for number, (budget, run) in enumerate(runs.items()):
+        ratio = run.result("export")["ratio"]
+        config, reached = thinner(picker.space, ratio, reference)
+        print(f"thin for {budget}: width {config.width_mult} at {reached:.3f} of the reference, wanted {ratio:.3f}")
+        jobs.append({"name": f"thin-{budget}", "arch": build(config).largest().to_json(), "init": "scratch"})
+        limit = picker.latency.predict(reference).latency_ms * float(budget.rstrip("%")) / 100
+        for i, arch in enumerate(random_within(picker.space, picker.latency, limit, args.random, 100 + number)):
+            jobs.append({"name": f"random{i + 1}-{budget}", "arch": arch.to_json(), "init": "supernet"})
+    path.write_text(json.dumps(jobs))
+    return jobs
+
+
+def teacher_memory(run: pipeline.RunFolder, out: Path) -> None:
+    """The teacher's logits for every step of every epoch: the same batches for all rivals, so computed once."""
+    from hwnas.data import epoch, policy_for
+    from hwnas.pipeline.stages import Stages
+    from hwnas.progress import silent
+    from hwnas.train import Teacher
+    from hwnas.train.tensors import save_tensors, to_pixels
+
+    path = out / "teacher.safetensors"
+    if path.exists():
+        return
+    stages = Stages(run, silent)
+    data, config, teacher = stages.dataset, stages.training, Teacher(stages.reference, remember=True)
+    for index in range(config.epochs):
+        rng = np.random.default_rng((run.state.config.seed, index))
+        batches = epoch(data.train_images, data.train_labels, config.batch, rng, policy_for(data))
+        for step, (images, _) in enumerate(batches):
+            teacher.logits(to_pixels(images), index, step)
+    save_tensors(path, {f"{e}.{s}": t for (e, s), t in (teacher.memory or {}).items()}, {})
+
+
+def train_rival(job: dict[str, Any], out: Path, first: Path) -> None:
+    """One rival with one thread (a process of its own)."""
+    from dataclasses import replace
+
+    import torch
+
+    from hwnas.nets import Network
+    from hwnas.pipeline.stages import Stages
+    from hwnas.progress import silent
+    from hwnas.train import Teacher, fit
+    from hwnas.train.tensors import load_tensors
+
+    torch.set_num_threads(1)
+    stages = Stages(pipeline.RunFolder.open(first), silent)
+    arch = Architecture.from_json(job["arch"])
+    teacher = Teacher(stages.reference, remember=True)
+    teacher.memory = {tuple(map(int, k.split("."))): v for k, v in load_tensors(out / "teacher.safetensors")[0].items()}
+    torch.manual_seed(stages.config.seed)
+    if job["init"] == "supernet":
+        net, config = stages.searched.supernet.network(arch), replace(stages.training, lr=stages.training.lr / 2)
+    else:
+        data = stages.dataset
+        net, config = Network(arch, data.mean.tolist(), data.std.tolist()), stages.training
+        net = net.to(memory_format=torch.channels_last)
+    began = time.time()
+    history = fit(net, stages.dataset, config, seed=stages.config.seed, teacher=teacher,
+                  checkpoint=out / f"{job['name']}.checkpoint")
+    result = {"accuracy": history.accuracy, "seconds": time.time() - began, "flops": arch.flops, "params": arch.params}
+    (out / f"{job['name']}.json").write_text(json.dumps(result))
+
+
+def train_rivals(jobs: list[dict[str, Any]], out: Path, first: Path) -> None:
+    """Two processes with one thread each: more images a second than one with two."""
+    waiting = [j for j in jobs if not (out / f"{j['name']}.json").exists()]
+    running: list[subprocess.Popen[bytes]] = []
+    while waiting or running:
+        while waiting and len(running) < 2:
+            job = waiting.pop(0)
+            command = [sys.executable, __file__, "--out", str(out), "--job", json.dumps(job), "--first", str(first)]
+            running.append(subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}))
+            print(f"[rivals] {job['name']} starts, {len(waiting)} waiting", flush=True)
+        time.sleep(1)
+        for process in [p for p in running if p.poll() is not None]:
+            running.remove(process)
+            if process.returncode:
+                raise SystemExit(f"a rival failed with exit code {process.returncode}")
+
+
+def measure_all(runs: dict[str, pipeline.RunFolder], jobs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Every network in one interleaved run."""
+    from hwnas.profile import network_model
+    from hwnas.runtime import compare, runtime_for
+    from hwnas.target import load
+
+    archs = {"reference": pipeline.Picker.of_run(next(iter(runs.values()))).space.largest()}
+    for budget, run in runs.items():
+        archs[f"compressed-{budget}"] = Architecture.from_json(json.loads((run.path / "architecture.json").read_text()))
+    archs |= {job["name"]: Architecture.from_json(job["arch"]) for job in jobs}
+    runtime = runtime_for(load("local"))
+    times = compare({k: runtime.load(network_model(a)) for k, a in archs.items()}, sweeps=60)
+    return {
+        k: {**times[k].to_json(), "flops": a.flops, "params": a.params} for k, a in archs.items()
+    }
+
+
+def table(runs: dict[str, pipeline.RunFolder], jobs: list[dict[str, Any]], out: Path) -> str:
+    """The result as markdown."""
+    measured = measure_all(runs, jobs)
+    first = next(iter(runs.values())).result("export")
+    accuracy = {"reference": first["reference"]["accuracy"]}
+    accuracy |= {f"compressed-{b}": r.result("export")["verdict"]["accuracy"] for b, r in runs.items()}
+    accuracy |= {j["name"]: json.loads((out / f"{j['name']}.json").read_text())["accuracy"] for j in jobs}
+    base = measured["reference"]["median_ms"]
+    lines = ["| network | accuracy % | latency ms (p10-p90) | of the reference | MMACs | params k | starts from |",
+             "|---|---|---|---|---|---|---|"]
+    start = {j["name"]: j["init"] for j in jobs} | {"reference": "scratch, no teacher"}
+    for name, value in accuracy.items():
+        m = measured[name]
+        lines.append(
+            f"| {name} | {value:.2f} | {m['median_ms']:.3f} ({m['p10_ms']:.3f}-{m['p90_ms']:.3f}) "
+            f"| {m['median_ms'] / base:.3f} | {m['flops'] / 1e6:.2f} | {m['params'] / 1e3:.0f} "
+            f"| {start.get(name, 'supernet')} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "cifar10")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--warmup", type=int, default=12)
+    parser.add_argument("--epochs-per-evaluation", type=float, default=0.5)
+    parser.add_argument("--random", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    parser.add_argument("--first", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.job:
+        train_rival(json.loads(args.job), args.out, args.first)
+        return
+    began = time.time()
+    args.out.mkdir(parents=True, exist_ok=True)
+    runs = compress(judge_split(args.data, args.out), args.out, args)
+    teacher_memory(runs[BUDGETS[0]], args.out)
+    jobs = plan(runs, args.out, args)
+    train_rivals(jobs, args.out, runs[BUDGETS[0]].path)
+    result = table(runs, jobs, args.out)
+    (args.out / "result.md").write_text(result + "\n")
+    print(result)
+    print(f"{(time.time() - began) / 60:.0f} minutes in this call")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""A path of the supernet is the network of that architecture; ops of a choice share slices of one block."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hwnas.errors import InputError
+from hwnas.nets import Block, Network, Supernet
+from hwnas.nets.elastic import Candidates, ElasticBlock, entangles
+from hwnas.space import SPACES, Architecture, Op, Space, SpaceConfig, build
+from hwnas.train import reestimate_batch_norm
+
+MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
+
+
+def small(name: str, classes: int = 5) -> Space:
+    return build(SpaceConfig(name, 16, 3, classes, 0.25, 2))
+
+
+def scramble(net: nn.Module, seed: int = 0) -> None:
+    """Random statistics, scales and shifts, so that nothing agrees by accident."""
+    torch.manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+        elif isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
+            nn.init.normal_(module.bias)
+
+
+def paths(space: Space) -> list[Architecture]:
+    """Every op of every choice at least once, and a few at random."""
+    rng = np.random.default_rng(0)
+    rows = [space.architecture([j % n for n in space.sizes]) for j in range(max(space.sizes))]
+    return [*rows, *(space.sample(rng) for _ in range(3))]
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_a_path_is_the_network_with_its_weights(name: str) -> None:
+    space = small(name)
+    supernet = Supernet(space, MEAN, STD)
+    scramble(supernet)
+    x = torch.rand(3, 3, 16, 16)
+    for arch in paths(space):
+        supernet.eval().select(arch.choice)
+        net = Network(arch, MEAN, STD)
+        net.load_state_dict(supernet.weights_of(arch))  # strict: every name is there and no other
+        with torch.no_grad():
+            torch.testing.assert_close(supernet(x), net.eval()(x), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(supernet(x), supernet.network(arch).eval()(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ofa", "fbnet", "mobile"])
+def test_a_training_step_of_a_path_is_that_of_the_network(name: str) -> None:
+    """Batch statistics, running statistics and gradients, not only the forward pass in eval mode."""
+    space = small(name)
+    supernet = Supernet(space, MEAN, STD).double()
+    scramble(supernet)
+    arch = space.architecture([1 % n for n in space.sizes])
+    net = Network(arch, MEAN, STD).double()
+    net.load_state_dict(supernet.weights_of(arch))
+    supernet.select(arch.choice)
+    x = torch.rand(8, 3, 16, 16, dtype=torch.float64)
+    for model in (supernet, net):
+        model.train()(x).square().sum().backward()
+    for key, value in supernet.weights_of(arch).items():
+        torch.testing.assert_close(value, net.state_dict()[key], rtol=1e-8, atol=1e-9, check_dtype=False)
+    grads = [sum(float(p.grad.square().sum()) for p in m.parameters() if p.grad is not None) for m in (supernet, net)]
+    assert grads[0] == pytest.approx(grads[1], rel=1e-8)
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_weights_taken_out_are_copies(name: str) -> None:
+    space = small(name)
+    supernet = Supernet(space, MEAN, STD)
+    before = copy.deepcopy(supernet.state_dict())
+    for value in supernet.weights_of(space.largest()).values():
+        value.fill_(7)
+    for parameter in supernet.network(space.largest()).parameters():
+        parameter.data.fill_(7)
+    assert all(torch.equal(v, before[k]) for k, v in supernet.state_dict().items())
+
+
+def mbconv(kernel: int, expand: int, *, se: bool = False) -> Op:
+    return Op("mbconv", 8, 8, 6, 6, kernel, expand, 1, "relu", se)
+
+
+@pytest.mark.parametrize("se", [False, True])
+def test_training_the_large_op_changes_the_slice_of_the_small_one(se: bool) -> None:
+    small_op, large_op = mbconv(3, 2, se=se), mbconv(5, 6, se=se)
+    block = ElasticBlock([small_op, large_op])
+    before = block.state_of(small_op)
+    optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
+    block.train()(torch.randn(4, 8, 6, 6), large_op).square().sum().backward()
+    optimizer.step()
+    after = block.state_of(small_op)
+    changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert {"steps.0.0.weight", "steps.1.0.weight"} <= changed
+    assert {k for k in after if k.endswith(("weight", "running_mean"))} <= changed | {"steps.2.reduce.weight"}
+
+
+@pytest.mark.parametrize("se", [False, True])
+def test_training_the_small_op_leaves_the_rest_of_the_large_one(se: bool) -> None:
+    small_op, large_op = mbconv(3, 2, se=se), mbconv(5, 6, se=se)
+    block = ElasticBlock([small_op, large_op])
+    before = block.state_of(large_op)
+    optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
+    block.train()(torch.randn(4, 8, 6, 6), small_op).square().sum().backward()
+    optimizer.step()
+    after = block.state_of(large_op)
+    middle = 8 * small_op.expand
+    kernel = after["steps.1.0.weight"]
+    assert not torch.equal(kernel[:middle, :, 1:4, 1:4], before["steps.1.0.weight"][:middle, :, 1:4, 1:4])
+    kernel[:middle, :, 1:4, 1:4] = before["steps.1.0.weight"][:middle, :, 1:4, 1:4]
+    assert torch.equal(kernel, before["steps.1.0.weight"])  # the rim and the other channels are as they were
+    assert torch.equal(after["steps.0.0.weight"][middle:], before["steps.0.0.weight"][middle:])
+    for norm in ("steps.0.1", "steps.1.1"):
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            assert torch.equal(after[f"{norm}.{part}"][middle:], before[f"{norm}.{part}"][middle:])
+        assert not torch.equal(after[f"{norm}.running_mean"][:middle], before[f"{norm}.running_mean"][:middle])
+
+
+def test_a_slice_is_the_centre_of_the_kernel_and_the_first_channels() -> None:
+    small_op, large_op = mbconv(3, 2), mbconv(7, 4)
+    block = ElasticBlock([small_op, large_op])
+    large, little = block.state_of(large_op), block.state_of(small_op)
+    assert torch.equal(little["steps.0.0.weight"], large["steps.0.0.weight"][:16])
+    assert torch.equal(little["steps.1.0.weight"], large["steps.1.0.weight"][:16, :, 2:5, 2:5])
+    assert torch.equal(little["steps.2.0.weight"], large["steps.2.0.weight"][:, :16])
+    assert {k: v.shape for k, v in little.items()} == {k: v.shape for k, v in Block(small_op).state_dict().items()}
+
+
+def test_the_shared_block_may_be_larger_than_any_op() -> None:
+    """k7 e2 and k3 e4 are slices of a k7 e4 that no op uses whole."""
+    ops = [mbconv(7, 2), mbconv(3, 4)]
+    block = ElasticBlock(ops).eval()
+    scramble(block)
+    x = torch.randn(2, 8, 6, 6)
+    for op in ops:
+        own = Block(op).eval()
+        own.load_state_dict(block.state_of(op))
+        torch.testing.assert_close(block(x, op), own(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("op", "shares"), [
+    (Op("mbconv", 8, 8, 4, 4, 3, 2), True), (Op("mbconv", 8, 8, 4, 4, 3, 1), False),
+    (Op("fbconv", 8, 8, 4, 4, 3, 1), True), (Op("fbconv", 8, 8, 4, 4, 3, 1, groups=2), False),
+    (Op("skip", 8, 8, 4, 4), False), (Op("conv", 8, 16, 4, 4), False),
+])
+def test_which_ops_share(op: Op, shares: bool) -> None:
+    assert entangles(op) == shares
+
+
+def test_every_candidate_has_weights_exactly_once() -> None:
+    choice = next(c for c in small("fbnet").choices if c.ops[-1].kind == "skip")
+    candidates = Candidates(choice.ops)
+    assert set(candidates.alone) == {"1", "5"}  # the grouped ones
+    assert candidates.parts(8) == []
+    assert candidates.state_of(8) == {}
+    x = torch.rand(2, choice.ops[0].in_channels, choice.ops[0].height, choice.ops[0].width)
+    assert torch.equal(candidates(x, 8), x)
+    for index in (0, 2, 3, 4, 6, 7):
+        assert candidates.parts(index) == [candidates.elastic]
+    largest = Block(Op.parse(choice.ops[7].signature))
+    own = sum(p.numel() for p in candidates.parameters())
+    grouped = sum(choice.ops[i].params for i in (1, 5))
+    assert own == grouped + sum(p.numel() for p in largest.parameters())
+
+
+def test_a_wrong_path_is_refused_and_the_old_one_stays() -> None:
+    supernet = Supernet(small("mobile"), MEAN, STD)
+    path = list(supernet.path)
+    for choice in ([0], [7] * len(supernet.space.sizes)):
+        with pytest.raises(InputError):
+            supernet.select(choice)
+    assert supernet.path == path
+
+
+def test_a_copy_runs_its_own_weights() -> None:
+    supernet = Supernet(small("mobile"), MEAN, STD).eval()
+    twin = copy.deepcopy(supernet)
+    x = torch.rand(1, 3, 16, 16)
+    expected = supernet(x).detach()
+    for parameter in supernet.parameters():
+        parameter.data.zero_()
+    torch.testing.assert_close(twin(x).detach(), expected)
+
+
+def images(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+
+
+def stem_outputs(supernet: Supernet, pixels: np.ndarray) -> torch.Tensor:
+    """What the stem's batch norm sees, (N * H * W, C)."""
+    conv = supernet.candidates[0].alone["0"].steps[0][0]  # type: ignore[index, union-attr]
+    x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        return conv(supernet.normalize(x)).permute(0, 2, 3, 1).reshape(-1, conv.out_channels)  # type: ignore[operator, union-attr, no-any-return]
+
+
+def stem_norm(supernet: Supernet) -> nn.BatchNorm2d:
+    return supernet.candidates[0].alone["0"].steps[0][1]  # type: ignore[index, return-value]
+
+
+def test_reestimated_statistics_are_those_of_the_images() -> None:
+    supernet = Supernet(small("mobile"), MEAN, STD)
+    scramble(supernet)
+    pixels = images(64)
+    reestimate_batch_norm(supernet, supernet.active(), pixels)
+    seen, norm = stem_outputs(supernet, pixels), stem_norm(supernet)
+    torch.testing.assert_close(norm.running_mean, seen.mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.running_var, seen.var(0), rtol=1e-4, atol=1e-5)
+    assert not supernet.training
+
+
+def test_statistics_of_a_whole_path_are_those_of_the_same_network() -> None:
+    space = small("mobile")
+    supernet = Supernet(space, MEAN, STD)
+    scramble(supernet)
+    for arch in paths(space)[:4]:
+        supernet.select(arch.choice)
+        alone = supernet.network(arch)
+        scrambled = copy.deepcopy(alone.state_dict())
+        for model, parts in ((supernet, supernet.active()), (alone, [alone])):
+            reestimate_batch_norm(model, parts, images(96), batch=32)
+        found = supernet.weights_of(arch)
+        for key, value in alone.state_dict().items():
+            torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-4)
+            if key.endswith("running_mean"):
+                assert not torch.equal(value, scrambled[key])
+
+
+def test_equal_batches_are_averaged() -> None:
+    supernet = Supernet(small("mobile"), MEAN, STD)
+    pixels = images(64)
+    reestimate_batch_norm(supernet, supernet.active(), pixels, batch=16)
+    parts = [stem_outputs(supernet, pixels[i : i + 16]) for i in range(0, 64, 16)]
+    norm = stem_norm(supernet)
+    torch.testing.assert_close(norm.running_mean, torch.cat(parts).mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.running_var, torch.stack([p.var(0) for p in parts]).mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_a_short_last_batch_counts_by_its_images() -> None:
+    """Two odd images at the end must not weigh as much as the 256 before them."""
+    supernet = Supernet(small("mobile"), MEAN, STD)
+    pixels = images(34)
+    pixels[32:] = 255
+    reestimate_batch_norm(supernet, supernet.active(), pixels, batch=32)
+    expected = stem_outputs(supernet, pixels).mean(0)
+    torch.testing.assert_close(stem_norm(supernet).running_mean, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_norms_of_other_ops_and_all_weights_stay() -> None:
+    space = small("fbnet")
+    supernet = Supernet(space, MEAN, STD)
+    scramble(supernet)
+    supernet.select([1] * len(space.sizes))  # a grouped op at every choice: nothing of it is shared
+    active = {id(m) for part in supernet.active() for m in part.modules()}
+    before = copy.deepcopy(supernet.state_dict())
+    untouched = [name for name, m in supernet.named_modules() if isinstance(m, nn.BatchNorm2d) and id(m) not in active]
+    reestimate_batch_norm(supernet, supernet.active(), images(16))
+    after = supernet.state_dict()
+    assert untouched
+    for name in untouched:
+        for part in ("running_mean", "running_var", "num_batches_tracked"):
+            assert torch.equal(after[f"{name}.{part}"], before[f"{name}.{part}"])
+    for name, _ in supernet.named_parameters():
+        assert torch.equal(after[name], before[name])
+    assert all(m.momentum == 0.1 for m in supernet.modules() if isinstance(m, nn.BatchNorm2d))
