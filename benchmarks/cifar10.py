@@ -22,18 +22,18 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from hwnas import pipeline  # noqa: E402
-from hwnas.latency import LatencyModel  # noqa: E402
-from hwnas.space import Architecture, Space, SpaceConfig, build  # noqa: E402
+from hwnas import pipeline
+from hwnas.latency import LatencyModel
+from hwnas.space import Architecture, Space, SpaceConfig, build
 
 BUDGETS = ("50%", "25%")
-CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
-def judge_split(folder: Path, out: Path) -> Path:
-    """10,000 training and 10,000 judging images as one .npz."""
+def judge_split(folder: Path, out: Path, images: int) -> Path:
+    """`images` training and as many judging images as one .npz."""
     import pyarrow.parquet as pq
     from PIL import Image
 
@@ -43,13 +43,13 @@ def judge_split(folder: Path, out: Path) -> Path:
     small = pq.read_table(folder / "train_10k.parquet")
     large = pq.read_table(folder / "train.parquet")
     used = set(small["path"].to_pylist())
-    keep = [i for i, p in enumerate(large["path"].to_pylist()) if p not in used][:10_000]
+    keep = [i for i, p in enumerate(large["path"].to_pylist()) if p not in used][:images]
 
     def decode(table: Any) -> tuple[np.ndarray, np.ndarray]:
         images = [np.asarray(Image.open(io.BytesIO(b)).convert("RGB")) for b in table["jpeg"].to_pylist()]
         return np.stack(images), table["label"].to_numpy().astype(np.int64)
 
-    (x, y), (xv, yv) = decode(small), decode(large.take(keep))
+    (x, y), (xv, yv) = decode(small.slice(0, images)), decode(large.take(keep))
     np.savez(path, x_train=x, y_train=y, x_val=xv, y_val=yv, classes=np.array(CLASSES))
     return path
 
@@ -67,12 +67,12 @@ def compress(npz: Path, out: Path, args: argparse.Namespace) -> dict[str, pipeli
         "epochs_per_evaluation": args.epochs_per_evaluation, "cycles": 2, "settle": 80, "top": 12, "seed": args.seed,
         "tables": str(out / "tables"),
     }
-    runs = {BUDGETS[0]: pipeline.resume(first, hook=hook) if first.exists()
-            else pipeline.compress(first, hook=hook, **options)}
+    runs = {BUDGETS[0]: pipeline.resume(first, until="export", hook=hook) if first.exists()
+            else pipeline.compress(first, until="export", hook=hook, **options)}
     for budget in BUDGETS[1:]:
         path = out / f"run-{budget.rstrip('%')}"
-        runs[budget] = (pipeline.resume(path, hook=hook) if path.exists()
-                        else pipeline.retarget(first, path, {"latency": budget}, hook=hook))
+        runs[budget] = (pipeline.resume(path, until="export", hook=hook) if path.exists()
+                        else pipeline.retarget(first, path, {"latency": budget}, until="export", hook=hook))
     return runs
 
 
@@ -241,6 +241,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--warmup", type=int, default=12)
     parser.add_argument("--epochs-per-evaluation", type=float, default=0.5)
+    parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--random", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--job", help=argparse.SUPPRESS)
@@ -251,7 +252,7 @@ def main() -> None:
         return
     began = time.time()
     args.out.mkdir(parents=True, exist_ok=True)
-    runs = compress(judge_split(args.data, args.out), args.out, args)
+    runs = compress(judge_split(args.data, args.out, args.images), args.out, args)
     teacher_memory(runs[BUDGETS[0]], args.out)
     jobs = plan(runs, args.out, args)
     train_rivals(jobs, args.out, runs[BUDGETS[0]].path)

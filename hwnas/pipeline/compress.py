@@ -74,12 +74,13 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
     return run
 
 
-def compress(out: str | Path | None = None, *, progress: Progress = silent, hook: StageHook = quiet,
-             **options: object) -> RunFolder:
+def compress(out: str | Path | None = None, *, until: str | None = None, progress: Progress = silent,
+             hook: StageHook = quiet, **options: object) -> RunFolder:
     """Find, train, export and check a network within budgets.
 
     Args:
         out: the run folder; None takes the next free `hwnas-runs/<data>-<target>-<n>`.
+        until: the last stage to do; None does all.
         options: fields of `CompressConfig`, e.g. data="digits", budgets={"latency": "50%"}, seed=0.
 
     Returns:
@@ -92,11 +93,11 @@ def compress(out: str | Path | None = None, *, progress: Progress = silent, hook
     """
     config = make_config(options)
     run = RunFolder.create(Path(out) if out else next_folder(config), config)
-    return compress_run(run, progress=progress, hook=hook)
+    return compress_run(run, until=until, progress=progress, hook=hook)
 
 
-def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str], *, progress: Progress = silent,
-             hook: StageHook = quiet) -> RunFolder:
+def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str], *, until: str | None = None,
+             progress: Progress = silent, hook: StageHook = quiet) -> RunFolder:
     """Another network from a finished search, for other budgets: no profiling, no search, the same reference.
 
     Args:
@@ -110,16 +111,17 @@ def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str], *,
     """
     config = make_config({**RunFolder.open(Path(source)).state.config.model_dump(), "budgets": dict(budgets)})
     run = RunFolder.open(Path(source)).branch(Path(out), config)
-    return compress_run(run, progress=progress, hook=hook)
+    return compress_run(run, until=until, progress=progress, hook=hook)
 
 
-def resume(path: str | Path, *, progress: Progress = silent, hook: StageHook = quiet) -> RunFolder:
+def resume(path: str | Path, *, until: str | None = None, progress: Progress = silent,
+           hook: StageHook = quiet) -> RunFolder:
     """Go on with a run that was cut off; finished stages are not repeated.
 
     Raises:
         RunError: no run there, or it was tampered with.
     """
-    return compress_run(RunFolder.open(Path(path)), progress=progress, hook=hook)
+    return compress_run(RunFolder.open(Path(path)), until=until, progress=progress, hook=hook)
 
 
 def make_config(options: dict[str, object]) -> CompressConfig:

@@ -71,7 +71,7 @@ def test_a_training_step_of_a_path_is_that_of_the_network(name: str) -> None:
     for model in (supernet, net):
         model.train()(x).square().sum().backward()
     for key, value in supernet.weights_of(arch).items():
-        torch.testing.assert_close(value, net.state_dict()[key], rtol=1e-8, atol=1e-9, check_dtype=False)
+        torch.testing.assert_close(value, net.state_dict()[key], rtol=1e-6, atol=1e-6, check_dtype=False)
     grads = [sum(float(p.grad.square().sum()) for p in m.parameters() if p.grad is not None) for m in (supernet, net)]
     assert grads[0] == pytest.approx(grads[1], rel=1e-8)
 
@@ -223,8 +223,8 @@ def test_reestimated_statistics_are_those_of_the_images() -> None:
 def test_statistics_of_a_whole_path_are_those_of_the_same_network() -> None:
     space = small("mobile")
     supernet = Supernet(space, MEAN, STD)
-    scramble(supernet)
     for arch in paths(space)[:4]:
+        scramble(supernet)
         supernet.select(arch.choice)
         alone = supernet.network(arch)
         scrambled = copy.deepcopy(alone.state_dict())
