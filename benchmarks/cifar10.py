@@ -76,24 +76,27 @@ def compress(npz: Path, out: Path, args: argparse.Namespace) -> dict[str, pipeli
     return runs
 
 
-def thinner(space: Space, target_ms: float, reference: Architecture) -> tuple[SpaceConfig, float]:
-    """The width multiplier at which the largest network measures closest to `target_ms`."""
+def thinner(space: Space, wanted: float) -> list[SpaceConfig]:
+    """The widest network below and the narrowest above `wanted` of the reference's latency.
+
+    Latency is a staircase in the width, so no width multiplier hits a given latency: the accuracy of the thinner
+    network at `wanted` is read off between the two.
+    """
     from hwnas.profile import network_model
     from hwnas.runtime import compare, runtime_for
     from hwnas.target import load
 
-    target = load("local")
-    runtime = runtime_for(target)
+    runtime = runtime_for(load("local"))
     widths: dict[str, Architecture] = {}
-    for mult in np.arange(0.2, 1.0, 0.02):
+    for mult in np.arange(0.2, 1.02, 0.02):
         arch = build(SpaceConfig(**{**vars(space.config), "width_mult": round(float(mult), 2)})).largest()
         widths.setdefault(arch.space.fingerprint, arch)
-    sessions = {k: runtime.load(network_model(a)) for k, a in widths.items()}
-    sessions["reference"] = runtime.load(network_model(reference))
-    times = compare(sessions, sweeps=30)
-    scale = times["reference"].median_ms
-    best = min(widths, key=lambda k: abs(times[k].median_ms / scale - target_ms))
-    return widths[best].space.config, times[best].median_ms / scale
+    times = compare({k: runtime.load(network_model(a)) for k, a in widths.items()}, sweeps=30)
+    full = times[list(widths)[-1]].median_ms
+    ratios = {k: times[k].median_ms / full for k in widths}
+    below = max((k for k in widths if ratios[k] <= wanted), key=lambda k: ratios[k])
+    above = min((k for k in widths if ratios[k] > wanted), key=lambda k: ratios[k])
+    return [widths[below].space.config, widths[above].space.config]
 
 
 def random_within(space: Space, model: LatencyModel, budget_ms: float, count: int, seed: int) -> list[Architecture]:
@@ -117,9 +120,9 @@ def plan(runs: dict[str, pipeline.RunFolder], out: Path, args: argparse.Namespac
     jobs = []
     for number, (budget, run) in enumerate(runs.items()):
         ratio = run.result("export")["ratio"]
-        config, reached = thinner(picker.space, ratio, reference)
-        print(f"thin for {budget}: width {config.width_mult} at {reached:.3f} of the reference, wanted {ratio:.3f}")
-        jobs.append({"name": f"thin-{budget}", "arch": build(config).largest().to_json(), "init": "scratch"})
+        for side, config in zip(("below", "above"), thinner(picker.space, ratio), strict=True):
+            arch = build(config).largest()
+            jobs.append({"name": f"thin-{side}-{budget}", "arch": arch.to_json(), "init": "scratch"})
         limit = picker.latency.predict(reference).latency_ms * float(budget.rstrip("%")) / 100
         for i, arch in enumerate(random_within(picker.space, picker.latency, limit, args.random, 100 + number)):
             jobs.append({"name": f"random{i + 1}-{budget}", "arch": arch.to_json(), "init": "supernet"})

@@ -28,8 +28,8 @@ SURFACE = {
     "hwnas.latency": "Calibration Entry Errors LatencyModel Prediction Table errors fit interval kendall_tau now "
                      "table_path",
     "hwnas.nets": "Block Network Normalize Supernet",
-    "hwnas.pipeline": "STAGES Answer Budget CompressConfig Picker RunFolder compress make_config parse parse_all pick "
-                      "resume show",
+    "hwnas.pipeline": "STAGES Answer Budget CompressConfig Picker RunFolder compress compress_run make_config parse "
+                      "parse_all pick resume retarget show",
     "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network network_model random_weights",
     "hwnas.runtime": "RUNTIMES Array Fingerprint Inputs Measurement Runtime Session Timer compare measure_latency "
                      "open_runtime runtime_for visit",
@@ -57,7 +57,8 @@ import hwnas
 walk = pkgutil.walk_packages(hwnas.__path__, "hwnas.", onerror=lambda name: None)
 failed, found = {}, [module.name for module in walk]
 for name in found:
-    if not any(name == needs or name.startswith(needs + ".") for needs in sys.argv[1:]):
+    heavy = any(name == needs or name.startswith(needs + ".") for needs in sys.argv[1:])
+    if not heavy and not name.endswith("__main__"):
         try:
             importlib.import_module(name)
         except ImportError as err:

@@ -13,34 +13,21 @@ Glossary
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hwnas.nets.depthwise import DepthwiseConv2d, depthwise
+from hwnas.nets.depthwise import depthwise
 from hwnas.nets.modules import Block, ConvNormAct, SqueezeExciteGate
-from hwnas.space import Op, SqueezeExcite
+from hwnas.space import Conv, Op, SqueezeExcite
 
 
 def entangles(op: Op) -> bool:
     """Whether an op can be a slice of a larger one: an inverted residual with a dense expansion convolution."""
     expands = op.kind == "fbconv" or (op.kind == "mbconv" and op.expand > 1)
     return expands and op.groups == 1
-
-
-def _norm(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """`norm` restricted to the first channels; its running statistics are updated there only."""
-    c = x.shape[1]
-    momentum = norm.momentum
-    if norm.training:
-        norm.num_batches_tracked += 1
-        if momentum is None:  # cumulative average
-            momentum = 1.0 / float(norm.num_batches_tracked)
-    return functional.batch_norm(
-        x, norm.running_mean[:c], norm.running_var[:c], norm.weight[:c], norm.bias[:c],  # type: ignore[index]
-        norm.training, momentum or 0.0, norm.eps,
-    )
 
 
 class ElasticBlock(nn.Module):
@@ -53,61 +40,72 @@ class ElasticBlock(nn.Module):
     def __init__(self, ops: Sequence[Op]) -> None:
         super().__init__()
         self.ops = tuple(ops)
-        first = ops[0]
-        largest = Op(
-            first.kind, first.in_channels, first.out_channels, first.height, first.width,
-            kernel=max(op.kernel for op in ops), expand=max(op.expand for op in ops),
-            stride=first.stride, act=first.act, se=first.se,
-        )
-        self.block = Block(largest)
+        self.block = Block(replace(ops[0], kernel=max(o.kernel for o in ops), expand=max(o.expand for o in ops)))
 
     def forward(self, x: Tensor, op: Op) -> Tensor:
-        steps = list(self.block.steps)
-        expand, project = steps[0], steps[-1]
-        middle = op.in_channels * op.expand
-        out = functional.conv2d(x, expand[0].weight[:middle])  # type: ignore[index, union-attr]
-        out = self._finish(expand, out)
-        out = self._finish(steps[1], depthwise(out, self._kernel(op), op.stride, self.training))
-        if op.se:
-            out = self._gate(steps[2], out, op)
-        out = _norm(project[1], functional.conv2d(out, project[0].weight[:, :middle]))  # type: ignore[index, arg-type]
+        out = x
+        for module, step in zip(self.block.steps, op.steps, strict=True):
+            if isinstance(module, ConvNormAct) and isinstance(step, Conv):
+                out = _conv_slice(module, step, out)
+            elif isinstance(module, SqueezeExciteGate) and isinstance(step, SqueezeExcite):
+                out = _gate_slice(module, step, out)
+            else:
+                raise TypeError(f"{type(module).__name__} cannot run {step}")
         return out + x if op.residual else out
-
-    def _kernel(self, op: Op) -> Tensor:
-        conv = self.block.steps[1][0]  # type: ignore[index]
-        margin = (conv.kernel_size[0] - op.kernel) // 2  # type: ignore[index, operator]
-        size = slice(margin, margin + op.kernel)
-        return conv.weight[: op.in_channels * op.expand, :, size, size]  # type: ignore[index, return-value]
-
-    @staticmethod
-    def _finish(step: nn.Module, x: Tensor) -> Tensor:
-        norm, act = step[1], step[2]  # type: ignore[index]
-        return act(_norm(norm, x))  # type: ignore[no-any-return, operator]
-
-    @staticmethod
-    def _gate(gate: nn.Module, x: Tensor, op: Op) -> Tensor:
-        assert isinstance(gate, SqueezeExciteGate)
-        step = next(s for s in op.steps if isinstance(s, SqueezeExcite))
-        m, r = step.channels, step.reduced
-        pooled = x.mean((2, 3), keepdim=True)
-        hidden = functional.relu(functional.conv2d(pooled, gate.reduce.weight[:r, :m], gate.reduce.bias[:r]))  # type: ignore[index]
-        scale = functional.conv2d(hidden, gate.expand.weight[:m, :r], gate.expand.bias[:m])  # type: ignore[index]
-        return x * functional.hardsigmoid(scale)
 
     @torch.no_grad()
     def state_of(self, op: Op) -> dict[str, Tensor]:
         """State dict of `Block(op)`: copies of the slices that `op` uses."""
         target = Block(op)
-        for own, shared in zip(target.steps, self.block.steps, strict=True):
-            if isinstance(own, ConvNormAct) and isinstance(own[0], DepthwiseConv2d):
-                own[0].weight.copy_(self._kernel(op))
-                _copy_slices(own[1], shared[1])  # type: ignore[index, arg-type]
+        for own, shared, step in zip(target.steps, self.block.steps, op.steps, strict=True):
+            if isinstance(own, ConvNormAct) and isinstance(shared, ConvNormAct) and isinstance(step, Conv):
+                own.conv.weight.copy_(_weight_slice(shared.conv, step))
+                _copy_leading(own.norm, shared.norm)
             else:
-                _copy_slices(own, shared)
+                _copy_leading(own, shared)
         return {k: v.clone() for k, v in target.state_dict().items()}
 
 
-def _copy_slices(small: nn.Module, large: nn.Module) -> None:
+def _weight_slice(conv: nn.Conv2d, step: Conv) -> Tensor:
+    """The first filters and input channels and the centre of the kernel of `conv`, as many as `step` has."""
+    margin = (conv.weight.shape[-1] - step.kernel) // 2
+    centre = slice(margin, margin + step.kernel)
+    return conv.weight[: step.out_channels, : step.in_channels // step.groups, centre, centre]
+
+
+def _conv_slice(module: ConvNormAct, step: Conv, x: Tensor) -> Tensor:
+    weight = _weight_slice(module.conv, step)
+    if step.groups > 1:
+        x = depthwise(x, weight, step.stride, module.training)
+    else:
+        x = functional.conv2d(x, weight, None, step.stride, step.kernel // 2)
+    out: Tensor = module.act(_norm_slice(module.norm, x))
+    return out
+
+
+def _norm_slice(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """`norm` restricted to the first channels; its running statistics are updated there only."""
+    mean, var, count = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    assert mean is not None and var is not None and count is not None  # track_running_stats is on
+    momentum, c = norm.momentum, x.shape[1]
+    if norm.training:
+        count += 1
+        if momentum is None:  # cumulative average
+            momentum = 1.0 / float(count)
+    return functional.batch_norm(
+        x, mean[:c], var[:c], norm.weight[:c], norm.bias[:c], norm.training, momentum or 0.0, norm.eps
+    )
+
+
+def _gate_slice(gate: SqueezeExciteGate, step: SqueezeExcite, x: Tensor) -> Tensor:
+    m, r = step.channels, step.reduced
+    reduce, expand = (gate.reduce.weight[:r, :m], gate.expand.weight[:m, :r])
+    assert gate.reduce.bias is not None and gate.expand.bias is not None
+    hidden = functional.relu(functional.conv2d(x.mean((2, 3), keepdim=True), reduce, gate.reduce.bias[:r]))
+    return x * functional.hardsigmoid(functional.conv2d(hidden, expand, gate.expand.bias[:m]))
+
+
+def _copy_leading(small: nn.Module, large: nn.Module) -> None:
     """Fill every tensor of `small` with the leading part of its counterpart in `large`."""
     source = large.state_dict()
     for name, tensor in small.state_dict().items():
@@ -126,32 +124,29 @@ class Candidates(nn.Module):
         self.ops = tuple(ops)
         shared = [op for op in ops if entangles(op)]
         self.elastic = ElasticBlock(shared) if len(shared) > 1 else None
-        alone = {str(i): Block(op) for i, op in enumerate(ops) if op.kind != "skip" and not self._is_shared(op)}
-        self.alone = nn.ModuleDict(alone)
-
-    def _is_shared(self, op: Op) -> bool:
-        return self.elastic is not None and op in self.elastic.ops
+        alone = [i for i, op in enumerate(ops) if op.kind != "skip" and not (self.elastic and op in shared)]
+        self.alone = nn.ModuleDict({str(i): Block(ops[i]) for i in alone})
 
     def forward(self, x: Tensor, index: int) -> Tensor:
         op = self.ops[index]
         if op.kind == "skip":
             return x
-        if self._is_shared(op):
-            return self.elastic(x, op)  # type: ignore[misc, no-any-return]
+        if self.elastic is not None and op in self.elastic.ops:
+            return self.elastic(x, op)  # type: ignore[no-any-return]
         return self.alone[str(index)](x)  # type: ignore[no-any-return]
 
-    def parts(self, index: int) -> list[nn.Module]:
-        """The modules that candidate `index` runs through."""
+    def module_of(self, index: int) -> nn.Module | None:
+        """The module that candidate `index` runs through; None for a skip."""
         op = self.ops[index]
         if op.kind == "skip":
-            return []
-        return [self.elastic] if self._is_shared(op) else [self.alone[str(index)]]  # type: ignore[list-item]
+            return None
+        return self.elastic if self.elastic is not None and op in self.elastic.ops else self.alone[str(index)]
 
     def state_of(self, index: int) -> dict[str, Tensor]:
-        """State dict of `Block(ops[index])`, copied."""
-        op = self.ops[index]
-        if op.kind == "skip":
+        """State dict of `Block(ops[index])`, copied; empty for a skip."""
+        module = self.module_of(index)
+        if module is None:
             return {}
-        if self._is_shared(op):
-            return self.elastic.state_of(op)  # type: ignore[union-attr]
-        return {k: v.clone() for k, v in self.alone[str(index)].state_dict().items()}
+        if isinstance(module, ElasticBlock):
+            return module.state_of(self.ops[index])
+        return {k: v.clone() for k, v in module.state_dict().items()}

@@ -18,18 +18,24 @@ def activation(name: str) -> nn.Module:
     return nn.Identity() if name == "none" else ACTIVATIONS[name](inplace=True)
 
 
-class ConvNormAct(nn.Sequential):
+class ConvNormAct(nn.Module):
     """Convolution without bias, batch norm, activation. (N, C_in, H, W) -> (N, C_out, H', W')."""
 
     def __init__(self, step: Conv) -> None:
-        conv: nn.Conv2d
+        super().__init__()
+        self.conv: nn.Conv2d
         if step.in_channels == step.out_channels == step.groups:
-            conv = DepthwiseConv2d(step.in_channels, step.kernel, step.stride)
+            self.conv = DepthwiseConv2d(step.in_channels, step.kernel, step.stride)
         else:
-            conv = nn.Conv2d(step.in_channels, step.out_channels, step.kernel, step.stride, step.kernel // 2,
-                             groups=step.groups, bias=False)
-        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-        super().__init__(conv, nn.BatchNorm2d(step.out_channels), activation(step.act))
+            self.conv = nn.Conv2d(step.in_channels, step.out_channels, step.kernel, step.stride, step.kernel // 2,
+                                  groups=step.groups, bias=False)
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        self.norm = nn.BatchNorm2d(step.out_channels)
+        self.act = activation(step.act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(self.norm(self.conv(x)))
+        return out
 
 
 class SqueezeExciteGate(nn.Module):

@@ -41,7 +41,8 @@ class Supernet(nn.Module):
 
     def active(self) -> list[nn.Module]:
         """The modules on the selected path, in network order."""
-        return [part for c, i in zip(self.candidates, self.path, strict=True) for part in c.parts(i)]
+        modules = (c.module_of(i) for c, i in zip(self.candidates, self.path, strict=True))
+        return [m for m in modules if m is not None]
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.normalize(x)

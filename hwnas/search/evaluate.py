@@ -55,7 +55,7 @@ class SupernetEvaluator:
     fold: Fold
     config: TrainConfig
     seed: int
-    batch_norm_images: int = 1024
+    batch_norm_images: int = 512
     optimizer: torch.optim.SGD = field(init=False)
 
     def __post_init__(self) -> None:

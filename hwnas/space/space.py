@@ -147,15 +147,14 @@ class Space:
 
     def largest(self) -> Architecture:
         """The reference network: at every choice the candidate with the most FLOPs."""
-        return self.architecture(
-            [max(range(len(c.ops)), key=lambda i, c=c: c.ops[i].flops) for c in self.choices]
-        )
+        return self.architecture([flops.index(max(flops)) for flops in self._flops()])
 
     def smallest(self) -> Architecture:
         """At every choice the candidate with the fewest FLOPs."""
-        return self.architecture(
-            [min(range(len(c.ops)), key=lambda i, c=c: c.ops[i].flops) for c in self.choices]
-        )
+        return self.architecture([flops.index(min(flops)) for flops in self._flops()])
+
+    def _flops(self) -> list[list[int]]:
+        return [[op.flops for op in choice.ops] for choice in self.choices]
 
 
 @dataclass(frozen=True)

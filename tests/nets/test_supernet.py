@@ -61,8 +61,9 @@ def test_a_path_is_the_network_with_its_weights(name: str) -> None:
 def test_a_training_step_of_a_path_is_that_of_the_network(name: str) -> None:
     """Batch statistics, running statistics and gradients, not only the forward pass in eval mode."""
     space = small(name)
-    supernet = Supernet(space, MEAN, STD).double()
+    supernet = Supernet(space, MEAN, STD)
     scramble(supernet)
+    supernet.double()
     arch = space.architecture([1 % n for n in space.sizes])
     net = Network(arch, MEAN, STD).double()
     net.load_state_dict(supernet.weights_of(arch))

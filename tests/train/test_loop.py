@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -18,7 +18,7 @@ from hwnas.data import Dataset
 from hwnas.errors import RunError, TrainingDiverged
 from hwnas.nets import Network
 from hwnas.space import SpaceConfig, build
-from hwnas.train import Teacher, TrainConfig, accuracy, fit
+from hwnas.train import History, Teacher, TrainConfig, accuracy, fit
 from hwnas.train.loop import sgd, snapshot, train_step
 from hwnas.train.tensors import load_tensors, save_tensors
 
@@ -185,6 +185,7 @@ def test_learning_rate_end_points() -> None:
     assert TrainConfig(epochs=1, lr=0.2, warmup=1).lr_at(0.5) == pytest.approx(0.1, rel=3e-3)
 
 
+@example(epochs=20, warmup=1.0, progress=0.9999 / 20)  # the last step of a warm-up of ten thousand
 @given(epochs=st.integers(1, 300), warmup=st.floats(0, 5), progress=st.floats(0, 1))
 def test_learning_rate_is_positive_and_at_most_the_peak(epochs: int, warmup: float, progress: float) -> None:
     """`lr` is documented as the peak."""
@@ -228,6 +229,4 @@ def test_a_checkpoint_without_a_history_is_refused(digits: Dataset, tmp_path: Pa
 
 
 def test_an_empty_history_has_no_accuracy() -> None:
-    from hwnas.train import History
-
     assert np.isnan(History().accuracy)

@@ -1,0 +1,62 @@
+"""The commands, in the order in which they are met."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hwnas import __version__
+from hwnas.cli import (
+    compress,
+    doctor,
+    export,
+    generate,
+    profile,
+    report,
+    search,
+    spaces,
+    tables,
+    targets,
+    train,
+    verify,
+)
+
+WORK, STAGE, LOOK = "The whole way", "Its stages", "What is there"
+
+
+def make_app(rich: bool = False) -> typer.Typer:
+    """The command line.
+
+    Args:
+        rich: whether help is coloured and boxed; plain text otherwise, for pipes.
+    """
+    app = typer.Typer(
+        help="A network within your latency budget, measured on your device.",
+        epilog="Begin with: hwnas compress",
+        rich_markup_mode="rich" if rich else None, add_completion=False, pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for panel, module in (
+        (WORK, compress), (WORK, generate), (STAGE, profile), (STAGE, search), (STAGE, train), (STAGE, export),
+        (STAGE, verify), (STAGE, report), (LOOK, targets), (LOOK, spaces), (LOOK, doctor),
+    ):
+        name = module.__name__.rpartition(".")[2]
+        app.command(name, epilog=module.EPILOG, rich_help_panel=panel)(module.command)
+    app.add_typer(tables.make_group(), name="tables", rich_help_panel=LOOK, epilog=tables.EPILOG)
+    return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"hwnas {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
+                                          help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print a traceback with an error.")] = False,
+) -> None:
+    """A network within your latency budget, measured on your device."""

@@ -1,0 +1,108 @@
+"""hwnas compress"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.cli.options import OPTIONS, Config, Json, Out, Resume, config_options, refuse_with_resume, takes
+from hwnas.errors import UsageError
+
+if TYPE_CHECKING:
+    from hwnas.pipeline import CompressConfig, RunFolder
+
+EPILOG = "Example: hwnas compress --data photos --latency 8ms --epochs 30 --out runs/photos"
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Source = Annotated[Path | None, typer.Option("--from", metavar="RUN", show_default=False,
+                                             help="Reuse the search of a run for other budgets.")]
+
+
+@takes(*OPTIONS)
+def command(
+    given: dict[str, Any], out: Out = None, resume: Resume = None, source: Source = None, config: Config = None,
+    dry_run: DryRun = False, json: Json = False,
+) -> None:
+    """Find, train, export and check a network within your budgets.
+
+    Without a budget: half the latency of the reference, which is the largest network of the space.
+    """
+    if resume is not None:
+        refuse_with_resume(given, out=out, config=config, **{"from": source}, dry_run=dry_run)
+        _go_on(resume, json)
+        return
+    options = config_options(given, config)
+    if dry_run:
+        _dry_run(options, out, source, json)
+    elif source is not None:
+        _finish(_branch(source, out, options), json)
+    else:
+        _finish(_new(options, out), json)
+
+
+def _go_on(path: Path, json: bool) -> None:
+    from hwnas.pipeline import RunFolder
+    from hwnas.pipeline.summary import is_finished
+
+    run = RunFolder.open(path)
+    if not is_finished(run):
+        _finish(run, json)
+        return
+    if not json:
+        typer.echo(f"{path} is finished: nothing is left to do", err=True)
+    _say(run, json)
+
+
+def _new(options: dict[str, Any], out: Path | None) -> RunFolder:
+    from hwnas.pipeline import RunFolder, make_config
+    from hwnas.pipeline.compress import next_folder
+    from hwnas.pipeline.standalone import require_torch
+
+    config = make_config(options)
+    require_torch("hwnas compress")
+    return RunFolder.create(out or next_folder(config), config)
+
+
+def _branch(source: Path, out: Path | None, options: dict[str, Any]) -> RunFolder:
+    from hwnas.pipeline.standalone import branch_run, require_torch
+
+    if out is None or set(options) != {"budgets"}:
+        raise UsageError("--from RUN takes --out and budgets (--latency, --flops, --params, --memory), nothing else")
+    require_torch("hwnas compress")
+    return branch_run(source, out, options["budgets"])
+
+
+def _finish(run: RunFolder, json: bool) -> None:
+    from hwnas.cli.work import carry_out
+
+    carry_out(run, lines=json)
+    _say(run, json)
+
+
+def _say(run: RunFolder, json: bool) -> None:
+    from hwnas.cli.console import say_json
+    from hwnas.cli.result import say_result
+    from hwnas.pipeline.summary import summary
+
+    facts = summary(run)
+    if json:
+        say_json(facts)
+    else:
+        say_result(facts)
+
+
+def _dry_run(options: dict[str, Any], out: Path | None, source: Path | None, json: bool) -> None:
+    from hwnas.cli.plan import say_plan
+    from hwnas.cli.watch import watching
+    from hwnas.pipeline import make_config
+    from hwnas.pipeline.compress import next_folder
+    from hwnas.pipeline.plan import plan
+
+    if source is not None:
+        raise UsageError("--dry-run looks at a new search: leave out --from; `hwnas generate RUN` answers at once")
+    config: CompressConfig = make_config(options)
+    with watching(json) as watch:
+        found = plan(config, out or next_folder(config), watch.progress)
+    say_plan(found, json)

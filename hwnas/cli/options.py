@@ -1,0 +1,118 @@
+"""The flags, once: each means the same in every command that takes it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwnas.errors import UnknownName, UsageError
+
+BUDGETS = ("latency", "flops", "params", "memory")
+TASKS = ("classify",)
+
+
+def _flag(kind: Any, name: str, text: str, panel: str, default: str | bool = False) -> Any:
+    spelled = "--" + name.replace("_", "-")
+    return Annotated[kind, typer.Option(spelled, help=text, rich_help_panel=panel, show_default=default)]
+
+
+_TEXT, _INT, _FLOAT = str | None, int | None, float | None
+_B, _D, _T, _L, _S = "Budgets (any number together)", "Data", "Target", "Training", "Search"
+
+OPTIONS: dict[str, Any] = {
+    "latency": _flag(_TEXT, "latency", "Largest latency: 8ms, 500us or 50% of the reference network.", _B),
+    "flops": _flag(_TEXT, "flops", "Most multiply-accumulates: 300M or 60%.", _B),
+    "params": _flag(_TEXT, "params", "Most parameters: 2M or 50%.", _B),
+    "memory": _flag(_TEXT, "memory", "Most activation memory: 64MB or 50%.", _B),
+    "data": _flag(_TEXT, "data", "digits, a folder per class, a .npz or a .parquet.", _D, "digits"),
+    "task": _flag(_TEXT, "task", "What is learnt: classify.", _D, "classify"),
+    "imgsz": _flag(_INT, "imgsz", "Input size in pixels.", _D, "the data's own"),
+    "limit": _flag(_INT, "limit", "Use at most this many images.", _D),
+    "target": _flag(_TEXT, "target", "Where it will run: a name or a .yaml (hwnas targets).", _T, "local"),
+    "precision": _flag(_TEXT, "precision", "Number format on the target.", _T, "the target's"),
+    "batch": _flag(_INT, "batch", "Images per call on the target.", _T, "the target's"),
+    "threads": _flag(_INT, "threads", "Threads the runtime may use.", _T, "the target's"),
+    "tables": _flag(_TEXT, "tables", "Folder of latency tables.", _T, "the user's cache"),
+    "space": _flag(_TEXT, "space", "What can be built (hwnas spaces).", "Space", "mobile"),
+    "width_mult": _flag(_FLOAT, "width_mult", "Multiplies every channel count.", "Space", "1.0"),
+    "depth": _flag(_INT, "depth", "Layers per stage.", "Space", "the space's own"),
+    "epochs": _flag(_INT, "epochs", "Epochs of the reference and of the result.", _L, "12"),
+    "batch_size": _flag(_INT, "batch_size", "Images per training step.", _L, "64"),
+    "lr": _flag(_FLOAT, "lr", "Peak learning rate.", _L, "0.1"),
+    "seed": _flag(_INT, "seed", "Of everything random.", _L, "0"),
+    "torch_threads": _flag(_INT, "torch_threads", "Threads for training.", _L, "all cores"),
+    "mode": _flag(_TEXT, "mode", "How MIGO estimates: pooled, corrected or reference.", _S, "pooled"),
+    "warmup": _flag(_INT, "warmup", "Epochs before the first evaluation.", _S, "10"),
+    "epochs_per_evaluation": _flag(_FLOAT, "epochs_per_evaluation", "Training between two evaluations.", _S, "0.5"),
+    "cycles": _flag(_INT, "cycles", "Fair cycles between two prunings.", _S, "2"),
+    "keep": _flag(_INT, "keep", "Operations per choice that pruning leaves.", _S, "3"),
+    "settle": _flag(_INT, "settle", "Architectures scored with the final weights.", _S, "60"),
+    "top": _flag(_INT, "top", "How many of the best are scored again.", _S, "12"),
+}
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, nothing else there.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", help="The run folder.",
+                                          show_default="hwnas-runs/<data>-<target>-<n>")]
+Config = Annotated[Path | None, typer.Option("--config", help="YAML with these flags as keys; flags win.",
+                                             show_default=False)]
+Resume = Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was cut off.",
+                                             show_default=False)]
+
+
+def spelled(name: str) -> str:
+    """The flag of an option: 'width_mult' -> '--width-mult'."""
+    return "--" + name.replace("_", "-")
+
+
+def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the named flags of `OPTIONS`; those that were set arrive as its argument `given`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "given"]
+        shared = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=OPTIONS[n])
+                  for n in names]
+
+        @functools.wraps(command)
+        def wrapper(**values: Any) -> None:
+            given = {name: found for name in names if (found := values.pop(name)) is not None}
+            command(given=given, **values)
+
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + shared
+        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+        return wrapper
+
+    return decorate
+
+
+def config_options(given: Mapping[str, Any], config: Path | None) -> dict[str, Any]:
+    """Options for `make_config` from flags and a config file.
+
+    Raises:
+        UnknownName: a task that there is not.
+        InputError: the config file cannot be used.
+    """
+    from hwnas.pipeline.config_file import merge, read_options
+
+    if given.get("task", TASKS[0]) not in TASKS:
+        raise UnknownName("task", given["task"], TASKS, "Detection and segmentation are not there yet.")
+    budgets = {name: given[name] for name in BUDGETS if name in given}
+    flags = {name: value for name, value in given.items() if name not in (*BUDGETS, "task")}
+    return merge(read_options(config) if config else {}, flags, budgets)
+
+
+def refuse_with_resume(given: Mapping[str, Any], **others: object) -> None:
+    """A run that goes on keeps its configuration.
+
+    Raises:
+        UsageError: a flag that would change it was given.
+    """
+    extra = [spelled(name) for name in (*given, *(name for name, value in others.items() if value))]
+    if extra:
+        raise UsageError(f"--resume goes on with the run as it was configured: leave out {', '.join(extra)}")

@@ -1,0 +1,55 @@
+"""hwnas search"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hwnas.cli.options import OPTIONS, Config, Json, Out, Resume, config_options, refuse_with_resume, takes
+
+if TYPE_CHECKING:
+    from hwnas.pipeline import RunFolder
+
+EPILOG = "Example: hwnas search --data photos --out runs/photos, then hwnas generate runs/photos --latency 8ms"
+
+
+@takes(*OPTIONS)
+def command(given: dict[str, Any], out: Out = None, resume: Resume = None, config: Config = None,
+            json: Json = False) -> None:
+    """Learn which operations are worth their time.
+
+    The same as compress, up to its stage search; `hwnas compress --resume RUN` goes on from there.
+    """
+    from hwnas.cli.work import carry_out
+    from hwnas.pipeline import RunFolder, make_config
+    from hwnas.pipeline.compress import next_folder
+    from hwnas.pipeline.standalone import require_torch
+
+    if resume is not None:
+        refuse_with_resume(given, out=out, config=config)
+        run = RunFolder.open(resume)
+        require_torch("hwnas search")
+    else:
+        checked = make_config(config_options(given, config))
+        require_torch("hwnas search")
+        run = RunFolder.create(out or next_folder(checked), checked)
+    carry_out(run, until="search", lines=json)
+    _say(run, json)
+
+
+def _say(run: RunFolder, json: bool) -> None:
+    from hwnas.cli.console import say, say_json, say_table
+    from hwnas.pipeline.standalone import open_search
+
+    _, picker = open_search(run.path)
+    result = run.result("search")
+    effects = picker.distribution.utilities("effect")
+    live = [[(op.label, float(e)) for op, e in zip(choice.ops, row, strict=True) if e > float("-inf")]
+            for choice, row in zip(picker.space.choices, effects, strict=True)]
+    if json:
+        kept = {c.name: dict(ops) for c, ops in zip(picker.space.choices, live, strict=True)}
+        say_json({"run": str(run.path), **result, "effects": kept})
+        return
+    rows = [(c.name, "  ".join(f"{label} {effect:+.2f}" for label, effect in sorted(ops, key=lambda o: -o[1])))
+            for c, ops in zip(picker.space.choices, live, strict=True)]
+    say_table(("choice", "operations that are left, with their effect on accuracy in points"), rows)
+    say(f"\nask it:  hwnas generate {run.path} --latency 50%\ngo on:   hwnas compress --resume {run.path}")

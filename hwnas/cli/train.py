@@ -1,0 +1,28 @@
+"""hwnas train"""
+
+from __future__ import annotations
+
+from hwnas.cli.options import Json, Run
+
+EPILOG = "Example: hwnas train runs/photos"
+
+
+def command(run: Run, json: Json = False) -> None:
+    """Pick and fine-tune the network of a run, the reference as teacher.
+
+    The same as compress, up to its stage finetune; `hwnas compress --resume RUN` goes on from there.
+    """
+    from hwnas.cli.console import say, say_json
+    from hwnas.cli.work import carry_out
+    from hwnas.pipeline import RunFolder
+    from hwnas.pipeline.standalone import require_torch
+
+    found = RunFolder.open(run)
+    require_torch("hwnas train")
+    carry_out(found, until="finetune", lines=json)
+    result, reference = found.result("finetune"), found.result("reference")
+    if json:
+        say_json({"run": str(run), "finetune": result, "reference": reference})
+        return
+    say(f"accuracy {result['accuracy']:.2f} %, reference {reference['accuracy']:.2f} %")
+    say(f"weights  {run / 'model.safetensors'}\ngo on:   hwnas compress --resume {run}")

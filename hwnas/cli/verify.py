@@ -1,0 +1,59 @@
+"""hwnas verify"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.cli.options import Json, takes
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.checking import Check
+
+EPILOG = "Example: hwnas verify model.onnx --samples samples.safetensors --latency 8ms"
+
+
+@takes("latency", "data", "target", "precision", "batch", "threads")
+def command(
+    given: dict[str, Any],
+    model: Annotated[Path, typer.Argument(metavar="RUN|MODEL.onnx", help="A run folder or an exported model.",
+                                          show_default=False)],
+    samples: Annotated[Path | None, typer.Option("--samples", help="Images with torch's logits.",
+                                                 show_default="samples.safetensors beside the model")] = None,
+    json: Json = False,
+) -> None:
+    """Check an exported model on this device; needs no torch.
+
+    Does it give torch's logits and answers, how accurate is it, does it run within the budget? Exit code 4 if not.
+    """
+    from hwnas.cli.watch import watching
+    from hwnas.pipeline.checking import check_model
+
+    overrides = {name: given.get(name) for name in ("precision", "batch", "threads")}
+    with watching(json) as watch:
+        found = check_model(model, samples=samples, latency=given.get("latency"), data=given.get("data"),
+                            target=given.get("target"), overrides=overrides, progress=watch.progress)
+    _say(found, json)
+    found.verdict.check()
+
+
+def _say(found: Check, json: bool) -> None:
+    from hwnas.cli.console import say_facts, say_json
+
+    if json:
+        say_json(found.to_json())
+        return
+    v = found.verdict
+    budget = f", budget {v.budget_ms:.3f} ms" if v.budget_ms is not None else ", no budget"
+    lines: list[tuple[str, object]] = [
+        ("model", found.model), ("target", found.target),
+        ("logits", f"at most {v.max_difference:.1e} from torch's"),
+        ("answers", f"{v.agreement:.2f} % are torch's"),
+        ("accuracy", f"{v.accuracy:.2f} % of {v.images} images"),
+        ("latency", f"{v.latency.median_ms:.3f} ms ({v.latency.p10_ms:.3f}-{v.latency.p90_ms:.3f}){budget}"),
+    ]
+    if found.reference is not None:
+        lines.append(("reference", f"{found.reference.median_ms:.3f} ms, timed in turns with the model"))
+    say_facts([*lines, ("verdict", "failed" if v.failures() else "good")])

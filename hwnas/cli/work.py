@@ -1,0 +1,64 @@
+"""Carrying out the stages of a run with a header, progress, and the way on if it ends early."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwnas.cli.stage_lines import line
+from hwnas.cli.watch import Watch, duration, watching
+from hwnas.errors import BudgetInfeasible, HwnasError
+
+if TYPE_CHECKING:
+    from hwnas.pipeline import RunFolder
+
+
+def carry_out(run: RunFolder, *, until: str | None = None, lines: bool = False) -> None:
+    """Do the stages of `run` that are not done and tell about each.
+
+    Args:
+        until: the last stage to do; None does all.
+        lines: plain lines even on a terminal.
+    """
+    from hwnas.pipeline.compress import compress_run
+    from hwnas.pipeline.standalone import discard_unstarted
+
+    fresh = not run.state.stages
+    with watching(lines) as watch:
+        _header(run, watch)
+
+        def hook(stage: str, event: str, seconds: float) -> None:
+            _tell(run, watch, stage, event, seconds)
+
+        try:
+            compress_run(run, until=until, progress=watch.progress, hook=hook)
+        except (Exception, KeyboardInterrupt) as err:
+            if fresh:
+                discard_unstarted(run)
+            _way_on(run, err)
+            raise
+
+
+def _header(run: RunFolder, watch: Watch) -> None:
+    config = run.state.config
+    budgets = ", ".join(f"{name} {text}" for name, text in config.budgets.items())
+    watch.say(f"{config.data} -> {config.target}, space {config.space}, budget {budgets}, seed {config.seed}")
+    watch.say(f"run folder {run.path}")
+
+
+def _tell(run: RunFolder, watch: Watch, stage: str, event: str, seconds: float) -> None:
+    if event == "start":
+        watch.progress(stage, 0, 0)
+        return
+    told = line(stage, run.result(stage))
+    took = "kept" if event == "kept" else duration(seconds)
+    watch.say(f"{stage:<10} {took:>9}  {told}".rstrip())
+
+
+def _way_on(run: RunFolder, err: BaseException) -> None:
+    """Note on the error how to go on, where that helps."""
+    if isinstance(err, BudgetInfeasible) and "search" in run.state.stages:
+        err.add_note(f"The search is kept: ask it for another budget with `hwnas generate {run.path} --latency ...`")
+    elif not run.state.stages:
+        return
+    elif not isinstance(err, HwnasError) or err.exit_code == 1 or "cannot write" in str(err):
+        err.add_note(f"What is done is kept. Go on with: hwnas compress --resume {run.path}")

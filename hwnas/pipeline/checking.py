@@ -1,0 +1,124 @@
+"""verify: is an exported model, or that of a run, still right and fast enough on this device? No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas import data as datasets
+from hwnas.errors import DataError, InputError, UsageError
+from hwnas.export.samples import Samples
+from hwnas.export.verification import Verdict, read_metadata, verify
+from hwnas.pipeline.budget import Budget, parse
+from hwnas.pipeline.run import RunFolder
+from hwnas.progress import Progress, silent
+from hwnas.runtime import Measurement, compare, runtime_for
+from hwnas.target import Target
+from hwnas.target import load as load_target
+
+SWEEPS = 40  # as many as the export stage compares with
+
+
+@dataclass(frozen=True)
+class Check:
+    """A verdict and what it was reached with.
+
+    Args:
+        model: the file.
+        target: where it ran.
+        reference: latency of reference.onnx in the same run; None unless the budget is a share of it.
+    """
+
+    verdict: Verdict
+    model: Path
+    target: Target
+    reference: Measurement | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "model": str(self.model), "target": self.target.model_dump(), **self.verdict.to_json(),
+            "reference_latency": self.reference.to_json() if self.reference else None,
+        }
+
+
+def check_model(path: Path, *, samples: Path | None = None, latency: str | None = None, data: str | None = None,
+                target: str | None = None, overrides: Mapping[str, object] | None = None,
+                progress: Progress = silent) -> Check:
+    """Check the model of a run, or an ONNX file with its samples beside it.
+
+    Args:
+        path: a run folder or an ONNX file that hwnas exported.
+        samples: images with torch's logits; None takes samples.safetensors beside the model.
+        latency: budget such as "8ms" or "50%" (of reference.onnx beside the model, timed interleaved); None takes
+            the budget of the run, or none for a single file.
+        data: data set whose validation part gives the accuracy; None takes the samples.
+        target: name of a target; None takes the one the model was made for.
+        overrides: fields of the target to replace.
+
+    Raises:
+        RunError: the run has no exported model, or its files were changed.
+        InputError: not a model of hwnas.
+        UsageError: a budget that cannot be read, or a percentage without a reference.
+    """
+    model, stored = _model(path)
+    metadata = read_metadata(_read(model))
+    text = latency or stored
+    budget = parse("latency", text) if text is not None else None
+    where = _target(metadata, target, overrides or {})
+    checked = Samples.load(samples or model.parent / "samples.safetensors")
+    limit, timed, reference = _time(model, budget, where, progress)
+    evaluation = _evaluation(data, metadata, progress) if data else None
+    verdict = verify(model, checked, where, budget_ms=limit, evaluation=evaluation, latency=timed)
+    return Check(verdict, model, where, reference)
+
+
+def _model(path: Path) -> tuple[Path, str | None]:
+    """The ONNX file, and the latency budget of its run."""
+    if path.is_file():
+        return path, None
+    run = RunFolder.open(path)
+    run.result("export")
+    run.done("export")
+    return path / "model.onnx", run.state.config.budgets.get("latency")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise InputError(f"cannot read {path}: {err.strerror or err}") from err
+
+
+def _target(metadata: Mapping[str, Any], name: str | None, overrides: Mapping[str, object]) -> Target:
+    if name is not None:
+        return load_target(name, **overrides)
+    return Target.model_validate({**metadata["target"], **{k: v for k, v in overrides.items() if v is not None}})
+
+
+def _time(model: Path, budget: Budget | None, target: Target,
+          progress: Progress) -> tuple[float | None, Measurement | None, Measurement | None]:
+    """(limit in ms, latency of the model, latency of the reference); latencies only where they had to be compared."""
+    if budget is None or not budget.relative:
+        return (budget.absolute(0.0) / 1e6 if budget else None), None, None
+    other = model.parent / "reference.onnx"
+    if not other.is_file():
+        raise UsageError(f"--latency {budget.text} is a share of reference.onnx, which is not beside {model}: "
+                         "give a budget in ms")
+    runtime = runtime_for(target)
+    sessions = {"reference": runtime.load(_read(other)), "model": runtime.load(_read(model))}
+    timed = compare(sessions, sweeps=SWEEPS, batch=target.batch, progress=progress)
+    return budget.absolute(timed["reference"].median_ms), timed["model"], timed["reference"]
+
+
+def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    """Validation images and labels, split with the seed of the run so that no training image is among them."""
+    size = metadata["architecture"]["space"]["imgsz"]
+    found = datasets.load(data, imgsz=size, seed=int(metadata.get("seed", 0)), progress=progress)
+    if list(found.classes) != list(metadata["classes"]):
+        raise DataError(f"{data} has the classes {', '.join(found.classes[:8])}, the model was trained on "
+                        f"{', '.join(metadata['classes'][:8])}: give the data set of the model")
+    return found.val_images, found.val_labels

@@ -1,0 +1,1 @@
+"""How a report looks: the page, its figures as SVG, its style."""

@@ -1,0 +1,153 @@
+"""The figures of a report. Open marks and dashed lines are predicted, full ones measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from markupsafe import Markup
+
+from hwnas.pipeline.report_html.axes import Canvas, Point, mark, span
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An SVG and its key: (symbol, meaning) pairs."""
+
+    svg: Markup
+    key: list[tuple[Markup, str]]
+
+
+def figures(facts: Facts) -> dict[str, Figure]:
+    """Every figure of the page, by name."""
+    return {
+        "front": _front(facts),
+        "latency": _latency(facts),
+        "history": _history(facts),
+        "loss": _curve(facts, "loss", "Training loss per epoch", "loss"),
+        "accuracy": _curve(facts, "val_accuracy", "Validation accuracy per epoch", "accuracy, %"),
+    }
+
+
+def _front(facts: Facts) -> Figure:
+    """Accuracy with shared weights against latency: the predicted front, what was chosen and what came of it."""
+    front, candidates = facts["front"], facts["candidates"]
+    points = [(p["latency_ms"], p["accuracy"]) for p in front["points"]]
+    old, new = ((front[k]["latency_ms"], front[k]["accuracy"]) for k in ("reference", "chosen"))
+    tried = [(c["measured_ms"], c["shared_weights_accuracy"]) for c in candidates]
+    everything = [*points, *tried, old, new]
+    limit = next((b["limit"] for b in facts["budgets"] if b["name"] == "latency"), None)
+    canvas = Canvas(
+        "front", "Accuracy against latency: the front",
+        f"{len(points)} architectures that no other beats, predicted from {points[0][0]:.3f} ms and "
+        f"{points[0][1]:.1f} % to {points[-1][0]:.3f} ms and {points[-1][1]:.1f} %; the chosen one at {new[0]:.3f} ms "
+        f"and {new[1]:.1f} %, the reference at {old[0]:.3f} ms and {old[1]:.1f} %.",
+        span(x for x, _ in [*everything, *([(limit, 0.0)] if limit else [])]), span([y for _, y in everything], 0.1),
+        "latency, ms", "accuracy with shared weights, %",
+    )
+    key = [(_symbol("dot", "front open"), "front, predicted"), (_symbol("dot", "tried full"), "tried, measured"),
+           (_symbol("diamond", "new open"), "chosen, predicted"), (_symbol("diamond", "new full"), "chosen, measured"),
+           (_symbol("square", "old open"), "reference, predicted")]
+    if limit is not None:
+        canvas.line([(limit, canvas.y[0]), (limit, canvas.y[1])], "limit")
+        canvas.label(limit, canvas.y[0], f"budget {limit:.3f} ms", "limit-text", dx=6, dy=-8)
+    canvas.line(_steps(points), "front dashed")
+    for x, y in points:
+        canvas.mark("dot", x, y, 3.5, "front open", f"front, predicted: {x:.3f} ms, {y:.2f} %")
+    for (x, y), c in zip(tried, candidates, strict=True):
+        if not c["chosen"]:
+            canvas.mark("dot", x, y, 3.2, "tried full", f"tried, measured: {x:.3f} ms, {y:.2f} %")
+    canvas.mark("square", *old, 5, "old open", f"reference, predicted: {old[0]:.3f} ms, {old[1]:.2f} %")
+    _chosen(canvas, new, candidates)
+    return Figure(canvas.render(), key)
+
+
+def _chosen(canvas: Canvas, new: Point, candidates: list[Facts]) -> None:
+    """The chosen network as predicted, tied to where it measured."""
+    for c in (c for c in candidates if c["chosen"]):
+        x, y = c["measured_ms"], c["shared_weights_accuracy"]
+        canvas.line([new, (x, y)], "new")
+        canvas.mark("diamond", x, y, 5.5, "new full", f"chosen, measured: {x:.3f} ms, {y:.2f} %")
+    canvas.mark("diamond", *new, 5.5, "new open", f"chosen, predicted: {new[0]:.3f} ms, {new[1]:.2f} %")
+
+
+def _latency(facts: Facts) -> Figure:
+    """Measured against predicted latency; the band is 5 % either side of equality."""
+    tried = [(c["predicted_ms"], c["measured_ms"]) for c in facts["candidates"] if not c["chosen"]]
+    rows = facts["comparison"]
+    old, new = ((rows["predicted_latency"][k]["latency_ms"], rows["latency"][k]["median_ms"])
+                for k in ("reference", "compressed"))
+    low, high = span([v for point in [*tried, old, new] for v in point], 0.08)
+    low = max(low, 0.0)
+    off = [100 * (y / x - 1) for x, y in [*tried, old, new]]
+    canvas = Canvas(
+        "latency", "Measured against predicted latency",
+        f"{len(off)} networks on this device; measured minus predicted lies between {min(off):+.1f} % and "
+        f"{max(off):+.1f} %; the chosen network {off[-1]:+.1f} %, the reference {off[-2]:+.1f} %.",
+        (low, high), (low, high), "~ predicted latency, ms", "measured latency, ms",
+    )
+    canvas.area([(low, 0.95 * low), (high, 0.95 * high), (high, 1.05 * high), (low, 1.05 * low)], "band")
+    canvas.line([(low, low), (high, high)], "diagonal")
+    for x, y in tried:
+        canvas.mark("dot", x, y, 3.2, "tried full", f"tried: predicted {x:.3f} ms, measured {y:.3f} ms")
+    canvas.mark("square", *old, 5.5, "old full", f"reference: predicted {old[0]:.3f} ms, measured {old[1]:.3f} ms")
+    canvas.mark("diamond", *new, 5.5, "new full", f"chosen: predicted {new[0]:.3f} ms, measured {new[1]:.3f} ms")
+    key = [(_symbol("dot", "tried full"), "tried"), (_symbol("diamond", "new full"), "chosen"),
+           (_symbol("square", "old full"), "reference"), (_symbol("square", "band-key full"), "within 5 %")]
+    return Figure(canvas.render(), key)
+
+
+def _history(facts: Facts) -> Figure:
+    """Score of every evaluation in order; first while the shared weights train, then with the final ones."""
+    search = facts["search"]
+    evaluations = search["evaluations"]
+    scores = [e["score"] for e in evaluations]
+    trained = sum(e["phase"] == "train" for e in evaluations)
+    canvas = Canvas(
+        "history", "Search history",
+        f"{trained} evaluations while the shared weights were trained, {len(scores) - trained} with the final weights; "
+        f"scores from {min(scores):.1f} to {max(scores):.1f} %, baseline {search['baseline']:.1f} %.",
+        (0.0, len(scores) + 1.0), span(scores, 0.08), "evaluation", "score, %",
+    )
+    key = [(_symbol("dot", "old full"), "train")]
+    if trained < len(scores):
+        key.append((_symbol("triangle", "tried full"), "settle"))
+        canvas.line([(trained + 0.5, canvas.y[0]), (trained + 0.5, canvas.y[1])], "divider")
+        canvas.line([(trained + 0.5, search["baseline"]), (len(scores) + 1.0, search["baseline"])], "tried")
+        key.append((Markup('<svg class="symbol" viewBox="0 0 16 16"><path class="line tried" d="M1 8H15"/></svg>'),
+                    "mean of settle"))
+    for i, e in enumerate(evaluations, 1):
+        shape, style = ("dot", "old full") if e["phase"] == "train" else ("triangle", "tried full")
+        canvas.mark(shape, i, e["score"], 3, style, f"{e['phase']} {e['number'] + 1}: {e['score']:.2f} %")
+    return Figure(canvas.render(), key)
+
+
+def _curve(facts: Facts, field: str, title: str, label: str) -> Figure:
+    """One quantity per epoch of both trainings."""
+    lines = {who: [(e["epoch"] + 1.0, e[field]) for e in facts["training"][who]] for who in ("reference", "compressed")}
+    values = [y for line in lines.values() for _, y in line]
+    last = max(x for line in lines.values() for x, _ in line)
+    ends = ", ".join(f"{who} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for who, line in lines.items())
+    canvas = Canvas(f"curve-{field.replace('_', '-')}", title, f"{title}: {ends}.", (0.5, last + 0.5),
+                    span(values, 0.08), "epoch", label)
+    key = []
+    for (who, line), (shape, style) in zip(lines.items(), (("square", "old"), ("diamond", "new")), strict=True):
+        canvas.line(line, style)
+        for x, y in line:
+            canvas.mark(shape, x, y, 3, f"{style} full", f"{who}, epoch {x:.0f}: {y:.4g}")
+        key.append((_symbol(shape, f"{style} full"), who))
+    return Figure(canvas.render(), key)
+
+
+def _steps(points: list[Point]) -> list[Point]:
+    """The front as a staircase: a budget between two points buys the cheaper one."""
+    corners = [(x, before[1]) for before, (x, _) in pairwise(points)]
+    return [points[0], *(p for pair in zip(corners, points[1:], strict=True) for p in pair)]
+
+
+def _symbol(shape: str, style: str) -> Markup:
+    return Markup('<svg class="symbol" viewBox="0 0 16 16" aria-hidden="true">{}</svg>').format(
+        mark(shape, 8, 8, 5, style))

@@ -1,0 +1,151 @@
+"""Single stages for the command line and for scripts: a table, a search to ask, an export, a report."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas import data as datasets
+from hwnas.errors import MissingDependency, RunError, UsageError
+from hwnas.export.samples import Samples
+from hwnas.export.verification import Verdict, verify
+from hwnas.files import sha256
+from hwnas.latency import table_path
+from hwnas.pipeline.compress import make_config
+from hwnas.pipeline.picking import Picker
+from hwnas.pipeline.run import RunFolder
+from hwnas.pipeline.tables import default_folder
+from hwnas.profile import ProfileResult, measure
+from hwnas.progress import Progress, silent
+from hwnas.space import Space, SpaceConfig, build, describe
+from hwnas.target import Target
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """A filled table, where it lies, and what it says of the largest and the smallest network."""
+
+    result: ProfileResult
+    path: Path
+    largest_ms: float
+    smallest_ms: float
+
+
+def require_torch(needed_for: str) -> None:
+    """Raises MissingDependency unless torch is installed; does not import it."""
+    if importlib.util.find_spec("torch") is None:
+        raise MissingDependency("torch", needed_for, 'pip install "hwnas[train]"')
+
+
+def space_for(name: str, *, data: str | None = None, imgsz: int | None = None, channels: int | None = None,
+              classes: int | None = None, width_mult: float = 1.0, depth: int | None = None) -> Space:
+    """A space sized by hand, or to a data set; without either, to its default input, RGB and 1000 classes.
+
+    Raises:
+        UnknownName: no such space or data set.
+        UsageError: a data set and `channels` or `classes`, which it decides.
+    """
+    about = describe(name)
+    if data is not None:
+        if channels is not None or classes is not None:
+            raise UsageError("--data decides the channels and the classes: leave out --channels and --classes")
+        found = datasets.load(data, imgsz=imgsz)
+        imgsz, channels, classes = found.imgsz, found.channels, len(found.classes)
+    return build(SpaceConfig(name, imgsz or about.imgsz, channels or 3, classes or 1000, width_mult, depth))
+
+
+def profile_target(space: Space, target: Target, *, tables: Path | None = None, seed: int = 0, again: bool = False,
+                   max_seconds: float = 60.0, progress: Progress = silent) -> Profiled:
+    """Fill the table of a target with what a space lacks in it.
+
+    Args:
+        tables: folder of tables; None takes the user's cache.
+        again, max_seconds, seed: as in `hwnas.profile.measure`.
+    """
+    path = table_path(tables or default_folder(), target)
+    found = measure(space, target, path, seed=seed, again=again, max_seconds=max_seconds, progress=progress)
+    largest, smallest = (found.model.predict(a).latency_ms for a in (space.largest(), space.smallest()))
+    return Profiled(found, path, largest, smallest)
+
+
+def open_search(path: Path) -> tuple[RunFolder, Picker]:
+    """A run whose search is finished; only run.json, distribution.json and latency.json have to be there.
+
+    Raises:
+        RunError: no finished search, or one of its files was changed.
+    """
+    run = RunFolder.open(path)
+    picker = Picker.of_run(run)
+    for stage, name in (("search", "distribution.json"), ("profile", "latency.json")):
+        if run.state.stages[stage].files.get(name) != sha256(path / name):
+            raise RunError(f"{path / name} was changed after stage {stage} made it: restore it or start a new run")
+    return run, picker
+
+
+def branch_run(source: Path, out: Path, budgets: dict[str, str]) -> RunFolder:
+    """A new run that takes over the search of another, for other budgets; none of its own stages is done yet.
+
+    Raises:
+        RunError: `source` has no finished search.
+        UsageError: `out` is taken, or a budget cannot be read.
+    """
+    found = RunFolder.open(source)
+    return found.branch(out, make_config({**found.state.config.model_dump(), "budgets": budgets}))
+
+
+def discard_unstarted(run: RunFolder) -> None:
+    """Remove a run folder in which no stage was finished: there is nothing to resume, and its name is free again."""
+    if run.state.stages:
+        return
+    for name in ("run.json", ".lock"):
+        (run.path / name).unlink(missing_ok=True)
+    if run.path.is_dir() and not any(run.path.iterdir()):
+        run.path.rmdir()
+
+
+def export_run(run: RunFolder, out: Path | None = None, progress: Progress = silent) -> tuple[Path, Verdict]:
+    """Write the fine-tuned network of a run as ONNX once more and check it against the stored samples.
+
+    Args:
+        run: its stage export is done.
+        out: where to; None replaces the model in the run folder.
+
+    Raises:
+        RunError: the model is not exported yet.
+        VerificationFailed: the new file does not give the stored logits.
+    """
+    from hwnas.export import to_onnx
+    from hwnas.pipeline.stages import Stages
+
+    record = run.state.stages.get("export")
+    run.result("export")
+    run.done("finetune")
+    stages = Stages(run, progress)
+    target = out or run.path / "model.onnx"
+    began = time.monotonic()
+    network = stages._network(stages.architecture, run.path / "model.safetensors")
+    to_onnx(network, target, stages._provenance(stages.architecture, "compressed"))
+    verdict = verify(target, Samples.load(run.path / "samples.safetensors"), stages.target)
+    verdict.check()
+    if out is None and record is not None:
+        run.finish("export", record.result, list(record.files), record.seconds + time.monotonic() - began)
+    return target, verdict
+
+
+def rewrite_report(run: RunFolder) -> list[Path]:
+    """Write report.html and report.json of a run again.
+
+    Raises:
+        RunError: the model is not exported yet.
+    """
+    from hwnas.pipeline.report import write_report
+
+    run.result("export")
+    names = ["report.html", "report.json"]
+    began = time.monotonic()
+    with run.locked():
+        write_report(run)
+        run.finish("report", {}, names, time.monotonic() - began)
+    return [run.path / name for name in names]

@@ -1,0 +1,385 @@
+"""The report of a finished run: what it says is what the stages left, and the page stands alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jinja2 import Environment
+
+from hwnas.errors import RunError
+from hwnas.files import write_json
+from hwnas.latency import Calibration, LatencyModel
+from hwnas.pipeline.picking import Picker
+from hwnas.pipeline.report import NEEDED, write_report
+from hwnas.pipeline.report_html import page
+from hwnas.pipeline.report_html.axes import span, ticks
+from hwnas.pipeline.run import CompressConfig, RunFolder
+from hwnas.search.distribution import Distribution
+from hwnas.search.log import Evaluation, SearchLog
+from hwnas.space import Space, SpaceConfig, build
+
+NASTY = "<script>alert(1)</script> & \"co\""
+VOID = {"meta", "link", "br", "img", "input", "hr", "path", "polyline", "polygon", "rect"}
+BASELINE = 90.0
+Maker = Callable[..., RunFolder]
+
+
+def space() -> Space:
+    return build(SpaceConfig("mobile", 16, 1, 3, depth=2))
+
+
+def law(of: Space) -> Distribution:
+    """Op 0 of every choice is dead; effects are different everywhere."""
+    live = [np.arange(n) > 0 for n in of.sizes]
+    effects = [0.1 * i + 0.25 * np.arange(n) - 0.75 for i, n in enumerate(of.sizes)]
+    return Distribution([mask / mask.sum() for mask in live], live, effects, [np.full(n, 0.2) for n in of.sizes])
+
+
+def timing(median: float) -> dict[str, float]:
+    return {"median_ms": median, "p10_ms": 0.97 * median, "p90_ms": 1.11 * median, "runs": 200}
+
+
+def epochs(first: float) -> list[dict[str, float]]:
+    return [{"epoch": i, "loss": first / (i + 1), "val_accuracy": 80.0 + i, "seconds": 1.5} for i in range(3)]
+
+
+def verdict(accuracy: float, latency: float, budget: float | None) -> dict[str, Any]:
+    return {"max_difference": 2.5e-6, "agreement": 100.0, "accuracy": accuracy, "images": 200,
+            "latency": timing(latency), "budget_ms": budget, "within_budget": True, "failures": []}
+
+
+def data_result(of: Space) -> dict[str, Any]:
+    classes = {name: {"train": 20 + i, "val": 5} for i, name in enumerate(("cat", NASTY, "owl"))}
+    described = {"name": "pets", "source": "/home/somebody/pets", "imgsz": 16, "channels": 1, "train": 63, "val": 15,
+                 "split": "folders train and val", "classes": classes}
+    return {
+        "data": described, "fingerprint": "00112233aabbccdd", "summary": f"pets: 3 classes, one of them {NASTY}",
+        "space": {**of.config.__dict__}, "choices": len(of.choices), "size": str(of.size),
+        "target": {"name": "local", "description": "", "runtime": "onnxruntime", "precision": "fp32", "batch": 1,
+                   "threads": 1},
+        "budgets": {"latency": "50%"},
+    }
+
+
+def profile_result(held_out: dict[str, float]) -> dict[str, Any]:
+    return {"target": "local/onnxruntime-fp32-b1-t1", "space": "mobile", "measured": 0, "networks": 0, "seconds": 0.0,
+            "calibration": {}, "held_out": held_out, "table_hash": "feed" * 16, "reference_ms": 0.2, "smallest_ms": 0.05,
+            "device": {"cpu": "Test CPU", "flags": [], "cores": 2, "system": "Linux", "machine": "x86_64",
+                       "python": "3.11", "runtime": "onnxruntime", "runtime_version": "1.2.3"}}
+
+
+def evaluations(of: Space, settle: int) -> list[Evaluation]:
+    rng = np.random.default_rng(0)
+    phases = [("train", i) for i in range(6)] + [("settle", i) for i in range(settle)]
+    return [Evaluation(p, i, of.sample(rng).choice, 85.0 + i, 0.5) for p, i in phases]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Maker:
+    """A finished run, written stage by stage with the results that the stages write."""
+
+    def made(budgets: dict[str, str] | None = None, *, settle: int = 4, held_out: bool = True,
+             leave_out: str = "", **changes: Any) -> RunFolder:
+        of = space()
+        config = CompressConfig(data="/home/somebody/pets", budgets=budgets or {"latency": "50%"}, settle=settle, seed=7)
+        run = RunFolder.create(tmp_path / "run", config)
+        checked = {"networks": 10, "mape": 1.25, "bias": -0.5, "within_5": 100.0, "within_10": 100.0,
+                   "kendall_tau": 0.956}
+        model = LatencyModel("local", "measured", {s: 0.001 * (i + 3) for i, s in enumerate(of.signatures)},
+                             Calibration("affine", 0.95, 0.004, 0.0, 0.04, 10, 1.5, checked), "feed" * 16)
+        distribution = law(of)
+        picker = Picker(of, distribution, model, BASELINE)
+        choice = [1 + i % 2 for i in range(len(of.sizes))]
+        chosen = of.architecture(choice)
+        write_json(run.path / "latency.json", model.to_json())
+        write_json(run.path / "distribution.json", distribution.to_json())
+        write_json(run.path / "front.json", picker.front().to_json())
+        write_json(run.path / "architecture.json", chosen.to_json())
+        log = SearchLog(run.path / "search.jsonl")
+        for entry in evaluations(of, settle):
+            log.append(entry)
+        limited = "latency" in config.budgets
+        costs = {n: picker.cost(n, chosen) for n in ("latency", "flops", "params", "memory")}
+        results: dict[str, tuple[dict[str, Any], list[str]]] = {
+            "data": (data_result(of), []),
+            "profile": (profile_result(checked if held_out else {}), ["latency.json"]),
+            "reference": ({"accuracy": 97.0, "epochs": epochs(2.0)}, []),
+            "search": ({"baseline": BASELINE, "evaluations": len(log.entries), "entropy": 3.25,
+                        "best": choice, "best_score": 95.0}, ["search.jsonl", "distribution.json"]),
+            "generate": ({
+                "choice": choice, "bounds": {n: 1.25 * costs[n] for n in config.budgets}, "tighten": 1.0,
+                "predicted_accuracy": 91.0, "shared_weights_accuracy": 92.5, "predicted": costs,
+                "measured_ms": timing(0.0812), "reference_measured_ms": timing(0.201),
+                "candidates": [
+                    {"choice": c, "predicted_accuracy": 91.0, "score": s, "predicted_ms": p, "measured_ms": m}
+                    for c, s, p, m in ((choice, 92.5, 0.083, 0.0812), ([2] * len(choice), 91.5, 0.09, 0.088))
+                ]}, ["front.json", "architecture.json"]),
+            "finetune": ({"accuracy": 96.5, "epochs": epochs(0.5)}, []),
+            "export": ({"verdict": verdict(96.54, 0.0812, 0.1015 if limited else None),
+                        "reference": verdict(97.04, 0.203, None), "budget_ms": 0.1015 if limited else None,
+                        "ratio": 0.4, "size_bytes": 1_234_567, "reference_size_bytes": 2_345_678}, []),
+        }
+        for stage, (result, files) in results.items():
+            if stage != leave_out:
+                run.finish(stage, {**result, **changes.get(stage, {})}, files, 1.5)
+        return run
+
+    return made
+
+
+class Reader(HTMLParser):
+    """Checks that tags nest and gathers what a test asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.starts: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.starts.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.starts.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open, f"</{tag}> without a start"
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "title"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def written(run: RunFolder) -> tuple[Reader, dict[str, Any], str]:
+    write_report(run)
+    html = (run.path / "report.html").read_text(encoding="utf-8")
+    reader = Reader()
+    reader.feed(html)
+    reader.close()
+    return reader, json.loads((run.path / "report.json").read_text(encoding="utf-8")), html
+
+
+def test_the_verdict_comes_first(make: Maker) -> None:
+    reader, facts, _ = written(make())
+    assert facts["hwnas_report"] == 1
+    assert facts["headline"] == "96.5 % at 0.081 ms: 40 % of the reference's 0.203 ms; budget 50 %: met"
+    assert facts["headline"] in reader.text
+
+
+def test_facts_are_the_inputs(make: Maker) -> None:
+    run = make()
+    _, facts, _ = written(run)
+    picker, results = Picker.of_run(run), {n: s.result for n, s in run.state.stages.items()}
+    rows, of = facts["comparison"], space()
+    largest, chosen = of.largest(), of.architecture(results["generate"]["choice"])
+    assert rows["accuracy"]["reference"] == 97.04
+    assert rows["accuracy"]["compressed"] == 96.54
+    assert rows["latency"]["compressed"] == timing(0.0812)
+    assert rows["latency"]["ratio"] == pytest.approx(0.4)
+    assert rows["predicted_latency"]["compressed"]["latency_ms"] == picker.latency.predict(chosen).latency_ms
+    assert rows["flops"]["reference"] == largest.flops
+    assert rows["params"]["compressed"] == chosen.params
+    assert rows["memory"]["compressed"] == chosen.memory_bytes()
+    assert [p["latency_ms"] * 1e6 for p in facts["front"]["points"]] == pytest.approx(picker.front().costs)
+    assert facts["front"]["points"][-1]["accuracy"] == pytest.approx(BASELINE + picker.front().utilities[-1])
+    effects = [[op["effect"] for op in row["ops"]] for row in facts["distribution"]]
+    assert effects == [row.tolist() for row in picker.distribution.effects]
+    assert [e["score"] for e in facts["search"]["evaluations"]] == [e.score for e in evaluations(of, 4)]
+    assert facts["training"] == {"reference": epochs(2.0), "compressed": epochs(0.5)}
+    assert facts["provenance"]["files"]["front.json"] == run.state.stages["generate"].files["front.json"]
+    assert facts["provenance"]["seed"] == 7
+
+
+def test_layers_add_up_to_the_prediction(make: Maker) -> None:
+    _, facts, _ = written(make())
+    for who in ("reference", "compressed"):
+        total = sum(row[who]["latency_ms"] for row in facts["layers"])
+        assert total == pytest.approx(facts["comparison"]["predicted_latency"][who]["latency_ms"])
+
+
+def test_predicted_accuracy_of_a_candidate_is_the_sum_of_its_effects(make: Maker) -> None:
+    _, facts, _ = written(make())
+    rows = law(space()).effects
+    for candidate in facts["candidates"]:
+        assert candidate["predicted_accuracy"] == pytest.approx(
+            BASELINE + sum(row[k] for row, k in zip(rows, candidate["choice"], strict=True)))
+    assert [c["chosen"] for c in facts["candidates"]] == [True, False]
+
+
+def test_the_page_shows_the_numbers(make: Maker) -> None:
+    reader, facts, _ = written(make())
+    for expected in ("96.54 %", "97.04 %", "0.081 ms", "0.203 ms", "1.23 MB", "2.35 MB", "2.5e-06", "Test CPU",
+                     "onnxruntime 1.2.3", "feed" * 16, "off by 1.2 % on average", "00112233aabbccdd"):
+        assert expected in reader.text, expected
+    predicted = facts["comparison"]["predicted_latency"]["compressed"]
+    assert f"~{predicted['latency_ms']:.3f} ms" in reader.text
+    assert f"~{predicted['low_ms']:.3f} to {predicted['high_ms']:.3f}" in reader.text
+
+
+def test_predicted_numbers_never_look_measured(make: Maker) -> None:
+    _, facts, html = written(make())
+    predicted = facts["comparison"]["predicted_latency"]["reference"]["latency_ms"]
+    assert f'<i class="est">~{predicted:.3f} ms</i>' in html
+    assert not re.search(r'<i class="est">~0\.081 ms', html)
+    front = re.findall(r'<path class="mark ([^"]*)"[^>]*><title>front, predicted', html)
+    assert len(front) == len(facts["front"]["points"])
+    assert set(front) == {"front open"}
+
+
+def test_heat_map_outlines_the_chosen_op_and_marks_dead_ones(make: Maker) -> None:
+    run = make()
+    reader, _, _ = written(run)
+    cells = [a for tag, a in reader.starts if tag == "td" and "--s:" in (a.get("style") or "")]
+    of = space()
+    assert len(cells) == sum(of.sizes)
+    chosen = [a for a in cells if "chosen" in str(a["class"]).split()]
+    taken = run.result("generate")["choice"]
+    assert [str(a["title"]).split(":")[0] for a in chosen] == [
+        c.ops[k].signature for c, k in zip(of.choices, taken, strict=True)]
+    assert sum("dead" in str(a["class"]).split() for a in cells) == len(of.sizes)
+
+
+def test_the_page_is_well_formed_and_accessible(make: Maker) -> None:
+    reader, _, _ = written(make())
+    assert reader.open == []
+    ids = [a["id"] for _, a in reader.starts if a.get("id")]
+    assert len(ids) == len(set(ids))
+    for tag, a in reader.starts:
+        assert set(str(a.get("aria-labelledby") or "").split()) <= set(ids), tag
+    assert all(a.get("role") == "img" for tag, a in reader.starts if tag == "svg" and a.get("class") == "chart")
+    assert sum(tag == "h1" for tag, _ in reader.starts) == 1
+    assert sum(tag == "caption" for tag, _ in reader.starts) >= 3
+
+
+def test_the_page_loads_nothing(make: Maker) -> None:
+    reader, _, html = written(make())
+    assert not {tag for tag, _ in reader.starts} & {"script", "link", "img", "iframe", "object"}
+    assert not [a for _, a in reader.starts if {"src", "href", "xlink:href", "onload"} & set(a)]
+    assert not re.search(r"https?://|@import|url\((?!#)", html)
+    assert len(html) < 1_500_000
+
+
+def test_text_from_outside_is_escaped_and_paths_stay_home(make: Maker) -> None:
+    reader, facts, html = written(make())
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert NASTY in reader.text
+    assert "somebody" not in html + json.dumps(facts)
+
+
+def test_writing_again_gives_the_same_bytes(make: Maker) -> None:
+    run = make()
+    write_report(run)
+    before = [(run.path / name).read_bytes() for name in ("report.html", "report.json")]
+    run.finish("report", {}, ["report.html", "report.json"], 0.3)
+    write_report(RunFolder.open(run.path))
+    assert [(run.path / name).read_bytes() for name in ("report.html", "report.json")] == before
+    assert run.done("report")
+
+
+def test_without_a_latency_budget(make: Maker) -> None:
+    reader, facts, html = written(make({"flops": "60%", "memory": "64MB"}))
+    assert facts["headline"].endswith("; FLOPs budget 60 %: met; Activation memory budget 64 MB: met")
+    assert [b["kind"] for b in facts["budgets"]] == ["exact", "exact"]
+    assert "limit-text" not in html.split("</style>")[1]
+    assert reader.open == []
+
+
+def test_a_missed_budget_says_so(make: Maker) -> None:
+    over = {"export": {"budget_ms": 0.08, "verdict": verdict(96.54, 0.0812, 0.08)}}
+    reader, facts, _ = written(make(**over))
+    assert facts["headline"].endswith("budget 50 %: missed")
+    assert not facts["budgets"][0]["met"]
+    assert "missed" in [a.get("class") for tag, a in reader.starts if tag == "td"]
+
+
+def test_without_settle_phase_or_held_out_networks(make: Maker) -> None:
+    reader, facts, _ = written(make(settle=0, held_out=False))
+    assert facts["latency_model"]["held_out"] is None
+    assert "There was no settle phase" in reader.text
+    assert "not checked on held-out networks" in reader.text
+
+
+@pytest.mark.parametrize("stage", NEEDED)
+def test_an_unfinished_stage_names_the_way_out(make: Maker, stage: str) -> None:
+    run = make(leave_out=stage)
+    with pytest.raises(RunError, match=f"has not finished stage {stage}.*--resume"):
+        write_report(run)
+    assert not (run.path / "report.html").exists()
+
+
+def test_a_changed_file_is_refused(make: Maker) -> None:
+    run = make()
+    with (run.path / "search.jsonl").open("a") as file:
+        file.write("\n")
+    with pytest.raises(RunError, match=r"search\.jsonl was changed"):
+        write_report(run)
+
+
+def test_a_result_of_another_version_is_refused(make: Maker) -> None:
+    run = make()
+    del run.state.stages["export"].result["verdict"]["accuracy"]
+    with pytest.raises(RunError, match="another version"):
+        write_report(run)
+
+
+def test_no_torch() -> None:
+    program = "import sys, hwnas.pipeline.report; print('torch' in sys.modules, 'onnxruntime' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("low, high", [(0.0, 1.0), (93.9, 100.6), (0.0365, 0.2482), (-3.0, 2.0), (1e5, 3e6)])
+def test_ticks_are_round_and_inside(low: float, high: float) -> None:
+    found = ticks(low, high)
+    assert 2 <= len(found) <= 7
+    assert low - 1e-9 <= found[0] < found[-1] <= high * (1 + 1e-9) + 1e-9
+    steps = np.diff(found)
+    assert np.allclose(steps, steps[0])
+    mantissa = steps[0] / 10 ** np.floor(np.log10(steps[0]) + 1e-9)
+    assert min(abs(mantissa - m) for m in (1, 2, 5)) < 1e-6
+
+
+@pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [2.0, 5.0]])
+def test_a_span_is_never_empty(values: list[float]) -> None:
+    low, high = span(values)
+    assert low < min(values) <= max(values) < high
+
+
+@pytest.mark.parametrize("given, shown", [("50%", "50 %"), ("8ms", "8 ms"), ("300M", "300 M"), (" 2 MB ", "2 MB"),
+                                          ("1e5", "1e5"), ("64MiB", "64 MiB"), ("2000", "2000")])
+def test_budgets_are_shown_as_written(given: str, shown: str) -> None:
+    assert page.spaced(given) == shown
+
+
+def test_numbers_as_people_read_them() -> None:
+    assert [page.ms(v) for v in (0.1194, 12.3456, 123.456)] == ["0.119", "12.35", "123.5"]
+    assert [page.count(v) for v in (812, 2_302_720, 4.1e9)] == ["812", "2.30 M", "4.10 G"]
+    assert [page.size(v) for v in (512, 49_152, 1_053_117)] == ["512 B", "49.2 kB", "1.05 MB"]
+    assert [page.signed(v) for v in (0.5, -0.284, -0.001)] == ["+0.50", "\N{MINUS SIGN}0.28", "0"]
+    assert [page.clock(v) for v in (8.04, 89.1, 3 * 3600 + 61)] == ["8.0 s", "1 min 29 s", "3 h 1 min"]
+
+
+def test_template_and_style_lie_in_the_package() -> None:
+    folder = Path(page.__file__).parent
+    source = (folder / "page.html.j2").read_text(encoding="utf-8")
+    Environment(autoescape=True).parse(source)
+    assert "|safe" not in source
+    assert (folder / "style.css").is_file()

@@ -1,0 +1,108 @@
+"""The run folder: written whole, checked on reading, held by one process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from hwnas.errors import RunError, UnknownName, UsageError
+from hwnas.pipeline import CompressConfig, RunFolder, make_config
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path / "run", CompressConfig())
+
+
+def test_round_trip(run: RunFolder) -> None:
+    (run.path / "a.bin").write_bytes(b"abc")
+    run.finish("data", {"found": 3}, ["a.bin"], 1.5)
+    again = RunFolder.open(run.path)
+    assert again.state == run.state
+    assert again.done("data")
+    assert not again.done("profile")
+    assert again.result("data") == {"found": 3}
+
+
+def test_edited_run_json_is_refused(run: RunFolder) -> None:
+    state = json.loads((run.path / "run.json").read_text())
+    state["config"]["seed"] = 7
+    (run.path / "run.json").write_text(json.dumps(state))
+    with pytest.raises(RunError, match="was edited"):
+        RunFolder.open(run.path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"hwnas_run": 2}', '{"hwnas_run": 1, "extra": 0}', "null"])
+def test_not_a_run(run: RunFolder, text: str) -> None:
+    from hwnas.errors import InputError
+
+    (run.path / "run.json").write_text(text)
+    with pytest.raises(InputError, match=r"run\.json"):
+        RunFolder.open(run.path)
+
+
+def test_changed_or_missing_file_is_noticed(run: RunFolder) -> None:
+    file = run.path / "a.bin"
+    file.write_bytes(b"abc")
+    run.finish("data", {}, ["a.bin"], 0.0)
+    file.write_bytes(b"abd")
+    with pytest.raises(RunError, match="was changed"):
+        run.done("data")
+    file.unlink()
+    with pytest.raises(RunError, match="is gone"):
+        run.done("data")
+
+
+def test_unfinished_stage_names_the_way_out(run: RunFolder) -> None:
+    with pytest.raises(RunError, match="compress --resume"):
+        run.result("search")
+
+
+def test_taken_folders(run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--resume"):
+        RunFolder.create(run.path, CompressConfig())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "precious.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not an empty folder"):
+        RunFolder.create(other, CompressConfig())
+    assert (other / "precious.txt").read_text() == "mine"
+
+
+def test_open_without_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run folder"):
+        RunFolder.open(tmp_path)
+
+
+def test_second_process_is_kept_out(run: RunFolder) -> None:
+    with FileLock(run.path / ".lock"), pytest.raises(UsageError, match="another hwnas process"), run.locked():
+        pass
+
+
+def test_reopen_forgets(run: RunFolder) -> None:
+    run.finish("data", {}, [], 0.0)
+    run.reopen("data", "profile")
+    assert not RunFolder.open(run.path).done("data")
+
+
+def test_branch_needs_a_finished_search(run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="has not finished"):
+        run.branch(tmp_path / "new", CompressConfig())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"epoch": 3}, UnknownName, "Did you mean 'epochs'"), ({"epochs": 0}, UsageError, "epochs"),
+        ({"space": "moblie"}, UnknownName, "Did you mean 'mobile'"),
+        ({"target": "lokal"}, UnknownName, "Did you mean 'local'"),
+        ({"budgets": {"latency": "5 bananas"}}, UsageError, "--latency"),
+        ({"budgets": {}}, UsageError, "at least one budget"), ({"lr": "fast"}, UsageError, "lr"),
+    ],
+)
+def test_make_config_refuses(options: dict[str, object], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        make_config(options)
