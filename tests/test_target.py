@@ -67,7 +67,7 @@ def test_a_near_miss_is_told_the_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "absent.yaml", "../targets/nothing", "a\0b"])
 def test_names_that_are_no_files(name: str) -> None:
-    with pytest.raises(UnknownName, match="Known: .*local"):
+    with pytest.raises(UnknownName, match=r"Known: .*local"):
         target.load(name)
 
 

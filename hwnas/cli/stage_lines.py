@@ -9,7 +9,8 @@ Facts = Mapping[str, Any]
 
 
 def _data(found: Facts) -> str:
-    return f"{found['summary']}; {found['choices']} choices, {int(found['size']):,} architectures"
+    space = f"space {found['space']['name']}: {found['choices']} choices, {int(found['size']):,} architectures"
+    return f"{found['summary']}\n{'':<22}{space}"
 
 
 def _profile(found: Facts) -> str:

@@ -103,8 +103,7 @@ class Picker:
                          aggregate={name: "max" if name == "memory" else "sum" for name in costs})
         except BudgetInfeasible as err:
             raise self._explained(err) from err
-        found = [(best.choice, best.utility), *((c.choice, c.utility) for c in best.others)]
-        return [self._answer(choice, utility) for choice, utility in found]
+        return [self.answer(choice) for choice in (best.choice, *(c.choice for c in best.others))]
 
     def front(self) -> Front:
         """Every architecture that no other beats in both latency (ns) and predicted accuracy."""
@@ -127,7 +126,9 @@ class Picker:
     def _bytes(self) -> int:
         return BYTES[self.latency.precision]
 
-    def _answer(self, choice: tuple[int, ...], utility: float) -> Answer:
+    def answer(self, choice: tuple[int, ...]) -> Answer:
+        """Any architecture with its predictions."""
+        utility = sum(float(row[k]) for row, k in zip(self.distribution.effects, choice, strict=True))
         arch = self.space.architecture(choice)
         costs = {name: self.cost(name, arch) for name in ("latency", "flops", "params", "memory")}
         return Answer(arch, self.baseline + utility, costs)
@@ -144,7 +145,8 @@ class Picker:
             else:
                 fixed_values = [self._op_cost(name, op) for op in self.space.fixed_ops]
                 fixed[name] = max(fixed_values) if name == "memory" else sum(fixed_values)
-                costs[name] = [np.array([self._op_cost(name, op) for op in c.ops], np.int64) for c in self.space.choices]
+                rows = [[self._op_cost(name, op) for op in choice.ops] for choice in self.space.choices]
+                costs[name] = [np.array(row, np.int64) for row in rows]
         return fixed, costs
 
     def _op_cost(self, name: str, op: Op) -> int:

@@ -10,6 +10,8 @@ Every number is of one of three kinds, and the page shows them differently:
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -82,7 +84,8 @@ def write_report(run: RunFolder) -> None:
         InputError: the folder cannot be written.
     """
     found = facts(run)
-    html = page.render(found)
+    with _of_this_version(run):
+        html = page.render(found)
     write_json(run.path / "report.json", found)
     write_bytes(run.path / "report.html", html.encode())
 
@@ -93,9 +96,17 @@ def facts(run: RunFolder) -> Facts:
     Raises:
         RunError: as `write_report`.
     """
-    evidence = Evidence.of_run(run)
+    with _of_this_version(run):
+        return _facts(Evidence.of_run(run))
+
+
+@contextlib.contextmanager
+def _of_this_version(run: RunFolder) -> Iterator[None]:
+    """What a stage of another version left may lack what the report needs: say so."""
     try:
-        return _facts(evidence)
+        yield
+    except RunError:
+        raise
     except (KeyError, TypeError, IndexError, ValueError, InputError) as err:
         raise RunError(
             f"{run.path} cannot be reported ({type(err).__name__}: {err}): it was made by another version of hwnas; "
@@ -252,8 +263,9 @@ def _provenance(e: Evidence) -> Facts:
     config |= {"data": Path(config["data"]).name, "target": data["target"]["name"]}
     described = {k: v for k, v in data["data"].items() if k != "source"}
     return {
-        "created": state.created, "versions": state.versions, "seed": state.config.seed, "config": config,
-        "target": data["target"], "device": profile["device"], "table_hash": e.picker.latency.table_hash,
+        "created": state.created, "versions": {"hwnas": "unknown"} | state.versions, "seed": state.config.seed,
+        "config": config, "target": data["target"], "device": profile["device"],
+        "table_hash": e.picker.latency.table_hash,
         "data": {**described, "summary": data["summary"], "fingerprint": data["fingerprint"]},
         "space": data["space"], "images": e.results["export"]["verdict"]["images"],
         "runs": e.results["export"]["verdict"]["latency"]["runs"], "tightened": state.attempts,

@@ -61,7 +61,7 @@ class CompressConfig(BaseModel):
     imgsz: int | None = Field(default=None, ge=8, le=1024)
     width_mult: float = Field(default=1.0, gt=0, le=8)
     depth: int | None = Field(default=None, ge=1, le=16)
-    epochs: int = Field(default=12, ge=1)
+    epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=2)
     lr: float = Field(default=0.1, gt=0)
     mode: Literal["pooled", "corrected", "reference"] = "pooled"

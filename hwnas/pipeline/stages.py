@@ -250,10 +250,9 @@ class Stages:
         known = {a.architecture.choice for a in found}
         entries = SearchLog(self.run.path / "search.jsonl").of("settle")
         for entry in sorted(entries, key=lambda e: -e.score):
-            arch = self.space.architecture(entry.choice)
-            costs = {name: picker.cost(name, arch) for name in ("latency", "flops", "params", "memory")}
-            if entry.choice not in known and all(costs[n] <= b for n, b in bounds.items()):
-                found.append(Answer(arch, entry.score, costs))
+            answer = picker.answer(entry.choice)
+            if entry.choice not in known and all(answer.costs[n] <= b for n, b in bounds.items()):
+                found.append(answer)
                 known.add(entry.choice)
             if len(found) >= self.config.top + FROM_SEARCH:
                 break

@@ -47,7 +47,7 @@ def test_blocks_have_the_shape_flops_and_parameters_of_their_op(signature: str) 
     assert parameters(block) == op.params
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(name=st.sampled_from(sorted(SPACES)), seed=st.integers(0, 10_000), imgsz=st.sampled_from([16, 32, 50]),
        channels=st.sampled_from([1, 3]), mult=st.sampled_from([0.5, 1.0, 1.3]), depth=st.sampled_from([1, 2]))
 def test_random_architectures_of_every_space(

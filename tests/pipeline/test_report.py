@@ -40,8 +40,9 @@ def space() -> Space:
 def law(of: Space) -> Distribution:
     """Op 0 of every choice is dead; effects are different everywhere."""
     live = [np.arange(n) > 0 for n in of.sizes]
-    effects = [0.1 * i + 0.25 * np.arange(n) - 0.75 for i, n in enumerate(of.sizes)]
-    return Distribution([mask / mask.sum() for mask in live], live, effects, [np.full(n, 0.2) for n in of.sizes])
+    effects = [np.linspace(0.1 * i - 0.75, 0.1 * i + 0.75, n) for i, n in enumerate(of.sizes)]
+    weights = [np.where(mask, 1.0 / mask.sum(), 0.0) for mask in live]
+    return Distribution(weights, live, effects, [np.full(n, 0.2) for n in of.sizes])
 
 
 def timing(median: float) -> dict[str, float]:
@@ -59,7 +60,7 @@ def verdict(accuracy: float, latency: float, budget: float | None) -> dict[str, 
 
 def data_result(of: Space) -> dict[str, Any]:
     classes = {name: {"train": 20 + i, "val": 5} for i, name in enumerate(("cat", NASTY, "owl"))}
-    described = {"name": "pets", "source": "/home/somebody/pets", "imgsz": 16, "channels": 1, "train": 63, "val": 15,
+    described = {"name": "pets", "source": "/data/private/pets", "imgsz": 16, "channels": 1, "train": 63, "val": 15,
                  "split": "folders train and val", "classes": classes}
     return {
         "data": described, "fingerprint": "00112233aabbccdd", "summary": f"pets: 3 classes, one of them {NASTY}",
@@ -72,7 +73,8 @@ def data_result(of: Space) -> dict[str, Any]:
 
 def profile_result(held_out: dict[str, float]) -> dict[str, Any]:
     return {"target": "local/onnxruntime-fp32-b1-t1", "space": "mobile", "measured": 0, "networks": 0, "seconds": 0.0,
-            "calibration": {}, "held_out": held_out, "table_hash": "feed" * 16, "reference_ms": 0.2, "smallest_ms": 0.05,
+            "calibration": {}, "held_out": held_out, "table_hash": "feed" * 16, "reference_ms": 0.2,
+            "smallest_ms": 0.05,
             "device": {"cpu": "Test CPU", "flags": [], "cores": 2, "system": "Linux", "machine": "x86_64",
                        "python": "3.11", "runtime": "onnxruntime", "runtime_version": "1.2.3"}}
 
@@ -90,7 +92,8 @@ def make(tmp_path: Path) -> Maker:
     def made(budgets: dict[str, str] | None = None, *, settle: int = 4, held_out: bool = True,
              leave_out: str = "", **changes: Any) -> RunFolder:
         of = space()
-        config = CompressConfig(data="/home/somebody/pets", budgets=budgets or {"latency": "50%"}, settle=settle, seed=7)
+        config = CompressConfig(data="/data/private/pets", budgets=budgets or {"latency": "50%"}, settle=settle,
+                                seed=7)
         run = RunFolder.create(tmp_path / "run", config)
         checked = {"networks": 10, "mape": 1.25, "bias": -0.5, "within_5": 100.0, "within_10": 100.0,
                    "kendall_tau": 0.956}
@@ -281,7 +284,7 @@ def test_text_from_outside_is_escaped_and_paths_stay_home(make: Maker) -> None:
     assert "<script" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert NASTY in reader.text
-    assert "somebody" not in html + json.dumps(facts)
+    assert "/data/private" not in html + json.dumps(facts)
 
 
 def test_writing_again_gives_the_same_bytes(make: Maker) -> None:
@@ -333,11 +336,20 @@ def test_a_changed_file_is_refused(make: Maker) -> None:
         write_report(run)
 
 
-def test_a_result_of_another_version_is_refused(make: Maker) -> None:
+@pytest.mark.parametrize("stage, outer, inner", [("export", "verdict", "accuracy"), ("profile", "device", "cpu")])
+def test_a_result_of_another_version_is_refused(make: Maker, stage: str, outer: str, inner: str) -> None:
     run = make()
-    del run.state.stages["export"].result["verdict"]["accuracy"]
+    del run.state.stages[stage].result[outer][inner]
     with pytest.raises(RunError, match="another version"):
         write_report(run)
+    assert not (run.path / "report.html").exists()
+
+
+def test_a_checkout_that_is_not_installed_has_no_version(make: Maker) -> None:
+    run = make()
+    run.state.versions.pop("hwnas", None)
+    reader, _, _ = written(run)
+    assert "Made by hwnas unknown." in reader.text
 
 
 def test_no_torch() -> None:
@@ -355,6 +367,10 @@ def test_ticks_are_round_and_inside(low: float, high: float) -> None:
     assert np.allclose(steps, steps[0])
     mantissa = steps[0] / 10 ** np.floor(np.log10(steps[0]) + 1e-9)
     assert min(abs(mantissa - m) for m in (1, 2, 5)) < 1e-6
+
+
+def test_a_count_has_no_fractions() -> None:
+    assert ticks(0.5, 3.5, least=1.0) == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [2.0, 5.0]])

@@ -105,7 +105,7 @@ def test_wrong_length_or_index_is_refused(choice: list[int]) -> None:
 def test_positions_that_do_not_fit_are_refused() -> None:
     stem = Position("stem", (Op("conv", 3, 8, 8, 8, stride=2),))
     for bad in (Op("conv", 8, 8, 8, 8), Op("conv", 16, 8, 4, 4)):
-        with pytest.raises(InputError, match="stem gives .* but next takes"):
+        with pytest.raises(InputError, match=r"stem gives .* but next takes"):
             Space(MOBILE.config, (stem, Position("next", (bad,))))
     torn = Position("torn", (Op("conv", 3, 8, 8, 8), Op("conv", 3, 16, 8, 8)))
     with pytest.raises(InputError, match="torn gives"):

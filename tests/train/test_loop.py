@@ -221,7 +221,9 @@ def test_a_checkpoint_of_another_network_is_refused(digits: Dataset, tmp_path: P
 
 
 @pytest.mark.parametrize("metadata", [{}, {"history": 3}, {"history": [{"colour": "red"}]}], ids=str)
-def test_a_checkpoint_without_a_history_is_refused(digits: Dataset, tmp_path: Path, metadata: dict[str, object]) -> None:
+def test_a_checkpoint_without_a_history_is_refused(
+    digits: Dataset, tmp_path: Path, metadata: dict[str, object]
+) -> None:
     net = network(digits)
     save_tensors(tmp_path / "c", snapshot(net, sgd(net, CONFIG)), metadata)
     with pytest.raises(RunError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 480, 320
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 14, 48
+LEFT, RIGHT, TOP, BOTTOM = 58, 18, 14, 48
 SHAPES = {
     "dot": "M-1,0a1,1 0 1,0 2,0a1,1 0 1,0 -2,0z",
     "square": "M-.9,-.9h1.8v1.8h-1.8z",
@@ -22,9 +22,9 @@ SHAPES = {
 Point = tuple[float, float]
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """About `count` round numbers (1, 2 or 5 times a power of ten apart) within low..high."""
-    raw = (high - low) / count
+def ticks(low: float, high: float, count: int = 5, least: float = 0.0) -> list[float]:
+    """About `count` round numbers (1, 2 or 5 times a power of ten, at least `least` apart) within low..high."""
+    raw = max((high - low) / count, least)
     power = 10.0 ** math.floor(math.log10(raw))
     step = power * next(m for m in (1, 2, 5, 10) if raw <= m * power * (1 + 1e-9))
     first = math.ceil(low / step - 1e-9)
@@ -55,6 +55,7 @@ class Canvas:
         title, text: what it shows, for those who cannot see it.
         x, y: ranges of the axes.
         x_label, y_label: with the unit; a leading ~ marks predicted numbers.
+        whole_x: whether x counts something, so that fractions make no sense.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Canvas:
     y: Point
     x_label: str
     y_label: str
+    whole_x: bool = False
     parts: list[Markup] = field(default_factory=list)
 
     def px(self, x: float) -> float:
@@ -103,7 +105,7 @@ class Canvas:
     def _grid(self) -> Markup:
         bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
         rows = []
-        for value, text in _labelled(*self.x):
+        for value, text in _labelled(*self.x, 1.0 if self.whole_x else 0.0):
             rows.append(Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
                 self.px(value), bottom + 18, text))
         for value, text in _labelled(*self.y):
@@ -125,8 +127,8 @@ class Canvas:
         return " ".join(f"{self.px(x):.1f},{self.py(y):.1f}" for x, y in points)
 
 
-def _labelled(low: float, high: float) -> list[tuple[float, str]]:
-    values = ticks(low, high)
+def _labelled(low: float, high: float, least: float = 0.0) -> list[tuple[float, str]]:
+    values = ticks(low, high, least=least)
     step = values[1] - values[0] if len(values) > 1 else high - low
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     return [(v, f"{v + 0.0:.{digits}f}") for v in values]

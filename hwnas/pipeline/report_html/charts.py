@@ -110,7 +110,7 @@ def _history(facts: Facts) -> Figure:
         "history", "Search history",
         f"{trained} evaluations while the shared weights were trained, {len(scores) - trained} with the final weights; "
         f"scores from {min(scores):.1f} to {max(scores):.1f} %, baseline {search['baseline']:.1f} %.",
-        (0.0, len(scores) + 1.0), span(scores, 0.08), "evaluation", "score, %",
+        (0.0, len(scores) + 1.0), span(scores, 0.08), "evaluation", "score, %", whole_x=True,
     )
     key = [(_symbol("dot", "old full"), "train")]
     if trained < len(scores):
@@ -132,7 +132,7 @@ def _curve(facts: Facts, field: str, title: str, label: str) -> Figure:
     last = max(x for line in lines.values() for x, _ in line)
     ends = ", ".join(f"{who} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for who, line in lines.items())
     canvas = Canvas(f"curve-{field.replace('_', '-')}", title, f"{title}: {ends}.", (0.5, last + 0.5),
-                    span(values, 0.08), "epoch", label)
+                    span(values, 0.08), "epoch", label, whole_x=True)
     key = []
     for (who, line), (shape, style) in zip(lines.items(), (("square", "old"), ("diamond", "new")), strict=True):
         canvas.line(line, style)

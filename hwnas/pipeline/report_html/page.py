@@ -18,8 +18,12 @@ STAGES = {
 
 
 def render(facts: dict[str, Any]) -> str:
-    """The page for the facts of a report; every text from outside is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    """The page for the facts of a report; every text from outside is escaped.
+
+    Raises:
+        KeyError: a fact is missing.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
     environment = Environment(
         loader=PackageLoader("hwnas.pipeline", "report_html"), autoescape=True, undefined=StrictUndefined,
@@ -28,12 +32,15 @@ def render(facts: dict[str, Any]) -> str:
     environment.filters.update(ms=ms, count=count, size=size, spaced=spaced, signed=signed, clock=clock,
                                glued=glued)
     template = environment.get_template("page.html.j2")
-    return template.render(
-        **facts, figures=figures(facts), names=NAMES, stage_names=STAGES,
-        columns=_columns(facts["distribution"]), strongest=_strongest(facts["distribution"]),
-        longest_ms=max(row[k]["latency_ms"] for row in facts["layers"] for k in ("reference", "compressed")),
-        total_seconds=sum(s["seconds"] for s in facts["stages"]),
-    )
+    longest = max(row[k]["latency_ms"] for row in facts["layers"] for k in ("reference", "compressed"))
+    try:
+        return template.render(
+            **facts, figures=figures(facts), names=NAMES, stage_names=STAGES,
+            columns=_columns(facts["distribution"]), strongest=_strongest(facts["distribution"]),
+            longest_ms=longest, total_seconds=sum(s["seconds"] for s in facts["stages"]),
+        )
+    except UndefinedError as err:
+        raise KeyError(str(err)) from err
 
 
 def ms(value: float) -> str:
