@@ -44,10 +44,12 @@ def command(
 
 def _go_on(path: Path, json: bool) -> None:
     from hwnas.pipeline import RunFolder
+    from hwnas.pipeline.standalone import require_torch
     from hwnas.pipeline.summary import is_finished
 
     run = RunFolder.open(path)
     if not is_finished(run):
+        require_torch("hwnas compress")
         _finish(run, json)
         return
     if not json:

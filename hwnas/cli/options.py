@@ -41,7 +41,7 @@ OPTIONS: dict[str, Any] = {
     "space": _flag(_TEXT, "space", "What can be built (hwnas spaces).", "Space", "mobile"),
     "width_mult": _flag(_FLOAT, "width_mult", "Multiplies every channel count.", "Space", "1.0"),
     "depth": _flag(_INT, "depth", "Layers per stage.", "Space", "the space's own"),
-    "epochs": _flag(_INT, "epochs", "Epochs of the reference and of the result.", _L, "12"),
+    "epochs": _flag(_INT, "epochs", "Epochs of the reference and of the result.", _L, "20"),
     "batch_size": _flag(_INT, "batch_size", "Images per training step.", _L, "64"),
     "lr": _flag(_FLOAT, "lr", "Peak learning rate.", _L, "0.1"),
     "seed": _flag(_INT, "seed", "Of everything random.", _L, "0"),

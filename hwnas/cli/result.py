@@ -36,12 +36,12 @@ def _predicted(network: Facts) -> str:
 
 
 _ROWS: tuple[tuple[str, Callable[[Facts], str], str], ...] = (
-    ("accuracy through the runtime, %", lambda n: f"{n['accuracy']:.2f}", "accuracy"),
-    ("latency predicted, ms (90 %)", _predicted, "predicted_ms"),
-    ("latency measured, ms (p10-p90)", _spread, ""),
-    ("FLOPs (multiply-accumulates)", lambda n: count(n["flops"]), "flops"),
+    ("accuracy, %", lambda n: f"{n['accuracy']:.2f}", "accuracy"),
+    ("predicted, ms (90 %)", _predicted, "predicted_ms"),
+    ("measured, ms (p10-p90)", _spread, ""),
+    ("FLOPs", lambda n: count(n["flops"]), "flops"),
     ("parameters", lambda n: count(n["params"]), "params"),
-    ("activation memory", lambda n: size(n["memory_bytes"]), "memory_bytes"),
+    ("activations", lambda n: size(n["memory_bytes"]), "memory_bytes"),
     ("file", lambda n: size(n["size_bytes"]), "size_bytes"),
 )
 
@@ -66,7 +66,9 @@ def say_result(facts: Facts) -> None:
     rows = [(title, show(facts["reference"]), show(facts["compressed"]), _compared(key, facts))
             for title, show, key in _ROWS]
     say_table(("", "reference", "compressed", "ratio"), rows)
-    say()
+    target = facts["target"]
+    say(f"accuracy on {facts['compressed']['images']:,} images and latency through {target['runtime']} on "
+        f"{target['name']} ({target['precision']}, batch {target['batch']}, threads {target['threads']})")
     for budget in facts["budgets"]:
         verdict = "met" if budget["met"] else "NOT met"
         limit = _amount(budget["name"], budget["limit"]).removesuffix(" measured")

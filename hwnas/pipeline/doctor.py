@@ -18,7 +18,7 @@ from hwnas.runtime import RUNTIMES, Fingerprint, open_runtime
 from hwnas.space import SpaceConfig, build
 
 CORE = ("hwnas", "numpy", "onnx", "networkx", "pydantic")
-TRAIN = ("torch", "onnxscript", "scikit-learn", "pyarrow", "matplotlib")
+TRAIN = ("torch", "onnxscript", "scikit-learn", "pyarrow")
 
 
 def diagnose() -> dict[str, Any]:

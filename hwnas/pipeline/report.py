@@ -215,6 +215,7 @@ def _latency_model(e: Evidence) -> Facts:
         "source": e.picker.latency.source, "calibration": e.picker.latency.calibration.to_json(),
         "held_out": profile["held_out"] if profile.get("held_out") else None,
         "held_out_isolated_sum": profile.get("held_out_isolated_sum"),
+        "held_out_pairs": profile.get("held_out_pairs", []),  # none where the table was there already
     }
 
 

@@ -185,7 +185,11 @@ def _calibrate(
     if len(held) >= 2:
         predicted = calibration.apply(*plain.sums(held))
         found = errors(predicted, y_held).to_json()
-        evidence = {"held_out": found, "held_out_plain_sum": errors(plain.sums(held)[0], y_held).to_json()}
+        pairs = zip(predicted.tolist(), y_held.tolist(), strict=True)
+        evidence = {
+            "held_out": found, "held_out_plain_sum": errors(plain.sums(held)[0], y_held).to_json(),
+            "held_out_pairs": [{"predicted_ms": round(p, 6), "measured_ms": round(m, 6)} for p, m in pairs],
+        }
         spread = interval(np.log(y_held / predicted))
         calibration = replace(calibration, held_out=found, log_spread=spread)
     table.add_calibration(space.fingerprint, calibration)

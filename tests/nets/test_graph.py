@@ -47,7 +47,7 @@ def folded(block: Block, name: str) -> Folded:
     values: Folded = {}
     for i, step in enumerate(block.steps):
         if isinstance(step, ConvNormAct):
-            conv, norm = step[0], step[1]
+            conv, norm = step.conv, step.norm
             scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
             values[f"{name}/{i}/weight"] = (conv.weight.double() * scale.view(-1, 1, 1, 1)).detach().numpy()
             values[f"{name}/{i}/bias"] = (norm.bias.double() - norm.running_mean.double() * scale).detach().numpy()

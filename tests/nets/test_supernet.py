@@ -103,7 +103,7 @@ def test_training_the_large_op_changes_the_slice_of_the_small_one(se: bool) -> N
     optimizer.step()
     after = block.state_of(small_op)
     changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
-    assert {"steps.0.0.weight", "steps.1.0.weight"} <= changed
+    assert {"steps.0.conv.weight", "steps.1.conv.weight"} <= changed
     assert {k for k in after if k.endswith(("weight", "running_mean"))} <= changed | {"steps.2.reduce.weight"}
 
 
@@ -117,12 +117,12 @@ def test_training_the_small_op_leaves_the_rest_of_the_large_one(se: bool) -> Non
     optimizer.step()
     after = block.state_of(large_op)
     middle = 8 * small_op.expand
-    kernel = after["steps.1.0.weight"]
-    assert not torch.equal(kernel[:middle, :, 1:4, 1:4], before["steps.1.0.weight"][:middle, :, 1:4, 1:4])
-    kernel[:middle, :, 1:4, 1:4] = before["steps.1.0.weight"][:middle, :, 1:4, 1:4]
-    assert torch.equal(kernel, before["steps.1.0.weight"])  # the rim and the other channels are as they were
-    assert torch.equal(after["steps.0.0.weight"][middle:], before["steps.0.0.weight"][middle:])
-    for norm in ("steps.0.1", "steps.1.1"):
+    kernel = after["steps.1.conv.weight"]
+    assert not torch.equal(kernel[:middle, :, 1:4, 1:4], before["steps.1.conv.weight"][:middle, :, 1:4, 1:4])
+    kernel[:middle, :, 1:4, 1:4] = before["steps.1.conv.weight"][:middle, :, 1:4, 1:4]
+    assert torch.equal(kernel, before["steps.1.conv.weight"])  # the rim and the other channels are as they were
+    assert torch.equal(after["steps.0.conv.weight"][middle:], before["steps.0.conv.weight"][middle:])
+    for norm in ("steps.0.norm", "steps.1.norm"):
         for part in ("weight", "bias", "running_mean", "running_var"):
             assert torch.equal(after[f"{norm}.{part}"][middle:], before[f"{norm}.{part}"][middle:])
         assert not torch.equal(after[f"{norm}.running_mean"][:middle], before[f"{norm}.running_mean"][:middle])
@@ -132,9 +132,9 @@ def test_a_slice_is_the_centre_of_the_kernel_and_the_first_channels() -> None:
     small_op, large_op = mbconv(3, 2), mbconv(7, 4)
     block = ElasticBlock([small_op, large_op])
     large, little = block.state_of(large_op), block.state_of(small_op)
-    assert torch.equal(little["steps.0.0.weight"], large["steps.0.0.weight"][:16])
-    assert torch.equal(little["steps.1.0.weight"], large["steps.1.0.weight"][:16, :, 2:5, 2:5])
-    assert torch.equal(little["steps.2.0.weight"], large["steps.2.0.weight"][:, :16])
+    assert torch.equal(little["steps.0.conv.weight"], large["steps.0.conv.weight"][:16])
+    assert torch.equal(little["steps.1.conv.weight"], large["steps.1.conv.weight"][:16, :, 2:5, 2:5])
+    assert torch.equal(little["steps.2.conv.weight"], large["steps.2.conv.weight"][:, :16])
     assert {k: v.shape for k, v in little.items()} == {k: v.shape for k, v in Block(small_op).state_dict().items()}
 
 
@@ -163,12 +163,12 @@ def test_every_candidate_has_weights_exactly_once() -> None:
     choice = next(c for c in small("fbnet").choices if c.ops[-1].kind == "skip")
     candidates = Candidates(choice.ops)
     assert set(candidates.alone) == {"1", "5"}  # the grouped ones
-    assert candidates.parts(8) == []
+    assert candidates.module_of(8) is None
     assert candidates.state_of(8) == {}
     x = torch.rand(2, choice.ops[0].in_channels, choice.ops[0].height, choice.ops[0].width)
     assert torch.equal(candidates(x, 8), x)
     for index in (0, 2, 3, 4, 6, 7):
-        assert candidates.parts(index) == [candidates.elastic]
+        assert candidates.module_of(index) is candidates.elastic
     largest = Block(Op.parse(choice.ops[7].signature))
     own = sum(p.numel() for p in candidates.parameters())
     grouped = sum(choice.ops[i].params for i in (1, 5))
@@ -200,14 +200,14 @@ def images(count: int, seed: int = 0) -> np.ndarray:
 
 def stem_outputs(supernet: Supernet, pixels: np.ndarray) -> torch.Tensor:
     """What the stem's batch norm sees, (N * H * W, C)."""
-    conv = supernet.candidates[0].alone["0"].steps[0][0]  # type: ignore[index, union-attr]
+    conv = supernet.candidates[0].alone["0"].steps[0].conv  # type: ignore[index, union-attr]
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         return conv(supernet.normalize(x)).permute(0, 2, 3, 1).reshape(-1, conv.out_channels)  # type: ignore[operator, union-attr, no-any-return]
 
 
 def stem_norm(supernet: Supernet) -> nn.BatchNorm2d:
-    return supernet.candidates[0].alone["0"].steps[0][1]  # type: ignore[index, return-value]
+    return supernet.candidates[0].alone["0"].steps[0].norm  # type: ignore[index, return-value]
 
 
 def test_reestimated_statistics_are_those_of_the_images() -> None:

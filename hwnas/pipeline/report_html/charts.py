@@ -80,9 +80,10 @@ def _latency(facts: Facts) -> Figure:
     rows = facts["comparison"]
     old, new = ((rows["predicted_latency"][k]["latency_ms"], rows["latency"][k]["median_ms"])
                 for k in ("reference", "compressed"))
-    low, high = span([v for point in [*tried, old, new] for v in point], 0.08)
+    held = [(p["predicted_ms"], p["measured_ms"]) for p in facts["latency_model"]["held_out_pairs"]]
+    low, high = span([v for point in [*tried, *held, old, new] for v in point], 0.08)
     low = max(low, 0.0)
-    off = [100 * (y / x - 1) for x, y in [*tried, old, new]]
+    off = [100 * (y / x - 1) for x, y in [*held, *tried, old, new]]
     canvas = Canvas(
         "latency", "Measured against predicted latency",
         f"{len(off)} networks on this device; measured minus predicted lies between {min(off):+.1f} % and "
@@ -91,12 +92,16 @@ def _latency(facts: Facts) -> Figure:
     )
     canvas.area([(low, 0.95 * low), (high, 0.95 * high), (high, 1.05 * high), (low, 1.05 * low)], "band")
     canvas.line([(low, low), (high, high)], "diagonal")
+    for x, y in held:
+        canvas.mark("dot", x, y, 3.2, "front full", f"held-out network: predicted {x:.3f} ms, measured {y:.3f} ms")
     for x, y in tried:
         canvas.mark("dot", x, y, 3.2, "tried full", f"tried: predicted {x:.3f} ms, measured {y:.3f} ms")
     canvas.mark("square", *old, 5.5, "old full", f"reference: predicted {old[0]:.3f} ms, measured {old[1]:.3f} ms")
     canvas.mark("diamond", *new, 5.5, "new full", f"chosen: predicted {new[0]:.3f} ms, measured {new[1]:.3f} ms")
     key = [(_symbol("dot", "tried full"), "tried"), (_symbol("diamond", "new full"), "chosen"),
            (_symbol("square", "old full"), "reference"), (_symbol("square", "band-key full"), "within 5 %")]
+    if held:
+        key.insert(0, (_symbol("dot", "front full"), "held out"))
     return Figure(canvas.render(), key)
 
 

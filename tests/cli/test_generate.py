@@ -1,0 +1,94 @@
+"""generate: answers from a run folder, at once and without torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwnas.cli import main
+from hwnas.pipeline.standalone import open_search
+from hwnas.space import Architecture
+
+Answer, Refusal = Callable[..., Any], Callable[..., str]
+
+
+def test_the_best_within_budgets(made: Path, answer: Answer) -> None:
+    """Against every live architecture of the tiny space."""
+    found = answer("generate", made, "--latency", "90%", "--flops", "80%", "--top", "2")
+    _, picker = open_search(made)
+    effects = picker.distribution.utilities("effect")
+    worth = {}
+    for choice in product(*(range(n) for n in picker.space.sizes)):
+        arch = picker.space.architecture(choice)
+        if all(picker.cost(n, arch) <= b for n, b in found["bounds"].items()):
+            worth[choice] = picker.baseline + sum(float(e[i]) for e, i in zip(effects, choice, strict=True))
+    best = sorted((v for v in worth.values() if v > float("-inf")), reverse=True)[:2]
+    assert [p["predicted_accuracy"] for p in found["picks"]] == pytest.approx(best)
+    assert found["front"] is None
+
+
+def test_without_a_budget_it_shows_the_front(made: Path, answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer("generate", made)
+    latencies = [p["latency_ms"] for p in found["front"]]
+    assert latencies == sorted(latencies)
+    assert found["picks"] == []
+    assert main(["generate", str(made)]) == 0
+    assert f"front: {len(latencies)} architectures" in capsys.readouterr().out
+
+
+def test_picks_and_front_together_as_text(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", str(made), "--latency", "100%", "--top", "2", "--min-distance", "2", "--front"]) == 0
+    shown = capsys.readouterr().out
+    assert "within latency" in shown
+    assert "front:" in shown
+    assert " ms " in shown
+
+
+def test_the_best_can_be_written(made: Path, tmp_path: Path, answer: Answer) -> None:
+    found = answer("generate", made, "--latency", "90%", "-o", tmp_path / "arch.json")
+    stored = Architecture.from_json(json.loads((tmp_path / "arch.json").read_text(encoding="utf-8")))
+    assert list(stored.choice) == found["picks"][0]["architecture"]["choice"]
+
+
+def test_out_of_reach_is_exit_3(made: Path, refusal: Refusal) -> None:
+    message = refusal(3, "generate", made, "--latency", "1us", "--flops", "10")
+    assert message.count("at least") == 2
+
+
+def test_three_files_are_enough(made: Path, tmp_path: Path, answer: Answer) -> None:
+    for name in ("run.json", "distribution.json", "latency.json"):
+        shutil.copy(made / name, tmp_path / name)
+    assert answer("generate", tmp_path, "--latency", "90%")["picks"]
+
+
+def test_a_changed_distribution_is_refused(run: Path, refusal: Refusal) -> None:
+    path = run / "distribution.json"
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert "was changed" in refusal(2, "generate", run, "--latency", "90%")
+
+
+@pytest.mark.parametrize("words", [["--latency", "fast"], ["--top", "0"], ["--min-distance", "-1"]])
+def test_wrong_requests(words: list[str], made: Path, refusal: Refusal) -> None:
+    refusal(2, "generate", made, *words)
+
+
+def test_a_folder_without_a_run(tmp_path: Path, refusal: Refusal) -> None:
+    assert "run.json" in refusal(2, "generate", tmp_path, "--latency", "1ms")
+
+
+def test_it_imports_no_torch_and_no_runtime(made: Path) -> None:
+    words = ["generate", str(made), "--latency", "90%", "--json"]
+    program = ("import sys; from hwnas.cli import main\n"
+               f"code = main({words!r})\n"
+               "print(code, *(m in sys.modules for m in ('torch', 'onnxruntime')), file=sys.stderr)")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.split() == ["0", "False", "False"]
+    assert json.loads(done.stdout)["picks"]

@@ -1,0 +1,64 @@
+"""Help: of every command, quick, and without heavy imports."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+from hwnas import __version__
+from hwnas.cli import main
+
+COMMANDS = ("compress", "generate", "profile", "search", "train", "export", "verify", "report", "targets", "spaces",
+            "doctor", "tables")
+HEAVY = ("numpy", "torch", "onnx", "onnxruntime", "networkx", "pydantic", "yaml", "PIL", "safetensors", "rich")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"Example: hwnas {command}" in shown
+    assert "--json" in shown
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], []])
+def test_the_root_lists_every_command_with_a_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for command in COMMANDS:
+        (line,) = [line for line in lines if line.startswith(f"  {command} ")]
+        assert line.endswith("."), "the line is one whole sentence"
+        assert "..." not in line
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"hwnas {__version__}\n"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, json, io, contextlib\nfrom hwnas.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        f"    codes = [main([*words, '--help']) for words in ([], *[[c] for c in {COMMANDS!r}])]\n"
+        f"print(json.dumps([sum(codes), [m for m in {HEAVY!r} if m in sys.modules]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == [0, []]
+
+
+def test_help_is_quick() -> None:
+    """Processor time, so that a busy machine does not decide; the promise is 0.4 s."""
+    spent = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", "from hwnas.cli import main; main(['--help'])"], capture_output=True,
+                       timeout=60, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert statistics.median(spent) < 0.4
