@@ -39,7 +39,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    print("| seed | accuracy % | reference % | difference | measured ms | budget ms | ratio | within | re-solved | seconds |")
+    print("| seed | accuracy % | reference % | difference | measured ms | budget ms | ratio | within | re-solved "
+          "| seconds |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     rows = []
     for seed in range(args.seeds):

@@ -65,7 +65,11 @@ def load(name: str, **overrides: object) -> Target:
         InputError: the file is not a target.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else data_folder("targets") / f"{name}.yaml"
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except (OSError, ValueError):  # longer than the file system allows, or holding a zero byte
+        found = False
+    if not found:
         raise UnknownName("target", name, names(), "Or give the path of a .yaml file.")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -8,9 +8,10 @@ EPILOG = "Example: hwnas train runs/photos"
 
 
 def command(run: Run, json: Json = False) -> None:
-    """Pick and fine-tune the network of a run, the reference as teacher.
+    """Pick the network of a run and fine-tune it.
 
-    The same as compress, up to its stage finetune; `hwnas compress --resume RUN` goes on from there.
+    The reference is its teacher. The same as compress, up to its stage finetune; `hwnas compress --resume RUN` goes
+    on from there.
     """
     from hwnas.cli.console import say, say_json
     from hwnas.cli.work import carry_out

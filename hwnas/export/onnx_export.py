@@ -39,7 +39,8 @@ def to_onnx(net: Any, path: Path, metadata: Mapping[str, Any]) -> None:
         import torch
     except ImportError as err:
         raise MissingDependency(str(err.name), "ONNX export", 'pip install "hwnas[train]"') from err
-    net = net.eval()
+    training = net.training
+    net.eval()
     example = (torch.zeros(2, *net.arch.space.input_shape),)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     with _quiet(), torch.no_grad():
@@ -47,6 +48,7 @@ def to_onnx(net: Any, path: Path, metadata: Mapping[str, Any]) -> None:
             net, example, dynamo=True, dynamic_shapes=({0: batch},), input_names=[INPUT], output_names=[OUTPUT],
             external_data=False, verbose=False,
         )
+    net.train(training)
     if program is None:  # dynamo=True always returns a program; this keeps the type checker honest
         raise RuntimeError("torch.onnx.export returned nothing")
     model = program.model_proto

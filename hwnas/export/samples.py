@@ -23,7 +23,9 @@ class Samples:
 
     def save(self, path: Path) -> None:
         """Write as safetensors."""
-        write_bytes(path, save({"images": self.images, "labels": self.labels, "logits": self.logits}))
+        arrays = {"images": self.images, "labels": self.labels, "logits": self.logits}
+        # safetensors writes the buffer as it lies in memory: a transposed view would come back scrambled.
+        write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
     @classmethod
     def load(cls, path: Path) -> Samples:

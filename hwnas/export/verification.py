@@ -54,7 +54,8 @@ class Verdict:
         if self.agreement < 100:
             found.append(f"top-1 answers agree with torch's on {self.agreement:.2f} % of the images, not on all")
         if not self.within_budget:
-            found.append(f"median latency is {self.latency.median_ms:.3f} ms, over the budget of {self.budget_ms:.3f} ms")
+            median = self.latency.median_ms
+            found.append(f"median latency is {median:.3f} ms, over the budget of {self.budget_ms:.3f} ms")
         return found
 
     def check(self) -> None:
@@ -82,7 +83,10 @@ def read_metadata(model: bytes) -> dict[str, Any]:
     stored = {p.key: p.value for p in proto.metadata_props}
     if METADATA_KEY not in stored:
         raise InputError("the model has no 'hwnas' metadata: it was not exported by hwnas")
-    values = json.loads(stored[METADATA_KEY])
+    try:
+        values = json.loads(stored[METADATA_KEY])
+    except ValueError as err:
+        raise InputError(f"the model's 'hwnas' metadata is not JSON: {err}") from err
     if not isinstance(values, dict):
         raise InputError("the model's 'hwnas' metadata is not a JSON object")
     return values
@@ -118,6 +122,9 @@ def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | 
         raise InputError(f"cannot read {model}: {err.strerror or err}") from err
     session = runtime_for(target).load(data)
     ours = predict(session, samples.images)
+    if ours.shape != samples.logits.shape:
+        raise InputError(f"{model} gives {ours.shape[1]} logits an image, the samples hold {samples.logits.shape[1]}: "
+                         "they are not of one export")
     images, labels = evaluation if evaluation is not None else (samples.images, samples.labels)
     answers = predict(session, images) if evaluation is not None else ours
     measured = latency or measure_latency(session, batch=target.batch)

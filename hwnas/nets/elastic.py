@@ -85,22 +85,23 @@ def _conv_slice(module: ConvNormAct, step: Conv, x: Tensor) -> Tensor:
 
 def _norm_slice(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """`norm` restricted to the first channels; its running statistics are updated there only."""
-    mean, var, count = norm.running_mean, norm.running_var, norm.num_batches_tracked
-    assert mean is not None and var is not None and count is not None  # track_running_stats is on
-    momentum, c = norm.momentum, x.shape[1]
+    mean, var, count, c = norm.running_mean, norm.running_var, norm.num_batches_tracked, x.shape[1]
+    assert mean is not None
+    assert var is not None
+    assert count is not None
+    assert norm.momentum is not None  # None would mean a cumulative average
     if norm.training:
         count += 1
-        if momentum is None:  # cumulative average
-            momentum = 1.0 / float(count)
     return functional.batch_norm(
-        x, mean[:c], var[:c], norm.weight[:c], norm.bias[:c], norm.training, momentum or 0.0, norm.eps
+        x, mean[:c], var[:c], norm.weight[:c], norm.bias[:c], norm.training, norm.momentum, norm.eps
     )
 
 
 def _gate_slice(gate: SqueezeExciteGate, step: SqueezeExcite, x: Tensor) -> Tensor:
     m, r = step.channels, step.reduced
     reduce, expand = (gate.reduce.weight[:r, :m], gate.expand.weight[:m, :r])
-    assert gate.reduce.bias is not None and gate.expand.bias is not None
+    assert gate.reduce.bias is not None
+    assert gate.expand.bias is not None
     hidden = functional.relu(functional.conv2d(x.mean((2, 3), keepdim=True), reduce, gate.reduce.bias[:r]))
     return x * functional.hardsigmoid(functional.conv2d(hidden, expand, gate.expand.bias[:m]))
 

@@ -6,6 +6,6 @@ from hwnas.pipeline.picking import Answer, Picker, pick
 from hwnas.pipeline.run import STAGES, CompressConfig, RunFolder
 
 __all__ = [
-    "STAGES", "Answer", "Budget", "CompressConfig", "Picker", "RunFolder", "compress", "compress_run", "make_config", "parse",
-    "parse_all", "pick", "resume", "retarget", "show",
+    "STAGES", "Answer", "Budget", "CompressConfig", "Picker", "RunFolder", "compress", "compress_run", "make_config",
+    "parse", "parse_all", "pick", "resume", "retarget", "show",
 ]

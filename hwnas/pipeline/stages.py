@@ -198,7 +198,7 @@ class Stages:
 
     def finetune(self) -> Result:
         """Train the winner from the shared weights with the reference as teacher."""
-        net = self.searched.supernet.network(self.architecture)
+        net = self.searched.evaluator.network(self.architecture)
         # The shared weights are a good start: half the peak learning rate keeps more of them.
         gentle = replace(self.training, lr=self.training.lr / 2)
         history = fit(net, self.dataset, gentle, seed=self.config.seed, teacher=Teacher(self.reference),

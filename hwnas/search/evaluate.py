@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from hwnas.data import Dataset, epoch, policy_for
-from hwnas.nets import Supernet
+from hwnas.errors import DataError
+from hwnas.nets import Network, Supernet
+from hwnas.space import Architecture
 from hwnas.train import TrainConfig, accuracy, reestimate_batch_norm
 from hwnas.train.loop import sgd, train_step
 
@@ -87,6 +89,8 @@ class SupernetEvaluator:
 
     def _batches(self, rng: np.random.Generator, steps: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         policy = policy_for(self.data)
+        if len(self.fold.train_labels) < 2:
+            raise DataError(f"{self.data.source}: {len(self.fold.train_labels)} image is left to train on: add images")
         while steps > 0:
             passes = epoch(self.fold.train_images, self.fold.train_labels, self.config.batch, rng, policy)
             for batch in itertools.islice(passes, steps):
@@ -95,6 +99,14 @@ class SupernetEvaluator:
 
     def score(self, choice: Sequence[int]) -> float:
         """Accuracy in percent on the held-out fold, in eval mode, with batch-norm statistics of this path."""
+        self._select(choice)
+        return accuracy(self.supernet, self.fold.val_images, self.fold.val_labels)
+
+    def network(self, arch: Architecture) -> Network:
+        """`arch` as a network of its own with the shared weights and its own batch-norm statistics."""
+        self._select(arch.choice)
+        return self.supernet.network(arch)
+
+    def _select(self, choice: Sequence[int]) -> None:
         self.supernet.select(choice)
         reestimate_batch_norm(self.supernet, self.supernet.active(), self.fold.train_images[: self.batch_norm_images])
-        return accuracy(self.supernet, self.fold.val_images, self.fold.val_labels)

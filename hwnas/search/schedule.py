@@ -60,7 +60,7 @@ def fair_ticks(evaluations: int, warmup_steps: Sequence[int], steps: int, peak: 
 
 def _cosine(progress: float, peak: float, ramp: float = 0.05) -> float:
     if progress < ramp:
-        return peak * (progress + 1e-3) / ramp
+        return peak * min(1.0, (progress + 1e-3) / ramp)
     wave = 0.5 * (1 + math.cos(math.pi * (progress - ramp) / (1 - ramp)))
     return peak * max(wave, LAST_SHARE)
 

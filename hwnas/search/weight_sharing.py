@@ -11,9 +11,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -100,6 +100,7 @@ def run(space: Space, data: Dataset, config: SearchConfig, *, folder: Path, seed
     log = SearchLog(folder / "search.jsonl")
     _learn(strategy, evaluator, log, folder / "search.safetensors", config, space, progress)
     distribution = _settle(strategy, evaluator, log, config, seed, progress)
+    _restore(evaluator, folder / "search.safetensors")  # settling moved batch-norm statistics; a resumed run has not
     write_json(folder / "distribution.json", distribution.to_json())
     best = strategy.best
     if best is None:
@@ -114,13 +115,12 @@ def load(space: Space, data: Dataset, config: SearchConfig, *, folder: Path, see
         RunError: the search is not finished or its files are damaged.
     """
     evaluator = _evaluator(space, data, config, seed)
-    tensors, _ = load_tensors(folder / "search.safetensors")
+    _restore(evaluator, folder / "search.safetensors")
     try:
-        restore(evaluator.supernet, evaluator.optimizer, tensors)
         distribution = Distribution.from_json(read_json(folder / "distribution.json"))
         entries = SearchLog(folder / "search.jsonl").of("train")
         best = max(entries, key=lambda e: e.score)
-    except (InputError, RuntimeError, ValueError) as err:
+    except (InputError, ValueError) as err:
         raise RunError(f"{folder} does not hold a finished search of {space.name}: {err}") from err
     return SearchResult(distribution, evaluator, (best.choice, best.score))
 
@@ -143,13 +143,14 @@ def _ticks(space: Space, evaluator: SupernetEvaluator, strategy: Strategy, confi
 def _learn(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, checkpoint: Path,
            config: SearchConfig, space: Space, progress: Progress) -> None:
     """Train, ask, test, tell until the strategy is done; a checkpoint after every tick."""
-    done = 0
+    done, origin = 0, _origin(evaluator, config)
     if checkpoint.exists():
-        tensors, state = load_tensors(checkpoint)
-        if state["fingerprint"] != space.fingerprint:
-            raise RunError(f"{checkpoint} belongs to another space: delete it or choose another folder")
+        state = load_tensors(checkpoint)[1]
+        if state.get("origin") != origin:
+            raise RunError(f"{checkpoint} belongs to another search (space, data, seed or options differ): "
+                           "choose another folder, or delete it to start again")
         strategy.load_state_dict(state["strategy"])
-        restore(evaluator.supernet, evaluator.optimizer, tensors)
+        _restore(evaluator, checkpoint)
         done = int(state["ticks"])
     log.keep("train", strategy.asked)
     ticks = _ticks(space, evaluator, strategy, config)
@@ -164,9 +165,29 @@ def _learn(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, che
             score = evaluator.score(choice)
             strategy.tell(choice, score)
             log.append(Evaluation("train", strategy.asked - 1, choice, score, time.monotonic() - began))
-        state = {"strategy": strategy.state_dict(), "fingerprint": space.fingerprint, "ticks": tick.number + 1}
+        state = {"strategy": strategy.state_dict(), "origin": origin, "ticks": tick.number + 1}
         save_tensors(checkpoint, snapshot(evaluator.supernet, evaluator.optimizer), state)
         progress("search", tick.number + 1, len(ticks))
+
+
+def _origin(evaluator: SupernetEvaluator, config: SearchConfig) -> dict[str, Any]:
+    """What a checkpoint must agree with; `settle` may change, it comes after the last checkpoint."""
+    return {
+        "space": evaluator.supernet.space.fingerprint, "data": evaluator.data.fingerprint, "seed": evaluator.seed,
+        "config": {k: v for k, v in asdict(config).items() if k != "settle"},
+    }
+
+
+def _restore(evaluator: SupernetEvaluator, path: Path) -> None:
+    """Shared weights, batch-norm statistics and momenta as they were after the last evaluation.
+
+    Raises:
+        RunError: the file is damaged or holds another network.
+    """
+    try:
+        restore(evaluator.supernet, evaluator.optimizer, load_tensors(path)[0])
+    except RuntimeError as err:
+        raise RunError(f"{path} does not hold the weights of this space: {err}") from err
 
 
 def _paths(strategy: Strategy, asked: Sequence[int] | None, config: SearchConfig, seed: int,

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -184,7 +185,7 @@ def build(config: SpaceConfig) -> Space:
         UsageError: parameters out of range.
     """
     description = describe(config.name)
-    if config.imgsz < 8 or config.classes < 1 or config.in_channels < 1 or config.width_mult <= 0:
+    if config.imgsz < 8 or config.classes < 1 or config.in_channels < 1 or not 0 < config.width_mult < math.inf:
         raise UsageError(f"imgsz >= 8, classes >= 1, in_channels >= 1, width_mult > 0 are needed; got {config}")
     if config.depth is not None and config.depth < 1:
         raise UsageError(f"depth must be at least 1; got {config.depth}")

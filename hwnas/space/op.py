@@ -206,8 +206,10 @@ class Op:
         if self.kernel % 2 == 0:
             raise InputError(f"kernel must be odd (padding is k // 2); got {self.kernel}")
         sizes = (self.in_channels, self.out_channels, self.height, self.width, self.expand)
-        if min(*sizes, self.stride, self.groups) < 1:
+        if min(*sizes, self.stride, self.groups, self.kernel, *self.hidden) < 1:
             raise InputError(f"sizes of an op must be at least 1; got {self}")
+        if any(channels % self.groups for channels in (self.in_channels, self.out_channels)):
+            raise InputError(f"groups must divide the channels in and out; got {self}")
         if self.kind == "skip" and (self.stride != 1 or self.in_channels != self.out_channels):
             raise InputError(f"skip needs stride 1 and equal channels; got {self}")
         if self.kind == "head" and not self.hidden:
@@ -231,7 +233,7 @@ class Op:
         Raises:
             InputError: if the text is not a signature.
         """
-        found = _SIGNATURE.match(signature)
+        found = _SIGNATURE.fullmatch(signature)
         if found is None:
             raise InputError(
                 f"not an op signature: {signature!r}; expected e.g. "

@@ -18,7 +18,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from hwnas.errors import InputError
+from hwnas.errors import InputError, UsageError
 from hwnas.space.op import Op
 
 SCHEMA = 1
@@ -239,7 +239,7 @@ class Architecture:
         try:
             arch = build(SpaceConfig(**data["space"])).architecture(data["choice"])
             stored = data["ops"]
-        except (KeyError, TypeError, ValueError) as err:
+        except (KeyError, TypeError, ValueError, OverflowError, UsageError) as err:
             raise InputError(f"architecture file is incomplete or malformed: {err!r}") from err
         if [op.signature for op in arch.ops] != stored:
             raise InputError(

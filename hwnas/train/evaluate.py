@@ -45,11 +45,14 @@ def reestimate_batch_norm(
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # cumulative average over the batches below
     net.train()
+    seen = 0
     for i in range(0, len(images), batch):
         part = images[i : i + batch]
         if len(part) > 1:  # a batch of one has no variance on 1x1 maps
+            seen += len(part)
+            for norm in norms:
+                norm.momentum = len(part) / seen  # average over images, however long the last batch
             net(to_pixels(part))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwnas.data import Dataset, epoch, policy_for
-from hwnas.errors import TrainingDiverged
+from hwnas.errors import RunError, TrainingDiverged
 from hwnas.progress import Progress, silent
 from hwnas.train.distill import Teacher
 from hwnas.train.evaluate import accuracy
@@ -50,7 +50,7 @@ class TrainConfig:
     def lr_at(self, progress: float) -> float:
         """Learning rate after `progress` epochs (fractions allowed)."""
         if progress < self.warmup:
-            return self.lr * (progress + 1e-3) / self.warmup
+            return self.lr * min(1.0, (progress + 1e-3) / self.warmup)
         done = (progress - self.warmup) / max(self.epochs - self.warmup, 1e-9)
         return 0.5 * self.lr * (1 + math.cos(math.pi * min(done, 1.0)))
 
@@ -188,5 +188,9 @@ def _save(net: nn.Module, optimizer: torch.optim.SGD, path: Path, history: Histo
 
 def _resume(net: nn.Module, optimizer: torch.optim.SGD, path: Path) -> History:
     tensors, metadata = load_tensors(path)
-    restore(net, optimizer, tensors)
-    return History([EpochLog(**entry) for entry in metadata["history"]])
+    try:
+        history = History([EpochLog(**entry) for entry in metadata["history"]])
+        restore(net, optimizer, tensors)
+    except (KeyError, TypeError, RuntimeError) as err:
+        raise RunError(f"{path} is not a checkpoint of this network ({err}): delete it to train again") from err
+    return history

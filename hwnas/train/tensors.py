@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from hwnas.errors import RunError
@@ -29,7 +29,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any
     """
     flat = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as beside:
-        save_file(flat, str(beside), metadata={"hwnas": json.dumps(metadata)})
+        beside.write_bytes(save(flat, metadata={"hwnas": json.dumps(metadata)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -18,8 +18,11 @@ TINY = ["--epochs", "1", "--settle", "6", "--warmup", "1", "--cycles", "1", "--l
 
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of tables that the session shares."""
-    return tmp_path_factory.mktemp("tables")
+    """A folder of tables that the session shares, with a quick table of the tiny space."""
+    folder = tmp_path_factory.mktemp("tables")
+    space = ["--imgsz", "16", "--channels", "1", "--classes", "10", "--depth", "1", "--width-mult", "0.5"]
+    assert main(["profile", *space, "--tables", str(folder), "--max-seconds", "4"]) == 0
+    return folder
 
 
 @pytest.fixture(scope="session")
