@@ -44,7 +44,7 @@ def command(
 
 def _go_on(path: Path, json: bool) -> None:
     from hwnas.pipeline import RunFolder
-    from hwnas.pipeline.standalone import require_torch
+    from hwnas.pipeline.job import require_torch
     from hwnas.pipeline.summary import is_finished
 
     run = RunFolder.open(path)
@@ -59,8 +59,7 @@ def _go_on(path: Path, json: bool) -> None:
 
 def _new(options: dict[str, Any], out: Path | None) -> RunFolder:
     from hwnas.pipeline import RunFolder, make_config
-    from hwnas.pipeline.compress import next_folder
-    from hwnas.pipeline.standalone import require_torch
+    from hwnas.pipeline.job import next_folder, require_torch
 
     config = make_config(options)
     require_torch("hwnas compress")
@@ -68,12 +67,12 @@ def _new(options: dict[str, Any], out: Path | None) -> RunFolder:
 
 
 def _branch(source: Path, out: Path | None, options: dict[str, Any]) -> RunFolder:
-    from hwnas.pipeline.standalone import branch_run, require_torch
+    from hwnas.pipeline.job import branch, require_torch
 
     if out is None or set(options) != {"budgets"}:
         raise UsageError("--from RUN takes --out and budgets (--latency, --flops, --params, --memory), nothing else")
     require_torch("hwnas compress")
-    return branch_run(source, out, options["budgets"])
+    return branch(source, out, options["budgets"])
 
 
 def _finish(run: RunFolder, json: bool) -> None:
@@ -99,7 +98,7 @@ def _dry_run(options: dict[str, Any], out: Path | None, source: Path | None, jso
     from hwnas.cli.plan import say_plan
     from hwnas.cli.watch import watching
     from hwnas.pipeline import make_config
-    from hwnas.pipeline.compress import next_folder
+    from hwnas.pipeline.job import next_folder
     from hwnas.pipeline.plan import plan
 
     if source is not None:

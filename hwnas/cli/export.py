@@ -26,7 +26,8 @@ def command(
     from hwnas.cli.watch import watching
     from hwnas.cli.work import carry_out
     from hwnas.pipeline import RunFolder
-    from hwnas.pipeline.standalone import export_run, require_torch
+    from hwnas.pipeline.job import require_torch
+    from hwnas.pipeline.standalone import export_run
 
     found = RunFolder.open(run)
     require_torch("hwnas export")

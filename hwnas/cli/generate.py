@@ -33,10 +33,11 @@ def command(
     """
     from hwnas.files import write_json
     from hwnas.pipeline.budget import parse_all
-    from hwnas.pipeline.standalone import open_search
+    from hwnas.pipeline.picking import Picker
+    from hwnas.pipeline.run import RunFolder
 
     budgets = parse_all(given)
-    _, picker = open_search(run)
+    picker = Picker.of_run(RunFolder.open(run))
     bounds = picker.absolute(budgets)
     wanted = bool(budgets) or out is not None
     picks = picker.answers(bounds, top, min_distance) if wanted else []

@@ -21,8 +21,7 @@ def command(given: dict[str, Any], out: Out = None, resume: Resume = None, confi
     """
     from hwnas.cli.work import carry_out
     from hwnas.pipeline import RunFolder, make_config
-    from hwnas.pipeline.compress import next_folder
-    from hwnas.pipeline.standalone import require_torch
+    from hwnas.pipeline.job import next_folder, require_torch
 
     if resume is not None:
         refuse_with_resume(given, out=out, config=config)
@@ -38,9 +37,9 @@ def command(given: dict[str, Any], out: Out = None, resume: Resume = None, confi
 
 def _say(run: RunFolder, json: bool) -> None:
     from hwnas.cli.console import say, say_json, say_table
-    from hwnas.pipeline.standalone import open_search
+    from hwnas.pipeline.picking import Picker
 
-    _, picker = open_search(run.path)
+    picker = Picker.of_run(run)
     result = run.result("search")
     effects = picker.distribution.utilities("effect")
     live = [[(op.label, float(e)) for op, e in zip(choice.ops, row, strict=True) if e > float("-inf")]

@@ -16,7 +16,7 @@ def command(run: Run, json: Json = False) -> None:
     from hwnas.cli.console import say, say_json
     from hwnas.cli.work import carry_out
     from hwnas.pipeline import RunFolder
-    from hwnas.pipeline.standalone import require_torch
+    from hwnas.pipeline.job import require_torch
 
     found = RunFolder.open(run)
     require_torch("hwnas train")

@@ -19,10 +19,8 @@ def carry_out(run: RunFolder, *, until: str | None = None, lines: bool = False) 
         until: the last stage to do; None does all.
         lines: plain lines even on a terminal.
     """
-    from hwnas.pipeline.compress import compress_run
-    from hwnas.pipeline.standalone import discard_unstarted
+    from hwnas.pipeline.job import compress_run
 
-    fresh = not run.state.stages
     with watching(lines) as watch:
         _header(run, watch)
 
@@ -32,8 +30,6 @@ def carry_out(run: RunFolder, *, until: str | None = None, lines: bool = False) 
         try:
             compress_run(run, until=until, progress=watch.progress, hook=hook)
         except (Exception, KeyboardInterrupt) as err:
-            if fresh:
-                discard_unstarted(run)
             _way_on(run, err)
             raise
 

@@ -1,7 +1,7 @@
 """compress as ordered, resumable stages over a run folder, and the report. Torch is imported when a stage needs it."""
 
 from hwnas.pipeline.budget import Budget, parse, parse_all, show
-from hwnas.pipeline.compress import compress, compress_run, make_config, resume, retarget
+from hwnas.pipeline.job import compress, compress_run, make_config, resume, retarget
 from hwnas.pipeline.picking import Answer, Picker, pick
 from hwnas.pipeline.run import STAGES, CompressConfig, RunFolder
 

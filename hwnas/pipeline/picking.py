@@ -71,6 +71,8 @@ class Picker:
             RunError: the search is not finished, or a file does not fit.
         """
         result = run.result("search")
+        run.check_file("search", "distribution.json")
+        run.check_file("profile", "latency.json")
         try:
             space = build(SpaceConfig(**run.result("data")["space"]))
             distribution = Distribution.from_json(read_json(run.path / "distribution.json"))

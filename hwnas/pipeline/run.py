@@ -45,7 +45,7 @@ class CompressConfig(BaseModel):
         top: how many of the best architectures are scored again with the shared weights.
         seed: of everything random.
         torch_threads: threads for training; None takes all cores.
-        limit: use at most this many training images.
+        limit: use at most this many images, training and validation together.
         tables: folder of latency tables; None takes the user's cache.
     """
 
@@ -204,13 +204,22 @@ class RunFolder:
         record = self.state.stages.get(stage)
         if record is None:
             return False
-        for name, digest in record.files.items():
-            file = self.path / name
-            if not file.is_file():
-                raise RunError(f"{file}, made by stage {stage}, is gone: restore it or start a new run")
-            if sha256(file) != digest:
-                raise RunError(f"{file} was changed after stage {stage} made it: restore it or start a new run")
+        for name in record.files:
+            self.check_file(stage, name)
         return True
+
+    def check_file(self, stage: str, name: str) -> None:
+        """Check one file of a finished stage against its hash.
+
+        Raises:
+            RunError: the file is missing or was changed, or the stage is not finished.
+        """
+        self.result(stage)
+        file = self.path / name
+        if not file.is_file():
+            raise RunError(f"{file}, made by stage {stage}, is gone: restore it or start a new run")
+        if sha256(file) != self.state.stages[stage].files.get(name):
+            raise RunError(f"{file} was changed after stage {stage} made it: restore it or start a new run")
 
     def result(self, stage: str) -> dict[str, Any]:
         """What a finished stage found.

@@ -35,6 +35,7 @@ from hwnas.pipeline.tables import default_folder
 from hwnas.profile import measure, network_model
 from hwnas.progress import Progress
 from hwnas.runtime import Measurement, compare, runtime_for
+from hwnas.search.distribution import everything_live
 from hwnas.search.log import SearchLog
 from hwnas.search.weight_sharing import SearchConfig, SearchResult, load, run
 from hwnas.space import Architecture, Space, SpaceConfig, build
@@ -114,7 +115,7 @@ class Stages:
 
     @cached_property
     def reference(self) -> Network:
-        return self._network(self.space.largest(), self.run.path / "reference.safetensors")
+        return self.network_of(self.space.largest(), self.run.path / "reference.safetensors")
 
     @property
     def architecture(self) -> Architecture:
@@ -134,6 +135,9 @@ class Stages:
         found = measure(self.space, self.target, path, seed=self.config.seed, progress=self.progress)
         shutil.copyfile(path, self.run.path / "table.jsonl")
         write_json(self.run.path / "latency.json", found.model.to_json())
+        # A budget that no architecture meets is better said now than after the search.
+        picker = Picker(self.space, everything_live(self.space.sizes), found.model, 0.0)
+        picker.answers(picker.absolute(self.budgets))
         largest, smallest = (found.model.predict(a) for a in (self.space.largest(), self.space.smallest()))
         return {
             **found.report, "reference_ms": largest.latency_ms, "smallest_ms": smallest.latency_ms,
@@ -183,7 +187,8 @@ class Stages:
                 f"{min(m.median_ms for m in measured[1:]):.3f} ms: measure the table again (`hwnas profile --again`)"
             )
         scored = [(self._score(c, i, len(fits)), c, m) for i, (c, m) in enumerate(fits)]
-        score, winner, timing = max(scored, key=lambda item: item[0])
+        # Two noisy views of one thing: the score of this path, and the effects pooled over all that were settled.
+        score, winner, timing = max(scored, key=lambda item: item[0] + item[1].predicted_accuracy)
         write_json(self.run.path / "architecture.json", winner.architecture.to_json())
         return {
             "choice": list(winner.architecture.choice), "bounds": bounds, "tighten": tighten,
@@ -210,14 +215,14 @@ class Stages:
     def export(self) -> Result:
         """Write both networks as ONNX, check the result, measure the two side by side."""
         path = self.run.path
-        net = self._network(self.architecture, path / "model.safetensors")
+        net = self.network_of(self.architecture, path / "model.safetensors")
         images = self.dataset.val_images[:CHECK_IMAGES]
         samples = Samples(images, self.dataset.val_labels[:CHECK_IMAGES], logits(net, images).numpy())
         samples.save(path / "samples.safetensors")
         self.progress("export", 0, 2)
-        to_onnx(self.reference, path / "reference.onnx", self._provenance(self.space.largest(), "reference"))
+        to_onnx(self.reference, path / "reference.onnx", self.provenance(self.space.largest(), "reference"))
         self.progress("export", 1, 2)
-        to_onnx(net, path / "model.onnx", self._provenance(self.architecture, "compressed"))
+        to_onnx(net, path / "model.onnx", self.provenance(self.architecture, "compressed"))
         self.progress("export", 2, 2)
         timing = self._compare({"reference": path / "reference.onnx", "model": path / "model.onnx"})
         limit = self._limit_ms(timing["reference"]) if "latency" in self.budgets else None
@@ -285,7 +290,8 @@ class Stages:
         _, costs = self.latency.costs_ns(self.space)
         return [int(row.argmin()) for row in costs]
 
-    def _provenance(self, arch: Architecture, role: str) -> dict[str, Any]:
+    def provenance(self, arch: Architecture, role: str) -> dict[str, Any]:
+        """What an exported model says of itself."""
         predicted = self.latency.predict(arch)
         return {
             "hwnas": self.run.state.versions.get("hwnas", ""), "role": role, "classes": list(self.dataset.classes),
@@ -301,7 +307,8 @@ class Stages:
         net = Network(arch, self.dataset.mean.tolist(), self.dataset.std.tolist())
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def _network(self, arch: Architecture, path: Path) -> Network:
+    def network_of(self, arch: Architecture, path: Path) -> Network:
+        """`arch` with the weights stored at `path`, in eval mode."""
         net = self._new(arch)
         net.load_state_dict(load_tensors(path)[0])
         return net.eval()

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas import data as datasets
-from hwnas.errors import MissingDependency, RunError, UsageError
+from hwnas.errors import UsageError
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
-from hwnas.files import sha256
 from hwnas.latency import table_path
-from hwnas.pipeline.compress import make_config
-from hwnas.pipeline.picking import Picker
 from hwnas.pipeline.run import RunFolder
 from hwnas.pipeline.tables import default_folder
 from hwnas.profile import ProfileResult, measure
@@ -31,12 +27,6 @@ class Profiled:
     path: Path
     largest_ms: float
     smallest_ms: float
-
-
-def require_torch(needed_for: str) -> None:
-    """Raises MissingDependency unless torch is installed; does not import it."""
-    if importlib.util.find_spec("torch") is None:
-        raise MissingDependency("torch", needed_for, 'pip install "hwnas[train]"')
 
 
 def space_for(name: str, *, data: str | None = None, imgsz: int | None = None, channels: int | None = None,
@@ -70,41 +60,6 @@ def profile_target(space: Space, target: Target, *, tables: Path | None = None, 
     return Profiled(found, path, largest, smallest)
 
 
-def open_search(path: Path) -> tuple[RunFolder, Picker]:
-    """A run whose search is finished; only run.json, distribution.json and latency.json have to be there.
-
-    Raises:
-        RunError: no finished search, or one of its files was changed.
-    """
-    run = RunFolder.open(path)
-    picker = Picker.of_run(run)
-    for stage, name in (("search", "distribution.json"), ("profile", "latency.json")):
-        if run.state.stages[stage].files.get(name) != sha256(path / name):
-            raise RunError(f"{path / name} was changed after stage {stage} made it: restore it or start a new run")
-    return run, picker
-
-
-def branch_run(source: Path, out: Path, budgets: dict[str, str]) -> RunFolder:
-    """A new run that takes over the search of another, for other budgets; none of its own stages is done yet.
-
-    Raises:
-        RunError: `source` has no finished search.
-        UsageError: `out` is taken, or a budget cannot be read.
-    """
-    found = RunFolder.open(source)
-    return found.branch(out, make_config({**found.state.config.model_dump(), "budgets": budgets}))
-
-
-def discard_unstarted(run: RunFolder) -> None:
-    """Remove a run folder in which no stage was finished: there is nothing to resume, and its name is free again."""
-    if run.state.stages:
-        return
-    for name in ("run.json", ".lock"):
-        (run.path / name).unlink(missing_ok=True)
-    if run.path.is_dir() and not any(run.path.iterdir()):
-        run.path.rmdir()
-
-
 def export_run(run: RunFolder, out: Path | None = None, progress: Progress = silent) -> tuple[Path, Verdict]:
     """Write the fine-tuned network of a run as ONNX once more and check it against the stored samples.
 
@@ -125,8 +80,8 @@ def export_run(run: RunFolder, out: Path | None = None, progress: Progress = sil
     stages = Stages(run, progress)
     target = out or run.path / "model.onnx"
     began = time.monotonic()
-    network = stages._network(stages.architecture, run.path / "model.safetensors")
-    to_onnx(network, target, stages._provenance(stages.architecture, "compressed"))
+    network = stages.network_of(stages.architecture, run.path / "model.safetensors")
+    to_onnx(network, target, stages.provenance(stages.architecture, "compressed"))
     verdict = verify(target, Samples.load(run.path / "samples.safetensors"), stages.target)
     verdict.check()
     if out is None and record is not None:

@@ -115,6 +115,12 @@ class Distribution:
             raise InputError(f"broken distribution: {type(err).__name__} {err}; run the search again") from err
 
 
+def everything_live(choices: Sequence[int]) -> Distribution:
+    """Before anything is learnt: every op live, equally probable, of effect 0."""
+    rows = [np.zeros(k) for k in choices]
+    return Distribution([row + 1 / len(row) for row in rows], [row == 0 for row in rows], rows, rows)
+
+
 def _log_probability(law: Distribution, _: float) -> Rows:
     return [np.log(p, out=np.full_like(p, -np.inf), where=p > 0) for p in law.probabilities]
 

@@ -115,8 +115,8 @@ def load(space: Space, data: Dataset, config: SearchConfig, *, folder: Path, see
         RunError: the search is not finished or its files are damaged.
     """
     evaluator = _evaluator(space, data, config, seed)
-    _restore(evaluator, folder / "search.safetensors")
     try:
+        _restore(evaluator, folder / "search.safetensors")
         distribution = Distribution.from_json(read_json(folder / "distribution.json"))
         entries = SearchLog(folder / "search.jsonl").of("train")
         best = max(entries, key=lambda e: e.score)
@@ -187,7 +187,8 @@ def _restore(evaluator: SupernetEvaluator, path: Path) -> None:
     try:
         restore(evaluator.supernet, evaluator.optimizer, load_tensors(path)[0])
     except RuntimeError as err:
-        raise RunError(f"{path} does not hold the weights of this space: {err}") from err
+        first = str(err).splitlines()[0]
+        raise RunError(f"{path} does not hold the weights of this space: {first}") from err
 
 
 def _paths(strategy: Strategy, asked: Sequence[int] | None, config: SearchConfig, seed: int,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hwnas.cli import main
-from hwnas.pipeline.standalone import open_search
+from hwnas.pipeline import Picker, RunFolder
 from hwnas.space import Architecture
 
 Answer, Refusal = Callable[..., Any], Callable[..., str]
@@ -23,7 +23,7 @@ Answer, Refusal = Callable[..., Any], Callable[..., str]
 def test_the_best_within_budgets(made: Path, answer: Answer) -> None:
     """Against every live architecture of the tiny space."""
     found = answer("generate", made, "--latency", "90%", "--flops", "80%", "--top", "2")
-    _, picker = open_search(made)
+    picker = Picker.of_run(RunFolder.open(made))
     effects = picker.distribution.utilities("effect")
     worth = {}
     for choice in product(*(range(n) for n in picker.space.sizes)):

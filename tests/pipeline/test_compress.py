@@ -124,11 +124,17 @@ def test_changed_images_are_refused(small: dict[str, Any], tmp_path: Path) -> No
         resume(run.path, until="reference")
 
 
-def test_bad_data_leaves_a_run_that_says_why(small: dict[str, Any], tmp_path: Path) -> None:
+def test_bad_data_leaves_no_folder_in_the_way(small: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "images" / "cat").mkdir(parents=True)
     with pytest.raises(DataError):
         compress(tmp_path / "run", budgets={"flops": "60%"}, **{**small, "data": str(tmp_path / "images")})
-    assert RunFolder.open(tmp_path / "run").state.stages == {}
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_budget_nothing_meets_is_refused_before_any_training(small: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(BudgetInfeasible, match="at least"):
+        compress(tmp_path / "run", budgets={"latency": "1us"}, **small)
+    assert not (tmp_path / "run" / "reference.checkpoint").exists()
 
 
 @pytest.mark.slow

@@ -219,7 +219,7 @@ def begun(space: Space, data: Dataset, folder: Path) -> None:
 def test_a_checkpoint_of_another_space_is_refused(space: Space, data: Dataset, tmp_path: Path) -> None:
     begun(space, data, tmp_path)
     wider = build(replace(space.config, width_mult=0.5))
-    with pytest.raises(RunError, match="belongs to another space"):
+    with pytest.raises(RunError, match="belongs to another search"):
         weight_sharing.run(wider, data, FAIR, folder=tmp_path, seed=3)
 
 

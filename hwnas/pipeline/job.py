@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hwnas.errors import VerificationFailed
+from hwnas.errors import MissingDependency, VerificationFailed
 from hwnas.pipeline.run import STAGES, CompressConfig, RunFolder
 from hwnas.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.stages import Stages
 
 StageHook = Callable[[str, str, float], None]
 """Called as hook(stage, 'start' | 'done' | 'kept', seconds)."""
@@ -32,46 +37,70 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
         HwnasError: whatever went wrong, with the way out; the run can be resumed.
         VerificationFailed: the model is still over its budget after three tries.
     """
-    import torch
+    require_torch("hwnas compress")
+    import torch  # after the check, and only where there is something to train
 
-    from hwnas.pipeline.stages import TRIES, OverBudget, Stages
+    from hwnas.pipeline.stages import Stages
 
     torch.set_num_threads(run.state.config.torch_threads or torch.get_num_threads())
     with run.locked():
-        stages = Stages(run, progress)
-        todo = {
-            "data": stages.data, "profile": stages.profile, "reference": stages.train_reference,
-            "search": stages.search, "generate": stages.generate, "finetune": stages.finetune,
-            "export": stages.export, "report": stages.report,
-        }
-        queue = list(STAGES[: STAGES.index(until) + 1] if until else STAGES)
-        while queue:
-            stage = queue[0]
-            if run.done(stage):
-                hook(stage, "kept", run.state.stages[stage].seconds)
-                queue.pop(0)
-                continue
-            began = time.monotonic()
-            hook(stage, "start", 0.0)
-            try:
-                result, files = todo[stage]()
-            except OverBudget as over:
-                if run.state.attempts >= TRIES:
-                    raise VerificationFailed(
-                        f"over budget after {TRIES} tries: median {over.verdict.latency.median_ms:.3f} ms, budget "
-                        f"{over.verdict.budget_ms:.3f} ms; the model is in {run.path / 'model.onnx'}: "
-                        "measure the table again (`hwnas profile --again`) or raise the budget"
-                    ) from None
-                run.state.tighten *= over.factor
-                run.state.attempts += 1
-                run.reopen("generate", "finetune")
-                (run.path / "model.checkpoint").unlink(missing_ok=True)
-                queue = ["generate", "finetune", *queue]
-                continue
-            run.finish(stage, result, files, time.monotonic() - began)
-            hook(stage, "done", time.monotonic() - began)
-            queue.pop(0)
+        try:
+            _carry_out(run, Stages(run, progress), until, hook)
+        finally:
+            _discard_unstarted(run)
     return run
+
+
+def require_torch(needed_for: str) -> None:
+    """Raises MissingDependency unless torch is installed; does not import it."""
+    if importlib.util.find_spec("torch") is None:
+        raise MissingDependency("torch", needed_for, 'pip install "hwnas[train]"')
+
+
+def _carry_out(run: RunFolder, stages: Stages, until: str | None, hook: StageHook) -> None:
+    from hwnas.pipeline.stages import TRIES, OverBudget
+
+    todo = {
+        "data": stages.data, "profile": stages.profile, "reference": stages.train_reference,
+        "search": stages.search, "generate": stages.generate, "finetune": stages.finetune,
+        "export": stages.export, "report": stages.report,
+    }
+    queue = list(STAGES[: STAGES.index(until) + 1] if until else STAGES)
+    while queue:
+        stage = queue[0]
+        if run.done(stage):
+            hook(stage, "kept", run.state.stages[stage].seconds)
+            queue.pop(0)
+            continue
+        began = time.monotonic()
+        hook(stage, "start", 0.0)
+        try:
+            result, files = todo[stage]()
+        except OverBudget as over:
+            if run.state.attempts >= TRIES:
+                raise VerificationFailed(
+                    f"over budget after {TRIES} tries: median {over.verdict.latency.median_ms:.3f} ms, budget "
+                    f"{over.verdict.budget_ms:.3f} ms; the model is in {run.path / 'model.onnx'}: "
+                    "measure the table again (`hwnas profile --again`) or raise the budget"
+                ) from None
+            run.state.tighten *= over.factor
+            run.state.attempts += 1
+            run.reopen("generate", "finetune")
+            (run.path / "model.checkpoint").unlink(missing_ok=True)
+            queue = ["generate", "finetune", *queue]
+            continue
+        run.finish(stage, result, files, time.monotonic() - began)
+        hook(stage, "done", time.monotonic() - began)
+        queue.pop(0)
+
+
+def _discard_unstarted(run: RunFolder) -> None:
+    """Remove a run folder in which no stage was finished: there is nothing to resume, and its name is free again."""
+    if run.state.stages or {p.name for p in run.path.iterdir()} - {"run.json", ".lock"}:
+        return
+    for name in ("run.json", ".lock"):
+        (run.path / name).unlink(missing_ok=True)
+    run.path.rmdir()
 
 
 def compress(out: str | Path | None = None, *, until: str | None = None, progress: Progress = silent,
@@ -109,9 +138,18 @@ def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str], *,
         RunError: `source` has no finished search.
         BudgetInfeasible: no architecture meets the budgets.
     """
-    config = make_config({**RunFolder.open(Path(source)).state.config.model_dump(), "budgets": dict(budgets)})
-    run = RunFolder.open(Path(source)).branch(Path(out), config)
-    return compress_run(run, until=until, progress=progress, hook=hook)
+    return compress_run(branch(source, out, budgets), until=until, progress=progress, hook=hook)
+
+
+def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str]) -> RunFolder:
+    """A new run that takes over the search of another, for other budgets; none of its own stages is done yet.
+
+    Raises:
+        RunError: `source` has no finished search.
+        UsageError: `out` is taken, or a budget cannot be read.
+    """
+    found = RunFolder.open(Path(source))
+    return found.branch(Path(out), make_config({**found.state.config.model_dump(), "budgets": dict(budgets)}))
 
 
 def resume(path: str | Path, *, until: str | None = None, progress: Progress = silent,
