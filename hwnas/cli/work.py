@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.cli.stage_lines import line
 from hwnas.cli.watch import Watch, duration, watching
-from hwnas.errors import BudgetInfeasible, HwnasError
+from hwnas.errors import BudgetInfeasible, HwnasError, TrainingDiverged
 
 if TYPE_CHECKING:
     from hwnas.pipeline import RunFolder
@@ -54,7 +54,7 @@ def _way_on(run: RunFolder, err: BaseException) -> None:
     """Note on the error how to go on, where that helps."""
     if isinstance(err, BudgetInfeasible) and "search" in run.state.stages:
         err.add_note(f"The search is kept: ask it for another budget with `hwnas generate {run.path} --latency ...`")
-    elif not run.state.stages:
-        return
+    elif not run.state.stages or isinstance(err, TrainingDiverged):
+        return  # nothing to go on from, or it would end the same way
     elif not isinstance(err, HwnasError) or err.exit_code == 1 or "cannot write" in str(err):
         err.add_note(f"What is done is kept. Go on with: hwnas compress --resume {run.path}")
