@@ -47,6 +47,7 @@ OPTIONS: dict[str, Any] = {
     "seed": _flag(_INT, "seed", "Of everything random.", _L, "0"),
     "torch_threads": _flag(_INT, "torch_threads", "Threads for training.", _L, "all cores"),
     "mode": _flag(_TEXT, "mode", "How MIGO estimates: pooled, corrected or reference.", _S, "pooled"),
+    "training": _flag(_TEXT, "training", "fair: a fresh path every step; path: the asked one an epoch.", _S, "fair"),
     "warmup": _flag(_INT, "warmup", "Epochs before the first evaluation.", _S, "10"),
     "epochs_per_evaluation": _flag(_FLOAT, "epochs_per_evaluation", "Training between two evaluations.", _S, "0.5"),
     "cycles": _flag(_INT, "cycles", "Fair cycles between two prunings.", _S, "2"),

@@ -41,7 +41,8 @@ class CompressConfig(BaseModel):
         epochs: of training the reference and of fine-tuning the result: the same for both.
         batch_size: images per training step.
         lr: peak learning rate.
-        warmup, epochs_per_evaluation, cycles, keep, settle, mode: of the search, see `hwnas.search.SearchConfig`.
+        mode, training, warmup, epochs_per_evaluation, cycles, keep, settle: of the search, see
+            `hwnas.search.SearchConfig`.
         top: how many of the best architectures are scored again with the shared weights.
         seed: of everything random.
         torch_threads: threads for training; None takes all cores.
@@ -65,6 +66,7 @@ class CompressConfig(BaseModel):
     batch_size: int = Field(default=64, ge=2)
     lr: float = Field(default=0.1, gt=0)
     mode: Literal["pooled", "corrected", "reference"] = "pooled"
+    training: Literal["fair", "path"] = "fair"
     warmup: int = Field(default=10, ge=0)
     epochs_per_evaluation: float = Field(default=0.5, gt=0)
     cycles: int = Field(default=2, ge=1)

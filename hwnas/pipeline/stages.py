@@ -102,8 +102,8 @@ class Stages:
     def search_config(self) -> SearchConfig:
         c = self.config
         keep = min(c.keep, max(self.space.sizes) - 1)
-        return SearchConfig(mode=c.mode, warmup=c.warmup, epochs_per_evaluation=c.epochs_per_evaluation,
-                            cycles=c.cycles, keep=keep, settle=c.settle, train=self.training)
+        return SearchConfig(mode=c.mode, training=c.training, warmup=c.warmup, cycles=c.cycles, keep=keep,
+                            epochs_per_evaluation=c.epochs_per_evaluation, settle=c.settle, train=self.training)
 
     @cached_property
     def latency(self) -> LatencyModel:
@@ -292,13 +292,14 @@ class Stages:
 
     def provenance(self, arch: Architecture, role: str) -> dict[str, Any]:
         """What an exported model says of itself."""
-        predicted = self.latency.predict(arch)
+        predicted, measured = self.latency.predict(arch), self.run.result("generate")
         return {
             "hwnas": self.run.state.versions.get("hwnas", ""), "role": role, "classes": list(self.dataset.classes),
             "input": "float32 pixels in 0..1, NCHW; normalisation is inside", "architecture": arch.to_json(),
             "target": self.target.model_dump(), "table_hash": self.latency.table_hash,
             "predicted_latency_ms": predicted.latency_ms, "predicted_low_ms": predicted.low_ms,
             "predicted_high_ms": predicted.high_ms, "latency_source": self.latency.source,
+            "measured_ms": measured["reference_measured_ms" if role == "reference" else "measured_ms"],
             "data": self.config.data if self.config.data == "digits" else Path(self.config.data).name,
             "seed": self.config.seed,
         }

@@ -41,6 +41,8 @@ def test_model_is_within_its_budget_and_says_where_it_came_from(finished: RunFol
     assert facts["architecture"] == arch.to_json()
     assert facts["classes"] == [str(i) for i in range(10)]
     assert facts["table_hash"] == picker.latency.table_hash
+    assert facts["predicted_latency_ms"] == pytest.approx(picker.latency.predict(arch).latency_ms)
+    assert facts["measured_ms"]["median_ms"] == finished.result("generate")["measured_ms"]["median_ms"]
 
 
 def test_onnx_runtime_gives_the_stored_logits_for_any_batch(finished: RunFolder) -> None:
