@@ -15,7 +15,7 @@ Glossary
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from hwnas.errors import InputError
@@ -68,13 +68,35 @@ class Conv:
 
 
 @dataclass(frozen=True)
-class SqueezeExcite:
-    """Global average, 1x1 conv to `reduced`, ReLU, 1x1 conv back, hard sigmoid, scale."""
+class _OnMap:
+    """A step on a map of `channels` x `height` x `width`; unless a kind says otherwise free, and keeping the shape."""
 
     channels: int
-    reduced: int
     height: int
     width: int
+
+    @property
+    def flops(self) -> int:
+        return 0
+
+    @property
+    def params(self) -> int:
+        return 0
+
+    @property
+    def elements_in(self) -> int:
+        return self.channels * self.height * self.width
+
+    @property
+    def elements_out(self) -> int:
+        return self.elements_in
+
+
+@dataclass(frozen=True)
+class SqueezeExcite(_OnMap):
+    """Global average, 1x1 conv to `reduced`, ReLU, 1x1 conv back, hard sigmoid, scale."""
+
+    reduced: int
 
     @property
     def flops(self) -> int:
@@ -84,48 +106,17 @@ class SqueezeExcite:
     def params(self) -> int:
         return 2 * self.channels * self.reduced + self.channels + self.reduced
 
-    @property
-    def elements_in(self) -> int:
-        return self.channels * self.height * self.width
-
-    @property
-    def elements_out(self) -> int:
-        return self.elements_in
-
 
 @dataclass(frozen=True)
-class Shuffle:
+class Shuffle(_OnMap):
     """Channel shuffle between grouped 1x1 convolutions (ShuffleNet)."""
 
-    channels: int
     groups: int
-    height: int
-    width: int
-    flops: int = field(default=0, init=False)
-    params: int = field(default=0, init=False)
-
-    @property
-    def elements_in(self) -> int:
-        return self.channels * self.height * self.width
-
-    @property
-    def elements_out(self) -> int:
-        return self.elements_in
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(_OnMap):
     """Global average pooling to (channels,)."""
-
-    channels: int
-    height: int
-    width: int
-    flops: int = field(default=0, init=False)
-    params: int = field(default=0, init=False)
-
-    @property
-    def elements_in(self) -> int:
-        return self.channels * self.height * self.width
 
     @property
     def elements_out(self) -> int:
@@ -301,11 +292,11 @@ class Op:
         if self.expand > 1 or self.kind == "fbconv":
             steps.append(Conv(self.in_channels, mid, 1, 1, self.groups, self.act, h, w))
         if self.groups > 1:
-            steps.append(Shuffle(mid, self.groups, h, w))
+            steps.append(Shuffle(mid, h, w, self.groups))
         steps.append(Conv(mid, mid, self.kernel, self.stride, mid, self.act, h, w))
         out_h, out_w = self.out_hw
         if self.se:
-            steps.append(SqueezeExcite(mid, make_divisible(mid / 4), out_h, out_w))
+            steps.append(SqueezeExcite(mid, out_h, out_w, make_divisible(mid / 4)))
         steps.append(Conv(mid, self.out_channels, 1, 1, self.groups, "none", out_h, out_w))
         return steps
 
