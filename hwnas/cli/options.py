@@ -54,6 +54,8 @@ OPTIONS: dict[str, Any] = {
     "keep": _flag(_INT, "keep", "Operations per choice that pruning leaves.", _S, "3"),
     "settle": _flag(_INT, "settle", "Architectures scored with the final weights.", _S, "60"),
     "top": _flag(_INT, "top", "How many of the best are scored again.", _S, "12"),
+    "finalists": _flag(_INT, "finalists", "How many of those are fine-tuned for a few epochs.", _S, "4"),
+    "trial_epochs": _flag(_INT, "trial_epochs", "For how many epochs.", _S, "3"),
 }
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, nothing else there.")]

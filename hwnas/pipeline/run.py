@@ -44,6 +44,7 @@ class CompressConfig(BaseModel):
         mode, training, warmup, epochs_per_evaluation, cycles, keep, settle: of the search, see
             `hwnas.search.SearchConfig`.
         top: how many of the best architectures are scored again with the shared weights.
+        finalists, trial_epochs: how many of those are fine-tuned for a few epochs to choose the winner.
         seed: of everything random.
         torch_threads: threads for training; None takes all cores.
         limit: use at most this many images, training and validation together.
@@ -73,6 +74,8 @@ class CompressConfig(BaseModel):
     keep: int = Field(default=3, ge=1)
     settle: int = Field(default=60, ge=0)
     top: int = Field(default=12, ge=1)
+    finalists: int = Field(default=4, ge=1)
+    trial_epochs: int = Field(default=3, ge=0)
     seed: int = Field(default=0, ge=0)
     torch_threads: int | None = Field(default=None, ge=1)
     limit: int | None = Field(default=None, ge=2)

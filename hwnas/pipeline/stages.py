@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -168,7 +169,7 @@ class Stages:
         return result, ["search.jsonl", "distribution.json", "search.safetensors"]
 
     def generate(self) -> Result:
-        """Solve the budgets, measure the best candidates, score those that hold with the shared weights."""
+        """Solve the budgets, measure the best candidates, score those that hold, fine-tune the finalists a little."""
         picker = Picker.of_run(self.run)
         write_json(self.run.path / "front.json", picker.front().to_json())
         tighten = self.run.state.tighten
@@ -188,7 +189,9 @@ class Stages:
             )
         scored = [(self._score(c, i, len(fits)), c, m) for i, (c, m) in enumerate(fits)]
         # Two noisy views of one thing: the score of this path, and the effects pooled over all that were settled.
-        score, winner, timing = max(scored, key=lambda item: item[0] + item[1].predicted_accuracy)
+        scored.sort(key=lambda item: item[0] + item[1].predicted_accuracy, reverse=True)
+        trials = self._trials([c.architecture for _, c, _ in scored[: self.config.finalists]])
+        score, winner, timing = scored[trials.index(max(trials))]
         write_json(self.run.path / "architecture.json", winner.architecture.to_json())
         return {
             "choice": list(winner.architecture.choice), "bounds": bounds, "tighten": tighten,
@@ -196,18 +199,17 @@ class Stages:
             "predicted": winner.costs, "measured_ms": timing.to_json(), "reference_measured_ms": measured[0].to_json(),
             "candidates": [
                 {"choice": list(c.architecture.choice), "predicted_accuracy": c.predicted_accuracy,
-                 "score": s, "predicted_ms": c.costs["latency"] / 1e6, "measured_ms": m.median_ms}
-                for s, c, m in scored
+                 "score": s, "predicted_ms": c.costs["latency"] / 1e6, "measured_ms": m.median_ms, "trial": t}
+                for (s, c, m), t in itertools.zip_longest(scored, trials)
             ],
         }, ["front.json", "architecture.json"]
 
     def finetune(self) -> Result:
         """Train the winner from the shared weights with the reference as teacher."""
         net = self.searched.evaluator.network(self.architecture)
-        # The shared weights are a good start: half the peak learning rate keeps more of them.
-        gentle = replace(self.training, lr=self.training.lr / 2)
-        history = fit(net, self.dataset, gentle, seed=self.config.seed, teacher=Teacher(self.reference),
-                      checkpoint=self.run.path / "model.checkpoint", progress=self.progress, what="fine-tune")
+        history = fit(net, self.dataset, self._gentle(self.config.epochs), seed=self.config.seed,
+                      teacher=Teacher(self.reference), checkpoint=self.run.path / "model.checkpoint",
+                      progress=self.progress, what="fine-tune")
         self._save(net, "model.safetensors")
         (self.run.path / "model.checkpoint").unlink()
         return {"accuracy": history.accuracy, "epochs": [asdict(e) for e in history.epochs]}, ["model.safetensors"]
@@ -266,6 +268,31 @@ class Stages:
     def _score(self, candidate: Answer, index: int, total: int) -> float:
         self.progress("score candidates", index + 1, total)
         return self.searched.evaluator.score(candidate.architecture.choice)
+
+    def _trials(self, finalists: list[Architecture]) -> list[float]:
+        """Accuracy in percent on the search's held-out fold after a short fine-tuning; no trial for a single finalist.
+
+        A score with shared weights favours what trains fast beside others; what counts is what trains well alone.
+        """
+        if len(finalists) == 1 or self.config.trial_epochs == 0:
+            return [0.0] * len(finalists)
+        fold, teacher = self.searched.evaluator.fold, Teacher(self.reference, remember=True)
+        data = replace(self.dataset, train_images=fold.train_images, train_labels=fold.train_labels,
+                       val_images=fold.val_images, val_labels=fold.val_labels)
+        reached = []
+        for i, arch in enumerate(finalists):
+            checkpoint = self.run.path / f"trial-{'-'.join(map(str, arch.choice))}.checkpoint"
+            history = fit(self.searched.evaluator.network(arch), data, self._gentle(self.config.trial_epochs),
+                          seed=self.config.seed, teacher=teacher, checkpoint=checkpoint, progress=self.progress,
+                          what=f"try finalist {i + 1} of {len(finalists)}")
+            reached.append(history.accuracy)
+        for checkpoint in self.run.path.glob("trial-*.checkpoint"):
+            checkpoint.unlink()
+        return reached
+
+    def _gentle(self, epochs: int) -> TrainConfig:
+        """For networks that start from the shared weights: half the peak learning rate keeps more of them."""
+        return replace(self.training, epochs=epochs, lr=self.training.lr / 2)
 
     def _measure(self, archs: list[Architecture]) -> list[Measurement]:
         """The reference and `archs` with random weights, in one interleaved run: weights do not change the time."""

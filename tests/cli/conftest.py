@@ -13,7 +13,7 @@ import pytest
 from hwnas.cli import main
 
 TINY = ["--epochs", "1", "--settle", "6", "--warmup", "1", "--cycles", "1", "--limit", "200", "--depth", "1",
-        "--width-mult", "0.5", "--top", "3", "--torch-threads", "1"]
+        "--width-mult", "0.5", "--top", "3", "--trial-epochs", "1", "--torch-threads", "1"]
 
 
 @pytest.fixture(scope="session")

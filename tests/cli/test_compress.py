@@ -124,7 +124,8 @@ def test_a_budget_out_of_reach_is_exit_3_and_keeps_the_search(made: Path, tmp_pa
 
 def test_an_interrupted_run_says_how_to_go_on(tables: Path, made: Path, tmp_path: Path) -> None:
     """Ctrl-C in the middle of training."""
-    words = ["compress", *TINY, "--epochs", "500", "--tables", str(tables), "--out", str(tmp_path / "run")]
+    words = ["compress", *TINY, "--epochs", "500", "--latency", "95%", "--tables", str(tables)]
+    words += ["--out", str(tmp_path / "run")]
     program = f"import sys; from hwnas.cli import main; sys.exit(main({words!r}))"
     work = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 60

@@ -13,7 +13,7 @@ from hwnas.pipeline import RunFolder, compress
 
 SMALL: dict[str, Any] = {
     "data": "digits", "limit": 260, "epochs": 1, "warmup": 1, "epochs_per_evaluation": 0.25, "cycles": 1, "settle": 6,
-    "top": 3, "depth": 1, "torch_threads": 1,
+    "top": 3, "finalists": 2, "trial_epochs": 1, "depth": 1, "torch_threads": 1,
 }
 
 
