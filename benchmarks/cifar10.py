@@ -153,8 +153,6 @@ def teacher_memory(run: pipeline.RunFolder, out: Path) -> None:
 
 def train_rival(job: dict[str, Any], out: Path, first: Path) -> None:
     """One rival with one thread (a process of its own)."""
-    from dataclasses import replace
-
     import torch
 
     from hwnas.nets import Network
@@ -170,13 +168,13 @@ def train_rival(job: dict[str, Any], out: Path, first: Path) -> None:
     teacher.memory = {tuple(map(int, k.split("."))): v for k, v in load_tensors(out / "teacher.safetensors")[0].items()}
     torch.manual_seed(stages.config.seed)
     if job["init"] == "supernet":
-        net, config = stages.searched.supernet.network(arch), replace(stages.training, lr=stages.training.lr / 2)
+        net = stages.searched.evaluator.network(arch)
     else:
         data = stages.dataset
-        net, config = Network(arch, data.mean.tolist(), data.std.tolist()), stages.training
+        net = Network(arch, data.mean.tolist(), data.std.tolist())
         net = net.to(memory_format=torch.channels_last)
     began = time.time()
-    history = fit(net, stages.dataset, config, seed=stages.config.seed, teacher=teacher,
+    history = fit(net, stages.dataset, stages.training, seed=stages.config.seed, teacher=teacher,
                   checkpoint=out / f"{job['name']}.checkpoint")
     result = {"accuracy": history.accuracy, "seconds": time.time() - began, "flops": arch.flops, "params": arch.params}
     (out / f"{job['name']}.json").write_text(json.dumps(result))

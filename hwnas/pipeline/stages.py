@@ -207,7 +207,7 @@ class Stages:
     def finetune(self) -> Result:
         """Train the winner from the shared weights with the reference as teacher."""
         net = self.searched.evaluator.network(self.architecture)
-        history = fit(net, self.dataset, self._gentle(self.config.epochs), seed=self.config.seed,
+        history = fit(net, self.dataset, self.training, seed=self.config.seed,
                       teacher=Teacher(self.reference), checkpoint=self.run.path / "model.checkpoint",
                       progress=self.progress, what="fine-tune")
         self._save(net, "model.safetensors")
@@ -279,20 +279,16 @@ class Stages:
         fold, teacher = self.searched.evaluator.fold, Teacher(self.reference, remember=True)
         data = replace(self.dataset, train_images=fold.train_images, train_labels=fold.train_labels,
                        val_images=fold.val_images, val_labels=fold.val_labels)
-        reached = []
+        short, reached = replace(self.training, epochs=self.config.trial_epochs), []
         for i, arch in enumerate(finalists):
             checkpoint = self.run.path / f"trial-{'-'.join(map(str, arch.choice))}.checkpoint"
-            history = fit(self.searched.evaluator.network(arch), data, self._gentle(self.config.trial_epochs),
-                          seed=self.config.seed, teacher=teacher, checkpoint=checkpoint, progress=self.progress,
+            history = fit(self.searched.evaluator.network(arch), data, short, seed=self.config.seed, teacher=teacher,
+                          checkpoint=checkpoint, progress=self.progress,
                           what=f"try finalist {i + 1} of {len(finalists)}")
             reached.append(history.accuracy)
         for checkpoint in self.run.path.glob("trial-*.checkpoint"):
             checkpoint.unlink()
         return reached
-
-    def _gentle(self, epochs: int) -> TrainConfig:
-        """For networks that start from the shared weights: half the peak learning rate keeps more of them."""
-        return replace(self.training, epochs=epochs, lr=self.training.lr / 2)
 
     def _measure(self, archs: list[Architecture]) -> list[Measurement]:
         """The reference and `archs` with random weights, in one interleaved run: weights do not change the time."""
