@@ -90,6 +90,8 @@ def _carry_out(run: RunFolder, stages: Stages, until: str | None, hook: StageHoo
             queue = ["generate", "finetune", *queue]
             continue
         run.finish(stage, result, files, time.monotonic() - began)
+        for checkpoint in run.path.glob("*.checkpoint"):  # not before the stage is on record, or a kill repeats it
+            checkpoint.unlink()
         hook(stage, "done", time.monotonic() - began)
         queue.pop(0)
 

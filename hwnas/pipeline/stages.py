@@ -152,7 +152,6 @@ class Stages:
         history = fit(net, self.dataset, self.training, seed=self.config.seed, progress=self.progress,
                       checkpoint=self.run.path / "reference.checkpoint", what="train reference")
         self._save(net, "reference.safetensors")
-        (self.run.path / "reference.checkpoint").unlink()
         return {"accuracy": history.accuracy, "epochs": [asdict(e) for e in history.epochs]}, ["reference.safetensors"]
 
     def search(self) -> Result:
@@ -211,7 +210,6 @@ class Stages:
                       teacher=Teacher(self.reference), checkpoint=self.run.path / "model.checkpoint",
                       progress=self.progress, what="fine-tune")
         self._save(net, "model.safetensors")
-        (self.run.path / "model.checkpoint").unlink()
         return {"accuracy": history.accuracy, "epochs": [asdict(e) for e in history.epochs]}, ["model.safetensors"]
 
     def export(self) -> Result:
@@ -286,8 +284,6 @@ class Stages:
                           checkpoint=checkpoint, progress=self.progress,
                           what=f"try finalist {i + 1} of {len(finalists)}")
             reached.append(history.accuracy)
-        for checkpoint in self.run.path.glob("trial-*.checkpoint"):
-            checkpoint.unlink()
         return reached
 
     def _measure(self, archs: list[Architecture]) -> list[Measurement]:
