@@ -31,6 +31,7 @@ from hwnas.search.distribution import BoolArray, Distribution, Rows
 from hwnas.search.effects import EffectFit, fit_effects
 from hwnas.search.records import (
     Choice,
+    RecordingStrategy,
     Records,
     checked_header,
     checked_sample,
@@ -41,7 +42,6 @@ from hwnas.search.records import (
     unpack_generator,
 )
 from hwnas.search.simplex import Move, corrected_move, per_row_move, reference_move
-from hwnas.search.strategy import Strategy
 from hwnas.search.utilities import WEIGHTS
 
 
@@ -91,7 +91,7 @@ class MigoOptions:
                 raise UsageError(f"protect of choice {i} must be an op index from 0 to {k - 1}, not {op}")
 
 
-class MigoOptimizer(Strategy):
+class MigoOptimizer(RecordingStrategy):
     """Fair sampling, natural-gradient steps, progressive pruning.
 
     A cycle has as many evaluations as the widest choice has live ops. After each cycle the law moves; after `s`
@@ -144,34 +144,13 @@ class MigoOptimizer(Strategy):
         self._plan: list[Choice] = []
 
     @property
-    def choices(self) -> Choice:
-        """Number of ops of each choice."""
-        return self._records.choices
-
-    @property
     def evaluations(self) -> int:
         return planned_evaluations(self.choices, self.options.s, self.options.keep)
 
-    @property
-    def asked(self) -> int:
-        return self._records.asked
-
-    @property
-    def best(self) -> tuple[Choice, float] | None:
-        return self._records.best
-
-    @property
-    def done(self) -> bool:
-        return len(self._records.samples) == self.evaluations
-
-    def ask(self) -> Choice:
-        if self.done:
-            raise UsageError(f"the search is done: all {self.evaluations} evaluations were asked and told")
-        if self._records.pending is None:
-            if not self._plan:
-                self._plan = fair_cycle(self._live, self._rng)
-            self._records.pending = self._plan.pop(0)
-        return self._records.pending
+    def _draw(self) -> Choice:
+        if not self._plan:
+            self._plan = fair_cycle(self._live, self._rng)
+        return self._plan.pop(0)
 
     def tell(self, choice: Sequence[int], score: float) -> None:
         self._records.settle(choice, score, self._cycle)

@@ -12,6 +12,7 @@ from hwnas.search.distribution import Distribution
 from hwnas.search.effects import fit_effects
 from hwnas.search.records import (
     Choice,
+    RecordingStrategy,
     Records,
     checked_header,
     is_whole,
@@ -20,10 +21,9 @@ from hwnas.search.records import (
     seeded_generator,
     unpack_generator,
 )
-from hwnas.search.strategy import Strategy
 
 
-class RandomSearch(Strategy):
+class RandomSearch(RecordingStrategy):
     """Uniform independent draws; repeats are possible.
 
     The distribution's mode is the best evaluated architecture: p_ik = (1 + [k = best_i]) / (K_i + 1), Laplace's rule
@@ -50,32 +50,11 @@ class RandomSearch(Strategy):
         self._rng = seeded_generator(seed)
 
     @property
-    def choices(self) -> Choice:
-        """Number of ops of each choice."""
-        return self._records.choices
-
-    @property
     def evaluations(self) -> int:
         return self._evaluations
 
-    @property
-    def asked(self) -> int:
-        return self._records.asked
-
-    @property
-    def best(self) -> tuple[Choice, float] | None:
-        return self._records.best
-
-    @property
-    def done(self) -> bool:
-        return len(self._records.samples) == self._evaluations
-
-    def ask(self) -> Choice:
-        if self.done:
-            raise UsageError(f"the search is done: all {self._evaluations} evaluations were asked and told")
-        if self._records.pending is None:
-            self._records.pending = tuple(self._rng.integers(self.choices).tolist())
-        return self._records.pending
+    def _draw(self) -> Choice:
+        return tuple(self._rng.integers(self.choices).tolist())
 
     def tell(self, choice: Sequence[int], score: float) -> None:
         self._records.settle(choice, score, cycle=0)

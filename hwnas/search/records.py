@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import HwnasError, RunError, UsageError
+from hwnas.search.strategy import Strategy
 
 Choice = tuple[int, ...]
 
@@ -83,6 +85,40 @@ class Records:
         if not len(records.samples) == len(records.scores) == len(records.cycles):
             raise ValueError("samples, scores and cycles differ in length")
         return records
+
+
+class RecordingStrategy(Strategy):
+    """A strategy that keeps what it was told in `_records`; a subclass says which architecture comes next."""
+
+    _records: Records
+
+    @property
+    def choices(self) -> Choice:
+        """Number of ops of each choice."""
+        return self._records.choices
+
+    @property
+    def asked(self) -> int:
+        return self._records.asked
+
+    @property
+    def best(self) -> tuple[Choice, float] | None:
+        return self._records.best
+
+    @property
+    def done(self) -> bool:
+        return len(self._records.samples) == self.evaluations
+
+    def ask(self) -> Choice:
+        if self.done:
+            raise UsageError(f"the search is done: all {self.evaluations} evaluations were asked and told")
+        if self._records.pending is None:
+            self._records.pending = self._draw()
+        return self._records.pending
+
+    @abstractmethod
+    def _draw(self) -> Choice:
+        """The next architecture; called only when none is outstanding."""
 
 
 def is_whole(value: object) -> bool:
