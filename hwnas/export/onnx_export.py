@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import MissingDependency
+from hwnas.export.verification import METADATA_KEY
 from hwnas.files import write_bytes
 
-METADATA_KEY = "hwnas"
 INPUT, OUTPUT = "image", "logits"
 MAX_BATCH = 1024
 

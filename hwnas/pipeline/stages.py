@@ -224,7 +224,8 @@ class Stages:
         self.progress("export", 1, 2)
         to_onnx(net, path / "model.onnx", self.provenance(self.architecture, "compressed"))
         self.progress("export", 2, 2)
-        timing = self._compare({"reference": path / "reference.onnx", "model": path / "model.onnx"})
+        models = {name: (path / f"{name}.onnx").read_bytes() for name in ("reference", "model")}
+        timing = self._in_turns(models, sweeps=40)
         limit = self._limit_ms(timing["reference"]) if "latency" in self.budgets else None
         evaluation = (self.dataset.val_images, self.dataset.val_labels)
         verdict = verify(path / "model.onnx", samples, self.target, budget_ms=limit, evaluation=evaluation,
@@ -288,16 +289,15 @@ class Stages:
 
     def _measure(self, archs: list[Architecture]) -> list[Measurement]:
         """The reference and `archs` with random weights, in one interleaved run: weights do not change the time."""
-        runtime = runtime_for(self.target)
-        models = {str(i): a for i, a in enumerate([self.space.largest(), *archs])}
-        sessions = {k: runtime.load(network_model(a, batch=self.target.batch)) for k, a in models.items()}
-        timed = compare(sessions, batch=self.target.batch, progress=self.progress)
-        return [timed[key] for key in models]
+        named = enumerate([self.space.largest(), *archs])
+        models = {str(i): network_model(arch, batch=self.target.batch) for i, arch in named}
+        return list(self._in_turns(models, sweeps=20).values())
 
-    def _compare(self, paths: dict[str, Path]) -> dict[str, Measurement]:
+    def _in_turns(self, models: dict[str, bytes], sweeps: int) -> dict[str, Measurement]:
+        """Serialised models timed in one interleaved run on the target; results in the order given."""
         runtime = runtime_for(self.target)
-        sessions = {name: runtime.load(path.read_bytes()) for name, path in paths.items()}
-        return compare(sessions, sweeps=40, batch=self.target.batch, progress=self.progress)
+        sessions = {name: runtime.load(model) for name, model in models.items()}
+        return compare(sessions, sweeps=sweeps, batch=self.target.batch, progress=self.progress)
 
     def _limit_ms(self, reference: Measurement) -> float:
         """The latency budget in ms; a percentage is of the reference as measured in the same run."""
