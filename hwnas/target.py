@@ -12,6 +12,11 @@ from hwnas.errors import InputError, UnknownName
 
 _PACKAGE = Path(__file__).parent
 
+RuntimeName = Literal[
+    "onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu", "tensorrt"
+]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+
 
 def data_folder(name: str) -> Path:
     """The folder `targets` or `latency_tables`, inside the wheel or at the root of a checkout."""
@@ -29,16 +34,18 @@ class Target(BaseModel):
         precision: number format of weights and activations.
         batch: images per call.
         threads: threads the runtime may use inside an operator.
+        cores: logical cores that the process is pinned to while it is timed; None leaves it to the system.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     description: str = ""
-    runtime: Literal["onnxruntime"] = "onnxruntime"
-    precision: Literal["fp32"] = "fp32"
+    runtime: RuntimeName = "onnxruntime"
+    precision: Precision = "fp32"
     batch: int = Field(default=1, ge=1, le=1024)
     threads: int = Field(default=1, ge=1, le=256)
+    cores: tuple[int, ...] | None = None
 
     @property
     def key(self) -> str:
