@@ -10,6 +10,7 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.generate.chain import best
 from hwnas.generate.labels import Ranked, search
 from hwnas.generate.problem import Floats, Problem, Rows, alive_ids, assemble, by_name, read_cost, read_utilities
 from hwnas.generate.ticks import Cost, Exact, exact
@@ -97,11 +98,11 @@ def solve(
     found, gap = _spread(problem, top, min_distance, max_labels)
     if not found:
         _refuse_jointly(values, read, limits, max_labels, gap)
-    best, *others = (
+    first, *others = (
         Candidate(choice, utility, {cost.name: cost.total(choice) for cost in read}) for utility, choice in found
     )
     status: Literal["OPTIMAL", "BOUNDED"] = "OPTIMAL" if gap == 0.0 else "BOUNDED"
-    return Solution(status, best.choice, best.utility, best.costs, gap, tuple(others))
+    return Solution(status, first.choice, first.utility, first.costs, gap, tuple(others))
 
 
 def _check_counts(rows: Mapping[str, Rows], top: int, min_distance: int, max_labels: int) -> None:
@@ -170,11 +171,13 @@ def _ceiling(budget: float) -> Exact | float:
 
 
 def _fits(peaks: Sequence[Cost], budgets: Mapping[str, float], layer: int, k: int) -> bool:
-    return all(cost.amounts[layer][k] <= _ceiling(budgets[cost.name]) for cost in peaks)
+    return all(cost.amount(layer, k) <= _ceiling(budgets[cost.name]) for cost in peaks)
 
 
 def _spread(problem: Problem, top: int, min_distance: int, max_labels: int) -> tuple[Ranked, float]:
     """The `top` best that lie `min_distance` apart: enlarge the list of best ones until it holds them."""
+    if top == 1 and len(problem.limits) == 1 and (alone := best(problem, max_labels)) is not None:
+        return [alone], 0.0
     wanted = top
     while True:
         found, gap = search(problem, wanted, max_labels)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwnas.errors import BudgetInfeasible, InputError, UsageError
+from hwnas.generate.chain import all_points
 from hwnas.generate.labels import run
-from hwnas.generate.problem import Floats, alive_ids, assemble, read_cost, read_utilities
-from hwnas.generate.ticks import exact
+from hwnas.generate.problem import Floats, Ints, alive_ids, assemble, read_cost, read_utilities
+from hwnas.generate.ticks import Exact, exact
 
 FORMAT = 1
 
@@ -151,13 +152,20 @@ def front(
     start = exact(fixed) + problem.base[0] * cost.quantum
     if problem.limits[0] < 0:
         raise _below(float(start), budget)
-    outcome = run(problem, 1, max_labels)
-    ticks = outcome.labels.ticks[:, 0].tolist()
-    totals = np.array([start + tick * cost.quantum for tick in ticks])
-    if totals.dtype == object:
-        totals = totals.astype(np.float64)
-    choices = outcome.choices(np.arange(len(ticks)))
-    return Front(totals, outcome.labels.utility, choices, outcome.loss)
+    whole, loss = all_points(problem, max_labels), 0.0
+    if whole is None:
+        outcome = run(problem, 1, max_labels)
+        loss, choices = outcome.loss, outcome.choices(np.arange(len(outcome.labels.utility)))
+        whole = outcome.labels.ticks[:, 0], outcome.labels.utility, choices
+    return Front(_totals(whole[0], start, cost.quantum), whole[1], whole[2], loss)
+
+
+def _totals(ticks: Ints, start: Exact, quantum: Exact) -> NDArray[Any]:
+    """Ticks in the unit given: integers where all are whole, else floats rounded once."""
+    if isinstance(start, int) and quantum == 1:
+        return ticks + start
+    totals = np.array([start + tick * quantum for tick in ticks.tolist()])
+    return totals.astype(np.float64) if totals.dtype == object else totals
 
 
 def _below(least: float, budget: float) -> BudgetInfeasible:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwnas.errors import UnknownName, UsageError
-from hwnas.generate.ticks import UNLIMITED, Cost, exact, quantum_of
+from hwnas.generate.ticks import UNLIMITED, Amounts, Cost, exact, quantum_of
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -63,9 +63,9 @@ def assemble(
         UsageError: the ticks do not fit in 62 bits.
     """
     raw = [[cost.ticks(layer, ids) for cost in costs] for layer, ids in enumerate(alive)]
-    least = [[min(row) for row in layer] for layer in raw]
+    least = [[int(np.min(row)) for row in layer] for layer in raw]
     base = tuple(sum(layer[m] for layer in least) for m in range(len(costs)))
-    spans = [sum(max(layer[m]) for layer in raw) - base[m] for m in range(len(costs))]
+    spans = [sum(int(np.max(layer[m])) for layer in raw) - base[m] for m in range(len(costs))]
     for cost, span, low in zip(costs, spans, base, strict=True):
         if max(span, abs(low)) >= UNLIMITED:
             raise UsageError(f"the cost {cost.name!r} has too many ticks for 62 bits: give a larger quantum")
@@ -82,8 +82,8 @@ def assemble(
     )
 
 
-def _above(layer: list[list[int]], low: list[int], n: int) -> Ints:
-    columns = [[value - floor for value in row] for row, floor in zip(layer, low, strict=True)]
+def _above(layer: Sequence[Sequence[int] | Ints], low: list[int], n: int) -> Ints:
+    columns = [np.asarray(row, dtype=np.int64) - floor for row, floor in zip(layer, low, strict=True)]
     return np.array(columns, dtype=np.int64).reshape(len(columns), n).T.copy()
 
 
@@ -133,14 +133,17 @@ def read_cost(
     return Cost(name, tuple(amounts), None if fixed is None else exact(fixed), size, is_max)
 
 
-def _amounts(what: str, row: ArrayLike, utilities: Floats) -> tuple[Any, ...]:
+def _amounts(what: str, row: ArrayLike, utilities: Floats) -> Amounts:
     floats = _row(row, what)
     if floats.shape != utilities.shape:
         raise UsageError(f"{what} has {floats.size} operations and the utilities have {utilities.size}")
     alive = np.isfinite(utilities)
     if not np.isfinite(floats[alive]).all():
         raise UsageError(f"{what} is NaN or infinite at a live operation: mask it with the utility -inf")
-    values = np.asarray(row).tolist()
+    given = np.asarray(row)
+    if given.dtype.kind == "i" and (np.abs(floats) < UNLIMITED).all():
+        return np.where(alive, given, 0).astype(np.int64)
+    values = given.tolist()
     return tuple(exact(value) if live else 0 for value, live in zip(values, alive.tolist(), strict=True))
 
 

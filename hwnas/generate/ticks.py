@@ -15,12 +15,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import UsageError
 
 Exact = int | Fraction
+Amounts: TypeAlias = NDArray[np.int64] | tuple[Exact, ...]
 UNLIMITED = 1 << 61
 
 
@@ -38,21 +41,27 @@ class Cost:
 
     Attributes:
         name: for messages and for the totals of a solution.
-        amounts: per layer, one exact number per operation (0 where the operation is masked).
+        amounts: per layer, one exact number per operation (0 where the operation is masked): an integer array
+            where all are whole, which is what makes large problems fast.
         fixed: what every network pays; None for nothing. Joins the aggregate.
         quantum: size of one tick (unused when `is_max`: such a cost is compared as it is).
         is_max: the total is the maximum over the layers (peak memory), not their sum.
     """
 
     name: str
-    amounts: tuple[tuple[Exact, ...], ...]
+    amounts: tuple[Amounts, ...]
     fixed: Exact | None
     quantum: Exact
     is_max: bool = False
 
     def total(self, choice: Sequence[int]) -> float:
         """Total cost of a choice in the unit given, correctly rounded, the fixed part included."""
-        return float(self.aggregate(row[k] for row, k in zip(self.amounts, choice, strict=True)))
+        return float(self.aggregate(self.amount(layer, k) for layer, k in enumerate(choice)))
+
+    def amount(self, layer: int, k: int) -> Exact:
+        """What one operation costs."""
+        value = self.amounts[layer][k]
+        return value if isinstance(value, Fraction) else int(value)
 
     def aggregate(self, parts: Iterable[Exact]) -> Exact:
         """Sum or maximum of one part per layer and the fixed part."""
@@ -61,11 +70,13 @@ class Cost:
 
     def least(self, alive: Sequence[Sequence[int]]) -> Exact:
         """Least achievable total, looking at this cost alone; `alive` lists the operations per layer."""
-        return self.aggregate(min(row[k] for k in ids) for row, ids in zip(self.amounts, alive, strict=True))
+        return self.aggregate(min(self.amount(layer, k) for k in ids) for layer, ids in enumerate(alive))
 
-    def ticks(self, layer: int, ids: Sequence[int]) -> list[int]:
+    def ticks(self, layer: int, ids: Sequence[int]) -> list[int] | NDArray[np.int64]:
         """Ticks of the operations `ids` of one layer, rounded up."""
         row = self.amounts[layer]
+        if isinstance(row, np.ndarray) and self.quantum == 1:
+            return row[ids]
         return [math.ceil(Fraction(row[k]) / self.quantum) if self.quantum != 1 else math.ceil(row[k]) for k in ids]
 
     def limit(self, budget: float) -> int:
@@ -75,7 +86,7 @@ class Cost:
         return min(math.floor((Fraction(exact(budget)) - (self.fixed or 0)) / self.quantum), UNLIMITED)
 
 
-def quantum_of(name: str, quantum: float | None, amounts: Iterable[Iterable[Exact]]) -> Exact:
+def quantum_of(name: str, quantum: float | None, amounts: Iterable[Amounts]) -> Exact:
     """The quantum asked for, or 1 where every amount is a whole number.
 
     Raises:
@@ -85,7 +96,8 @@ def quantum_of(name: str, quantum: float | None, amounts: Iterable[Iterable[Exac
         if not (math.isfinite(quantum) and quantum > 0):
             raise UsageError(f"the quantum of {name!r} must be a positive number, not {quantum!r}")
         return exact(quantum)
-    broken = next((value for row in amounts for value in row if not isinstance(value, int)), None)
+    exacts = (value for row in amounts if not isinstance(row, np.ndarray) for value in row)
+    broken = next((value for value in exacts if not isinstance(value, int)), None)
     if broken is None:
         return 1
     raise UsageError(
