@@ -1,9 +1,10 @@
 """Candidate ops of one position that share one set of weights.
 
-Inverted residuals that differ only in kernel and expansion use slices of the largest: the first e * C_in hidden
-channels and the centre of the kernel (weight entanglement, as in Single-Path NAS, Stamoulis et al., 2019, and
-once-for-all, Cai et al., ICLR 2020). Every step then trains all of them a little; with one set of weights per op a
-short search leaves each of them half-trained. Ops that do not fit the pattern have weights of their own.
+Inverted residuals that differ only in kernel and expansion, and the convolutions on an edge of a cell that differ
+only in kernel, use slices of the largest: the first e * C_in hidden channels and the centre of the kernel (weight
+entanglement, as in Single-Path NAS, Stamoulis et al., 2019, and once-for-all, Cai et al., ICLR 2020). Every step then
+trains all of them a little; with one set of weights per op a short search leaves each of them half-trained. Ops that
+do not fit the pattern have weights of their own.
 
 Glossary
     C       channels of the input                       M      hidden channels of the largest op, max e * C
@@ -21,17 +22,17 @@ from torch.nn import functional
 
 from hwnas.nets.depthwise import depthwise
 from hwnas.nets.modules import Block, ConvNormAct, SqueezeExciteGate
-from hwnas.space import Conv, Op, SqueezeExcite
+from hwnas.space import Act, Conv, Op, SqueezeExcite
 
 
 def entangles(op: Op) -> bool:
-    """Whether an op can be a slice of a larger one: an inverted residual with a dense expansion convolution."""
-    expands = op.kind == "fbconv" or (op.kind == "mbconv" and op.expand > 1)
-    return expands and op.groups == 1
+    """Whether an op can be a slice of a larger one: an inverted residual with a dense expansion, or a dense preconv."""
+    sliced = op.kind in ("fbconv", "preconv") or (op.kind == "mbconv" and op.expand > 1)
+    return sliced and op.groups == 1
 
 
 class ElasticBlock(nn.Module):
-    """One inverted residual of which every op in `ops` is a slice. (N, C, H, W) -> (N, C_out, H', W').
+    """One inverted residual or preconv of which every op in `ops` is a slice. (N, C, H, W) -> (N, C_out, H', W').
 
     Args:
         ops: equal but for kernel and expansion.
@@ -49,6 +50,8 @@ class ElasticBlock(nn.Module):
                 out = _conv_slice(module, step, out)
             elif isinstance(module, SqueezeExciteGate) and isinstance(step, SqueezeExcite):
                 out = _gate_slice(module, step, out)
+            elif isinstance(step, Act):
+                out = module(out)
             else:
                 raise TypeError(f"{type(module).__name__} cannot run {step}")
         return out + x if op.residual else out
@@ -117,7 +120,8 @@ class Candidates(nn.Module):
     """All candidate ops of one position; runs the one that is asked for.
 
     Args:
-        ops: the candidates; those that `entangles` allows share weights, the others have their own, skip has none.
+        ops: the candidates; those that `entangles` allows share weights, the others have their own, those without
+            steps (skip, identity, none) have none.
     """
 
     def __init__(self, ops: Sequence[Op]) -> None:
@@ -125,26 +129,26 @@ class Candidates(nn.Module):
         self.ops = tuple(ops)
         shared = [op for op in ops if entangles(op)]
         self.elastic = ElasticBlock(shared) if len(shared) > 1 else None
-        alone = [i for i, op in enumerate(ops) if op.kind != "skip" and not (self.elastic and op in shared)]
+        alone = [i for i, op in enumerate(ops) if op.steps and not (self.elastic and op in shared)]
         self.alone = nn.ModuleDict({str(i): Block(ops[i]) for i in alone})
 
     def forward(self, x: Tensor, index: int) -> Tensor:
         op = self.ops[index]
-        if op.kind == "skip":
+        if not op.steps:
             return x
         if self.elastic is not None and op in self.elastic.ops:
             return self.elastic(x, op)  # type: ignore[no-any-return]
         return self.alone[str(index)](x)  # type: ignore[no-any-return]
 
     def module_of(self, index: int) -> nn.Module | None:
-        """The module that candidate `index` runs through; None for a skip."""
+        """The module that candidate `index` runs through; None for an op without steps."""
         op = self.ops[index]
-        if op.kind == "skip":
+        if not op.steps:
             return None
         return self.elastic if self.elastic is not None and op in self.elastic.ops else self.alone[str(index)]
 
     def state_of(self, index: int) -> dict[str, Tensor]:
-        """State dict of `Block(ops[index])`, copied; empty for a skip."""
+        """State dict of `Block(ops[index])`, copied; empty for an op without steps."""
         module = self.module_of(index)
         if module is None:
             return {}

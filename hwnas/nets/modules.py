@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.nets.depthwise import DepthwiseConv2d
-from hwnas.space import Conv, Linear, Op, Pool, Shuffle, SqueezeExcite, Step
+from hwnas.space import Act, Average, Conv, Linear, Norm, Op, Pool, Shuffle, SqueezeExcite, Step
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": nn.Hardswish,
@@ -18,18 +18,23 @@ def activation(name: str) -> nn.Module:
     return nn.Identity() if name == "none" else ACTIVATIONS[name](inplace=True)
 
 
+def _convolution(step: Conv) -> nn.Conv2d:
+    conv: nn.Conv2d
+    if step.in_channels == step.out_channels == step.groups:
+        conv = DepthwiseConv2d(step.in_channels, step.kernel, step.stride)
+    else:
+        conv = nn.Conv2d(step.in_channels, step.out_channels, step.kernel, step.stride, step.kernel // 2,
+                         groups=step.groups, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
+
+
 class ConvNormAct(nn.Module):
     """Convolution without bias, batch norm, activation. (N, C_in, H, W) -> (N, C_out, H', W')."""
 
     def __init__(self, step: Conv) -> None:
         super().__init__()
-        self.conv: nn.Conv2d
-        if step.in_channels == step.out_channels == step.groups:
-            self.conv = DepthwiseConv2d(step.in_channels, step.kernel, step.stride)
-        else:
-            self.conv = nn.Conv2d(step.in_channels, step.out_channels, step.kernel, step.stride, step.kernel // 2,
-                                  groups=step.groups, bias=False)
-        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        self.conv = _convolution(step)
         self.norm = nn.BatchNorm2d(step.out_channels)
         self.act = activation(step.act)
 
@@ -58,6 +63,13 @@ class GlobalPool(nn.Module):
         return x.mean((2, 3))
 
 
+class NormAct(nn.Sequential):
+    """Batch norm and activation. Keeps the shape (N, C, H, W)."""
+
+    def __init__(self, step: Norm) -> None:
+        super().__init__(nn.BatchNorm2d(step.channels), activation(step.act))
+
+
 class LinearAct(nn.Sequential):
     """Linear layer and activation. (N, F_in) -> (N, F_out)."""
 
@@ -71,7 +83,13 @@ class LinearAct(nn.Sequential):
 def _module(step: Step) -> nn.Module:
     match step:
         case Conv():
-            return ConvNormAct(step)
+            return ConvNormAct(step) if step.norm else _convolution(step)
+        case Act():
+            return ACTIVATIONS[step.act]()  # not in place: its input is read by others
+        case Norm():
+            return NormAct(step)
+        case Average():
+            return nn.AvgPool2d(step.kernel, step.stride, step.pad, ceil_mode=step.ragged, count_include_pad=False)
         case SqueezeExcite():
             return SqueezeExciteGate(step)
         case Shuffle():

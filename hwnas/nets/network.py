@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from hwnas.nets.modules import Block, Normalize
-from hwnas.space import Architecture
+from hwnas.space import Architecture, Op, flow
 
 
 class Network(nn.Module):
@@ -21,15 +24,22 @@ class Network(nn.Module):
         self.arch = arch
         self.normalize = Normalize(mean, std)
         self.blocks = nn.ModuleDict(
-            {module_name(p.name): Block(op) for p, op in zip(arch.space.positions, arch.ops, strict=True)
-             if op.kind != "skip"}
+            {module_name(p.name): Block(op)
+             for p, op, live in zip(arch.space.positions, arch.ops, arch.live, strict=True) if live and op.steps}
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.normalize(x)
-        for block in self.blocks.values():
-            x = block(x)
-        return x
+        return run_flow(self.arch, self.normalize(x), self._run)
+
+    def _run(self, number: int, op: Op, x: Tensor) -> Tensor:
+        out: Tensor = self.blocks[module_name(self.arch.space.positions[number].name)](x) if op.steps else x
+        return out
+
+
+def run_flow(arch: Architecture, x: Tensor, run: Callable[[int, Op, Tensor], Tensor]) -> Tensor:
+    """Send x (N, C, H, W) through the positions of `arch`; gives (N, classes). `run` must not change its input."""
+    return flow(arch, x, run=run, add=torch.add,
+                zeros=lambda op: x.new_zeros(x.shape[0], op.in_channels, op.height, op.width))
 
 
 def module_name(position: str) -> str:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from hwnas.nets.elastic import Candidates
 from hwnas.nets.modules import Normalize
-from hwnas.nets.network import Network, module_name
-from hwnas.space import Architecture, Space
+from hwnas.nets.network import Network, module_name, run_flow
+from hwnas.space import Architecture, Op, Space
 
 
 class Supernet(nn.Module):
@@ -36,26 +36,27 @@ class Supernet(nn.Module):
 
     def select(self, choice: Sequence[int]) -> None:
         """Run `choice` (one op index per choice) from now on."""
-        picked = iter(self.space.architecture(choice).choice)
-        self.path = [next(picked) if p.is_choice else 0 for p in self.space.positions]
+        self.arch = self.space.architecture(choice)
 
     def active(self) -> list[nn.Module]:
-        """The modules on the selected path, in network order."""
-        modules = (c.module_of(i) for c, i in zip(self.candidates, self.path, strict=True))
+        """The modules that the selected path runs, in network order."""
+        placed = zip(self.candidates, self.arch.path, self.arch.live, strict=True)
+        modules = (c.module_of(i) for c, i, live in placed if live)
         return [m for m in modules if m is not None]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.normalize(x)
-        for candidates, index in zip(self.candidates, self.path, strict=True):
-            x = candidates(x, index)
-        return x
+        return run_flow(self.arch, self.normalize(x), self._run)
+
+    def _run(self, number: int, op: Op, x: Tensor) -> Tensor:
+        out: Tensor = self.candidates[number](x, self.arch.path[number])
+        return out
 
     def weights_of(self, arch: Architecture) -> dict[str, Tensor]:
         """State dict for `Network(arch)`: copies of this supernet's tensors on the path of `arch`."""
         state = {f"normalize.{k}": v.clone() for k, v in self.normalize.state_dict().items()}
-        picked = iter(arch.choice)
-        for position, candidates in zip(self.space.positions, self.candidates, strict=True):
-            own = candidates.state_of(next(picked) if position.is_choice else 0)
+        placed = zip(self.space.positions, self.candidates, arch.path, arch.live, strict=True)
+        for position, candidates, index, live in placed:
+            own = candidates.state_of(index) if live else {}
             state |= {f"blocks.{module_name(position.name)}.{k}": v for k, v in own.items()}
         return state
 

@@ -3,6 +3,7 @@
 Every graph is what the exporter makes of the torch module after its batch norms are folded: convolution with
 bias, Relu / Clip / HardSwish, ReduceMean for averages, Reshape-Transpose-Reshape for shuffles, Gemm with transB.
 Initialisers are named `<position>/<step>/<role>`, e.g. 'stage1.2/0/weight', so that any weights can be put in.
+A batch norm that no convolution comes before stays a BatchNormalization. Dead ops of a cell are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from hwnas.space import Architecture, Conv, Linear, Op, Pool, Shuffle, SqueezeExcite, Step
+from hwnas.space import Act, Architecture, Average, Conv, Linear, Norm, Op, Pool, Shuffle, SqueezeExcite, Step, flow
 
 OPSET = 18
 IR_VERSION = 8  # what opset 18 was released with; every runtime that knows the opset reads it
@@ -24,6 +25,7 @@ FloatArray = NDArray[np.float32]
 Weights = Callable[[str, tuple[int, ...]], FloatArray]
 """Called as weights(initialiser name, shape); gives float32."""
 
+NORM_EPSILON = 1e-5  # torch's
 _POOL_SIZE = 1 << 18
 
 
@@ -36,7 +38,7 @@ def random_weights(seed: int = 0) -> Weights:
     pool = rng.standard_normal(_POOL_SIZE, dtype=np.float32)
 
     def weights(name: str, shape: tuple[int, ...]) -> FloatArray:
-        if name == "normalize/std":
+        if name == "normalize/std" or name.endswith("/var"):
             return np.full(shape, 0.25, dtype=np.float32)
         size = int(np.prod(shape))
         start = int(rng.integers(max(1, _POOL_SIZE - size)))
@@ -48,7 +50,7 @@ def random_weights(seed: int = 0) -> Weights:
 
 
 class GraphBuilder:
-    """Grows a chain of nodes; `value` is the name of the tensor at its end.
+    """Grows a graph; `value` is the name of the tensor that the next node reads.
 
     Args:
         shape: (batch, channels, height, width) of the input.
@@ -75,8 +77,18 @@ class GraphBuilder:
         if op.residual:
             self._node("Add", [self.value, source])
 
+    def add(self, a: str, b: str) -> str:
+        """The sum of two tensors."""
+        return self._node("Add", [a, b])
+
+    def zeros(self, op: Op) -> str:
+        """What an op reads where no image reaches it."""
+        return self._node("ConstantOfShape", [self._integers((self.shape[0], op.in_channels, op.height, op.width))])
+
     def model(self, out_shape: tuple[int, ...]) -> bytes:
         """The finished graph, serialised. Input 'input', output 'output'."""
+        if not self.nodes:  # a runtime takes no graph without nodes
+            self._node("Identity", [self.value])
         self.nodes[-1].output[0] = "output"
         graph = helper.make_graph(
             self.nodes, "hwnas",
@@ -98,6 +110,12 @@ class GraphBuilder:
                 self._squeeze_excite(name, step)
             case Shuffle():
                 self._shuffle(step)
+            case Act():
+                self._activation(step.act)
+            case Norm():
+                self._norm(name, step)
+            case Average():
+                self._average(step)
             case Pool():
                 self._mean(keep=False)
             case Linear():
@@ -105,13 +123,26 @@ class GraphBuilder:
 
     def _conv(self, name: str, conv: Conv) -> None:
         shape = (conv.out_channels, conv.in_channels // conv.groups, conv.kernel, conv.kernel)
-        inputs = [self.value, self._weight(f"{name}/weight", shape), self._weight(f"{name}/bias", shape[:1])]
+        inputs = [self.value, self._weight(f"{name}/weight", shape)]
+        if conv.norm:
+            inputs.append(self._weight(f"{name}/bias", shape[:1]))
         pad = conv.kernel // 2
         self._node(
             "Conv", inputs, kernel_shape=[conv.kernel] * 2, strides=[conv.stride] * 2, pads=[pad] * 4,
             dilations=[1, 1], group=conv.groups,
         )
         self._activation(conv.act)
+
+    def _norm(self, name: str, norm: Norm) -> None:
+        weights = [self._weight(f"{name}/{part}", (norm.channels,)) for part in ("scale", "bias", "mean", "var")]
+        self._node("BatchNormalization", [self.value, *weights], epsilon=NORM_EPSILON)
+        self._activation(norm.act)
+
+    def _average(self, pool: Average) -> None:
+        self._node(
+            "AveragePool", [self.value], kernel_shape=[pool.kernel] * 2, strides=[pool.stride] * 2,
+            pads=[pool.pad] * 4, ceil_mode=int(pool.ragged), count_include_pad=0,
+        )
 
     def _activation(self, act: str) -> None:
         if act == "relu":
@@ -145,9 +176,10 @@ class GraphBuilder:
         self._node("Gemm", [self.value, weight, bias], alpha=1.0, beta=1.0, transB=1)
         self._activation(step.act)
 
-    def _node(self, kind: str, inputs: list[str], **attributes: Any) -> None:
+    def _node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
         self.value = f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [self.value], **attributes))
+        return self.value
 
     def _weight(self, name: str, shape: tuple[int, ...]) -> str:
         values = np.ascontiguousarray(self.weights(name, shape), dtype=np.float32)
@@ -173,8 +205,13 @@ def network_model(arch: Architecture, weights: Weights | None = None, *, seed: i
     """
     builder = GraphBuilder((batch, *arch.space.input_shape), weights or random_weights(seed))
     builder.normalise()
-    for position, op in zip(arch.space.positions, arch.ops, strict=True):
-        builder.op(position.name, op)
+
+    def run(number: int, op: Op, value: str) -> str:
+        builder.value = value
+        builder.op(arch.space.positions[number].name, op)
+        return builder.value
+
+    builder.value = flow(arch, builder.value, run=run, add=builder.add, zeros=builder.zeros)
     return builder.model(out_shape(arch.ops[-1], batch))
 
 

@@ -1,10 +1,14 @@
 """What can be built: ops, choices, spaces, architectures. No torch."""
 
+from hwnas.space.architecture import Architecture
 from hwnas.space.builtin import SPACES, build, describe
-from hwnas.space.op import Conv, Linear, Op, Pool, Shuffle, SqueezeExcite, Step, make_divisible
-from hwnas.space.space import Architecture, Position, Space, SpaceConfig
+from hwnas.space.flow import flow
+from hwnas.space.op import Op, make_divisible
+from hwnas.space.position import Position, SpaceConfig, Wire
+from hwnas.space.space import Cost, Space
+from hwnas.space.steps import Act, Average, Conv, Linear, Norm, Pool, Shuffle, SqueezeExcite, Step
 
 __all__ = [
-    "SPACES", "Architecture", "Conv", "Linear", "Op", "Pool", "Position", "Shuffle", "Space", "SpaceConfig",
-    "SqueezeExcite", "Step", "build", "describe", "make_divisible",
+    "SPACES", "Act", "Architecture", "Average", "Conv", "Cost", "Linear", "Norm", "Op", "Pool", "Position", "Shuffle",
+    "Space", "SpaceConfig", "SqueezeExcite", "Step", "Wire", "build", "describe", "flow", "make_divisible",
 ]

@@ -1,12 +1,13 @@
 """The built-in spaces, by name.
 
-| name      | source                                                      |
-|-----------|-------------------------------------------------------------|
-| proxyless | ProxylessNAS macro of MIGO-NAS (Zheng et al., TPAMI 2021)   |
-| google    | MobileNetV2 macro of MIGO-NAS                               |
-| ofa       | MobileNetV3 / once-for-all macro of MIGO-NAS                |
-| fbnet     | FBNet (Wu et al., CVPR 2019) as tabulated by HW-NAS-Bench   |
-| mobile    | the same family sized to small inputs, 16 to 128 px; ours   |
+| name        | source                                                      |
+|-------------|-------------------------------------------------------------|
+| proxyless   | ProxylessNAS macro of MIGO-NAS (Zheng et al., TPAMI 2021)   |
+| google      | MobileNetV2 macro of MIGO-NAS                               |
+| ofa         | MobileNetV3 / once-for-all macro of MIGO-NAS                |
+| fbnet       | FBNet (Wu et al., CVPR 2019) as tabulated by HW-NAS-Bench   |
+| mobile      | the same family sized to small inputs, 16 to 128 px; ours   |
+| nasbench201 | the cell of Dong & Yang, ICLR 2020, in a file of its own    |
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hwnas.errors import UnknownName, UsageError
+from hwnas.space.nasbench201 import nasbench201
 from hwnas.space.op import Op, make_divisible
-from hwnas.space.space import Position, Space, SpaceConfig
+from hwnas.space.position import Position, SpaceConfig
+from hwnas.space.space import Space
 
 MBCONV_CHOICES = ((3, 3), (3, 6), (5, 3), (5, 6), (7, 3), (7, 6))  # (kernel, expand); op 6 is skip or k3 e1
 SMALL_CHOICES = ((3, 2), (3, 4), (3, 6), (5, 2), (5, 4), (5, 6))  # 7x7 kernels outgrow the maps of small images
@@ -163,6 +166,7 @@ SPACES: dict[str, Description] = {
     "google": Description(google, "MobileNetV2 macro, 21 choices of 7 MBConv ops", 224),
     "ofa": Description(ofa, "MobileNetV3 macro with SE and hard swish, 20 choices of 7 ops", 224),
     "fbnet": Description(fbnet, "FBNet, 22 choices of 9 ops with grouped convolutions and skip", 224),
+    "nasbench201": Description(nasbench201, "NAS-Bench-201, one cell of 6 edges of 5 ops, repeated in 3 stages", 32),
 }
 
 

@@ -8,8 +8,7 @@ Glossary
     k        kernel size, odd; padding is always k // 2
     e        expansion: hidden channels = e * in_channels
     H, W     height and width of the INPUT map; the output map is ceil(H / stride)
-    steps    Conv (convolution without bias, batch norm, activation), SqueezeExcite, Shuffle,
-             Pool (global average), Linear (with bias, activation)
+    steps    see `hwnas.space.steps`
 """
 
 from __future__ import annotations
@@ -19,9 +18,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hwnas.errors import InputError
+from hwnas.space.steps import Act, Average, Conv, Linear, Norm, Pool, Shuffle, SqueezeExcite, Step
 
 ACTIVATIONS = ("none", "relu", "relu6", "hswish")
-KINDS = ("conv", "mbconv", "fbconv", "skip", "head")
+KINDS = ("conv", "mbconv", "fbconv", "skip", "head", "preconv", "avgpool", "shortcut", "identity", "none")
+UNCHANGED = ("skip", "identity", "none", "avgpool")  # stride 1, as many channels out as in
+FREE = ("skip", "none")  # a runtime executes nothing for them
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
@@ -30,125 +32,10 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-@dataclass(frozen=True)
-class Conv:
-    """Convolution (no bias) + batch norm + activation on a map of `height` x `width`."""
-
-    in_channels: int
-    out_channels: int
-    kernel: int
-    stride: int
-    groups: int
-    act: str
-    height: int
-    width: int
-
-    @property
-    def out_hw(self) -> tuple[int, int]:
-        return -(-self.height // self.stride), -(-self.width // self.stride)
-
-    @property
-    def flops(self) -> int:
-        h, w = self.out_hw
-        return self.kernel**2 * (self.in_channels // self.groups) * self.out_channels * h * w
-
-    @property
-    def params(self) -> int:
-        weights = self.kernel**2 * (self.in_channels // self.groups) * self.out_channels
-        return weights + 2 * self.out_channels  # batch norm scale and shift
-
-    @property
-    def elements_in(self) -> int:
-        return self.in_channels * self.height * self.width
-
-    @property
-    def elements_out(self) -> int:
-        h, w = self.out_hw
-        return self.out_channels * h * w
-
-
-@dataclass(frozen=True)
-class _OnMap:
-    """A step on a map of `channels` x `height` x `width`; unless a kind says otherwise free, and keeping the shape."""
-
-    channels: int
-    height: int
-    width: int
-
-    @property
-    def flops(self) -> int:
-        return 0
-
-    @property
-    def params(self) -> int:
-        return 0
-
-    @property
-    def elements_in(self) -> int:
-        return self.channels * self.height * self.width
-
-    @property
-    def elements_out(self) -> int:
-        return self.elements_in
-
-
-@dataclass(frozen=True)
-class SqueezeExcite(_OnMap):
-    """Global average, 1x1 conv to `reduced`, ReLU, 1x1 conv back, hard sigmoid, scale."""
-
-    reduced: int
-
-    @property
-    def flops(self) -> int:
-        return 2 * self.channels * self.reduced
-
-    @property
-    def params(self) -> int:
-        return 2 * self.channels * self.reduced + self.channels + self.reduced
-
-
-@dataclass(frozen=True)
-class Shuffle(_OnMap):
-    """Channel shuffle between grouped 1x1 convolutions (ShuffleNet)."""
-
-    groups: int
-
-
-@dataclass(frozen=True)
-class Pool(_OnMap):
-    """Global average pooling to (channels,)."""
-
-    @property
-    def elements_out(self) -> int:
-        return self.channels
-
-
-@dataclass(frozen=True)
-class Linear:
-    """Fully connected layer with bias, then activation."""
-
-    in_features: int
-    out_features: int
-    act: str
-
-    @property
-    def flops(self) -> int:
-        return self.in_features * self.out_features
-
-    @property
-    def params(self) -> int:
-        return self.in_features * self.out_features + self.out_features
-
-    @property
-    def elements_in(self) -> int:
-        return self.in_features
-
-    @property
-    def elements_out(self) -> int:
-        return self.out_features
-
-
-Step = Conv | SqueezeExcite | Shuffle | Pool | Linear
+_LABELS = {
+    "skip": "skip", "identity": "skip", "none": "none", "head": "head", "shortcut": "shortcut", "conv": "conv k{}",
+    "preconv": "conv k{}", "avgpool": "pool k{}",
+}
 
 _SIGNATURE = re.compile(
     r"^(?P<kind>[a-z]+) k(?P<kernel>\d+) e(?P<expand>\d+) s(?P<stride>\d+) "
@@ -165,8 +52,12 @@ class Op:
         kind: one of `KINDS`. `conv`: convolution, batch norm, activation. `mbconv`: inverted residual
             (MobileNetV2), no expansion convolution when expand is 1. `fbconv`: FBNet's inverted residual,
             which always has the first 1x1 convolution, with `groups` on both 1x1 convolutions and a channel
-            shuffle between. `skip`: identity. `head`: 1x1 conv to hidden[0], global average pooling, a linear
-            layer per further entry of `hidden`, the classifier.
+            shuffle between. `skip`: nothing at all in a chain. `head`: 1x1 conv to hidden[0], global average
+            pooling, a linear layer per further entry of `hidden`, the classifier; with no `hidden` batch norm and
+            activation take the place of the convolution. Ops on the edges of cells, whose outputs are added up:
+            `preconv` activation, convolution, batch norm; `avgpool` average pooling that leaves the padding out;
+            `identity`, which costs an addition; `none`, an edge that is not there; `shortcut` average pooling over
+            stride x stride, then a 1x1 convolution without batch norm.
         kernel, expand, stride, groups, act, se: as in the signature.
         in_channels, out_channels: channels; for `head`, out_channels is the number of classes.
         height, width: of the input map.
@@ -201,10 +92,8 @@ class Op:
             raise InputError(f"sizes of an op must be at least 1; got {self}")
         if any(channels % self.groups for channels in (self.in_channels, self.out_channels)):
             raise InputError(f"groups must divide the channels in and out; got {self}")
-        if self.kind == "skip" and (self.stride != 1 or self.in_channels != self.out_channels):
-            raise InputError(f"skip needs stride 1 and equal channels; got {self}")
-        if self.kind == "head" and not self.hidden:
-            raise InputError("head needs at least one hidden width")
+        if self.kind in UNCHANGED and (self.stride != 1 or self.in_channels != self.out_channels):
+            raise InputError(f"{self.kind} needs stride 1 and equal channels; got {self}")
 
     @property
     def signature(self) -> str:
@@ -249,12 +138,15 @@ class Op:
     @property
     def label(self) -> str:
         """Short name inside a choice, e.g. 'k5 e6'."""
-        if self.kind == "skip":
-            return "skip"
-        if self.kind == "conv":
-            return f"conv k{self.kernel}"
+        if self.kind in _LABELS:
+            return _LABELS[self.kind].format(self.kernel)
         groups = f" g{self.groups}" if self.groups > 1 else ""
-        return f"k{self.kernel} e{self.expand}{groups}" if self.kind != "head" else "head"
+        return f"k{self.kernel} e{self.expand}{groups}"
+
+    @property
+    def timed(self) -> bool:
+        """Whether a latency table has an entry for it: a runtime executes something."""
+        return self.kind not in FREE
 
     @property
     def out_hw(self) -> tuple[int, int]:
@@ -269,21 +161,32 @@ class Op:
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The primitive steps in order; empty for `skip`."""
-        if self.kind == "skip":
-            return ()
-        h, w = self.height, self.width
-        if self.kind == "conv":
-            return (
-                Conv(self.in_channels, self.out_channels, self.kernel, self.stride, self.groups, self.act, h, w),
-            )
-        if self.kind == "head":
-            first, *rest = self.hidden
-            steps: list[Step] = [Conv(self.in_channels, first, 1, 1, 1, self.act, h, w), Pool(first, h, w)]
-            for a, b in zip(self.hidden, rest, strict=False):
-                steps.append(Linear(a, b, self.act))
-            return (*steps, Linear(self.hidden[-1], self.out_channels, "none"))
-        return tuple(self._block_steps())
+        """The primitive steps in order; none for `skip`, `identity` and `none`."""
+        c, out, h, w = self.in_channels, self.out_channels, self.height, self.width
+        match self.kind:
+            case "conv":
+                return (Conv(c, out, self.kernel, self.stride, self.groups, self.act, h, w),)
+            case "preconv":
+                return Act(c, h, w, self.act), Conv(c, out, self.kernel, self.stride, self.groups, "none", h, w)
+            case "avgpool":
+                return (Average(c, h, w, self.kernel, 1),)
+            case "shortcut":
+                return (Average(c, h, w, self.stride, self.stride),
+                        Conv(c, out, 1, 1, 1, "none", *self.out_hw, norm=False))
+            case "head":
+                return tuple(self._head_steps())
+            case "mbconv" | "fbconv":
+                return tuple(self._block_steps())
+        return ()
+
+    def _head_steps(self) -> list[Step]:
+        c, h, w = self.in_channels, self.height, self.width
+        if not self.hidden:
+            return [Norm(c, h, w, self.act), Pool(c, h, w), Linear(c, self.out_channels, "none")]
+        first, *rest = self.hidden
+        steps: list[Step] = [Conv(c, first, 1, 1, 1, self.act, h, w), Pool(first, h, w)]
+        steps += [Linear(a, b, self.act) for a, b in zip(self.hidden, rest, strict=False)]
+        return [*steps, Linear(self.hidden[-1], self.out_channels, "none")]
 
     def _block_steps(self) -> list[Step]:
         h, w = self.height, self.width
@@ -312,15 +215,23 @@ class Op:
 
     @property
     def peak_elements(self) -> int:
+        """Most activation values alive at once while this op runs on one image, its input not needed again."""
+        return self.peak(keeps_input=False)
+
+    def peak(self, keeps_input: bool) -> int:
         """Most activation values alive at once while this op runs on one image.
 
-        A step holds its input and its output; batch norm and activations work in place; a residual
-        block holds its own input as well until the addition, except in its first step, whose input it is.
-        A skip holds its map.
+        A step holds its input and its output; batch norm and activations behind a convolution work in place; a
+        residual block holds its own input as well until the addition, except in its first step, whose input it is.
+        A skip or an identity holds its map, `none` nothing.
+
+        Args:
+            keeps_input: whether its input is needed afterwards.
         """
+        size = self.in_channels * self.height * self.width
         if not self.steps:
-            return self.in_channels * self.height * self.width
-        held = self.in_channels * self.height * self.width if self.residual else 0
+            return 0 if self.kind == "none" else size
+        held = size if self.residual or keeps_input else 0
         return max(
             step.elements_in + step.elements_out + (held if i else 0)
             for i, step in enumerate(self.steps)

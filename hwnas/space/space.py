@@ -1,60 +1,30 @@
-"""Spaces, choices and architectures: what can be built.
+"""Spaces and their choices: what can be built.
 
 Glossary
-    position   a node of the network graph: one op, or a choice of ops
-    choice     a position with two or more candidate ops; choices are numbered in network order
+    position   a place in the network graph: one op, or a choice of ops
+    choice     a position with two or more candidate ops, or all positions of one tie (the same edge of every cell);
+               choices are numbered in network order
     op index   which candidate a choice takes
+    instance   the op that a candidate is at one position: a tie has as many of each candidate as positions
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Literal
 
 import networkx as nx
 import numpy as np
 
-from hwnas.errors import InputError, UsageError
+from hwnas.errors import InputError
+from hwnas.space.architecture import Architecture
 from hwnas.space.op import Op
+from hwnas.space.position import Position, SpaceConfig, Wire, wires
 
-SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class SpaceConfig:
-    """Everything that rebuilds a space: the name of its builder and the parameters.
-
-    Args:
-        name: a built-in space, see `hwnas spaces`.
-        imgsz: height and width of the input in pixels.
-        in_channels: channels of the input image, 1 or 3.
-        classes: number of classes.
-        width_mult: multiplies every channel count, rounded to multiples of 8.
-        depth: layers per stage; None takes the space's own.
-    """
-
-    name: str
-    imgsz: int
-    in_channels: int = 3
-    classes: int = 1000
-    width_mult: float = 1.0
-    depth: int | None = None
-
-
-@dataclass(frozen=True)
-class Position:
-    """A node of the network: its name and its candidate ops (one op: fixed)."""
-
-    name: str
-    ops: tuple[Op, ...]
-
-    @property
-    def is_choice(self) -> bool:
-        return len(self.ops) > 1
+Cost = Literal["flops", "params", "memory"]
 
 
 @dataclass(frozen=True)
@@ -63,21 +33,37 @@ class Space:
 
     Args:
         config: what rebuilds it.
-        positions: in topological order; the built-in spaces are chains.
+        positions: in topological order; a chain unless they say what they read and write.
 
     Raises:
-        InputError: if shapes of neighbouring positions do not fit.
+        InputError: if shapes of neighbouring positions do not fit, or tied positions differ in their candidates.
     """
 
     config: SpaceConfig
     positions: tuple[Position, ...]
 
     def __post_init__(self) -> None:
-        for before, after in zip(self.positions, self.positions[1:], strict=False):
+        for before, after in self._neighbours():
             outs = {(op.out_channels, *op.out_hw) for op in before.ops}
             ins = {(op.in_channels, op.height, op.width) for op in after.ops}
             if len(outs) != 1 or outs != ins:
                 raise InputError(f"{before.name} gives {outs} but {after.name} takes {ins}")
+        for choice, tied in zip(self.choices, self._tied, strict=True):
+            if len({tuple(op.label for op in p.ops) for p in tied}) != 1:
+                raise InputError(f"positions tied as {choice.name} must have the same candidates in the same order")
+
+    def _neighbours(self) -> list[tuple[Position, Position]]:
+        """Pairs of which the second reads what the first writes."""
+        readers: dict[str, list[Position]] = {}
+        for wire, position in zip(self.wires, self.positions, strict=True):
+            readers.setdefault(wire.source, []).append(position)
+        placed = zip(self.wires, self.positions, strict=True)
+        return [(p, reader) for wire, p in placed for reader in readers.get(wire.target, [])]
+
+    @cached_property
+    def wires(self) -> tuple[Wire, ...]:
+        """What every position reads, writes and keeps."""
+        return wires(self.positions)
 
     @property
     def name(self) -> str:
@@ -90,17 +76,39 @@ class Space:
 
     @cached_property
     def graph(self) -> nx.DiGraph:
-        """The wiring: nodes are position names with attribute `position`, edges carry maps."""
+        """The wiring: nodes are position names with attribute `position`, edges carry maps (or parts of a sum)."""
         graph = nx.DiGraph()
         for position in self.positions:
             graph.add_node(position.name, position=position)
-        nx.add_path(graph, [p.name for p in self.positions])
+        graph.add_edges_from((before.name, after.name) for before, after in self._neighbours())
         return graph
 
     @cached_property
     def choices(self) -> tuple[Position, ...]:
-        """Positions with two or more candidates, in network order."""
-        return tuple(p for p in self.positions if p.is_choice)
+        """What can be chosen, in network order; a tie is one choice, of its name and the ops of its first position."""
+        return tuple(replace(tied[0], name=tied[0].tie) if tied[0].tie else tied[0] for tied in self._tied)
+
+    @cached_property
+    def _tied(self) -> tuple[tuple[Position, ...], ...]:
+        """The positions of every choice."""
+        found: dict[str, list[Position]] = {}
+        for p in self.positions:
+            if p.is_choice:
+                found.setdefault(_choice_key(p), []).append(p)
+        return tuple(tuple(tied) for tied in found.values())
+
+    @cached_property
+    def choice_of(self) -> tuple[int | None, ...]:
+        """Number of the choice that decides each position; None for a fixed one."""
+        numbers = {_choice_key(tied[0]): i for i, tied in enumerate(self._tied)}
+        return tuple(numbers[_choice_key(p)] if p.is_choice else None for p in self.positions)
+
+    def instances(self, choice: int, op: int) -> tuple[Op, ...]:
+        """What candidate `op` of a choice stands for: in a chain itself, in a cell space one op per cell.
+
+        What it costs adds over them (memory: the maximum). Ops that cost nothing, `skip` and `none`, are left out.
+        """
+        return tuple(p.ops[op] for p in self._tied[choice] if p.ops[op].timed)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -119,7 +127,7 @@ class Space:
     def signatures(self) -> tuple[str, ...]:
         """Every distinct signature that any architecture can need, in network order."""
         return tuple(
-            dict.fromkeys(op.signature for p in self.positions for op in p.ops if op.kind != "skip")
+            dict.fromkeys(op.signature for p in self.positions for op in p.ops if op.timed)
         )
 
     @property
@@ -130,7 +138,7 @@ class Space:
     @property
     def fingerprint(self) -> str:
         """Hash over every candidate's signature: two spaces with it equal build the same networks."""
-        text = "\n".join("|".join(op.signature for op in p.ops) for p in self.positions)
+        text = "\n".join(p.text for p in self.positions)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def architecture(self, ops: Sequence[int]) -> Architecture:
@@ -147,103 +155,37 @@ class Space:
 
     def largest(self) -> Architecture:
         """The reference network: at every choice the candidate with the most FLOPs."""
-        return self.architecture([flops.index(max(flops)) for flops in self._flops()])
+        return self.architecture([flops.index(max(flops)) for flops in self.counts("flops")[1]])
 
     def smallest(self) -> Architecture:
-        """At every choice the candidate with the fewest FLOPs."""
-        return self.architecture([flops.index(min(flops)) for flops in self._flops()])
+        """At every choice the candidate with the fewest FLOPs; `none`, which may cut the network, only if alone."""
+        rows = self.counts("flops")[1]
+        return self.architecture([
+            min(range(len(flops)), key=lambda k, f=flops, c=choice: (c.ops[k].kind == "none", f[k]))  # type: ignore[misc]
+            for choice, flops in zip(self.choices, rows, strict=True)
+        ])
 
-    def _flops(self) -> list[list[int]]:
-        return [[op.flops for op in choice.ops] for choice in self.choices]
+    def counts(self, cost: Cost) -> tuple[int, tuple[tuple[int, ...], ...]]:
+        """What an architecture's cost is made of: the amount of the fixed ops, and of every candidate of a choice.
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """One op index per choice of a space.
-
-    Raises:
-        InputError: wrong length or an index out of range.
-    """
-
-    space: Space
-    choice: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        sizes = self.space.sizes
-        if len(self.choice) != len(sizes):
-            raise InputError(
-                f"{self.space.name} has {len(sizes)} choices; got {len(self.choice)} op indices"
-            )
-        for i, (index, n) in enumerate(zip(self.choice, sizes, strict=True)):
-            if not 0 <= index < n:
-                raise InputError(f"choice {i} of {self.space.name} has ops 0..{n - 1}; got {index}")
-
-    def __hash__(self) -> int:
-        return hash((self.space.config, self.choice))
-
-    def __iter__(self) -> Iterator[Op]:
-        return iter(self.ops)
-
-    @cached_property
-    def ops(self) -> tuple[Op, ...]:
-        """The op of every position in network order, skips included."""
-        picked = iter(self.choice)
-        return tuple(p.ops[next(picked)] if p.is_choice else p.ops[0] for p in self.space.positions)
-
-    @property
-    def flops(self) -> int:
-        """Multiply-accumulates for one image."""
-        return sum(op.flops for op in self.ops)
-
-    @property
-    def params(self) -> int:
-        """Trainable parameters."""
-        return sum(op.params for op in self.ops)
-
-    def memory_bytes(self, bytes_per_value: int = 4) -> int:
-        """Peak activation memory for one image: the maximum over the ops, not a sum."""
-        return bytes_per_value * max(op.peak_elements for op in self.ops)
-
-    @property
-    def depth(self) -> int:
-        """Number of choices that are not skipped."""
-        return sum(c.ops[i].kind != "skip" for c, i in zip(self.space.choices, self.choice, strict=True))
-
-    def distance(self, other: Architecture) -> int:
-        """In how many choices the two differ."""
-        return sum(a != b for a, b in zip(self.choice, other.choice, strict=True))
-
-    def to_json(self) -> dict[str, Any]:
-        """A few hundred bytes that rebuild it anywhere."""
-        return {
-            "hwnas_architecture": SCHEMA,
-            "space": asdict(self.space.config),
-            "fingerprint": self.space.fingerprint,
-            "choice": list(self.choice),
-            "ops": [op.signature for op in self.ops],
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Architecture:
-        """Rebuild from `to_json`.
-
-        Raises:
-            InputError: another schema, an unknown space, or signatures that this version builds differently.
+        Args:
+            cost: `flops` and `params` add up; of `memory` (activation values of one image) the maximum counts.
         """
-        from hwnas.space.builtin import build  # the registry imports this module
+        total = max if cost == "memory" else sum
+        fixed, rows = [0], [[[0] for _ in choice.ops] for choice in self.choices]
+        for position, wire, choice in zip(self.positions, self.wires, self.choice_of, strict=True):
+            amounts = [_amount(cost, op, wire) for op in position.ops]
+            if choice is None:
+                fixed += amounts
+            else:
+                for row, amount in zip(rows[choice], amounts, strict=True):
+                    row.append(amount)
+        return total(fixed), tuple(tuple(total(op) for op in row) for row in rows)
 
-        if not isinstance(data, dict) or data.get("hwnas_architecture") != SCHEMA:
-            raise InputError(
-                f"not an architecture of schema {SCHEMA}: {json.dumps(data, default=str)[:80]}"
-            )
-        try:
-            arch = build(SpaceConfig(**data["space"])).architecture(data["choice"])
-            stored = data["ops"]
-        except (KeyError, TypeError, ValueError, OverflowError, UsageError) as err:
-            raise InputError(f"architecture file is incomplete or malformed: {err!r}") from err
-        if [op.signature for op in arch.ops] != stored:
-            raise InputError(
-                "the stored op signatures differ from what this version of hwnas builds for "
-                f"{arch.space.name}: the file was edited or comes from another version"
-            )
-        return arch
+
+def _choice_key(position: Position) -> str:
+    return position.tie or position.name
+
+
+def _amount(cost: Cost, op: Op, wire: Wire) -> int:
+    return {"flops": op.flops, "params": op.params, "memory": wire.peak_elements(op)}[cost]

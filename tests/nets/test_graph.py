@@ -10,7 +10,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,11 @@ from torch import nn
 
 from hwnas.export import to_onnx
 from hwnas.nets import Block, Network
-from hwnas.nets.modules import ConvNormAct, LinearAct, SqueezeExciteGate
+from hwnas.nets.modules import ConvNormAct, LinearAct, NormAct, SqueezeExciteGate
 from hwnas.nets.network import module_name
 from hwnas.profile import network_model
 from hwnas.profile.blocks import Block as TimedBlock
-from hwnas.space import Op, SpaceConfig, build
+from hwnas.space import Architecture, Op, SpaceConfig, build
 
 KINDS = {
     "mbconv k3 e3 relu": "mbconv k3 e3 s1 16-16 8x8 relu",
@@ -37,9 +37,15 @@ KINDS = {
     "conv": "conv k3 e1 s2 3-16 9x9 hswish",
     "head one hidden": "head k1 e1 s1 16-10 4x4 relu m32",
     "head two hidden": "head k1 e1 s1 16-10 4x4 hswish m32-24",
+    "head with batch norm": "head k1 e1 s1 16-10 4x4 relu",
+    "preconv": "preconv k3 e1 s2 16-24 9x9 relu",
+    "avgpool": "avgpool k3 e1 s1 16-16 8x8 none",
+    "shortcut": "shortcut k1 e1 s2 16-24 8x8 none",
+    "shortcut of an odd map": "shortcut k1 e1 s2 16-24 9x9 none",
 }
 
 Folded = dict[str, np.ndarray]
+Scramble = Callable[[nn.Module], None]
 
 
 def folded(block: Block, name: str) -> Folded:
@@ -55,21 +61,15 @@ def folded(block: Block, name: str) -> Folded:
             for part in ("reduce", "expand"):
                 for key, tensor in getattr(step, part).named_parameters():
                     values[f"{name}/{i}/{part}/{key}"] = tensor.detach().numpy()
+        elif isinstance(step, nn.Conv2d):
+            values[f"{name}/{i}/weight"] = step.weight.detach().numpy()
+        elif isinstance(step, NormAct):
+            norm = step[0]
+            parts = {"scale": norm.weight, "bias": norm.bias, "mean": norm.running_mean, "var": norm.running_var}
+            values |= {f"{name}/{i}/{key}": tensor.detach().numpy() for key, tensor in parts.items()}
         elif isinstance(step, LinearAct):
             values |= {f"{name}/{i}/{key}": tensor.detach().numpy() for key, tensor in step[0].named_parameters()}
     return values
-
-
-def scramble(net: nn.Module) -> None:
-    torch.manual_seed(0)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias)
-            nn.init.normal_(module.running_mean)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
-        elif isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
-            nn.init.normal_(module.bias)
 
 
 @contextlib.contextmanager
@@ -106,7 +106,7 @@ def run(model: bytes, x: np.ndarray, folder: Path) -> tuple[np.ndarray, list[str
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_timed_block_is_the_deployed_module(kind: str, tmp_path: Path) -> None:
+def test_a_timed_block_is_the_deployed_module(kind: str, tmp_path: Path, scramble: Scramble) -> None:
     op = Op.parse(KINDS[kind])
     block = Block(op).eval()
     scramble(block)
@@ -131,19 +131,48 @@ def test_a_timed_block_is_the_deployed_module(kind: str, tmp_path: Path) -> None
     assert nodes == deployed_nodes
 
 
-@pytest.mark.parametrize("name", ["mobile", "ofa"])
-def test_a_whole_network_is_the_deployed_one(name: str, tmp_path: Path) -> None:
+CELLS = {
+    "all live": (3, 3, 2, 1, 4, 3), "skips": (1, 1, 1, 1, 1, 1), "node 1 empty": (0, 3, 3, 0, 3, 3),
+    "node 2 unread": (3, 3, 3, 1, 4, 0),
+}
+
+
+def chain(name: str) -> Architecture:
     space = build(SpaceConfig(name, 32, 3, 10, 0.5, 2 if name == "mobile" else 1))
-    arch = space.architecture([i % n for i, n in enumerate(space.sizes)])
-    net = Network(arch, [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]).eval()
-    scramble(net)
+    return space.architecture([i % n for i, n in enumerate(space.sizes)])
+
+
+def cell(choice: tuple[int, ...]) -> Architecture:
+    return build(SpaceConfig("nasbench201", 32, 3, 10, 0.5, 1)).architecture(choice)
+
+
+def values_of(net: Network) -> Folded:
+    """Weights of a whole network under the names of the graph."""
     values: Folded = {
         "normalize/mean": net.normalize.mean.numpy(), "normalize/std": net.normalize.std.numpy(),
     }
-    for position, op in zip(space.positions, arch.ops, strict=True):
-        if op.kind != "skip":
+    for position in net.arch.space.positions:
+        if module_name(position.name) in net.blocks:
             values |= folded(net.blocks[module_name(position.name)], position.name)  # type: ignore[arg-type]
-    ours = network_model(arch, lambda key, _: values[key].astype(np.float32))
+    return values
+
+
+@pytest.mark.parametrize("arch", [
+    *(pytest.param(chain(name), id=name) for name in ("mobile", "ofa")),
+    *(pytest.param(cell(choice), id=name) for name, choice in CELLS.items()),
+])
+def test_a_whole_network_is_the_deployed_one(arch: Architecture, tmp_path: Path, scramble: Scramble) -> None:
+    net = Network(arch, [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]).eval()
+    scramble(net)
+    values = values_of(net)
+    asked: list[str] = []
+
+    def weights(name: str, _: tuple[int, ...]) -> np.ndarray:
+        asked.append(name)
+        return values[name].astype(np.float32)
+
+    ours = network_model(arch, weights)
+    assert sorted(asked) == sorted(values)
     x = np.random.default_rng(0).random((1, 3, 32, 32), dtype=np.float32)
     with torch.no_grad():
         expected = net(torch.from_numpy(x)).numpy()
@@ -154,3 +183,20 @@ def test_a_whole_network_is_the_deployed_one(name: str, tmp_path: Path) -> None:
     deployed, deployed_nodes = run((tmp_path / "deployed.onnx").read_bytes(), x, tmp_path)
     np.testing.assert_allclose(deployed, expected, rtol=0, atol=1e-4 * scale)
     assert nodes == deployed_nodes
+
+
+def test_a_network_without_a_path_gives_every_image_the_same_logits(tmp_path: Path, scramble: Scramble) -> None:
+    arch = cell((3, 0, 0, 0, 0, 3))
+    assert not arch.connected
+    net = Network(arch, [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]).eval()
+    scramble(net)
+    values = values_of(net)
+    to_onnx(net, tmp_path / "deployed.onnx", {})
+    x = np.random.default_rng(0).random((2, 3, 32, 32), dtype=np.float32)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(x)).numpy()
+    assert (expected[0] == expected[1]).all()
+    deployed, _ = run((tmp_path / "deployed.onnx").read_bytes(), x, tmp_path)
+    ours, _ = run(network_model(arch, lambda key, _: values[key].astype(np.float32), batch=2), x, tmp_path)
+    for out in (ours, deployed):
+        np.testing.assert_allclose(out, expected, rtol=0, atol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,24 +16,12 @@ from hwnas.nets.elastic import Candidates, ElasticBlock, entangles
 from hwnas.space import SPACES, Architecture, Op, Space, SpaceConfig, build
 from hwnas.train import reestimate_batch_norm
 
+Scramble = Callable[[nn.Module], None]
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
 
 
 def small(name: str, classes: int = 5) -> Space:
     return build(SpaceConfig(name, 16, 3, classes, 0.25, 2))
-
-
-def scramble(net: nn.Module, seed: int = 0) -> None:
-    """Random statistics, scales and shifts, so that nothing agrees by accident."""
-    torch.manual_seed(seed)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias)
-            nn.init.normal_(module.running_mean)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
-        elif isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
-            nn.init.normal_(module.bias)
 
 
 def paths(space: Space) -> list[Architecture]:
@@ -43,7 +32,7 @@ def paths(space: Space) -> list[Architecture]:
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
-def test_a_path_is_the_network_with_its_weights(name: str) -> None:
+def test_a_path_is_the_network_with_its_weights(name: str, scramble: Scramble) -> None:
     space = small(name)
     supernet = Supernet(space, MEAN, STD)
     scramble(supernet)
@@ -57,8 +46,8 @@ def test_a_path_is_the_network_with_its_weights(name: str) -> None:
             torch.testing.assert_close(supernet(x), supernet.network(arch).eval()(x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["ofa", "fbnet", "mobile"])
-def test_a_training_step_of_a_path_is_that_of_the_network(name: str) -> None:
+@pytest.mark.parametrize("name", ["ofa", "fbnet", "mobile", "nasbench201"])
+def test_a_training_step_of_a_path_is_that_of_the_network(name: str, scramble: Scramble) -> None:
     """Batch statistics, running statistics and gradients, not only the forward pass in eval mode."""
     space = small(name)
     supernet = Supernet(space, MEAN, STD)
@@ -138,7 +127,7 @@ def test_a_slice_is_the_centre_of_the_kernel_and_the_first_channels() -> None:
     assert {k: v.shape for k, v in little.items()} == {k: v.shape for k, v in Block(small_op).state_dict().items()}
 
 
-def test_the_shared_block_may_be_larger_than_any_op() -> None:
+def test_the_shared_block_may_be_larger_than_any_op(scramble: Scramble) -> None:
     """k7 e2 and k3 e4 are slices of a k7 e4 that no op uses whole."""
     ops = [mbconv(7, 2), mbconv(3, 4)]
     block = ElasticBlock(ops).eval()
@@ -153,7 +142,8 @@ def test_the_shared_block_may_be_larger_than_any_op() -> None:
 @pytest.mark.parametrize(("op", "shares"), [
     (Op("mbconv", 8, 8, 4, 4, 3, 2), True), (Op("mbconv", 8, 8, 4, 4, 3, 1), False),
     (Op("fbconv", 8, 8, 4, 4, 3, 1), True), (Op("fbconv", 8, 8, 4, 4, 3, 1, groups=2), False),
-    (Op("skip", 8, 8, 4, 4), False), (Op("conv", 8, 16, 4, 4), False),
+    (Op("skip", 8, 8, 4, 4), False), (Op("conv", 8, 16, 4, 4), False), (Op("preconv", 8, 8, 4, 4, 3), True),
+    (Op("avgpool", 8, 8, 4, 4, 3), False), (Op("none", 8, 8, 4, 4), False),
 ])
 def test_which_ops_share(op: Op, shares: bool) -> None:
     assert entangles(op) == shares
@@ -175,13 +165,46 @@ def test_every_candidate_has_weights_exactly_once() -> None:
     assert own == grouped + sum(p.numel() for p in largest.parameters())
 
 
+def test_the_convolutions_of_an_edge_share_the_centre_of_the_kernel() -> None:
+    candidates = Candidates(small("nasbench201").choices[0].ops)
+    assert candidates.module_of(2) is candidates.module_of(3) is candidates.elastic
+    assert [candidates.module_of(index) for index in (0, 1)] == [None, None]
+    narrow, wide = candidates.state_of(2), candidates.state_of(3)
+    assert torch.equal(narrow["steps.1.conv.weight"], wide["steps.1.conv.weight"][:, :, 1:2, 1:2])
+
+
+def test_every_cell_takes_the_same_op_at_an_edge_with_weights_of_its_own() -> None:
+    space = small("nasbench201")
+    supernet = Supernet(space, MEAN, STD)
+    arch = space.architecture([0, 0, 0, 3, 0, 0])
+    supernet.select(arch.choice)
+    state = supernet.weights_of(arch)
+    kernels = [state[key] for key in state if "op_3_0" in key and key.endswith("conv.weight")]
+    assert len(kernels) == 6  # two cells in each of three stages
+    assert not torch.equal(kernels[0], kernels[1])
+    assert len(supernet.active()) == 6 + len(space.fixed_ops)
+
+
+def test_dead_ops_are_neither_run_nor_trained_nor_taken_out() -> None:
+    space = small("nasbench201")
+    supernet = Supernet(space, MEAN, STD)
+    arch = space.architecture([3, 0, 3, 3, 0, 0])  # 1<-0 and 2<-1 lead nowhere
+    supernet.select(arch.choice)
+    supernet.train()(torch.rand(4, 3, 16, 16)).square().sum().backward()
+    dead = [c for p, c in zip(space.positions, supernet.candidates, strict=True) if p.tie in ("op_1_0", "op_2_1")]
+    assert dead
+    assert all(p.grad is None for c in dead for p in c.parameters())
+    assert not any("op_1_0" in key or "op_2_1" in key for key in supernet.weights_of(arch))
+    assert not {id(m) for c in dead for m in c.modules()} & {id(m) for m in supernet.active()}
+
+
 def test_a_wrong_path_is_refused_and_the_old_one_stays() -> None:
     supernet = Supernet(small("mobile"), MEAN, STD)
-    path = list(supernet.path)
+    path = supernet.arch
     for choice in ([0], [7] * len(supernet.space.sizes)):
         with pytest.raises(InputError):
             supernet.select(choice)
-    assert supernet.path == path
+    assert supernet.arch == path
 
 
 def test_a_copy_runs_its_own_weights() -> None:
@@ -210,7 +233,7 @@ def stem_norm(supernet: Supernet) -> nn.BatchNorm2d:
     return supernet.candidates[0].alone["0"].steps[0].norm  # type: ignore[index, return-value]
 
 
-def test_reestimated_statistics_are_those_of_the_images() -> None:
+def test_reestimated_statistics_are_those_of_the_images(scramble: Scramble) -> None:
     supernet = Supernet(small("mobile"), MEAN, STD)
     scramble(supernet)
     pixels = images(64)
@@ -221,7 +244,7 @@ def test_reestimated_statistics_are_those_of_the_images() -> None:
     assert not supernet.training
 
 
-def test_statistics_of_a_whole_path_are_those_of_the_same_network() -> None:
+def test_statistics_of_a_whole_path_are_those_of_the_same_network(scramble: Scramble) -> None:
     space = small("mobile")
     supernet = Supernet(space, MEAN, STD)
     for arch in paths(space)[:4]:
@@ -258,7 +281,7 @@ def test_a_short_last_batch_counts_by_its_images() -> None:
     torch.testing.assert_close(stem_norm(supernet).running_mean, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_norms_of_other_ops_and_all_weights_stay() -> None:
+def test_norms_of_other_ops_and_all_weights_stay(scramble: Scramble) -> None:
     space = small("fbnet")
     supernet = Supernet(space, MEAN, STD)
     scramble(supernet)

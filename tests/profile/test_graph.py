@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from hwnas.profile import network_model, random_weights
 from hwnas.profile.blocks import Block, empty_model
 from hwnas.runtime import open_runtime
-from hwnas.space import SPACES, Conv, Op, Space, SpaceConfig, build
+from hwnas.space import SPACES, Conv, Norm, Op, Space, SpaceConfig, Step, build
 
 OPS = (
     "conv k3 e1 s2 3-16 9x9 relu6",
@@ -20,6 +20,11 @@ OPS = (
     "fbconv k3 e1 s1 16-16 8x8 relu g2",
     "fbconv k5 e6 s2 16-24 8x8 relu",
     "head k1 e1 s1 16-10 4x4 hswish m32-24",
+    "head k1 e1 s1 16-10 4x4 relu",
+    "preconv k3 e1 s2 16-24 9x9 relu",
+    "avgpool k3 e1 s1 16-16 8x8 none",
+    "shortcut k1 e1 s2 16-24 9x8 none",
+    "identity k1 e1 s1 16-16 8x8 none",
 )
 
 
@@ -55,10 +60,17 @@ def test_networks_are_valid_and_finite(name: str) -> None:
         assert np.ptp(logits) > 0
 
 
+def folded_away(step: Step) -> int:
+    """Parameters that a step has more than its part of the graph has initialisers."""
+    if isinstance(step, Conv):
+        return step.out_channels if step.norm else 0  # scale and shift become one bias
+    return -2 * step.channels if isinstance(step, Norm) else 0  # statistics are no parameters
+
+
 @pytest.mark.parametrize("name", sorted(SPACES))
 def test_weights_are_those_of_the_counts(name: str) -> None:
     arch = small_space(name).largest()
-    folded = sum(step.out_channels for op in arch.ops for step in op.steps if isinstance(step, Conv))
+    folded = sum(folded_away(step) for op in arch.ops for step in op.steps)
     assert initialiser_elements(onnx.load_from_string(network_model(arch))) == arch.params - folded
 
 
@@ -116,10 +128,11 @@ def test_a_block_costs_its_context_less_half_of_each_carrier() -> None:
     block = Block(Op.parse("mbconv k3 e3 s2 16-32 8x8 relu"))
     before, after = block.carriers
     assert (before.key, after.key) == ("carrier 16 8x8", "carrier 32 4x4")
-    assert block.cost_ms(1.0, {before.key: 0.2, after.key: 0.1}) == pytest.approx(0.85)
-    assert block.cost_ms(0.1, {before.key: 0.2, after.key: 0.1}) == 0
+    sides = {before.key: 0.2, after.key: 0.1}
+    assert block.cost_ms({block.key: 1.0, **sides}) == pytest.approx(0.85)
+    assert block.cost_ms({block.key: 0.1, **sides}) == 0
     assert len(Block(Op.parse(OPS[0]), first=True).carriers) == 1
-    assert len(Block(Op.parse(OPS[-1])).carriers) == 1
+    assert len(Block(Op.parse("head k1 e1 s1 16-10 4x4 relu")).carriers) == 1
 
 
 def test_empty_model_runs() -> None:

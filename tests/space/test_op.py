@@ -8,21 +8,22 @@ from hypothesis import strategies as st
 
 from hwnas.errors import InputError
 from hwnas.space import Op, make_divisible
+from hwnas.space.op import KINDS, UNCHANGED
 
 SIZES = st.integers(1, 512)
 
 
 @st.composite
 def ops(draw: st.DrawFn) -> Op:
-    kind = draw(st.sampled_from(["conv", "mbconv", "fbconv", "skip", "head"]))
+    kind = draw(st.sampled_from(KINDS))
     channels, groups = draw(SIZES), draw(st.sampled_from([1, 2, 4]))
-    same = kind == "skip" or draw(st.booleans())
+    same = kind in UNCHANGED or draw(st.booleans())
     return Op(
         kind, channels * groups, channels * groups if same else draw(SIZES) * groups, draw(SIZES), draw(SIZES),
         kernel=draw(st.sampled_from([1, 3, 5, 7])), expand=draw(st.integers(1, 8)),
-        stride=1 if kind == "skip" else draw(st.integers(1, 3)),
+        stride=1 if kind in UNCHANGED else draw(st.integers(1, 3)),
         act=draw(st.sampled_from(["none", "relu", "relu6", "hswish"])), se=draw(st.booleans()), groups=groups,
-        hidden=tuple(draw(st.lists(SIZES, min_size=1, max_size=3))) if kind == "head" else (),
+        hidden=tuple(draw(st.lists(SIZES, max_size=3))) if kind == "head" else (),
     )
 
 
@@ -45,6 +46,8 @@ def test_different_ops_have_different_signatures(first: Op, second: Op) -> None:
         (Op("fbconv", 16, 16, 9, 8, kernel=3, act="relu", groups=2), "fbconv k3 e1 s1 16-16 9x8 relu g2"),
         (Op("head", 160, 10, 7, 7, act="hswish", hidden=(960, 1280)), "head k1 e1 s1 160-10 7x7 hswish m960-1280"),
         (Op("skip", 8, 8, 4, 4), "skip k1 e1 s1 8-8 4x4 none"),
+        (Op("preconv", 16, 32, 9, 9, kernel=3, stride=2, act="relu"), "preconv k3 e1 s2 16-32 9x9 relu"),
+        (Op("head", 64, 10, 8, 8, act="relu"), "head k1 e1 s1 64-10 8x8 relu"),
         (Op("conv", 3, 32, 224, 224, kernel=3, stride=2), "conv k3 e1 s2 3-32 224x224 none"),
     ],
 )
@@ -58,7 +61,8 @@ def test_signatures_as_tables_hold_them(op: Op, signature: str) -> None:
      " conv k3 e1 s1 3-8 8x8 relu", "conv k-3 e1 s1 3-8 8x8 relu", "conv k3 e1 s1 3-8 8x8 relu m", "none",
      "conv k4 e1 s1 3-8 8x8 relu", "conv k3 e1 s1 0-8 8x8 relu", "conv k3 e1 s0 3-8 8x8 relu",
      "blur k3 e1 s1 3-8 8x8 relu", "conv k3 e1 s1 3-8 8x8 gelu", "skip k1 e1 s2 8-8 8x8 none",
-     "skip k1 e1 s1 8-16 8x8 none", "head k1 e1 s1 8-10 4x4 relu", "conv k3 e1 s1 3-8 8x8 relu\n"],
+     "skip k1 e1 s1 8-16 8x8 none", "none k1 e1 s1 8-16 8x8 none", "avgpool k3 e1 s2 8-8 8x8 none",
+     "conv k3 e1 s1 3-8 8x8 relu\n"],
 )
 def test_what_is_no_signature_is_refused(text: str) -> None:
     with pytest.raises(InputError):
@@ -118,6 +122,12 @@ def conv(k: int, c_in: int, c_out: int, area: int, groups: int = 1) -> tuple[int
         ("head k1 e1 s1 160-10 4x4 hswish m960-1280",
          [conv(1, 160, 960, 16), (960 * 1280, 960 * 1280 + 1280), (12_800, 12_810)]),
         ("skip k1 e1 s1 16-16 8x8 none", []),
+        ("none k1 e1 s1 16-16 8x8 none", []),
+        ("identity k1 e1 s1 16-16 8x8 none", []),
+        ("avgpool k3 e1 s1 16-16 8x8 none", []),
+        ("preconv k3 e1 s2 16-32 9x9 relu", [conv(3, 16, 32, 25)]),
+        ("shortcut k1 e1 s2 16-32 9x9 none", [(16 * 32 * 25, 16 * 32)]),  # no batch norm
+        ("head k1 e1 s1 64-10 8x8 relu", [(0, 128), (640, 650)]),
     ],
 )
 def test_counts_by_hand(signature: str, parts: list[tuple[int, int]]) -> None:
@@ -141,10 +151,20 @@ def test_counts_by_hand(signature: str, parts: list[tuple[int, int]]) -> None:
         ("fbconv k3 e1 s1 16-16 8x8 relu g2", 3 * 16 * 64),
         ("head k1 e1 s1 8-10 4x4 relu m32", (8 + 32) * 16),
         ("head k1 e1 s1 8-1000 1x1 relu m32-64", 64 + 1000),
+        ("identity k1 e1 s1 16-16 8x8 none", 16 * 64),
+        ("none k1 e1 s1 16-16 8x8 none", 0),
+        ("preconv k3 e1 s2 16-32 8x8 relu", 2 * 16 * 64),  # the activation is out of place
+        ("shortcut k1 e1 s2 16-32 8x8 none", 16 * 64 + 16 * 16),
     ],
 )
 def test_peak_memory_by_hand(signature: str, elements: int) -> None:
     assert Op.parse(signature).peak_elements == elements
+
+
+def test_an_input_that_is_needed_again_is_held_while_later_steps_run() -> None:
+    op = Op.parse("preconv k3 e1 s1 16-16 8x8 relu")
+    assert (op.peak(keeps_input=False), op.peak(keeps_input=True)) == (2 * 16 * 64, 3 * 16 * 64)
+    assert Op.parse("avgpool k3 e1 s1 16-16 8x8 none").peak(keeps_input=True) == 2 * 16 * 64
 
 
 @given(op=ops())
@@ -155,11 +175,14 @@ def test_steps_chain_from_the_input_to_the_output(op: Op) -> None:
         size = step.elements_out
     expected = op.out_channels if op.kind == "head" else op.out_channels * op.out_hw[0] * op.out_hw[1]
     assert size == expected
-    assert op.peak_elements >= max(expected, op.in_channels * op.height * op.width)
+    assert op.kind == "none" or op.peak_elements >= max(expected, op.in_channels * op.height * op.width)
     assert op.residual == (op.kind in ("mbconv", "fbconv") and op.stride == 1 and op.in_channels == op.out_channels)
 
 
 def test_labels_are_short() -> None:
     ops_ = [Op("mbconv", 8, 8, 4, 4, kernel=5, expand=6), Op("skip", 8, 8, 4, 4), Op("conv", 8, 16, 4, 4),
-            Op("fbconv", 8, 8, 4, 4, kernel=3, groups=2), Op("head", 8, 10, 4, 4, hidden=(16,))]
-    assert [op.label for op in ops_] == ["k5 e6", "skip", "conv k1", "k3 e1 g2", "head"]
+            Op("fbconv", 8, 8, 4, 4, kernel=3, groups=2), Op("head", 8, 10, 4, 4, hidden=(16,)),
+            Op("none", 8, 8, 4, 4), Op("identity", 8, 8, 4, 4), Op("preconv", 8, 8, 4, 4, kernel=3),
+            Op("avgpool", 8, 8, 4, 4, kernel=3)]
+    assert [op.label for op in ops_] == ["k5 e6", "skip", "conv k1", "k3 e1 g2", "head", "none", "skip", "conv k3",
+                                         "pool k3"]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hwnas.errors import HwnasError, InputError
 from hwnas.space import SPACES, Architecture, Op, Position, Space, SpaceConfig, build
 
+CHAINS = sorted(set(SPACES) - {"nasbench201"})
 MOBILE = build(SpaceConfig("mobile", 32, classes=10))
 
 
@@ -52,6 +53,32 @@ def test_google_holds_mobilenet_v2_exactly() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
+def test_what_dpng_adds_up_is_what_an_architecture_costs(name: str) -> None:
+    space = build(SpaceConfig(name, 32, classes=10, depth=2))
+    flops, params, memory = (space.counts(cost) for cost in ("flops", "params", "memory"))  # type: ignore[arg-type]
+    rng = np.random.default_rng(0)
+    for arch in [space.sample(rng) for _ in range(20)]:
+        taken = list(enumerate(arch.choice))
+        assert arch.flops == flops[0] + sum(flops[1][i][k] for i, k in taken)
+        assert arch.params == params[0] + sum(params[1][i][k] for i, k in taken)
+        assert arch.memory_bytes(1) == max(memory[0], *(memory[1][i][k] for i, k in taken))
+        placed = [op for i, k in taken for op in space.instances(i, k)]
+        assert sorted(op.signature for op in (*space.fixed_ops, *placed)) == sorted(
+            op.signature for op in arch.ops if op.timed
+        )
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_in_a_chain_a_candidate_stands_for_itself(name: str) -> None:
+    space = build(SpaceConfig(name, 32, classes=10))
+    for i, choice in enumerate(space.choices):
+        for k, op in enumerate(choice.ops):
+            assert space.instances(i, k) == (() if op.kind == "skip" else (op,))
+            assert space.counts("memory")[1][i][k] == op.peak_elements
+    assert all(space.sample(np.random.default_rng(0)).live)
+
+
+@pytest.mark.parametrize("name", CHAINS)
 def test_totals_are_sums_and_memory_is_a_maximum(name: str) -> None:
     space = build(SpaceConfig(name, 32, classes=10, depth=1))
     arch = space.sample(np.random.default_rng(1))
@@ -110,6 +137,12 @@ def test_positions_that_do_not_fit_are_refused() -> None:
     torn = Position("torn", (Op("conv", 3, 8, 8, 8), Op("conv", 3, 16, 8, 8)))
     with pytest.raises(InputError, match="torn gives"):
         Space(MOBILE.config, (torn, Position("next", (Op("conv", 8, 8, 8, 8),))))
+
+
+def test_tied_positions_must_have_the_same_candidates() -> None:
+    first, second = Op("conv", 3, 3, 8, 8), Op("skip", 3, 3, 8, 8)
+    with pytest.raises(InputError, match="tied as t must have the same candidates"):
+        Space(MOBILE.config, (Position("a", (first, second), tie="t"), Position("b", (second, first), tie="t")))
 
 
 @settings(max_examples=30, deadline=None)

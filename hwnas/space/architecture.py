@@ -1,0 +1,133 @@
+"""One network of a space: an op index per choice, and the JSON that rebuilds it anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import InputError, UsageError
+from hwnas.space.op import Op
+from hwnas.space.position import SpaceConfig, live_positions
+
+if TYPE_CHECKING:
+    from hwnas.space.space import Space
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One op index per choice of a space.
+
+    Raises:
+        InputError: wrong length or an index out of range.
+    """
+
+    space: Space
+    choice: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        sizes = self.space.sizes
+        if len(self.choice) != len(sizes):
+            raise InputError(
+                f"{self.space.name} has {len(sizes)} choices; got {len(self.choice)} op indices"
+            )
+        for i, (index, n) in enumerate(zip(self.choice, sizes, strict=True)):
+            if not 0 <= index < n:
+                raise InputError(f"choice {i} of {self.space.name} has ops 0..{n - 1}; got {index}")
+
+    def __hash__(self) -> int:
+        return hash((self.space.config, self.choice))
+
+    def __iter__(self) -> Iterator[Op]:
+        return iter(self.ops)
+
+    @cached_property
+    def path(self) -> tuple[int, ...]:
+        """Which candidate every position takes; 0 at a fixed one."""
+        return tuple(0 if choice is None else self.choice[choice] for choice in self.space.choice_of)
+
+    @cached_property
+    def ops(self) -> tuple[Op, ...]:
+        """The op of every position in network order, `skip` and `none` included."""
+        return tuple(p.ops[i] for p, i in zip(self.space.positions, self.path, strict=True))
+
+    @cached_property
+    def live(self) -> tuple[bool, ...]:
+        """Whether the image reaches a position and the position reaches the output; the last one is always live.
+
+        In a chain all are. In a cell an edge that is `none` can cut others off.
+        """
+        return live_positions(self.space.wires, self.ops)
+
+    @property
+    def live_ops(self) -> tuple[Op, ...]:
+        """The ops that the network is built of and runs: `ops` without the dead ones."""
+        return tuple(op for op, live in zip(self.ops, self.live, strict=True) if live)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a path leads from the image to the output."""
+        return any(self.live[:-1])
+
+    @property
+    def flops(self) -> int:
+        """Multiply-accumulates for one image, dead ops included: it adds up over the choices, as in NAS-Bench-201."""
+        return sum(op.flops for op in self.ops)
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters, dead ops included."""
+        return sum(op.params for op in self.ops)
+
+    def memory_bytes(self, bytes_per_value: int = 4) -> int:
+        """Peak activation memory for one image: the maximum over the ops, not a sum."""
+        placed = zip(self.space.wires, self.ops, strict=True)
+        return bytes_per_value * max(wire.peak_elements(op) for wire, op in placed)
+
+    @property
+    def depth(self) -> int:
+        """Number of choices that take an op which computes something."""
+        return sum(bool(c.ops[i].steps) for c, i in zip(self.space.choices, self.choice, strict=True))
+
+    def distance(self, other: Architecture) -> int:
+        """In how many choices the two differ."""
+        return sum(a != b for a, b in zip(self.choice, other.choice, strict=True))
+
+    def to_json(self) -> dict[str, Any]:
+        """A few kilobytes at most that rebuild it anywhere."""
+        return {
+            "hwnas_architecture": SCHEMA,
+            "space": asdict(self.space.config),
+            "fingerprint": self.space.fingerprint,
+            "choice": list(self.choice),
+            "ops": [op.signature for op in self.ops],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Architecture:
+        """Rebuild from `to_json`.
+
+        Raises:
+            InputError: another schema, an unknown space, or signatures that this version builds differently.
+        """
+        from hwnas.space.builtin import build  # the registry imports this module, by way of the space
+
+        if not isinstance(data, dict) or data.get("hwnas_architecture") != SCHEMA:
+            raise InputError(
+                f"not an architecture of schema {SCHEMA}: {json.dumps(data, default=str)[:80]}"
+            )
+        try:
+            arch = build(SpaceConfig(**data["space"])).architecture(data["choice"])
+            stored = data["ops"]
+        except (KeyError, TypeError, ValueError, OverflowError, UsageError) as err:
+            raise InputError(f"architecture file is incomplete or malformed: {err!r}") from err
+        if [op.signature for op in arch.ops] != stored:
+            raise InputError(
+                "the stored op signatures differ from what this version of hwnas builds for "
+                f"{arch.space.name}: the file was edited or comes from another version"
+            )
+        return arch
