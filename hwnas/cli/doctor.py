@@ -36,10 +36,12 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
     yield "python", f"{found['python']} on {found['platform']}"
     if device := found["device"]:
-        yield "cpu", f"{device['cpu']}, {found['cores']} cores, {' '.join(device['flags'])}"
+        yield "device", f"{device['cpu']}, {found['cores']} cores, {' '.join(device['flags'])}"
     yield "libraries", ", ".join(f"{name} {version or 'absent'}" for name, version in found["libraries"].items())
     for name, runtime in found["runtimes"].items():
-        yield name, f"{runtime['version']}, runs a model" if runtime["runs"] else f"FAILED: {runtime['problem']}"
+        yield name, _runtime(runtime)
+    for warning in found["warnings"]:
+        yield "warning", warning
     yield "training", ", ".join(f"{name} {version or 'absent'}" for name, version in found["training"].items())
     if found["training_advice"]:
         yield "", f"search and training need them: {found['training_advice']}"
@@ -47,3 +49,15 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
     writable = "" if found["tables_writable"] else ", NOT writable: set HWNAS_TABLES"
     yield "tables", f"{found['tables']} in {found['tables_folder']}{writable}"
     yield "verdict", "ready" if found["ok"] else "no runtime works: pip install onnxruntime"
+
+
+def _runtime(found: dict[str, Any]) -> str:
+    """One runtime in a line: what ran, what failed, what to type."""
+    if not found["runs"]:
+        return f"no: {found['problem']}"
+    precisions = found["precisions"]
+    ran = ", ".join(name for name, case in precisions.items() if case["runs"])
+    failed = "".join(f"; {name} FAILED: {case['problem']}" for name, case in precisions.items()
+                     if case["offered"] and not case["runs"])
+    where = found["accelerator"] or found["provider"]
+    return f"{found['version']} on {where}, ran {ran}{failed}"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from hwnas.errors import InputError
+from hwnas.runtime import host
 from hwnas.runtime.runtime import Runtime
 
 # instruction sets for which runtimes keep separate kernels
@@ -18,11 +17,13 @@ _FLAGS = (
     "sse4_1", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16",
     "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve",
 )
+# known, and shown, but two tables that differ in these alone can be compared
+_HARMLESS = {"python", "mhz", "os_release"}
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The device, its software and the runtime.
+    """The device, its software and the runtime. None is unknown, as in tables older than the field.
 
     Args:
         cpu: model name as the system gives it.
@@ -31,6 +32,12 @@ class Fingerprint:
         system, machine: e.g. 'Linux', 'x86_64'.
         python: version of the interpreter.
         runtime, runtime_version: the library that executes.
+        provider: what inside the library executes, e.g. 'CPUExecutionProvider'.
+        max_mhz, mhz: the highest clock that a core may take, and the clock when this was read.
+        governor: what chooses the clock.
+        power_mode: of a Jetson, as `nvpmodel` names it.
+        gpu, gpu_driver: the GPU or NPU that the runtime uses, and its driver.
+        os_release: name and version of the system.
     """
 
     cpu: str
@@ -41,14 +48,22 @@ class Fingerprint:
     python: str
     runtime: str
     runtime_version: str
+    provider: str | None = None
+    max_mhz: float | None = None
+    mhz: float | None = None
+    governor: str | None = None
+    power_mode: str | None = None
+    gpu: str | None = None
+    gpu_driver: str | None = None
+    os_release: str | None = None
 
     @classmethod
     def of(cls, runtime: Runtime) -> Fingerprint:
         """Of this machine with `runtime`."""
-        info = _cpuinfo()
+        info = host.cpuinfo()
         present = set(info.get("flags", info.get("Features", "")).split())
         return cls(
-            cpu=_cpu_name(info),
+            cpu=host.cpu_name(info),
             flags=tuple(flag for flag in _FLAGS if flag in present),
             cores=os.cpu_count() or 1,
             system=platform.system(),
@@ -56,18 +71,28 @@ class Fingerprint:
             python=platform.python_version(),
             runtime=runtime.name,
             runtime_version=runtime.version,
+            provider=runtime.provider,
+            max_mhz=host.max_mhz(),
+            mhz=host.mhz(info),
+            governor=host.governor(),
+            power_mode=host.power_mode(),
+            gpu=runtime.accelerator,
+            gpu_driver=runtime.driver,
+            os_release=host.os_release(),
         )
 
     def same_device(self, other: Fingerprint) -> list[str]:
         """Differences that make timings incomparable, as 'field: this / that'; empty if there are none.
 
-        The interpreter is left out: it costs the same microseconds in every version.
+        The interpreter is left out (it costs the same microseconds in every version), so are the clock of the moment
+        and the system's release; what one of the two does not know is no difference.
         """
-        return [
-            f"{name}: {mine} / {theirs}"
-            for name, mine in asdict(self).items()
-            if name != "python" and mine != (theirs := getattr(other, name))
-        ]
+        found = []
+        for name, mine in asdict(self).items():
+            theirs = getattr(other, name)
+            if name not in _HARMLESS and None not in (mine, theirs) and mine != theirs:
+                found.append(f"{name}: {mine} / {theirs}")
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """The fields; flags as a list."""
@@ -75,7 +100,7 @@ class Fingerprint:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Fingerprint:
-        """Read `to_json` back.
+        """Read `to_json` back, or what an older version wrote.
 
         Raises:
             InputError: a field is missing or unknown.
@@ -84,28 +109,3 @@ class Fingerprint:
             return cls(**{**data, "flags": tuple(data["flags"])})
         except (KeyError, TypeError) as err:
             raise InputError(f"not a device fingerprint: {err}") from err
-
-
-def _cpuinfo() -> dict[str, str]:
-    """Fields of the first processor; empty where the system has no such file."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _cpu_name(info: Mapping[str, str]) -> str:
-    if "model name" in info:
-        return info["model name"]
-    board = Path("/proc/device-tree/model")  # ARM boards name themselves here, not in cpuinfo
-    if board.is_file():
-        return board.read_text(encoding="utf-8", errors="replace").strip("\x00\n ")
-    if platform.system() == "Darwin":
-        asked = subprocess.run(
-            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
-        )
-        if asked.returncode == 0:
-            return asked.stdout.strip()
-    return platform.processor() or platform.machine()

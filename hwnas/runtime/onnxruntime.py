@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import numpy as np
 import onnxruntime
 
@@ -14,7 +16,8 @@ _DTYPES = {
 }
 
 
-def _options(threads: int) -> onnxruntime.SessionOptions:
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Full graph optimisation, operators one after the other."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -43,7 +46,7 @@ class OnnxRuntimeSession(Session):
         try:
             outputs: list[Array] = self._session.run(None, inputs)
         except Exception as err:  # the library's errors share no base class of their own
-            raise InputError(f"the model does not take these inputs: {_first_line(err)}") from err
+            raise InputError(f"the model does not take these inputs: {first_line(err)}") from err
         return outputs
 
 
@@ -56,17 +59,37 @@ class OnnxRuntime(Runtime):
     def version(self) -> str:
         return str(onnxruntime.__version__)
 
+    @property
+    def provider(self) -> str:
+        return "CPUExecutionProvider"
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        # x86 has no half-float kernels: there every node of such a graph is computed in fp32 between two casts
+        return ("fp32", "int8", "fp16") if platform.machine() in ("aarch64", "arm64") else ("fp32", "int8")
+
+    @property
+    def graph_form(self) -> str:
+        return self.precision
+
     def load(self, model: bytes) -> Session:
+        return OnnxRuntimeSession(self._compile(model, session_options(self.threads)), self.threads)
+
+    def _compile(
+        self, model: bytes, options: onnxruntime.SessionOptions, settings: dict[str, str] | None = None
+    ) -> onnxruntime.InferenceSession:
+        """A session on this provider and on no other."""
         try:
             session = onnxruntime.InferenceSession(
-                model, _options(self.threads), providers=["CPUExecutionProvider"]
+                model, options, providers=[(self.provider, settings or {})], enable_fallback=0
             )
         except Exception as err:  # the library's errors share no base class of their own
-            raise InputError(f"not a model that ONNX Runtime {self.version} can run: {_first_line(err)}") from err
+            raise InputError(f"not a model that ONNX Runtime {self.version} can run: {first_line(err)}") from err
         if not session.get_inputs():
             raise InputError("the model has no input")
-        return OnnxRuntimeSession(session, self.threads)
+        return session
 
 
-def _first_line(err: Exception) -> str:
+def first_line(err: Exception) -> str:
+    """What a library's error says, in one line."""
     return (str(err).strip().splitlines() or [type(err).__name__])[0]

@@ -10,15 +10,21 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hwnas.errors import MissingDependency, UnknownName
-from hwnas.target import Target
+from hwnas.errors import MissingDependency, UnknownName, UsageError
 
-Array = NDArray[np.generic]
-Inputs = Mapping[str, Array]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hwnas.target import Target
+
+    Array = NDArray[np.generic]
+    Inputs = Mapping[str, Array]
+else:  # numpy of Ubuntu 20.04 has no numpy.typing, and Mapping takes no subscript before Python 3.9
+    Array, Inputs = np.ndarray, Mapping
 
 
 class Session(ABC):
@@ -38,11 +44,25 @@ class Session(ABC):
 
     @abstractmethod
     def run(self, inputs: Inputs) -> list[Array]:
-        """All outputs for one batch.
+        """All outputs for one batch; the arrays are the caller's.
 
         Raises:
             InputError: the inputs do not fit the model.
         """
+
+    def time_ms(self, inputs: Inputs) -> float | None:
+        """Run once and tell how long it took, on the clock of the device that ran it, in ms.
+
+        What is timed begins with the inputs where the device reads them and ends with the outputs where it wrote
+        them: copies to and from a GPU are not in it. A session gives a number always or never, from its first call.
+
+        Returns:
+            None, and nothing was run, if the caller is to time `run` on the clock that is right for `threads`.
+
+        Raises:
+            InputError: the inputs do not fit the model.
+        """
+        return None
 
     def example(self, batch: int = 1, seed: int = 0) -> dict[str, Array]:
         """Random inputs in 0..1 of the model's own shape; open dimensions become `batch`."""
@@ -52,21 +72,66 @@ class Session(ABC):
 
 
 class Runtime(ABC):
-    """A library that executes ONNX models, set up for a number of threads."""
+    """A library that executes ONNX models on one kind of device, set up for threads, precision and batch.
+
+    Args:
+        threads: threads that one run may use, on a CPU.
+        precision: number format it computes in: 'fp32', 'fp16', 'bf16' or 'int8'.
+        batch: what a dimension that a model leaves open is compiled for, where that matters. Other sizes run too.
+
+    Raises:
+        UsageError: it does not compute in this precision here.
+        MissingDependency: a plug-in, driver or device that it needs is not here.
+    """
 
     name: str
+    cpu = True
+    """Whether it runs on the processor, so that cores, pinning and the governor matter."""
 
-    def __init__(self, threads: int = 1) -> None:
-        self.threads = threads
+    def __init__(self, threads: int = 1, precision: str = "fp32", batch: int = 1) -> None:
+        self.threads, self.precision, self.batch = threads, precision, batch
+        if precision not in self.precisions:
+            *others, last = self.precisions
+            known = f"{', '.join(others)} or {last}" if others else last
+            raise UsageError(f"{self.name} computes in {known} on this device, not in {precision}: choose one of them")
 
     @property
     @abstractmethod
     def version(self) -> str:
         """Version of the library."""
 
+    @property
+    @abstractmethod
+    def provider(self) -> str:
+        """What inside the library executes, in the library's own word, e.g. 'CPUExecutionProvider'."""
+
+    @property
+    def accelerator(self) -> str | None:
+        """Name of the GPU or NPU that it uses; None for a runtime on the processor."""
+        return None
+
+    @property
+    def driver(self) -> str | None:
+        """Version of the accelerator's driver, where it is known."""
+        return None
+
+    @property
+    @abstractmethod
+    def precisions(self) -> tuple[str, ...]:
+        """All precisions that it can compute in on this device, the exact one first."""
+
+    @property
+    def graph_form(self) -> str:
+        """Which form of ONNX graph `load` wants for the precision.
+
+        'fp32': the graph as it is exported, the precision is a setting of the runtime. 'fp16': a graph of half
+        floats. 'int8': a graph with QuantizeLinear and DequantizeLinear nodes.
+        """
+        return "int8" if self.precision == "int8" else "fp32"
+
     @abstractmethod
     def load(self, model: bytes) -> Session:
-        """Compile a serialised ONNX model.
+        """Compile a serialised ONNX model of `graph_form`.
 
         Raises:
             InputError: the bytes are no model, or not one that this runtime can execute.
@@ -87,32 +152,45 @@ RUNTIMES: dict[str, Provider] = {
     "onnxruntime": Provider(
         "hwnas.runtime.onnxruntime", "OnnxRuntime", "onnxruntime", "pip install onnxruntime"
     ),
+    "onnxruntime-cuda": Provider(
+        "hwnas.runtime.onnxruntime_gpu", "OnnxRuntimeCuda", "onnxruntime", "pip install onnxruntime-gpu"
+    ),
+    "onnxruntime-tensorrt": Provider(
+        "hwnas.runtime.onnxruntime_gpu", "OnnxRuntimeTensorRt", "onnxruntime", "pip install onnxruntime-gpu tensorrt"
+    ),
+    "openvino": Provider("hwnas.runtime.openvino", "OpenVino", "openvino", "pip install openvino"),
+    "openvino-gpu": Provider("hwnas.runtime.openvino", "OpenVinoGpu", "openvino", "pip install openvino"),
+    "openvino-npu": Provider("hwnas.runtime.openvino", "OpenVinoNpu", "openvino", "pip install openvino"),
+    "tensorrt": Provider(
+        "hwnas.runtime.tensorrt", "TensorRt", "tensorrt", "pip install tensorrt; on a Jetson it comes with JetPack"
+    ),
 }
 
 
 def runtime_for(target: Target) -> Runtime:
-    """The runtime of a target.
+    """The runtime of a target; raises as `open_runtime`."""
+    return open_runtime(target.runtime, target.threads, target.precision, target.batch)
+
+
+def open_runtime(name: str, threads: int = 1, precision: str = "fp32", batch: int = 1) -> Runtime:
+    """A runtime by name, ready to load models.
+
+    Args:
+        name: a key of `RUNTIMES`.
+        threads, precision, batch: see `Runtime`.
 
     Raises:
         UnknownName: no such runtime.
-        MissingDependency: its library is not installed.
-    """
-    return open_runtime(target.runtime, target.threads)
-
-
-def open_runtime(name: str, threads: int = 1) -> Runtime:
-    """A runtime by name.
-
-    Raises:
-        UnknownName: no such runtime.
-        MissingDependency: its library is not installed.
+        MissingDependency: its library, or the device it is for, is not here.
+        UsageError: it does not compute in this precision on this device.
     """
     if name not in RUNTIMES:
         raise UnknownName("runtime", name, RUNTIMES)
     provider = RUNTIMES[name]
     try:
         importlib.import_module(provider.library)
-    except ImportError as err:
+    except (ImportError, OSError) as err:  # OSError: a shared library inside the package does not load
         raise MissingDependency(provider.library, f"runtime {name}", provider.install) from err
-    runtime: Runtime = getattr(importlib.import_module(provider.module), provider.cls)(threads)
+    module: Any = importlib.import_module(provider.module)
+    runtime: Runtime = getattr(module, provider.cls)(threads, precision, batch)
     return runtime
