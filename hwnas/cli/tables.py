@@ -10,28 +10,47 @@ import typer
 from hwnas.cli.options import Json
 
 if TYPE_CHECKING:
+    from hwnas.latency import Table
+    from hwnas.latency.compare import Comparison
+    from hwnas.latency.imports import Imported
     from hwnas.pipeline.inventory import FoundTable
 
 EPILOG = "Example: hwnas tables show latency_tables/local/onnxruntime-fp32-b1-t1.jsonl"
+FARTHEST = 10  # entries that diff prints
+FIRST = 5  # examples of a longer list
 
 Folder = Annotated[Path | None, typer.Option("--tables", help="Folder of latency tables.",
                                              show_default="the user's cache")]
 TablePath = Annotated[Path, typer.Argument(metavar="PATH", help="A table.", show_default=False)]
+Imgsz = Annotated[int, typer.Option("--imgsz", min=8, help="Input size that a look-up text of FBNet is for.")]
 
 
 def make_group() -> typer.Typer:
-    """`hwnas tables` and `hwnas tables show`."""
-    group = typer.Typer(help="List the latency tables at hand; show prints one.",
+    """`hwnas tables` and its commands."""
+    group = typer.Typer(help="Latency tables: list, show, compare, merge, export, import.",
                         invoke_without_command=True)
-    group.callback()(_list)
+    group.callback()(_default)
+    group.command("list", epilog="Example: hwnas tables list --json")(_list)
     group.command("show", epilog=EPILOG)(_show)
+    group.command("diff", epilog="Example: hwnas tables diff monday.jsonl friday.jsonl")(_diff)
+    group.command("merge", epilog="Example: hwnas tables merge mine.jsonl carried-back.jsonl")(_merge)
+    group.command("export", epilog="Example: hwnas tables export mine.jsonl --out mine.csv")(_export)
+    group.command("import", epilog="Example: hwnas tables import mobile_trim.yaml --target pixel1.yaml")(_import)
     return group
 
 
-def _list(context: typer.Context, tables: Folder = None, json: Json = False) -> None:
-    """List the latency tables at hand."""
-    if context.invoked_subcommand is not None:
-        return
+def _default(context: typer.Context, tables: Folder = None, json: Json = False) -> None:
+    """List the latency tables at hand: yours, and those that ship."""
+    from hwnas.errors import UsageError
+
+    if context.invoked_subcommand is None:
+        _list(tables, json)
+    elif tables is not None or json:
+        raise UsageError(f"--tables and --json go behind the command: hwnas tables {context.invoked_subcommand} ...")
+
+
+def _list(tables: Folder = None, json: Json = False) -> None:
+    """List the latency tables at hand: yours, and those that ship."""
     from hwnas.cli.console import say, say_json, say_table
     from hwnas.pipeline.inventory import tables as find
     from hwnas.pipeline.tables import default_folder
@@ -40,33 +59,169 @@ def _list(context: typer.Context, tables: Folder = None, json: Json = False) -> 
     if json:
         say_json([table.to_json() for table in found])
     elif found:
-        say_table(("target", "entries", "source", "device", "created", "path"), [_row(t) for t in found])
+        say_table(("target", "entries", "source", "where", "device", "created", "path"), [_row(t) for t in found])
     else:
         say(f"no tables in {tables or default_folder()}: `hwnas profile` measures one for this machine")
 
 
 def _row(found: FoundTable) -> tuple[object, ...]:
+    from hwnas.latency.header import runtime_name
+
     table = found.table
     if table is None:
-        return ("broken", "", "", "", "", found.error)
-    header, device = table.header, table.device
-    key = f"{table.target} {header['precision']} b{header['batch']} t{header['threads']}"
-    return (key, len(table.entries), table.source, device.get("cpu", "unknown"), header.get("created", ""), found.path)
+        return ("broken", "", "", found.where, "", "", found.error)
+    header = table.header
+    key = f"{table.target} {runtime_name(header)} {header['precision']} b{header['batch']} t{header['threads']}"
+    return (key, len(table.entries), table.source, found.where, _device(table),
+            header.get("created", ""), found.path)
 
 
 def _show(path: TablePath, json: Json = False) -> None:
     """Print the entries of one table."""
     from hwnas.cli.console import say_facts, say_json, say_table
     from hwnas.latency import Table
+    from hwnas.latency.header import runtime_name
 
     table = Table.read(path)
     entries = table.entries.values()
     if json:
         say_json({"header": table.header, "content_hash": table.content_hash,
-                  "entries": [entry.to_json() for entry in entries]})
+                  "entries": [entry.to_json() for entry in entries],
+                  "calibrations": list(table.calibration_records.values())})
         return
-    device = table.device
-    say_facts([("target", table.target), ("source", table.source), ("device", device.get("cpu", "unknown")),
-               ("runtime", f"{device.get('runtime')} {device.get('runtime_version')}"), ("entries", len(entries))])
+    runtime = f"{runtime_name(table.header)} {table.device.get('runtime_version', '')}"
+    say_facts([("target", table.target), ("source", table.source), ("device", _device(table)),
+               ("runtime", runtime), ("precision", table.header["precision"]), ("entries", len(entries)),
+               *(("imported from", f"{p['file']} ({p['format']}, {p['statistic']})")
+                 for p in table.header.get("provenance", []))])
     rows = [(e.signature, f"{e.median_ms:.4f}", f"{e.p10_ms:.4f}", f"{e.p90_ms:.4f}", e.runs, e.when) for e in entries]
     say_table(("signature", "median ms", "p10", "p90", "runs", "when"), rows)
+
+
+def _diff(
+    first: Annotated[Path, typer.Argument(metavar="FIRST", help="A table.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="SECOND", help="Another one.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Compare two tables entry by entry: the second's times over the first's."""
+    from hwnas.cli.console import say_json
+    from hwnas.latency import Table
+    from hwnas.latency.compare import compare
+
+    found = compare(Table.read(first), Table.read(second))
+    if json:
+        say_json(found.to_json())
+    else:
+        _say_comparison(found)
+
+
+def _say_comparison(found: Comparison) -> None:
+    from hwnas.cli.console import say, say_facts, say_table
+
+    say_facts([
+        *(("differs", text) for text in (*found.headers, *found.devices)),
+        ("shared entries", len(found.ratios) + len(found.without_ratio)),
+        ("only in the first", _some(found.only_first)), ("only in the second", _some(found.only_second)),
+        *((f"ratio, {name}", f"{value:.3f}") for name, value in found.quantiles.items()),
+        ("Kendall tau", "unknown" if found.tau is None else f"{found.tau:.3f}"),
+    ])
+    changed = [item for item in found.ratios.items() if item[1] != 1]
+    farthest = sorted(changed, key=lambda item: -max(item[1], 1 / item[1]))[:FARTHEST]
+    if farthest:
+        say("\nfarthest apart")
+        say_table(("signature", "second / first"), [(s, f"{ratio:.3f}") for s, ratio in farthest])
+
+
+def _merge(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", show_default=False,
+                                                help="Tables; the first is the one that the others go into.")],
+    out: Annotated[Path | None, typer.Option("--out", help="A new file.", show_default="the first table")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Merge tables of other targets or devices, too.")] = False,
+    json: Json = False,
+) -> None:
+    """Merge tables of one target and device: of each entry the one from the most runs, of equals the latest."""
+    from hwnas.cli.console import say, say_json
+    from hwnas.latency.merge import merge
+
+    table, warnings = merge(paths, out, force=force)
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    if json:
+        say_json({"path": str(table.path), "entries": len(table.entries), "warnings": warnings,
+                  "content_hash": table.content_hash})
+    else:
+        say(f"{table.path}: {len(table.entries)} entries from {len(paths)} tables")
+
+
+def _export(
+    path: TablePath,
+    out: Annotated[Path, typer.Option("--out", help="A .csv or a .parquet.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Write a table as rows, for spreadsheets and data frames."""
+    from hwnas.cli.console import say, say_json
+    from hwnas.latency import Table
+    from hwnas.latency.exports import export
+
+    count = export(Table.read(path), out)
+    if json:
+        say_json({"path": str(out), "rows": count})
+    else:
+        say(f"{out}: {count} rows")
+
+
+def _import(
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False,
+                                         help="ProxylessNAS or once-for-all YAML or JSON, FBNet text or JSON, "
+                                              "or rows of `hwnas tables export`.")],
+    target: Annotated[str, typer.Option("--target", help="Whose table it becomes: a name or a .yaml.",
+                                        show_default=False)],
+    imgsz: Imgsz = 224,
+    tables: Folder = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The table.", show_default="in --tables")] = None,
+    json: Json = False,
+) -> None:
+    """Import a published look-up table; what has no exact counterpart among our ops is left out and listed."""
+    from hwnas.cli.console import say_json
+    from hwnas.latency import table_path
+    from hwnas.latency.imports import import_table, read_published
+    from hwnas.pipeline.inventory import coverage
+    from hwnas.pipeline.tables import default_folder
+    from hwnas.target import load
+
+    whose = load(target)
+    found = read_published(file, imgsz=imgsz)
+    table = import_table(found, out or table_path(tables or default_folder(), whose), whose)
+    covered = coverage(table.entries)
+    if json:
+        say_json({**found.to_json(), "table": str(table.path), "coverage": covered})
+    else:
+        _say_imported(found, table.path, covered)
+
+
+def _say_imported(found: Imported, path: Path, covered: list[dict[str, object]]) -> None:
+    from hwnas.cli.console import say, say_facts, say_table
+
+    provenance = found.provenance
+    say_facts([
+        ("table", path), ("source", f"imported from {provenance['file']} ({found.format})"),
+        ("device", provenance["device"]), ("entries", len(found.entries)), ("left out", len(found.unmapped)),
+        *((f"space {c['space']} {c['imgsz']} px", f"{c['held']} of {c['blocks']} blocks") for c in covered),
+    ])
+    reasons: dict[str, list[str]] = {}
+    for unmapped in found.unmapped:
+        reasons.setdefault(unmapped.why, []).append(unmapped.key)
+    if reasons:
+        say("\nleft out")
+        say_table(("keys", "why", "which"), [(len(keys), why, _some(keys)) for why, keys in reasons.items()])
+
+
+def _device(table: Table) -> str:
+    """The GPU or NPU that was measured, else the CPU."""
+    return str(table.device.get("gpu") or table.device.get("cpu") or "unknown")
+
+
+def _some(names: list[str] | tuple[str, ...]) -> str:
+    """How many, and the first few."""
+    more = f" and {len(names) - FIRST} more" if len(names) > FIRST else ""
+    return f"{len(names)}: {', '.join(names[:FIRST])}{more}" if names else "0"

@@ -1,75 +1,30 @@
 """Latency tables: JSON Lines, one file per target and what makes its numbers differ.
 
 The first line is the header, every other line an entry of one signature or a calibration of one space. Lines are
-only ever appended and the last one wins, so a killed run keeps what it had; a torn last line is left out.
+appended and the last one wins, so a killed run keeps what it had; a torn last line is left out. How the lines reach
+the disk is in `journal`, what the header says in `header`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from hwnas.errors import InputError, MissingEntry, TableError
-from hwnas.files import append_line, read_lines
+from hwnas.files import read_lines
+from hwnas.latency import header as headers
+from hwnas.latency import journal
 from hwnas.latency.calibrate import Calibration
-from hwnas.space import Op
+from hwnas.latency.entry import Entry, now
 from hwnas.target import Target
-
-SCHEMA = 1
-SOURCES = ("measured", "estimated", "imported")
-_LOCK_SECONDS = 30
 
 
 def table_path(folder: Path, target: Target) -> Path:
     """Where a target's table lies: <folder>/<target name>/<target key>.jsonl."""
     return folder / target.name / f"{target.key}.jsonl"
-
-
-def now() -> str:
-    """UTC, to the second, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What one signature costs inside a network: milliseconds, and from how many timed runs."""
-
-    signature: str
-    median_ms: float
-    p10_ms: float
-    p90_ms: float
-    runs: int
-    when: str
-
-    def to_json(self) -> dict[str, Any]:
-        """One line of the table; times rounded to a nanosecond."""
-        return {k: round(v, 6) if k.endswith("_ms") else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Entry:
-        """Read one line.
-
-        Raises:
-            InputError: a field is missing, of the wrong type or negative, or the signature is none.
-        """
-        try:
-            entry = cls(str(data["signature"]), float(data["median_ms"]), float(data["p10_ms"]),
-                        float(data["p90_ms"]), int(data["runs"]), str(data["when"]))
-        except (KeyError, TypeError, ValueError) as err:
-            raise InputError(f"incomplete entry ({err!r})") from err
-        if not 0 <= entry.median_ms < float("inf"):
-            raise InputError(f"median_ms must be a number of milliseconds, 0 or more; got {entry.median_ms}")
-        Op.parse(entry.signature)
-        return entry
 
 
 class Table:
@@ -89,7 +44,7 @@ class Table:
     def open(
         cls, path: Path, target: Target, fingerprint: Mapping[str, Any], *, source: str = "measured"
     ) -> Table:
-        """Read the table of `target`, or create it. Whether a table that exists is of this device is for the caller.
+        """Read the table of `target`, or create it. Whether a table that exists is of this device: `differs_from`.
 
         Args:
             fingerprint: the device, as `Fingerprint.to_json` gives it; for a new table.
@@ -99,9 +54,9 @@ class Table:
             TableError: the file is broken, of another schema or of another target.
             InputError: the folder is not writable.
         """
-        with _locked(path):
+        with journal.locked(path):
             if not path.is_file() or not path.stat().st_size:
-                append_line(path, _header(target, fingerprint, source))
+                journal.write_whole(path, [headers.make_header(target, fingerprint, source)])
         return cls.read(path, target)
 
     @classmethod
@@ -111,22 +66,37 @@ class Table:
         Raises:
             TableError: no such file, a broken line, another schema, or not the table of `target`.
         """
+        way_out = f"`hwnas profile --target {target.name}`" if target else "`hwnas profile`"
         try:
             lines = read_lines(path)
         except InputError as err:
-            raise TableError(f"{err}. Fill a new table with {_way_out(target)}") from err
-        if not lines or not isinstance(lines[0], dict) or lines[0].get("hwnas_table") != SCHEMA:
-            found = lines[0].get("hwnas_table") if lines and isinstance(lines[0], dict) else None
-            raise TableError(
-                f"{path}, line 1: not a latency table of schema {SCHEMA} (found {found!r}): "
-                f"move the file away and run {_way_out(target)}"
-            )
-        table = cls(path, lines[0])
+            raise TableError(f"{err}. Fill a new table with {way_out}") from err
+        table = cls(path, headers.check(lines[0] if lines else None, f"{path}, line 1", way_out))
         if target is not None:
             table._check_target(target)
         for number, line in enumerate(lines[1:], 2):
             table._take(line, number)
         return table
+
+    @classmethod
+    def assemble(
+        cls, path: Path, header: Mapping[str, Any], entries: Iterable[Entry],
+        calibrations: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Table:
+        """A table in memory; `to_lines` says what its file would hold.
+
+        Args:
+            calibrations: space fingerprint -> record, as `calibration_records` gives them.
+        """
+        table = cls(path, header)
+        table._entries = {entry.signature: entry for entry in entries}
+        table._calibrations = {space: dict(record) for space, record in (calibrations or {}).items()}
+        return table
+
+    def to_lines(self) -> list[dict[str, Any]]:
+        """Header, entries and calibrations: the lines of a file that holds this table and no history."""
+        calibrations = ({"calibration": record} for record in self._calibrations.values())
+        return [self.header, *(entry.to_json() for entry in self._entries.values()), *calibrations]
 
     @property
     def source(self) -> str:
@@ -147,6 +117,11 @@ class Table:
     def entries(self) -> dict[str, Entry]:
         """Signature -> its last entry."""
         return dict(self._entries)
+
+    @property
+    def calibration_records(self) -> dict[str, dict[str, Any]]:
+        """Space fingerprint -> the last calibration that was made for it, with its date."""
+        return dict(self._calibrations)
 
     @property
     def content_hash(self) -> str:
@@ -186,16 +161,30 @@ class Table:
             if s not in self._entries or self._entries[s].runs < min_runs
         ]
 
+    def differs_from(self, fingerprint: Mapping[str, Any]) -> list[str]:
+        """Why the numbers are not this device's, as 'field: table / device'; empty if they are.
+
+        Args:
+            fingerprint: of the device, as `Fingerprint.to_json` gives it. Fields that only one side has say nothing.
+        """
+        made = [] if self.source == "measured" else [f"source: {self.source} / measured"]
+        merged = (f"merged in, {difference}" for part in self.header.get("merged_from", [])
+                  for difference in headers.device_differences(part["device"], fingerprint))
+        return [*made, *headers.device_differences(self.device, fingerprint), *merged]
+
     def add(self, entries: Iterable[Entry]) -> None:
-        """Append entries; each replaces the one that its signature had.
+        """Append entries, all in one write; each replaces the one that its signature had.
+
+        Once this returns they are on the disk; if the process dies before, some or none of them are.
 
         Raises:
-            InputError: the file cannot be written.
+            InputError: an entry is malformed, or the file cannot be written; then none is added.
         """
-        with _locked(self.path):
-            for entry in entries:
-                append_line(self.path, entry.to_json())
-                self._entries[entry.signature] = Entry.from_json(entry.to_json())
+        lines = [entry.to_json() for entry in entries]
+        added = [Entry.from_json(line) for line in lines]
+        with journal.locked(self.path):
+            journal.append(self.path, lines)
+        self._entries |= {entry.signature: entry for entry in added}
 
     def calibration(self, space_fingerprint: str) -> Calibration | None:
         """The last calibration that was made for a space, if any."""
@@ -209,8 +198,8 @@ class Table:
             InputError: the file cannot be written.
         """
         record = {**calibration.to_json(), "space": space_fingerprint, "when": now()}
-        with _locked(self.path):
-            append_line(self.path, {"calibration": record})
+        with journal.locked(self.path):
+            journal.append(self.path, [{"calibration": record}])
         self._calibrations[space_fingerprint] = record
 
     def _take(self, line: Any, number: int) -> None:
@@ -228,58 +217,9 @@ class Table:
             raise TableError(f"{self.path}, line {number}: {err}: repair or delete that line") from err
 
     def _check_target(self, target: Target) -> None:
-        runtime = self.header.get("runtime")
-        found = {
-            "target": self.header.get("target"),
-            "runtime": runtime.get("name") if isinstance(runtime, dict) else runtime,
-            **{k: self.header.get(k) for k in ("precision", "batch", "threads")},
-        }
-        wanted = {"target": target.name, "runtime": target.runtime, "precision": target.precision,
-                  "batch": target.batch, "threads": target.threads}
-        differing = [f"{k}: {found[k]!r} / {v!r}" for k, v in wanted.items() if found[k] != v]
+        differing = headers.differences(self.header, headers.of_target(target, ""))
         if differing:
             raise TableError(
                 f"{self.path} is not the table of {target} ({', '.join(differing)}): "
                 "give the table of that target, or another path"
             )
-
-
-def _header(target: Target, fingerprint: Mapping[str, Any], source: str) -> dict[str, Any]:
-    if source not in SOURCES:
-        raise TableError(f"source of a table must be one of {', '.join(SOURCES)}; got {source!r}")
-    return {
-        "hwnas_table": SCHEMA,
-        "target": target.name,
-        "runtime": {"name": target.runtime, "version": fingerprint.get("runtime_version", "")},
-        "precision": target.precision,
-        "batch": target.batch,
-        "threads": target.threads,
-        "device": dict(fingerprint),
-        "source": source,
-        "created": now(),
-        "tool_version": _tool_version(),
-    }
-
-
-def _tool_version() -> str:
-    try:
-        return version("hwnas")
-    except PackageNotFoundError:  # a checkout on the path, not installed
-        return "unknown"
-
-
-def _way_out(target: Target | None) -> str:
-    return f"`hwnas profile --target {target.name}`" if target else "`hwnas profile`"
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Only one process writes at a time."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_SECONDS):
-            yield
-    except filelock.Timeout as err:
-        raise TableError(f"{path} is being written by another process for {_LOCK_SECONDS} s: try again later") from err
-    except OSError as err:
-        raise InputError(f"cannot write {path}: {err.strerror or err}") from err

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import TableError
+from hwnas.errors import TableError, UsageError
 from hwnas.latency import Table, table_path
-from hwnas.pipeline.tables import default_folder
-from hwnas.space import SPACES, SpaceConfig, build
-from hwnas.target import data_folder, load, names
+from hwnas.latency.header import runtime_name
+from hwnas.pipeline.tables import default_folder, shipped_folder
+from hwnas.space import SPACES, Op, SpaceConfig, build
+from hwnas.target import load, names
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,18 @@ class FoundTable:
     table: Table | None
     error: str = ""
 
+    @property
+    def where(self) -> str:
+        """'yours' or 'shipped'."""
+        return "shipped" if self.shipped else "yours"
+
     def to_json(self) -> dict[str, Any]:
         if self.table is None:
             return {"path": str(self.path), "shipped": self.shipped, "error": self.error}
+        header = self.table.header
         return {
             "path": str(self.path), "shipped": self.shipped, "target": self.table.target,
+            "runtime": runtime_name(header), **{k: header[k] for k in ("precision", "batch", "threads")},
             "source": self.table.source, "entries": len(self.table.entries), "device": self.table.device,
             "created": self.table.header.get("created"), "content_hash": self.table.content_hash,
         }
@@ -40,7 +48,7 @@ def tables(folder: Path | None = None) -> list[FoundTable]:
         folder: None takes the user's cache.
     """
     mine = _tables(sorted((folder or default_folder()).rglob("*.jsonl")), shipped=False)
-    return mine + _tables(sorted(data_folder("latency_tables").rglob("*.jsonl")), shipped=True)
+    return mine + _tables(sorted(shipped_folder().rglob("*.jsonl")), shipped=True)
 
 
 def _tables(paths: Iterable[Path], shipped: bool) -> list[FoundTable]:
@@ -54,13 +62,43 @@ def _tables(paths: Iterable[Path], shipped: bool) -> list[FoundTable]:
 
 
 def targets(folder: Path | None = None) -> list[dict[str, Any]]:
-    """Targets that ship, each with the path of its table, or None where it has none yet."""
+    """Targets at hand, each with the path of the table it has, the user's or a shipped one, or None."""
     found = []
     for name in names():
         target = load(name)
-        path = table_path(folder or default_folder(), target)
-        found.append({**target.model_dump(), "table": str(path) if path.is_file() else None})
+        places = [table_path(place, target) for place in (folder or default_folder(), shipped_folder())]
+        path = next((str(place) for place in places if place.is_file()), None)
+        found.append({**target.model_dump(), "table": path})
     return found
+
+
+def coverage(signatures: Collection[str]) -> list[dict[str, Any]]:
+    """How much of each built-in space a table covers, at the input size and classes where it covers the most.
+
+    Returns:
+        One mapping a space that it covers at least half of: space, imgsz, classes, held, blocks, missing.
+    """
+    ops = [Op.parse(signature) for signature in signatures]
+    sizes = {op.height for op in ops if op.in_channels in (1, 3)}
+    classes = {op.out_channels for op in ops if op.kind == "head"} or {1000}
+    found = []
+    for name, about in SPACES.items():
+        configs = [SpaceConfig(name, size, classes=k) for size in sorted(sizes | {about.imgsz}) for k in classes]
+        best = max(filter(None, (_covered(config, signatures) for config in configs)), key=lambda c: c["held"],
+                   default=None)
+        if best is not None and 2 * best["held"] >= best["blocks"]:
+            found.append(best)
+    return found
+
+
+def _covered(config: SpaceConfig, signatures: Collection[str]) -> dict[str, Any] | None:
+    try:
+        needed = build(config).signatures
+    except UsageError:  # the space is not for inputs of this size
+        return None
+    missing = [s for s in needed if s not in signatures]
+    return {"space": config.name, "imgsz": config.imgsz, "classes": config.classes,
+            "held": len(needed) - len(missing), "blocks": len(needed), "missing": missing}
 
 
 def spaces() -> list[dict[str, Any]]:

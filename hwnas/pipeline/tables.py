@@ -1,9 +1,40 @@
-"""Where latency tables of this user live."""
+"""Where latency tables live and which one is taken: the user's own, else one that ships.
+
+A table that ships is read and never written. What was measured on this very device, to the version of the runtime,
+is a start for the user's own table (`own_table`), whatever its target is called. Other shipped tables are only taken
+by the name of their target and with a warning; the target `local` means this machine, so it never takes one.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from hwnas.errors import TableError
+from hwnas.latency import Table, journal, table_path
+from hwnas.latency.header import differences, of_target
+from hwnas.target import Target, data_folder
+
+HERE = "local"  # the target that is whatever machine hwnas runs on
+_DEVICE = ("cpu", "flags", "runtime", "runtime_version")  # without these no fingerprint says that devices are the same
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The table that was found for a target.
+
+    Args:
+        table: as read; written only where `shipped` is false.
+        shipped: whether it came with hwnas.
+        warnings: what a person must be told before its numbers are used; empty if they are this device's own.
+    """
+
+    table: Table
+    shipped: bool
+    warnings: tuple[str, ...]
 
 
 def default_folder() -> Path:
@@ -12,3 +43,84 @@ def default_folder() -> Path:
         return Path(folder)
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "hwnas" / "latency_tables"
+
+
+def shipped_folder() -> Path:
+    """The tables that came with hwnas; read only."""
+    return data_folder("latency_tables")
+
+
+def choose(target: Target, device: Mapping[str, Any] | None, folder: Path | None = None) -> Choice | None:
+    """The table of a target: the user's, else a shipped one of this very device, else the shipped one of its name.
+
+    Args:
+        device: fingerprint of the device that the numbers are for, as `Fingerprint.to_json` gives it; None where
+            that device cannot be asked.
+        folder: of the user's tables; None takes their cache.
+
+    Returns:
+        None where there is none: measure one, or estimate.
+
+    Raises:
+        TableError: the table is broken, or not of this target.
+    """
+    path = table_path(folder or default_folder(), target)
+    if path.is_file():
+        own = Table.read(path, target)
+        return Choice(own, False, _warnings(own, device))
+    if device is not None and (same := _of_this_device(target, device)) is not None:
+        return Choice(same, True, ())
+    named = table_path(shipped_folder(), target)
+    if target.name != HERE and named.is_file():
+        table = Table.read(named, target)
+        return Choice(table, True, _warnings(table, device) or (f"{named} was measured on {_name(table)}",))
+    return None
+
+
+def own_table(target: Target, device: Mapping[str, Any], folder: Path | None = None) -> Path:
+    """Where the user's table of a target lies; a new one starts as a copy of a shipped one of this device, if any.
+
+    Args:
+        device: fingerprint of the device that will be measured.
+
+    Raises:
+        InputError: the folder is not writable.
+    """
+    path = table_path(folder or default_folder(), target)
+    start = None if path.exists() else _of_this_device(target, device)
+    if start is not None:
+        based_on = {"target": start.target, "content_hash": start.content_hash}
+        header = {**start.header, "target": target.name, "based_on": based_on}
+        with journal.locked(path):
+            if not path.exists():
+                copy = Table.assemble(path, header, start.entries.values(), start.calibration_records)
+                journal.write_whole(path, copy.to_lines())
+    return path
+
+
+def _of_this_device(target: Target, device: Mapping[str, Any]) -> Table | None:
+    """A shipped table that was measured on this device; one of the target's own name before others."""
+    known = [t for t in _shipped(target) if all(k in t.device and k in device for k in _DEVICE)]
+    tables = (t for t in known if not t.differs_from(device))
+    return min(tables, key=lambda t: t.target != target.name, default=None)
+
+
+def _shipped(target: Target) -> Iterator[Table]:
+    """Shipped tables of the target's runtime, precision, batch, threads and cores, whatever device they are of."""
+    for path in sorted(shipped_folder().rglob(f"{target.key}.jsonl")):
+        try:
+            table = Table.read(path)
+        except TableError:  # `hwnas tables` shows what is broken
+            continue
+        named = target.model_copy(update={"name": table.target})
+        if not differences(table.header, of_target(named, "")):
+            yield table
+
+
+def _warnings(table: Table, device: Mapping[str, Any] | None) -> tuple[str, ...]:
+    differing = table.differs_from(device) if device is not None else []
+    return (f"{table.path} is not of this device ({'; '.join(differing)})",) if differing else ()
+
+
+def _name(table: Table) -> str:
+    return str(table.device.get("cpu") or "an unknown device")

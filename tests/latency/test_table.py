@@ -2,12 +2,15 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hwnas.errors import InputError, MissingEntry, TableError
 from hwnas.latency import Calibration, Entry, Table, table_path
+from hwnas.runtime import Fingerprint
 from hwnas.target import Target, load
 
 DEVICE = {"cpu": "test", "flags": [], "runtime_version": "1.0"}
@@ -133,6 +136,76 @@ def test_folder_that_cannot_be_written(tmp_path: Path, target: Target) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
         Table.open(tmp_path / "file" / "t.jsonl", target, DEVICE)
+
+
+def test_what_older_versions_wrote_is_read(tmp_path: Path, target: Target) -> None:
+    """Version 0.1.0: no cores, the runtime once as a bare name, a calibration without its later fields."""
+    header = {"hwnas_table": 1, "target": "local", "runtime": {"name": "onnxruntime", "version": "1.20"},
+              "precision": "fp32", "batch": 1, "threads": 1, "device": {"cpu": "x", "cores": 4}, "source": "measured",
+              "created": "2026-01-01T00:00:00+00:00", "tool_version": "0.1.0"}
+    calibration = {"form": "scale", "a": 1.1, "b_ms": 0.0, "c_ms_per_mb": 0.0, "log_spread": 0.05, "networks": 10,
+                   "loo_mape": 2.0, "held_out": {}, "space": "s", "when": "2026-01-01T00:00:00+00:00"}
+    odd = {**entry(A).to_json(), "p10_ms": -0.01}  # a block's cost is a difference, its quantiles can fall below 0
+    for runtime in (header["runtime"], "onnxruntime"):
+        path = tmp_path / "old.jsonl"
+        lines = ({**header, "runtime": runtime}, odd, {"calibration": calibration})
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        table = Table.read(path, target)
+        assert table.lookup(A).p10_ms == -0.01
+        found = table.calibration("s")
+        assert found is not None
+        assert (found.a, found.networks) == (1.1, 10)
+        assert table.differs_from({"cpu": "x", "cores": 4, "runtime_version": "1.31", "python": "3.12"}) == []
+        Table.open(path, target, DEVICE).add([entry(B)])
+        assert set(Table.read(path, target).entries) == {A, B}
+
+
+def test_pinned_cores_make_another_table(tmp_path: Path, target: Target) -> None:
+    pinned = target.model_copy(update={"cores": (4, 5)})
+    path = Table.open(tmp_path / "t.jsonl", pinned, DEVICE).path
+    assert Table.read(path, pinned).header["cores"] == [4, 5]
+    with pytest.raises(TableError, match=r"cores: \[4, 5\] / \[0\]"):
+        Table.read(path, target.model_copy(update={"cores": (0,)}))
+
+
+def test_differs_from(table: Table, tmp_path: Path, target: Target) -> None:
+    assert table.differs_from({**DEVICE, "flags": (), "python": "3.12", "new": 1}) == []
+    assert table.differs_from({**DEVICE, "cpu": "other", "runtime_version": "2.0"}) == [
+        "cpu: test / other", "runtime_version: 1.0 / 2.0"]
+    estimated = Table.open(tmp_path / "e.jsonl", target, DEVICE, source="estimated")
+    assert estimated.differs_from(DEVICE) == ["source: estimated / measured"]
+
+
+def test_two_rooms_have_one_rule_for_the_same_device(tmp_path: Path, target: Target) -> None:
+    base: dict[str, Any] = {"cpu": "a", "flags": ("avx2",), "cores": 2, "system": "Linux", "machine": "x86_64",
+                            "python": "3.11", "runtime": "onnxruntime", "runtime_version": "1.0"}
+    full = Fingerprint(**base, **{f.name: "known" for f in fields(Fingerprint) if f.name not in base})
+    table = Table.open(tmp_path / "t.jsonl", target, full.to_json())
+    verdicts = set()
+    for field in fields(Fingerprint):
+        for value in (("x",), None):
+            other = replace(full, **{field.name: value})
+            if None not in (other.cpu, other.flags):
+                verdicts.add(bool(full.same_device(other)))
+                assert len(table.differs_from(other.to_json())) == len(full.same_device(other)), field.name
+    assert verdicts == {True, False}
+
+
+@pytest.mark.parametrize("gone", ["target", "device", "source", "batch"])
+def test_a_header_that_lacks_something(table: Table, gone: str) -> None:
+    header = {k: v for k, v in table.header.items() if k != gone}
+    table.path.write_text(json.dumps(header) + "\n")
+    with pytest.raises(TableError, match=f"line 1: a header without {gone}"):
+        Table.read(table.path)
+
+
+def test_lines_of_a_table_are_the_table(table: Table, tmp_path: Path) -> None:
+    table.add([entry(A, 0.5), entry(B), entry(A)])
+    table.add_calibration("s", Calibration("scale", 1.1))
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps(line) + "\n" for line in Table.read(table.path).to_lines()))
+    assert Table.read(other).content_hash == table.content_hash
+    assert len(other.read_text().splitlines()) == 4
 
 
 def test_two_writers_lose_nothing(table: Table, target: Target) -> None:

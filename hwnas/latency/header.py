@@ -1,0 +1,114 @@
+"""The first line of a table: what was measured, where, with what, and by whom it is called what it is.
+
+Always there: target, runtime (name, version), precision, batch, threads, device, source, created, tool_version; and
+cores, the logical cores that timing was pinned to or None, which tables of 0.1.0 lack.
+There where it says something: provenance (of imported numbers), based_on (the shipped table that a table was started
+from), merged_from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from hwnas.errors import TableError
+from hwnas.latency.entry import now
+from hwnas.target import Target
+
+SCHEMA = 1
+SOURCES = ("measured", "estimated", "imported")
+# Fields of a fingerprint in which two comparable tables may differ, as `Fingerprint.same_device` has them; this room
+# and the runtime's are side by side, and tests/latency/test_table.py holds the two to one rule.
+NOT_SPEED = frozenset({"python", "mhz", "os_release"})
+
+
+def make_header(
+    target: Target, fingerprint: Mapping[str, Any], source: str, facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The header of a new table.
+
+    Args:
+        fingerprint: the device, as `Fingerprint.to_json` gives it, or what an imported file says of it.
+        facts: further keys, e.g. `provenance`.
+
+    Raises:
+        TableError: no such source.
+    """
+    if source not in SOURCES:
+        raise TableError(f"source of a table must be one of {', '.join(SOURCES)}; got {source!r}")
+    return {
+        "hwnas_table": SCHEMA,
+        **of_target(target, str(fingerprint.get("runtime_version", ""))),
+        "device": dict(fingerprint),
+        "source": source,
+        "created": now(),
+        "tool_version": _tool_version(),
+        **(facts or {}),
+    }
+
+
+def of_target(target: Target, runtime_version: str) -> dict[str, Any]:
+    """The keys of a header that follow from the target."""
+    return {
+        "target": target.name,
+        "runtime": {"name": target.runtime, "version": runtime_version},
+        "precision": target.precision,
+        "batch": target.batch,
+        "threads": target.threads,
+        "cores": None if target.cores is None else list(target.cores),
+    }
+
+
+def check(header: Any, where: str, way_out: str) -> dict[str, Any]:
+    """A header that was read, if it is one.
+
+    Raises:
+        TableError: it is none, or of another schema.
+    """
+    found = header.get("hwnas_table") if isinstance(header, dict) else None
+    if not isinstance(header, dict) or found != SCHEMA:
+        raise TableError(
+            f"{where}: not a latency table of schema {SCHEMA} (found {found!r}): move the file away and run {way_out}"
+        )
+    lacking = [k for k in ("target", "runtime", "precision", "batch", "threads", "device", "source") if k not in header]
+    if lacking or not isinstance(header["device"], dict):
+        what = f"without {', '.join(lacking)}" if lacking else "with a device that is no object"
+        raise TableError(f"{where}: a header {what}: repair the line, or move the file away and run {way_out}")
+    return header
+
+
+def runtime_name(header: Mapping[str, Any]) -> str:
+    """The runtime's name; older tables have the bare name where newer ones have name and version."""
+    runtime = header["runtime"]
+    return str(runtime.get("name")) if isinstance(runtime, dict) else str(runtime)
+
+
+def differences(header: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What makes the numbers of two headers' targets differ, as 'field: this / that'. The device is not compared."""
+    names = ("target", "precision", "batch", "threads")
+    pairs = {name: (header[name], other[name]) for name in names}
+    pairs["runtime"] = (runtime_name(header), runtime_name(other))
+    if "cores" in header and "cores" in other:  # older tables do not say
+        pairs["cores"] = (header["cores"], other["cores"])
+    return [f"{name}: {mine!r} / {theirs!r}" for name, (mine, theirs) in pairs.items() if mine != theirs]
+
+
+def device_differences(device: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What makes two fingerprints' timings incomparable, as 'field: this / that'.
+
+    What only one of them knows says nothing: older tables have fewer fields, imported ones hardly any.
+    """
+    known = [n for n, mine in device.items() if n not in NOT_SPEED and None not in (mine, other.get(n))]
+    return [f"{n}: {device[n]} / {other[n]}" for n in known if _plain(device[n]) != _plain(other[n])]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _tool_version() -> str:
+    try:
+        return version("hwnas")
+    except PackageNotFoundError:  # a checkout on the path, not installed
+        return "unknown"

@@ -1,0 +1,108 @@
+"""How a table reaches the disk: one writer at a time, and an addition is there whole before anyone is told so.
+
+An addition is one write at the end of the file and one fsync under a lock file; a process that is killed in the
+middle leaves at most a torn last line, which no reader sees and the next writer cuts off. A whole table is written
+beside and renamed. The lock belongs to the system (flock), so a killed process never keeps it; readers need none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from hwnas.errors import InputError, TableError
+from hwnas.files import write_bytes
+
+LOCK_SECONDS = 30
+_POLL_SECONDS = 0.005  # an addition takes a few milliseconds
+_TAIL = 1 << 16  # bytes read at once when looking back for the last whole line
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Only one process writes at a time; not to be entered twice for one path.
+
+    Raises:
+        TableError: another process held the lock for `LOCK_SECONDS`.
+        InputError: the folder is not writable.
+    """
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS,
+                             poll_interval=_POLL_SECONDS)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout as err:
+        raise TableError(f"{path} is being written by another process for {LOCK_SECONDS} s: try again later") from err
+    except OSError as err:
+        raise InputError(f"cannot write {path}: {err.strerror or err}") from err
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def append(path: Path, values: Iterable[Any]) -> None:
+    """Append JSON lines in one write and flush them to the disk; first cuts off a torn last line. Lock before.
+
+    Raises:
+        InputError: the file cannot be written, or a value is no JSON (NaN); then the file is as it was.
+    """
+    block = _lines(path, values)
+    if not block:
+        return
+    try:
+        with path.open("ab+", buffering=0) as file:
+            size = _cut_torn_line(file)
+            try:
+                _write(file, block)
+                os.fsync(file.fileno())
+            except OSError:  # a full disk: take back what went in
+                file.truncate(size)
+                raise
+    except OSError as err:
+        raise InputError(f"cannot append to {path}: {err.strerror or err}") from err
+
+
+def write_whole(path: Path, values: Iterable[Any]) -> None:
+    """Replace a whole file by JSON lines. Lock before.
+
+    Raises:
+        InputError: the file cannot be written, or a value is no JSON (NaN); then the file is as it was.
+    """
+    write_bytes(path, _lines(path, values))
+
+
+def _lines(path: Path, values: Iterable[Any]) -> bytes:
+    try:
+        return b"".join((json.dumps(value, allow_nan=False) + "\n").encode() for value in values)
+    except ValueError as err:
+        raise InputError(f"cannot append to {path}: {err}") from err
+
+
+def _cut_torn_line(file: FileIO) -> int:
+    """Cut off what follows the last newline; the size that is left."""
+    size = position = file.seek(0, os.SEEK_END)
+    while position:
+        begin = max(0, position - _TAIL)
+        file.seek(begin)
+        newline = file.read(position - begin).rfind(b"\n")
+        if newline >= 0:
+            position = begin + newline + 1
+            break
+        position = begin
+    if position != size:
+        file.truncate(position)
+    return position
+
+
+def _write(file: FileIO, block: bytes) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[file.write(view):]

@@ -1,0 +1,88 @@
+"""Several tables of one target and one device into one.
+
+Of the entries of one signature the one from the most timed runs wins, of equals the latest; of the calibrations of
+one space the one fitted on the most networks, of equals the latest. A date that a table does not give counts as the
+oldest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import TableError, UsageError
+from hwnas.latency import journal
+from hwnas.latency.entry import Entry
+from hwnas.latency.header import device_differences, differences
+from hwnas.latency.table import Table
+
+
+def merge(paths: Sequence[Path], out: Path | None = None, *, force: bool = False) -> tuple[Table, list[str]]:
+    """Merge tables into the first one, or into a new file.
+
+    The file is written beside and renamed under the table's lock, and the tables are read inside it, so nothing that
+    another process adds meanwhile is lost.
+
+    Args:
+        paths: two tables or more; the header comes from the first.
+        out: a file that is not there yet; None replaces the first table.
+        force: merge tables of other targets or devices, too; never of another source.
+
+    Returns:
+        The merged table, and what was overridden by `force`, one line each.
+
+    Raises:
+        UsageError: fewer than two tables, or `out` exists.
+        TableError: a table is broken, of another source, or of another target or device without `force`.
+        InputError: the file cannot be written.
+    """
+    if len(paths) < 2:
+        raise UsageError(f"a merge needs two tables or more; got {len(paths)}")
+    if out is not None and out.exists():
+        raise UsageError(f"{out} exists: choose another --out, or name it first to merge into it")
+    goal = out or paths[0]
+    with journal.locked(goal):
+        first, *others = (Table.read(path) for path in paths)
+        warnings = [warning for other in others for warning in _conflicts(first, other)]
+        if warnings and not force:
+            raise TableError(f"{warnings[0]}: these do not merge; --force merges them all the same")
+        merged = _merged(goal, first, others)
+        journal.write_whole(goal, merged.to_lines())
+    return merged, warnings
+
+
+def _conflicts(first: Table, other: Table) -> list[str]:
+    if first.source != other.source:
+        raise TableError(
+            f"{other.path} holds {other.source} numbers, {first.path} {first.source} ones: they never share a table"
+        )
+    found = [("target", differences(first.header, other.header)),
+             ("device", device_differences(first.device, other.device))]
+    return [f"{other.path} is of another {kind} than {first.path} ({'; '.join(what)})" for kind, what in found if what]
+
+
+def _merged(path: Path, first: Table, others: Sequence[Table]) -> Table:
+    entries: dict[str, Entry] = first.entries
+    records = first.calibration_records
+    for other in others:
+        for signature, entry in other.entries.items():
+            entries[signature] = max(entries.get(signature, entry), entry, key=lambda e: (e.runs, e.when))
+        for space, record in other.calibration_records.items():
+            records[space] = max(records.get(space, record), record, key=_weight)
+    return Table.assemble(path, _header(first, others), entries.values(), records)
+
+
+def _weight(record: Mapping[str, Any]) -> tuple[int, str]:
+    return int(record.get("networks", 0)), str(record.get("when", ""))
+
+
+def _header(first: Table, others: Sequence[Table]) -> dict[str, Any]:
+    """The first table's, with one line on every other: where its entries came from must not be forgotten."""
+    added = [
+        {"file": table.path.name, "target": table.target, "device": table.device, "content_hash": table.content_hash}
+        for table in others
+    ]
+    provenance = [*first.header.get("provenance", []), *(p for t in others for p in t.header.get("provenance", []))]
+    known = {"provenance": provenance} if provenance else {}
+    return {**first.header, **known, "merged_from": [*first.header.get("merged_from", []), *added]}

@@ -1,0 +1,104 @@
+"""What the readers of published look-up tables share: what they give back, and how a time is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import InputError
+from hwnas.latency.entry import Entry
+
+UNITS_MS = {"ms": 1.0, "us": 1e-3, "s": 1e3}
+_NORMAL_90 = 1.2815515655446004  # standard deviations from the median of a normal to its 90 % quantile
+
+
+@dataclass(frozen=True)
+class Unmapped:
+    """A key of the file that has no exact counterpart among our ops, and why."""
+
+    key: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What a reader found.
+
+    Args:
+        format: its name.
+        entries: one per signature; `when` is empty, published files have no dates.
+        unmapped: the rest.
+        unit: of the file, one of `UNITS_MS`.
+        statistic: what the file's numbers are and how p10 and p90 came from them.
+    """
+
+    format: str
+    entries: list[Entry]
+    unmapped: list[Unmapped]
+    unit: str
+    statistic: str
+
+
+@dataclass(frozen=True)
+class Time:
+    """One time of a file: mean and variance in ms and ms^2, and the number of runs behind it."""
+
+    mean_ms: float
+    variance: float = 0.0
+    runs: int = 1
+
+    def __add__(self, other: Time) -> Time:
+        """Of one after the other, as if independent."""
+        return Time(self.mean_ms + other.mean_ms, self.variance + other.variance, min(self.runs, other.runs))
+
+    def entry(self, signature: str) -> Entry:
+        """p10 and p90 are those of a normal with this variance, and never below 0."""
+        reach = _NORMAL_90 * math.sqrt(self.variance)
+        return Entry(signature, self.mean_ms, max(0.0, self.mean_ms - reach), self.mean_ms + reach, self.runs, "")
+
+
+def unit_of(path: Path, data: Mapping[str, Any], default: str) -> str:
+    """The file's own unit, or what its format has.
+
+    Raises:
+        InputError: a unit that is none of time.
+    """
+    unit = str(data.get("unit", default)) if "table" in data else default
+    if unit not in UNITS_MS:
+        raise InputError(f"{path}: unit must be one of {', '.join(UNITS_MS)}; got {unit!r}")
+    return unit
+
+
+def read_number(path: Path, key: str, value: Any) -> float:
+    """A number that is 0 or more.
+
+    Raises:
+        InputError: it is none; names the key.
+    """
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        number = float(value) if plain else math.nan
+    except OverflowError:  # an integer of more than 308 digits
+        number = math.inf
+    if not 0 <= number < math.inf:
+        raise InputError(f"{path}, {key}: a time must be a number, 0 or more; got {str(value)[:40]!r}")
+    return number
+
+
+def read_time(path: Path, key: str, value: Any, unit: str) -> Time:
+    """A number, or a mapping with `mean` and perhaps `var` and `count`.
+
+    Raises:
+        InputError: neither; names the key.
+    """
+    scale = UNITS_MS[unit]
+    if not isinstance(value, Mapping):
+        return Time(scale * read_number(path, key, value))
+    if "mean" not in value:
+        raise InputError(f"{path}, {key}: expected a number or a mapping with 'mean'; got {str(dict(value))[:60]}")
+    mean, variance, runs = (read_number(path, f"{key}, {name}", value.get(name, default))
+                            for name, default in (("mean", None), ("var", 0.0), ("count", 1)))
+    return Time(scale * mean, scale**2 * variance, max(1, int(runs)))
