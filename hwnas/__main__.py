@@ -1,5 +1,7 @@
-"""`python -m hwnas` is the command line."""
+"""`python -m hwnas`"""
+
+import sys
 
 from hwnas.cli import main
 
-main()
+sys.exit(main())

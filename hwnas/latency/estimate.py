@@ -1,0 +1,88 @@
+"""Latency before anything is measured: a roofline from the target's public figures, as a `LatencyModel`.
+
+What comes out works wherever a measured model does, says 'estimated', and has an error band that is as wide as such
+estimates were wrong (benchmarks/estimate.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+
+from hwnas.errors import InputError
+from hwnas.latency.calibrate import Calibration
+from hwnas.latency.estimate_roofline import Roofline
+from hwnas.latency.estimate_terms import SOURCE, EstimatedModel
+from hwnas.latency.estimate_work import addition, works
+from hwnas.space import Op, Space
+from hwnas.target import Hardware, Target
+
+LOG_SPREAD = math.log(4.0)  # of an absolute figure before any measurement: benchmarks/estimate.md
+
+
+def estimate(space: Space, target: Target) -> EstimatedModel:
+    """What every op of a space should cost on a target, from public figures alone.
+
+    Returns:
+        A latency model with source 'estimated'. Order and ratios are what it is good for; the absolute figures are
+        within a factor of four. `adapt` makes it better with a few measured networks.
+
+    Raises:
+        InputError: the target states no hardware.
+    """
+    roofline = Roofline.of(target, hardware_of(target))
+    ops = {s: Op.parse(s) for s in space.signatures}
+    entries = {s: op_ms(op, roofline) for s, op in ops.items()}
+    summed = _summed(space)
+    terms = {s: term_ms(op, roofline) for s, op in ops.items() if s in summed}
+    return EstimatedModel(
+        target=target.name, source=SOURCE, entries_ms=entries,
+        calibration=Calibration(form="estimate", log_spread=LOG_SPREAD),
+        table_hash=content_hash(target, entries), precision=target.precision, terms_ms=terms,
+    )
+
+
+def op_ms(op: Op, roofline: Roofline) -> float:
+    """Estimated time of one op inside a network, ms; 0 for one that a runtime leaves out."""
+    return sum(roofline.launch_ms + roofline.running_ms(work) for work in works(op))
+
+
+def term_ms(op: Op, roofline: Roofline) -> tuple[float, float]:
+    """What an op costs more as the second and as a later term of a sum, ms.
+
+    A convolution adds up in its own kernel; an identity is nothing but an addition already.
+    """
+    if op.kind != "avgpool":
+        return 0.0, 0.0
+    cost = roofline.launch_ms + roofline.running_ms(addition(op))
+    return cost, cost
+
+
+def hardware_of(target: Target) -> Hardware:
+    """The target's figures.
+
+    Raises:
+        InputError: it states none.
+    """
+    if target.hardware is None:
+        raise InputError(
+            f"target {target.name} states no hardware, so nothing can be estimated for it: measure it with "
+            f"`hwnas profile --target {target.name}`, or add `hardware:` to its file as in `hwnas targets show jetson`"
+        )
+    return target.hardware
+
+
+def content_hash(target: Target, entries: Mapping[str, float]) -> str:
+    """sha256 of what an estimate was made of and of what came out."""
+    content = {"target": target.model_dump(mode="json"), "source": SOURCE, "entries": dict(entries)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _summed(space: Space) -> set[str]:
+    """Signatures of ops that write a node together with others."""
+    writers: dict[str, list[tuple[Op, ...]]] = {}
+    for position, wire in zip(space.positions, space.wires, strict=True):
+        writers.setdefault(wire.target, []).append(position.ops)
+    return {op.signature for together in writers.values() if len(together) > 1 for ops in together for op in ops}

@@ -1,0 +1,54 @@
+"""The target profile."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hwnas.target.hardware import Docker, Hardware, Precision
+
+RuntimeName = Literal[
+    "onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu", "tensorrt"
+]
+NAME = r"^[a-z0-9][a-z0-9._-]*$"
+
+__all__ = ["NAME", "Precision", "RuntimeName", "Target"]
+
+
+class Target(BaseModel):
+    """Where a network will run and how. Frozen; written as YAML.
+
+    Args:
+        name: short name, as in `--target NAME`.
+        description: one line for people.
+        runtime: the library that executes the model.
+        precision: number format of weights and activations.
+        batch: images per call.
+        threads: threads the runtime may use inside an operator.
+        cores: logical cores that the process is pinned to while it is timed; None leaves it to the system.
+        aliases: other names that find it.
+        hardware: public figures of the device; None where only a measurement can tell, as for this machine.
+        docker: how a network for it is packed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=NAME)
+    description: str = ""
+    runtime: RuntimeName = "onnxruntime"
+    precision: Precision = "fp32"
+    batch: int = Field(default=1, ge=1, le=1024)
+    threads: int = Field(default=1, ge=1, le=256)
+    cores: tuple[int, ...] | None = None
+    aliases: tuple[str, ...] = ()
+    hardware: Hardware | None = None
+    docker: Docker | None = None
+
+    @property
+    def key(self) -> str:
+        """What makes two tables of one device differ, e.g. 'onnxruntime-fp32-b1-t1'."""
+        return f"{self.runtime}-{self.precision}-b{self.batch}-t{self.threads}"
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.key}"
