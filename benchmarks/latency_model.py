@@ -37,7 +37,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             result = measure(
                 space, target, Path(folder) / "table.jsonl", seed=seed, held_out=args.networks,
-                max_seconds=args.seconds,
+                max_seconds=args.seconds, isolated=True,
             )
         reports.append(result.report)
         _print(result.report)
@@ -68,13 +68,13 @@ def _print(report: dict[str, Any]) -> None:
     table_seconds = report["seconds"] - report["seconds_held_out"]
     print(f"{calibration['form']}: a {calibration['a']:.3f}, b {calibration['b_ms']:+.4f} ms, "
           f"c {calibration['c_ms_per_mb']:.4f} ms/MB, 90 % within {calibration['log_spread']:.3f} (log)")
-    print(f"table and calibration {table_seconds:.1f} s, held-out networks {report['seconds_held_out']:.1f} s; "
-          f"load {report['load_before']} to {report['load_after']}")
     c = campaign
+    print(f"table and calibration {table_seconds:.1f} s, held-out networks {report['seconds_held_out']:.1f} s; "
+          f"other work kept {c['conditions']['others'] or 0:.1f} cores busy")
     print(f"noise (sd of log ratio): labels odd/even {c['label_noise']:.3f}, table odd/even {c['noise_odd_even']:.3f}, "
-          f"halves {c['noise_halves']:.3f}; {c['sweeps']} sweeps, {c['sweeps_rejected']} rejected; "
-          f"speed p10..p90 {c['speed_p10']:.2f}..{c['speed_p90']:.2f}; "
-          f"first run / steady {c['first_run_over_steady']:.2f}")
+          f"halves {c['noise_halves']:.3f}; median of an entry known to +-{100 * c['entries_within']:.1f} %; "
+          f"{c['sweeps']} sweeps, {c['sweeps_rejected']} rejected; speed p10..p90 {c['speed_p10']:.2f}.."
+          f"{c['speed_p90']:.2f}; first run / steady {c['first_run_over_steady']:.2f}")
 
 
 if __name__ == "__main__":

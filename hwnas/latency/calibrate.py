@@ -6,7 +6,7 @@ Glossary
     y   measured latency, ms, shape (n,)
     a, b, c   latency = a*s + b + c*w;  a has no unit, b ms, c ms per MB
     r   log(y / prediction), shape (n,)
-    X   columns s/y, m/y, (w/mw)*(m/y) with m, mw the medians of y and w: relative errors are what counts
+    X   columns 1, m/s, (w/mw)*(m/s) with m, mw the medians of y and w: relative errors are what counts
     d   (a - 1, b/m, c*mw/m), the coefficients as departures from the plain sum
 
 a takes up what blocks cost more or less inside a network than in their small context, b what is paid once per
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import TableError
+from hwnas.latency.residuals import UNKNOWN_SPREAD, Spread, spread
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +33,6 @@ A_RANGE = (0.5, 2.0)  # outside it the table and the networks were not measured 
 _PRIOR_SD, _NOISE_SD = 0.05, 0.02  # of d, and of one network's relative residual
 FORMS = {"sum": 0, "scale": 1, "affine": 2, "affine+weights": 3}  # and how many of a, b, c are fitted
 _PER_COEFFICIENT = 3  # networks; a alone is fitted to fewer
-_UNKNOWN_SPREAD = math.log(1.25)  # plain sums were seen to be off by up to a quarter
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,34 @@ class Calibration:
         form: which of `FORMS` was fitted.
         a, b_ms, c_ms_per_mb: coefficients.
         log_spread: half width of the 90 % interval of log(measured / predicted).
+        log_sd, freedom: scale of these logarithms and what it is worth in degrees of freedom; 0 where only the
+            interval is known.
         networks: how many networks it was fitted on.
         loo_mape: leave-one-out error on them, percent; None where nothing was fitted.
         held_out: errors on other networks, as in `hwnas.latency.metrics.Errors`.
+        kernel_ms: time of the reference kernel at the speed that the table is given at; 0 where it is not known.
     """
 
     form: str = "sum"
     a: float = 1.0
     b_ms: float = 0.0
     c_ms_per_mb: float = 0.0
-    log_spread: float = _UNKNOWN_SPREAD
+    log_spread: float = UNKNOWN_SPREAD
+    log_sd: float = 0.0
+    freedom: float = 0.0
     networks: int = 0
     loo_mape: float | None = None
     held_out: Mapping[str, float] = field(default_factory=dict)
+    kernel_ms: float = 0.0
 
     def apply(self, sum_ms: Floats, weights_mb: Floats) -> Floats:
         """Calibrated latencies, ms."""
         return self.a * sum_ms + self.b_ms + self.c_ms_per_mb * weights_mb
+
+    @property
+    def spread(self) -> Spread:
+        """How far networks measure from their predictions; from the 90 % interval alone where no more is known."""
+        return Spread(self.log_sd, self.freedom) if self.log_sd > 0 else Spread.of_half_width(self.log_spread)
 
     def to_json(self) -> dict[str, Any]:
         """The fields."""
@@ -75,7 +86,8 @@ class Calibration:
         names = set(cls.__dataclass_fields__)
         try:
             made = cls(**{k: v for k, v in data.items() if k in names})
-            if not all(math.isfinite(v) for v in (made.a, made.b_ms, made.c_ms_per_mb, made.log_spread)):
+            numbers = (made.a, made.b_ms, made.c_ms_per_mb, made.log_spread, made.log_sd, made.freedom, made.kernel_ms)
+            if not all(math.isfinite(v) for v in numbers):
                 raise TypeError("coefficients must be finite")
         except (TypeError, AttributeError) as err:
             raise TableError(f"not a calibration: {err}; measure it again with `hwnas profile`") from err
@@ -85,7 +97,7 @@ class Calibration:
 def fit(sum_ms: Floats, weights_mb: Floats, measured_ms: Floats) -> Calibration:
     """Ridge regression of relative errors, pulled towards the plain sum; any number of networks, also none.
 
-    d minimises |1 - s/y - X d|^2 / noise^2 + |d|^2 / prior^2 (Hoerl and Kennard, Technometrics 1970). If c comes out
+    d minimises |y/s - 1 - X d|^2 / noise^2 + |d|^2 / prior^2 (Hoerl and Kennard, Technometrics 1970). If c comes out
     negative it is left out: weights never make a network faster. If a leaves 0.5..2, blocks and networks
     were not measured in one state of the machine, and the plain sum stays. On five sets of ten networks this
     was better than least squares with the number of coefficients chosen by leave-one-out, on average and at worst
@@ -95,7 +107,7 @@ def fit(sum_ms: Floats, weights_mb: Floats, measured_ms: Floats) -> Calibration:
         sum_ms, weights_mb, measured_ms: s, w, y; shape (n,).
 
     Returns:
-        The calibration; `log_spread` comes from leave-one-out residuals.
+        The calibration; its interval comes from leave-one-out residuals.
     """
     n = len(sum_ms)
     if not n:
@@ -103,21 +115,8 @@ def fit(sum_ms: Floats, weights_mb: Floats, measured_ms: Floats) -> Calibration:
     form, (a, b, c) = _solve(sum_ms, weights_mb, measured_ms)
     predicted = _leave_one_out(sum_ms, weights_mb, measured_ms)
     loo_mape = 100 * float(np.abs(predicted / measured_ms - 1).mean())
-    return Calibration(form, a, b, c, interval(np.log(measured_ms / predicted)), n, loo_mape)
-
-
-def interval(residuals: Floats) -> float:
-    """Half width h so that |r| <= h for 90 % of new networks: the split-conformal quantile.
-
-    J. Lei et al., "Distribution-free predictive inference for regression", JASA 2018, section 2.2. With fewer than
-    nine residuals the quantile does not exist; then 1.5 times the largest, and a quarter with none.
-    """
-    n = len(residuals)
-    if n == 0:
-        return _UNKNOWN_SPREAD
-    ordered = np.sort(np.abs(residuals))
-    rank = math.ceil(0.9 * (n + 1))
-    return float(ordered[rank - 1]) if rank <= n else float(1.5 * ordered[-1])
+    found = spread(np.log(measured_ms / predicted))
+    return Calibration(form, a, b, c, found.half_width(), found.log_sd, found.freedom, n, loo_mape)
 
 
 def _solve(s: Floats, w: Floats, y: Floats) -> tuple[str, tuple[float, float, float]]:
@@ -136,20 +135,26 @@ def _ridge(s: Floats, w: Floats, y: Floats, count: int) -> tuple[float, float, f
     """(a, b, c) with the first `count` of them fitted."""
     m, mw = float(np.median(y)), float(np.median(w))
     scale = m / mw if mw > 0 else 0.0
-    design = (np.stack([s, np.full_like(s, m), w * scale], axis=1) / y[:, None])[:, :count]
+    base = _base(s, y)
+    design = (np.stack([s, np.full_like(s, m), w * scale], axis=1) / base[:, None])[:, :count]
     penalty = np.eye(count) * (_NOISE_SD / _PRIOR_SD) ** 2
     d = np.zeros(3)
-    d[:count] = np.linalg.solve(design.T @ design + penalty, design.T @ (1 - s / y))
+    d[:count] = np.linalg.solve(design.T @ design + penalty, design.T @ ((y - s) / base))
     return 1 + float(d[0]), float(d[1]) * m, float(d[2]) * scale
 
 
 def _leave_one_out(s: Floats, w: Floats, y: Floats) -> Floats:
-    """Every network predicted by a fit to the others; never below a tenth of its plain sum."""
+    """Every network predicted by a fit to the others; never below a tenth of what it is relative to."""
     if len(y) < 2:
-        return s
+        return _base(s, y)
     predicted = np.empty_like(y)
     for i in range(len(y)):
         rest = np.arange(len(y)) != i
         a, b, c = _solve(s[rest], w[rest], y[rest])[1]
         predicted[i] = a * s[i] + b + c * w[i]
-    return np.maximum(predicted, 0.1 * s)
+    return np.maximum(predicted, 0.1 * _base(s, y))
+
+
+def _base(s: Floats, y: Floats) -> Floats:
+    """What errors are relative to: the plain sum, unless it is absurdly small."""
+    return np.maximum(s, 0.1 * y)

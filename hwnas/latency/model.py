@@ -1,10 +1,12 @@
 """The latency model: a table and its calibration; an architecture in, milliseconds with an error bar out.
 
-Latency is exactly additive over the ops: latency = fixed + sum of op costs, where an op costs a*t + c*MB and the
-fixed part is b plus the ops that are no choice. A dynamic program can therefore add it up in integers.
+Latency is additive over the ops: latency = fixed + sum of op costs, where an op costs a*t + c*MB and the fixed part
+is b plus the ops that are no choice. A dynamic program can therefore add it up in integers. In a chain that is
+exact; in a cell an op whose output nobody reads costs nothing, which `predict` knows and a sum over choices cannot:
+there the sum is an upper bound of the prediction (`hwnas.latency.live`).
 
 Glossary
-    t        table entry of an op, ms (median)
+    t        table entry of an op, ms (median), and e its standard error
     MB       weights of an op, 10^6 bytes
     a, b, c  see `hwnas.latency.calibrate`
 """
@@ -12,6 +14,7 @@ Glossary
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,11 +24,16 @@ from numpy.typing import NDArray
 
 from hwnas.errors import InputError, MissingEntry, TableError
 from hwnas.latency.calibrate import Calibration
+from hwnas.latency.entry import Entry
+from hwnas.latency.live import charged_ops, live_ops
+from hwnas.latency.margin import Margin
 from hwnas.latency.table import Table
 from hwnas.space import Architecture, Op, Space
 
 SCHEMA = 1
-_BYTES = {"fp32": 4}
+WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+_TENTHS = 2.563  # standard deviations from the 10th to the 90th percentile of normal samples
+_RUNS_PER_SAMPLE = 2  # the runs of one visit share one state of the machine
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class LatencyModel:
         calibration: a, b, c and the interval.
         table_hash: `Table.content_hash` of where it came from.
         precision: number format of the weights.
+        errors_ms: signature -> e; an absent one counts as 0.
     """
 
     target: str
@@ -63,6 +72,7 @@ class LatencyModel:
     calibration: Calibration = field(default_factory=Calibration)
     table_hash: str = ""
     precision: str = "fp32"
+    errors_ms: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_table(cls, table: Table, space: Space) -> LatencyModel:
@@ -72,13 +82,15 @@ class LatencyModel:
             MissingEntry: the table lacks a signature of the space.
         """
         table.require(space.signatures)
+        entries = [table.lookup(s) for s in space.signatures]
         return cls(
             target=table.target,
             source=table.source,
-            entries_ms={s: table.lookup(s).median_ms for s in space.signatures},
+            entries_ms={entry.signature: entry.median_ms for entry in entries},
             calibration=table.calibration(space.fingerprint) or Calibration(),
             table_hash=table.content_hash,
             precision=str(table.header["precision"]),
+            errors_ms={entry.signature: standard_error_ms(entry) for entry in entries},
         )
 
     def predict(self, arch: Architecture) -> Prediction:
@@ -87,7 +99,7 @@ class LatencyModel:
         Raises:
             MissingEntry: an op has no entry.
         """
-        latency = self.calibration.b_ms + sum(self.op_cost_ms(op) for op in arch.ops)
+        latency = self.calibration.b_ms + sum(self.op_cost_ms(op) for op in live_ops(arch))
         latency = max(latency, 0.0)
         spread = math.exp(self.calibration.log_spread)
         return Prediction(latency, latency / spread, latency * spread, float(self.source == "measured"))
@@ -96,43 +108,61 @@ class LatencyModel:
         """Latencies of several architectures in ms, shape (n,)."""
         return np.array([self.predict(arch).latency_ms for arch in archs])
 
+    def upper_ms(self, arch: Architecture, confidence: float) -> float:
+        """What an architecture measures at most, with this probability; exact where `costs_ns` bounds it.
+
+        Raises:
+            MissingEntry: an op has no entry.
+            UsageError: the probability is not in [0.5, 1).
+        """
+        uses = Counter(op.signature for op in live_ops(arch))
+        variance = sum(n**2 * self._variance(signature) for signature, n in uses.items())
+        return self._margin(arch.space).upper_ms(self.predict(arch).latency_ms, variance, confidence)
+
     def op_cost_ms(self, op: Op) -> float:
-        """What an op adds to the latency of a network; 0 for a skip.
+        """What an op adds to the latency of a network; 0 for one that a runtime leaves out.
 
         Raises:
             MissingEntry: the op has no entry.
         """
-        if op.kind == "skip":
+        if not op.timed:
             return 0.0
         return self.calibration.a * self._entry(op) + self.calibration.c_ms_per_mb * self.weights_mb(op)
 
     def weights_mb(self, op: Op) -> float:
         """Weights that an op reads, in 10^6 bytes."""
-        return op.params * _BYTES[self.precision] / 1e6
+        return op.params * WEIGHT_BYTES[self.precision] / 1e6
 
     def fixed_ms(self, space: Space) -> float:
         """What every network of the space pays: b and the ops that are no choice."""
-        return self.calibration.b_ms + sum(self.op_cost_ms(op) for op in space.fixed_ops)
+        return self.calibration.b_ms + sum(self.op_cost_ms(op) for op in charged_ops(space)[0])
 
-    def costs_ns(self, space: Space) -> tuple[int, list[NDArray[np.int64]]]:
+    def costs_ns(self, space: Space, confidence: float = 0.5) -> tuple[int, list[NDArray[np.int64]]]:
         """Costs in whole nanoseconds, rounded up, so that a sum never claims less than the prediction.
+
+        With a confidence above 0.5 a sum is never less than `upper_ms`: a network whose costs are within a budget
+        measures within it with at least that probability. How much more than `upper_ms` it can be: see
+        `hwnas.latency.margin`.
+
+        Args:
+            confidence: that a network which is drawn at random measures within its sum. Networks that an optimiser
+                picks because they look cheap are a little worse than that.
 
         Returns:
             The fixed part, and per choice the costs of its ops, shape (ops,).
 
         Raises:
             MissingEntry: an op has no entry.
+            UsageError: the confidence is not in [0.5, 1).
         """
-        per_choice = [
-            np.array([_ns(self.op_cost_ms(op)) for op in choice.ops], dtype=np.int64) for choice in space.choices
-        ]
-        return _ns(self.fixed_ms(space)), per_choice
+        fixed, rows = self._amounts(space)
+        return self._margin(space).costs_ns(fixed, rows, confidence)
 
     def sums(self, archs: Iterable[Architecture]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(plain sums of entries in ms, weights in MB), shape (n,) each: what a calibration is fitted to."""
         pairs = [
-            (sum(self._entry(op) for op in real), sum(self.weights_mb(op) for op in real))
-            for real in ([op for op in arch.ops if op.kind != "skip"] for arch in archs)
+            (sum(self._entry(op) for op in live), sum(self.weights_mb(op) for op in live))
+            for live in (live_ops(arch) for arch in archs)
         ]
         both = np.array(pairs, dtype=np.float64).reshape(-1, 2)
         return both[:, 0], both[:, 1]
@@ -145,27 +175,59 @@ class LatencyModel:
             "source": self.source,
             "precision": self.precision,
             "entries_ms": dict(self.entries_ms),
+            "errors_ms": dict(self.errors_ms),
             "calibration": self.calibration.to_json(),
             "table_hash": self.table_hash,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LatencyModel:
-        """Read `to_json` back.
+        """Read `to_json` back; one without standard errors, as older versions wrote it, is read as well.
 
         Raises:
-            InputError: another schema, or a field is missing.
+            InputError: another schema, a field is missing, or an unknown precision.
         """
         if not isinstance(data, Mapping) or data.get("hwnas_latency_model") != SCHEMA:
             raise InputError(f"not a latency model of schema {SCHEMA}: {str(data)[:80]}")
         try:
-            return cls(
-                str(data["target"]), str(data["source"]),
-                {str(k): float(v) for k, v in data["entries_ms"].items()},
+            made = cls(
+                str(data["target"]), str(data["source"]), _numbers(data["entries_ms"]),
                 Calibration.from_json(data["calibration"]), str(data["table_hash"]), str(data["precision"]),
+                _numbers(data.get("errors_ms", {})),
             )
         except (KeyError, TypeError, ValueError, AttributeError, TableError) as err:
             raise InputError(f"latency model is incomplete or malformed: {err!r}") from err
+        if made.precision not in WEIGHT_BYTES:
+            known = ", ".join(WEIGHT_BYTES)
+            raise InputError(f"precision of a latency model must be one of {known}; got {made.precision}")
+        return made
+
+    def _margin(self, space: Space) -> Margin:
+        (fixed_ms, fixed_variance), rows = self._amounts(space)
+        least = fixed_ms + sum(min(cost for cost, _ in row) for row in rows)
+        means = np.array([np.mean(row, axis=0) for row in rows]).reshape(-1, 2).sum(axis=0)
+        return Margin.of(self.calibration.spread, least, fixed_ms + means[0], fixed_variance + means[1])
+
+    def _amounts(self, space: Space) -> tuple[tuple[float, float], list[list[tuple[float, float]]]]:
+        """(cost in ms, variance in ms^2) of the fixed part and of every op of every choice.
+
+        Ops of one signature share one entry and its error: m of them have m^2 times its variance. That is no sum, but
+        never more than m times the most that the space can use, which is.
+        """
+        fixed, choices = charged_ops(space)
+        most = _most_uses(fixed, choices)
+
+        def amount(ops: Iterable[Op]) -> tuple[float, float]:
+            timed = list(ops)
+            cost = sum(self.op_cost_ms(op) for op in timed)
+            return cost, sum(most[op.signature] * self._variance(op.signature) for op in timed)
+
+        cost, variance = amount(fixed)
+        return (self.calibration.b_ms + cost, variance), [[amount(ops) for ops in row] for row in choices]
+
+    def _variance(self, signature: str) -> float:
+        """Variance of one op's cost from the standard error of its entry, ms^2."""
+        return (self.calibration.a * self.errors_ms.get(signature, 0.0)) ** 2
 
     def _entry(self, op: Op) -> float:
         try:
@@ -174,6 +236,24 @@ class LatencyModel:
             raise MissingEntry(op.signature, self.target, f"run `hwnas profile --target {self.target}`") from None
 
 
-def _ns(cost_ms: float) -> int:
-    # the subtraction forgives the last bit of a float: 0.3 ms is 300000 ns, not 300001
-    return math.ceil(cost_ms * 1e6 - 1e-6)
+def _most_uses(fixed: Iterable[Op], choices: Iterable[Iterable[Iterable[Op]]]) -> Counter[str]:
+    """Signature -> how often a network of the space can have it at most."""
+    most = Counter(op.signature for op in fixed)
+    for row in choices:
+        used: Counter[str] = Counter()
+        for ops in row:
+            used |= Counter(op.signature for op in ops)
+        most += used
+    return most
+
+
+def standard_error_ms(entry: Entry) -> float:
+    """Standard error of an entry's median from its percentiles and number of runs, ms; 0 without any runs."""
+    if entry.runs < 1:
+        return 0.0
+    deviation = max(0.0, entry.p90_ms - entry.p10_ms) / _TENTHS
+    return deviation * math.sqrt(math.pi / 2 / max(1.0, entry.runs / _RUNS_PER_SAMPLE))
+
+
+def _numbers(data: Mapping[str, Any]) -> dict[str, float]:
+    return {str(k): float(v) for k, v in data.items()}

@@ -7,13 +7,17 @@ nothing in it; an op costs t(context with op) - t(carrier in)/2 - t(carrier out)
 no context before it but the normalisation of the pixels, the head none after it: each keeps half of what a call
 costs, so the plain sum over a network holds exactly one call.
 
-Measured on ONNX Runtime 1.31 (benchmarks/latency_model.md): plain sums are off by 1 to 2 % with this context, by
-2 to 4 % with 8-channel carriers, by 11 to 13 % with ops timed alone.
+The ops on the edges of a cell are a tenth of their context, so its noise would drown them. Four in a row in one context
+less one alone in it is three of them: (t(4) - t(1)) / 3. An identity is timed as the addition that it is in a cell.
+
+Measured (benchmarks/latency_model.md, benchmarks/latency.md): plain sums are off by 1 to 3 % with this context, by
+2 to 4 % with 8-channel carriers, by 10 to 70 % with ops timed alone. Four in a row are no better for whole blocks, and
+worse for int8 on OpenVINO; for the edges of cells they brought the plain sum from 15.6 to 8.5 %.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from onnx import TensorProto, helper
@@ -22,6 +26,11 @@ from hwnas.profile.graph import IR_VERSION, OPSET, GraphBuilder, Weights, out_sh
 from hwnas.space import Op
 
 _SIDE = 3  # channels of a carrier's outer side per channel of its inner side: a common expansion
+_LINKS = 4  # ops in a row
+_EDGES = ("identity", "preconv", "avgpool")
+
+Build = Callable[[int, Weights], bytes]
+"""Called as build(batch, weights); gives ONNX bytes."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,21 @@ class Carrier:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A model that is timed to be subtracted from an op's.
+
+    Args:
+        key: its name.
+        build: gives it as ONNX bytes.
+        share: how much of its time is subtracted.
+    """
+
+    key: str
+    build: Build
+    share: float
+
+
+@dataclass(frozen=True)
 class Block:
     """An op to be timed.
 
@@ -72,27 +96,50 @@ class Block:
         return f"alone {self.op.signature}"
 
     @property
+    def links(self) -> int:
+        """How many ops stand in a row: 4 for the edge of a cell, else 1."""
+        op = self.op
+        edge = op.kind in _EDGES and op.stride == 1 and op.in_channels == op.out_channels
+        return _LINKS if edge and not self.first else 1
+
+    @property
     def carriers(self) -> tuple[Carrier, ...]:
-        """The carriers on its sides; half of each is subtracted."""
+        """The carriers on its sides."""
         op = self.op
         sides = [] if self.first else [Carrier(op.in_channels, op.height, op.width)]
         if op.kind != "head":
             sides.append(Carrier(op.out_channels, *op.out_hw))
         return tuple(sides)
 
+    @property
+    def base(self) -> tuple[Part, ...]:
+        """What is subtracted: half of each carrier; for the edge of a cell, one op in its context."""
+        if self.links > 1:
+            return (Part(f"one {self.op.signature}", lambda batch, weights: self._model(1, batch, weights), 1.0),)
+        return tuple(Part(carrier.key, carrier.model, 0.5) for carrier in self.carriers)
+
     def model(self, batch: int, weights: Weights) -> bytes:
-        """The op in its context as ONNX bytes."""
-        before = [] if self.first else [self.carriers[0].before]
-        after = [] if self.op.kind == "head" else [self.carriers[-1].after]
-        return _chain([*before, self.op, *after], batch, weights, normalise=self.first)
+        """The op, or `links` of it in a row, in its context as ONNX bytes."""
+        return self._model(self.links, batch, weights)
 
     def alone_model(self, batch: int, weights: Weights) -> bytes:
         """The op with nothing around it as ONNX bytes."""
         return _chain([self.op], batch, weights)
 
-    def cost_ms(self, time_ms: float, times_ms: Mapping[str, float]) -> float:
-        """Time of the op: `time_ms` of its context less half of each carrier in `times_ms`; never negative."""
-        return max(0.0, time_ms - 0.5 * sum(times_ms[c.key] for c in self.carriers))
+    def cost_ms(self, times_ms: Mapping[str, float]) -> float:
+        """Cost of the op from the times of its model and of its `base`, ms; never negative."""
+        rest = times_ms[self.key] - sum(part.share * times_ms[part.key] for part in self.base)
+        return max(0.0, rest / max(1, self.links - 1))
+
+    def half_width_ms(self, widths_ms: Mapping[str, float]) -> float:
+        """Half width of an interval of the cost from those of the times, taken as independent, ms."""
+        squares = [widths_ms[self.key] ** 2, *((part.share * widths_ms[part.key]) ** 2 for part in self.base)]
+        return float(sum(squares) ** 0.5) / max(1, self.links - 1)
+
+    def _model(self, links: int, batch: int, weights: Weights) -> bytes:
+        before = [] if self.first else [self.carriers[0].before]
+        after = [] if self.op.kind == "head" else [self.carriers[-1].after]
+        return _chain([*before, *[self.op] * links, *after], batch, weights, normalise=self.first)
 
 
 def empty_model(batch: int) -> bytes:
@@ -108,11 +155,14 @@ def empty_model(batch: int) -> bytes:
     return data
 
 
-def _chain(ops: list[Op], batch: int, weights: Weights, normalise: bool = False) -> bytes:
+def _chain(ops: Sequence[Op], batch: int, weights: Weights, normalise: bool = False) -> bytes:
     first = ops[0]
     builder = GraphBuilder((batch, first.in_channels, first.height, first.width), weights)
     if normalise:
         builder.normalise()
     for i, op in enumerate(ops):
-        builder.op(str(i), op)
+        if op.kind == "identity":
+            builder.value = builder.add(builder.value, builder.value)
+        else:
+            builder.op(str(i), op)
     return builder.model(out_shape(ops[-1], batch))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.latency import Entry, now
 from hwnas.profile.blocks import Block, empty_model
+from hwnas.profile.conditions import Conditions, conditions_of
 from hwnas.profile.graph import Weights, network_model
-from hwnas.profile.sweeps import Sweeper, Times
+from hwnas.profile.sweeps import Times, times_of
 from hwnas.progress import Progress
-from hwnas.runtime import Runtime
+from hwnas.runtime import Device, Sweep, SweepPlan
 from hwnas.space import Architecture
 
 CHECK_EVERY = 4  # sweeps
@@ -23,6 +25,7 @@ MIN_SWEEPS = 16
 MIN_SECONDS = 10.0  # a machine's speed drifts over seconds: samples must be spread further than that
 SETTLED = 0.015  # standard deviation of log(prediction / prediction) between two halves of the samples
 LABELS_SETTLED = 0.02  # the same of the networks' own times
+KNOWN_WITHIN = 0.03  # half width of the 95 % interval of an entry's median, relative; half of the entries must reach it
 
 Flush = Callable[[list[Entry]], None]
 
@@ -40,6 +43,9 @@ class Campaign:
             nor in `known_ms` are left out of the sums.
         known_ms: entries of signatures that the table has.
         sentinels: the large network and the small block.
+        networks_ms: index in `networks` -> its time at the table's speed, for those that the table was made with.
+        kernel_ms: time of the reference kernel at the table's speed; 0 where the table is new.
+        isolated: whether every block is timed alone, too, for comparison.
     """
 
     blocks: tuple[Block, ...]
@@ -49,16 +55,20 @@ class Campaign:
     check: tuple[Architecture, ...]
     known_ms: Mapping[str, float]
     sentinels: tuple[Architecture, Block]
+    networks_ms: Mapping[int, float]
+    kernel_ms: float = 0.0
+    isolated: bool = False
 
     def models(self, batch: int, weights: Weights) -> dict[str, bytes]:
-        """Name -> ONNX bytes of everything that is timed."""
-        found = {"empty": empty_model(batch)}
+        """Name -> fp32 ONNX bytes of everything that is timed."""
+        found = {"empty": empty_model(batch)} if self.isolated else {}
         for block in (*self.blocks, *self.anchors):
             found[block.key] = block.model(batch, weights)
-            for carrier in block.carriers:
-                if carrier.key not in found:
-                    found[carrier.key] = carrier.model(batch, weights)
-        found |= {block.alone_key: block.alone_model(batch, weights) for block in self.blocks}
+            for part in block.base:
+                if part.key not in found:
+                    found[part.key] = part.build(batch, weights)
+        if self.isolated:
+            found |= {block.alone_key: block.alone_model(batch, weights) for block in self.blocks}
         found |= {f"net {i}": network_model(a, weights, batch=batch) for i, a in enumerate(self.networks)}
         large, small = self.sentinels
         found["sentinel large"] = network_model(large, weights, batch=batch)
@@ -72,10 +82,12 @@ class Outcome:
 
     Args:
         entries: one per block.
-        alone_ms: signature -> time of the block alone, less an empty call.
+        alone_ms: signature -> time of the block alone, less an empty call; empty unless `Campaign.isolated`.
         networks_ms: one per network, shape (n,).
         networks_seconds: what timing each of them took, shape (n,).
+        kernel_ms: time of the reference kernel at that speed.
         noise: name -> standard deviation of log ratios between two halves of the samples.
+        conditions: how quiet the machine was.
         facts: sweeps, seconds and what else the report keeps.
     """
 
@@ -83,100 +95,154 @@ class Outcome:
     alone_ms: Mapping[str, float]
     networks_ms: NDArray[np.float64]
     networks_seconds: NDArray[np.float64]
+    kernel_ms: float
     noise: Mapping[str, float]
-    facts: Mapping[str, float]
+    conditions: Conditions
+    facts: Mapping[str, Any]
 
 
 def run(
-    campaign: Campaign, runtime: Runtime, *, batch: int, weights: Weights, rng: np.random.Generator,
-    max_seconds: float, flush: Flush, progress: Progress,
+    campaign: Campaign, device: Device, models: Mapping[str, bytes], plan: SweepPlan, *, processor_clock: bool,
+    flush: Flush, progress: Progress,
 ) -> Outcome:
-    """Sweep until both halvings of the samples agree on the table and on the networks, or time is up.
+    """Sweep until the table has settled, the entries are known well enough, or the plan's seconds are over.
 
     Args:
+        device: where the models are timed.
+        models: those of the campaign, in the form that the runtime wants.
+        plan: how they are swept; loading the models is not counted.
+        processor_clock: whether times are processor time of one thread.
         flush: gets the entries so far after 4, 8, 16, ... sweeps and at the end.
+
+    Raises:
+        InputError: the device cannot be reached or cannot execute the models.
     """
     begin = time.perf_counter()
-    sweeper = Sweeper(campaign.models(batch, weights), ("sentinel large", "sentinel small"), runtime, rng)
-    prepared = time.perf_counter()
-    least = min(MIN_SECONDS, max_seconds / 2)
-    next_flush = CHECK_EVERY
-    while True:
-        sweeper.sweep()
-        seconds = time.perf_counter() - prepared
+    with device.sweeps(models, plan) as stream:
+        loaded = time.perf_counter()
+        sweeps = _until_settled(campaign, stream, plan.max_seconds, flush, progress)
+        seconds = time.perf_counter() - loaded
+    progress("timing blocks", 100, 100)
+    outcome = _outcome(campaign, sweeps, plan, processor_clock)
+    flush(list(outcome.entries))
+    spent = {"models": len(models), "seconds_load": loaded - begin, "seconds_sweeps": seconds}
+    return replace(outcome, facts={**outcome.facts, **spent})
+
+
+def _until_settled(
+    campaign: Campaign, stream: Iterator[Sweep], max_seconds: float, flush: Flush, progress: Progress
+) -> list[Sweep]:
+    """Take sweeps until they say enough; a device that ends by itself ends it, too."""
+    begin, least, next_flush = time.perf_counter(), min(MIN_SECONDS, max_seconds / 2), CHECK_EVERY
+    sweeps: list[Sweep] = []
+    for sweep in stream:
+        sweeps.append(sweep)
+        seconds = time.perf_counter() - begin
         progress("timing blocks", min(99, int(100 * seconds / max_seconds)), 100)
-        over = seconds > max_seconds and sweeper.sweeps >= CHECK_EVERY
-        if sweeper.sweeps % CHECK_EVERY and not over:
-            continue
-        times = sweeper.times()
-        noise = _noise(campaign, times)
-        if over or (times.times_ms.shape[1] >= MIN_SWEEPS and seconds > least and _settled(noise)):
+        over = seconds > max_seconds and len(sweeps) >= CHECK_EVERY
+        if over:
             break
-        if sweeper.sweeps >= next_flush:
+        if len(sweeps) % CHECK_EVERY:
+            continue
+        times = times_of(sweeps)
+        if times.sweeps >= MIN_SWEEPS and seconds > least and _settled(_noise(campaign, times)):
+            break
+        if len(sweeps) >= next_flush:
             flush(_entries(campaign, times))
             next_flush *= 2
-    progress("timing blocks", 100, 100)
-    outcome = _outcome(campaign, sweeper, times, noise)
-    flush(list(outcome.entries))
-    facts = {**outcome.facts, "seconds_prepare": prepared - begin, "seconds_sweeps": seconds}
-    return replace(outcome, facts=facts)
+    return sweeps
 
 
-def _outcome(campaign: Campaign, sweeper: Sweeper, times: Times, noise: Mapping[str, float]) -> Outcome:
-    medians = times.medians()
-    tie = _tie(campaign, medians)
-    alone = {b.op.signature: tie * max(0.0, medians[b.alone_key] - medians["empty"]) for b in campaign.blocks}
-    networks = np.array([tie * medians[f"net {i}"] for i in range(len(campaign.networks))])
-    facts = {
-        "sweeps": times.times_ms.shape[1], "sweeps_rejected": times.rejected, "tie_to_table": tie,
-        "speed_p10": float(np.percentile(times.speed, 10)), "speed_p90": float(np.percentile(times.speed, 90)),
-        "first_run_over_steady": sweeper.first_run_ratio,
+def _outcome(campaign: Campaign, sweeps: Sequence[Sweep], plan: SweepPlan, processor_clock: bool) -> Outcome:
+    times = times_of(sweeps)
+    medians, seconds = times.medians(), _seconds(sweeps)
+    tie = _tie(campaign, times)
+    names = [f"net {i}" for i in range(len(campaign.networks))]
+    alone = {
+        b.op.signature: tie * max(0.0, medians[b.alone_key] - medians["empty"])
+        for b in campaign.blocks if campaign.isolated
     }
-    seconds = np.array([sweeper.seconds[f"net {i}"] for i in range(len(campaign.networks))])
-    return Outcome(tuple(_entries(campaign, times)), alone, networks, seconds, noise, facts)
+    facts = {
+        "sweeps": times.sweeps, "sweeps_rejected": times.rejected, "tie_to_table": tie,
+        "speed_p10": float(np.percentile(times.speed, 10)), "speed_p90": float(np.percentile(times.speed, 90)),
+        "first_run_over_steady": float(np.median([sweep.first_run_ratio for sweep in sweeps])),
+    }
+    return Outcome(
+        entries=tuple(_entries(campaign, times)), alone_ms=alone,
+        networks_ms=np.array([tie * medians[name] for name in names]),
+        networks_seconds=np.array([seconds[name] for name in names]),
+        kernel_ms=tie * times.steady_kernel_ms, noise=_noise(campaign, times),
+        conditions=conditions_of(sweeps, plan, processor_clock=processor_clock, rejected=times.rejected), facts=facts,
+    )
 
 
-def _tie(campaign: Campaign, medians: Mapping[str, float]) -> float:
-    """Factor from the speed of this campaign to the one the table was measured at: the anchors' median ratio."""
-    ratios = [
-        math.log(campaign.anchors_ms[b.op.signature] / cost)
-        for b in campaign.anchors if (cost := b.cost_ms(medians[b.key], medians)) > 0
-        and campaign.anchors_ms[b.op.signature] > 0
-    ]
-    return math.exp(float(np.median(ratios))) if ratios else 1.0
+def _seconds(sweeps: Sequence[Sweep]) -> dict[str, float]:
+    return {name: sum(sweep.seconds[name] for sweep in sweeps) for name in sweeps[0].seconds}
+
+
+def _tie(campaign: Campaign, times: Times) -> float:
+    """Factor from the speed of this campaign to the one the table was measured at.
+
+    Whole networks that were timed at that speed tell it best. Else the anchors do, as a ratio of sums, since a
+    difference of two times is the less certain the smaller it is; else the reference kernel. On a new table nothing
+    does, and this campaign's speed is the table's.
+    """
+    medians = times.medians()
+    if campaign.networks_ms:
+        ratios = [math.log(known / medians[f"net {i}"]) for i, known in campaign.networks_ms.items()]
+        return math.exp(float(np.median(ratios)))
+    known = sum(campaign.anchors_ms[b.op.signature] for b in campaign.anchors)
+    found = sum(b.cost_ms(medians) for b in campaign.anchors)
+    if known > 0 and found > 0:
+        return known / found
+    return campaign.kernel_ms / times.steady_kernel_ms if campaign.kernel_ms > 0 else 1.0
 
 
 def _entries(campaign: Campaign, times: Times) -> list[Entry]:
     medians, when = times.medians(), now()
-    tie, runs = _tie(campaign, medians), times.times_ms[0].size
+    tie, runs = _tie(campaign, times), times.times_ms[0].size
     entries = []
     for block in campaign.blocks:
         low, high = times.quantiles(block.key)
-        p10, median, p90 = (tie * block.cost_ms(t, medians) for t in (low, medians[block.key], high))
+        quantiles = (block.cost_ms({**medians, block.key: t}) for t in (low, medians[block.key], high))
+        p10, median, p90 = (tie * t for t in quantiles)
         entries.append(Entry(block.op.signature, median, p10, p90, runs, when))
     return entries
 
 
 def _settled(noise: Mapping[str, float]) -> bool:
     table, labels = max(noise["noise_odd_even"], noise["noise_halves"]), noise["label_noise"]
-    return table < SETTLED and labels < LABELS_SETTLED
+    return table < SETTLED and labels < LABELS_SETTLED and noise["entries_within"] < KNOWN_WITHIN
 
 
 def _noise(campaign: Campaign, times: Times) -> dict[str, float]:
-    """Standard deviations of log ratios between halves: of predictions, and of the networks' own times."""
+    """Standard deviations of log ratios between halves, of predictions and of the networks' own times; intervals.
+
+    `entries_within` and `entries_within_p90` are the median and the 90th percentile over the entries of the half
+    width of the 95 % interval of their median, relative.
+    """
     odd_even, halves = times.halves()
     names = [f"net {i}" for i in range(len(campaign.networks))]
     odd, even = (np.array([part[name] for name in names]) for part in odd_even)
+    within = _relative_widths(campaign, times)
     return {
         "noise_odd_even": _log_sd(*(_predict(campaign, part) for part in odd_even)),
         "noise_halves": _log_sd(*(_predict(campaign, part) for part in halves)),
         "label_noise": _log_sd(odd, even),
+        "entries_within": float(np.median(within)) if within else 0.0,
+        "entries_within_p90": float(np.percentile(within, 90)) if within else 0.0,
     }
 
 
+def _relative_widths(campaign: Campaign, times: Times) -> list[float]:
+    """Half width of the 95 % interval of every entry's median over the entry; entries of nothing are left out."""
+    medians, widths = times.medians(), times.half_widths()
+    costs = ((block, block.cost_ms(medians)) for block in campaign.blocks)
+    return [block.half_width_ms(widths) / cost for block, cost in costs if cost > 0]
+
+
 def _predict(campaign: Campaign, medians: Mapping[str, float]) -> NDArray[np.float64]:
-    cost = {b.op.signature: b.cost_ms(medians[b.key], medians) for b in campaign.blocks}
-    cost = {**campaign.known_ms, **cost}
+    cost = {**campaign.known_ms, **{b.op.signature: b.cost_ms(medians) for b in campaign.blocks}}
     return np.array([sum(cost.get(op.signature, 0.0) for op in arch.ops) for arch in campaign.check])
 
 
@@ -184,7 +250,3 @@ def _log_sd(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     both = (a > 0) & (b > 0)
     return float(np.std(np.log(a[both] / b[both]))) if both.any() else 0.0
 
-
-def chunks(blocks: Sequence[Block], size: int) -> list[tuple[Block, ...]]:
-    """Groups of at most `size`, so that few enough sessions are resident; one empty group for no blocks."""
-    return [tuple(blocks[i : i + size]) for i in range(0, len(blocks), size)] or [()]

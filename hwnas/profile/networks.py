@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
+from hwnas.latency import live_ops
 from hwnas.space import Architecture, Space
 
 _TRIES = 50  # per network, before a space is taken to hold no further one
 
 
 def random_network(space: Space, depth: int, rng: np.random.Generator) -> Architecture:
-    """A random architecture in which as many choices as possible up to `depth` are not skipped."""
-    skips = [next((i for i, op in enumerate(c.ops) if op.kind == "skip"), None) for c in space.choices]
-    picked = []
-    optional = [i for i, skip in enumerate(skips) if skip is not None]
-    kept = set(rng.permutation(optional)[: max(0, depth - (len(skips) - len(optional)))].tolist())
-    for i, (choice, skip) in enumerate(zip(space.choices, skips, strict=True)):
-        real = [j for j in range(len(choice.ops)) if j != skip]
-        picked.append(int(rng.choice(real)) if skip is None or i in kept else skip)
-    return space.architecture(picked)
+    """A random architecture in which as many choices as possible up to `depth` compute something.
+
+    In a cell space the output depends on the input, if one of `_TRIES` does that.
+    """
+    for _ in range(_TRIES):
+        arch = _draw(space, depth, rng)
+        if connected(arch):
+            break
+    return arch
+
+
+def connected(arch: Architecture) -> bool:
+    """Whether the output depends on the input; in a chain always."""
+    return arch.ops[-1] in live_ops(arch)[-1:]
 
 
 def depth_range(space: Space) -> tuple[int, int]:
-    """Fewest and most choices that can be something other than a skip."""
-    optional = sum(any(op.kind == "skip" for op in c.ops) for c in space.choices)
+    """Fewest and most choices that can compute something."""
+    optional = sum(not all(op.steps for op in c.ops) for c in space.choices)
     return len(space.choices) - optional, len(space.choices)
 
 
@@ -49,6 +55,17 @@ def draw(
         _add_new(taken, space, rng, low, high)
     networks = list(taken)
     return networks[:n], networks[n:]
+
+
+def _draw(space: Space, depth: int, rng: np.random.Generator) -> Architecture:
+    free = [[k for k, op in enumerate(c.ops) if not op.steps] for c in space.choices]
+    optional = [i for i, ops in enumerate(free) if ops]
+    kept = set(rng.permutation(optional)[: max(0, depth - (len(free) - len(optional)))].tolist())
+    picked = []
+    for i, choice in enumerate(space.choices):
+        real = [k for k in range(len(choice.ops)) if k not in free[i]]
+        picked.append(int(rng.choice(real if i in kept or not free[i] else free[i])))
+    return space.architecture(picked)
 
 
 def _add_new(taken: dict[Architecture, None], space: Space, rng: np.random.Generator, low: int, high: int) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hwnas.errors import TableError
-from hwnas.latency import Calibration, fit, interval
+from hwnas.latency import Calibration, fit
 
 
 def problem(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -59,16 +59,19 @@ def test_networks_without_weights_are_no_obstacle() -> None:
     assert fit(s, np.zeros(8), 1.1 * s).a == pytest.approx(1.1, rel=0.02)
 
 
-def test_interval_covers_nine_in_ten() -> None:
-    rng = np.random.default_rng(0)
-    covered = [abs(rng.normal()) <= interval(rng.normal(size=20)) for _ in range(2000)]
-    assert 0.88 <= np.mean(covered) <= 0.94
+def test_spread_goes_with_the_interval() -> None:
+    s, w = problem(40)
+    found = fit(s, w, 1.1 * s * np.exp(np.random.default_rng(1).normal(0, 0.02, 40)))
+    assert found.freedom > 40
+    assert found.spread.half_width() == pytest.approx(found.log_spread)
+    assert Calibration(log_spread=0.1).spread.half_width() == pytest.approx(0.1)
 
 
-def test_interval_widens_with_less_evidence() -> None:
-    residuals = np.array([0.01, -0.03, 0.02])
-    assert interval(residuals) == pytest.approx(0.045)
-    assert interval(np.array([])) > 0.2
+def test_sums_of_nothing_are_no_obstacle() -> None:
+    s, w = problem(12)
+    s[0] = 0.0
+    found = fit(s, w, np.full(12, 0.5))
+    assert np.isfinite([found.a, found.b_ms, found.c_ms_per_mb, found.log_spread]).all()
 
 
 def test_survives_json() -> None:
@@ -76,7 +79,7 @@ def test_survives_json() -> None:
     assert Calibration.from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
-@pytest.mark.parametrize("data", [{"a": "x"}, {"a": float("nan")}, {"b_ms": None}, []])
+@pytest.mark.parametrize("data", [{"a": "x"}, {"a": float("nan")}, {"b_ms": None}, {"log_sd": float("inf")}, []])
 def test_broken_calibration(data: object) -> None:
     with pytest.raises(TableError):
         Calibration.from_json(data)  # type: ignore[arg-type]

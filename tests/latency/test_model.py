@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,7 @@ def test_from_table(tmp_path: Path) -> None:
     model = LatencyModel.from_table(Table.read(table.path), SPACE)
     assert model.calibration == CALIBRATED
     assert model.table_hash == table.content_hash
+    assert set(model.errors_ms) == set(SPACE.signatures)
     arch = SPACE.smallest()
     assert model.predict(arch).latency_ms == pytest.approx(made.predict(arch).latency_ms, abs=1e-5)
 
@@ -91,6 +93,23 @@ def test_from_table(tmp_path: Path) -> None:
 def test_survives_json() -> None:
     made = model_of(CALIBRATED)
     assert LatencyModel.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+def test_older_models_have_no_standard_errors() -> None:
+    data = model_of(CALIBRATED).to_json()
+    del data["errors_ms"]
+    assert LatencyModel.from_json(data) == model_of(CALIBRATED)
+
+
+@pytest.mark.parametrize("precision, size", [("fp32", 4), ("fp16", 2), ("bf16", 2), ("int8", 1)])
+def test_weights_have_the_size_of_their_precision(precision: str, size: int) -> None:
+    model, arch = replace(model_of(CALIBRATED), precision=precision), SPACE.largest()
+    assert model.sums([arch])[1] == pytest.approx([size * arch.params / 1e6])
+
+
+def test_unknown_precision_is_refused() -> None:
+    with pytest.raises(InputError, match="precision of a latency model"):
+        LatencyModel.from_json({**model_of(CALIBRATED).to_json(), "precision": "fp8"})
 
 
 @pytest.mark.parametrize("data", [{}, [], {"hwnas_latency_model": 2}, {"hwnas_latency_model": 1, "target": "x"}])
