@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Callable  # noqa: UP035, the one of collections.abc takes no subscript before Python 3.9
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, done, total); total 0 means unknown. Cheap enough to call often."""
