@@ -23,24 +23,30 @@ REPOSITORY = Path(__file__).parents[1]
 SURFACE = {
     "hwnas": "RunFolder compress load pick resume",
     "hwnas.data": "KNOWN Dataset Policy augment epoch load policy_for",
-    "hwnas.export": "Samples Verdict predict read_metadata to_onnx verify",
+    "hwnas.device": "FolderJob RecordedDevice SshDevice",
+    "hwnas.export": "Loss Samples Verdict onnx_bytes predict read_metadata stamped to_onnx verify",
     "hwnas.generate": "Candidate Front Point Solution front solve",
-    "hwnas.latency": "Calibration Entry Errors LatencyModel Prediction Table errors fit interval kendall_tau now "
-                     "table_path",
+    "hwnas.latency": "Calibration Entry Errors LatencyModel Prediction Table errors fit interval kendall_tau live_ops "
+                     "now table_path",
     "hwnas.nets": "Block Network Normalize Supernet",
     "hwnas.pipeline": "STAGES Answer Budget CompressConfig Picker RunFolder compress compress_run make_config parse "
                       "parse_all pick resume retarget show",
-    "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network network_model random_weights",
-    "hwnas.runtime": "RUNTIMES Array Fingerprint Inputs Measurement Runtime Session Timer compare measure_latency "
-                     "open_runtime runtime_for visit",
+    "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network measure_networks network_model planned "
+                     "random_weights",
+    "hwnas.quantize": "FORMS VARIANTS Samples cached to_form variant_for",
+    "hwnas.runtime": "RUNTIMES Array Device Fingerprint Inputs LocalDevice Measurement Runtime Session Sweep SweepPlan "
+                     "Timer compare measure_latency open_runtime runtime_for visit",
     "hwnas.search": "Distribution SearchConfig SearchResult Strategy create load run",
-    "hwnas.space": "SPACES Architecture Conv Linear Op Pool Position Shuffle Space SpaceConfig SqueezeExcite Step "
-                   "build describe make_divisible",
+    "hwnas.space": "SPACES Act Architecture Average Conv Cost Linear Norm Op Pool Position Shuffle Space SpaceConfig "
+                   "SqueezeExcite Step Wire build describe flow make_divisible",
+    "hwnas.target": "Docker Hardware Precision RuntimeName Target alias_of data_folder folders load locate names read "
+                    "user_folder",
     "hwnas.train": "EpochLog History Teacher TrainConfig accuracy fit logits reestimate_batch_norm",
 }
 COMMANDS = "hwnas.cli"  # its surface is the command line
 NEED_TORCH = {
-    "hwnas.nets", "hwnas.train", "hwnas.pipeline.stages", "hwnas.search.evaluate", "hwnas.search.weight_sharing",
+    "hwnas.nets", "hwnas.train", "hwnas.pipeline.choosing", "hwnas.pipeline.rounding", "hwnas.pipeline.shipping",
+    "hwnas.pipeline.stages", "hwnas.search.evaluate", "hwnas.search.weight_sharing",
 }
 
 IMPORT_ALL = """
