@@ -6,6 +6,10 @@ Trains on train_10k.parquet and judges on 10,000 images of train.parquet that ar
 same number of epochs, the same batches and (all but the reference) the same teacher. The compressed and the random
 networks start from the weights of the same supernet; the thinner networks have no counterpart in it and start from
 scratch. Every finished part is kept in --out, so a run that was cut off goes on.
+
+With --precision auto every budget is answered twice from one search: in fp32, and in whichever precision measures
+within it at the best accuracy (auto-50%, auto-25%); the reference itself stands beside them in every precision.
+Percentages are of the fp32 reference's latency throughout.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ import numpy as np
 from hwnas import pipeline
 from hwnas.latency import LatencyModel
 from hwnas.space import Architecture, Space, SpaceConfig, build
+from hwnas.target import Target, load
 
 BUDGETS = ("50%", "25%")
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -54,29 +59,41 @@ def judge_split(folder: Path, out: Path, images: int) -> Path:
     return path
 
 
-def compress(npz: Path, out: Path, args: argparse.Namespace) -> dict[str, pipeline.RunFolder]:
-    """One run per budget; the second starts from the search of the first."""
+Runs = dict[str, pipeline.RunFolder]
+
+
+def compress(npz: Path, out: Path, args: argparse.Namespace) -> Runs:
+    """One run per budget, and per budget one of --precision auto if that is asked; all from the search of the first."""
     began = time.time()
 
     def hook(stage: str, event: str, seconds: float) -> None:
         print(f"[{time.time() - began:7.0f} s] {stage} {event} {seconds:.0f} s", flush=True)
 
-    first = out / "run-50"
+    auto = args.precision == "auto"
+    first = out / ("run-auto-50" if auto else "run-50")
     options = {
         "data": str(npz), "budgets": {"latency": BUDGETS[0]}, "epochs": args.epochs, "warmup": args.warmup,
         "epochs_per_evaluation": args.epochs_per_evaluation, "cycles": 2, "settle": 80, "top": 12, "seed": args.seed,
-        "tables": str(out / "tables"),
+        "tables": str(out / "tables"), "precision": "auto" if auto else None, "runtime": args.runtime,
     }
-    runs = {BUDGETS[0]: pipeline.resume(first, until="export", hook=hook) if first.exists()
-            else pipeline.compress(first, until="export", hook=hook, **options)}
-    for budget in BUDGETS[1:]:
-        path = out / f"run-{budget.rstrip('%')}"
-        runs[budget] = (pipeline.resume(path, until="export", hook=hook) if path.exists()
-                        else pipeline.retarget(first, path, {"latency": budget}, until="export", hook=hook))
+    names = list(BUDGETS) + [f"auto-{budget}" for budget in BUDGETS if auto]
+    done = pipeline.resume(first, until="export", hook=hook) if first.exists() else pipeline.compress(
+        first, until="export", hook=hook, **options)
+    runs = {}
+    for name in names:
+        path = out / f"run-{name.rstrip('%')}"
+        if path == first:
+            runs[name] = done
+        elif path.exists():
+            runs[name] = pipeline.resume(path, until="export", hook=hook)
+        else:
+            precision = "fp32" if auto and name in BUDGETS else None
+            runs[name] = pipeline.retarget(first, path, {"latency": name.removeprefix("auto-")}, precision=precision,
+                                           until="export", hook=hook)
     return runs
 
 
-def thinner(space: Space, wanted: float) -> list[SpaceConfig]:
+def thinner(space: Space, wanted: float, target: Target) -> list[SpaceConfig]:
     """The widest network below and the narrowest above `wanted` of the reference's latency.
 
     Latency is a staircase in the width, so no width multiplier hits a given latency: the accuracy of the thinner
@@ -84,9 +101,8 @@ def thinner(space: Space, wanted: float) -> list[SpaceConfig]:
     """
     from hwnas.profile import network_model
     from hwnas.runtime import compare, runtime_for
-    from hwnas.target import load
 
-    runtime = runtime_for(load("local"))
+    runtime = runtime_for(target)
     widths: dict[str, Architecture] = {}
     for mult in np.arange(0.2, 1.02, 0.02):
         arch = build(SpaceConfig(**{**vars(space.config), "width_mult": round(float(mult), 2)})).largest()
@@ -109,18 +125,17 @@ def random_within(space: Space, model: LatencyModel, budget_ms: float, count: in
     return found
 
 
-def plan(runs: dict[str, pipeline.RunFolder], out: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
+def plan(runs: Runs, out: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     """The rivals to train."""
     path = out / "plan.json"
     if path.exists():
         return list(json.loads(path.read_text()))
-    first = next(iter(runs.values()))
-    picker = pipeline.Picker.of_run(first)
-    reference = picker.space.largest()
+    picker = pipeline.Picker.of_run(runs[BUDGETS[0]])
+    reference, target = picker.space.largest(), load("local", runtime=args.runtime)
     jobs = []
-    for number, (budget, run) in enumerate(runs.items()):
+    for number, (budget, run) in enumerate((b, runs[b]) for b in BUDGETS):
         ratio = run.result("export")["ratio"]
-        for side, config in zip(("below", "above"), thinner(picker.space, ratio), strict=True):
+        for side, config in zip(("below", "above"), thinner(picker.space, ratio, target), strict=True):
             arch = build(config).largest()
             jobs.append({"name": f"thin-{side}-{budget}", "arch": arch.to_json(), "init": "scratch"})
         limit = picker.latency.predict(reference).latency_ms * float(budget.rstrip("%")) / 100
@@ -197,38 +212,56 @@ def train_rivals(jobs: list[dict[str, Any]], out: Path, first: Path) -> None:
                 raise SystemExit(f"a rival failed with exit code {process.returncode}")
 
 
-def measure_all(runs: dict[str, pipeline.RunFolder], jobs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Every network in one interleaved run."""
-    from hwnas.profile import network_model
-    from hwnas.runtime import compare, runtime_for
-    from hwnas.target import load
+def named(budget: str) -> str:
+    """The row of a run: compressed-50%, auto-50%."""
+    return budget if budget.startswith("auto-") else f"compressed-{budget}"
 
-    archs = {"reference": pipeline.Picker.of_run(next(iter(runs.values()))).space.largest()}
+
+def measure_all(runs: Runs, jobs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Every network in the precision that it ships in, all in one interleaved run."""
+    from hwnas.pipeline.serving import Entry, timed
+    from hwnas.pipeline.stages import Stages
+    from hwnas.profile import network_model
+    from hwnas.progress import silent
+
+    targets = {}
+    for run in runs.values():
+        targets |= Stages(run, silent).targets
+    reference = pipeline.Picker.of_run(runs[BUDGETS[0]]).space.largest()
+    archs = {"reference": (reference, "fp32")}
+    archs |= {f"reference-{p}": (reference, p) for p in targets if p != "fp32"}
     for budget, run in runs.items():
-        archs[f"compressed-{budget}"] = Architecture.from_json(json.loads((run.path / "architecture.json").read_text()))
-    archs |= {job["name"]: Architecture.from_json(job["arch"]) for job in jobs}
-    runtime = runtime_for(load("local"))
-    times = compare({k: runtime.load(network_model(a)) for k, a in archs.items()}, sweeps=60)
+        arch = Architecture.from_json(json.loads((run.path / "architecture.json").read_text()))
+        archs[named(budget)] = (arch, run.result("export")["precision"])
+    archs |= {job["name"]: (Architecture.from_json(job["arch"]), "fp32") for job in jobs}
+    times = timed({k: Entry(network_model(a), targets[p]) for k, (a, p) in archs.items()}, sweeps=60)
     return {
-        k: {**times[k].to_json(), "flops": a.flops, "params": a.params} for k, a in archs.items()
+        k: {**times[k].to_json(), "flops": a.flops, "params": a.params, "precision": p}
+        for k, (a, p) in archs.items()
     }
 
 
-def table(runs: dict[str, pipeline.RunFolder], jobs: list[dict[str, Any]], out: Path) -> str:
+def accuracies(runs: Runs, jobs: list[dict[str, Any]], out: Path) -> dict[str, float]:
+    """Row -> accuracy in percent on the judging images, in the precision of the row."""
+    exports = {budget: run.result("export") for budget, run in runs.items()}
+    found = {"reference": exports[BUDGETS[0]]["reference"]["accuracy"]}
+    for export in exports.values():
+        found |= {f"reference-{p}": v["accuracy"] for p, v in export["references"].items()}
+    found |= {named(budget): export["verdict"]["accuracy"] for budget, export in exports.items()}
+    return found | {j["name"]: json.loads((out / f"{j['name']}.json").read_text())["accuracy"] for j in jobs}
+
+
+def table(runs: Runs, jobs: list[dict[str, Any]], out: Path) -> str:
     """The result as markdown."""
     measured = measure_all(runs, jobs)
-    first = next(iter(runs.values())).result("export")
-    accuracy = {"reference": first["reference"]["accuracy"]}
-    accuracy |= {f"compressed-{b}": r.result("export")["verdict"]["accuracy"] for b, r in runs.items()}
-    accuracy |= {j["name"]: json.loads((out / f"{j['name']}.json").read_text())["accuracy"] for j in jobs}
     base = measured["reference"]["median_ms"]
-    lines = ["| network | accuracy % | latency ms (p10-p90) | of the reference | MMACs | params k | starts from |",
-             "|---|---|---|---|---|---|---|"]
-    start = {j["name"]: j["init"] for j in jobs} | {"reference": "scratch, no teacher"}
-    for name, value in accuracy.items():
+    lines = ["| network | precision | accuracy % | latency ms (p10-p90) | of the reference | MMACs | params k | from |",
+             "|---|---|---|---|---|---|---|---|"]
+    start = {j["name"]: j["init"] for j in jobs} | {k: "scratch, no teacher" for k in measured if "reference" in k}
+    for name, value in accuracies(runs, jobs, out).items():
         m = measured[name]
         lines.append(
-            f"| {name} | {value:.2f} | {m['median_ms']:.3f} ({m['p10_ms']:.3f}-{m['p90_ms']:.3f}) "
+            f"| {name} | {m['precision']} | {value:.2f} | {m['median_ms']:.3f} ({m['p10_ms']:.3f}-{m['p90_ms']:.3f}) "
             f"| {m['median_ms'] / base:.3f} | {m['flops'] / 1e6:.2f} | {m['params'] / 1e3:.0f} "
             f"| {start.get(name, 'supernet')} |"
         )
@@ -243,7 +276,9 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=12)
     parser.add_argument("--epochs-per-evaluation", type=float, default=0.5)
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--random", type=int, default=2)
+    parser.add_argument("--random", type=int, default=2, help="random rivals a budget; 0: no rivals but the thinner")
+    parser.add_argument("--precision", choices=("fp32", "auto"), default="fp32")
+    parser.add_argument("--runtime", help="of target local, e.g. openvino")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=Path, help=argparse.SUPPRESS)

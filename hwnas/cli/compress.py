@@ -27,7 +27,8 @@ def command(
 ) -> None:
     """Find, train, export and check a network within your budgets.
 
-    Without a budget: half the latency of the reference, which is the largest network of the space.
+    Without a budget: half the latency of the reference, which is the largest network of the space in fp32. Another
+    precision ships quantised after training; table, budget, accuracy and latency are of the precision that ships.
     """
     if resume is not None:
         refuse_with_resume(given, out=out, config=config, **{"from": source}, dry_run=dry_run)
@@ -69,10 +70,11 @@ def _new(options: dict[str, Any], out: Path | None) -> RunFolder:
 def _branch(source: Path, out: Path | None, options: dict[str, Any]) -> RunFolder:
     from hwnas.pipeline.job import branch, require_torch
 
-    if out is None or set(options) != {"budgets"}:
-        raise UsageError("--from RUN takes --out and budgets (--latency, --flops, --params, --memory), nothing else")
+    if out is None or "budgets" not in options or set(options) - {"budgets", "precision"}:
+        raise UsageError("--from RUN takes --out, budgets (--latency, --flops, --params, --memory) and --precision, "
+                         "nothing else")
     require_torch("hwnas compress")
-    return branch(source, out, options["budgets"])
+    return branch(source, out, options["budgets"], options.get("precision"))
 
 
 def _finish(run: RunFolder, json: bool) -> None:

@@ -38,5 +38,7 @@ def command(
     if json:
         say_json({"model": str(path), **verdict.to_json()})
         return
-    say(f"{path}: logits within {verdict.max_difference:.0e} of torch's, {verdict.agreement:.0f} % the same answers, "
-        f"{verdict.latency.median_ms:.3f} ms")
+    latency = f"{verdict.latency.median_ms:.3f} ms" if verdict.latency else "not measured on the device"
+    loss = f", {0 - verdict.loss.drop:+.2f} points against fp32" if verdict.loss else ""
+    say(f"{path}: {verdict.precision}, logits within {verdict.max_difference:.0e} of torch's, "
+        f"{verdict.agreement:.0f} % the same answers{loss}, {latency}")

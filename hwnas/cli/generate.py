@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,43 +12,56 @@ from hwnas.cli.options import BUDGETS, Json, Run, takes
 
 if TYPE_CHECKING:
     from hwnas.generate import Front
+    from hwnas.generate.explain import Explanation
     from hwnas.pipeline import Answer, Picker
 
 EPILOG = "Example: hwnas generate runs/photos --latency 2ms --flops 20M --top 5"
 
 
-@takes(*BUDGETS)
+@takes(*BUDGETS, "precision", "confidence")
 def command(
     given: dict[str, Any],
     run: Run,
     top: Annotated[int, typer.Option("--top", min=1, help="How many architectures, best first.")] = 1,
     min_distance: Annotated[int, typer.Option("--min-distance", min=0, help="Choices in which any two differ.")] = 0,
     front: Annotated[bool, typer.Option("--front", help="The whole front, too; alone if no budget is given.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="What each budget does: whether it binds, what more of "
+                                          "it buys; if none can be met, why and the cheapest way out.")] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the best architecture as JSON.",
                                              show_default=False)] = None,
     json: Json = False,
 ) -> None:
     """Pick the best architectures within budgets from a search.
 
-    Exact, in milliseconds and without torch. Without a budget: the front of accuracy and latency.
+    Exact, in milliseconds and without torch. Without a budget: the front of accuracy and latency. --precision takes
+    one of those that the run was made with; accuracies are those before rounding.
     """
+    from hwnas.errors import BudgetInfeasible
     from hwnas.files import write_json
     from hwnas.pipeline.budget import parse_all
+    from hwnas.pipeline.explaining import explain_bounds
     from hwnas.pipeline.picking import Picker
     from hwnas.pipeline.run import RunFolder
 
-    budgets = parse_all(given)
-    picker = Picker.of_run(RunFolder.open(run))
+    budgets = parse_all({name: given.get(name) for name in BUDGETS})
+    picker = Picker.of_run(RunFolder.open(run), given.get("precision"), given.get("confidence"))
     bounds = picker.absolute(budgets)
     wanted = bool(budgets) or out is not None
-    picks = picker.answers(bounds, top, min_distance) if wanted else []
+    why = explain_bounds(picker, bounds) if explain else None
+    try:
+        picks = picker.answers(bounds, top, min_distance) if wanted else []
+    except BudgetInfeasible:
+        if why is not None:
+            (_say_json if json else _say)(run, picker, bounds, [], None, why)
+        raise
     line = picker.front() if front or not wanted else None
     if out is not None:
         write_json(out, picks[0].architecture.to_json())
-    (_say_json if json else _say)(run, picker, bounds, picks, line)
+    (_say_json if json else _say)(run, picker, bounds, picks, line, why)
 
 
-def _say(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer], front: Front | None) -> None:
+def _say(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer], front: Front | None,
+         why: Explanation | None) -> None:
     from hwnas.cli.console import say, say_table
     from hwnas.pipeline.budget import show
 
@@ -57,16 +71,31 @@ def _say(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer
         rows = [(i, f"{a.predicted_accuracy:.2f}", *(show(n, a.costs[n]) for n in BUDGETS), _ops(picker, a))
                 for i, a in enumerate(picks, 1)]
         say_table(("#", "accuracy", *BUDGETS, "operations"), rows)
+    if why is not None:
+        from hwnas.pipeline.explaining import words_of
+
+        say(why.text(words_of(picker)))
     if front is not None:
         say(f"front: {len(front)} architectures that no other beats in both accuracy and latency")
         points = [(show("latency", p.cost), f"{picker.baseline + p.utility:.2f}", _labels(picker, p.choice))
                   for p in front]
         say_table(("latency", "accuracy", "operations"), points)
     say("accuracy: predicted in percent, with shared weights; a sum of effects, so it can pass 100\n"
-        f"latency: predicted from a {picker.latency.source} table of {picker.latency.target}")
+        f"latency: {_origin(picker)}")
 
 
-def _say_json(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer], front: Front | None) -> None:
+def _origin(picker: Picker) -> str:
+    latency = picker.latency
+    where = f"{latency.target} in {latency.precision}"
+    if latency.source == "estimated":
+        times = math.exp(latency.calibration.log_spread)
+        return (f"estimated from the public figures of {where}, not measured; 90 % lie between 1/{times:.1f} and "
+                f"{times:.1f} times of it")
+    return f"predicted from a {latency.source} table of {where}"
+
+
+def _say_json(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer], front: Front | None,
+              why: Explanation | None) -> None:
     from hwnas.cli.console import say_json
 
     points = None if front is None else [
@@ -74,9 +103,11 @@ def _say_json(run: Path, picker: Picker, bounds: dict[str, float], picks: list[A
         for p in front
     ]
     say_json({
-        "run": str(run), "target": picker.latency.target, "latency_source": picker.latency.source, "bounds": bounds,
+        "run": str(run), "target": picker.latency.target, "latency_source": picker.latency.source,
+        "precision": picker.latency.precision, "confidence": picker.confidence, "bounds": bounds,
         "units": {"latency": "ns", "flops": "multiply-accumulates", "params": "parameters", "memory": "bytes"},
         "picks": [{**a.to_json(), "ops": _ops(picker, a).split(" | ")} for a in picks], "front": points,
+        "explanation": None if why is None else why.to_json(),
     })
 
 

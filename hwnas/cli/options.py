@@ -12,6 +12,7 @@ import typer
 
 from hwnas.errors import UnknownName, UsageError
 
+TARGET = ("runtime", "precision", "batch", "threads")
 BUDGETS = ("latency", "flops", "params", "memory")
 TASKS = ("classify",)
 
@@ -25,7 +26,8 @@ _TEXT, _INT, _FLOAT = str | None, int | None, float | None
 _B, _D, _T, _L, _S = "Budgets (any number together)", "Data", "Target", "Training", "Search"
 
 OPTIONS: dict[str, Any] = {
-    "latency": _flag(_TEXT, "latency", "Largest latency: 8ms, 500us or 50% of the reference network.", _B),
+    "latency": _flag(_TEXT, "latency", "Largest latency: 8ms, 500us or 50% of the fp32 reference's, whatever ships.",
+                     _B),
     "flops": _flag(_TEXT, "flops", "Most multiply-accumulates: 300M or 60%.", _B),
     "params": _flag(_TEXT, "params", "Most parameters: 2M or 50%.", _B),
     "memory": _flag(_TEXT, "memory", "Most activation memory: 64MB or 50%.", _B),
@@ -34,9 +36,15 @@ OPTIONS: dict[str, Any] = {
     "imgsz": _flag(_INT, "imgsz", "Input size in pixels.", _D, "the data's own"),
     "limit": _flag(_INT, "limit", "Use at most this many images.", _D),
     "target": _flag(_TEXT, "target", "Where it will run: a name or a .yaml (hwnas targets).", _T, "local"),
-    "precision": _flag(_TEXT, "precision", "Number format on the target.", _T, "the target's"),
+    "runtime": _flag(_TEXT, "runtime", "Library that runs the model, e.g. openvino (hwnas doctor).", _T,
+                     "the target's"),
+    "precision": _flag(_TEXT, "precision", "fp32, fp16, bf16 or int8; auto: the best that measures within the budget.",
+                       _T, "the target's"),
     "batch": _flag(_INT, "batch", "Images per call on the target.", _T, "the target's"),
     "threads": _flag(_INT, "threads", "Threads the runtime may use.", _T, "the target's"),
+    "confidence": _flag(_FLOAT, "confidence", "Probability that a prediction within the budget measures within it.",
+                        _T, "0.5"),
+    "require_measured": _flag(bool | None, "require_measured", "Refuse latencies that were not measured.", _T),
     "tables": _flag(_TEXT, "tables", "Folder of latency tables.", _T, "the user's cache"),
     "space": _flag(_TEXT, "space", "What can be built (hwnas spaces).", "Space", "mobile"),
     "width_mult": _flag(_FLOAT, "width_mult", "Multiplies every channel count.", "Space", "1.0"),

@@ -17,20 +17,28 @@ def say_plan(found: Plan, json: bool) -> None:
     if json:
         say_json(found.to_json())
         return
-    costs = ", ".join(f"{name} {show(name, value)}" if value is not None else f"{name} not measured yet"
-                      for name, value in found.reference.items())
+    word = {"latency": " estimated"} if found.source == "estimated" else {}
+    band = f" ({show('latency', found.band[0])} to {show('latency', found.band[1])})" if found.band and word else ""
+    costs = ", ".join(f"{name} {show(name, value)}{word.get(name, '')}{band if name == 'latency' else ''}"
+                      if value is not None else f"{name} not measured yet" for name, value in found.reference.items())
     budgets = "; ".join(
-        f"{name} {found.config.budgets[name]}" + (f" = {show(name, bound)}" if bound is not None else "")
+        f"{name} {found.config.budgets[name]}"
+        + (f" = {show(name, bound)}{word.get(name, '')}" if bound is not None else "")
         for name, bound in found.bounds.items()
     )
     say_facts([
-        ("data", found.data), ("target", found.target),
+        ("data", found.data), ("target", found.target), ("precision", " or ".join(found.precisions)),
         ("space", f"{found.space.name}: {len(found.space.choices)} choices, {found.space.size:,} architectures"),
-        ("reference", costs), ("budgets", budgets),
-        ("to measure", f"{found.missing} of {len(found.space.signatures)} blocks; table {found.table}"),
-        ("run folder", found.out),
+        ("reference", costs), ("budgets", budgets), ("latencies", _latencies(found)), ("run folder", found.out),
+        *(("warning", warning) for warning in found.warnings),
     ])
     say()
     say_facts((f"  {name}", value) for name, value in found.config.model_dump().items())
     say()
     say("Nothing was done (--dry-run).")
+
+
+def _latencies(found: Plan) -> str:
+    if found.source == "estimated":
+        return "estimated from the target's public figures: it has no measured table of this space"
+    return f"{found.source}; {found.missing} of {len(found.space.signatures)} blocks to measure; table {found.table}"

@@ -7,45 +7,70 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.options import Json, takes
+from hwnas.cli.options import TARGET, Json, takes
 
 if TYPE_CHECKING:
     from hwnas.pipeline.standalone import Profiled
+    from hwnas.space import Space
+    from hwnas.target import Target
 
 EPILOG = "Example: hwnas profile --target local --space mobile --data digits"
 
+SIZE = ("space", "width_mult", "depth", "data", "imgsz")
+Channels = Annotated[int | None, typer.Option("--channels", min=1, help="Channels of the input image.",
+                                              show_default="3", rich_help_panel="Data")]
+Classes = Annotated[int | None, typer.Option("--classes", min=1, help="Number of classes.", show_default="1000",
+                                             rich_help_panel="Data")]
+MaxSeconds = Annotated[float, typer.Option("--max-seconds", min=1, help="Of timing, at most.")]
 
-@takes("target", "precision", "batch", "threads", "tables", "space", "width_mult", "depth", "data", "imgsz", "seed")
+
+@takes("target", *TARGET, "tables", *SIZE, "seed")
 def command(
     given: dict[str, Any],
-    channels: Annotated[int | None, typer.Option("--channels", min=1, help="Channels of the input image.",
-                                                 show_default="3", rich_help_panel="Data")] = None,
-    classes: Annotated[int | None, typer.Option("--classes", min=1, help="Number of classes.", show_default="1000",
-                                                rich_help_panel="Data")] = None,
+    channels: Channels = None,
+    classes: Classes = None,
+    device: Annotated[str | None, typer.Option("--device", help="Where to measure: ssh://[user@]host[:port].",
+                                               show_default="this machine", rich_help_panel="Target")] = None,
+    device_python: Annotated[str, typer.Option("--device-python", help="Python 3.8 or newer on the device.",
+                                               rich_help_panel="Target")] = "python3",
     again: Annotated[bool, typer.Option("--again", help="Measure what the table has, too.")] = False,
-    max_seconds: Annotated[float, typer.Option("--max-seconds", min=1, help="Of timing, at most.")] = 60.0,
+    max_seconds: MaxSeconds = 60.0,
     json: Json = False,
 ) -> None:
-    """Time the blocks of a space on this machine, and check the sums.
+    """Time the blocks of a space on a device, and check the sums.
 
     Only what the table of the target lacks is measured.
     """
     from hwnas.cli.watch import watching
-    from hwnas.pipeline.standalone import profile_target, space_for
+    from hwnas.pipeline.standalone import profile_target
+
+    space, target = asked(given, channels, classes)
+    tables = Path(given["tables"]) if "tables" in given else None
+    with watching(json) as watch:
+        where = None
+        if device is not None:
+            from hwnas.pipeline.elsewhere import ssh_device
+
+            where = ssh_device(target, device, python=device_python, progress=watch.progress)
+        found = profile_target(space, target, tables=tables, device=where, seed=given.get("seed", 0), again=again,
+                               max_seconds=max_seconds, progress=watch.progress)
+    tell(found, json)
+
+
+def asked(given: dict[str, Any], channels: int | None, classes: int | None) -> tuple[Space, Target]:
+    """The space and the target that the flags describe."""
+    from hwnas.pipeline.standalone import space_for
     from hwnas.target import load
 
-    where = load(given.get("target", "local"), **{k: given.get(k) for k in ("precision", "batch", "threads")})
+    target = load(given.get("target", "local"), **{name: given.get(name) for name in TARGET})
     space = space_for(given.get("space", "mobile"), data=given.get("data"), imgsz=given.get("imgsz"),
                       channels=channels, classes=classes, width_mult=given.get("width_mult", 1.0),
                       depth=given.get("depth"))
-    tables = Path(given["tables"]) if "tables" in given else None
-    with watching(json) as watch:
-        found = profile_target(space, where, tables=tables, seed=given.get("seed", 0), again=again,
-                               max_seconds=max_seconds, progress=watch.progress)
-    _say(found, json)
+    return space, target
 
 
-def _say(found: Profiled, json: bool) -> None:
+def tell(found: Profiled, json: bool) -> None:
+    """Print what was measured and how well it predicts."""
     from hwnas.cli.console import say, say_facts, say_json, say_table
 
     report = found.result.report

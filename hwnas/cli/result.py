@@ -28,6 +28,8 @@ def size(value: float) -> str:
 
 def _spread(network: Facts) -> str:
     timed = network["measured_ms"]
+    if timed is None:
+        return "not on the device"
     return f"{timed['median_ms']:.3f} ({timed['p10_ms']:.3f}-{timed['p90_ms']:.3f})"
 
 
@@ -51,28 +53,70 @@ def _compared(key: str, facts: Facts) -> str:
     if key == "accuracy":
         return f"{compressed[key] - reference[key]:+.2f}"
     ratio = facts["ratio"] if not key else compressed[key] / reference[key]
-    return f"{100 * ratio:.1f} %"
+    return "" if ratio is None else f"{100 * ratio:.1f} %"
 
 
 def _amount(name: str, value: float) -> str:
     if name == "latency":
-        return f"{value:.3f} ms measured"
+        return f"{value:.3f} ms"
     return size(value) if name == "memory" else count(value)
+
+
+def _word(facts: Facts) -> str:
+    """How a latency came about that was not measured on the device: a measured table predicts, figures estimate."""
+    return "estimated" if facts["latency_source"] == "estimated" else "predicted"
+
+
+def _say_budget(budget: Facts, facts: Facts) -> None:
+    name, kind = budget["name"], budget["kind"]
+    limit, achieved = (_amount(name, budget[key]) for key in ("limit", "achieved"))
+    if kind == "predicted":
+        low, high = (facts["compressed"][f"predicted_{end}_ms"] for end in ("low", "high"))
+        verdict = f"{_word(facts)} ({low:.3f}-{high:.3f}), not measured on the device"
+        say(f"budget {name} {budget['asked']} = {limit} {_word(facts)}: {achieved} {verdict}")
+        return
+    measured = " measured" if kind == "measured" else ""
+    say(f"budget {name} {budget['asked']} = {limit}: {achieved}{measured}, {'met' if budget['met'] else 'NOT met'}")
+
+
+def _say_precisions(facts: Facts) -> None:
+    if not facts["precisions"]:
+        return
+    say("\nin every precision; percentages of a budget are of the fp32 reference")
+    base = facts["precisions"][0]["measured_ms"]
+    rows = [(f"{row['name']}, {row['precision']}", f"{row['accuracy']:.2f}", _spread(row),
+             f"{100 * row['measured_ms']['median_ms'] / base['median_ms']:.1f} %" if base else "",
+             "ships" if row["ships"] else "") for row in facts["precisions"]]
+    say_table(("", "accuracy, %", "measured, ms (p10-p90)", "of fp32 reference", ""), rows)
+    if facts["finalists"]:
+        tried = (f"{f['precision']} {f['trial']:.2f} %" + (f" at {f['measured_ms']:.3f} ms" if f["measured_ms"] else "")
+                 for f in facts["finalists"])
+        say(f"best finalists, after a short trial: {', '.join(tried)}")
+    for precision, why in facts["out"].items():
+        say(f"{precision} was out: {why}")
+    if facts["loss"]:
+        say(f"{facts['target']['precision']} against fp32 of the same network: {0 - facts['loss']['drop']:+.2f} points "
+            f"(standard error {facts['loss']['error']:.2f})")
 
 
 def say_result(facts: Facts) -> None:
     """Print `hwnas.pipeline.summary.summary`."""
     say()
-    rows = [(title, show(facts["reference"]), show(facts["compressed"]), _compared(key, facts))
+    titles = {"predicted_ms": f"{_word(facts)}, ms (90 %)"}
+    rows = [(titles.get(key, title), show(facts["reference"]), show(facts["compressed"]), _compared(key, facts))
             for title, show, key in _ROWS]
     say_table(("", "reference", "compressed", "ratio"), rows)
     target = facts["target"]
-    say(f"accuracy on {facts['compressed']['images']:,} images and latency through {target['runtime']} on "
-        f"{target['name']} ({target['precision']}, batch {target['batch']}, threads {target['threads']})")
+    served = f"through {target['runtime']} on {target['name']}"
+    through = served if facts["here"] else "through a runtime of this machine"
+    say(f"accuracy on {facts['compressed']['images']:,} images {'and latency ' if facts['here'] else ''}{through} "
+        f"({target['precision']}, batch {target['batch']}, threads {target['threads']})")
+    _say_precisions(facts)
     for budget in facts["budgets"]:
-        verdict = "met" if budget["met"] else "NOT met"
-        limit = _amount(budget["name"], budget["limit"]).removesuffix(" measured")
-        say(f"budget {budget['name']} {budget['asked']} = {limit}: {_amount(budget['name'], budget['achieved'])}, "
-            f"{verdict}")
+        _say_budget(budget, facts)
+    for warning in facts["warnings"]:
+        say(f"warning: {warning}")
+    if facts["next"]:
+        say(f"not measured on the device; the latencies are {facts['latency_source']}. Next: {facts['next']}")
     say_facts([("model", facts["model"]), ("report", facts["report"]), ("run folder", facts["run"]),
                ("time", duration(facts["seconds"]))])

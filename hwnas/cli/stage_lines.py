@@ -14,9 +14,19 @@ def _data(found: Facts) -> str:
 
 
 def _profile(found: Facts) -> str:
-    timed = f"{found['measured']} blocks timed" if found["measured"] else "table is full"
-    error = f", error on held-out networks {found['held_out']['mape']:.1f} %" if found.get("held_out") else ""
-    return f"{timed}{error}; reference predicted at {found['reference_ms']:.3f} ms"
+    return f"\n{'':<22}".join(_lane(lane, found) for lane in found.get("lanes", [found]))
+
+
+def _lane(lane: Facts, found: Facts) -> str:
+    reference = f"reference predicted at {lane['reference_ms']:.3f} ms"
+    named = f"{lane['precision']}: " if len(found.get("lanes", [])) > 1 else ""
+    warned = "".join(f"; warning: {warning}" for warning in lane.get("warnings", []))
+    if lane.get("source") == "estimated":
+        low, high = lane["reference_low_ms"], lane["reference_high_ms"]
+        return f"{named}nothing measured: reference estimated at {lane['reference_ms']:.3f} ms ({low:.3f}-{high:.3f})"
+    timed = f"{lane['measured']} blocks timed" if lane["measured"] else "table is full"
+    error = f", error on held-out networks {lane['held_out']['mape']:.1f} %" if lane.get("held_out") else ""
+    return f"{named}{timed}{error}; {reference}{warned}"
 
 
 def _trained(found: Facts) -> str:
@@ -28,15 +38,26 @@ def _search(found: Facts) -> str:
 
 
 def _generate(found: Facts) -> str:
-    return (f"{len(found['candidates'])} candidates within the budget; the best measured "
-            f"{found['measured_ms']['median_ms']:.3f} ms, reference "
-            f"{found['reference_measured_ms']['median_ms']:.3f} ms")
+    count = f"{len(found['candidates'])} candidates within the budget"
+    out = "".join(f"; {precision} is out: {why}" for precision, why in found.get("out", {}).items())
+    chosen = f" in {found['precision']}" if found.get("precision", "fp32") != "fp32" else ""
+    if found["measured_ms"] is None:
+        word = "estimated" if found["latency_source"] == "estimated" else "predicted"
+        return (f"{count}; the best{chosen} {word} at {found['predicted']['latency'] / 1e6:.3f} ms "
+                f"({found['predicted_low_ms']:.3f}-{found['predicted_high_ms']:.3f}), not measured{out}")
+    return (f"{count}; the best{chosen} measured {found['measured_ms']['median_ms']:.3f} ms, reference "
+            f"{found['reference_measured_ms']['median_ms']:.3f} ms{out}")
 
 
 def _export(found: Facts) -> str:
     verdict = found["verdict"]
-    return (f"accuracy {verdict['accuracy']:.2f} %, median {verdict['latency']['median_ms']:.3f} ms, logits within "
-            f"{verdict['max_difference']:.0e} of torch's")
+    exact = found.get("exact") or verdict
+    latency = (f"median {verdict['latency']['median_ms']:.3f} ms" if verdict["latency"]
+               else "not measured on the device")
+    loss = verdict.get("loss")
+    lost = f", {verdict['precision']} against fp32 {0 - loss['drop']:+.2f} points" if loss else ""
+    return (f"accuracy {verdict['accuracy']:.2f} %{lost}, {latency}, {'fp32 ' if loss else ''}logits within "
+            f"{exact['max_difference']:.0e} of torch's")
 
 
 _LINES: dict[str, Callable[[Facts], str]] = {

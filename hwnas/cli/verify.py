@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.options import Json, takes
+from hwnas.cli.options import TARGET, Json, takes
 
 if TYPE_CHECKING:
     from hwnas.pipeline.checking import Check
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EPILOG = "Example: hwnas verify model.onnx --samples samples.safetensors --latency 8ms"
 
 
-@takes("latency", "data", "target", "precision", "batch", "threads")
+@takes("latency", "data", "target", *TARGET)
 def command(
     given: dict[str, Any],
     model: Annotated[Path, typer.Argument(metavar="RUN|MODEL.onnx", help="A run folder or an exported model.",
@@ -27,11 +27,12 @@ def command(
     """Check an exported model on this device; needs no torch.
 
     Does it give torch's logits and answers, how accurate is it, does it run within the budget? Exit code 4 if not.
+    In a precision below fp32: does it keep the accuracy that torch has on the same images, to within a point?
     """
     from hwnas.cli.watch import watching
     from hwnas.pipeline.checking import check_model
 
-    overrides = {name: given.get(name) for name in ("precision", "batch", "threads")}
+    overrides = {name: given.get(name) for name in TARGET}
     with watching(json) as watch:
         found = check_model(model, samples=samples, latency=given.get("latency"), data=given.get("data"),
                             target=given.get("target"), overrides=overrides, progress=watch.progress)
@@ -52,8 +53,12 @@ def _say(found: Check, json: bool) -> None:
         ("logits", f"at most {v.max_difference:.1e} from torch's"),
         ("answers", f"{v.agreement:.2f} % are torch's"),
         ("accuracy", f"{v.accuracy:.2f} % of {v.images} images"),
-        ("latency", f"{v.latency.median_ms:.3f} ms ({v.latency.p10_ms:.3f}-{v.latency.p90_ms:.3f}){budget}"),
     ]
+    if v.loss is not None:
+        lines.append(("loss", f"{0 - v.loss.drop:+.2f} points against fp32, standard error {v.loss.error:.2f}"))
+    if v.latency is not None:
+        spread = f"({v.latency.p10_ms:.3f}-{v.latency.p90_ms:.3f})"
+        lines.append(("latency", f"{v.latency.median_ms:.3f} ms {spread}{budget}"))
     if found.reference is not None:
         lines.append(("reference", f"{found.reference.median_ms:.3f} ms, timed in turns with the model"))
     say_facts([*lines, ("verdict", "failed" if v.failures() else "good")])

@@ -1,7 +1,8 @@
-"""How a model leaves: ONNX, metadata, parity and verification. Only `to_onnx` needs torch."""
+"""How a model leaves: ONNX, metadata, parity and verification. Only `to_onnx` and `onnx_bytes` need torch."""
 
-from hwnas.export.onnx_export import to_onnx
+from hwnas.export.metadata import read_metadata, stamped
+from hwnas.export.onnx_export import onnx_bytes, to_onnx
 from hwnas.export.samples import Samples
-from hwnas.export.verification import Verdict, predict, read_metadata, verify
+from hwnas.export.verification import Loss, Verdict, predict, verify
 
-__all__ = ["Samples", "Verdict", "predict", "read_metadata", "to_onnx", "verify"]
+__all__ = ["Loss", "Samples", "Verdict", "onnx_bytes", "predict", "read_metadata", "stamped", "to_onnx", "verify"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import MissingDependency
-from hwnas.export.verification import METADATA_KEY
+from hwnas.export.metadata import METADATA_KEY
 from hwnas.files import write_bytes
 
 INPUT, OUTPUT = "image", "logits"
@@ -20,18 +20,26 @@ MAX_BATCH = 1024
 
 
 def to_onnx(net: Any, path: Path, metadata: Mapping[str, Any]) -> None:
-    """Write `net` as ONNX with a dynamic batch axis, batch norm folded, weights inside the file.
+    """`onnx_bytes` into a file, written beside and renamed.
+
+    Raises:
+        MissingDependency: torch or onnxscript is not installed.
+        InputError: the file cannot be written.
+    """
+    write_bytes(path, onnx_bytes(net, metadata))
+
+
+def onnx_bytes(net: Any, metadata: Mapping[str, Any]) -> bytes:
+    """`net` as ONNX with a dynamic batch axis, batch norm folded, weights inside.
 
     The graph takes float32 pixels (batch, C, H, W) in 0..1; the normalisation is part of the network.
 
     Args:
         net: a `hwnas.nets.Network`; not changed.
-        path: written beside and renamed.
         metadata: JSON-able provenance, stored under the metadata key 'hwnas'; its `classes` also under 'classes'.
 
     Raises:
         MissingDependency: torch or onnxscript is not installed.
-        InputError: the file cannot be written.
     """
     try:
         import onnx
@@ -62,7 +70,8 @@ def to_onnx(net: Any, path: Path, metadata: Mapping[str, Any]) -> None:
                                         "classes": json.dumps(metadata.get("classes", []))})
     model.producer_name = "hwnas"
     onnx.checker.check_model(model)
-    write_bytes(path, model.SerializeToString())
+    data: bytes = model.SerializeToString()
+    return data
 
 
 @contextlib.contextmanager

@@ -11,12 +11,16 @@ import numpy as np
 
 from hwnas import data as datasets
 from hwnas.errors import DataError, InputError, UsageError
+from hwnas.export.metadata import read_metadata
 from hwnas.export.samples import Samples
-from hwnas.export.verification import Verdict, read_metadata, verify
+from hwnas.export.verification import Verdict, verify
 from hwnas.pipeline.budget import Budget, parse
+from hwnas.pipeline.lanes import in_fp32
 from hwnas.pipeline.run import RunFolder
+from hwnas.pipeline.serving import Entry, timed
+from hwnas.profile.form import graph_form
 from hwnas.progress import Progress, silent
-from hwnas.runtime import Measurement, compare, runtime_for
+from hwnas.runtime import Measurement
 from hwnas.target import Target
 from hwnas.target import load as load_target
 
@@ -62,13 +66,15 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
     Raises:
         RunError: the run has no exported model, or its files were changed.
         InputError: not a model of hwnas.
-        UsageError: a budget that cannot be read, or a percentage without a reference.
+        UsageError: a budget that cannot be read, a percentage without a reference, or a precision that is not the
+            model's.
     """
     model, stored = _model(path)
     metadata = read_metadata(_read(model))
     text = latency or stored
     budget = parse("latency", text) if text is not None else None
     where = _target(metadata, target, overrides or {})
+    _check_precision(model, metadata, where)
     checked = Samples.load(samples or model.parent / "samples.safetensors")
     limit, timed, reference = _time(model, budget, where, progress)
     evaluation = _evaluation(data, metadata, progress) if data else None
@@ -95,8 +101,20 @@ def _read(path: Path) -> bytes:
 
 def _target(metadata: Mapping[str, Any], name: str | None, overrides: Mapping[str, object]) -> Target:
     if name is not None:
-        return load_target(name, **overrides)
-    return Target.model_validate({**metadata["target"], **{k: v for k, v in overrides.items() if v is not None}})
+        return load_target(name, **{"precision": metadata.get("precision"), **_given(overrides)})
+    return Target.model_validate({**metadata["target"], **_given(overrides)})
+
+
+def _given(overrides: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in overrides.items() if value is not None}
+
+
+def _check_precision(model: Path, metadata: Mapping[str, Any], where: Target) -> None:
+    """The precision of a graph is in the graph: int8 cannot be asked of a float file, nor the reverse."""
+    stored = metadata.get("precision", metadata["target"]["precision"])
+    if graph_form(where) != graph_form(where.model_copy(update={"precision": stored})):
+        raise UsageError(f"{model} was exported in {stored} and cannot be run in {where.precision}: leave --precision "
+                         f"out, or compress with --precision {where.precision}")
 
 
 def _time(model: Path, budget: Budget | None, target: Target,
@@ -108,10 +126,10 @@ def _time(model: Path, budget: Budget | None, target: Target,
     if not other.is_file():
         raise UsageError(f"--latency {budget.text} is a share of reference.onnx, which is not beside {model}: "
                          "give a budget in ms")
-    runtime = runtime_for(target)
-    sessions = {"reference": runtime.load(_read(other)), "model": runtime.load(_read(model))}
-    timed = compare(sessions, sweeps=SWEEPS, batch=target.batch, progress=progress)
-    return budget.absolute(timed["reference"].median_ms), timed["model"], timed["reference"]
+    models = {"reference": Entry(_read(other), in_fp32(target), in_form=True),
+              "model": Entry(_read(model), target, in_form=True)}
+    found = timed(models, sweeps=SWEEPS, progress=progress)
+    return budget.absolute(found["reference"].median_ms), found["model"], found["reference"]
 
 
 def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from hwnas.pipeline.run import STAGES, CompressConfig, RunFolder
 from hwnas.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from hwnas.pipeline.shipping import OverBudget, Refused
     from hwnas.pipeline.stages import Stages
 
 StageHook = Callable[[str, str, float], None]
@@ -31,7 +32,7 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
         until: the last stage to do; None does all.
 
     An exported model that measures over its latency budget sends the run back to `generate` with a tighter budget,
-    at most three times.
+    at most three times; a precision of `auto` that turns out to lose too much sends it back without that precision.
 
     Raises:
         HwnasError: whatever went wrong, with the way out; the run can be resumed.
@@ -58,7 +59,7 @@ def require_torch(needed_for: str) -> None:
 
 
 def _carry_out(run: RunFolder, stages: Stages, until: str | None, hook: StageHook) -> None:
-    from hwnas.pipeline.stages import TRIES, OverBudget
+    from hwnas.pipeline.shipping import OverBudget, Refused
 
     todo = {
         "data": stages.data, "profile": stages.profile, "reference": stages.train_reference,
@@ -76,17 +77,8 @@ def _carry_out(run: RunFolder, stages: Stages, until: str | None, hook: StageHoo
         hook(stage, "start", 0.0)
         try:
             result, files = todo[stage]()
-        except OverBudget as over:
-            if run.state.attempts >= TRIES:
-                raise VerificationFailed(
-                    f"over budget after {TRIES} tries: median {over.verdict.latency.median_ms:.3f} ms, budget "
-                    f"{over.verdict.budget_ms:.3f} ms; the model is in {run.path / 'model.onnx'}: "
-                    "measure the table again (`hwnas profile --again`) or raise the budget"
-                ) from None
-            run.state.tighten *= over.factor
-            run.state.attempts += 1
-            run.reopen("generate", "finetune")
-            (run.path / "model.checkpoint").unlink(missing_ok=True)
+        except (OverBudget, Refused) as failed:
+            _back_to_generate(run, failed)
             queue = ["generate", "finetune", *queue]
             continue
         run.finish(stage, result, files, time.monotonic() - began)
@@ -94,6 +86,32 @@ def _carry_out(run: RunFolder, stages: Stages, until: str | None, hook: StageHoo
             checkpoint.unlink()
         hook(stage, "done", time.monotonic() - began)
         queue.pop(0)
+
+
+def _back_to_generate(run: RunFolder, failed: OverBudget | Refused) -> None:
+    """Choose again: within a tighter budget, or without the precision that did not hold.
+
+    Raises:
+        VerificationFailed: this was the last try.
+    """
+    from hwnas.pipeline.choosing import TRIES
+    from hwnas.pipeline.shipping import OverBudget
+
+    if isinstance(failed, OverBudget):
+        if run.state.attempts >= TRIES:
+            latency = failed.verdict.latency
+            median = latency.median_ms if latency else float("nan")
+            raise VerificationFailed(
+                f"over budget after {TRIES} tries: median {median:.3f} ms, budget {failed.verdict.budget_ms:.3f} ms; "
+                f"the model is in {run.path / 'model.onnx'}: "
+                "measure the table again (`hwnas profile --again`) or raise the budget"
+            )
+        run.state.tighten *= failed.factor
+        run.state.attempts += 1
+    else:
+        run.state.refused.append(failed.precision)
+    run.reopen("generate", "finetune")
+    (run.path / "model.checkpoint").unlink(missing_ok=True)
 
 
 def _discard_unstarted(run: RunFolder) -> None:
@@ -127,31 +145,39 @@ def compress(out: str | Path | None = None, *, until: str | None = None, progres
     return compress_run(run, until=until, progress=progress, hook=hook)
 
 
-def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str], *, until: str | None = None,
-             progress: Progress = silent, hook: StageHook = quiet) -> RunFolder:
+def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str], *, precision: str | None = None,
+             until: str | None = None, progress: Progress = silent, hook: StageHook = quiet) -> RunFolder:
     """Another network from a finished search, for other budgets: no profiling, no search, the same reference.
 
     Args:
         source: a run whose search is finished; not changed.
         out: the new run folder.
         budgets: as in `CompressConfig`.
+        precision: one of those that `source` has latencies of; None takes over its own, 'auto' included.
 
     Raises:
         RunError: `source` has no finished search.
+        UnknownName: `source` has no latencies of this precision.
         BudgetInfeasible: no architecture meets the budgets.
     """
-    return compress_run(branch(source, out, budgets), until=until, progress=progress, hook=hook)
+    return compress_run(branch(source, out, budgets, precision), until=until, progress=progress, hook=hook)
 
 
-def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str]) -> RunFolder:
+def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str], precision: str | None = None) -> RunFolder:
     """A new run that takes over the search of another, for other budgets; none of its own stages is done yet.
+
+    Args:
+        precision: as in `retarget`.
 
     Raises:
         RunError: `source` has no finished search.
-        UsageError: `out` is taken, or a budget cannot be read.
+        UsageError: `out` is taken, a budget cannot be read, or `source` has no latencies of this precision.
     """
     found = RunFolder.open(Path(source))
-    return found.branch(Path(out), make_config({**found.state.config.model_dump(), "budgets": dict(budgets)}))
+    config = {**found.state.config.model_dump(), "budgets": dict(budgets)}
+    if precision is not None and precision != config["precision"]:
+        config["precision"] = found.lane(precision)["precision"]
+    return found.branch(Path(out), make_config(config))
 
 
 def resume(path: str | Path, *, until: str | None = None, progress: Progress = silent,
@@ -169,14 +195,15 @@ def make_config(options: dict[str, object]) -> CompressConfig:
 
     Raises:
         UsageError: an unknown option, a value out of range, or a budget that cannot be read.
-        UnknownName: no such space or target.
+        UnknownName: no such space, target or precision.
+        MissingDependency: the runtime of this machine is not installed.
     """
     from pydantic import ValidationError
 
     from hwnas.errors import UnknownName, UsageError
     from hwnas.pipeline.budget import parse_all
+    from hwnas.pipeline.lanes import targets_of
     from hwnas.space import describe
-    from hwnas.target import load
 
     unknown = [name for name in options if name not in CompressConfig.model_fields]
     if unknown:
@@ -188,7 +215,7 @@ def make_config(options: dict[str, object]) -> CompressConfig:
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"{where}: {first['msg']}; got {first.get('input')!r}") from err
     describe(config.space)
-    load(config.target, precision=config.precision, batch=config.batch, threads=config.threads)
+    targets_of(config)
     if not parse_all(config.budgets):
         raise UsageError("give at least one budget, e.g. --latency 50%")
     return config

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from hwnas.errors import BudgetInfeasible, InputError, RunError
 from hwnas.files import read_json
 from hwnas.generate import Front, front, solve
 from hwnas.latency import LatencyModel
+from hwnas.latency.model import WEIGHT_BYTES
 from hwnas.pipeline.budget import Budget, parse_all, show
 from hwnas.pipeline.run import RunFolder
 from hwnas.search.distribution import Distribution
-from hwnas.space import Architecture, Op, Space, SpaceConfig, build
+from hwnas.space import Architecture, Space, SpaceConfig, build
+from hwnas.space.space import Cost
 
-BYTES = {"fp32": 4}
+BYTES = WEIGHT_BYTES  # of an activation: as wide as a weight
 
 
 @dataclass(frozen=True)
@@ -56,32 +58,43 @@ class Picker:
         distribution: which ops are live and what they are worth.
         latency: the latency model of the target.
         baseline: mean score of the architectures from which the effects were estimated, percent.
+        confidence: probability with which an answer is to measure within its latency budget.
+        reference_ratio: latency of the fp32 reference, which percentages are of, over what `latency` gives for it.
     """
 
     space: Space
     distribution: Distribution
     latency: LatencyModel
     baseline: float
+    confidence: float = 0.5
+    reference_ratio: float = 1.0
 
     @classmethod
-    def of_run(cls, run: RunFolder) -> Picker:
+    def of_run(cls, run: RunFolder, precision: str | None = None, confidence: float | None = None) -> Picker:
         """From a run folder whose search is finished.
+
+        Args:
+            precision: one of those the run has a latency model for; None takes the one that ships, before that is
+                known the first.
+            confidence: None takes that of the run.
 
         Raises:
             RunError: the search is not finished, or a file does not fit.
+            UnknownName: the run has no such precision.
         """
-        result = run.result("search")
+        result, lane = run.result("search"), run.lane(precision)
         run.check_file("search", "distribution.json")
-        run.check_file("profile", "latency.json")
+        run.check_file("profile", lane["file"])
         try:
             space = build(SpaceConfig(**run.result("data")["space"]))
             distribution = Distribution.from_json(read_json(run.path / "distribution.json"))
-            latency = LatencyModel.from_json(read_json(run.path / "latency.json"))
+            latency = LatencyModel.from_json(read_json(run.path / lane["file"]))
         except (KeyError, TypeError, InputError) as err:
             raise RunError(f"{run.path} does not hold a usable search: {err}") from err
         if distribution.choices != space.sizes:
             raise RunError(f"{run.path}: distribution.json has {distribution.choices} ops, the space {space.sizes}")
-        return cls(space, distribution, latency, float(result["baseline"]))
+        sure = run.state.config.confidence if confidence is None else confidence
+        return cls(space, distribution, latency, float(result["baseline"]), sure or 0.5, float(lane["reference_ratio"]))
 
     def cost(self, name: str, arch: Architecture) -> float:
         """Total of one cost of an architecture."""
@@ -113,16 +126,28 @@ class Picker:
         return front(self._utilities(), costs["latency"], fixed=fixed["latency"])
 
     def absolute(self, budgets: Mapping[str, Budget], tighten: float = 1.0) -> dict[str, float]:
-        """Bounds in units; percentages are of the largest network of the space.
+        """Bounds in units; percentages are of the largest network of the space in fp32.
 
         Args:
             tighten: factor on the latency budget.
         """
-        largest = self.space.largest()
-        bounds = {name: b.absolute(self.cost(name, largest)) for name, b in budgets.items()}
+        bounds = {name: b.absolute(self._reference(name)) for name, b in budgets.items()}
         if "latency" in bounds:
             bounds["latency"] *= tighten
         return bounds
+
+    def _reference(self, name: str) -> float:
+        """Cost of the fp32 reference, in the units of `hwnas.pipeline.budget`."""
+        largest = self.space.largest()
+        if name == "memory":
+            return float(largest.memory_bytes(BYTES["fp32"]))
+        return self.cost(name, largest) * (self.reference_ratio if name == "latency" else 1.0)
+
+    def within(self, choice: tuple[int, ...], bounds: Mapping[str, float]) -> bool:
+        """Whether an architecture meets every bound, latency with the confidence that is asked for."""
+        fixed, costs = self._costs(tuple(bounds))
+        parts = {n: (fixed[n], *(row[k] for row, k in zip(costs[n], choice, strict=True))) for n in bounds}
+        return all((max if n == "memory" else sum)(parts[n]) <= bound for n, bound in bounds.items())
 
     @property
     def _bytes(self) -> int:
@@ -143,16 +168,13 @@ class Picker:
         costs: dict[str, list[np.ndarray]] = {}
         for name in names:
             if name == "latency":
-                fixed[name], costs[name] = self.latency.costs_ns(self.space)
+                fixed[name], costs[name] = self.latency.costs_ns(self.space, self.confidence)
             else:
-                fixed_values = [self._op_cost(name, op) for op in self.space.fixed_ops]
-                fixed[name] = max(fixed_values) if name == "memory" else sum(fixed_values)
-                rows = [[self._op_cost(name, op) for op in choice.ops] for choice in self.space.choices]
-                costs[name] = [np.array(row, np.int64) for row in rows]
+                width = self._bytes if name == "memory" else 1
+                always, rows = self.space.counts(cast("Cost", name))
+                fixed[name] = always * width
+                costs[name] = [np.array(row, np.int64) * width for row in rows]
         return fixed, costs
-
-    def _op_cost(self, name: str, op: Op) -> int:
-        return {"flops": op.flops, "params": op.params, "memory": op.peak_elements * self._bytes}[name]
 
     @staticmethod
     def _explained(err: BudgetInfeasible) -> BudgetInfeasible:
@@ -166,17 +188,19 @@ class Picker:
         return BudgetInfeasible(text, err.least, err.budgets)
 
 
-def pick(run: str | Path, budgets: Mapping[str, str | None], *, top: int = 1, min_distance: int = 0) -> list[Answer]:
+def pick(run: str | Path, budgets: Mapping[str, str | None], *, top: int = 1, min_distance: int = 0,
+         precision: str | None = None, confidence: float | None = None) -> list[Answer]:
     """Architectures of a finished search within new budgets, best first; no torch, milliseconds.
 
     Args:
         run: the folder of a run.
         budgets: `latency`, `flops`, `params`, `memory` -> text such as "2ms" or "50%".
+        precision, confidence: as in `Picker.of_run`.
 
     Raises:
-        UsageError: a budget cannot be read.
+        UsageError: a budget cannot be read, or the run has no such precision.
         RunError: no finished search in that folder.
         BudgetInfeasible: no architecture meets the budgets.
     """
-    picker = Picker.of_run(RunFolder.open(Path(run)))
+    picker = Picker.of_run(RunFolder.open(Path(run)), precision, confidence)
     return picker.answers(picker.absolute(parse_all(budgets)), top, min_distance)

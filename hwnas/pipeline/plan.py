@@ -8,14 +8,13 @@ from typing import Any
 
 from hwnas import data as datasets
 from hwnas.errors import UsageError
-from hwnas.latency import LatencyModel, Table, table_path
+from hwnas.latency import Prediction
 from hwnas.pipeline.budget import Budget, parse_all
+from hwnas.pipeline.lanes import in_fp32, known_latencies, targets_of
 from hwnas.pipeline.run import CompressConfig
-from hwnas.pipeline.tables import default_folder
 from hwnas.progress import Progress, silent
 from hwnas.space import Space, SpaceConfig, build
 from hwnas.target import Target
-from hwnas.target import load as load_target
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,14 @@ class Plan:
     Args:
         out: the run folder it would make.
         data: one line about the images.
-        table: where the latency table of the target lies.
-        missing: how many blocks would have to be timed; `blocks` of the space in all.
-        reference: costs of the reference network; `latency_ms` is None until the table is full.
+        precisions: in which it may ship.
+        source: what latencies would come from: 'measured', 'imported', or 'estimated' where the device is not this
+            machine and has no full table.
+        table: where the latency table of the target lies; None where there is none and none would be made.
+        missing: how many blocks would have to be timed here.
+        warnings: about the table.
+        reference: costs of the reference network in fp32; `latency` is None until that is known.
+        band: 90 % interval of its latency in the unit of `reference`; None where that is not known.
         bounds: budget -> upper bound in the units of `hwnas.pipeline.budget`; None where it is not known yet.
     """
 
@@ -36,17 +40,24 @@ class Plan:
     data: str
     target: Target
     space: Space
-    table: Path
+    precisions: tuple[str, ...]
+    source: str
+    table: Path | None
     missing: int
+    warnings: tuple[str, ...]
     reference: dict[str, float | None]
+    band: tuple[float, float] | None
     bounds: dict[str, float | None]
 
     def to_json(self) -> dict[str, Any]:
         return {
             "config": self.config.model_dump(), "out": str(self.out), "data": self.data,
             "target": self.target.model_dump(), "space": asdict(self.space.config), "choices": len(self.space.choices),
-            "architectures": str(self.space.size), "blocks": len(self.space.signatures), "table": str(self.table),
-            "blocks_to_time": self.missing, "reference": self.reference, "bounds": self.bounds,
+            "architectures": str(self.space.size), "blocks": len(self.space.signatures),
+            "precisions": list(self.precisions), "latency_source": self.source, "warnings": list(self.warnings),
+            "table": str(self.table) if self.table else None, "blocks_to_time": self.missing,
+            "reference": self.reference, "reference_latency_band": list(self.band) if self.band else None,
+            "bounds": self.bounds,
         }
 
 
@@ -63,20 +74,22 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     found = datasets.load(config.data, imgsz=config.imgsz, seed=config.seed, limit=config.limit, progress=progress)
     space = build(SpaceConfig(config.space, found.imgsz, found.channels, len(found.classes), config.width_mult,
                               config.depth))
-    target = load_target(config.target, precision=config.precision, batch=config.batch, threads=config.threads)
-    path = table_path(Path(config.tables) if config.tables else default_folder(), target)
-    table = Table.read(path, target) if path.is_file() else None
-    missing = len(table.missing(space.signatures) if table else space.signatures)
-    reference = _reference(space, LatencyModel.from_table(table, space) if table and not missing else None)
+    targets = targets_of(config)
+    known = known_latencies(space, targets[0], Path(config.tables) if config.tables else None)
+    exact = known_latencies(space, in_fp32(targets[0]), Path(config.tables) if config.tables else None).model
+    predicted = exact.predict(space.largest()) if exact else None
+    reference = _reference(space, predicted)
+    band = (predicted.low_ms * 1e6, predicted.high_ms * 1e6) if predicted else None
     budgets = parse_all(config.budgets)
     bounds = {name: _bound(budget, reference[name]) for name, budget in budgets.items()}
-    return Plan(config, out, found.summary(), target, space, path, missing, reference, bounds)
+    return Plan(config, out, found.summary(), targets[0], space, tuple(t.precision for t in targets), known.source,
+                known.table, known.missing, known.warnings, reference, band, bounds)
 
 
-def _reference(space: Space, latency: LatencyModel | None) -> dict[str, float | None]:
+def _reference(space: Space, predicted: Prediction | None) -> dict[str, float | None]:
     largest = space.largest()
-    predicted = latency.predict(largest).latency_ms * 1e6 if latency else None
-    return {"latency": predicted, "flops": float(largest.flops), "params": float(largest.params),
+    latency = predicted.latency_ms * 1e6 if predicted else None
+    return {"latency": latency, "flops": float(largest.flops), "params": float(largest.params),
             "memory": float(largest.memory_bytes())}
 
 

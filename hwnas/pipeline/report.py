@@ -4,76 +4,33 @@ Nothing here trains, measures or reads a clock: the same run gives the same byte
 
 Every number is of one of three kinds, and the page shows them differently:
     measured    timed on the target, or counted on images through the runtime that will serve the model
-    predicted   by the latency model or by the additive effects of the distribution; in italics behind a ~
+    predicted   by the latency model or by the additive effects of the distribution; in italics behind a ~; where the
+                model itself is an estimate from public figures, the page says so
     exact       follows from the architecture alone: multiply-accumulates, parameters, activation memory
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import InputError, RunError
-from hwnas.files import read_json, write_bytes, write_json
-from hwnas.generate import Front
-from hwnas.pipeline.picking import Picker
+from hwnas.files import write_bytes, write_json
+from hwnas.pipeline.evidence import NEEDED, Evidence
+from hwnas.pipeline.explaining import explain_bounds, words_of
+from hwnas.pipeline.picking import BYTES
 from hwnas.pipeline.report_html import page
-from hwnas.pipeline.run import STAGES, RunFolder
-from hwnas.search.log import SearchLog
+from hwnas.pipeline.run import RunFolder
+from hwnas.pipeline.summary import finalists, precisions
 from hwnas.space import Architecture, Op
 
 SCHEMA = 1
-NEEDED = STAGES[:-1]  # all but the report itself
 Facts = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the stages of a run left behind.
-
-    Args:
-        run: the folder.
-        picker: space, distribution and latency model.
-        front: latency in ns against the sum of effects.
-        log: every evaluation of the search.
-        results: stage -> what it found.
-    """
-
-    run: RunFolder
-    picker: Picker
-    front: Front
-    log: SearchLog
-    results: dict[str, Any]
-
-    @classmethod
-    def of_run(cls, run: RunFolder) -> Evidence:
-        """Read a run and check its files against their hashes.
-
-        Raises:
-            RunError: a stage is not finished, or a file is missing or was changed.
-        """
-        results = {stage: run.result(stage) for stage in NEEDED}
-        for stage in NEEDED:
-            run.done(stage)
-        front = Front.from_json(read_json(run.path / "front.json"))
-        return cls(run, Picker.of_run(run), front, SearchLog(run.path / "search.jsonl"), results)
-
-    @property
-    def reference(self) -> Architecture:
-        return self.picker.space.largest()
-
-    @property
-    def chosen(self) -> Architecture:
-        return self.picker.space.architecture(self.results["generate"]["choice"])
-
-    def predicted_accuracy(self, choice: tuple[int, ...]) -> float:
-        """Baseline plus the effects of the ops, percent; a ranking more than a forecast: it can exceed 100."""
-        effects = self.picker.distribution.effects
-        return self.picker.baseline + float(sum(row[k] for row, k in zip(effects, choice, strict=True)))
 
 
 def write_report(run: RunFolder) -> None:
@@ -116,12 +73,19 @@ def _of_this_version(run: RunFolder) -> Iterator[None]:
 
 def _facts(e: Evidence) -> Facts:
     comparison, budgets = _comparison(e), _budgets(e)
+    lane = e.run.lane()
     return {
         "hwnas_report": SCHEMA,
-        "headline": _headline(comparison, budgets),
+        "headline": _headline(comparison, budgets, _word(e)),
+        "measured_here": "latency" in comparison,
+        "word": _word(e),
+        "warnings": lane["warnings"],
+        "next": e.results["export"].get("next"),
         "budgets": budgets,
         "comparison": comparison,
+        "precisions": _precisions(e),
         "front": _front(e),
+        "explanation": _explanation(e),
         "candidates": _candidates(e),
         "latency_model": _latency_model(e),
         "distribution": _distribution(e),
@@ -133,14 +97,22 @@ def _facts(e: Evidence) -> Facts:
     }
 
 
-def _headline(comparison: Facts, budgets: list[Facts]) -> str:
-    accuracy, latency = comparison["accuracy"]["compressed"], comparison["latency"]
-    new, old = latency["compressed"]["median_ms"], latency["reference"]["median_ms"]
+def _word(e: Evidence) -> str:
+    """What a latency is that was not measured: a table predicts, public figures estimate."""
+    return "estimated" if e.picker.latency.source == "estimated" else "predicted"
+
+
+def _headline(comparison: Facts, budgets: list[Facts], word: str) -> str:
+    accuracy = comparison["accuracy"]["compressed"]
+    measured = "latency" in comparison
+    row, key = (comparison["latency"], "median_ms") if measured else (comparison["predicted_latency"], "latency_ms")
+    new, old = row["compressed"][key], row["reference"][key]
     verdicts = [
         f"{'' if b['name'] == 'latency' else page.NAMES[b['name']] + ' '}budget {page.spaced(b['text'])}: "
-        f"{'met' if b['met'] else 'missed'}" for b in budgets
+        f"{('met' if b['met'] else 'missed') if b['kind'] != 'predicted' else 'not measured'}" for b in budgets
     ]
-    lead = f"{accuracy:.1f} % at {page.ms(new)} ms: {100 * new / old:.0f} % of the reference's {page.ms(old)} ms"
+    how = "" if measured else f" {word}"
+    lead = f"{accuracy:.1f} % at {page.ms(new)} ms{how}: {100 * new / old:.0f} % of the reference's {page.ms(old)} ms"
     return "; ".join([lead, *verdicts])
 
 
@@ -149,7 +121,9 @@ def _budgets(e: Evidence) -> list[Facts]:
     found, export, generate = [], e.results["export"], e.results["generate"]
     for name, text in e.run.state.config.budgets.items():
         if name == "latency":
-            kind, limit, reached = "measured", export["budget_ms"], export["verdict"]["latency"]["median_ms"]
+            timed = export["verdict"]["latency"]
+            kind, limit = "measured" if timed else "predicted", export["budget_ms"]
+            reached = timed["median_ms"] if timed else e.picker.latency.predict(e.chosen).latency_ms
         else:
             kind, limit, reached = "exact", generate["bounds"][name], e.picker.cost(name, e.chosen)
         unit = {"latency": "ms", "memory": "bytes"}.get(name, "")
@@ -161,19 +135,37 @@ def _budgets(e: Evidence) -> list[Facts]:
 def _comparison(e: Evidence) -> Facts:
     export = e.results["export"]
     old, new = export["reference"], export["verdict"]
-    rows = {
-        "accuracy": _pair("measured", "%", old["accuracy"], new["accuracy"]),
-        "latency": _pair("measured", "ms", old["latency"], new["latency"], "median_ms"),
-    }
+    rows = {"accuracy": _pair("measured", "%", old["accuracy"], new["accuracy"])}
+    if new["latency"]:
+        rows["latency"] = _pair("measured", "ms", old["latency"], new["latency"], "median_ms")
     estimates = [asdict(e.picker.latency.predict(arch)) for arch in (e.reference, e.chosen)]
+    # The reference is in fp32 whatever ships.
+    estimates[0] = {k: v * (1.0 if k == "measured_share" else e.picker.reference_ratio)
+                    for k, v in estimates[0].items()}
     rows["predicted_latency"] = _pair("predicted", "ms", estimates[0], estimates[1], "latency_ms")
     for name, unit in (("flops", ""), ("params", ""), ("memory", "bytes")):
         costs = [int(e.picker.cost(name, arch)) for arch in (e.reference, e.chosen)]
+        if name == "memory":
+            costs[0] = e.reference.memory_bytes(BYTES["fp32"])
         rows[name] = _pair("exact", unit, costs[0], costs[1])
     rows["file_size"] = _pair("exact", "bytes", export["reference_size_bytes"], export["size_bytes"])
-    parity = [{k: v[k] for k in ("max_difference", "agreement")} for v in (old, new)]
+    parity = [{k: v[k] for k in ("max_difference", "agreement")} for v in (old, export.get("exact") or new)]
     rows["parity"] = {"kind": "measured", "unit": "", "reference": parity[0], "compressed": parity[1]}
     return rows
+
+
+def _precisions(e: Evidence) -> Facts | None:
+    """The networks in every precision that was looked at; None if that was fp32 alone."""
+    rows = precisions(e.run)
+    if not rows:
+        return None
+    generate, base = e.results["generate"], rows[0]["measured_ms"]
+    for row in rows:
+        timed = row["measured_ms"]
+        row["ratio"] = timed["median_ms"] / base["median_ms"] if timed and base else None
+    return {"rows": rows, "finalists": finalists(e.run), "out": generate.get("out", {}),
+            "losses": generate.get("losses", {}), "loss": e.results["export"]["verdict"].get("loss"),
+            "ships": e.results["export"]["precision"]}
 
 
 def _pair(kind: str, unit: str, reference: Any, compressed: Any, key: str = "") -> Facts:
@@ -193,29 +185,43 @@ def _front(e: Evidence) -> Facts:
             "reference": _point(e, e.reference), "chosen": _point(e, e.chosen)}
 
 
+def _explanation(e: Evidence) -> Facts | None:
+    """What the budgets do to the best predicted architecture; None without a budget."""
+    bounds = e.results["generate"]["bounds"]
+    if not bounds:
+        return None
+    found = explain_bounds(e.picker, bounds)
+    return {"kind": "predicted", "lines": found.text(words_of(e.picker)).splitlines(), **found.to_json()}
+
+
 def _point(e: Evidence, arch: Architecture) -> Facts:
     return {"latency_ms": e.picker.latency.predict(arch).latency_ms, "accuracy": e.predicted_accuracy(arch.choice),
             "choice": list(arch.choice)}
 
 
 def _candidates(e: Evidence) -> list[Facts]:
-    """Architectures that were timed on the target and scored with the shared weights."""
-    chosen = list(e.chosen.choice)
+    """Architectures that were considered in the precision that ships, and scored with the shared weights.
+
+    `measured_ms` is None where they were not timed on the target.
+    """
+    chosen, ships = list(e.chosen.choice), e.results["generate"].get("precision", "fp32")
     return [
         {"choice": c["choice"], "predicted_ms": c["predicted_ms"], "measured_ms": c["measured_ms"],
          "predicted_accuracy": e.predicted_accuracy(tuple(c["choice"])), "shared_weights_accuracy": c["score"],
          "chosen": c["choice"] == chosen}
-        for c in e.results["generate"]["candidates"]
+        for c in e.results["generate"]["candidates"] if c.get("precision", "fp32") == ships
     ]
 
 
 def _latency_model(e: Evidence) -> Facts:
-    profile = e.results["profile"]
+    lane = {**e.results["profile"], **e.run.lane()}
     return {
-        "source": e.picker.latency.source, "calibration": e.picker.latency.calibration.to_json(),
-        "held_out": profile["held_out"] if profile.get("held_out") else None,
-        "held_out_isolated_sum": profile.get("held_out_isolated_sum"),
-        "held_out_pairs": profile.get("held_out_pairs", []),  # none where the table was there already
+        "source": e.picker.latency.source, "precision": e.picker.latency.precision,
+        "calibration": e.picker.latency.calibration.to_json(),
+        "times": math.exp(e.picker.latency.calibration.log_spread),
+        "held_out": lane["held_out"] if lane.get("held_out") else None,
+        "held_out_isolated_sum": lane.get("held_out_isolated_sum"),
+        "held_out_pairs": lane.get("held_out_pairs", []),  # none where the table was there already
     }
 
 
@@ -259,16 +265,19 @@ def _layers(e: Evidence) -> list[Facts]:
 
 def _provenance(e: Evidence) -> Facts:
     """Where it all comes from; of paths only the last part, so that a report can be passed on."""
-    state, data, profile = e.run.state, e.results["data"], e.results["profile"]
+    state, data = e.run.state, e.results["data"]
+    lane = {**e.results["profile"], **e.run.lane()}
+    timed = e.results["export"]["verdict"]["latency"]
     config = state.config.model_dump(exclude={"tables"})
     config |= {"data": Path(config["data"]).name, "target": data["target"]["name"]}
     described = {k: v for k, v in data["data"].items() if k != "source"}
     return {
         "created": state.created, "versions": {"hwnas": "unknown"} | state.versions, "seed": state.config.seed,
-        "config": config, "target": data["target"], "device": profile["device"],
+        "config": config, "target": {**data["target"], "precision": lane["precision"]},
+        "device": lane["device"] or None,
         "table_hash": e.picker.latency.table_hash,
         "data": {**described, "summary": data["summary"], "fingerprint": data["fingerprint"]},
         "space": data["space"], "images": e.results["export"]["verdict"]["images"],
-        "runs": e.results["export"]["verdict"]["latency"]["runs"], "tightened": state.attempts,
+        "runs": timed["runs"] if timed else 0, "tightened": state.attempts,
         "files": {n: digest for stage in NEEDED for n, digest in sorted(state.stages[stage].files.items())},
     }

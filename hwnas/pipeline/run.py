@@ -13,7 +13,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hwnas.errors import RunError, UsageError
+from hwnas.errors import RunError, UnknownName, UsageError
 from hwnas.files import read_json, sha256, write_json
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
@@ -35,7 +35,12 @@ class CompressConfig(BaseModel):
         data: `digits`, a folder, a .npz or a .parquet.
         target: name of a target or path of its YAML.
         space: name of a built-in space.
-        budgets: `latency`, `flops`, `params`, `memory` -> text, e.g. {"latency": "50%"}.
+        budgets: `latency`, `flops`, `params`, `memory` -> text, e.g. {"latency": "50%"}; percentages are of the
+            reference in fp32, whatever ships.
+        runtime, precision, batch, threads: replace those of the target; precision `auto` ships whichever precision of
+            the runtime measures within the budget at the best accuracy.
+        confidence: probability with which the latency budget is to be met by prediction; None is 0.5.
+        require_measured: refuse to estimate the latency of a device without a measured table.
         imgsz: input size in pixels; None takes the data's own.
         width_mult, depth: of the space.
         epochs: of training the reference and of fine-tuning the result: the same for both.
@@ -57,9 +62,12 @@ class CompressConfig(BaseModel):
     target: str = "local"
     space: str = "mobile"
     budgets: dict[str, str] = Field(default_factory=lambda: {"latency": "50%"})
+    runtime: str | None = None
     precision: str | None = None
     batch: int | None = Field(default=None, ge=1)
     threads: int | None = Field(default=None, ge=1)
+    confidence: float | None = Field(default=None, ge=0.5, lt=1)
+    require_measured: bool = False
     imgsz: int | None = Field(default=None, ge=8, le=1024)
     width_mult: float = Field(default=1.0, gt=0, le=8)
     depth: int | None = Field(default=None, ge=1, le=16)
@@ -97,6 +105,7 @@ class RunState(BaseModel):
 
     Args:
         tighten: factor on the latency budget after an exported model measured over it; `attempts`: how often it did.
+        refused: precisions that `auto` tried and that lost too much, or nothing, by the time the model was exported.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -108,12 +117,14 @@ class RunState(BaseModel):
     stages: dict[str, StageRecord] = Field(default_factory=dict)
     tighten: float = 1.0
     attempts: int = 0
+    refused: list[str] = Field(default_factory=list)
     integrity: str = ""
 
-    def digest(self) -> str:
-        """Hash over everything but `integrity`."""
-        text = json.dumps(self.model_dump(exclude={"integrity"}), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+
+def digest(state: Mapping[str, Any]) -> str:
+    """Hash over everything in a run.json but `integrity`; as it stands there, so that new fields do not matter."""
+    text = json.dumps({name: value for name, value in state.items() if name != "integrity"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class RunFolder:
@@ -152,13 +163,14 @@ class RunFolder:
         file = path / "run.json"
         if not file.is_file():
             raise RunError(f"{path} is not a run folder: it has no run.json")
+        raw = read_json(file)
         try:
-            state = RunState.model_validate(read_json(file))
+            state = RunState.model_validate(raw)
         except ValidationError as err:
             first = err.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise RunError(f"{file} is not a run of this version of hwnas: {where}: {first['msg']}") from err
-        if state.integrity != state.digest():
+        if state.integrity != digest(raw):
             raise RunError(f"{file} was edited after hwnas wrote it (its hash differs): restore it or start a new run")
         return cls(path, state)
 
@@ -177,13 +189,16 @@ class RunFolder:
             record = self.state.stages[stage]
             for name in record.files:
                 shutil.copyfile(self.path / name, path / name)
+            if stage == "profile" and config.precision != self.state.config.precision:
+                lanes = [lane for lane in record.result["lanes"] if lane["precision"] == config.precision]
+                record = record.model_copy(update={"result": {**record.result, "lanes": lanes}})
             run.state.stages[stage] = record
         run.save()
         return run
 
     def save(self) -> None:
         """Write run.json, beside and renamed."""
-        self.state.integrity = self.state.digest()
+        self.state.integrity = digest(self.state.model_dump())
         write_json(self.path / "run.json", self.state.model_dump())
 
     @contextlib.contextmanager
@@ -237,6 +252,26 @@ class RunFolder:
             raise RunError(f"{self.path} has not finished stage {stage}: `hwnas compress --resume {self.path}`")
         return record.result
 
+    def lane(self, precision: str | None = None) -> dict[str, Any]:
+        """What stage profile left for one precision: `precision`, `file` of its latency model, `reference_ratio`, ...
+
+        Args:
+            precision: None takes the one that ships; before that is known, the first.
+
+        Raises:
+            RunError: the stage is not finished.
+            UnknownName: the run has no such precision.
+        """
+        # Runs of hwnas 0.1 have one lane, without a list.
+        alone = {"precision": "fp32", "file": "latency.json", "reference_ratio": 1.0, "here": True, "warnings": []}
+        lanes = {lane["precision"]: lane for lane in self.result("profile").get("lanes", [alone])}
+        generated = self.state.stages.get("generate")
+        shipped = generated.result.get("precision") if generated else None
+        wanted = precision or shipped or next(iter(lanes))
+        if wanted not in lanes:
+            raise UnknownName("precision of this run", wanted, lanes)
+        return dict(lanes[wanted])
+
     def finish(self, stage: str, result: dict[str, Any], files: list[str], seconds: float) -> None:
         """Record a finished stage."""
         hashes = {name: sha256(self.path / name) for name in files}
@@ -252,7 +287,7 @@ class RunFolder:
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for name in ("hwnas", "numpy", "torch", "onnx", "onnxruntime"):
+    for name in ("hwnas", "numpy", "torch", "onnx", "onnxruntime", "openvino"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found

@@ -5,18 +5,20 @@
 | data      |                                               | loads the images, builds the space to their size       |
 | profile   | table.jsonl latency.json                      | times every block the space needs on the target        |
 | reference | reference.safetensors                         | trains the largest network, the teacher                |
-| search    | search.jsonl distribution.json search.safetensors | learns which ops are worth their time            |
-| generate  | front.json architecture.json                  | solves the budgets, measures and re-scores the best    |
+| search    | search.jsonl distribution.json search.safetensors | learns which ops are worth their time              |
+| generate  | front.json architecture.json                  | `hwnas.pipeline.choosing`                              |
 | finetune  | model.safetensors                             | trains the winner with the reference as teacher        |
-| export    | model.onnx reference.onnx samples.safetensors | writes ONNX, checks it, measures it beside the reference |
+| export    | model.onnx reference.onnx samples.safetensors | `hwnas.pipeline.shipping`                              |
 | report    | report.html report.json                       | tells                                                  |
+
+With `--precision auto` there is a table and a latency model per precision: latency.json of the first, fp32, and
+latency-int8.json and so on of the others.
 """
 
 from __future__ import annotations
 
-import itertools
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,41 +26,25 @@ from typing import Any
 import torch
 
 from hwnas import data as datasets
-from hwnas.errors import UsageError, VerificationFailed
-from hwnas.export import Samples, Verdict, to_onnx, verify
+from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.files import read_json, write_json
-from hwnas.latency import LatencyModel, Table, table_path
+from hwnas.latency import LatencyModel
 from hwnas.nets import Network
 from hwnas.pipeline.budget import Budget, parse_all
-from hwnas.pipeline.picking import Answer, Picker
+from hwnas.pipeline.lanes import Latencies, latencies, next_command, reference_ratios, targets_of
+from hwnas.pipeline.picking import Picker
 from hwnas.pipeline.run import CompressConfig, RunFolder
-from hwnas.pipeline.tables import default_folder
-from hwnas.profile import measure, network_model
+from hwnas.pipeline.telling import described
 from hwnas.progress import Progress
-from hwnas.runtime import Measurement, compare, runtime_for
 from hwnas.search.distribution import everything_live
 from hwnas.search.log import SearchLog
 from hwnas.search.weight_sharing import SearchConfig, SearchResult, load, run
 from hwnas.space import Architecture, Space, SpaceConfig, build
 from hwnas.target import Target
-from hwnas.target import load as load_target
-from hwnas.train import Teacher, TrainConfig, fit, logits
+from hwnas.train import Teacher, TrainConfig, fit
 from hwnas.train.tensors import load_tensors, save_tensors
 
 Result = tuple[dict[str, Any], list[str]]
-
-CHECK_IMAGES = 512  # kept beside the model to check it on a device that has no data
-FROM_SEARCH = 4  # best evaluated architectures within the budget that join the candidates
-MARGIN = 0.99  # candidates must measure at most this share of the budget, so that the final check holds
-TRIES = 3
-
-
-class OverBudget(Exception):
-    """The exported model measured over its latency budget; carries by how much to tighten."""
-
-    def __init__(self, verdict: Verdict, factor: float) -> None:
-        super().__init__()
-        self.verdict, self.factor = verdict, factor
 
 
 @dataclass
@@ -73,9 +59,14 @@ class Stages:
         return self.run.state.config
 
     @cached_property
+    def targets(self) -> dict[str, Target]:
+        """Precision -> target, in every precision that may ship; the first is fp32 or the only one."""
+        return {target.precision: target for target in targets_of(self.config)}
+
+    @property
     def target(self) -> Target:
-        c = self.config
-        return load_target(c.target, precision=c.precision, batch=c.batch, threads=c.threads)
+        """In the precision that ships; before that is known, in the first."""
+        return self.targets[self.run.lane()["precision"]]
 
     @cached_property
     def budgets(self) -> dict[str, Budget]:
@@ -107,10 +98,6 @@ class Stages:
                             epochs_per_evaluation=c.epochs_per_evaluation, settle=c.settle, train=self.training)
 
     @cached_property
-    def latency(self) -> LatencyModel:
-        return LatencyModel.from_json(read_json(self.run.path / "latency.json"))
-
-    @cached_property
     def searched(self) -> SearchResult:
         return load(self.space, self.dataset, self.search_config, folder=self.run.path, seed=self.config.seed)
 
@@ -124,26 +111,60 @@ class Stages:
 
     def data(self) -> Result:
         """Load the images and build the space to their size."""
+        first = next(iter(self.targets.values()))
         return {
             "data": self.dataset.describe(), "fingerprint": self.dataset.fingerprint, "summary": self.dataset.summary(),
             "space": asdict(self.space.config), "choices": len(self.space.choices), "size": str(self.space.size),
-            "target": self.target.model_dump(), "budgets": {n: b.text for n, b in self.budgets.items()},
+            "target": described(first), "budgets": {n: b.text for n, b in self.budgets.items()},
         }, []
 
     def profile(self) -> Result:
-        """Time what the table of the target lacks; keep a copy of the table in the run folder."""
-        path = table_path(Path(self.config.tables) if self.config.tables else default_folder(), self.target)
-        found = measure(self.space, self.target, path, seed=self.config.seed, progress=self.progress)
-        shutil.copyfile(path, self.run.path / "table.jsonl")
-        write_json(self.run.path / "latency.json", found.model.to_json())
-        # A budget that no architecture meets is better said now than after the search.
-        picker = Picker(self.space, everything_live(self.space.sizes), found.model, 0.0)
-        picker.answers(picker.absolute(self.budgets))
-        largest, smallest = (found.model.predict(a) for a in (self.space.largest(), self.space.smallest()))
+        """Time what the tables lack, or estimate; keep copies of tables and models in the run folder."""
+        tables = Path(self.config.tables) if self.config.tables else None
+        found = tuple(
+            latencies(self.space, target, tables=tables, seed=self.config.seed,
+                      require_measured=self.config.require_measured, progress=self.progress)
+            for target in self.targets.values()
+        )
+        ratios = reference_ratios(self.space, found, self.progress)
+        lanes, files = [], []
+        for i, (lane, ratio) in enumerate(zip(found, ratios, strict=True)):
+            suffix = "" if i == 0 else f"-{lane.target.precision}"
+            lanes.append(self._keep(lane, ratio, suffix))
+            files += [f"latency{suffix}.json", *([f"table{suffix}.jsonl"] if lane.table else [])]
+        self._check_feasible(found, ratios)
+        first = lanes[0]
+        return {**found[0].report, **{k: first[k] for k in ("reference_ms", "smallest_ms", "device")},
+                "lanes": lanes}, sorted(files)
+
+    def _keep(self, lane: Latencies, ratio: float, suffix: str) -> dict[str, Any]:
+        """Write one lane's model and table into the run folder; what run.json says of it."""
+        if lane.table is not None:
+            shutil.copyfile(lane.table, self.run.path / f"table{suffix}.jsonl")
+        write_json(self.run.path / f"latency{suffix}.json", lane.model.to_json())
+        largest, smallest = (lane.model.predict(a) for a in (self.space.largest(), self.space.smallest()))
         return {
-            **found.report, "reference_ms": largest.latency_ms, "smallest_ms": smallest.latency_ms,
-            "device": Table.read(path, self.target).device,
-        }, ["table.jsonl", "latency.json"]
+            "precision": lane.target.precision, "file": f"latency{suffix}.json", "reference_ratio": ratio,
+            "source": lane.model.source, "here": lane.here, "warnings": list(lane.warnings),
+            "device": dict(lane.device), "measured": lane.report["measured"], "held_out": lane.report.get("held_out"),
+            "held_out_isolated_sum": lane.report.get("held_out_isolated_sum"),
+            "held_out_pairs": lane.report.get("held_out_pairs", []),
+            "reference_ms": largest.latency_ms, "reference_low_ms": largest.low_ms,
+            "reference_high_ms": largest.high_ms, "smallest_ms": smallest.latency_ms,
+            "next": None if lane.here else next_command(lane.target, self.space),
+        }
+
+    def _check_feasible(self, lanes: tuple[Latencies, ...], ratios: list[float]) -> None:
+        """A budget that no architecture meets is better said now than after the search."""
+        law, refusals = everything_live(self.space.sizes), []
+        for lane, ratio in zip(lanes, ratios, strict=True):
+            picker = Picker(self.space, law, lane.model, 0.0, self.config.confidence or 0.5, ratio)
+            try:
+                picker.answers(picker.absolute(self.budgets))
+            except BudgetInfeasible as err:
+                refusals.append(err)
+        if len(refusals) == len(lanes):
+            raise refusals[0]
 
     def train_reference(self) -> Result:
         """Train the largest network from scratch."""
@@ -169,39 +190,9 @@ class Stages:
 
     def generate(self) -> Result:
         """Solve the budgets, measure the best candidates, score those that hold, fine-tune the finalists a little."""
-        picker = Picker.of_run(self.run)
-        write_json(self.run.path / "front.json", picker.front().to_json())
-        tighten = self.run.state.tighten
-        for _ in range(TRIES):
-            bounds = picker.absolute(self.budgets, tighten)
-            candidates = self._candidates(picker, bounds)
-            measured = self._measure([c.architecture for c in candidates])
-            limit = self._limit_ms(measured[0])
-            fits = [(c, m) for c, m in zip(candidates, measured[1:], strict=True) if m.median_ms <= MARGIN * limit]
-            if fits:
-                break
-            tighten *= MARGIN * limit / min(m.median_ms for m in measured[1:])
-        else:
-            raise VerificationFailed(
-                f"no candidate measured within {limit:.3f} ms in {TRIES} tries although the table predicts it; best "
-                f"{min(m.median_ms for m in measured[1:]):.3f} ms: measure the table again (`hwnas profile --again`)"
-            )
-        scored = [(self._score(c, i, len(fits)), c, m) for i, (c, m) in enumerate(fits)]
-        # Two noisy views of one thing: the score of this path, and the effects pooled over all that were settled.
-        scored.sort(key=lambda item: item[0] + item[1].predicted_accuracy, reverse=True)
-        trials = self._trials([c.architecture for _, c, _ in scored[: self.config.finalists]])
-        score, winner, timing = scored[trials.index(max(trials))]
-        write_json(self.run.path / "architecture.json", winner.architecture.to_json())
-        return {
-            "choice": list(winner.architecture.choice), "bounds": bounds, "tighten": tighten,
-            "predicted_accuracy": winner.predicted_accuracy, "shared_weights_accuracy": score,
-            "predicted": winner.costs, "measured_ms": timing.to_json(), "reference_measured_ms": measured[0].to_json(),
-            "candidates": [
-                {"choice": list(c.architecture.choice), "predicted_accuracy": c.predicted_accuracy,
-                 "score": s, "predicted_ms": c.costs["latency"] / 1e6, "measured_ms": m.median_ms, "trial": t}
-                for (s, c, m), t in itertools.zip_longest(scored, trials)
-            ],
-        }, ["front.json", "architecture.json"]
+        from hwnas.pipeline.choosing import Chooser
+
+        return Chooser(self).choose()
 
     def finetune(self) -> Result:
         """Train the winner from the shared weights with the reference as teacher."""
@@ -213,35 +204,10 @@ class Stages:
         return {"accuracy": history.accuracy, "epochs": [asdict(e) for e in history.epochs]}, ["model.safetensors"]
 
     def export(self) -> Result:
-        """Write both networks as ONNX, check the result, measure the two side by side."""
-        path = self.run.path
-        net = self.network_of(self.architecture, path / "model.safetensors")
-        images = self.dataset.val_images[:CHECK_IMAGES]
-        samples = Samples(images, self.dataset.val_labels[:CHECK_IMAGES], logits(net, images).numpy())
-        samples.save(path / "samples.safetensors")
-        self.progress("export", 0, 2)
-        to_onnx(self.reference, path / "reference.onnx", self.provenance(self.space.largest(), "reference"))
-        self.progress("export", 1, 2)
-        to_onnx(net, path / "model.onnx", self.provenance(self.architecture, "compressed"))
-        self.progress("export", 2, 2)
-        models = {name: (path / f"{name}.onnx").read_bytes() for name in ("reference", "model")}
-        timing = self._in_turns(models, sweeps=40)
-        limit = self._limit_ms(timing["reference"]) if "latency" in self.budgets else None
-        evaluation = (self.dataset.val_images, self.dataset.val_labels)
-        verdict = verify(path / "model.onnx", samples, self.target, budget_ms=limit, evaluation=evaluation,
-                         latency=timing["model"])
-        plain = Samples(images, samples.labels, logits(self.reference, images).numpy())
-        reference = verify(path / "reference.onnx", plain, self.target, evaluation=evaluation,
-                           latency=timing["reference"])
-        if not verdict.within_budget and limit is not None:
-            raise OverBudget(verdict, MARGIN * limit / verdict.latency.median_ms)
-        verdict.check()
-        return {
-            "verdict": verdict.to_json(), "reference": reference.to_json(),
-            "budget_ms": limit, "ratio": verdict.latency.median_ms / reference.latency.median_ms,
-            "size_bytes": (path / "model.onnx").stat().st_size,
-            "reference_size_bytes": (path / "reference.onnx").stat().st_size,
-        }, ["model.onnx", "reference.onnx", "samples.safetensors"]
+        """Write the networks as ONNX in the precision that ships, check the result, measure them side by side."""
+        from hwnas.pipeline.shipping import Shipper
+
+        return Shipper(self).ship()
 
     def report(self) -> Result:
         """Write report.html and report.json."""
@@ -250,78 +216,18 @@ class Stages:
         write_report(self.run)
         return {}, ["report.html", "report.json"]
 
-    def _candidates(self, picker: Picker, bounds: dict[str, float]) -> list[Answer]:
-        """DPNG's best, and the best architectures that the search has scored, all within the bounds."""
-        found = picker.answers(bounds, self.config.top)
-        known = {a.architecture.choice for a in found}
-        entries = SearchLog(self.run.path / "search.jsonl").of("settle")
-        for entry in sorted(entries, key=lambda e: -e.score):
-            answer = picker.answer(entry.choice)
-            if entry.choice not in known and all(answer.costs[n] <= b for n, b in bounds.items()):
-                found.append(answer)
-                known.add(entry.choice)
-            if len(found) >= self.config.top + FROM_SEARCH:
-                break
-        return found
-
-    def _score(self, candidate: Answer, index: int, total: int) -> float:
-        self.progress("score candidates", index + 1, total)
-        return self.searched.evaluator.score(candidate.architecture.choice)
-
-    def _trials(self, finalists: list[Architecture]) -> list[float]:
-        """Accuracy in percent on the search's held-out fold after a short fine-tuning; no trial for a single finalist.
-
-        A score with shared weights favours what trains fast beside others; what counts is what trains well alone.
-        """
-        if len(finalists) == 1 or self.config.trial_epochs == 0:
-            return [0.0] * len(finalists)
-        fold, teacher = self.searched.evaluator.fold, Teacher(self.reference, remember=True)
-        data = replace(self.dataset, train_images=fold.train_images, train_labels=fold.train_labels,
-                       val_images=fold.val_images, val_labels=fold.val_labels)
-        short, reached = replace(self.training, epochs=self.config.trial_epochs), []
-        for i, arch in enumerate(finalists):
-            checkpoint = self.run.path / f"trial-{'-'.join(map(str, arch.choice))}.checkpoint"
-            history = fit(self.searched.evaluator.network(arch), data, short, seed=self.config.seed, teacher=teacher,
-                          checkpoint=checkpoint, progress=self.progress,
-                          what=f"try finalist {i + 1} of {len(finalists)}")
-            reached.append(history.accuracy)
-        return reached
-
-    def _measure(self, archs: list[Architecture]) -> list[Measurement]:
-        """The reference and `archs` with random weights, in one interleaved run: weights do not change the time."""
-        named = enumerate([self.space.largest(), *archs])
-        models = {str(i): network_model(arch, batch=self.target.batch) for i, arch in named}
-        return list(self._in_turns(models, sweeps=20).values())
-
-    def _in_turns(self, models: dict[str, bytes], sweeps: int) -> dict[str, Measurement]:
-        """Serialised models timed in one interleaved run on the target; results in the order given."""
-        runtime = runtime_for(self.target)
-        sessions = {name: runtime.load(model) for name, model in models.items()}
-        return compare(sessions, sweeps=sweeps, batch=self.target.batch, progress=self.progress)
-
-    def _limit_ms(self, reference: Measurement) -> float:
-        """The latency budget in ms; a percentage is of the reference as measured in the same run."""
-        budget = self.budgets.get("latency")
-        return float("inf") if budget is None else budget.absolute(reference.median_ms * 1e6) / 1e6
+    def latency(self, precision: str) -> LatencyModel | None:
+        """The latency model of a precision; None if the run has none."""
+        lanes = {lane["precision"]: lane for lane in self.run.result("profile").get("lanes", [self.run.lane()])}
+        if precision not in lanes:
+            return None
+        return LatencyModel.from_json(read_json(self.run.path / lanes[precision]["file"]))
 
     def _cheapest(self) -> list[int]:
         """Per choice the op that costs least on the target; never pruned, so that tight budgets stay reachable."""
-        _, costs = self.latency.costs_ns(self.space)
+        latency = LatencyModel.from_json(read_json(self.run.path / "latency.json"))
+        _, costs = latency.costs_ns(self.space)
         return [int(row.argmin()) for row in costs]
-
-    def provenance(self, arch: Architecture, role: str) -> dict[str, Any]:
-        """What an exported model says of itself."""
-        predicted, measured = self.latency.predict(arch), self.run.result("generate")
-        return {
-            "hwnas": self.run.state.versions.get("hwnas", ""), "role": role, "classes": list(self.dataset.classes),
-            "input": "float32 pixels in 0..1, NCHW; normalisation is inside", "architecture": arch.to_json(),
-            "target": self.target.model_dump(), "table_hash": self.latency.table_hash,
-            "predicted_latency_ms": predicted.latency_ms, "predicted_low_ms": predicted.low_ms,
-            "predicted_high_ms": predicted.high_ms, "latency_source": self.latency.source,
-            "measured_ms": measured["reference_measured_ms" if role == "reference" else "measured_ms"],
-            "data": self.config.data if self.config.data == "digits" else Path(self.config.data).name,
-            "seed": self.config.seed,
-        }
 
     def _new(self, arch: Architecture) -> Network:
         net = Network(arch, self.dataset.mean.tolist(), self.dataset.std.tolist())

@@ -10,11 +10,11 @@ from hwnas import data as datasets
 from hwnas.errors import UsageError
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
-from hwnas.latency import table_path
+from hwnas.pipeline.lanes import measured
 from hwnas.pipeline.run import RunFolder
-from hwnas.pipeline.tables import default_folder
-from hwnas.profile import ProfileResult, measure
+from hwnas.profile import ProfileResult
 from hwnas.progress import Progress, silent
+from hwnas.runtime import Device
 from hwnas.space import Space, SpaceConfig, build, describe
 from hwnas.target import Target
 
@@ -46,18 +46,21 @@ def space_for(name: str, *, data: str | None = None, imgsz: int | None = None, c
     return build(SpaceConfig(name, imgsz or about.imgsz, channels or 3, classes or 1000, width_mult, depth))
 
 
-def profile_target(space: Space, target: Target, *, tables: Path | None = None, seed: int = 0, again: bool = False,
-                   max_seconds: float = 60.0, progress: Progress = silent) -> Profiled:
+def profile_target(space: Space, target: Target, *, tables: Path | None = None, device: Device | None = None,
+                   seed: int = 0, again: bool = False, max_seconds: float = 60.0,
+                   progress: Progress = silent) -> Profiled:
     """Fill the table of a target with what a space lacks in it.
 
     Args:
         tables: folder of tables; None takes the user's cache.
+        device: where to measure; None is this machine.
         again, max_seconds, seed: as in `hwnas.profile.measure`.
     """
-    path = table_path(tables or default_folder(), target)
-    found = measure(space, target, path, seed=seed, again=again, max_seconds=max_seconds, progress=progress)
+    found = measured(space, target, tables=tables, device=device, seed=seed, again=again, max_seconds=max_seconds,
+                     progress=progress)
     largest, smallest = (found.model.predict(a).latency_ms for a in (space.largest(), space.smallest()))
-    return Profiled(found, path, largest, smallest)
+    assert found.table is not None  # what was measured is in one
+    return Profiled(ProfileResult(found.model, dict(found.report)), found.table, largest, smallest)
 
 
 def export_run(run: RunFolder, out: Path | None = None, progress: Progress = silent) -> tuple[Path, Verdict]:
@@ -71,18 +74,21 @@ def export_run(run: RunFolder, out: Path | None = None, progress: Progress = sil
         RunError: the model is not exported yet.
         VerificationFailed: the new file does not give the stored logits.
     """
-    from hwnas.export import to_onnx
+    from hwnas.pipeline.shipping import Shipper
     from hwnas.pipeline.stages import Stages
 
     record = run.state.stages.get("export")
     run.result("export")
     run.done("finetune")
     stages = Stages(run, progress)
+    shipper = Shipper(stages)
     target = out or run.path / "model.onnx"
     began = time.monotonic()
     network = stages.network_of(stages.architecture, run.path / "model.safetensors")
-    to_onnx(network, target, stages.provenance(stages.architecture, "compressed"))
-    verdict = verify(target, Samples.load(run.path / "samples.safetensors"), stages.target)
+    session = shipper.write_model(network, target)
+    here = bool(run.lane()["here"])
+    verdict = verify(target, Samples.load(run.path / "samples.safetensors"), stages.target, session=session,
+                     timing=here)
     verdict.check()
     if out is None and record is not None:
         run.finish("export", record.result, list(record.files), record.seconds + time.monotonic() - began)

@@ -22,45 +22,92 @@ def is_finished(run: RunFolder) -> bool:
 def summary(run: RunFolder) -> dict[str, Any]:
     """What was reached; latencies in ms, sizes in bytes, accuracies in percent.
 
+    `measured_ms` is None where the device was not at hand; `latency_source` says what the predictions are made of.
+
     Raises:
         RunError: the model of the run is not exported yet.
     """
-    exported, chosen = run.result("export"), run.result("generate")
+    exported, chosen, lane = run.result("export"), run.result("generate"), run.lane()
     picker = Picker.of_run(run)
-    winner = picker.space.architecture(chosen["choice"])
-    reference = _network(picker, picker.space.largest(), exported["reference"], exported["reference_size_bytes"])
+    winner, largest = picker.space.architecture(chosen["choice"]), picker.space.largest()
+    reference = _network(picker, largest, exported["reference"], exported["reference_size_bytes"])
     compressed = _network(picker, winner, exported["verdict"], exported["size_bytes"])
     return {
         "run": str(run.path), "model": str(run.path / "model.onnx"), "report": str(run.path / "report.html"),
-        "data": run.result("data")["summary"], "target": run.result("data")["target"],
-        "latency_source": picker.latency.source, "choice": list(winner.choice),
+        "data": run.result("data")["summary"],
+        "target": {**run.result("data")["target"], "precision": lane["precision"]},
+        "latency_source": picker.latency.source, "here": lane["here"], "warnings": lane["warnings"],
+        "next": exported.get("next"), "choice": list(winner.choice),
         "reference": reference, "compressed": compressed, "ratio": exported["ratio"],
-        "budgets": _budgets(run, compressed), "parity": exported["verdict"]["max_difference"],
-        "agreement": exported["verdict"]["agreement"],
+        "precisions": precisions(run), "finalists": finalists(run), "out": chosen.get("out", {}),
+        "budgets": _budgets(run, compressed), "parity": _exact(exported)["max_difference"],
+        "agreement": _exact(exported)["agreement"], "loss": exported["verdict"].get("loss"),
         "seconds": sum(record.seconds for record in run.state.stages.values()),
     }
 
 
+def precisions(run: RunFolder) -> list[dict[str, Any]]:
+    """The reference and the result in every precision that was exported; empty if that was fp32 alone.
+
+    Each: `name`, `precision`, `accuracy` in percent, `measured_ms` (None where not measured), `ships`.
+    """
+    exported = run.result("export")
+    others = exported.get("references", {})
+    if not others:
+        return []
+    rows = [("reference", "fp32", exported["reference"], False),
+            *(("reference", precision, verdict, False) for precision, verdict in others.items())]
+    if exported["exact"] is not None:
+        rows.append(("compressed", "fp32", exported["exact"], False))
+    rows.append(("compressed", exported["precision"], exported["verdict"], True))
+    return [{"name": name, "precision": precision, "accuracy": verdict["accuracy"], "measured_ms": verdict["latency"],
+             "ships": ships} for name, precision, verdict, ships in rows]
+
+
+def finalists(run: RunFolder) -> list[dict[str, Any]]:
+    """The best finalist of every precision that competed: `precision`, `trial` in percent, `measured_ms` or None.
+
+    Trials are short and judged on a part of the training images: they compare with each other, not with the result.
+    """
+    tried = [c for c in run.result("generate")["candidates"] if c["trial"]]
+    best = {c["precision"]: c for c in sorted(tried, key=lambda c: float(c["trial"])) if "precision" in c}
+    if len(run.result("profile").get("lanes", [])) < 2:
+        return []
+    return [{"precision": p, "trial": c["trial"], "measured_ms": c["measured_ms"]} for p, c in sorted(best.items())]
+
+
+def _exact(exported: dict[str, Any]) -> dict[str, Any]:
+    """The check of the result in fp32, which is held against torch."""
+    found: dict[str, Any] = exported.get("exact") or exported["verdict"]
+    return found
+
+
 def _network(picker: Picker, arch: Architecture, verdict: dict[str, Any], size_bytes: int) -> dict[str, Any]:
+    """One column; the reference is in fp32, so its prediction is that of its precision times the measured ratio."""
+    precision = verdict.get("precision", "fp32")
     predicted: Prediction = picker.latency.predict(arch)
+    factor = picker.reference_ratio if precision != picker.latency.precision else 1.0
     return {
-        "accuracy": verdict["accuracy"], "images": verdict["images"],
-        "predicted_ms": predicted.latency_ms, "predicted_low_ms": predicted.low_ms,
-        "predicted_high_ms": predicted.high_ms, "measured_ms": verdict["latency"],
+        "accuracy": verdict["accuracy"], "images": verdict["images"], "precision": precision,
+        "predicted_ms": factor * predicted.latency_ms, "predicted_low_ms": factor * predicted.low_ms,
+        "predicted_high_ms": factor * predicted.high_ms, "measured_ms": verdict["latency"],
         "flops": arch.flops, "params": arch.params,
-        "memory_bytes": arch.memory_bytes(BYTES[picker.latency.precision]), "size_bytes": size_bytes,
+        "memory_bytes": arch.memory_bytes(BYTES[precision]), "size_bytes": size_bytes,
     }
 
 
 def _budgets(run: RunFolder, compressed: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every budget with its limit and what was achieved: latency in ms as measured, the others exact."""
+    """Every budget with its limit and what was achieved: latency as measured, or as predicted if it was not."""
     bounds, limit_ms = run.result("generate")["bounds"], run.result("export")["budget_ms"]
-    found = []
+    timed, found = compressed["measured_ms"], []
     for name, text in run.state.config.budgets.items():
+        kind = "exact"
         if name == "latency":
-            limit, achieved = limit_ms, compressed["measured_ms"]["median_ms"]
+            kind = "measured" if timed else "predicted"
+            limit, achieved = limit_ms, timed["median_ms"] if timed else compressed["predicted_ms"]
         else:
             limit = bounds[name]
             achieved = compressed["memory_bytes" if name == "memory" else name]
-        found.append({"name": name, "asked": text, "limit": limit, "achieved": achieved, "met": achieved <= limit})
+        found.append({"name": name, "asked": text, "limit": limit, "achieved": achieved, "met": achieved <= limit,
+                      "kind": kind})
     return found

@@ -75,7 +75,28 @@ def test_a_changed_distribution_is_refused(run: Path, refusal: Refusal) -> None:
     assert "was changed" in refusal(2, "generate", run, "--latency", "90%")
 
 
-@pytest.mark.parametrize("words", [["--latency", "fast"], ["--top", "0"], ["--min-distance", "-1"]])
+def test_it_explains_the_budgets(made: Path, answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer("generate", made, "--latency", "90%", "--flops", "80%", "--explain")
+    story = found["explanation"]
+    assert story["choice"] == found["picks"][0]["architecture"]["choice"]
+    assert [limit["name"] for limit in story["limits"]] == ["latency", "flops"]
+    assert all(limit["slack"] >= 0 for limit in story["limits"])
+    assert answer("generate", made, "--latency", "90%")["explanation"] is None
+    assert main(["generate", str(made), "--latency", "90%", "--explain"]) == 0
+    assert "latency: " in capsys.readouterr().out
+
+
+def test_it_explains_what_cannot_be_met(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["generate", str(made), "--latency", "1us", "--explain"]) == 3
+    shown = capsys.readouterr()
+    assert "cheapest way out: raise latency to" in shown.out
+    assert "error: " in shown.err
+    assert main(["generate", str(made), "--latency", "1us", "--explain", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["explanation"]["status"] == "INFEASIBLE"
+
+
+@pytest.mark.parametrize("words", [["--explain"], ["--latency", "fast"], ["--top", "0"], ["--min-distance", "-1"]])
 def test_wrong_requests(words: list[str], made: Path, refusal: Refusal) -> None:
     refusal(2, "generate", made, *words)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from hwnas.latency import Calibration, LatencyModel
 from hwnas.pipeline.picking import Picker
 from hwnas.pipeline.report import NEEDED, write_report
 from hwnas.pipeline.report_html import page
-from hwnas.pipeline.report_html.axes import span, ticks
+from hwnas.pipeline.report_html.axes import Canvas, span, ticks
+from hwnas.pipeline.report_html.hover import shown
 from hwnas.pipeline.run import CompressConfig, RunFolder
 from hwnas.search.distribution import Distribution
 from hwnas.search.log import Evaluation, SearchLog
@@ -399,3 +401,40 @@ def test_template_and_style_lie_in_the_package() -> None:
     Environment(autoescape=True).parse(source)
     assert "|safe" not in source
     assert (folder / "style.css").is_file()
+
+
+def test_every_point_of_the_front_shows_its_layers(make: Maker) -> None:
+    reader, facts, html = written(make())
+    points, of = facts["front"]["points"], space()
+    strips = re.findall(r'<g class="pt" id="front-p(\d+)".*?</g></g>', html)
+    assert strips == [str(i) for i in range(len(strips))]
+    assert 1 < len(strips) <= len(points)
+    last = html.split(f'id="front-p{len(strips) - 1}"')[1].split("</g></g>")[0]
+    assert f"~{points[-1]['latency_ms']:.3f} ms, ~{points[-1]['accuracy']:.2f} %" in last
+    for position, k in zip(of.choices, points[-1]["choice"], strict=True):
+        assert f">{position.name} {position.ops[k].label}<" in last
+    hits = [(float(a["x"]), float(a["width"])) for tag, a in reader.starts if a.get("class") == "hit"]
+    for (x, width), (after, _) in pairwise(hits):
+        assert x + width == pytest.approx(after, abs=0.11)  # no gap and no overlap
+    assert sum(f">{name}<" in html for name in ("latency", "accuracy", "operations")) == 3
+
+
+def test_points_that_cannot_be_told_apart_share_a_strip() -> None:
+    canvas = Canvas("c", "t", "d", (0.0, 1.0), (0.0, 1.0), "x", "y")
+    points = [{"latency_ms": i / 4000, "accuracy": 0.5, "choice": [0]} for i in range(4001)]
+    kept = shown(canvas, points)
+    assert len(kept) < 250
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
+    assert shown(canvas, points[:1]) == points[:1]
+
+
+def test_the_report_explains_the_budgets(make: Maker) -> None:
+    run = make({"latency": "50%", "flops": "60%"})
+    reader, facts, _ = written(run)
+    story = facts["explanation"]
+    assert [row["name"] for row in story["limits"]] == ["latency", "flops"]
+    bounds, picker = run.result("generate")["bounds"], Picker.of_run(run)
+    best = picker.answers(bounds)[0]
+    assert story["choice"] == list(best.architecture.choice)
+    assert all(line in reader.text for line in story["lines"])
+    assert all(row["reached"] <= row["budget"] == bounds[row["name"]] for row in story["limits"])

@@ -56,6 +56,8 @@ class Canvas:
         x, y: ranges of the axes.
         x_label, y_label: with the unit; a leading ~ marks predicted numbers.
         whole_x: whether x counts something, so that fractions make no sense.
+        under: drawn before the parts, not kept inside the axes.
+        more_height: room below the axes, for `under`.
     """
 
     name: str
@@ -67,6 +69,8 @@ class Canvas:
     y_label: str
     whole_x: bool = False
     parts: list[Markup] = field(default_factory=list)
+    under: Markup = field(default_factory=Markup)
+    more_height: int = 0
 
     def px(self, x: float) -> float:
         return LEFT + (x - self.x[0]) / (self.x[1] - self.x[0]) * (WIDTH - LEFT - RIGHT)
@@ -98,9 +102,10 @@ class Canvas:
             self.name, LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM)
         head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-labelledby="{n}-t {n}-d">'
                       '<title id="{n}-t">{}</title><desc id="{n}-d">{}</desc>').format(
-            WIDTH, HEIGHT, self.title, self.text, n=self.name)
+            WIDTH, HEIGHT + self.more_height, self.title, self.text, n=self.name)
         body = Markup("").join(self.parts)
-        return head + clip + self._grid() + Markup('<g clip-path="url(#{}-clip)">{}</g></svg>').format(self.name, body)
+        plot = Markup('<g clip-path="url(#{}-clip)">{}</g></svg>').format(self.name, body)
+        return head + clip + self._grid() + self.under + plot
 
     def _grid(self) -> Markup:
         bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT

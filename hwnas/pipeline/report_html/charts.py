@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
 
 from hwnas.pipeline.report_html.axes import Canvas, Point, mark, span
+from hwnas.pipeline.report_html.hover import shown, strips, with_operations
 
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """An SVG and its key: (symbol, meaning) pairs."""
+    """An SVG and its key: (symbol, meaning) pairs; of the front also the points that it tells apart."""
 
     svg: Markup
     key: list[tuple[Markup, str]]
+    points: list[Facts] = field(default_factory=list)
 
 
 def figures(facts: Facts) -> dict[str, Figure]:
-    """Every figure of the page, by name."""
+    """Every figure of the page, by name; `latency` only where something was measured on the device."""
     return {
         "front": _front(facts),
-        "latency": _latency(facts),
+        **({"latency": _latency(facts)} if facts["measured_here"] else {}),
         "history": _history(facts),
         "loss": _curve(facts, "loss", "Training loss per epoch", "loss"),
         "accuracy": _curve(facts, "val_accuracy", "Validation accuracy per epoch", "accuracy, %"),
@@ -34,7 +36,7 @@ def figures(facts: Facts) -> dict[str, Figure]:
 
 def _front(facts: Facts) -> Figure:
     """Accuracy with shared weights against latency: the predicted front, what was chosen and what came of it."""
-    front, candidates = facts["front"], facts["candidates"]
+    front, candidates = facts["front"], [c for c in facts["candidates"] if c["measured_ms"] is not None]
     points = [(p["latency_ms"], p["accuracy"]) for p in front["points"]]
     old, new = ((front[k]["latency_ms"], front[k]["accuracy"]) for k in ("reference", "chosen"))
     tried = [(c["measured_ms"], c["shared_weights_accuracy"]) for c in candidates]
@@ -48,12 +50,15 @@ def _front(facts: Facts) -> Figure:
         span(x for x, _ in [*everything, *([(limit, 0.0)] if limit else [])]), span([y for _, y in everything], 0.1),
         "latency, ms", "accuracy with shared weights, %",
     )
-    key = [(_symbol("dot", "front open"), "front, predicted"), (_symbol("dot", "tried full"), "tried, measured"),
-           (_symbol("diamond", "new open"), "chosen, predicted"), (_symbol("diamond", "new full"), "chosen, measured"),
+    key = [(_symbol("dot", "front open"), "front, predicted"), (_symbol("diamond", "new open"), "chosen, predicted"),
            (_symbol("square", "old open"), "reference, predicted")]
+    if candidates:
+        key[1:1] = [(_symbol("dot", "tried full"), "tried, measured"),
+                    (_symbol("diamond", "new full"), "chosen, measured")]
     if limit is not None:
         canvas.line([(limit, canvas.y[0]), (limit, canvas.y[1])], "limit")
         canvas.label(limit, canvas.y[0], f"budget {limit:.3f} ms", "limit-text", dx=6, dy=-8)
+    canvas.under, canvas.more_height = strips(canvas, front["points"], front["chosen"], facts["distribution"])
     canvas.line(_steps(points), "front dashed")
     for x, y in points:
         canvas.mark("dot", x, y, 3.5, "front open", f"front, predicted: {x:.3f} ms, {y:.2f} %")
@@ -62,7 +67,8 @@ def _front(facts: Facts) -> Figure:
             canvas.mark("dot", x, y, 3.2, "tried full", f"tried, measured: {x:.3f} ms, {y:.2f} %")
     canvas.mark("square", *old, 5, "old open", f"reference, predicted: {old[0]:.3f} ms, {old[1]:.2f} %")
     _chosen(canvas, new, candidates)
-    return Figure(canvas.render(), key)
+    rows = with_operations(shown(canvas, front["points"]), facts["distribution"])
+    return Figure(canvas.render(), key, rows)
 
 
 def _chosen(canvas: Canvas, new: Point, candidates: list[Facts]) -> None:

@@ -1,0 +1,300 @@
+"""Stage generate: solve the budgets, time the best candidates, score those that hold, try the finalists.
+
+With one precision that is all. With several (`--precision auto`) each proposes its own candidates for the same budget
+in milliseconds; all are timed in one interleaved run with the fp32 reference, and one that is slower than the same
+network in fp32 is out. What a precision costs in accuracy is measured, not assumed: on the reference for ranking, and
+on every finalist, quantised after its trial as it would ship.
+
+Where the device is not at hand nothing is timed: predictions decide alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import BudgetInfeasible, VerificationFailed
+from hwnas.export import Loss
+from hwnas.files import write_json
+from hwnas.pipeline.lanes import in_fp32
+from hwnas.pipeline.picking import Answer, Picker
+from hwnas.pipeline.rounding import loss_of
+from hwnas.pipeline.serving import Entry, timed
+from hwnas.profile import network_model
+from hwnas.runtime import Measurement
+from hwnas.search.log import SearchLog
+from hwnas.space import Architecture
+from hwnas.train import Teacher, fit
+
+if TYPE_CHECKING:
+    from hwnas.nets import Network
+    from hwnas.pipeline.stages import Result, Stages
+
+FROM_SEARCH = 4  # best evaluated architectures within the budget that join the candidates
+MARGIN = 0.99  # candidates must measure at most this share of the budget, so that the final check holds
+TRIES = 3
+SWEEPS = 20
+FP32 = "fp32"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An architecture in a precision.
+
+    Args:
+        timing: as measured; None where the device is not at hand.
+        fp32_timing: of the same network in fp32 in the same run, where several precisions compete.
+    """
+
+    precision: str
+    answer: Answer
+    timing: Measurement | None = None
+    fp32_timing: Measurement | None = None
+
+    @property
+    def choice(self) -> tuple[int, ...]:
+        return self.answer.architecture.choice
+
+    @property
+    def slower_than_fp32(self) -> bool:
+        """Whether the lower precision was measured to gain nothing."""
+        both = self.timing is not None and self.fp32_timing is not None
+        return both and self.timing.median_ms > self.fp32_timing.median_ms  # type: ignore[union-attr]
+
+
+@dataclass
+class Fitting:
+    """What was found within the budgets.
+
+    Args:
+        candidates: in the order of the lanes, each by predicted accuracy.
+        references: precision -> latency of the reference, from the last run in turns; empty where nothing was timed.
+        bounds: precision -> bounds that the last candidates were solved for.
+        tighten: precision -> factor on its latency budget.
+        notes: precision -> why it is out.
+    """
+
+    candidates: list[Candidate] = field(default_factory=list)
+    references: dict[str, Measurement] = field(default_factory=dict)
+    bounds: dict[str, dict[str, float]] = field(default_factory=dict)
+    tighten: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+class Chooser:
+    """One stage generate.
+
+    Args:
+        stages: the run.
+    """
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages, self._run = stages, stages.run
+        refused = self._run.state.refused
+        self._pickers = {p: Picker.of_run(self._run, p) for p in stages.targets if p not in refused}
+        self._here = all(self._run.lane(p)["here"] for p in stages.targets)
+        self._scores: dict[tuple[int, ...], float] = {}
+        self._tried: dict[tuple[int, ...], tuple[Network, float]] = {}
+
+    @property
+    def _competing(self) -> bool:
+        return len(self._pickers) > 1
+
+    def choose(self) -> Result:
+        """The winner, and what it was chosen from."""
+        fitting = self._fitting()
+        losses = self._reference_losses()
+        ranked = self._ranked(fitting.candidates, losses)
+        finalists = self._finalists([c for _, c in ranked])
+        trials = self._trials(finalists)
+        winner = finalists[trials.index(max(trials))]
+        score = self._scores[winner.choice]
+        picker = self._pickers[winner.precision]
+        write_json(self._run.path / "front.json", picker.front().to_json())
+        write_json(self._run.path / "architecture.json", winner.answer.architecture.to_json())
+        reached = dict(zip(((c.precision, c.choice) for c in finalists), trials, strict=True))
+        predicted = picker.latency.predict(winner.answer.architecture)
+        return {
+            "choice": list(winner.choice), "precision": winner.precision, "bounds": fitting.bounds[winner.precision],
+            "tighten": fitting.tighten[winner.precision], "predicted_accuracy": winner.answer.predicted_accuracy,
+            "shared_weights_accuracy": score, "predicted": winner.answer.costs, "latency_source": picker.latency.source,
+            "predicted_low_ms": predicted.low_ms, "predicted_high_ms": predicted.high_ms,
+            "measured_ms": _json(winner.timing), "reference_measured_ms": _json(fitting.references.get(FP32)),
+            "references_ms": {p: m.to_json() for p, m in fitting.references.items()},
+            "losses": {p: loss.drop for p, loss in losses.items()},
+            "out": fitting.notes | dict.fromkeys(self._run.state.refused, "refused after export"),
+            "candidates": [self._told(c, reached.get((c.precision, c.choice))) for _, c in ranked],
+        }, ["front.json", "architecture.json"]
+
+    def _told(self, c: Candidate, trial: float | None) -> dict[str, Any]:
+        return {
+            "choice": list(c.choice), "precision": c.precision, "predicted_accuracy": c.answer.predicted_accuracy,
+            "score": self._scores[c.choice], "predicted_ms": c.answer.costs["latency"] / 1e6,
+            "measured_ms": c.timing.median_ms if c.timing else None,
+            "fp32_ms": c.fp32_timing.median_ms if c.fp32_timing else None, "trial": trial,
+        }
+
+    def _fitting(self) -> Fitting:
+        """Candidates of every precision that measure within the budget, tightening it where the table said too little.
+
+        Raises:
+            BudgetInfeasible: no architecture meets the budgets in any precision.
+            VerificationFailed: none measured within them in `TRIES` tries.
+        """
+        found = Fitting(tighten=dict.fromkeys(self._pickers, self._run.state.tighten))
+        waiting, limit, best = dict(self._pickers), float("inf"), float("inf")
+        for _ in range(TRIES):
+            proposed = self._proposed(waiting, found)
+            if not self._here:
+                found.candidates = [c for row in proposed.values() for c in row]
+                return found
+            timed_rows, found.references = self._time(proposed)
+            limit = self._limit_ms(found.references[FP32])
+            for precision, row in timed_rows.items():
+                best = min(_median(c) for c in row)
+                within = [c for c in row if _median(c) <= MARGIN * limit]
+                if not within:
+                    found.tighten[precision] *= MARGIN * limit / best
+                    continue
+                waiting.pop(precision)
+                gains = [c for c in within if not c.slower_than_fp32]
+                found.candidates += gains
+                if not gains:
+                    found.notes[precision] = "slower than fp32"
+            if not waiting:
+                break
+        found.notes |= dict.fromkeys(waiting, f"no candidate measured within the budget in {TRIES} tries")
+        if not found.candidates:
+            raise VerificationFailed(
+                f"no candidate measured within {limit:.3f} ms in {TRIES} tries although the table predicts it; best "
+                f"{best:.3f} ms: measure the table again (`hwnas profile --again`)"
+            )
+        return found
+
+    def _proposed(self, waiting: dict[str, Picker], found: Fitting) -> dict[str, list[Candidate]]:
+        """Candidates of the precisions that wait; those that no architecture can meet wait no longer."""
+        proposed, refusals = {}, []
+        for precision, picker in list(waiting.items()):
+            try:
+                bounds = picker.absolute(self._stages.budgets, found.tighten[precision])
+                answers = self._candidates(picker, bounds)
+            except BudgetInfeasible as err:
+                refusals.append(err)
+                waiting.pop(precision)
+                found.notes[precision] = "no architecture is predicted within the budget"
+                continue
+            found.bounds[precision] = bounds
+            proposed[precision] = [Candidate(precision, answer) for answer in answers]
+        if not proposed and not found.candidates:
+            raise refusals[0]
+        return proposed
+
+    def _candidates(self, picker: Picker, bounds: dict[str, float]) -> list[Answer]:
+        """DPNG's best, and the best architectures that the search has scored, all within the bounds."""
+        config = self._stages.config
+        found = picker.answers(bounds, config.top)
+        known = {a.architecture.choice for a in found}
+        entries = SearchLog(self._run.path / "search.jsonl").of("settle")
+        for entry in sorted(entries, key=lambda e: -e.score):
+            if entry.choice not in known and picker.within(entry.choice, bounds):
+                found.append(picker.answer(entry.choice))
+                known.add(entry.choice)
+            if len(found) >= config.top + FROM_SEARCH:
+                break
+        largest = picker.space.largest().choice
+        if picker.latency.precision != FP32 and largest not in known and picker.within(largest, bounds):
+            found.append(picker.answer(largest))  # a lower precision alone may be all that a budget needs
+        return found
+
+    def _time(self, rows: Mapping[str, list[Candidate]]) -> tuple[dict[str, list[Candidate]], dict[str, Measurement]]:
+        """All candidates and the reference in every precision in turns, with random weights: they change no time."""
+        targets, batch = self._stages.targets, self._stages.target.batch
+        exact = in_fp32(self._stages.target)
+        largest = network_model(self._stages.space.largest(), batch=batch)
+        entries = {FP32: Entry(largest, exact)}
+        entries |= {p: Entry(largest, targets[p]) for p in rows if p != FP32}
+        models = {c.choice: network_model(c.answer.architecture, batch=batch) for row in rows.values() for c in row}
+        for p, row in rows.items():
+            for i, c in enumerate(row):
+                entries[f"{p} {i}"] = Entry(models[c.choice], targets[p])
+                if self._competing and p != FP32:
+                    entries[f"{p} {i} {FP32}"] = Entry(models[c.choice], exact)
+        found = timed(entries, sweeps=SWEEPS, progress=self._stages.progress)
+        measured = {
+            p: [replace(c, timing=found[f"{p} {i}"], fp32_timing=found.get(f"{p} {i} {FP32}"))
+                for i, c in enumerate(row)] for p, row in rows.items()
+        }
+        return measured, {p: found[p] for p in targets | {FP32: exact} if p in found}
+
+    def _limit_ms(self, reference: Measurement) -> float:
+        """The latency budget in ms; a percentage is of the fp32 reference as measured in the same run."""
+        budget = self._stages.budgets.get("latency")
+        return float("inf") if budget is None else budget.absolute(reference.median_ms * 1e6) / 1e6
+
+    def _reference_losses(self) -> dict[str, Loss]:
+        """Precision -> what it costs the reference; only where precisions compete."""
+        if not self._competing:
+            return {}
+        return {p: self._loss(self._stages.reference, p) for p in self._pickers if p != FP32}
+
+    def _loss(self, net: Network, precision: str) -> Loss:
+        fold = self._stages.searched.evaluator.fold
+        return loss_of(net.eval(), self._stages.targets[precision], fold.train_images,
+                       (fold.val_images, fold.val_labels), self._stages.config.seed)
+
+    def _ranked(self, candidates: list[Candidate], losses: Mapping[str, Loss]) -> list[tuple[float, Candidate]]:
+        """Best first, by two noisy views of one thing: the score of this path, and the effects pooled over all."""
+        ranked = []
+        for i, c in enumerate(candidates):
+            if c.choice not in self._scores:
+                self._stages.progress("score candidates", i + 1, len(candidates))
+                self._scores[c.choice] = self._stages.searched.evaluator.score(c.choice)
+            lost = losses[c.precision].drop if c.precision in losses else 0.0
+            ranked.append((self._scores[c.choice] + c.answer.predicted_accuracy - lost, c))
+        return sorted(ranked, key=lambda item: item[0], reverse=True)
+
+    def _finalists(self, ranked: list[Candidate]) -> list[Candidate]:
+        """The first of the ranking, and in place of the last of them the best of every precision that is not among
+        them."""
+        count = self._stages.config.finalists
+        first = ranked[:count]
+        missing = {c.precision for c in ranked} - {c.precision for c in first}
+        best = [next(c for c in ranked if c.precision == p) for p in self._pickers if p in missing]
+        return [*first[: max(1, count - len(best))], *best][:count]
+
+    def _trials(self, finalists: list[Candidate]) -> list[float]:
+        """Accuracy in percent on the search's held-out fold after a short fine-tuning; no trial for a single finalist.
+
+        A score with shared weights favours what trains fast beside others; what counts is what trains well alone.
+        """
+        if len(finalists) == 1 or self._stages.config.trial_epochs == 0:
+            return [0.0] * len(finalists)
+        reached, count = [], len({c.choice for c in finalists})
+        teacher = Teacher(self._stages.reference, remember=True)
+        for c in finalists:
+            if c.choice not in self._tried:
+                self._tried[c.choice] = self._try(c.answer.architecture, teacher, len(self._tried) + 1, count)
+            net, accuracy = self._tried[c.choice]
+            lost = 0.0 if c.precision == FP32 or not self._competing else self._loss(net, c.precision).drop
+            reached.append(accuracy - lost)
+        return reached
+
+    def _try(self, arch: Architecture, teacher: Teacher, number: int, count: int) -> tuple[Network, float]:
+        stages, fold = self._stages, self._stages.searched.evaluator.fold
+        data = replace(stages.dataset, train_images=fold.train_images, train_labels=fold.train_labels,
+                       val_images=fold.val_images, val_labels=fold.val_labels)
+        net = stages.searched.evaluator.network(arch)
+        checkpoint = self._run.path / f"trial-{'-'.join(map(str, arch.choice))}.checkpoint"
+        history = fit(net, data, replace(stages.training, epochs=stages.config.trial_epochs), seed=stages.config.seed,
+                      teacher=teacher, checkpoint=checkpoint, progress=stages.progress,
+                      what=f"try finalist {number} of {count}")
+        return net, history.accuracy
+
+
+def _median(candidate: Candidate) -> float:
+    return candidate.timing.median_ms if candidate.timing else 0.0
+
+
+def _json(timing: Measurement | None) -> dict[str, float] | None:
+    return timing.to_json() if timing else None

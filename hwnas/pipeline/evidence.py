@@ -1,0 +1,60 @@
+"""What the stages of a finished run left behind, read and checked: what a report is written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas.files import read_json
+from hwnas.generate import Front
+from hwnas.pipeline.picking import Picker
+from hwnas.pipeline.run import STAGES, RunFolder
+from hwnas.search.log import SearchLog
+from hwnas.space import Architecture
+
+NEEDED = STAGES[:-1]  # all but the report itself
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the stages of a run left behind.
+
+    Args:
+        run: the folder.
+        picker: space, distribution and latency model.
+        front: latency in ns against the sum of effects.
+        log: every evaluation of the search.
+        results: stage -> what it found.
+    """
+
+    run: RunFolder
+    picker: Picker
+    front: Front
+    log: SearchLog
+    results: dict[str, Any]
+
+    @classmethod
+    def of_run(cls, run: RunFolder) -> Evidence:
+        """Read a run and check its files against their hashes.
+
+        Raises:
+            RunError: a stage is not finished, or a file is missing or was changed.
+        """
+        results = {stage: run.result(stage) for stage in NEEDED}
+        for stage in NEEDED:
+            run.done(stage)
+        front = Front.from_json(read_json(run.path / "front.json"))
+        return cls(run, Picker.of_run(run), front, SearchLog(run.path / "search.jsonl"), results)
+
+    @property
+    def reference(self) -> Architecture:
+        return self.picker.space.largest()
+
+    @property
+    def chosen(self) -> Architecture:
+        return self.picker.space.architecture(self.results["generate"]["choice"])
+
+    def predicted_accuracy(self, choice: tuple[int, ...]) -> float:
+        """Baseline plus the effects of the ops, percent; a ranking more than a forecast: it can exceed 100."""
+        effects = self.picker.distribution.effects
+        return self.picker.baseline + float(sum(row[k] for row, k in zip(effects, choice, strict=True)))

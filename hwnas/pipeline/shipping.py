@@ -1,0 +1,216 @@
+"""Stage export: the networks as ONNX in the precision that ships, checked and timed side by side.
+
+| file             | what                                                                       |
+|------------------|----------------------------------------------------------------------------|
+| model.onnx       | the result, in the precision that ships                                    |
+| model-fp32.onnx  | the same network in fp32, if that does not ship: torch's logits to 1e-4    |
+| reference.onnx   | the reference in fp32, which percentages are of                            |
+| reference-P.onnx | the reference in every other precision of the run                          |
+
+A lower precision is calibrated on training images and judged on the validation images against the same weights in fp32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwnas.export import Samples, Verdict, onnx_bytes, predict, stamped, verify
+from hwnas.export.onnx_export import INPUT
+from hwnas.files import write_bytes
+from hwnas.nets import Network
+from hwnas.pipeline.choosing import FP32, MARGIN
+from hwnas.pipeline.lanes import in_fp32, next_command
+from hwnas.pipeline.serving import answering, calibration, in_form
+from hwnas.pipeline.telling import provenance
+from hwnas.runtime import Measurement, Session, compare
+from hwnas.runtime.pinning import pinned
+from hwnas.space import Architecture
+from hwnas.target import Target
+from hwnas.train import logits
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.stages import Result, Stages
+
+CHECK_IMAGES = 512  # kept beside the model to check it on a device that has no data
+SWEEPS = 40
+
+
+class OverBudget(Exception):
+    """The exported model measured over its latency budget; carries by how much to tighten."""
+
+    def __init__(self, verdict: Verdict, factor: float) -> None:
+        super().__init__()
+        self.verdict, self.factor = verdict, factor
+
+
+class Refused(Exception):
+    """The precision that `auto` took does not hold in the exported model."""
+
+    def __init__(self, precision: str) -> None:
+        super().__init__()
+        self.precision = precision
+
+
+@dataclass(frozen=True)
+class Export:
+    """One model in one precision.
+
+    Args:
+        name: e.g. 'model', 'reference-int8'.
+        model: ONNX bytes in the target's form.
+        session: the model, loaded once.
+        samples: images with the logits of torch.
+        exact: logits of the network in fp32 on the validation images; None for fp32 itself.
+    """
+
+    name: str
+    target: Target
+    model: bytes
+    session: Session
+    samples: Samples
+    exact: np.ndarray | None
+
+
+class Shipper:
+    """One stage export.
+
+    Args:
+        stages: the run.
+    """
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages, self._run = stages, stages.run
+        self.precision: str = self._run.result("generate").get("precision", FP32)
+        self.target = stages.targets[self.precision]
+        self._exact = in_fp32(self.target)
+        self._here = bool(self._run.lane(self.precision)["here"])
+
+    @cached_property
+    def _calibration(self) -> list[dict[str, np.ndarray]]:
+        return calibration(self._stages.dataset.train_images, INPUT, self._stages.config.seed)
+
+    def ship(self) -> Result:
+        """Write, check and time all of them.
+
+        Raises:
+            OverBudget: the result measured over its budget.
+            Refused: one of several precisions turned out to lose too much, or to be slower than fp32.
+            VerificationFailed: the model is not right.
+        """
+        exports = self._exports()
+        times = self._times(exports)
+        limit = self._limit_ms(times.get("reference"))
+        verdicts = {e.name: self._verdict(e, limit, times.get(e.name)) for e in exports.values()}
+        self._judge(verdicts, limit)
+        files = [f"{name}.onnx" for name in exports]
+        return self._told(verdicts, limit), sorted([*files, "samples.safetensors"])
+
+    def write_model(self, net: Network, path: Path) -> Session:
+        """A network in eval mode as ONNX, in the precision that ships; returns it loaded."""
+        exact = self._fp32("model-fp32" if self._lossy else "model", net, self._stages.architecture)
+        found = self._lowered("model", exact, self.target) if self._lossy else exact
+        write_bytes(path, found.model)
+        return found.session
+
+    @property
+    def _lossy(self) -> bool:
+        return self.precision != FP32
+
+    def _exports(self) -> dict[str, Export]:
+        """All models by name, written."""
+        stages, path = self._stages, self._run.path
+        stages.progress("export", 0, 2)
+        reference = self._fp32("reference", stages.reference, stages.space.largest())
+        found = {"reference": reference}
+        for precision, target in stages.targets.items():
+            if precision != FP32:
+                found[f"reference-{precision}"] = self._lowered(f"reference-{precision}", reference, target)
+        stages.progress("export", 1, 2)
+        net = stages.network_of(stages.architecture, path / "model.safetensors")
+        exact = self._fp32("model-fp32" if self._lossy else "model", net, stages.architecture)
+        found[exact.name] = exact
+        if self._lossy:
+            found["model"] = self._lowered("model", exact, self.target)
+        exact.samples.save(path / "samples.safetensors")
+        for name, export in found.items():
+            write_bytes(path / f"{name}.onnx", export.model)
+        stages.progress("export", 2, 2)
+        return found
+
+    def _fp32(self, name: str, net: Network, arch: Architecture) -> Export:
+        told = provenance(self._stages, arch, name.partition("-")[0], self._exact)
+        model = onnx_bytes(net, told)
+        images = self._stages.dataset.val_images[:CHECK_IMAGES]
+        samples = Samples(images, self._stages.dataset.val_labels[:CHECK_IMAGES], logits(net, images).numpy())
+        return Export(name, self._exact, model, answering(model, self._exact), samples, None)
+
+    def _lowered(self, name: str, exact: Export, target: Target) -> Export:
+        """An fp32 export in another precision, calibrated on training images."""
+        arch = self._stages.space.largest() if name.startswith("reference") else self._stages.architecture
+        model = stamped(in_form(exact.model, target, self._calibration),
+                        provenance(self._stages, arch, name.partition("-")[0], target))
+        answers = predict(exact.session, self._stages.dataset.val_images)
+        return Export(name, target, model, answering(model, target), exact.samples, answers)
+
+    def _times(self, exports: dict[str, Export]) -> dict[str, Measurement]:
+        """Latencies in one interleaved run; nothing where the device is not at hand."""
+        if not self._here:
+            return {}
+        with pinned(self.target.cores):
+            return compare({name: e.session for name, e in exports.items()}, sweeps=SWEEPS, batch=self.target.batch,
+                           progress=self._stages.progress)
+
+    def _limit_ms(self, reference: Measurement | None) -> float | None:
+        """The latency budget: of the fp32 reference as measured in the same run, or as predicted."""
+        budget = self._stages.budgets.get("latency")
+        if budget is None:
+            return None
+        if reference is None:
+            return float(self._run.result("generate")["bounds"]["latency"]) / 1e6
+        return budget.absolute(reference.median_ms * 1e6) / 1e6
+
+    def _verdict(self, export: Export, limit: float | None, timing: Measurement | None) -> Verdict:
+        data = self._stages.dataset
+        return verify(self._run.path / f"{export.name}.onnx", export.samples, export.target,
+                      budget_ms=limit if export.name == "model" else None,
+                      evaluation=(data.val_images, data.val_labels), exact=export.exact, latency=timing,
+                      session=export.session, timing=False)
+
+    def _judge(self, verdicts: dict[str, Verdict], limit: float | None) -> None:
+        """Raise where the result does not hold."""
+        found, exact = verdicts["model"], verdicts.get("model-fp32")
+        if exact is not None:
+            exact.check()
+            if len(self._stages.targets) > 1 and (_costs_too_much(found) or _gains_nothing(found, exact)):
+                raise Refused(self.precision)
+        if not found.within_budget and limit is not None and found.latency is not None:
+            raise OverBudget(found, MARGIN * limit / found.latency.median_ms)
+        found.check()
+
+    def _told(self, verdicts: dict[str, Verdict], limit: float | None) -> dict[str, Any]:
+        found, reference, exact = verdicts["model"], verdicts["reference"], verdicts.get("model-fp32")
+        path = self._run.path
+        ratio = found.latency.median_ms / reference.latency.median_ms if found.latency and reference.latency else None
+        others = {name.removeprefix("reference-"): v.to_json() for name, v in verdicts.items()
+                  if name.startswith("reference-")}
+        return {
+            "precision": self.precision, "here": self._here, "verdict": found.to_json(),
+            "reference": reference.to_json(), "exact": exact.to_json() if exact else None, "references": others,
+            "budget_ms": limit, "ratio": ratio, "size_bytes": (path / "model.onnx").stat().st_size,
+            "reference_size_bytes": (path / "reference.onnx").stat().st_size,
+            "next": None if self._here else next_command(self.target, self._stages.space),
+        }
+
+
+def _costs_too_much(found: Verdict) -> bool:
+    return found.loss is not None and found.loss.too_much
+
+
+def _gains_nothing(found: Verdict, exact: Verdict) -> bool:
+    both = found.latency is not None and exact.latency is not None
+    return both and found.latency.median_ms > exact.latency.median_ms  # type: ignore[union-attr]

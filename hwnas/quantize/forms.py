@@ -1,0 +1,61 @@
+"""From a float ONNX model to the form in which a runtime takes a precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import onnx
+from numpy.typing import NDArray
+
+from hwnas.errors import UnknownName
+from hwnas.quantize.calibrate import ranges
+from hwnas.quantize.graph import parse
+from hwnas.quantize.layout import Layout
+from hwnas.quantize.qdq import Writer
+from hwnas.quantize.rewrite import prepared
+from hwnas.quantize.variants import named
+
+FORMS = ("fp32", "fp16", "int8")
+Samples = Iterable[Mapping[str, NDArray[Any]]]
+
+
+def to_form(model: bytes, form: str, *, samples: Samples | None = None, variant: str = "u8s8") -> bytes:
+    """A float32 ONNX model in another form; inputs and outputs stay float32.
+
+    Args:
+        model: serialised, float32.
+        form: 'fp32' gives the model back; 'fp16' holds weights and activations in half precision; 'int8' is static
+            quantisation, weights per channel, written as QuantizeLinear and DequantizeLinear; what has no integer
+            kernel stays float.
+        samples: inputs to calibrate int8 with, a batch each, e.g. [{'image': pixels}]; None takes random ones, which
+            is enough where only the speed matters. 256 to 512 images are plenty.
+        variant: where int8 pairs stand: `variant_for(runtime)`.
+
+    Raises:
+        UnknownName: no such form or variant.
+        InputError: not a model, or samples that do not fit it.
+    """
+    if form not in FORMS:
+        raise UnknownName("form", form, FORMS)
+    if form == "fp32":
+        return model
+    found = parse(model)
+    changed = _half(found) if form == "fp16" else _int8(found, samples, variant)
+    data: bytes = changed.SerializeToString()
+    return data
+
+
+def _half(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    changed: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True)
+    return changed
+
+
+def _int8(model: onnx.ModelProto, samples: Samples | None, variant: str) -> onnx.ModelProto:
+    how = named(variant)
+    floats = prepared(model, how)
+    layout = Layout(floats.graph, how)
+    found = ranges(floats, layout.pairs, samples)
+    return Writer(floats, layout, found, how).write()

@@ -1,0 +1,106 @@
+"""Which tensors of a graph get a quantise-dequantise pair."""
+
+from __future__ import annotations
+
+import onnx
+
+from hwnas.quantize.graph import Lookup, attribute
+from hwnas.quantize.variants import Variant
+
+WEIGHTED = ("Conv", "Gemm")
+UNARY = ("GlobalAveragePool", "AveragePool", "LeakyRelu")
+SAME = ("Reshape", "Transpose", "Flatten", "MaxPool")  # what comes out has the scale of what went in
+CLIPS = ("Relu", "Clip")
+ACTIVATIONS = (*CLIPS, "HardSwish")
+
+
+class Layout:
+    """Decisions about one graph that went through `hwnas.quantize.rewrite.prepared`.
+
+    Attributes:
+        pairs: tensors that get a pair, in the order in which they are made.
+        dropped: outputs of activation functions that the rounding of the pair behind them does by itself.
+        gates: outputs of hard sigmoids that are their clipped input, read on another scale.
+    """
+
+    def __init__(self, graph: onnx.GraphProto, variant: Variant) -> None:
+        self._lookup, self._variant = Lookup(graph), variant
+        self.pairs: dict[str, None] = {}
+        self.dropped: set[str] = set()
+        self.gates: set[str] = set()
+        feeds = {node.input[0] for node in graph.node if self.weighted(node)}
+        for name in self._lookup.inputs:
+            if name in feeds:
+                self.pairs[name] = None
+        for node in graph.node:
+            self._place(node, feeds)
+
+    def weighted(self, node: onnx.NodeProto) -> bool:
+        """Whether a node is a convolution or a matrix product with constant weights that can be eight bits wide."""
+        constants = self._lookup.constants
+        if node.op_type not in WEIGHTED or node.input[1] not in constants:
+            return False
+        plain = all(attribute(node, name, 1.0) == 1.0 for name in ("alpha", "beta"))
+        return plain and not attribute(node, "transA", 0) and all(name in constants for name in node.input[2:] if name)
+
+    def _place(self, node: onnx.NodeProto, feeds: set[str]) -> None:
+        name = node.output[0]
+        if node.op_type == "HardSigmoid" and self._gate(node):
+            self.gates.add(name)
+            self.pairs[name] = None
+        elif name in feeds or self._integer(node):
+            if self._absorbs(node):
+                self.dropped.add(name)
+            self.pairs[name] = None
+
+    def _gate(self, node: onnx.NodeProto) -> bool:
+        """Whether the output of a hard sigmoid is its input on another scale: nothing else reads the input."""
+        source, lookup = node.input[0], self._lookup
+        return source in self.pairs and lookup.only_reader(source) is node and node.output[0] not in lookup.outputs
+
+    def _integer(self, node: onnx.NodeProto) -> bool:
+        """Whether a node can run in integers, given what is in `pairs`, and should round its output."""
+        kind, name = node.op_type, node.output[0]
+        if name in self._lookup.outputs and kind == "Gemm":
+            return False  # logits stay float
+        behind = self._lookup.only_reader(name)
+        if behind is not None and self._one_kernel(node, behind):
+            return False
+        if kind in WEIGHTED:
+            return self.weighted(node)
+        if kind in ACTIVATIONS:
+            maker = self._lookup.makers.get(node.input[0])
+            return maker is not None and (self.weighted(maker) or node.input[0] in self.pairs or self._sums(maker))
+        if self._sums(node):
+            return True
+        return kind in (*UNARY, *SAME) and node.input[0] in self.pairs and not self._variant.signed
+
+    def _sums(self, node: onnx.NodeProto) -> bool:
+        """Whether a node adds or multiplies two quantised tensors."""
+        if node.op_type not in ("Add", "Mul"):
+            return False
+        quantised = [name in self.pairs for name in node.input]
+        return any(quantised) if self._variant.fused else all(quantised)
+
+    def _one_kernel(self, node: onnx.NodeProto, behind: onnx.NodeProto) -> bool:
+        """Whether the only reader of a node's output is computed together with it, so that no pair stands between."""
+        if node.op_type not in (*WEIGHTED, "Add", "Mul"):
+            return False
+        if behind.op_type in CLIPS:
+            return self._variant.fused or self._clips_at_zero(behind)
+        if behind.op_type == "Add":
+            return self._variant.signed and node.op_type == "Conv"
+        return self._variant.fused and behind.op_type in ("HardSwish", "HardSigmoid")
+
+    def _absorbs(self, node: onnx.NodeProto) -> bool:
+        """Whether rounding to u8 does what an activation function does."""
+        if node.op_type not in CLIPS or self._variant.signed or not self._clips_at_zero(node):
+            return False
+        maker = self._lookup.makers.get(node.input[0])
+        return maker is not None and self._lookup.only_reader(node.input[0]) is node and node.input[0] not in self.pairs
+
+    def _clips_at_zero(self, node: onnx.NodeProto) -> bool:
+        """Relu, or Clip with 0 as its lower bound."""
+        if node.op_type == "Relu":
+            return True
+        return len(node.input) > 1 and self._lookup.scalar(node.input[1], -1.0) == 0.0
