@@ -110,8 +110,9 @@ def thinner(space: Space, wanted: float, target: Target) -> list[SpaceConfig]:
     times = compare({k: runtime.load(network_model(a)) for k, a in widths.items()}, sweeps=30)
     full = times[list(widths)[-1]].median_ms
     ratios = {k: times[k].median_ms / full for k in widths}
-    below = max((k for k in widths if ratios[k] <= wanted), key=lambda k: ratios[k])
-    above = min((k for k in widths if ratios[k] > wanted), key=lambda k: ratios[k])
+    ordered = sorted(widths, key=lambda k: ratios[k])  # on a space of few widths one side may be empty
+    below = max((k for k in widths if ratios[k] <= wanted), key=lambda k: ratios[k], default=ordered[0])
+    above = min((k for k in widths if ratios[k] > wanted), key=lambda k: ratios[k], default=ordered[-1])
     return [widths[below].space.config, widths[above].space.config]
 
 
