@@ -31,8 +31,8 @@ SURFACE = {
     "hwnas.nets": "Block Network Normalize Supernet",
     "hwnas.pipeline": "STAGES Answer Budget CompressConfig Picker RunFolder compress compress_run make_config parse "
                       "parse_all pick resume retarget show",
-    "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network measure_networks network_model planned "
-                     "random_weights",
+    "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network measure_networks network_model "
+                     "planned random_weights",
     "hwnas.quantize": "FORMS VARIANTS Samples cached to_form variant_for",
     "hwnas.runtime": "RUNTIMES Array Device Fingerprint Inputs LocalDevice Measurement Runtime Session Sweep SweepPlan "
                      "Timer compare measure_latency open_runtime runtime_for visit",

@@ -126,7 +126,9 @@ def test_an_interrupted_run_says_how_to_go_on(tables: Path, made: Path, tmp_path
     """Ctrl-C in the middle of training."""
     words = ["compress", *TINY, "--epochs", "500", "--latency", "95%", "--tables", str(tables)]
     words += ["--out", str(tmp_path / "run")]
-    program = f"import sys; from hwnas.cli import main; sys.exit(main({words!r}))"
+    # a shell that started the tests in the background has them ignore Ctrl-C, and a child inherits that
+    heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heed}; from hwnas.cli import main; sys.exit(main({words!r}))"
     work = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while not (tmp_path / "run" / "reference.checkpoint").exists() and time.monotonic() < until:
