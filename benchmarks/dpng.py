@@ -1,234 +1,285 @@
-"""DPNG (hwnas.generate) against brute force and a MILP solver: how often it differs, and how long it takes.
+"""DPNG (hwnas.generate) against brute force, HiGHS, CP-SAT, ModelOpt's LPS, evolution and the paper's recursion.
 
-    python benchmarks/dpng.py                             prints a markdown page
-    python benchmarks/dpng.py --write benchmarks/dpng.md  writes it
+    python benchmarks/dpng.py [--seconds 280] [--only "random 21x9" ...]    measures what is missing, then stops
+    python benchmarks/dpng.py --write benchmarks/dpng.md                    the page, once nothing is missing
 
-Needs scipy (HiGHS) beside hwnas. One process; set OMP_NUM_THREADS=1 for steady times.
+Every measurement is a line of --work/records.jsonl, so it goes on where it was stopped; delete the folder to start
+anew. All methods get the same instances, one after the other, on one core. Needs scipy, numba and ortools; a folder
+with nvidia-modelopt (and pulp) on PYTHONPATH brings in its solver. Instances: dpng_instances.py; rivals:
+dpng_rivals.py; the page: dpng_page.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
+import contextlib
+import importlib
+import itertools
+import json
+import math
 import os
-import platform
+import resource
+import select
+import signal
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import dpng_page
 import numpy as np
-import scipy
-from scipy.optimize import Bounds, LinearConstraint, milp
+from dpng_brute import CHUNK, KINDS, brute_chunk
+from dpng_instances import Family, Instance, families, random
+from dpng_macro import macro
+from dpng_rivals import NEEDS, RIVALS, present
 
-import hwnas.files
-from hwnas.errors import BudgetInfeasible
-from hwnas.generate import front, solve
+from hwnas.generate import chain, front, kernels, solve
+from hwnas.generate.ranked import ranked_front
 
-Rows = list[np.ndarray]
-CHANNELS, RESOLUTIONS = (24, 40, 80, 96, 192, 320), (56, 28, 14, 14, 7, 7)
-
-
-def brute(utilities: Rows, costs: list[Rows], budgets: list[float]) -> tuple[float, tuple[int, ...]] | None:
-    """Best of all choices: utility, then costs, then choice."""
-    total, sums = np.zeros(1), [np.zeros(1) for _ in costs]
-    for layer, row in enumerate(utilities):
-        total = (total[:, None] + row).ravel()
-        sums = [(s[:, None] + c[layer]).ravel() for s, c in zip(sums, costs, strict=True)]
-    fits = np.flatnonzero(np.all([s <= b for s, b in zip(sums, budgets, strict=True)], axis=0))
-    if not len(fits):
-        return None
-    best = fits[np.lexsort((fits, *[s[fits] for s in reversed(sums)], -total[fits]))[0]]
-    choice = np.unravel_index(best, [len(row) for row in utilities])
-    return float(total[best]), tuple(int(k) for k in choice)
+Record = dict[str, Any]
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+LIMIT_S, REPEATS, ENOUGH_S, QUERIES = 100.0, 7, 0.5, 10_000
+BRUTE = 5000
+PLAIN_LIMIT = 4000  # layers times operations up to which the whole front is also made without numba
+ROOT = Path(__file__).resolve().parents[1]
 
 
-def instance(rng: np.random.Generator, m: int) -> tuple[Rows, list[Rows], list[float]]:
-    """At most 6 layers of at most 7 operations, with zero costs and ties."""
-    sizes = rng.integers(1, 8, rng.integers(1, 7))
-    high = int(rng.choice([2, 6, 50, 10**9]))
-    tied = rng.random() < 0.5
-    utilities = [rng.integers(-3, 4, n) / 4 if tied else rng.normal(size=n) for n in sizes]
-    costs = [[rng.integers(0, high, n) for n in sizes] for _ in range(m)]
-    budgets = [float(rng.integers(sum(c.min() for c in cost), sum(c.max() for c in cost) + 1)) for cost in costs]
-    return utilities, costs, budgets
+# --- one measurement in a process of its own ---------------------------------------------------------------------
 
 
-def mismatches(m: int, count: int) -> tuple[int, int]:
-    """How many of `count` random instances with `m` costs differ from brute force; how many were infeasible."""
-    rng = np.random.default_rng(m)
-    wrong = infeasible = 0
-    names = [f"c{i}" for i in range(m)]
-    for _ in range(count):
-        utilities, costs, budgets = instance(rng, m)
-        want = brute(utilities, costs, budgets)
-        try:
-            answer = solve(utilities, dict(zip(names, costs, strict=True)), dict(zip(names, budgets, strict=True)))
-            got = (answer.utility, answer.choice)
-        except BudgetInfeasible:
-            got = None
-        infeasible += want is None
-        wrong += got != want
-    return wrong, infeasible
+def measured(call: Callable[[], Record], repeats: int = REPEATS) -> Record:
+    """Run `call` in a fork: what it returns, with median seconds and the memory it took beyond the start, in MB."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.close(ours)
+        _child(call, repeats, theirs)
+    os.close(theirs)
+    text = _read(ours, time.monotonic() + LIMIT_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    _, _, usage = os.wait4(child, 0)
+    if text is None:
+        return {"failed": f"not done after {LIMIT_S:.0f} s"}
+    record: Record = json.loads(text)
+    if "base_kb" in record:
+        record["memory_mb"] = max(usage.ru_maxrss - record.pop("base_kb"), 0) / 1024
+    return record
 
 
-def mbconv(rng: np.random.Generator) -> tuple[Rows, dict[str, Rows]]:
-    """21 layers of 7 operations with the multiply-accumulates and parameters of MBConv blocks, and a latency."""
-    flops, params = [], []
-    for layer in range(21):
-        channels, size = CHANNELS[layer // 4], RESOLUTIONS[layer // 4]
-        weights = [channels * e * (2 * channels + k * k) for k in (3, 5, 7) for e in (3, 6)]
-        params.append(np.array([*weights, 0]))
-        flops.append(params[-1] * size * size)
-    latency = [np.round(f / 2e8 * rng.uniform(0.6, 1.7, 7) + rng.uniform(0.01, 0.05, 7), 3) for f in flops]
-    utilities = [np.log(rng.dirichlet(np.ones(7))) for _ in flops]
-    return utilities, {"flops": flops, "latency_ms": latency, "params": params}
+def _child(call: Callable[[], Record], repeats: int, pipe: int) -> None:
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    try:
+        times: list[float] = []
+        while not times or (len(times) < repeats and sum(times) < ENOUGH_S):
+            begin = time.perf_counter()
+            record = call()
+            times.append(time.perf_counter() - begin)
+        record |= {"seconds": statistics.median(times), "base_kb": base}
+    except Exception as err:
+        record = {"failed": f"{type(err).__name__}: {err}"[:200]}
+    os.write(pipe, json.dumps(record).encode())
+    os._exit(0)
 
 
-def middle(rows: Rows) -> float:
-    """A budget between the cheapest and the median network."""
-    return float(sum((row.min() + np.median(row)) / 2 for row in rows))
+def _read(pipe: int, deadline: float) -> str | None:
+    parts = []
+    while select.select([pipe], [], [], max(deadline - time.monotonic(), 0))[0]:
+        part = os.read(pipe, 65536)
+        if not part:
+            return b"".join(parts).decode() or None
+        parts.append(part)
+    return None
 
 
-def highs(utilities: Rows, costs: list[Rows], budgets: list[float]) -> float:
-    """The optimum by SciPy's HiGHS mixed-integer solver, at its tightest gap."""
-    sizes = [len(row) for row in utilities]
-    one = np.repeat(np.eye(len(sizes)), sizes, axis=1)
-    scale = [max(float(np.concatenate(c).max()), 1.0) for c in costs]
-    knapsacks = np.array([np.concatenate(c) / s for c, s in zip(costs, scale, strict=True)])
-    rooms = np.array([b / s for b, s in zip(budgets, scale, strict=True)])
-    found = milp(
-        -np.concatenate(utilities),
-        integrality=np.ones(sum(sizes)),
-        bounds=Bounds(0, 1),
-        constraints=[LinearConstraint(one, 1, 1), LinearConstraint(knapsacks, -np.inf, rooms)],
-        options={"mip_rel_gap": 0.0},
-    )
-    return -float(found.fun)
+# --- what is measured --------------------------------------------------------------------------------------------
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    value = call()
-    return time.perf_counter() - start, value
+def one_budget(instance: Instance, budgets: dict[str, int], plain: bool = False) -> Record:
+    """`solve`, with or without numba."""
+    with _kernels(plain):
+        found = solve(instance.utilities, instance.costs, budgets)
+    return {"choice": list(found.choice), "status": found.status}
 
 
-def against_highs(names: list[str], count: int) -> list[str]:
-    """One table row: `solve` and HiGHS on the same instances and budgets."""
-    ours, theirs, differ = [], [], 0
-    for seed in range(count):
-        utilities, every = mbconv(np.random.default_rng(seed))
-        costs = {name: every[name] for name in names}
-        budgets = {name: middle(costs[name]) for name in names}
-        seconds, answer = timed(partial(solve, utilities, costs, budgets, quantum=quanta(costs)))
-        ours.append(seconds)
-        seconds, best = timed(partial(highs, utilities, list(costs.values()), list(budgets.values())))
-        theirs.append(seconds)
-        differ += abs(best - answer.utility) > 1e-6 or answer.status != "OPTIMAL"
-    return row(", ".join(names), count, differ, ms(ours), ms(theirs), ratio(theirs, ours))
+def all_budgets(instance: Instance, plain: bool = False) -> Record:
+    """`front`, and its answer for the three quarters."""
+    (rows,) = instance.costs.values()
+    with _kernels(plain):
+        points = front(instance.utilities, rows)
+    answers = {}
+    for share in (0.25, 0.5, 0.75):
+        (budget,) = instance.budgets(share).values()
+        answers[str(share)] = list(points.query(budget).choice)
+    return {"points": len(points), "status": points.status, "answers": answers}
 
 
-def whole_front(count: int) -> list[str]:
-    """One table row: the front at every budget, and HiGHS for one of them."""
-    ours, theirs, sizes, differ = [], [], [], 0
-    for seed in range(count):
-        utilities, costs = mbconv(np.random.default_rng(seed))
-        seconds, points = timed(partial(front, utilities, costs["flops"]))
-        ours.append(seconds)
-        sizes.append(len(points))
-        budget = middle(costs["flops"])
-        seconds, best = timed(partial(highs, utilities, [costs["flops"]], [budget]))
-        theirs.append(seconds)
-        differ += abs(best - points.query(budget).utility) > 1e-6
-    what = f"flops, whole front ({min(sizes)} to {max(sizes)} points)"
-    return row(what, count, differ, ms(ours), ms(theirs), ratio(theirs, ours))
+@contextlib.contextmanager
+def _kernels(plain: bool) -> Iterator[None]:
+    """Kernels as Python runs them instead of compiled ones."""
+    before = chain.kernels_for
+    if plain:
+        chain.kernels_for = lambda layers, items: kernels
+    try:
+        yield
+    finally:
+        chain.kernels_for = before
 
 
-def quanta(costs: dict[str, Rows]) -> dict[str, float]:
-    return {"latency_ms": 0.001} if "latency_ms" in costs else {}
+def many_queries(instance: Instance) -> Record:
+    """Ten thousand budgets from one front."""
+    (rows,) = instance.costs.values()
+    points = front(instance.utilities, rows)
+    budgets = np.random.default_rng(0).uniform(float(points.costs[0]), float(points.costs[-1]), QUERIES)
+    times = []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        points.queries(budgets)
+        times.append(time.perf_counter() - begin)
+    return {"points": len(points), "query_seconds": statistics.median(times)}
 
 
-def ranked(count: int) -> list[str]:
-    """One table row: the 32 best, plain and at least 3 layers apart."""
-    plain: list[float] = []
-    apart: list[float] = []
-    for seed in range(count):
-        utilities, costs = mbconv(np.random.default_rng(seed))
-        budget = middle(costs["flops"])
-        for times, distance in ((plain, 0), (apart, 3)):
-            again = partial(solve, utilities, costs["flops"], budget, top=32, min_distance=distance)
-            times.append(timed(again)[0])
-    return row("flops, 32 best", count, ms(plain), ms(apart))
+def ranked(instance: Instance) -> Record:
+    """The 32 best for every budget in one pass."""
+    (rows,) = instance.costs.values()
+    return {"points": len(ranked_front(instance.utilities, rows, 32).costs)}
 
 
-def row(*cells: object) -> list[str]:
-    return [str(cell) for cell in cells]
+def rival(name: str, instance: Instance, budgets: dict[str, int]) -> Record:
+    """One rival, one budget."""
+    return {"choice": RIVALS[name](instance, budgets)}
 
 
-def ms(seconds: list[float]) -> str:
-    return f"{1e3 * statistics.median(seconds):.1f} ({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})"
+def scored(record: Record, instance: Instance, budgets: dict[str, int]) -> Record:
+    """Utility and exact feasibility of a record's choice."""
+    choice = record.pop("choice", None)
+    if choice is None:
+        return record
+    totals = instance.totals(choice)
+    return record | {"utility": instance.utility(choice), "over": any(totals[n] > b for n, b in budgets.items())}
 
 
-def ratio(theirs: list[float], ours: list[float]) -> str:
-    return f"{statistics.median(theirs) / statistics.median(ours):.1f}"
+def startup() -> Record:
+    """First call of a large problem in a fresh process, in seconds: numba compiling, then from its cache, then warm."""
+    program = ("import time, numpy as np; from hwnas.generate import solve; r = np.random.default_rng(0); "
+               "u, c = r.normal(size=(100, 80)), r.integers(1, 10**6, (100, 80)); b = int(c.min(axis=1).sum() * 4)\n"
+               "for _ in range(2):\n t = time.perf_counter(); solve(u, c, b); print(time.perf_counter() - t)")
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": folder, "PYTHONPATH": str(ROOT)}
+        runs = [subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True,
+                               check=True).stdout.split() for _ in range(2)]
+    return {"compile_s": float(runs[0][0]), "cached_s": float(runs[1][0]), "warm_s": float(runs[1][1])}
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
+# --- tasks -------------------------------------------------------------------------------------------------------
 
 
-def vectors() -> str:
-    points = front([[0, 4, 5], [1, 3, 6], [1, 2, 5]], [[0, 3, 5], [1, 2, 6], [2, 2, 4]])
-    return " ".join(f"({p.cost:g}, {p.utility:g}, {''.join(map(str, p.choice))})" for p in points)
+def tasks(only: list[str]) -> Iterator[tuple[Record, Callable[[], Record]]]:
+    """(what is measured, how), in the order in which to measure."""
+    if not only:
+        yield {"task": "startup"}, startup
+        data = ROOT.parent / "shared/data/nasbench_macro/nasbench_macro.parquet"
+        if data.is_file():
+            yield {"task": "macro"}, partial(measured, partial(macro, data), 1)
+        for name, of in (("21x9", random(21, 9, 0)), ("60x60", random(60, 60, 0))):
+            yield {"task": "queries", "instance": name}, partial(measured, partial(many_queries, of), 1)
+        yield {"task": "ranked", "instance": "21x9"}, partial(measured, partial(ranked, random(21, 9, 0)))
+    for name, family in families().items():
+        if not only or name in only:
+            yield from family_tasks(name, family)
+    if not only:
+        for kind, chunk in itertools.product(KINDS, range(BRUTE // CHUNK)):
+            yield {"task": "brute", "kind": kind, "chunk": chunk}, partial(brute_chunk, kind, chunk)
 
 
-def machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    versions = f"Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__} (HiGHS)"
-    return f"{model or 'unknown CPU'}, {os.cpu_count()} cores; {versions}"
+def family_tasks(name: str, family: Family) -> Iterator[tuple[Record, Callable[[], Record]]]:
+    """All methods on one instance before the next instance."""
+    rivals = [r for r in present() if r not in family.without]
+    for seed in range(family.seeds):
+        instance = family.make(seed)
+        key = {"family": name, "seed": seed}
+        if family.all_budgets:
+            yield {**key, "task": "all", "method": "hwnas"}, partial(measured, partial(all_budgets, instance))
+            if sum(map(len, instance.utilities)) <= PLAIN_LIMIT and seed == 0:
+                yield ({**key, "task": "all", "method": "hwnas without numba"},
+                       partial(measured, partial(all_budgets, instance, True), 1))
+        for share in family.shares:
+            budgets = instance.budgets(share)
+            at = {**key, "task": "one", "share": share}
+            calls = {"hwnas": partial(one_budget, instance, budgets)}
+            if seed == 0:
+                calls["hwnas without numba"] = partial(one_budget, instance, budgets, True)
+            first = seed == 0 and share == family.shares[len(family.shares) // 2]
+            calls |= {r: partial(rival, r, instance, budgets) for r in rivals if first or r not in family.slow}
+            for method, call in calls.items():
+                yield {**at, "method": method}, partial(_scored, call, instance, budgets)
 
 
-def page(count: int, runs: int, date: str) -> str:
-    exact = [row(m, count, *mismatches(m, count)) for m in (1, 2, 3)]
-    names = ["flops", "latency_ms", "params"]
-    races = [whole_front(runs), *[against_highs(names[:m], runs) for m in (1, 2, 3)]]
-    heads = ["costs", "instances", "answers that differ", "hwnas, ms", "HiGHS, ms", "HiGHS / hwnas"]
-    return f"""# DPNG: exact budgeted choice, against brute force and HiGHS
+def _scored(call: Callable[[], Record], instance: Instance, budgets: dict[str, int]) -> Record:
+    return scored(measured(call), instance, budgets)
 
-Command: `OMP_NUM_THREADS=1 python benchmarks/dpng.py`. Date: {date}. Machine: {machine()}.
 
-Random instances of up to 6 layers and 7 operations, zero costs and ties included, compared in utility and choice:
+def warm_up() -> None:
+    """Compile and import everything before the first clock starts."""
+    import numba  # noqa: F401  makes hwnas use its compiled kernels everywhere
 
-{table(["costs", "instances", "mismatches with brute force", "infeasible"], exact)}
-
-21 layers of 7 MBConv-like operations, random utilities, budgets between the cheapest and the median network;
-median (least to most) of one call each. HiGHS answers one budget at zero gap; the front answers all of them.
-Latency is in ticks of 0.001 ms.
-
-{table(heads, races)}
-
-{table(["the k best", "instances", "plain, ms", "at least 3 layers apart, ms"], [ranked(runs)])}
-
-Front of the three-layer vector (cost, utility, choice): {vectors()}
-"""
+    instance = random(4, 3, 0)
+    for _ in range(2):
+        one_budget(instance, instance.budgets(0.5))
+        all_budgets(instance)
+    two = random(4, 3, 0, costs=2)
+    one_budget(two, two.budgets(0.8))
+    for name in present():
+        if name in NEEDS:
+            with contextlib.suppress(Exception):
+                importlib.import_module({"modelopt": "modelopt.torch.opt.searcher", "ortools":
+                                         "ortools.sat.python.cp_model", "scipy": "scipy.optimize"}[NEEDS[name]])
 
 
 def main() -> None:
+    """Measure what is missing, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--instances", type=int, default=1000, help="random instances against brute force")
-    parser.add_argument("--runs", type=int, default=20, help="MBConv-like instances per row")
-    parser.add_argument("--date", default=datetime.date.today().isoformat())
-    parser.add_argument("--write", type=Path, help="write the page here instead of printing it")
-    flags = parser.parse_args()
-    text = page(flags.instances, flags.runs, flags.date)
-    if flags.write:
-        hwnas.files.write_bytes(flags.write, text.encode())
-    else:
-        print(text)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no measurement after so many")
+    parser.add_argument("--only", nargs="*", default=[], help="families")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "hwnas-dpng")
+    parser.add_argument("--write", type=Path, help="write the page here from the records there are")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    path = args.work / "records.jsonl"
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})  # before numpy reads them
+    if args.write:
+        args.write.write_text(dpng_page.page(records), encoding="utf-8")
+        return
+    measure(args, path, {json.dumps(record["what"]) for record in records})
+
+
+def measure(args: argparse.Namespace, path: Path, done: set[str]) -> None:
+    """Append a record for every task that has none."""
+    begin, left = time.monotonic(), 0
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    warm_up()
+    for what, call in tasks(args.only):
+        if json.dumps(what) in done:
+            continue
+        if time.monotonic() - begin > args.seconds:
+            left += 1
+            continue
+        line = json.dumps({"what": what, "machine": dpng_page.machine(), **call()})
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        print(*what.values(), flush=True)
+    print(f"{left} measurements are missing: call again" if left else "nothing is missing: --write FILE makes the page")
 
 
 if __name__ == "__main__":

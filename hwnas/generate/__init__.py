@@ -3,13 +3,22 @@
 The problem is the multiple-choice knapsack: per layer `l` a utility `u_l[k]` and costs `c_l[k]`
 for each operation `k`; maximise the sum of utilities while every cost stays within its budget.
 `solve` answers one set of budgets (any number of costs, the k best, spread apart if asked);
-`front` answers every budget on one cost in a single pass.
+`front` answers every budget on one cost in a single pass, `ranked_front` the k best of each.
+`solve_uncertain` holds a budget with a probability; `explain` says what binds and what more would buy.
 
 Costs become integer ticks, rounded up, and budgets are rounded down, so an answer is always
 within its budgets; utilities are never rounded.
 """
 
-from hwnas.generate.knapsack import Candidate, Solution, solve
+from hwnas.generate.explain import Explanation, Words, explain
+from hwnas.generate.knapsack import solve
 from hwnas.generate.pareto import Front, Point, front
+from hwnas.generate.ranked import RankedFront, ranked_front
+from hwnas.generate.solution import Candidate, Solution
+from hwnas.generate.uncertain import Confident, solve_uncertain
+from hwnas.generate.utilities import utilities_of
 
-__all__ = ["Candidate", "Front", "Point", "Solution", "front", "solve"]
+__all__ = [
+    "Candidate", "Confident", "Explanation", "Front", "Point", "RankedFront", "Solution", "Words", "explain", "front",
+    "ranked_front", "solve", "solve_uncertain", "utilities_of",
+]

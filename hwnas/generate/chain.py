@@ -20,12 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.generate import kernels
 from hwnas.generate.compiled import kernels_for
 from hwnas.generate.kernels import COMPLETE, EMPTY
+from hwnas.generate.pace import Pace
 from hwnas.generate.problem import Floats, Ints, Problem
 
 _FACTORS = np.array([1.0, 0.0, 0.8, 1.25, 0.93, 1.07, 0.5, 2.0])  # of the multiplier: a label's own best differs
 _FIRST_GUESS, _GROWTH = 1 / 32, 4.0
+_INTERPRETED, _COMPILED = 2e5, 2e7  # extensions of labels per second, at least
 _NONE = np.zeros(0)
 
 
@@ -94,6 +97,15 @@ class Merged:
             out[:, layer] = self.chain.ids[self.items[at]]
             at = self.parents[at]
         return out
+
+
+def affordable(problem: Problem, max_labels: int, pace: Pace) -> int:
+    """Labels per layer that the kernels can make in the time left, `max_labels` or fewer; 0 for none."""
+    left = pace.left
+    if left is None:
+        return max_labels
+    rate = _INTERPRETED if kernels_for(len(problem.ids), sum(map(len, problem.ids))) is kernels else _COMPILED
+    return min(max_labels, int(left * rate / sum(map(len, problem.ids))))
 
 
 def all_points(problem: Problem, max_labels: int) -> tuple[Ints, Floats, NDArray[np.int16]] | None:

@@ -13,12 +13,13 @@ Glossary
     M       number of costs
     keys    what a dominator must not exceed, int64 (n, M) or (n, M + 1); the last is the utility's rank
 
-Complexity: O(n log n) for M <= 1, O(n log(n)^M) comparisons for more costs (Bentley's and Kung's
+Complexity: O(n log n) for M <= 1, and for M = 2 and k = 1; O(n log(n)^M) comparisons else (Bentley's and Kung's
 divide and conquer, "On finding the maxima of a set of vectors", J. ACM 22(4), 1975).
 """
 
 from __future__ import annotations
 
+import bisect
 import heapq
 
 import numpy as np
@@ -30,20 +31,25 @@ Bools = NDArray[np.bool_]
 BLOCK = 1 << 16
 
 
-def undominated(ticks: Ints, utilities: Floats, k: int = 1) -> Bools:
+def undominated(ticks: Ints, utilities: Floats, k: int = 1, ranked: int | None = None) -> Bools:
     """Mask of the labels, in sorted order, that fewer than `k` others dominate.
 
     Args:
         ticks: (n, M) costs; utilities: (n,); both sorted as the file's head says.
         k: how many dominators it takes to drop a label.
+        ranked: how many of the costs, the first ones, the labels are sorted by; None for all. A label of better
+            utility and ranked costs, or an earlier one equal in them, must be within the others too to dominate.
     """
     n, m = ticks.shape
     if n <= k:
         return np.ones(n, dtype=bool)
-    if m <= 1:
+    ranked = m if ranked is None else ranked
+    if m <= 1 and ranked == m:
         return _records(utilities) if k == 1 else _among_k_largest(utilities, k)
     rank = np.unique(-utilities, return_inverse=True)[1].reshape(n)
-    keys = np.column_stack([ticks[:, 1:], rank])
+    keys = np.column_stack([ticks[:, min(ranked, 1) :], rank])
+    if keys.shape[1] == 2 and k == 1 and n**2 > BLOCK:
+        return _staircase(keys)
     counts = np.zeros(n, dtype=np.int64)
     _within(keys, np.arange(n), counts, k)
     return counts < k
@@ -65,6 +71,23 @@ def _among_k_largest(values: Floats, k: int) -> Bools:
             heapq.heapreplace(heap, value)
         else:
             keep[i] = False
+    return keep
+
+
+def _staircase(keys: Ints) -> Bools:
+    """Of two keys: labels that no earlier one is <= in both; kept ones form stairs, found by bisection."""
+    keep = np.ones(len(keys), dtype=bool)
+    steps: list[int] = []
+    heights: list[int] = []
+    for i, (first, second) in enumerate(keys.tolist()):
+        at = bisect.bisect_right(steps, first)
+        if at and heights[at - 1] <= second:
+            keep[i] = False
+            continue
+        end = at
+        while end < len(steps) and heights[end] >= second:
+            end += 1
+        steps[at:end], heights[at:end] = [first], [second]
     return keep
 
 

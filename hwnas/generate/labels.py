@@ -3,7 +3,10 @@
 A label is a partial choice: its ticks, its utility and where it comes from. Per layer every label
 is extended by every operation, what is over a budget or cannot reach a known solution is dropped,
 then what k others dominate. What is left after the last layer holds the k best choices within any
-budgets up to the limits, in the order: utility falling, costs rising, choice lexicographic.
+budgets up to the limits, in the order: utility falling, ranked costs rising, choice lexicographic.
+
+A side condition (a cost behind the ranked ones) only has to stay within its limit: once the layers
+to come cannot break it any more, all labels count as equal in it.
 
 Glossary
     n         labels alive
@@ -15,18 +18,20 @@ Glossary
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.generate.bounds import Bounds
 from hwnas.generate.dominance import undominated
+from hwnas.generate.pace import Pace
 from hwnas.generate.problem import Floats, Ints, Problem
 
-SCOUTS = 64
-Ranked: TypeAlias = list[tuple[float, tuple[int, ...]]]
+_MANY = 3000  # labels from which on dominance is looked for where bounds have dropped most already
+_SAMPLE = 48  # labels that are compared with all others first, to see whether it pays
+_HOPELESS = 4  # times the room: more labels than that are cut before dominance is looked for
+_WORTH = 0.5  # share of them that must be dominated
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,13 @@ class Labels:
     def take(self, index: Ints | NDArray[np.bool_]) -> Labels:
         return Labels(self.ticks[index], self.utility[index], self.rank[index])
 
-    def order(self) -> Ints:
-        """Indices sorted by (costs, utility falling, choice)."""
-        return np.lexsort((self.rank, -self.utility, *self.ticks.T[::-1]))
+    def order(self, ranked: int) -> Ints:
+        """Indices sorted by (ranked costs, utility falling, choice)."""
+        return np.lexsort((self.rank, -self.utility, *self.ticks.T[:ranked][::-1]))
 
-    def best(self, count: int) -> Ints:
-        """Indices of the `count` best: utility falling, then costs, then choice."""
-        return np.lexsort((self.rank, *self.ticks.T[::-1], -self.utility))[:count]
+    def best(self, count: int, ranked: int) -> Ints:
+        """Indices of the `count` best: utility falling, then ranked costs, then choice."""
+        return np.lexsort((self.rank, *self.ticks.T[:ranked][::-1], -self.utility))[:count]
 
 
 @dataclass(frozen=True)
@@ -54,16 +59,25 @@ class Outcome:
     """What a run left.
 
     Attributes:
-        labels: after the last layer, sorted by costs.
+        labels: after the last layer.
+        ranked: how many costs break ties.
         trail: per layer (parent, operation).
-        dropped: highest upper bound among labels cut for `max_labels`; -inf if none was.
+        dropped: highest upper bound among labels cut for want of room or time; -inf if none was.
         loss: how much utility the merging of labels may have cost; 0 if nothing was merged.
     """
 
     labels: Labels
+    ranked: int
     trail: tuple[tuple[NDArray[np.int32], NDArray[np.int16]], ...]
     dropped: float = -np.inf
     loss: float = 0.0
+
+    @classmethod
+    def nothing(cls, problem: Problem) -> Outcome:
+        """What a run leaves when no choice is good enough."""
+        labels = Labels(np.zeros((0, len(problem.limits)), np.int64), np.zeros(0), np.zeros(0, np.int64))
+        step = np.zeros(0, np.int32), np.zeros(0, np.int16)
+        return cls(labels, problem.ranked, (step,) * len(problem.utilities))
 
     def choices(self, index: Ints) -> NDArray[np.int16]:
         """The choices behind the labels `index`, (len(index), L)."""
@@ -74,8 +88,17 @@ class Outcome:
             index = parent[index].astype(np.int64)
         return out
 
+    def best(self, count: int) -> list[tuple[float, tuple[int, ...]]]:
+        """The `count` best choices with their utilities, best first."""
+        index = self.labels.best(count, self.ranked)
+        choices = map(tuple, self.choices(index).tolist())
+        return list(zip(self.labels.utility[index].tolist(), choices, strict=True))
 
-def run(problem: Problem, k: int, max_labels: int, bounds: Bounds | None = None, floor: float = -np.inf) -> Outcome:
+
+def run(
+    problem: Problem, k: int, max_labels: int, bounds: Bounds | None = None, floor: float = -np.inf,
+    pace: Pace | None = None,
+) -> Outcome:
     """Run the dynamic program for the `k` best.
 
     Args:
@@ -83,44 +106,80 @@ def run(problem: Problem, k: int, max_labels: int, bounds: Bounds | None = None,
             lowest bound are cut (see `Outcome.dropped`); without, labels of nearly equal utility
             are merged into the cheapest (see `Outcome.loss`).
         floor: with `bounds`, labels that cannot reach this utility are dropped.
+        pace: keeps fewer labels where the time would not suffice.
     """
-    problem = _reduced(problem, k)
+    pace = pace or Pace()
     labels = Labels(np.zeros((1, len(problem.limits)), np.int64), np.zeros(1), np.zeros(1, np.int64))
-    trail, dropped, loss = [], -np.inf, 0.0
+    certain, trail, dropped, loss = _certain(problem), [], -np.inf, 0.0
     for layer in range(len(problem.utilities)):
-        labels, index, width = _extend(problem, layer, labels)
-        upper = None if bounds is None else bounds.upper(layer + 1, labels.ticks, labels.utility)
-        kept = np.arange(len(index)) if upper is None else np.flatnonzero(upper >= floor)
-        kept = kept[labels.take(kept).order()]
-        kept = kept[undominated(labels.ticks[kept], labels.utility[kept], k)]
-        if len(kept) > max_labels and upper is not None:
-            kept, cut = _cut(kept, upper, max_labels)
+        labels, index, width = _extend(problem, layer, labels, certain[layer + 1])
+        pace.made(len(index))
+        kept, upper = np.arange(len(index)), None
+        if bounds is not None:
+            upper = bounds.upper(layer + 1, labels.ticks, labels.utility, floor)
+            kept = np.flatnonzero(upper >= floor)
+        room = pace.affordable(max_labels, len(problem.utilities) - layer - 1, width)
+        if upper is not None and len(kept) > _HOPELESS * room:
+            kept, cut = _cut(kept, upper, _HOPELESS * room)
             dropped = max(dropped, cut)
-        elif len(kept) > max_labels:
-            merged, step = _merge(labels.utility[kept], k, max_labels)
-            kept, loss = kept[merged], loss + step
+        if upper is None or _pays(labels, kept, k, problem.ranked):
+            kept = _undominated(labels, kept, k, problem.ranked)
+        if len(kept) > room and upper is not None:
+            kept, cut = _cut(kept, upper, room)
+            dropped = max(dropped, cut)
+        elif len(kept) > room:
+            some, step = merged(labels.utility[kept], k, room)
+            kept, loss = kept[some], loss + step
         labels, index = labels.take(kept), index[kept]
         labels = Labels(labels.ticks, labels.utility, _ranks(labels.rank))
         op = problem.ids[layer][index % width]
         trail.append(((index // width).astype(np.int32), op.astype(np.int16)))
-    return Outcome(labels, tuple(trail), dropped, loss)
+    return Outcome(labels, problem.ranked, tuple(trail), dropped, loss)
 
 
-def _reduced(problem: Problem, k: int) -> Problem:
+def reduced(problem: Problem, k: int) -> Problem:
     """The problem without the operations that `k` others of their layer dominate."""
     keep = []
     for u, c in zip(problem.utilities, problem.ticks, strict=True):
-        order = Labels(c, u, np.arange(len(u))).order()
-        keep.append(np.sort(order[undominated(c[order], u[order], k)]))
-    return replace(
-        problem,
-        ids=tuple(ids[index] for ids, index in zip(problem.ids, keep, strict=True)),
-        utilities=tuple(u[index] for u, index in zip(problem.utilities, keep, strict=True)),
-        ticks=tuple(c[index] for c, index in zip(problem.ticks, keep, strict=True)),
-    )
+        labels = Labels(c, u, np.arange(len(u)))
+        keep.append(np.sort(_undominated(labels, np.arange(len(u)), k, problem.ranked)))
+    return problem.only(keep)
 
 
-def _extend(problem: Problem, layer: int, labels: Labels) -> tuple[Labels, Ints, int]:
+def _undominated(labels: Labels, kept: Ints, k: int, ranked: int) -> Ints:
+    """Those of `kept` that fewer than `k` others dominate, sorted by cost."""
+    kept = kept[labels.take(kept).order(ranked)]
+    return kept[undominated(labels.ticks[kept], labels.utility[kept], k, ranked)]
+
+
+def _pays(labels: Labels, kept: Ints, k: int, ranked: int) -> bool:
+    """Whether looking for dominance would drop a fair share of `kept`, by a sample; few are left to the bounds."""
+    if len(kept) < _MANY:
+        return False
+    some = kept[np.arange(_SAMPLE) * len(kept) // _SAMPLE]
+    return float((_dominators(labels, kept, some, ranked).sum(axis=0) >= k).mean()) >= _WORTH
+
+
+def _dominators(labels: Labels, a: Ints, b: Ints, ranked: int) -> NDArray[np.bool_]:
+    """Which of the labels `a` dominate which of the labels `b`, (len(a), len(b))."""
+    above, below = labels.utility[a, None], labels.utility[b]
+    beats, better = above >= below, above > below
+    for m, column in enumerate(labels.ticks.T):
+        beats &= column[a, None] <= column[b]
+        if m < ranked:
+            better |= column[a, None] < column[b]
+    return beats & (better | (labels.rank[a, None] < labels.rank[b]))
+
+
+def _certain(problem: Problem) -> Ints:
+    """Ticks up to which a side condition holds whatever the layers to come choose; 0 for the ranked costs."""
+    most = [np.zeros_like(problem.limits), *(c.max(axis=0) for c in reversed(problem.ticks))]
+    certain: Ints = np.maximum(problem.limits - np.cumsum(most, axis=0)[::-1], 0)
+    certain[:, : problem.ranked] = 0
+    return certain
+
+
+def _extend(problem: Problem, layer: int, labels: Labels, certain: Ints) -> tuple[Labels, Ints, int]:
     """All extensions within the limits, the index parent * width + operation of each, and the width."""
     c, u = problem.ticks[layer], problem.utilities[layer]
     width = len(u)
@@ -128,7 +187,8 @@ def _extend(problem: Problem, layer: int, labels: Labels) -> tuple[Labels, Ints,
     index = np.flatnonzero((ticks <= problem.limits).all(axis=1))
     utility = (labels.utility[:, None] + u).reshape(-1)[index]
     rank = (labels.rank[:, None] * width + np.arange(width)).reshape(-1)[index]
-    return Labels(ticks[index], utility, rank), index, width
+    ticks = ticks[index] if problem.ranked == len(certain) else np.maximum(ticks[index], certain)
+    return Labels(ticks, utility, rank), index, width
 
 
 def _ranks(keys: Ints) -> Ints:
@@ -143,7 +203,7 @@ def _cut(kept: Ints, upper: Floats, count: int) -> tuple[Ints, float]:
     return kept[np.sort(split[:count])], float(upper[kept[split[count:]]].max())
 
 
-def _merge(utility: Floats, k: int, count: int) -> tuple[Ints, float]:
+def merged(utility: Floats, k: int, count: int) -> tuple[Ints, float]:
     """Keep the `k` cheapest labels of each bucket of utility; and the width of a bucket.
 
     Labels come sorted by cost, so the first of a bucket is its cheapest; a dropped label loses at
@@ -158,33 +218,3 @@ def _merge(utility: Floats, k: int, count: int) -> tuple[Ints, float]:
     starts = np.searchsorted(bucket[order], np.arange(buckets))
     place = np.arange(len(order)) - starts[bucket[order]]
     return np.sort(order[place < k]), width
-
-
-def search(problem: Problem, k: int, max_labels: int) -> tuple[Ranked, float]:
-    """The `k` best choices, and how far the best utility can be from the true one (0: all exact).
-
-    Runs that keep few labels find good choices first; a label that cannot reach the worst of the
-    `k` known ones is dropped from then on. The first run that had nothing to cut is exact. The gap
-    is infinite when `max_labels` left no choice at all, and so nothing is known.
-    """
-    bounds, tolerance = Bounds(problem), problem.tolerance
-    known: Ranked = []
-    width = min(max(SCOUTS, 2 * k), max_labels)
-    while True:
-        floor = known[-1][0] - tolerance if len(known) == k else -np.inf
-        outcome = run(problem, k, width, bounds, floor)
-        found = _ranked(outcome, k)
-        if np.isneginf(outcome.dropped) or (len(found) == k and outcome.dropped < found[-1][0] - tolerance):
-            return found, 0.0
-        best = {choice: utility for utility, choice in [*found, *known]}
-        known = sorted(((utility, choice) for choice, utility in best.items()), key=lambda pair: -pair[0])[:k]
-        if width == max_labels:
-            gap = max(min(outcome.dropped, bounds.root) - known[0][0], 0.0) + tolerance if known else np.inf
-            return known, gap
-        width = min(8 * width, max_labels)
-
-
-def _ranked(outcome: Outcome, k: int) -> Ranked:
-    index = outcome.labels.best(k)
-    choices = map(tuple, outcome.choices(index).tolist())
-    return list(zip(outcome.labels.utility[index].tolist(), choices, strict=True))

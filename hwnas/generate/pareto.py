@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwnas.errors import BudgetInfeasible, InputError, UsageError
-from hwnas.generate.chain import all_points
+from hwnas.generate.chain import affordable, all_points
 from hwnas.generate.labels import run
-from hwnas.generate.problem import Floats, Ints, alive_ids, assemble, read_cost, read_utilities
+from hwnas.generate.pace import Pace
+from hwnas.generate.problem import Floats, Ints, Problem, alive_ids, assemble, read_cost, read_utilities
 from hwnas.generate.ticks import Exact, exact
 
 FORMAT = 1
@@ -75,12 +77,19 @@ class Front:
             BudgetInfeasible: the budget is below the cheapest point.
             UsageError: the budget is not a number.
         """
-        if math.isnan(budget):
-            raise UsageError("the budget is not a number")
-        i = int(np.searchsorted(self.costs, budget, side="right")) - 1
-        if i < 0:
-            raise _below(float(self.costs[0]), budget)
-        return self[i]
+        return self[int(self.queries([budget])[0])]
+
+    def queries(self, budgets: ArrayLike) -> Ints:
+        """Index of the best point within each of many budgets, (n,), in one call: O(n log points).
+
+        Raises:
+            BudgetInfeasible: a budget is below the cheapest point.
+            UsageError: not a flat list of numbers.
+        """
+        index: Ints = np.searchsorted(self.costs, comparable(budgets, self.costs.dtype), side="right") - 1
+        if len(index) and index.min() < 0:
+            raise below(float(self.costs[0]), float(np.min(budgets)))
+        return index
 
     def to_json(self) -> dict[str, Any]:
         """Every point, ready for `json.dumps`; `from_json` gives the same front back."""
@@ -121,6 +130,7 @@ def front(
     quantum: float | None = None,
     max_cost: float | None = None,
     max_labels: int = 2_000_000,
+    max_seconds: float | None = None,
 ) -> Front:
     """The whole Pareto front of the sum of utilities against the sum of one cost.
 
@@ -135,11 +145,33 @@ def front(
         max_cost: leave out what costs more.
         max_labels: most labels kept per layer. Beyond it, labels of nearly equal utility are merged
             into the cheapest of them and `Front.gap` bounds what that may have lost.
+        max_seconds: how long it may take, to within the time of one layer; beyond it, as with `max_labels`.
 
     Raises:
         BudgetInfeasible: the cheapest choice costs more than `max_cost`.
         UsageError: shapes or numbers that do not fit together.
     """
+    problem, ticks_to_totals = one_cost(utilities, costs, fixed, quantum, max_cost, max_labels)
+    ticks, worth, choices, loss = chain_points(problem, max_labels, Pace(max_seconds))
+    return Front(ticks_to_totals(ticks), worth, choices, loss)
+
+
+def chain_points(problem: Problem, max_labels: int, pace: Pace) -> tuple[Ints, Floats, NDArray[np.int16], float]:
+    """The front of a chain of one cost: ticks, utilities, choices, cheapest first; and what merging may have lost."""
+    room = affordable(problem, max_labels, pace)
+    whole = all_points(problem, room) if room else None
+    if whole is not None:
+        return *whole, 0.0
+    outcome = run(problem, 1, max_labels, pace=pace)
+    labels = outcome.labels
+    return labels.ticks[:, 0], labels.utility, outcome.choices(np.arange(len(labels.utility))), outcome.loss
+
+
+def one_cost(
+    utilities: Sequence[ArrayLike], costs: Sequence[ArrayLike], fixed: float, quantum: float | None,
+    max_cost: float | None, max_labels: int,
+) -> tuple[Problem, Callable[[Ints], NDArray[Any]]]:
+    """The problem of a front, checked, and what turns its ticks into totals in the unit given; as in `front`."""
     if max_labels < 1:
         raise UsageError(f"max_labels must be at least 1, not {max_labels}")
     budget = math.inf if max_cost is None else max_cost
@@ -147,20 +179,14 @@ def front(
         raise UsageError("max_cost is not a number")
     values = read_utilities(utilities)
     cost = read_cost("cost", costs, values, fixed=fixed, quantum=quantum, aggregate="sum")
-    alive = alive_ids(values)
-    problem = assemble(values, alive, [cost], [budget])
+    problem = assemble(values, alive_ids(values), [cost], [budget])
     start = exact(fixed) + problem.base[0] * cost.quantum
     if problem.limits[0] < 0:
-        raise _below(float(start), budget)
-    whole, loss = all_points(problem, max_labels), 0.0
-    if whole is None:
-        outcome = run(problem, 1, max_labels)
-        loss, choices = outcome.loss, outcome.choices(np.arange(len(outcome.labels.utility)))
-        whole = outcome.labels.ticks[:, 0], outcome.labels.utility, choices
-    return Front(_totals(whole[0], start, cost.quantum), whole[1], whole[2], loss)
+        raise below(float(start), budget)
+    return problem, partial(in_unit, start=start, quantum=cost.quantum)
 
 
-def _totals(ticks: Ints, start: Exact, quantum: Exact) -> NDArray[Any]:
+def in_unit(ticks: Ints, *, start: Exact, quantum: Exact) -> NDArray[Any]:
     """Ticks in the unit given: integers where all are whole, else floats rounded once."""
     if isinstance(start, int) and quantum == 1:
         return ticks + start
@@ -168,7 +194,23 @@ def _totals(ticks: Ints, start: Exact, quantum: Exact) -> NDArray[Any]:
     return totals.astype(np.float64) if totals.dtype == object else totals
 
 
-def _below(least: float, budget: float) -> BudgetInfeasible:
+def comparable(budgets: ArrayLike, kind: np.dtype[Any]) -> NDArray[Any]:
+    """Budgets as the costs are, so that large whole numbers compare exactly."""
+    given = np.asarray(budgets)
+    if given.ndim != 1 or given.dtype.kind not in "iufO":
+        raise UsageError("budgets must be a flat list of numbers")
+    if given.dtype.kind == "i":
+        return given
+    floats = given.astype(np.float64)
+    if np.isnan(floats).any():
+        raise UsageError("a budget is not a number")
+    if kind.kind == "f":
+        return floats
+    return np.clip(np.floor(floats), -2.0**62, 2.0**62).astype(np.int64)
+
+
+def below(least: float, budget: float) -> BudgetInfeasible:
+    """The refusal of a budget below the cheapest choice."""
     return BudgetInfeasible(
         f"no choice meets the budget (least achievable {least:.10g}, budget {budget:.10g}, short by "
         f"{least - budget:.10g}): raise the budget or offer cheaper operations",

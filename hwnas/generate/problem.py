@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -40,6 +40,7 @@ class Problem:
         ticks: c_l per layer.
         limits: b; a negative entry means that this cost alone cannot be met.
         base: ticks of the cheapest choice, per cost, (M,).
+        ranked: how many of the costs, the first ones, break ties between choices; the others are side conditions.
     """
 
     ids: tuple[Ints, ...]
@@ -47,11 +48,21 @@ class Problem:
     ticks: tuple[Ints, ...]
     limits: Ints
     base: tuple[int, ...]
+    ranked: int
 
     @property
     def tolerance(self) -> float:
         """Slack given to every comparison with a bound, so that rounding never drops an optimum."""
         return 1e-9 * (1.0 + sum(float(np.abs(u).max()) for u in self.utilities))
+
+    def only(self, keep: Sequence[NDArray[Any]]) -> Problem:
+        """The same problem over some of the operations: per layer a mask or indices."""
+        return replace(
+            self,
+            ids=tuple(ids[index] for ids, index in zip(self.ids, keep, strict=True)),
+            utilities=tuple(u[index] for u, index in zip(self.utilities, keep, strict=True)),
+            ticks=tuple(c[index] for c, index in zip(self.ticks, keep, strict=True)),
+        )
 
 
 def assemble(
@@ -79,6 +90,7 @@ def assemble(
         ticks=tuple(_above(layer, low, len(ids)) for layer, low, ids in zip(raw, least, alive, strict=True)),
         limits=np.array(limits, dtype=np.int64),
         base=base,
+        ranked=len(costs),
     )
 
 

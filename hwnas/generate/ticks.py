@@ -7,6 +7,7 @@ Glossary
     q         quantum: size of one tick, in the unit of the amounts
     tick      ceil(amount / q), integer
     limit     floor((budget - fixed) / q), integer
+For a budget from below, ticks are rounded down and the limit up.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def exact(value: object) -> Exact:
     """`value` as an exact number: an integer stays one, a float is read as its shortest decimal."""
     if isinstance(value, int | np.integer):
         return int(value)
+    if isinstance(value, Fraction):
+        return value
     number = float(value)  # type: ignore[arg-type]
     return int(number) if number.is_integer() else Fraction(repr(number))
 
@@ -78,6 +81,21 @@ class Cost:
         if isinstance(row, np.ndarray) and self.quantum == 1:
             return row[ids]
         return [math.ceil(Fraction(row[k]) / self.quantum) if self.quantum != 1 else math.ceil(row[k]) for k in ids]
+
+    def greatest(self, alive: Sequence[Sequence[int]]) -> Exact:
+        """Greatest achievable total; `alive` lists the operations per layer."""
+        return self.aggregate(max(self.amount(layer, k) for k in ids) for layer, ids in enumerate(alive))
+
+    def ticks_down(self, layer: int, ids: Sequence[int]) -> list[int] | NDArray[np.int64]:
+        """Ticks of the operations `ids` of one layer, rounded down."""
+        row = self.amounts[layer]
+        if isinstance(row, np.ndarray) and self.quantum == 1:
+            return row[ids]
+        return [math.floor(Fraction(row[k]) / self.quantum) for k in ids]
+
+    def at_least(self, low: Exact) -> int:
+        """Ticks that the layers must have so that the total is at least `low`, rounded up."""
+        return math.ceil((Fraction(low) - (self.fixed or 0)) / self.quantum)
 
     def limit(self, budget: float) -> int:
         """Ticks that a budget leaves for the layers, rounded down."""

@@ -189,6 +189,10 @@ class LatencyModel:
         """
         if not isinstance(data, Mapping) or data.get("hwnas_latency_model") != SCHEMA:
             raise InputError(f"not a latency model of schema {SCHEMA}: {str(data)[:80]}")
+        if cls is LatencyModel and "terms_ms" in data:
+            from hwnas.latency.estimate_terms import EstimatedModel  # it is a LatencyModel itself
+
+            return EstimatedModel.from_json(data)
         try:
             made = cls(
                 str(data["target"]), str(data["source"]), _numbers(data["entries_ms"]),

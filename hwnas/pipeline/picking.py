@@ -112,13 +112,28 @@ class Picker:
         Raises:
             BudgetInfeasible: no architecture meets them; names the least achievable cost of each.
         """
+        wanted = top
+        while True:
+            solved = self._solved(budgets, wanted, min_distance)
+            # a cell without a path from the image to the classes is an architecture, but no classifier
+            found = [answer for choice in solved if (answer := self.answer(choice)).architecture.connected]
+            if len(found) >= top or len(solved) < wanted:
+                break
+            wanted *= 4
+        if not found:
+            text = "no architecture within the budgets lets the image reach the classes: raise a budget"
+            raise BudgetInfeasible(text, dict(budgets), dict(budgets))
+        return found[:top]
+
+    def _solved(self, budgets: Mapping[str, float], top: int, min_distance: int) -> list[tuple[int, ...]]:
+        """The `top` best choices within every budget, best first."""
         fixed, costs = self._costs(tuple(budgets) or ("latency",))
         try:
             best = solve(self._utilities(), costs, dict(budgets), fixed=fixed, top=top, min_distance=min_distance,
                          aggregate={name: "max" if name == "memory" else "sum" for name in costs})
         except BudgetInfeasible as err:
             raise self._explained(err) from err
-        return [self.answer(choice) for choice in (best.choice, *(c.choice for c in best.others))]
+        return [best.choice, *(other.choice for other in best.others)]
 
     def front(self) -> Front:
         """Every architecture that no other beats in both latency (ns) and predicted accuracy."""

@@ -224,10 +224,15 @@ class Stages:
         return LatencyModel.from_json(read_json(self.run.path / lanes[precision]["file"]))
 
     def _cheapest(self) -> list[int]:
-        """Per choice the op that costs least on the target; never pruned, so that tight budgets stay reachable."""
+        """Per choice the op that costs least on the target; never pruned, so that tight budgets stay reachable.
+
+        A cell with nothing on every edge is no network, so the op that gives nothing does not count.
+        """
         latency = LatencyModel.from_json(read_json(self.run.path / "latency.json"))
         _, costs = latency.costs_ns(self.space)
-        return [int(row.argmin()) for row in costs]
+        rows = zip(costs, self.space.choices, strict=True)
+        return [min((k for k, op in enumerate(choice.ops) if op.kind != "none"), key=row.__getitem__)
+                for row, choice in rows]
 
     def _new(self, arch: Architecture) -> Network:
         net = Network(arch, self.dataset.mean.tolist(), self.dataset.std.tolist())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwnas.latency import live_ops
 from hwnas.space import Architecture, Space
 
 _TRIES = 50  # per network, before a space is taken to hold no further one
@@ -17,14 +16,9 @@ def random_network(space: Space, depth: int, rng: np.random.Generator) -> Archit
     """
     for _ in range(_TRIES):
         arch = _draw(space, depth, rng)
-        if connected(arch):
+        if arch.connected:
             break
     return arch
-
-
-def connected(arch: Architecture) -> bool:
-    """Whether the output depends on the input; in a chain always."""
-    return arch.ops[-1] in live_ops(arch)[-1:]
 
 
 def depth_range(space: Space) -> tuple[int, int]:

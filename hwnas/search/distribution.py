@@ -11,14 +11,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.errors import InputError, UnknownName, UsageError
+from hwnas.errors import InputError
+from hwnas.generate.utilities import utilities_of
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -88,12 +89,8 @@ class Distribution:
             UnknownName: no such kind.
             UsageError: z is negative or not finite.
         """
-        if kind not in _UTILITIES:
-            raise UnknownName("utility", kind, _UTILITIES)
-        if not (np.isfinite(z) and z >= 0):
-            raise UsageError(f"z must be a finite number of standard errors, at least 0, not {z}")
-        rows = _UTILITIES[kind](self, z)
-        return [np.where(live, row, -np.inf) for row, live in zip(rows, self.live, strict=True)]
+        return utilities_of(kind, probabilities=self.probabilities, effects=self.effects, stderr=self.stderr,
+                            live=self.live, z=z)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value (dict of lists); floats survive the round trip exactly."""
@@ -119,22 +116,6 @@ def everything_live(choices: Sequence[int]) -> Distribution:
     """Before anything is learnt: every op live, equally probable, of effect 0."""
     rows = [np.zeros(k) for k in choices]
     return Distribution([row + 1 / len(row) for row in rows], [row == 0 for row in rows], rows, rows)
-
-
-def _log_probability(law: Distribution, _: float) -> Rows:
-    return [np.log(p, out=np.full_like(p, -np.inf), where=p > 0) for p in law.probabilities]
-
-
-def _lower_bound(law: Distribution, z: float) -> Rows:
-    return [b - z * error for b, error in zip(law.effects, law.stderr, strict=True)]
-
-
-_UTILITIES: dict[str, Callable[[Distribution, float], Rows]] = {
-    "logprob": _log_probability,
-    "prob": lambda law, _: list(law.probabilities),
-    "effect": lambda law, _: list(law.effects),
-    "effect_lcb": _lower_bound,
-}
 
 
 def _frozen(row: Any, dtype: Any) -> Any:

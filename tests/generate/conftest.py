@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
+
+from hwnas.errors import BudgetInfeasible
 
 Ranked = list[tuple[float, tuple[float, ...], tuple[int, ...]]]
 
@@ -49,6 +52,19 @@ def random_instance(
     costs = [[rng.integers(0, high, n) for n in sizes] for _ in range(m)]
     spans = [(sum(int(c.min()) for c in cost), sum(int(c.max()) for c in cost)) for cost in costs]
     return utilities, costs, [float(rng.integers(low, top + 1)) for low, top in spans]
+
+
+def try_out(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """What a solver answers, or the BudgetInfeasible it raises."""
+    try:
+        return call(*args, **options)
+    except BudgetInfeasible as refusal:
+        return refusal
+
+
+@pytest.fixture(scope="session")
+def tried() -> Callable[..., Any]:
+    return try_out
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from hwnas.errors import BudgetInfeasible
 from hwnas.generate import Solution, solve
-from hwnas.generate.labels import search
 from hwnas.generate.problem import Problem, alive_ids, assemble, read_cost
+from hwnas.generate.search import search
 
 Brute = Callable[..., list[tuple[float, tuple[float, ...], tuple[int, ...]]]]
 Instance = Callable[..., Any]

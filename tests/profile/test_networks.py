@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.profile.networks import connected, depth_range, draw, random_network
+from hwnas.profile.networks import depth_range, draw, random_network
 from hwnas.space import SPACES, SpaceConfig, build
 
 SPACE = build(SpaceConfig("mobile", 32, 3, 10))
@@ -46,6 +46,6 @@ def test_none_asked_for() -> None:
 def test_output_of_a_cell_depends_on_its_input() -> None:
     cells = build(SpaceConfig("nasbench201", 32, 3, 10))
     fitted, held = draw(cells, 10, 100, np.random.default_rng(0))
-    assert all(map(connected, [*fitted, *held]))
+    assert all(arch.connected for arch in (*fitted, *held))
     assert len({*fitted, *held}) == 110
-    assert not connected(cells.architecture([3, 3, 3, 0, 0, 0]))
+    assert not cells.architecture([3, 3, 3, 0, 0, 0]).connected

@@ -1,0 +1,88 @@
+"""A question to DPNG that can be asked again with other budgets or utilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.generate.knapsack import Solution, solve
+from hwnas.generate.problem import Floats, Rows, alive_ids, by_name, read_cost, read_utilities
+from hwnas.generate.ticks import Cost
+
+
+@dataclass(frozen=True)
+class Question:
+    """What `solve` was asked.
+
+    Attributes:
+        utilities: per layer.
+        rows: cost name -> per layer, as given.
+        budgets: cost name -> bound; every cost that has none is left out.
+        options: further arguments of `solve`.
+        costs: cost name -> its exact amounts.
+        alive: operations that are not masked, per layer.
+    """
+
+    utilities: list[Floats]
+    rows: dict[str, Rows]
+    budgets: dict[str, float]
+    options: dict[str, Any]
+    costs: dict[str, Cost]
+    alive: list[list[int]]
+
+    @classmethod
+    def of(
+        cls, utilities: Sequence[ArrayLike], costs: Mapping[str, Sequence[ArrayLike]], budgets: Mapping[str, float],
+        fixed: Mapping[str, float], quantum: Mapping[str, float], aggregate: Mapping[str, str], max_labels: int,
+    ) -> Question:
+        """Read a question; arguments and errors as in `solve`, but for budgets that are ranges, which are refused."""
+        values, limits = read_utilities(utilities), by_name("budgets", budgets, list(costs))
+        if any(isinstance(bound, tuple | list) for bound in limits.values()):
+            raise UsageError("only upper bounds can be explained: give the upper end of each range")
+        parts = {"fixed": fixed, "quantum": quantum, "aggregate": aggregate}
+        options = {what: {n: v for n, v in by_name(what, given, list(costs)).items() if n in limits}
+                   for what, given in parts.items()}
+        rows = {name: costs[name] for name in costs if name in limits}
+        read = {
+            name: read_cost(name, row, values, fixed=options["fixed"].get(name), quantum=options["quantum"].get(name),
+                            aggregate=options["aggregate"].get(name, "sum"))
+            for name, row in rows.items()
+        }
+        return cls(values, rows, {name: limits[name] for name in rows}, {**options, "max_labels": max_labels}, read,
+                   alive_ids(values))
+
+    def answer(self, changed: Mapping[str, float] | None = None, utilities: Rows | None = None) -> Solution:
+        """Solve it, with some budgets changed or other utilities.
+
+        Raises:
+            BudgetInfeasible: no choice meets the budgets.
+        """
+        budgets = {**self.budgets, **(changed or {})}
+        return solve(self.utilities if utilities is None else utilities, self.rows, budgets, **self.options)
+
+    def try_answer(self, changed: Mapping[str, float], utilities: Rows | None = None) -> Solution | None:
+        """The same; None where no choice meets the budgets."""
+        try:
+            return self.answer(changed, utilities)
+        except BudgetInfeasible:
+            return None
+
+    def amounts(self, name: str) -> list[Floats]:
+        """A cost per layer and operation, infinite where masked."""
+        found = []
+        for layer, (row, ids) in enumerate(zip(self.utilities, self.alive, strict=True)):
+            values = np.full(len(row), np.inf)
+            values[ids] = [float(self.costs[name].amount(layer, k)) for k in ids]
+            found.append(values)
+        return found
+
+    def levels(self, name: str) -> list[float]:
+        """All different totals that a cost which is a maximum can have, rising."""
+        fixed = self.costs[name].fixed
+        least = float("-inf") if fixed is None else float(fixed)
+        return sorted({max(value, least) for row in self.amounts(name) for value in row[np.isfinite(row)].tolist()})
