@@ -25,8 +25,9 @@ SURFACE = {
     "hwnas.data": "KNOWN Dataset Policy augment epoch load policy_for",
     "hwnas.device": "FolderJob RecordedDevice SshDevice",
     "hwnas.export": "Loss Samples Verdict onnx_bytes predict read_metadata stamped to_onnx verify",
-    "hwnas.generate": "Candidate Confident Explanation Front Point RankedFront Solution Words explain front "
-                      "ranked_front solve solve_uncertain utilities_of",
+    "hwnas.generate": "Candidate Confident Explanation Factor ForDevices Front Layer Parallel Point RankedFront Series "
+                      "Solution Words count_topologies explain front front_blocks front_cell front_graph ranked_front "
+                      "solve solve_blocks solve_cell solve_for_devices solve_graph solve_uncertain utilities_of",
     "hwnas.latency": "Calibration Entry Errors LatencyModel Prediction Table errors fit interval kendall_tau live_ops "
                      "now table_path",
     "hwnas.nets": "Block Network Normalize Supernet",

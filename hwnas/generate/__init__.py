@@ -5,12 +5,19 @@ for each operation `k`; maximise the sum of utilities while every cost stays wit
 `solve` answers one set of budgets (any number of costs, the k best, spread apart if asked);
 `front` answers every budget on one cost in a single pass, `ranked_front` the k best of each.
 `solve_uncertain` holds a budget with a probability; `explain` says what binds and what more would buy.
+Beyond independent layers: `solve_graph` for choices that depend on each other, `solve_blocks` for branches in parallel,
+`solve_cell` for DARTS cells, `solve_for_devices` for one network on several devices.
 
 Costs become integer ticks, rounded up, and budgets are rounded down, so an answer is always
 within its budgets; utilities are never rounded.
 """
 
+from hwnas.generate.block_tree import Layer, Parallel, Series
+from hwnas.generate.blocks import front_blocks, solve_blocks
+from hwnas.generate.cells import count_topologies, front_cell, solve_cell
+from hwnas.generate.devices import ForDevices, solve_for_devices
 from hwnas.generate.explain import Explanation, Words, explain
+from hwnas.generate.graph import Factor, front_graph, solve_graph
 from hwnas.generate.knapsack import solve
 from hwnas.generate.pareto import Front, Point, front
 from hwnas.generate.ranked import RankedFront, ranked_front
@@ -19,6 +26,8 @@ from hwnas.generate.uncertain import Confident, solve_uncertain
 from hwnas.generate.utilities import utilities_of
 
 __all__ = [
-    "Candidate", "Confident", "Explanation", "Front", "Point", "RankedFront", "Solution", "Words", "explain", "front",
-    "ranked_front", "solve", "solve_uncertain", "utilities_of",
+    "Candidate", "Confident", "Explanation", "Factor", "ForDevices", "Front", "Layer", "Parallel", "Point", "RankedFront",
+    "Series", "Solution", "Words", "count_topologies", "explain", "front", "front_blocks", "front_cell", "front_graph",
+    "ranked_front", "solve", "solve_blocks", "solve_cell", "solve_for_devices", "solve_graph", "solve_uncertain",
+    "utilities_of",
 ]

@@ -19,6 +19,8 @@ from hwnas.generate.widening import Ranked
 
 __all__ = ["Candidate", "Solution", "solve"]
 ONLY_COST = "cost"
+_MANY = 8  # choices apart from each other, above which a list of the best comes first
+_LISTS = (8, 32)  # times as many choices in the list
 
 
 def solve(
@@ -150,18 +152,43 @@ def _fits(peaks: Sequence[Cost], budgets: Mapping[str, Range], layer: int, k: in
 
 
 def _spread(problem: Problem, top: int, min_distance: int, max_labels: int, pace: Pace) -> tuple[Ranked, float]:
-    """The `top` best that lie `min_distance` apart: one after the other, each far enough from those before."""
+    """The `top` best that lie `min_distance` apart.
+
+    Many are taken from a long list of the best; few, and what the list lacks, are found one after the other, each far
+    enough from those before.
+    """
     if min_distance <= 1 or top == 1:
         return _best(problem, top, max_labels, pace)
     taken: Ranked = []
+    for share in _LISTS if top > _MANY else ():
+        found, gap = _best(problem, share * top, max_labels, pace)
+        if gap > 0.0:
+            return _far(found, top, min_distance), gap
+        taken = _far(found, top, min_distance)
+        if len(taken) == top or len(found) < share * top:
+            return taken, 0.0
+    for _, choice in taken:
+        problem = with_distance(problem, choice, min_distance)
     gap = 0.0
     while len(taken) < top:
         found, its_gap = _best(problem, 1, max_labels, pace)
+        if its_gap > 0.0:  # the gap is that of the best choice; a later one only makes the answer unproven
+            gap = max(gap, problem.tolerance) if taken else its_gap
         if not found:
-            return taken, gap if its_gap == 0.0 or not taken else max(gap, its_gap)
-        taken, gap = taken + found, max(gap, its_gap)
+            break
+        taken = taken + found
         problem = with_distance(problem, found[0][1], min_distance)
     return taken, gap
+
+
+def _far(found: Ranked, top: int, min_distance: int) -> Ranked:
+    """Going down from the best, the choices that are far enough from all taken."""
+    taken: Ranked = []
+    for utility, choice in found:
+        far = (sum(a != b for a, b in zip(choice, other, strict=True)) >= min_distance for _, other in taken)
+        if len(taken) < top and all(far):
+            taken.append((utility, choice))
+    return taken
 
 
 def _best(problem: Problem, count: int, max_labels: int, pace: Pace) -> tuple[Ranked, float]:

@@ -14,6 +14,8 @@ from hwnas.errors import BudgetInfeasible, UnknownName, UsageError
 from hwnas.generate import front, solve
 from hwnas.generate.blocks import Block, Layer, Parallel, Series, front_blocks, solve_blocks
 
+EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
+
 Ranked = list[tuple[float, tuple[float, ...], tuple[int, ...]]]
 Tried = Callable[..., Any]
 
@@ -59,7 +61,7 @@ def random_block(rng: np.random.Generator, names: list[str], room: list[int], de
     return kind(parts)
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("count", [300, pytest.param(5000, marks=EXHAUSTIVE)])
 def test_equals_brute_force(count: int, tried: Tried) -> None:
     rng = np.random.default_rng(8)
     empty = 0
@@ -83,7 +85,7 @@ def test_equals_brute_force(count: int, tried: Tried) -> None:
     assert empty < count / 2
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("count", [200, pytest.param(5000, marks=EXHAUSTIVE)])
 def test_front_equals_brute_force(count: int) -> None:
     rng = np.random.default_rng(9)
     for i in range(count):

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate.cells import count_topologies, front_cell, solve_cell
 
+EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
+
 Edges = list[list[np.ndarray]]
 Cell = tuple[float, tuple[int, ...], tuple[int, ...], int, int]  # utility, costs, choice, plain inputs, height
 
@@ -67,7 +69,7 @@ def allowed(every: list[Cell], rules: dict[str, Any]) -> list[Cell]:
     return [r for r in every if low <= r[3] <= high and r[4] <= rules.get("max_height", 99)]
 
 
-@pytest.mark.parametrize("count", [150, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("count", [150, pytest.param(5000, marks=EXHAUSTIVE)])
 def test_equals_brute_force(count: int, tried: Callable[..., Any]) -> None:
     rng = np.random.default_rng(21)
     empty = 0
@@ -92,7 +94,7 @@ def test_equals_brute_force(count: int, tried: Callable[..., Any]) -> None:
     assert empty < 0.6 * count
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=EXHAUSTIVE)])
 def test_front_equals_brute_force(count: int) -> None:
     rng = np.random.default_rng(22)
     for i in range(count):

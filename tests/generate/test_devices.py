@@ -12,11 +12,13 @@ from hwnas.errors import BudgetInfeasible, UnknownName, UsageError
 from hwnas.generate import solve
 from hwnas.generate.devices import solve_for_devices
 
+EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
+
 Brute = Callable[..., list[tuple[float, tuple[float, ...], tuple[int, ...]]]]
 Instance = Callable[..., Any]
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=EXHAUSTIVE)])
 def test_equals_brute_force(count: int, brute: Brute, instance: Instance) -> None:
     rng = np.random.default_rng(31)
     gained = empty = 0

@@ -17,6 +17,8 @@ from hwnas.generate import front, solve
 from hwnas.generate.elimination import plan
 from hwnas.generate.graph import Factor, front_graph, solve_graph
 
+EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
+
 Ranked = list[tuple[float, tuple[float, ...], tuple[int, ...]]]
 T2 = "7,0,111 8,1,112 9,3,113 13,5,131 15,6,213 19,8,133 26,9,232 29,11,233 39,12,333"
 
@@ -58,7 +60,7 @@ def random_graph(rng: np.random.Generator, m: int) -> tuple[dict[str, int], list
     return options, factors, names
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("count", [300, pytest.param(5000, marks=EXHAUSTIVE)])
 def test_equals_brute_force(count: int, tried: Callable[..., Any]) -> None:
     rng = np.random.default_rng(5)
     empty = 0
@@ -85,7 +87,7 @@ def test_equals_brute_force(count: int, tried: Callable[..., Any]) -> None:
     assert empty < count / 2
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("count", [200, pytest.param(5000, marks=EXHAUSTIVE)])
 def test_front_equals_brute_force(count: int) -> None:
     rng = np.random.default_rng(6)
     seen = 0

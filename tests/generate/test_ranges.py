@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate import Solution, solve
 
+EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
+
 Brute = Callable[..., list[tuple[float, tuple[float, ...], tuple[int, ...]]]]
 Instance = Callable[..., Any]
-COUNTS = [300, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+COUNTS = [300, pytest.param(5000, marks=EXHAUSTIVE)]
 
 
 def found(*args: Any, **options: Any) -> Solution | None:

@@ -14,12 +14,14 @@ from hwnas.generate import front, solve
 from hwnas.generate.dual import Dual
 from hwnas.generate.problem import Problem, alive_ids, assemble, read_cost
 
+EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
+
 Brute = Callable[..., list[tuple[float, tuple[float, ...], tuple[int, ...]]]]
 Instance = Callable[..., Any]
 Rows = list[np.ndarray]
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=EXHAUSTIVE)])
 def test_equals_brute_force(count: int, brute: Brute, instance: Instance) -> None:
     """A third of the instances with a maximum among the costs, a third with the k best, a third with distances."""
     rng = np.random.default_rng(41)
@@ -27,7 +29,8 @@ def test_equals_brute_force(count: int, brute: Brute, instance: Instance) -> Non
     for i in range(count):
         m, kind = int(rng.integers(2, 5)), i % 3
         utilities, costs, highs = instance(rng, m, layers=5, width=4)
-        names, top, distance = [f"c{j}" for j in range(m)], (1 if kind == 0 else 4), (2 if kind == 2 else 0)
+        names, distance = [f"c{j}" for j in range(m)], (int(rng.integers(2, 4)) if kind == 2 else 0)
+        top = 1 if kind == 0 else int(rng.choice([4, 10])) if kind == 2 else 4
         rows, budgets = dict(zip(names, costs, strict=True)), dict(zip(names, highs, strict=True))
         options: dict[str, Any] = {"top": top, "min_distance": distance}
         every = brute(utilities, costs[: m - (kind == 0)], highs[: m - (kind == 0)])
@@ -147,13 +150,15 @@ def test_prices_reach_the_bound_of_the_linear_relaxation(m: int) -> None:
         assert -best.fun - 1e-6 <= bound <= -best.fun + 1e-3
 
 
-def test_distances_at_21_by_9() -> None:
+@pytest.mark.parametrize("top, distance", [(5, 4), (12, 2), (9, 4)])
+def test_distances_at_21_by_9(top: int, distance: int) -> None:
+    """(12, 2) comes of a list of the best, (9, 4) of a list and then one by one."""
     utilities, costs, budgets = large(1, 2, "free")
-    got = solve(utilities, costs, budgets, top=5, min_distance=4)
+    got = solve(utilities, costs, budgets, top=top, min_distance=distance)
     choices = [got.choice, *(c.choice for c in got.others)]
     assert got.status == "OPTIMAL"
-    assert len(choices) == 5
-    for a in range(5):
-        assert all(sum(x != y for x, y in zip(choices[a], choices[b], strict=True)) >= 4 for b in range(a))
+    assert len(choices) == top
+    for a in range(top):
+        assert all(sum(x != y for x, y in zip(choices[a], choices[b], strict=True)) >= distance for b in range(a))
     utilities_found = [got.utility, *(c.utility for c in got.others)]
     assert utilities_found == sorted(utilities_found, reverse=True)
