@@ -27,7 +27,7 @@ from hwnas.generate.utilities import utilities_of
 
 __all__ = [
     "Candidate", "Confident", "Explanation", "Factor", "ForDevices", "Front", "Layer", "Parallel", "Point",
-    "RankedFront", "Series", "Solution", "Words", "count_topologies", "explain", "front", "front_blocks", "front_cell", "front_graph",
-    "ranked_front", "solve", "solve_blocks", "solve_cell", "solve_for_devices", "solve_graph", "solve_uncertain",
-    "utilities_of",
+    "RankedFront", "Series", "Solution", "Words", "count_topologies", "explain", "front", "front_blocks", "front_cell",
+    "front_graph", "ranked_front", "solve", "solve_blocks", "solve_cell", "solve_for_devices", "solve_graph",
+    "solve_uncertain", "utilities_of",
 ]
