@@ -45,20 +45,10 @@ def charged_ops(space: Space) -> tuple[tuple[Op, ...], list[list[tuple[Op, ...]]
 
 
 def _live(arch: Architecture) -> list[int]:
-    """Numbers of the positions that an image reaches and whose output is read."""
-    wires = arch.space.wires
-    reached = {wires[0].source}
-    reaching = []
-    for i, (wire, op) in enumerate(zip(wires, arch.ops, strict=True)):
-        if wire.source in reached and op.kind != "none":
-            reached.add(wire.target)
-            reaching.append(i)
-    needed, live = {wires[-1].target}, []
-    for i in reversed(reaching):
-        if wires[i].target in needed:
-            needed.add(wires[i].source)
-            live.append(i)
-    return live[::-1]
+    """Numbers of the positions that an image reaches and whose output is read; none where it is cut off."""
+    if not arch.connected:
+        return []
+    return [i for i, (live, op) in enumerate(zip(arch.live, arch.ops, strict=True)) if live and op.kind != "none"]
 
 
 def _executed(space: Space, op: Op, *, adds: bool) -> Sequence[Op]:

@@ -20,8 +20,8 @@ def explain_bounds(picker: Picker, bounds: Mapping[str, float]) -> Explanation:
     Raises:
         UsageError: no bound.
     """
-    fixed, costs = picker._costs(tuple(bounds))
-    return explain(picker._utilities(), costs, bounds, fixed=fixed,
+    fixed, costs = picker.costs(tuple(bounds))
+    return explain(picker.utilities(), costs, bounds, fixed=fixed,
                    aggregate={name: "max" for name in costs if name == "memory"})
 
 

@@ -127,9 +127,9 @@ class Picker:
 
     def _solved(self, budgets: Mapping[str, float], top: int, min_distance: int) -> list[tuple[int, ...]]:
         """The `top` best choices within every budget, best first."""
-        fixed, costs = self._costs(tuple(budgets) or ("latency",))
+        fixed, costs = self.costs(tuple(budgets) or ("latency",))
         try:
-            best = solve(self._utilities(), costs, dict(budgets), fixed=fixed, top=top, min_distance=min_distance,
+            best = solve(self.utilities(), costs, dict(budgets), fixed=fixed, top=top, min_distance=min_distance,
                          aggregate={name: "max" if name == "memory" else "sum" for name in costs})
         except BudgetInfeasible as err:
             raise self._explained(err) from err
@@ -137,8 +137,8 @@ class Picker:
 
     def front(self) -> Front:
         """Every architecture that no other beats in both latency (ns) and predicted accuracy."""
-        fixed, costs = self._costs(("latency",))
-        return front(self._utilities(), costs["latency"], fixed=fixed["latency"])
+        fixed, costs = self.costs(("latency",))
+        return front(self.utilities(), costs["latency"], fixed=fixed["latency"])
 
     def absolute(self, budgets: Mapping[str, Budget], tighten: float = 1.0) -> dict[str, float]:
         """Bounds in units; percentages are of the largest network of the space in fp32.
@@ -160,7 +160,7 @@ class Picker:
 
     def within(self, choice: tuple[int, ...], bounds: Mapping[str, float]) -> bool:
         """Whether an architecture meets every bound, latency with the confidence that is asked for."""
-        fixed, costs = self._costs(tuple(bounds))
+        fixed, costs = self.costs(tuple(bounds))
         parts = {n: (fixed[n], *(row[k] for row, k in zip(costs[n], choice, strict=True))) for n in bounds}
         return all((max if n == "memory" else sum)(parts[n]) <= bound for n, bound in bounds.items())
 
@@ -175,10 +175,12 @@ class Picker:
         costs = {name: self.cost(name, arch) for name in ("latency", "flops", "params", "memory")}
         return Answer(arch, self.baseline + utility, costs)
 
-    def _utilities(self) -> list[np.ndarray]:
+    def utilities(self) -> list[np.ndarray]:
+        """What DPNG adds up: effects in percent points, one row per choice, -inf on dropped ops."""
         return list(self.distribution.utilities("effect"))
 
-    def _costs(self, names: tuple[str, ...]) -> tuple[dict[str, float], dict[str, list[np.ndarray]]]:
+    def costs(self, names: tuple[str, ...]) -> tuple[dict[str, float], dict[str, list[np.ndarray]]]:
+        """The fixed part and one row per choice of every named cost, in the units of `hwnas.pipeline.budget`."""
         fixed: dict[str, float] = {}
         costs: dict[str, list[np.ndarray]] = {}
         for name in names:
