@@ -10,20 +10,29 @@ Beyond independent layers: `solve_graph` for choices that depend on each other, 
 
 Costs become integer ticks, rounded up, and budgets are rounded down, so an answer is always
 within its budgets; utilities are never rounded.
+
+What is beyond independent layers is imported on use: `hwnas generate` answers in a moment and needs none of it.
 """
 
-from hwnas.generate.block_tree import Layer, Parallel, Series
-from hwnas.generate.blocks import front_blocks, solve_blocks
-from hwnas.generate.cells import count_topologies, front_cell, solve_cell
-from hwnas.generate.devices import ForDevices, solve_for_devices
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from hwnas.generate.explain import Explanation, Words, explain
-from hwnas.generate.graph import Factor, front_graph, solve_graph
 from hwnas.generate.knapsack import solve
 from hwnas.generate.pareto import Front, Point, front
-from hwnas.generate.ranked import RankedFront, ranked_front
 from hwnas.generate.solution import Candidate, Solution
-from hwnas.generate.uncertain import Confident, solve_uncertain
 from hwnas.generate.utilities import utilities_of
+
+if TYPE_CHECKING:
+    from hwnas.generate.block_tree import Layer, Parallel, Series
+    from hwnas.generate.blocks import front_blocks, solve_blocks
+    from hwnas.generate.cells import count_topologies, front_cell, solve_cell
+    from hwnas.generate.devices import ForDevices, solve_for_devices
+    from hwnas.generate.graph import Factor, front_graph, solve_graph
+    from hwnas.generate.ranked import RankedFront, ranked_front
+    from hwnas.generate.uncertain import Confident, solve_uncertain
 
 __all__ = [
     "Candidate", "Confident", "Explanation", "Factor", "ForDevices", "Front", "Layer", "Parallel", "Point",
@@ -31,3 +40,17 @@ __all__ = [
     "front_graph", "ranked_front", "solve", "solve_blocks", "solve_cell", "solve_for_devices", "solve_graph",
     "solve_uncertain", "utilities_of",
 ]
+
+_MODULES = {
+    "block_tree": ("Layer", "Parallel", "Series"), "blocks": ("front_blocks", "solve_blocks"),
+    "cells": ("count_topologies", "front_cell", "solve_cell"), "devices": ("ForDevices", "solve_for_devices"),
+    "graph": ("Factor", "front_graph", "solve_graph"), "ranked": ("RankedFront", "ranked_front"),
+    "uncertain": ("Confident", "solve_uncertain"),
+}
+_LATER = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(f"hwnas.generate.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
