@@ -8,10 +8,13 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import InputError
+
+_TAIL = 1 << 16  # bytes read at once when looking back for the last whole line
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -75,23 +78,47 @@ def append_line(path: Path, value: Any) -> None:
 
     Raises:
         InputError: the folder is not writable or the disk is full.
+        ValueError: the value is no JSON (NaN).
     """
-    line = (json.dumps(value, allow_nan=False) + "\n").encode()
+    append_bytes(path, (json.dumps(value, allow_nan=False) + "\n").encode())
+
+
+def append_bytes(path: Path, block: bytes) -> None:
+    """Append whole lines in one write and flush them to the disk; first cuts off a torn last line.
+
+    Raises:
+        InputError: the folder is not writable or the disk is full; then the file is as it was, without the torn line.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as file:
-            size = file.seek(0, os.SEEK_END)
-            if size:
-                file.seek(size - 1)
-                if file.read(1) != b"\n":
-                    file.seek(0)
-                    file.truncate(file.read().rfind(b"\n") + 1)
-            file.seek(0, os.SEEK_END)
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        with path.open("ab+", buffering=0) as file:
+            size = _cut_torn_line(file)
+            try:
+                view = memoryview(block)
+                while view:
+                    view = view[file.write(view):]
+                os.fsync(file.fileno())
+            except OSError:  # a full disk: take back what went in
+                file.truncate(size)
+                raise
     except OSError as err:
         raise InputError(f"cannot append to {path}: {err.strerror or err}") from err
+
+
+def _cut_torn_line(file: FileIO) -> int:
+    """Cut off what follows the last newline; the size that is left."""
+    size = position = file.seek(0, os.SEEK_END)
+    while position:
+        begin = max(0, position - _TAIL)
+        file.seek(begin)
+        newline = file.read(position - begin).rfind(b"\n")
+        if newline >= 0:
+            position = begin + newline + 1
+            break
+        position = begin
+    if position != size:
+        file.truncate(position)
+    return position
 
 
 def read_lines(path: Path) -> list[Any]:

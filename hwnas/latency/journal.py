@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import filelock
 
 from hwnas.errors import InputError, TableError
-from hwnas.files import write_bytes
+from hwnas.files import append_bytes, write_bytes
 
 LOCK_SECONDS = 30
 _POLL_SECONDS = 0.005  # an addition takes a few milliseconds
-_TAIL = 1 << 16  # bytes read at once when looking back for the last whole line
 
 
 @contextlib.contextmanager
@@ -55,19 +52,8 @@ def append(path: Path, values: Iterable[Any]) -> None:
         InputError: the file cannot be written, or a value is no JSON (NaN); then the file is as it was.
     """
     block = _lines(path, values)
-    if not block:
-        return
-    try:
-        with path.open("ab+", buffering=0) as file:
-            size = _cut_torn_line(file)
-            try:
-                _write(file, block)
-                os.fsync(file.fileno())
-            except OSError:  # a full disk: take back what went in
-                file.truncate(size)
-                raise
-    except OSError as err:
-        raise InputError(f"cannot append to {path}: {err.strerror or err}") from err
+    if block:
+        append_bytes(path, block)
 
 
 def write_whole(path: Path, values: Iterable[Any]) -> None:
@@ -84,25 +70,3 @@ def _lines(path: Path, values: Iterable[Any]) -> bytes:
         return b"".join((json.dumps(value, allow_nan=False) + "\n").encode() for value in values)
     except ValueError as err:
         raise InputError(f"cannot append to {path}: {err}") from err
-
-
-def _cut_torn_line(file: FileIO) -> int:
-    """Cut off what follows the last newline; the size that is left."""
-    size = position = file.seek(0, os.SEEK_END)
-    while position:
-        begin = max(0, position - _TAIL)
-        file.seek(begin)
-        newline = file.read(position - begin).rfind(b"\n")
-        if newline >= 0:
-            position = begin + newline + 1
-            break
-        position = begin
-    if position != size:
-        file.truncate(position)
-    return position
-
-
-def _write(file: FileIO, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[file.write(view):]

@@ -119,7 +119,7 @@ def test_two_processes_write_and_a_reader_reads(tmp_path: Path) -> None:
 def test_many_entries_are_one_flush(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     flush = os.fsync
-    monkeypatch.setattr(journal.os, "fsync", lambda handle: (calls.append(handle), flush(handle)))
+    monkeypatch.setattr(os, "fsync", lambda handle: (calls.append(handle), flush(handle)))
     table.add(entry(i) for i in range(1, 501))
     assert len(calls) == 1
     assert len(Table.read(table.path).entries) == 500
@@ -145,7 +145,7 @@ def test_a_full_disk_leaves_the_table_as_it_was(table: Table, monkeypatch: pytes
     def half(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(journal.os, "fsync", half)
+    monkeypatch.setattr(os, "fsync", half)
     with pytest.raises(InputError, match="No space left"):
         table.add([entry(i) for i in range(2, 50)])
     assert table.path.read_bytes() == before
