@@ -91,12 +91,12 @@ class Merged:
 
     def choices(self, labels: Ints) -> NDArray[np.int16]:
         """Operation per layer behind some labels of the last layer, (len(labels), L)."""
-        out = np.empty((len(labels), len(self.chain.off) - 1), dtype=np.int16)
+        places = np.empty((len(self.chain.off) - 1, len(labels)), dtype=np.int32)
         at: NDArray[np.integer[Any]] = labels
-        for layer in range(out.shape[1] - 1, -1, -1):
-            out[:, layer] = self.chain.ids[self.items[at]]
-            at = self.parents[at]
-        return out
+        for layer in range(len(places) - 1, -1, -1):
+            self.items.take(at, out=places[layer])
+            at = self.parents.take(at)
+        return self.chain.ids.astype(np.int16)[places.T]
 
 
 def affordable(problem: Problem, max_labels: int, pace: Pace) -> int:

@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from itertools import pairwise
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,8 +26,10 @@ from hwnas.generate.ticks import UNLIMITED, Amounts, Cost, exact, quantum_of
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Rows: TypeAlias = Sequence[ArrayLike]
+Kind = TypeVar("Kind", bound=np.generic)
 
 AGGREGATES = ("sum", "max")
+EXACT_FLOATS = 1 << 53  # below it every whole float64 is the integer it looks like
 MAX_OPERATIONS = int(np.iinfo(np.int16).max)
 
 
@@ -53,7 +56,8 @@ class Problem:
     @property
     def tolerance(self) -> float:
         """Slack given to every comparison with a bound, so that rounding never drops an optimum."""
-        return 1e-9 * (1.0 + sum(float(np.abs(u).max()) for u in self.utilities))
+        flat = np.abs(np.concatenate(self.utilities))
+        return 1e-9 * (1.0 + float(np.maximum.reduceat(flat, _offsets([len(u) for u in self.utilities])[:-1]).sum()))
 
     def only(self, keep: Sequence[NDArray[Any]]) -> Problem:
         """The same problem over some of the operations: per layer a mask or indices."""
@@ -73,30 +77,49 @@ def assemble(
     Raises:
         UsageError: the ticks do not fit in 62 bits.
     """
-    raw = [[cost.ticks(layer, ids) for cost in costs] for layer, ids in enumerate(alive)]
-    least = [[int(np.min(row)) for row in layer] for layer in raw]
-    base = tuple(sum(layer[m] for layer in least) for m in range(len(costs)))
-    spans = [sum(int(np.max(layer[m])) for layer in raw) - base[m] for m in range(len(costs))]
-    for cost, span, low in zip(costs, spans, base, strict=True):
+    off = _offsets([len(ids) for ids in alive])
+    live = _places(utilities, alive)
+    columns, base, limits = [], [], []
+    for cost, budget in zip(costs, budgets, strict=True):
+        ticks = cost.flat_ticks(live)
+        least = np.minimum.reduceat(ticks, off[:-1])
+        low = sum(least.tolist())
+        span = sum(np.maximum.reduceat(ticks, off[:-1]).tolist()) - low
         if max(span, abs(low)) >= UNLIMITED:
             raise UsageError(f"the cost {cost.name!r} has too many ticks for 62 bits: give a larger quantum")
-    limits = [
-        max(min(cost.limit(budget) - low, span), -1)
-        for cost, budget, low, span in zip(costs, budgets, base, spans, strict=True)
-    ]
+        columns.append((ticks - np.repeat(least, np.diff(off))).astype(np.int64))
+        base.append(low)
+        limits.append(max(min(cost.limit(budget) - low, span), -1))
+    above = np.array(columns, dtype=np.int64).reshape(len(columns), int(off[-1])).T.copy()
     return Problem(
-        ids=tuple(np.array(ids, dtype=np.int64) for ids in alive),
-        utilities=tuple(u[list(ids)] for u, ids in zip(utilities, alive, strict=True)),
-        ticks=tuple(_above(layer, low, len(ids)) for layer, low, ids in zip(raw, least, alive, strict=True)),
+        ids=split(np.concatenate(alive).astype(np.int64), off),
+        utilities=split(np.concatenate(utilities)[live], off),
+        ticks=split(above, off),
         limits=np.array(limits, dtype=np.int64),
-        base=base,
+        base=tuple(base),
         ranked=len(costs),
     )
 
 
-def _above(layer: Sequence[Sequence[int] | Ints], low: list[int], n: int) -> Ints:
-    columns = [np.asarray(row, dtype=np.int64) - floor for row, floor in zip(layer, low, strict=True)]
-    return np.array(columns, dtype=np.int64).reshape(len(columns), n).T.copy()
+def _offsets(sizes: Sequence[int]) -> Ints:
+    """Where each layer begins in a flat array, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def split(flat: NDArray[Kind], off: Ints) -> tuple[NDArray[Kind], ...]:
+    """Views of a flat array, one per layer."""
+    ends = off.tolist()
+    return tuple(flat[begin:end] for begin, end in pairwise(ends))
+
+
+def _places(utilities: Sequence[Floats], alive: Sequence[Sequence[int]]) -> slice | Ints:
+    """Where the live operations stand when all layers lie one after the other."""
+    sizes = [len(u) for u in utilities]
+    if sizes == [len(ids) for ids in alive]:
+        return slice(None)
+    starts = np.repeat(_offsets(sizes)[:-1], [len(ids) for ids in alive])
+    places: Ints = starts + np.concatenate(alive).astype(np.int64)
+    return places
 
 
 def read_utilities(utilities: Rows) -> list[Floats]:
@@ -105,6 +128,18 @@ def read_utilities(utilities: Rows) -> list[Floats]:
     Raises:
         UsageError: no layer, a layer that is not a flat list, NaN, +inf, or nothing left to choose.
     """
+    together = _together(utilities)
+    if together is not None:
+        flat, sizes = together[0].astype(np.float64), together[1]
+        off, live = _offsets(sizes), np.isfinite(flat)
+        sound = live.all() or ((np.isneginf(flat) | live).all() and np.logical_or.reduceat(live, off[:-1]).all())
+        if sound and max(sizes) <= MAX_OPERATIONS:
+            return list(split(flat, off))
+    return _read_one_by_one(utilities)
+
+
+def _read_one_by_one(utilities: Rows) -> list[Floats]:
+    """The same, layer after layer: what can name the layer that is wrong."""
     rows = [_row(row, f"the utilities of layer {layer}") for layer, row in enumerate(utilities)]
     if not rows:
         raise UsageError("there is no layer to choose for: utilities is empty")
@@ -118,8 +153,21 @@ def read_utilities(utilities: Rows) -> list[Floats]:
     return rows
 
 
+def _together(rows: Rows) -> tuple[NDArray[Any], list[int]] | None:
+    """All layers one after the other, and their sizes; None if they are not flat lists of plain numbers."""
+    try:
+        arrays = [np.asarray(row) for row in rows]
+    except ValueError:
+        return None
+    if not arrays or not all(array.ndim == 1 and array.size and array.dtype.kind in "if" for array in arrays):
+        return None
+    return np.concatenate(arrays), [array.size for array in arrays]
+
+
 def alive_ids(utilities: Sequence[Floats]) -> list[list[int]]:
     """Per layer, the operations that are not masked."""
+    if np.isfinite(np.concatenate(utilities)).all():
+        return [list(range(len(row))) for row in utilities]
     return [np.flatnonzero(np.isfinite(row)).tolist() for row in utilities]
 
 
@@ -137,12 +185,27 @@ def read_cost(
         raise UsageError(f"the fixed part of {name!r} must be a finite number, not {fixed!r}")
     if len(rows) != len(utilities):
         raise UsageError(f"the cost {name!r} has {len(rows)} layers and the utilities have {len(utilities)}")
-    amounts = []
-    for layer, (row, values) in enumerate(zip(rows, utilities, strict=True)):
-        amounts.append(_amounts(f"the cost {name!r} of layer {layer}", row, values))
+    amounts: Sequence[Amounts] = _whole(rows, utilities) or [
+        _amounts(f"the cost {name!r} of layer {layer}", row, values)
+        for layer, (row, values) in enumerate(zip(rows, utilities, strict=True))
+    ]
     is_max = aggregate == "max"
     size = 1 if is_max else quantum_of(name, quantum, amounts)
     return Cost(name, tuple(amounts), None if fixed is None else exact(fixed), size, is_max)
+
+
+def _whole(rows: Rows, utilities: Sequence[Floats]) -> Sequence[Ints]:
+    """All amounts at once where they are whole numbers of the right shape; else nothing."""
+    together = _together(rows)
+    if together is None or together[1] != [len(u) for u in utilities]:
+        return ()
+    flat, sizes = together
+    live = np.isfinite(np.concatenate(utilities))
+    flat = flat if live.all() else np.where(live, flat, 0)
+    bound = UNLIMITED if flat.dtype.kind == "i" else EXACT_FLOATS
+    if not ((flat > -bound) & (flat < bound)).all() or (flat.dtype.kind == "f" and not (np.rint(flat) == flat).all()):
+        return ()
+    return split(flat.astype(np.int64), _offsets(sizes))
 
 
 def _amounts(what: str, row: ArrayLike, utilities: Floats) -> Amounts:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,17 @@ class Cost:
         if isinstance(row, np.ndarray) and self.quantum == 1:
             return row[ids]
         return [math.ceil(Fraction(row[k]) / self.quantum) if self.quantum != 1 else math.ceil(row[k]) for k in ids]
+
+    def flat_ticks(self, places: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """Ticks of all layers' operations one after the other, those at `places`, rounded up.
+
+        int64, or Python integers where they may not fit.
+        """
+        whole = [row for row in self.amounts if isinstance(row, np.ndarray)]
+        if self.quantum == 1 and len(whole) == len(self.amounts):
+            return np.concatenate(whole)[places]
+        rows = [self.ticks(layer, range(len(row))) for layer, row in enumerate(self.amounts)]
+        return np.array([int(tick) for row in rows for tick in row], dtype=object)[places]
 
     def greatest(self, alive: Sequence[Sequence[int]]) -> Exact:
         """Greatest achievable total; `alive` lists the operations per layer."""
