@@ -1,6 +1,6 @@
 """What a network costs: tables, calibration, the latency model. No torch, no runtime."""
 
-from hwnas.latency.calibrate import Calibration, fit
+from hwnas.latency.calibrate import Calibration, Parts, fit
 from hwnas.latency.entry import Entry, now
 from hwnas.latency.live import live_ops
 from hwnas.latency.metrics import Errors, errors, kendall_tau
@@ -9,6 +9,6 @@ from hwnas.latency.residuals import interval
 from hwnas.latency.table import Table, table_path
 
 __all__ = [
-    "Calibration", "Entry", "Errors", "LatencyModel", "Prediction", "Table", "errors", "fit", "interval",
-    "kendall_tau", "live_ops", "now", "table_path",
+    "Calibration", "Entry", "Errors", "LatencyModel", "Parts", "Prediction", "Table", "errors", "fit",
+    "interval", "kendall_tau", "live_ops", "now", "table_path",
 ]

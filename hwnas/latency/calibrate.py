@@ -5,20 +5,24 @@ Glossary
     w   weights of the network in MB, shape (n,)
     y   measured latency, ms, shape (n,)
     a, b, c   latency = a*s + b + c*w;  a has no unit, b ms, c ms per MB
+    k_i, h    in a space of cells, + sum k_i*s_i - h*g: s_i the part of s that ops of one kind have, ms; g the maps
+              whose activation several ops share and each has in its entry, MB
     r   log(y / prediction), shape (n,)
-    X   columns 1, m/s, (w/mw)*(m/s) with m, mw the medians of y and w: relative errors are what counts
-    d   (a - 1, b/m, c*mw/m), the coefficients as departures from the plain sum
+    X   columns 1, m/s, (w/mw)*(m/s), s_i/s, -(g/mg)*(m/s) with m, mw, mg the medians of y, w, g: relative errors are
+        what counts
+    d   (a - 1, b/m, c*mw/m, k_i, h*mg/m), the coefficients as departures from the plain sum
 
 a takes up what blocks cost more or less inside a network than in their small context, b what is paid once per
 call, c the weights that stay in the cache while a block is timed alone and come from memory in a network.
 s and w are nearly collinear (correlation 0.87 to 0.95), and ten networks cannot tell them apart; so d is pulled to 0.
+The edges of a cell are fused with what they are added to, or not: that depends on the kind of both.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,13 +35,31 @@ Floats = NDArray[np.float64]
 
 A_RANGE = (0.5, 2.0)  # outside it the table and the networks were not measured on the same machine state
 _PRIOR_SD, _NOISE_SD = 0.05, 0.02  # of d, and of one network's relative residual
+_MEMBERS = 10  # networks, at least, that have a part before it gets a coefficient
 FORMS = {"sum": 0, "scale": 1, "affine": 2, "affine+weights": 3}  # and how many of a, b, c are fitted
 _PER_COEFFICIENT = 3  # networks; a alone is fitted to fewer
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What the sums of networks of cells are made of.
+
+    Args:
+        kinds_ms: kind of op -> s_i, shape (n,).
+        shared_mb: g, shape (n,).
+    """
+
+    kinds_ms: Mapping[str, Floats]
+    shared_mb: Floats
+
+    def take(self, index: Any) -> Parts:
+        """Those of some of the networks."""
+        return Parts({k: v[index] for k, v in self.kinds_ms.items()}, self.shared_mb[index])
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """latency_ms = a * sum + b_ms + c_ms_per_mb * weights_mb, with its evidence.
+    """latency_ms = a * sum + b_ms + c_ms_per_mb * weights_mb, and what the parts of cells add, with its evidence.
 
     Args:
         form: which of `FORMS` was fitted.
@@ -49,6 +71,8 @@ class Calibration:
         loo_mape: leave-one-out error on them, percent; None where nothing was fitted.
         held_out: errors on other networks, as in `hwnas.latency.metrics.Errors`.
         kernel_ms: time of the reference kernel at the speed that the table is given at; 0 where it is not known.
+        kinds: kind of op -> k_i; none in a chain.
+        shared_ms_per_mb: h, never negative.
     """
 
     form: str = "sum"
@@ -62,10 +86,17 @@ class Calibration:
     loo_mape: float | None = None
     held_out: Mapping[str, float] = field(default_factory=dict)
     kernel_ms: float = 0.0
+    kinds: Mapping[str, float] = field(default_factory=dict)
+    shared_ms_per_mb: float = 0.0
 
-    def apply(self, sum_ms: Floats, weights_mb: Floats) -> Floats:
-        """Calibrated latencies, ms."""
-        return self.a * sum_ms + self.b_ms + self.c_ms_per_mb * weights_mb
+    def apply(self, sum_ms: Floats, weights_mb: Floats, parts: Parts | None = None) -> Floats:
+        """Calibrated latencies, ms; `parts` where the calibration was fitted to them."""
+        latency = self.a * sum_ms + self.b_ms + self.c_ms_per_mb * weights_mb
+        if parts is None:
+            return latency
+        for kind, k in self.kinds.items():
+            latency = latency + k * parts.kinds_ms[kind]
+        return latency - self.shared_ms_per_mb * parts.shared_mb
 
     @property
     def spread(self) -> Spread:
@@ -74,7 +105,7 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """The fields."""
-        return {**asdict(self), "held_out": dict(self.held_out)}
+        return {**asdict(self), "held_out": dict(self.held_out), "kinds": dict(self.kinds)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Calibration:
@@ -86,7 +117,8 @@ class Calibration:
         names = set(cls.__dataclass_fields__)
         try:
             made = cls(**{k: v for k, v in data.items() if k in names})
-            numbers = (made.a, made.b_ms, made.c_ms_per_mb, made.log_spread, made.log_sd, made.freedom, made.kernel_ms)
+            numbers = (made.a, made.b_ms, made.c_ms_per_mb, made.log_spread, made.log_sd, made.freedom, made.kernel_ms,
+                       made.shared_ms_per_mb, *made.kinds.values())
             if not all(math.isfinite(v) for v in numbers):
                 raise TypeError("coefficients must be finite")
         except (TypeError, AttributeError) as err:
@@ -94,17 +126,18 @@ class Calibration:
         return made
 
 
-def fit(sum_ms: Floats, weights_mb: Floats, measured_ms: Floats) -> Calibration:
+def fit(sum_ms: Floats, weights_mb: Floats, measured_ms: Floats, parts: Parts | None = None) -> Calibration:
     """Ridge regression of relative errors, pulled towards the plain sum; any number of networks, also none.
 
-    d minimises |y/s - 1 - X d|^2 / noise^2 + |d|^2 / prior^2 (Hoerl and Kennard, Technometrics 1970). If c comes out
-    negative it is left out: weights never make a network faster. If a leaves 0.5..2, blocks and networks
-    were not measured in one state of the machine, and the plain sum stays. On five sets of ten networks this
-    was better than least squares with the number of coefficients chosen by leave-one-out, on average and at worst
-    (benchmarks/latency_model.md).
+    d minimises |y/s - 1 - X d|^2 / noise^2 + |d|^2 / prior^2 (Hoerl and Kennard, Technometrics 1970). If c or h comes
+    out negative it is left out: weights never make a network faster, what is shared never slower. If the factor of a
+    kind leaves 0.5..2, blocks and networks were not measured in one state of the machine, and the plain sum stays. On
+    five sets of ten networks this was better than least squares with the number of coefficients chosen by
+    leave-one-out, on average and at worst (benchmarks/latency_model.md).
 
     Args:
         sum_ms, weights_mb, measured_ms: s, w, y; shape (n,).
+        parts: s_i and g for networks of cells; without it a, b and c alone are fitted.
 
     Returns:
         The calibration; its interval comes from leave-one-out residuals.
@@ -112,49 +145,93 @@ def fit(sum_ms: Floats, weights_mb: Floats, measured_ms: Floats) -> Calibration:
     n = len(sum_ms)
     if not n:
         return Calibration()
-    form, (a, b, c) = _solve(sum_ms, weights_mb, measured_ms)
-    predicted = _leave_one_out(sum_ms, weights_mb, measured_ms)
+    given = _Networks(sum_ms, weights_mb, measured_ms, parts)
+    found, predicted = _solve(given), _leave_one_out(given)
     loo_mape = 100 * float(np.abs(predicted / measured_ms - 1).mean())
-    found = spread(np.log(measured_ms / predicted))
-    return Calibration(form, a, b, c, found.half_width(), found.log_sd, found.freedom, n, loo_mape)
+    scale = spread(np.log(measured_ms / predicted))
+    return replace(
+        found, log_spread=scale.half_width(), log_sd=scale.log_sd, freedom=scale.freedom, networks=n, loo_mape=loo_mape
+    )
 
 
-def _solve(s: Floats, w: Floats, y: Floats) -> tuple[str, tuple[float, float, float]]:
-    """The form and (a, b, c): the most coefficients that the networks allow and that are plausible."""
-    allowed = max(1, len(s) // _PER_COEFFICIENT)
-    for form, count in sorted(FORMS.items(), key=lambda item: -item[1]):
-        if count > allowed:
-            continue
-        a, b, c = _ridge(s, w, y, count)
-        if A_RANGE[0] <= a <= A_RANGE[1] and c >= 0:
-            return form, (a, b, c)
-    return "sum", (1.0, 0.0, 0.0)
+@dataclass(frozen=True)
+class _Networks:
+    """s, w, y and the parts."""
+
+    s: Floats
+    w: Floats
+    y: Floats
+    parts: Parts | None
+
+    def take(self, index: Any) -> _Networks:
+        parts = self.parts.take(index) if self.parts is not None else None
+        return _Networks(self.s[index], self.w[index], self.y[index], parts)
+
+    @property
+    def base(self) -> Floats:
+        """What errors are relative to: the plain sum, unless it is absurdly small."""
+        return np.maximum(self.s, 0.1 * self.y)
+
+    def predicted(self, by: Calibration) -> Floats:
+        return by.apply(self.s, self.w, self.parts)
 
 
-def _ridge(s: Floats, w: Floats, y: Floats, count: int) -> tuple[float, float, float]:
-    """(a, b, c) with the first `count` of them fitted."""
+def _solve(given: _Networks) -> Calibration:
+    """The most coefficients that the networks allow and that are plausible."""
+    allowed = max(1, len(given.s) // _PER_COEFFICIENT)
+    forms = [item for item in sorted(FORMS.items(), key=lambda item: -item[1]) if 0 < item[1] <= allowed]
+    richer = [(form, count, True) for form, count in forms if count > 1 and given.parts is not None]
+    for form, count, with_parts in (*richer, *((form, count, False) for form, count in forms)):
+        found = _ridge(given, form, count, with_parts)
+        factors = [found.a + k for k in (0.0, *found.kinds.values())]
+        if A_RANGE[0] <= min(factors) and max(factors) <= A_RANGE[1] and found.c_ms_per_mb >= 0:
+            return found
+    return Calibration()
+
+
+def _ridge(given: _Networks, form: str, count: int, with_parts: bool) -> Calibration:
+    """With the first `count` of a, b, c fitted, and k_i and h."""
+    s, w, y = given.s, given.w, given.y
     m, mw = float(np.median(y)), float(np.median(w))
     scale = m / mw if mw > 0 else 0.0
-    base = _base(s, y)
-    design = (np.stack([s, np.full_like(s, m), w * scale], axis=1) / base[:, None])[:, :count]
-    penalty = np.eye(count) * (_NOISE_SD / _PRIOR_SD) ** 2
-    d = np.zeros(3)
-    d[:count] = np.linalg.solve(design.T @ design + penalty, design.T @ ((y - s) / base))
-    return 1 + float(d[0]), float(d[1]) * m, float(d[2]) * scale
+    columns = [s, np.full_like(s, m), w * scale][:count]
+    kinds: list[str] = []
+    unit = 0.0
+    if with_parts and given.parts is not None:
+        kinds = sorted(k for k, v in given.parts.kinds_ms.items() if (v > 0).sum() >= _MEMBERS)
+        columns += [given.parts.kinds_ms[kind] for kind in kinds]
+        shared = given.parts.shared_mb
+        unit = m / float(np.median(shared[shared > 0])) if (shared > 0).sum() >= _MEMBERS else 0.0
+        columns += [-shared * unit] if unit else []
+    d = _departures(columns, given)
+    if unit and d[-1] < 0:
+        d, unit = [*_departures(columns[:-1], given), 0.0], 0.0
+    abc = [*d[:count], 0.0, 0.0, 0.0]
+    found = Calibration(form, 1 + abc[0], abc[1] * m, abc[2] * scale)
+    if not kinds:
+        return found
+    rest = d[count:]
+    return replace(
+        found, form=f"{form}+parts", kinds=dict(zip(kinds, rest, strict=False)), shared_ms_per_mb=rest[-1] * unit
+    )
 
 
-def _leave_one_out(s: Floats, w: Floats, y: Floats) -> Floats:
+def _departures(columns: list[Floats], given: _Networks) -> list[float]:
+    """d for some columns of X * base."""
+    design = np.stack(columns, axis=1) / given.base[:, None]
+    penalty = np.eye(len(columns)) * (_NOISE_SD / _PRIOR_SD) ** 2
+    found: list[float] = np.linalg.solve(
+        design.T @ design + penalty, design.T @ ((given.y - given.s) / given.base)
+    ).tolist()
+    return found
+
+
+def _leave_one_out(given: _Networks) -> Floats:
     """Every network predicted by a fit to the others; never below a tenth of what it is relative to."""
-    if len(y) < 2:
-        return _base(s, y)
-    predicted = np.empty_like(y)
-    for i in range(len(y)):
-        rest = np.arange(len(y)) != i
-        a, b, c = _solve(s[rest], w[rest], y[rest])[1]
-        predicted[i] = a * s[i] + b + c * w[i]
-    return np.maximum(predicted, 0.1 * _base(s, y))
-
-
-def _base(s: Floats, y: Floats) -> Floats:
-    """What errors are relative to: the plain sum, unless it is absurdly small."""
-    return np.maximum(s, 0.1 * y)
+    if len(given.y) < 2:
+        return given.base
+    predicted = np.empty_like(given.y)
+    for i in range(len(given.y)):
+        one = given.take([i])
+        predicted[i] = one.predicted(_solve(given.take(np.arange(len(given.y)) != i)))[0]
+    return np.maximum(predicted, 0.1 * given.base)

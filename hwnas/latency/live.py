@@ -1,12 +1,13 @@
 """What a runtime executes for an architecture, as ops that a table has entries for.
 
-In a chain these are the ops of all positions that are no skip. In a cell, three things are different:
+In a chain these are the ops of all positions that are no skip. In a cell, four things are different:
 
 - an op that gives something nobody reads is not exported, and one that no image reaches is folded into constants:
   neither costs anything;
 - an identity costs nothing by itself; but every further op that writes a node has to be added to what is there. The
   entry of an identity is what such an addition costs, so an addition stands here as an identity of its shape;
-- a sum over choices knows neither, since both depend on several choices. It charges every op, and an addition for
+- a pooling or a sum that was computed before costs nothing (`hwnas.space.values`);
+- a sum over choices knows none of this, since it depends on several choices. It charges every op, and an addition for
   every op but those that stand first at their node: never less than what is executed.
 """
 
@@ -19,11 +20,30 @@ from hwnas.space import Architecture, Op, Space
 
 def live_ops(arch: Architecture) -> tuple[Op, ...]:
     """What is executed, in network order, repeats included."""
-    wires, written = arch.space.wires, set[str]()
+    if not arch.connected:
+        return ()
     found: list[Op] = []
-    for i in _live(arch):
-        found += _executed(arch.space, arch.ops[i], adds=wires[i].target in written)
-        written.add(wires[i].target)
+    for step in arch.steps:
+        op = arch.ops[step.position]
+        if op.kind != "none":
+            found += _executed(arch.space, op, runs=step.runs, adds=step.adds == step.position)
+    return tuple(found)
+
+
+def shared_activations(arch: Architecture) -> tuple[Op, ...]:
+    """Ops that activate a map before they read it, where an op before them activated the same map.
+
+    Each has an activation in its entry that a runtime which merges common subexpressions does not run.
+    """
+    found: list[Op] = []
+    activated = set[tuple[int, str]]()
+    for step in arch.steps if arch.connected else ():
+        op = arch.ops[step.position]
+        if op.kind != "preconv":
+            continue
+        if (step.reads, op.act) in activated:
+            found.append(op)
+        activated.add((step.reads, op.act))
     return tuple(found)
 
 
@@ -44,17 +64,9 @@ def charged_ops(space: Space) -> tuple[tuple[Op, ...], list[list[tuple[Op, ...]]
     return tuple(fixed), [[tuple(ops) for ops in row] for row in rows]
 
 
-def _live(arch: Architecture) -> list[int]:
-    """Numbers of the positions that an image reaches and whose output is read; none where it is cut off."""
-    if not arch.connected:
-        return []
-    return [i for i, (live, op) in enumerate(zip(arch.live, arch.ops, strict=True)) if live and op.kind != "none"]
-
-
-def _executed(space: Space, op: Op, *, adds: bool) -> Sequence[Op]:
-    if not op.timed or (op.kind == "identity" and not adds):
+def _executed(space: Space, op: Op, *, runs: bool = True, adds: bool) -> Sequence[Op]:
+    if not op.timed:
         return ()
-    if op.kind == "identity" or not adds:
-        return (op,)
+    itself = (op,) if runs and op.kind != "identity" else ()
     addition = Op("identity", op.out_channels, op.out_channels, *op.out_hw)
-    return (op, addition) if addition.signature in space.signatures else (op,)
+    return (*itself, addition) if adds and addition.signature in space.signatures else itself

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import InputError, MissingEntry, TableError
-from hwnas.latency.calibrate import Calibration
+from hwnas.latency.calibrate import Calibration, Parts
 from hwnas.latency.entry import Entry
-from hwnas.latency.live import charged_ops, live_ops
+from hwnas.latency.live import charged_ops, live_ops, shared_activations
 from hwnas.latency.margin import Margin
 from hwnas.latency.table import Table
 from hwnas.space import Architecture, Op, Space
@@ -100,6 +100,8 @@ class LatencyModel:
             MissingEntry: an op has no entry.
         """
         latency = self.calibration.b_ms + sum(self.op_cost_ms(op) for op in live_ops(arch))
+        if self.calibration.shared_ms_per_mb:
+            latency -= self.calibration.shared_ms_per_mb * self._shared_mb(arch)
         latency = max(latency, 0.0)
         spread = math.exp(self.calibration.log_spread)
         return Prediction(latency, latency / spread, latency * spread, float(self.source == "measured"))
@@ -127,7 +129,8 @@ class LatencyModel:
         """
         if not op.timed:
             return 0.0
-        return self.calibration.a * self._entry(op) + self.calibration.c_ms_per_mb * self.weights_mb(op)
+        factor = self.calibration.a + self.calibration.kinds.get(op.kind, 0.0)
+        return factor * self._entry(op) + self.calibration.c_ms_per_mb * self.weights_mb(op)
 
     def weights_mb(self, op: Op) -> float:
         """Weights that an op reads, in 10^6 bytes."""
@@ -166,6 +169,22 @@ class LatencyModel:
         ]
         both = np.array(pairs, dtype=np.float64).reshape(-1, 2)
         return both[:, 0], both[:, 1]
+
+    def parts(self, space: Space, archs: Sequence[Architecture]) -> Parts | None:
+        """What the sums of networks of cells are made of; None for a space that is a chain."""
+        if not space.branches:
+            return None
+        runs = [live_ops(arch) for arch in archs]
+        kinds = sorted({op.kind for run in runs for op in run})
+        sums = {
+            kind: np.array([sum(self._entry(op) for op in run if op.kind == kind) for run in runs]) for kind in kinds
+        }
+        return Parts(sums, np.array([self._shared_mb(arch) for arch in archs]))
+
+    def _shared_mb(self, arch: Architecture) -> float:
+        """Maps whose activation is in several entries and is run once, in 10^6 bytes."""
+        bytes_each = WEIGHT_BYTES[self.precision]
+        return sum(op.in_channels * op.height * op.width * bytes_each for op in shared_activations(arch)) / 1e6
 
     def to_json(self) -> dict[str, Any]:
         """Everything needed to predict without the table."""

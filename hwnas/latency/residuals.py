@@ -8,7 +8,8 @@ one, and its intervals hold anything from 80 to 99 % of further networks. From 5
 
 Glossary
     r    log(measured / predicted) of networks that the prediction had not seen, shape (n,)
-    s    their scale: s^2 = (v0 s0^2 + sum r^2) / (v0 + n), around 0, since a bias is an error too
+    s    their scale: s^2 = (v0 s0^2 + sum r^2) / (v0 + n) + l^2, around 0, since a bias is an error too
+    l    what loading the same network anew changes: another process, other addresses, another minute
     v    degrees of freedom of s: v0 + n
     s0   what is believed before anything was measured, and v0 what that belief is worth
     z    quantile of the normal distribution, t of Student's with v degrees of freedom
@@ -28,6 +29,7 @@ from hwnas.errors import UsageError
 UNKNOWN_SPREAD = math.log(1.25)  # plain sums were seen to be off by up to a quarter
 COVERAGE = 0.9  # of the intervals that are kept
 _PRIOR_SD, _PRIOR_FREEDOM = 0.015, 1.0
+LOAD_SD = 0.006  # between processes, less what is seen within one: 0.4 to 0.9 % on three sets (benchmarks/latency.md)
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,10 @@ class Spread:
 
 
 def spread(residuals: NDArray[np.float64]) -> Spread:
-    """The scale of residuals of unseen networks, pulled towards 1.5 % by what one residual is worth.
+    """The scale of residuals of networks that a prediction had not seen, pulled towards 1.5 % by what one is worth.
 
-    With none of them it is what plain sums were seen to be off by.
+    They were timed in one process with the table, what is predicted runs in another: l is added. With none of them it
+    is what plain sums were seen to be off by.
 
     Args:
         residuals: r.
@@ -75,7 +78,7 @@ def spread(residuals: NDArray[np.float64]) -> Spread:
         return Spread.of_half_width(UNKNOWN_SPREAD)
     freedom = _PRIOR_FREEDOM + n
     square = (_PRIOR_FREEDOM * _PRIOR_SD**2 + float((residuals**2).sum())) / freedom
-    return Spread(math.sqrt(square), freedom)
+    return Spread(math.sqrt(square + LOAD_SD**2), freedom)
 
 
 def interval(residuals: NDArray[np.float64]) -> float:

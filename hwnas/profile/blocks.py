@@ -1,17 +1,22 @@
 """An op as it is timed: inside a small context, with what the context costs subtracted.
 
 Context: a 1x1 convolution from 3 C_in channels before the op, one to 3 C_out channels and ReLU after it, as in the
-networks (the projection of the block before, the expansion of the block after). So the runtime keeps its blocked
-layout over both edges and fuses the residual addition, as it does in a network. A `Carrier` is that context with
-nothing in it; an op costs t(context with op) - t(carrier in)/2 - t(carrier out)/2. The first op of a network has
-no context before it but the normalisation of the pixels, the head none after it: each keeps half of what a call
-costs, so the plain sum over a network holds exactly one call.
+networks (the projection of the block before, the expansion of the block after), and the mean over the map at the end.
+So the runtime keeps its blocked layout over both edges and fuses the residual addition, as it does in a network; and
+nothing large leaves the model, which would be brought into the plain layout first: on OpenVINO that took 1.8 ms for a
+map of 48 x 64 x 64 whose two convolutions took 0.24 ms. A `Carrier` is that context with nothing in it, and its first
+half ends after the convolution that leads in. An op costs
+
+    t(context with op) - t(half, before it) - (t(carrier, behind it) - t(half, behind it))
+
+so what the means cost cancels over a network. The first op of a network has no context before it but the
+normalisation of the pixels, the head none after it. What a call costs stays in the first op's entry and in no other.
 
 The ops on the edges of a cell are a tenth of their context, so its noise would drown them. Four in a row in one context
 less one alone in it is three of them: (t(4) - t(1)) / 3. An identity is timed as the addition that it is in a cell.
 
-Measured (benchmarks/latency_model.md, benchmarks/latency.md): plain sums are off by 1 to 3 % with this context, by
-2 to 4 % with 8-channel carriers, by 10 to 70 % with ops timed alone. Four in a row are no better for whole blocks, and
+Measured (benchmarks/latency_model.md, benchmarks/latency.md): with the wide carriers plain sums are off by 1 to 3 %,
+by 2 to 4 % with 8-channel ones, by 10 to 70 % with ops timed alone. Four in a row are no better for whole blocks, and
 worse for int8 on OpenVINO; for the edges of cells they brought the plain sum from 15.6 to 8.5 %.
 """
 
@@ -57,7 +62,15 @@ class Carrier:
 
     def model(self, batch: int, weights: Weights) -> bytes:
         """Both convolutions and nothing between them, as ONNX bytes."""
-        return _chain([self.before, self.after], batch, weights)
+        return _chain([self.before, self.after], batch, weights, mean=True)
+
+    @property
+    def half_key(self) -> str:
+        return f"half {self.channels} {self.height}x{self.width}"
+
+    def half(self, batch: int, weights: Weights) -> bytes:
+        """The convolution that leads into the place, as ONNX bytes."""
+        return _chain([self.before], batch, weights, mean=True)
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,7 @@ class Part:
     Args:
         key: its name.
         build: gives it as ONNX bytes.
-        share: how much of its time is subtracted.
+        share: how much of its time is subtracted; negative where it is added.
     """
 
     key: str
@@ -103,20 +116,26 @@ class Block:
         return _LINKS if edge and not self.first else 1
 
     @property
-    def carriers(self) -> tuple[Carrier, ...]:
-        """The carriers on its sides."""
-        op = self.op
-        sides = [] if self.first else [Carrier(op.in_channels, op.height, op.width)]
-        if op.kind != "head":
-            sides.append(Carrier(op.out_channels, *op.out_hw))
-        return tuple(sides)
+    def before(self) -> Carrier | None:
+        """The place that the op reads from; None for the first."""
+        return None if self.first else Carrier(self.op.in_channels, self.op.height, self.op.width)
+
+    @property
+    def behind(self) -> Carrier | None:
+        """The place that the op writes to; None for the head."""
+        return None if self.op.kind == "head" else Carrier(self.op.out_channels, *self.op.out_hw)
 
     @property
     def base(self) -> tuple[Part, ...]:
-        """What is subtracted: half of each carrier; for the edge of a cell, one op in its context."""
+        """What is subtracted: half a carrier before and half a one behind; for the edge of a cell, one op alone."""
         if self.links > 1:
             return (Part(f"one {self.op.signature}", lambda batch, weights: self._model(1, batch, weights), 1.0),)
-        return tuple(Part(carrier.key, carrier.model, 0.5) for carrier in self.carriers)
+        before, behind = self.before, self.behind
+        parts = [Part(behind.key, behind.model, 1.0)] if behind else []
+        if before != behind:
+            parts += [Part(before.half_key, before.half, 1.0)] if before else []
+            parts += [Part(behind.half_key, behind.half, -1.0)] if behind else []
+        return tuple(parts)
 
     def model(self, batch: int, weights: Weights) -> bytes:
         """The op, or `links` of it in a row, in its context as ONNX bytes."""
@@ -137,9 +156,10 @@ class Block:
         return float(sum(squares) ** 0.5) / max(1, self.links - 1)
 
     def _model(self, links: int, batch: int, weights: Weights) -> bytes:
-        before = [] if self.first else [self.carriers[0].before]
-        after = [] if self.op.kind == "head" else [self.carriers[-1].after]
-        return _chain([*before, *[self.op] * links, *after], batch, weights, normalise=self.first)
+        before = [self.before.before] if self.before else []
+        after = [self.behind.after] if self.behind else []
+        ops = [*before, *[self.op] * links, *after]
+        return _chain(ops, batch, weights, normalise=self.first, mean=self.behind is not None)
 
 
 def empty_model(batch: int) -> bytes:
@@ -155,7 +175,9 @@ def empty_model(batch: int) -> bytes:
     return data
 
 
-def _chain(ops: Sequence[Op], batch: int, weights: Weights, normalise: bool = False) -> bytes:
+def _chain(
+    ops: Sequence[Op], batch: int, weights: Weights, *, normalise: bool = False, mean: bool = False
+) -> bytes:
     first = ops[0]
     builder = GraphBuilder((batch, first.in_channels, first.height, first.width), weights)
     if normalise:
@@ -165,4 +187,7 @@ def _chain(ops: Sequence[Op], batch: int, weights: Weights, normalise: bool = Fa
             builder.value = builder.add(builder.value, builder.value)
         else:
             builder.op(str(i), op)
-    return builder.model(out_shape(ops[-1], batch))
+    if not mean:
+        return builder.model(out_shape(ops[-1], batch))
+    builder.pool()
+    return builder.model((batch, ops[-1].out_channels, 1, 1))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.latency import Calibration, LatencyModel, Table, errors, fit
+from hwnas.latency import Calibration, LatencyModel, Parts, Table, errors, fit
 from hwnas.space import Architecture, Space
 
 
@@ -32,8 +32,9 @@ def calibrate(
     if not fitted:
         return plain, {}
     sums, weights = plain.sums(networks)
-    evidence = _check(sums, weights, labels_ms, fitted) if len(networks) - fitted >= 2 else {}
-    kept = fit(sums, weights, labels_ms)
+    parts = plain.parts(space, networks)
+    evidence = _check(sums, weights, labels_ms, parts, fitted) if len(networks) - fitted >= 2 else {}
+    kept = fit(sums, weights, labels_ms, parts)
     table.add_calibration(
         space.fingerprint, replace(kept, held_out=evidence.get("held_out", {}), kernel_ms=round(kernel_ms, 6))
     )
@@ -41,10 +42,11 @@ def calibrate(
 
 
 def _check(
-    sums: NDArray[np.float64], weights: NDArray[np.float64], labels_ms: NDArray[np.float64], n: int
+    sums: NDArray[np.float64], weights: NDArray[np.float64], labels_ms: NDArray[np.float64], parts: Parts | None, n: int
 ) -> dict[str, Any]:
-    tried = fit(sums[:n], weights[:n], labels_ms[:n])
-    predicted, measured = tried.apply(sums[n:], weights[n:]), labels_ms[n:]
+    first, rest = (parts.take(slice(n)), parts.take(slice(n, None))) if parts else (None, None)
+    tried = fit(sums[:n], weights[:n], labels_ms[:n], first)
+    predicted, measured = tried.apply(sums[n:], weights[n:], rest), labels_ms[n:]
     covered = np.abs(np.log(measured / predicted)) <= tried.log_spread
     pairs = zip(predicted.tolist(), measured.tolist(), strict=True)
     return {

@@ -85,6 +85,10 @@ class GraphBuilder:
         """What an op reads where no image reaches it."""
         return self._node("ConstantOfShape", [self._integers((self.shape[0], op.in_channels, op.height, op.width))])
 
+    def pool(self) -> None:
+        """The mean over the map, in the form that every runtime has a kernel for in its own layout."""
+        self._node("GlobalAveragePool", [self.value])
+
     def model(self, out_shape: tuple[int, ...]) -> bytes:
         """The finished graph, serialised. Input 'input', output 'output'."""
         if not self.nodes:  # a runtime takes no graph without nodes

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.errors import InputError, UsageError
 from hwnas.space.op import Op
 from hwnas.space.position import SpaceConfig, live_positions
+from hwnas.space.values import Step, steps
 
 if TYPE_CHECKING:
     from hwnas.space.space import Space
@@ -62,6 +63,11 @@ class Architecture:
         In a chain all are. In a cell an edge that is `none` can cut others off.
         """
         return live_positions(self.space.wires, self.ops)
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """What the live positions do, in network order; what was computed before is not computed again."""
+        return steps(self.space.wires, self.ops, self.live)
 
     @property
     def live_ops(self) -> tuple[Op, ...]:

@@ -1,7 +1,8 @@
 """One way to run a network, whatever its values are: tensors of torch, names in an ONNX graph.
 
 Only live ops run: those that the image reaches and that reach the output. So a cell that leaves an edge out also
-leaves out what only fed it, in training, in the ONNX graph and on the device alike. NAS-Bench-201 runs dead ops as
+leaves out what only fed it, in training, in the ONNX graph and on the device alike. What was computed before is not
+computed again (`hwnas.space.values`). NAS-Bench-201 runs dead ops as
 well; a convolution of the zeros of an empty node adds the shift of its batch norm there and nothing here. Where no
 path is left, the head gets zeros.
 """
@@ -30,11 +31,22 @@ def flow(
         zeros: zeros in the shape of the op's input.
     """
     values: dict[str, T] = {INPUT: value}
-    last = INPUT
-    for i, (wire, op, live) in enumerate(zip(arch.space.wires, arch.ops, arch.live, strict=True)):
+    outputs, sums, last = dict[int, T](), dict[int, T](), INPUT
+    again = {step.like for step in arch.steps if not step.runs}
+    summed_again = {step.adds for step in arch.steps if step.adds not in (None, step.position)}
+    taken = {step.position: step for step in arch.steps}
+    for i, (wire, op) in enumerate(zip(arch.space.wires, arch.ops, strict=True)):
         last = wire.target
         x = values.pop(wire.source, None) if wire.frees else values.get(wire.source)
-        if live:
-            out = run(i, op, zeros(op) if x is None else x)
-            values[last] = add(values[last], out) if last in values else out
+        step = taken.get(i)
+        if step is None:
+            continue
+        out = run(i, op, zeros(op) if x is None else x) if step.runs else outputs[step.like]
+        if i in again:
+            outputs[i] = out
+        if step.adds is not None:
+            out = add(values[last], out) if step.adds == i else sums[step.adds]
+            if i in summed_again:
+                sums[i] = out
+        values[last] = out
     return values[last]

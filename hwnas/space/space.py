@@ -66,6 +66,11 @@ class Space:
         return wires(self.positions)
 
     @property
+    def branches(self) -> bool:
+        """Whether several positions write one node: a space of cells, no chain."""
+        return len({wire.target for wire in self.wires}) < len(self.wires)
+
+    @property
     def name(self) -> str:
         return self.config.name
 

@@ -6,7 +6,7 @@ from scipy.stats import norm, t
 
 from hwnas.errors import UsageError
 from hwnas.latency import fit, interval
-from hwnas.latency.residuals import UNKNOWN_SPREAD, Spread, spread, student_t
+from hwnas.latency.residuals import LOAD_SD, UNKNOWN_SPREAD, Spread, spread, student_t
 
 
 @pytest.mark.parametrize("freedom", [3, 5, 12, 32, 52, 1000])
@@ -24,7 +24,8 @@ def test_without_limit_student_is_normal() -> None:
 def test_intervals_hold_85_to_95_percent(n: int, least: float, scale: float) -> None:
     """Over many tables: on average nine in ten, and the more networks, the more tables within 85 to 95 %."""
     rng = np.random.default_rng(0)
-    held = np.array([2 * norm.cdf(interval(rng.normal(0, scale, n)) / scale) - 1 for _ in range(1500)])
+    further = np.hypot(scale, LOAD_SD)  # other networks run in other processes
+    held = np.array([2 * norm.cdf(interval(rng.normal(0, scale, n)) / further) - 1 for _ in range(1500)])
     assert 0.88 <= held.mean() <= (0.92 if n >= 50 else 0.95)
     assert np.mean((held >= 0.85) & (held <= 0.95)) >= least
 
@@ -42,7 +43,7 @@ def test_calibrated_predictions_are_covered(noise: float) -> None:
         y = (1.05 * uses @ true + 0.02 + 0.03 * w) * np.exp(rng.normal(0, noise, 250))
         s = uses @ table
         found = fit(s[:50], w[:50], y[:50])
-        ratio = np.log(y[50:] / found.apply(s[50:], w[50:]))
+        ratio = np.log(y[50:] / found.apply(s[50:], w[50:])) + rng.normal(0, LOAD_SD, 200)
         held.append(np.mean(np.abs(ratio) <= found.log_spread))
     assert 0.87 <= np.mean(held) <= 0.94
     assert np.mean([0.85 <= h <= 0.95 for h in held]) >= 0.75

@@ -124,17 +124,6 @@ def test_context_makes_the_runtime_fuse_as_in_a_network(tmp_path: Path) -> None:
     assert "Add" not in optimised_nodes(block.model(1, weights), tmp_path)
 
 
-def test_a_block_costs_its_context_less_half_of_each_carrier() -> None:
-    block = Block(Op.parse("mbconv k3 e3 s2 16-32 8x8 relu"))
-    before, after = block.carriers
-    assert (before.key, after.key) == ("carrier 16 8x8", "carrier 32 4x4")
-    sides = {before.key: 0.2, after.key: 0.1}
-    assert block.cost_ms({block.key: 1.0, **sides}) == pytest.approx(0.85)
-    assert block.cost_ms({block.key: 0.1, **sides}) == 0
-    assert len(Block(Op.parse(OPS[0]), first=True).carriers) == 1
-    assert len(Block(Op.parse("head k1 e1 s1 16-10 4x4 relu")).carriers) == 1
-
-
 def test_empty_model_runs() -> None:
     session = open_runtime("onnxruntime").load(empty_model(3))
     assert session.run(session.example())[0].shape[0] == 3

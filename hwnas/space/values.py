@@ -1,0 +1,66 @@
+"""Which positions of a network give a value that another one gave already.
+
+Two poolings without weights of one map are one, and so are two sums of the same maps: a runtime that merges common
+subexpressions runs them once, so every network is built that way, for every runtime, and a latency counts them once.
+
+Glossary
+    value number    the same for two maps that are equal whatever the weights are (J. Cocke and J. Schwartz,
+                    Programming Languages and Their Compilers, 1970)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from hwnas.space.op import Op
+from hwnas.space.position import INPUT, Wire
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one live position does.
+
+    Args:
+        position: its number.
+        reads: value number of its input.
+        like: the first position that gives the same output; itself where it has to run.
+        adds: the first position that adds the same output to the same sum, itself where it has to; None where its
+            target holds nothing yet.
+    """
+
+    position: int
+    reads: int
+    like: int
+    adds: int | None
+
+    @property
+    def runs(self) -> bool:
+        """Whether no position before it gives its output."""
+        return self.like == self.position
+
+
+def steps(wires: Sequence[Wire], ops: Sequence[Op], live: Sequence[bool]) -> tuple[Step, ...]:
+    """The live positions in network order."""
+    numbers: dict[Hashable, int] = {}
+    first: dict[Hashable, int] = {}
+    held: dict[str, int] = {INPUT: 0}
+    found: list[Step] = []
+
+    def number(key: Hashable) -> int:
+        return numbers.setdefault(key, len(numbers) + 1)
+
+    for i, (wire, op) in enumerate(zip(wires, ops, strict=True)):
+        if not live[i]:
+            continue
+        source = held.get(wire.source, -1)
+        key: Hashable = (op.signature, source) if op.steps and not op.params else (i,)
+        out = number(key) if op.steps else source
+        like = first.setdefault(key, i) if op.steps else i
+        adds = None
+        if wire.target in held:
+            key = ("sum", *sorted((held[wire.target], out)))
+            out, adds = number(key), first.setdefault(key, i)
+        held[wire.target] = out
+        found.append(Step(i, source, like, adds))
+    return tuple(found)
