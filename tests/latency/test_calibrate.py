@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hwnas.errors import TableError
-from hwnas.latency import Calibration, fit
+from hwnas.latency import Calibration, Parts, fit
 
 
 def problem(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -83,3 +83,43 @@ def test_survives_json() -> None:
 def test_broken_calibration(data: object) -> None:
     with pytest.raises(TableError):
         Calibration.from_json(data)  # type: ignore[arg-type]
+
+
+def cells(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Parts]:
+    """Sums of pools and convolutions, weights, and maps whose activation is shared."""
+    rng = np.random.default_rng(seed)
+    pools, convolutions = rng.uniform(0.0, 0.3, n), rng.uniform(0.2, 1.0, n)
+    shared = rng.integers(0, 4, n) * 0.3
+    return pools + convolutions, rng.uniform(0.1, 1.0, n), Parts({"avgpool": pools, "preconv": convolutions}, shared)
+
+
+def truth(s: np.ndarray, parts: Parts) -> np.ndarray:
+    return s + 0.2 * parts.kinds_ms["avgpool"] - 0.1 * parts.kinds_ms["preconv"] - 0.05 * parts.shared_mb
+
+
+def test_parts_of_cells_get_factors_of_their_own() -> None:
+    s, w, parts = cells(50)
+    found, plain = fit(s, w, truth(s, parts), parts), fit(s, w, truth(s, parts))
+    t, v, others = cells(200, 1)
+    errors = [np.abs(p / truth(t, others) - 1).mean() for p in (found.apply(t, v, others), plain.apply(t, v))]
+    assert found.form.endswith("+parts")
+    assert errors[0] < 0.01
+    assert errors[0] < errors[1] / 3
+    assert found.shared_ms_per_mb > 0
+    assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_what_is_shared_never_makes_a_network_slower() -> None:
+    s, w, parts = cells(50)
+    assert fit(s, w, s + 0.1 * parts.shared_mb, parts).shared_ms_per_mb == 0
+
+
+def test_few_networks_get_no_factors() -> None:
+    s, w, parts = cells(5)
+    assert fit(s, w, truth(s, parts), parts).kinds == {}
+
+
+def test_an_absurd_factor_is_refused() -> None:
+    s, w, parts = cells(50)
+    found = fit(s, w, s + 5 * parts.kinds_ms["avgpool"], parts)
+    assert all(0.5 <= found.a + k <= 2 for k in found.kinds.values())
