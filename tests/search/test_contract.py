@@ -1,4 +1,4 @@
-"""What every strategy must do. A new strategy adds one subclass at the end of this file."""
+"""What every strategy must do. A strategy of the table that takes `evaluations` and `seed` is held to it as it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from hwnas.errors import RunError, UsageError
 from hwnas.search.migo import MigoOptimizer
-from hwnas.search.random_search import RandomSearch
+from hwnas.search.registry import TABLE, create
 from hwnas.search.strategy import Strategy
 
 Score = Any
@@ -227,6 +227,14 @@ class TestKeepAndProtect(StrategyContract):
         return MigoOptimizer(choices, s=2, keep=keep, protect=[0] * len(choices), seed=seed)
 
 
-class TestRandom(StrategyContract):
+PLANNED = sorted(set(TABLE) - {"migo"})
+
+
+@pytest.mark.parametrize("name", PLANNED, scope="class")
+class TestPlanned(StrategyContract):
+    @pytest.fixture(autouse=True)
+    def _named(self, name: str) -> None:
+        self.name = name
+
     def make(self, choices: Sequence[int], seed: int = 0) -> Strategy:
-        return RandomSearch(choices, 40, seed)
+        return create(self.name, choices, evaluations=60, seed=seed)
