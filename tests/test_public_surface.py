@@ -22,6 +22,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 SURFACE = {
     "hwnas": "RunFolder compress load pick resume",
+    "hwnas.bench": "Benchmark Entrant Result Summary TabularBenchmark compare load names run summaries",
     "hwnas.data": "KNOWN Dataset Policy augment epoch load policy_for",
     "hwnas.device": "FolderJob RecordedDevice SshDevice",
     "hwnas.export": "Loss Samples Verdict onnx_bytes predict read_metadata stamped to_onnx verify",

@@ -9,6 +9,7 @@ import typer
 from hwnas import __version__
 from hwnas.cli import (
     agent,
+    bench,
     compress,
     doctor,
     export,
@@ -48,6 +49,7 @@ def make_app(rich: bool = False) -> typer.Typer:
     app.add_typer(agent.make_group(), name="agent", rich_help_panel=STAGE, epilog=agent.EPILOG)
     app.add_typer(targets.make_group(), name="targets", rich_help_panel=LOOK, epilog=targets.EPILOG)
     app.add_typer(tables.make_group(), name="tables", rich_help_panel=LOOK, epilog=tables.EPILOG)
+    app.add_typer(bench.make_group(), name="bench", rich_help_panel=LOOK, epilog=bench.EPILOG)
     return app
 
 

@@ -1,18 +1,25 @@
 """MIGO: learn a distribution over architectures from fair cycles, pruning the weakest op of every choice as it goes.
 
-Source: Zheng et al., MIGO-NAS (TPAMI 43(9):2936-2952, 2021) and its released search. Three modes:
+Source: Zheng et al., MIGO-NAS (TPAMI 43(9):2936-2952, 2021) and its released search. Four modes:
 
-    mode        effects that drive the step                step                             prunes the least
-    reference   mean rank weight, this cycle               clamped, momentum after trust    probability
-    corrected   mean rank weight, this cycle               exponential, length delta        probability
-    pooled      ridge regression on all samples            exponential, length delta        effect
+    mode           effects that drive the step             step                             prunes the least
+    reference      mean rank weight, this cycle            clamped, momentum after trust    probability
+    corrected      mean rank weight, this cycle            exponential, length delta        probability
+    pooled         ridge regression on all samples         exponential, length delta        effect
+    interactions   ridge regression on all samples         exponential, length delta        nothing
 
-Deviations from the paper, all ours: `corrected` and `pooled` as a whole; equal scores share their weight in every
-mode; `keep` (the paper prunes to one op) and `protect` (the paper protects none); a choice narrower than the widest
-waits with its pruning until the others are as narrow (on equal rows this is the paper; on ragged additive objectives
-it found architectures 0.3 to 0.5 standard deviations better than pruning every row each time, and was equal within
-noise on pairwise ones); `distribution()` reports no mass on pruned ops, also in mode reference, where the internal
-law keeps it as released.
+`interactions` is for scores that stay: every evaluation is a training of its own, not a look at a supernet that keeps
+training. After one fair cycle each ask is the candidate of the highest expected improvement under effects of one, two
+and three choices (`hwnas.search.interactions`); candidates come from the law and from the neighbourhood of the best.
+The additive modes ask fair cycles to the end; what they leave of a number of evaluations goes to the architectures of
+the highest sum of effects.
+
+Deviations from the paper, all ours: `corrected`, `pooled` and `interactions` as a whole; equal scores share their
+weight in every mode; `keep` (the paper prunes to one op) and `protect` (the paper protects none); a choice narrower
+than the widest waits with its pruning until the others are as narrow (on equal rows this is the paper; on ragged
+additive objectives it found architectures 0.3 to 0.5 standard deviations better than pruning every row each time, and
+was equal within noise on pairwise ones); `distribution()` reports no mass on pruned ops, also in mode reference, where
+the internal law keeps it as released.
 """
 
 from __future__ import annotations
@@ -27,8 +34,10 @@ import numpy as np
 
 from hwnas.errors import UnknownName, UsageError
 from hwnas.search.cycle import cycle_effects, fair_cycle, planned_evaluations, weakest
-from hwnas.search.distribution import BoolArray, Distribution, Rows
-from hwnas.search.effects import EffectFit, fit_effects
+from hwnas.search.distribution import BoolArray, Distribution, FloatArray, Rows
+from hwnas.search.effects import EffectFit, IntArray, fit_effects
+from hwnas.search.interactions import Posterior, Prior, agreements, quantiles
+from hwnas.search.proposals import climb, propose
 from hwnas.search.records import (
     Choice,
     RecordingStrategy,
@@ -44,12 +53,15 @@ from hwnas.search.records import (
 from hwnas.search.simplex import Move, corrected_move, per_row_move, reference_move
 from hwnas.search.utilities import WEIGHTS
 
+_REFIT = 1.15  # the prior is fitted anew when there are so many times more scores
+
 
 @dataclass(frozen=True)
 class MigoOptions:
     """Settings of the optimiser; see `MigoOptimizer`."""
 
     mode: str
+    evaluations: int
     s: int
     delta: float
     gamma: float
@@ -79,7 +91,7 @@ class MigoOptions:
             )
 
     def _check_pruning(self, choices: Choice) -> None:
-        for name in ("s", "keep"):
+        for name in ("s", "keep", "evaluations"):
             if not is_whole(getattr(self, name)) or getattr(self, name) < 1:
                 raise UsageError(f"{name} must be a whole number of at least 1, not {getattr(self, name)}")
         if self.keep >= max(choices) > 1:
@@ -96,12 +108,14 @@ class MigoOptimizer(RecordingStrategy):
 
     A cycle has as many evaluations as the widest choice has live ops. After each cycle the law moves; after `s`
     cycles every choice that is as wide loses its weakest op, until all are down to `keep`. Evaluations:
-    s * sum_{n=keep+1..max K} n.
+    s * sum_{n=keep+1..max K} n, or as many as were asked for.
 
     Args:
         choices: number of ops of each choice; rows may differ except in mode reference.
-        mode: reference, corrected or pooled (table at the top of the file).
-        s: cycles between two prunings.
+        mode: reference, corrected, pooled or interactions (table at the top of the file); None for interactions where
+            `evaluations` is given, and for pooled where it is not.
+        evaluations: how many in all, where scores stay; decides `s`, the largest whose cycles fit, at least 1.
+        s: cycles between two prunings, 3 by default; instead of `evaluations`.
         delta: Fisher length of one step over all choices together.
         gamma: momentum.
         h: scale of the rank weights; modes reference and corrected.
@@ -120,8 +134,9 @@ class MigoOptimizer(RecordingStrategy):
         self,
         choices: Sequence[int],
         *,
-        mode: str = "pooled",
-        s: int = 3,
+        mode: str | None = None,
+        evaluations: int | None = None,
+        s: int | None = None,
         delta: float = 1.0,
         gamma: float = 0.8,
         h: float = 0.4,
@@ -134,8 +149,19 @@ class MigoOptimizer(RecordingStrategy):
     ) -> None:
         self._records = Records(choices)
         guarded = [] if protect is None else list(protect)
-        self.options = MigoOptions(mode, s, delta, gamma, h, ridge, keep, guarded, utility, per_row)
-        self.options.check(self.choices)
+        if evaluations is not None and s is not None:
+            raise UsageError("give evaluations or s, not both: the one decides the other")
+        mode = mode or ("pooled" if evaluations is None else "interactions")
+        cycles, planned = 3 if s is None else s, 1 if evaluations is None else evaluations
+        options = MigoOptions(mode, planned, cycles, delta, gamma, h, ridge, keep, guarded, utility, per_row)
+        options.check(self.choices)
+        if evaluations is None:
+            options = dataclasses.replace(options, evaluations=planned_evaluations(self.choices, cycles, keep))
+        else:
+            unit = max(planned_evaluations(self.choices, 1, keep), 1)
+            options = dataclasses.replace(options, s=max(1, planned // unit))
+        self.options = options
+        self._prior = Prior()
         self._rng = seeded_generator(seed)
         self._theta: Rows = [np.full(k, 1 / k) for k in self.choices]
         self._velocity: Rows = [np.zeros(k) for k in self.choices]
@@ -145,16 +171,56 @@ class MigoOptimizer(RecordingStrategy):
 
     @property
     def evaluations(self) -> int:
-        return planned_evaluations(self.choices, self.options.s, self.options.keep)
+        return self.options.evaluations
+
+    @property
+    def anytime(self) -> bool:
+        """Whether a longer search begins with the shorter one."""
+        return self.options.mode == "interactions"
 
     def _draw(self) -> Choice:
-        if not self._plan:
-            self._plan = fair_cycle(self._live, self._rng)
+        if self._plan:
+            return self._plan.pop(0)
+        models = self.options.mode == "interactions"
+        if self._cycle > 0 and (models or self._pruned):
+            found = self._expected_best() if models else self._additive_best()
+            if found is not None:
+                return found
+        self._plan = fair_cycle(self._live, self._rng)
         return self._plan.pop(0)
 
+    @property
+    def _pruned(self) -> bool:
+        """Whether every choice is down to `keep` ops."""
+        return all(int(mask.sum()) <= self.options.keep for mask in self._live)
+
+    def _expected_best(self) -> Choice | None:
+        """The highest expected improvement that is found; None if every architecture was evaluated."""
+        open_ = [i for i, k in enumerate(self.choices) if k > 1]
+        if not open_:
+            return None
+        seen = np.array(self._records.samples, dtype=np.int64)[:, open_]
+        y = quantiles(self._records.scores)
+        if len(y) >= _REFIT * self._prior.fitted and y.any():
+            self._prior = self._prior.fit(agreements(seen, seen), y, len(open_))
+        posterior = Posterior(self._prior, seen, y)
+        return self._highest(lambda candidates: posterior.improvement(candidates[:, open_]))
+
+    def _additive_best(self) -> Choice | None:
+        """The highest sum of effects that is found; None if every architecture was evaluated."""
+        effects = self._fit().rows()
+        return self._highest(lambda c: np.sum([row[c[:, i]] for i, row in enumerate(effects)], axis=0))
+
+    def _highest(self, worth: Callable[[IntArray], FloatArray]) -> Choice | None:
+        law = [np.where(mask, p, 0.0) for p, mask in zip(self._theta, self._live, strict=True)]
+        law = [p / p.sum() for p in law]
+        seen = np.array(self._records.samples, dtype=np.int64)
+        return climb(propose(seen, self._records.scores, law, self._rng), seen, law, worth)
+
     def tell(self, choice: Sequence[int], score: float) -> None:
-        self._records.settle(choice, score, self._cycle)
-        if not self._plan:
+        alone = self.options.mode == "interactions"
+        self._records.settle(choice, score, 0 if alone else self._cycle)
+        if not self._plan and (not alone or len(self._records.samples) % max(self.choices) == 0):
             self._end_cycle()
 
     def distribution(self) -> Distribution:
@@ -172,7 +238,7 @@ class MigoOptimizer(RecordingStrategy):
         move = per_row_move if o.per_row else rule.move
         self._theta, self._velocity = move(self._theta, self._velocity, effects, self._live, o.delta, o.gamma)
         self._cycle += 1
-        if self._cycle % o.s == 0:
+        if self._cycle % o.s == 0 and not self._pruned and o.mode != "interactions":
             rank = effects if rule.prunes_by_effect else self._theta
             self._prune(rank, effects, rule.keeps_dead_mass)
 
@@ -208,6 +274,7 @@ class MigoOptimizer(RecordingStrategy):
             "velocity": [row.tolist() for row in self._velocity],
             "live": [row.astype(int).tolist() for row in self._live],
             "cycle": self._cycle,
+            "prior": [*self._prior.orders, self._prior.noise, self._prior.fitted],
             "plan": [list(sample) for sample in self._plan],
             "generator": pack_generator(self._rng),
         }
@@ -221,7 +288,10 @@ class MigoOptimizer(RecordingStrategy):
             live = [np.array(row, dtype=np.bool_) for row in state["live"]]
             self._check_rows(theta, velocity, live)
             cycle, plan = int(state["cycle"]), [checked_sample(sample, self.choices) for sample in state["plan"]]
+            *orders, noise, fitted = state["prior"]
+            prior = Prior.checked(orders, noise, fitted)
             rng = unpack_generator(state["generator"])
+        self._prior = prior
         self._records, self._theta, self._velocity, self._live = records, theta, velocity, live
         self._cycle, self._plan, self._rng = cycle, plan, rng
 
@@ -246,6 +316,7 @@ _MODES: dict[str, _Mode] = {
     "reference": _Mode(MigoOptimizer._rank_effects, reference_move, False, True),
     "corrected": _Mode(MigoOptimizer._rank_effects, corrected_move, False, False),
     "pooled": _Mode(MigoOptimizer._pooled_effects, corrected_move, True, False),
+    "interactions": _Mode(MigoOptimizer._pooled_effects, corrected_move, True, False),
 }
 
 

@@ -31,7 +31,7 @@ def log_weights(scores: FloatArray, h: float) -> FloatArray:
     by_rank = np.clip(h * np.log((1 + x) / (1 - x)), -1.0, 1.0)
     order = np.argsort(-scores, kind="stable")
     weights = np.empty(n)
-    for group in _tied(scores, order):
+    for group in tied(scores, order):
         # The mean over everything is 0 by symmetry; rounding must not turn it into a direction.
         weights[order[group]] = 0.0 if group.stop - group.start == n else by_rank[group].mean()
     return weights
@@ -58,7 +58,7 @@ WEIGHTS: dict[str, Callable[[FloatArray, float], FloatArray]] = {
 }
 
 
-def _tied(scores: FloatArray, order: np.typing.NDArray[np.intp]) -> list[slice]:
+def tied(scores: FloatArray, order: np.typing.NDArray[np.intp]) -> list[slice]:
     ranked = scores[order]
     size = np.maximum(np.abs(ranked[:-1]), np.abs(ranked[1:]))
     cuts = np.flatnonzero(ranked[:-1] - ranked[1:] > TIE * size) + 1

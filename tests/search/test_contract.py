@@ -214,6 +214,23 @@ class TestCorrectedPerRowDistance(StrategyContract):
         return MigoOptimizer(choices, mode="corrected", s=2, seed=seed, per_row=True, utility="distance_log")
 
 
+class TestInteractions(StrategyContract):
+    def make(self, choices: Sequence[int], seed: int = 0) -> Strategy:
+        return MigoOptimizer(choices, evaluations=40, seed=seed)
+
+
+class TestPooledWithEvaluationsLeft(StrategyContract):
+    def make(self, choices: Sequence[int], seed: int = 0) -> Strategy:
+        return MigoOptimizer(choices, mode="pooled", evaluations=40, seed=seed)
+
+
+class TestMasked(StrategyContract):
+    """A mask that leaves all ops changes nothing but the state."""
+
+    def make(self, choices: Sequence[int], seed: int = 0) -> Strategy:
+        return create("random", choices, live=[[True] * int(k) for k in choices], evaluations=40, seed=seed)
+
+
 class TestReference(StrategyContract):
     choices = (4, 4, 4)
 

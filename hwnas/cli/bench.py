@@ -1,0 +1,161 @@
+"""hwnas bench"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.cli.options import Json
+
+if TYPE_CHECKING:
+    from hwnas.bench import Benchmark, Entrant, Result
+
+EPILOG = "Example: hwnas bench search --benchmark nasbench201 --data nasbench201.parquet"
+
+Options = dict[str, dict[str, Any]]
+
+
+def make_group() -> typer.Typer:
+    """`hwnas bench` and what is below it."""
+    group = typer.Typer(help="Judge search strategies where every architecture has been trained.",
+                        invoke_without_command=True)
+    group.callback()(_default)
+    group.command("search", epilog=EPILOG)(search)
+    return group
+
+
+def _default(context: typer.Context, json: Json = False) -> None:
+    """List the benchmarks and strategies at hand, those of other packages among them."""
+    from hwnas.errors import UsageError
+
+    if context.invoked_subcommand is not None:
+        if json:
+            raise UsageError("--json goes behind the command: hwnas bench search ...")
+        return
+    from hwnas.bench import registry
+    from hwnas.cli.console import say_facts, say_json
+    from hwnas.search.registry import names
+
+    found = {"benchmarks": registry.names(), "strategies": names()}
+    if json:
+        say_json(found)
+    else:
+        say_facts((kind, ", ".join(there)) for kind, there in found.items())
+
+
+def search(
+    benchmark: Annotated[str, typer.Option("--benchmark", help="nasbench201, nasbench-macro, or that of a package "
+                                           "(hwnas bench).", show_default=False)],
+    data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file, or the folder that holds it.",
+                                              show_default=False)] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="For nasbench201: cifar10, cifar100 or "
+                                                "ImageNet16-120.", show_default="the benchmark's own")] = None,
+    strategy: Annotated[list[str] | None, typer.Option("--strategy", help="A strategy; again for another one.",
+                                                       show_default="migo and random")] = None,
+    evaluations: Annotated[str, typer.Option("--evaluations", help="Numbers to compare at.")] = "25,50,100,200,400",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Searches of every strategy: seeds 0, 1, ...")] = 20,
+    option: Annotated[list[str] | None, typer.Option(
+        "--option", metavar="[NAME.]KEY=VALUE", show_default=False,
+        help="An option of every strategy; with a name before, of that one or the benchmark: migo.ridge=5.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes.",
+                                                show_default="one per core")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder that keeps every outcome (regret.jsonl); the same "
+                                             "command goes on there.", show_default=False)] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw regret against evaluations: .png, .pdf or .svg.",
+                                              show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """Compare search strategies by the regret of their answers.
+
+    A search sees the benchmark's signal, e.g. the accuracy after a few epochs; its answer is the best it evaluated.
+    The regret is how far the answer's true accuracy is from the best there is, in percent points.
+    """
+    from hwnas.bench.threads import one_blas_thread
+
+    with one_blas_thread():  # before numpy is imported
+        from hwnas.bench import compare, load
+        from hwnas.bench import plot as plotting
+        from hwnas.cli.watch import watching
+
+        names = list(dict.fromkeys(strategy or ["migo", "random"]))
+        given = _options(option or [], {benchmark, *names})
+        if dataset is not None:
+            given[benchmark]["dataset"] = dataset
+        if plot is not None:
+            plotting.check(plot)
+        entrants, counts = _entrants(names, given), _counts(evaluations)
+        found = load(benchmark, data, **given[benchmark])
+        with watching(json) as watch:
+            results = compare(found, entrants, counts, range(seeds), workers or _cores(), out=out,
+                              progress=watch.progress)
+        if plot is not None:
+            plotting.draw(results, plot)
+    _say(found, results, out, plot, json)
+
+
+def _entrants(names: list[str], given: Options) -> list[Entrant]:
+    from hwnas.bench import Entrant
+
+    entrants = [Entrant(name, given[""] | given[name]) for name in names]
+    for entrant in entrants:
+        _ = entrant.kind  # a wrong name is told before any data are read
+    return entrants
+
+
+def _options(texts: list[str], names: set[str]) -> Options:
+    """Values by the name before the dot, '' for those of every strategy; a value is JSON where it parses as JSON."""
+    from json import loads
+
+    from hwnas.errors import UnknownName, UsageError
+
+    found: Options = {name: {} for name in ("", *names)}
+    for text in texts:
+        left, equals, value = text.partition("=")
+        name, dot, key = left.rpartition(".")
+        if not equals or not key or (dot and not name):
+            raise UsageError(f"--option takes KEY=VALUE or NAME.KEY=VALUE, not {text!r}")
+        if name not in found:
+            raise UnknownName("name before the dot of --option:", name, names)
+        try:
+            found[name][key] = loads(value)
+        except ValueError:
+            found[name][key] = value
+    return found
+
+
+def _counts(text: str) -> list[int]:
+    from hwnas.errors import UsageError
+
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--evaluations takes whole numbers with commas between, e.g. 25,50,100; not {text!r}"
+                         ) from None
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _say(benchmark: Benchmark, results: list[Result], out: Path | None, plot: Path | None, json: bool) -> None:
+    from hwnas.bench import table
+    from hwnas.cli.console import say, say_facts, say_json, say_table
+
+    seeds = results[0].regrets().shape[1]
+    written = {"out": out, "plot": plot}
+    if json:
+        say_json({**table.to_json(results), "best_truth": benchmark.best_truth, "seeds": seeds,
+                  **{name: path and str(path) for name, path in written.items()}})
+        return
+    say(f"{benchmark.name}: best {benchmark.best_truth:.2f}, {seeds} seeds; regret in points, by evaluations")
+    for title, rows in (("mean ± standard error", table.mean_rows(results)),
+                        ("median (quartiles)", table.quartile_rows(results))):
+        say()
+        say_table((title, *map(str, results[0].evaluations)), rows)
+    for line in table.shortfalls(results):
+        say(line)
+    say_facts((name, path) for name, path in written.items() if path is not None)

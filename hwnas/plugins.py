@@ -1,0 +1,75 @@
+"""Plug-ins by name: our own from a static table, other people's from a group of entry points."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from hwnas.errors import UnknownName, UsageError
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """What one kind of plug-in is called and where it is.
+
+    Args:
+        kind: for messages, e.g. `strategy`.
+        group: entry points of other packages.
+        table: our own names -> `module:attribute`; they cannot be taken over by an entry point.
+    """
+
+    kind: str
+    group: str
+    table: Mapping[str, str]
+
+    def names(self) -> list[str]:
+        """All known names, sorted; nothing is imported."""
+        return sorted({*self.table, *(point.name for point in entry_points(group=self.group))})
+
+    def find(self, name: str) -> Any:
+        """Import what is behind a name.
+
+        Raises:
+            UnknownName: no such plug-in; suggests the nearest.
+            UsageError: the entry point does not import.
+        """
+        if name in self.table:
+            module, attribute = self.table[name].split(":")
+            return getattr(import_module(module), attribute)
+        point = self._entry_point(name)
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as err:
+            raise UsageError(f"{self.kind} {name!r} ({point.value}) does not import: {err}") from err
+
+    def check(self, name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Whether `function(first, **options)` is a call that its signature takes.
+
+        Raises:
+            UnknownName: no such option (with the nearest one).
+            UsageError: an option is missing.
+        """
+        _, *parameters = inspect.signature(function).parameters.values()
+        known = {parameter.name: parameter for parameter in parameters}
+        open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        for option in options:
+            if option not in known and not open_ended:
+                raise UnknownName(f"option of {self.kind} {name!r}:", option, known)
+        missing = [key for key, p in known.items() if p.default is p.empty and not _variadic(p) and key not in options]
+        if missing:
+            raise UsageError(f"{self.kind} {name!r} needs the option {missing[0]!r}")
+
+    def _entry_point(self, name: str) -> EntryPoint:
+        for point in entry_points(group=self.group):
+            if point.name == name:
+                return point
+        raise UnknownName(self.kind, name, self.names(),
+                          f'More come from packages with the entry point "{self.group}".')
+
+
+def _variadic(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)

@@ -1,0 +1,4 @@
+"""Strategies that predict scores before they ask: progressive widening and Bayesian optimisation.
+
+Modules: pnas with mlp; gp with gaussian_process; paths (the path encoding of NAS-Bench-201 cells).
+"""
