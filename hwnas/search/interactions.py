@@ -36,7 +36,7 @@ IntArray = npt.NDArray[np.int64]
 
 ORDERS = 4
 _FACTORS, _NOISES = (0.1, 0.3, 3.0, 10.0), (1e-4, 1e-3, 1e-2, 0.05, 0.2)
-_LEAST, _MOST, _ROUNDS = 1e-3, 10.0, 2
+_LEAST, _MOST, _ROUNDS = 1e-3, 100.0, 2
 _NORMAL = NormalDist()
 
 
