@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from hwnas.errors import RunError, UnknownName, UsageError
+from hwnas.search.interactions import expected_gain, quantiles
 from hwnas.search.strategy import Strategy
 from hwnas.search.surrogates import mlp
 from hwnas.search.surrogates.gaussian_process import (
@@ -21,12 +22,11 @@ from hwnas.search.surrogates.gaussian_process import (
     Distances,
     Setting,
     condition,
-    expected_improvement,
     fit,
     lower_solve,
     squared_distances,
 )
-from hwnas.search.surrogates.gp import GaussianProcessSearch, mutants, near, normal_scores
+from hwnas.search.surrogates.gp import GaussianProcessSearch, mutants, near
 from hwnas.search.surrogates.paths import FEATURES, path_encoding
 from hwnas.search.surrogates.pnas import ProgressiveSearch, stages
 from hwnas.search.surrogates.prefixes import OPEN, completed, op_shares, widened
@@ -104,12 +104,12 @@ def test_fit_takes_the_most_likely_setting_of_the_grid() -> None:
 def test_expected_improvement_is_the_integral(mean: float, sd: float, incumbent: float) -> None:
     law = stats.norm(mean, sd)
     exact, _ = integrate.quad(lambda f: (f - incumbent) * law.pdf(f), incumbent, mean + 12 * sd, epsabs=1e-13)
-    value = expected_improvement(np.array([mean]), np.array([sd]), incumbent)
+    value = expected_gain(np.array([mean]), np.array([sd]), np.array([incumbent]))[0]
     assert value[0] == pytest.approx(exact, rel=1e-8, abs=1e-12)
 
 
 def test_expected_improvement_without_doubt_is_the_gain() -> None:
-    gain = expected_improvement(np.array([1.0, 3.0]), np.zeros(2), 2.5)
+    gain = expected_gain(np.array([1.0, 3.0]), np.full(2, 1e-12), np.array([2.5]))[0]
     np.testing.assert_allclose(gain, [0.0, 0.5], atol=1e-10)
 
 
@@ -117,7 +117,7 @@ def test_expected_improvement_without_doubt_is_the_gain() -> None:
 def test_normal_scores_are_quantiles_of_mean_ranks(values: list[float]) -> None:
     scores = np.array(values)
     expected = stats.norm.ppf((stats.rankdata(scores) - 0.5) / len(scores))
-    np.testing.assert_allclose(normal_scores(scores), expected, atol=1e-9)
+    np.testing.assert_allclose(quantiles(scores), expected, atol=1e-9)
 
 
 def test_mutants_differ_in_one_choice_and_all_are_equally_likely() -> None:

@@ -118,16 +118,3 @@ def squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
     """|a_i - b_j|^2, (len(a), len(b)); never below 0."""
     gaps: FloatArray = np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T, 0.0)
     return gaps
-
-
-def expected_improvement(mean: FloatArray, sd: FloatArray, incumbent: float) -> FloatArray:
-    """E max(f - incumbent, 0) for f ~ N(mean, sd^2): sd (u Phi(u) + phi(u)), u = (mean - incumbent)/sd; (m,).
-
-    Source: Jones, Schonlau and Welch (Journal of Global Optimization 13, 1998), equation 15.
-    """
-    sd = np.maximum(sd, 1e-12)
-    u = (mean - incumbent) / sd
-    below = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in u.tolist()])
-    density = np.exp(-0.5 * u**2) / math.sqrt(2 * math.pi)
-    improvement: FloatArray = np.maximum(sd * (u * below + density), 0.0)
-    return improvement

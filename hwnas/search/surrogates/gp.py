@@ -8,14 +8,14 @@ broken architectures far below the rest would otherwise set the scale of everyth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.errors import UsageError
+from hwnas.errors import UnknownName, UsageError
 from hwnas.search.distribution import FloatArray, Rows
+from hwnas.search.interactions import expected_gain, quantiles
 from hwnas.search.laws.options import whole
 from hwnas.search.planned import PlannedStrategy, incumbent_law
 from hwnas.search.records import Choice
@@ -26,10 +26,10 @@ from hwnas.search.surrogates.gaussian_process import (
     Distances,
     Setting,
     condition,
-    expected_improvement,
     fit,
     squared_distances,
 )
+from hwnas.search.surrogates.paths import path_encoding
 from hwnas.search.surrogates.prefixes import op_shares
 from hwnas.search.walks.edits import random_choice, unseen_choice
 
@@ -43,6 +43,9 @@ REFIT, REFIT_SHARE = 5, 10
 SETTLED = 100
 
 
+ENCODINGS = {"nasbench201-paths": path_encoding}
+
+
 class GaussianProcessSearch(PlannedStrategy):
     """Ask: `initial` uniform draws, then the proposal with the greatest expected improvement.
 
@@ -52,11 +55,12 @@ class GaussianProcessSearch(PlannedStrategy):
     Args:
         choices, evaluations, seed, ridge: as in PlannedStrategy.
         initial: uniform draws before the first prediction.
-        encode: gives an architecture further features, a flat array of one length (`paths.path_encoding` for
-            NAS-Bench-201); how much they count is learnt. It must be the same function when a search is resumed.
+        encode: gives an architecture further features, a flat array of one length, or one of `ENCODINGS` by name
+            (`nasbench201-paths`); how much they count is learnt. It must be the same when a search is resumed.
 
     Raises:
         UsageError: a setting out of range, or features that are not finite, flat and of one length.
+        UnknownName: no encoding of that name.
     """
 
     name = "gp"
@@ -69,10 +73,10 @@ class GaussianProcessSearch(PlannedStrategy):
         *,
         ridge: float = 10.0,
         initial: int = 10,
-        encode: Callable[[Choice], FloatArray] | None = None,
+        encode: Callable[[Choice], FloatArray] | str | None = None,
     ) -> None:
         super().__init__(choices, evaluations, seed, ridge=ridge)
-        self._initial, self._encode = whole("initial", initial, 1), encode
+        self._initial, self._encode = whole("initial", initial, 1), _encoding(encode)
         self._setting: Setting | None = None
         self._fitted = 0
         self._features: list[FloatArray] = []
@@ -97,14 +101,14 @@ class GaussianProcessSearch(PlannedStrategy):
         return [choice for choice in dict.fromkeys(drawn) if choice not in seen]
 
     def _most_promising(self, proposals: list[Choice]) -> int:
-        samples, y = self._records.samples, normal_scores(np.array(self._records.scores))
+        samples, y = self._records.samples, quantiles(self._records.scores)
         within = self._distances(samples)
         if self._setting is None or len(y) >= self._fitted + max(REFIT, len(y) // REFIT_SHARE):
             lengths = near(self._setting.length) if self._setting and len(y) >= SETTLED else LENGTHS
             self._setting, self._fitted = fit(within, y, lengths), len(y)
         posterior = condition(within, y, self._setting)
         mean, sd = posterior.predict(self._distances(proposals))
-        return int(np.argmax(expected_improvement(mean, sd, float(y.max()))))
+        return int(np.argmax(expected_gain(mean, np.maximum(sd, 1e-12), y.max(keepdims=True))[0]))
 
     def _distances(self, queries: Sequence[Choice]) -> Distances:
         """Between the queries and the evaluated architectures; encoded features in units of the latter's spread."""
@@ -144,6 +148,14 @@ def near(length: float) -> tuple[float, ...]:
     return LENGTHS[max(at - 1, 0) : at + 2]
 
 
+def _encoding(encode: Callable[[Choice], FloatArray] | str | None) -> Callable[[Choice], FloatArray] | None:
+    if not isinstance(encode, str):
+        return encode
+    if encode not in ENCODINGS:
+        raise UnknownName("encoding", encode, ENCODINGS)
+    return ENCODINGS[encode]
+
+
 def feature_table(rows: Sequence[FloatArray]) -> FloatArray:
     """What `encode` gave for n architectures, (n, F); UsageError if it is not finite, flat and of one length."""
     try:
@@ -165,11 +177,3 @@ def mutants(parents: IntArray, choices: Choice, rng: np.random.Generator) -> Int
     sizes = np.array(choices)[at]
     children[rows, at] = (children[rows, at] + rng.integers(1, sizes)) % sizes
     return children
-
-
-def normal_scores(scores: FloatArray) -> FloatArray:
-    """Quantiles of the standard normal law at (rank - 1/2)/n, rank 1 the least; equal scores share their mean rank."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2
-    quantile = NormalDist().inv_cdf
-    return np.array([quantile(x) for x in ((ranks - 0.5) / len(scores)).tolist()])[inverse]

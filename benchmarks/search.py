@@ -1,0 +1,125 @@
+"""Search strategies on NAS-Bench-201 and NAS-Bench-Macro, every one of them beside random search and evolution.
+
+    python benchmarks/search.py --data PATH --out DIR [--seeds 100] [--workers 2] [--only nasbench201/cifar10 ...]
+    python benchmarks/search.py --data PATH --out DIR --write benchmarks/search.md     searches nothing that is known
+
+--data is the folder that holds nasbench201/ and nasbench_macro/. What DIR holds already is not searched again, so it
+goes on where it was stopped. --budgets FILE adds the results of search_budgets.py to the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.bench import Entrant, Result, compare, load
+from hwnas.bench.table import mean_rows
+from hwnas.search.walks.rea import NASBENCH201_MUTATES
+
+EVALUATIONS = (25, 50, 100, 200, 400)
+PLAIN = (
+    "random", "rea", "gp", "local", "reinforce", "pbil", "sng", "asng", "mdenas", "ddpnas", "parsec", "fpnas", "pnas",
+)
+MIGO: tuple[dict[str, Any], ...] = ({}, {"mode": "pooled"}, {"mode": "corrected"}, {"mode": "reference"})
+BENCHMARKS = {
+    "nasbench201/cifar10": ("nasbench201", {"dataset": "cifar10"}),
+    "nasbench201/cifar100": ("nasbench201", {"dataset": "cifar100"}),
+    "nasbench-macro": ("nasbench-macro", {}),
+}
+FOLDERS = {"nasbench201": "nasbench201", "nasbench-macro": "nasbench_macro"}
+
+
+def main() -> None:
+    """Search what is missing, or write the page."""
+    args = _arguments()
+    found = {name: _searched(name, args) for name in args.only}
+    for name, results in found.items():
+        print(_table(name, results))
+    if args.write:
+        args.write.write_text(_page(found, args), encoding="utf-8")
+        print(f"wrote {args.write}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder of results")
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--evaluations", type=int, nargs="*", default=list(EVALUATIONS))
+    parser.add_argument("--only", nargs="*", default=list(BENCHMARKS), choices=list(BENCHMARKS))
+    parser.add_argument("--strategy", nargs="*", default=None, help="names; default all")
+    parser.add_argument("--budgets", type=Path, help="what search_budgets.py wrote with --out")
+    parser.add_argument("--write", type=Path, help="the Markdown file to write")
+    return parser.parse_args()
+
+
+def _entrants(name: str, wanted: list[str] | None) -> list[Entrant]:
+    cells = name.startswith("nasbench201")
+    every = [Entrant("migo", options) for options in MIGO] + [Entrant(strategy) for strategy in PLAIN]
+    if cells:
+        every.append(Entrant("gp", {"encode": "nasbench201-paths"}))
+        every.append(Entrant("rea", {"mutates": list(NASBENCH201_MUTATES)}))
+    return [entrant for entrant in every if wanted is None or entrant.strategy in wanted]
+
+
+def _searched(name: str, args: argparse.Namespace) -> list[Result]:
+    kind, options = BENCHMARKS[name]
+    benchmark = load(kind, args.data / FOLDERS[kind], **options)
+    folder = args.out / name.replace("/", "-")
+    results = []
+    for entrant in _entrants(name, args.strategy):
+        start = time.perf_counter()
+        results += compare(
+            benchmark, [entrant], args.evaluations, range(args.seeds), args.workers, out=folder
+        )
+        print(f"{name} {entrant.label}: {np.round(results[-1].regrets().mean(axis=1), 3).tolist()} "
+              f"({time.perf_counter() - start:.0f} s)", flush=True)
+    return results
+
+
+def _table(name: str, results: list[Result]) -> str:
+    head = ["strategy", *map(str, results[0].evaluations)]
+    rows = [head, ["---"] * len(head), *mean_rows(results)]
+    return "\n".join([f"## {name}", "", *("| " + " | ".join(row) + " |" for row in rows), ""])
+
+
+def _page(found: dict[str, list[Result]], args: argparse.Namespace) -> str:
+    text = [
+        "# Search strategies where the truth is known", "",
+        "    python benchmarks/search.py --data PATH --out DIR", "",
+        f"{args.seeds} seeds; mean regret in percent points and its standard error at so many evaluations. Regret: the",
+        "best truth of all architectures less that of the answer, which is the evaluated architecture with the best",
+        "signal. NAS-Bench-201: the signal is the 12-epoch validation accuracy, the truth the 200-epoch test accuracy.",
+        "NAS-Bench-Macro: the signal is one training, the truth the mean of three.",
+        f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}.", "",
+        *(_table(name, results) for name, results in found.items()),
+    ]
+    if args.budgets:
+        text += _under_budgets(json.loads(args.budgets.read_text(encoding="utf-8")))
+    return "\n".join(text)
+
+
+def _under_budgets(rows: list[dict[str, Any]]) -> list[str]:
+    methods = list(rows[0]["regret"])
+    head = ["device", "data set", *methods, "the signal's own limit"]
+    lines = [[r["device"], r["dataset"], *(f"{m:.2f} ± {e:.2f}" for m, e in (r["regret"][k] for k in methods)),
+              f"{r['limit']:.2f}"] for r in rows]
+    return [
+        "## Nine latency budgets at once", "",
+        "    python benchmarks/search_budgets.py --data PATH --latency PATH --out FILE.json", "",
+        f"{rows[0]['seeds']} seeds, {rows[0]['evaluations']} evaluations in all; mean over the nine deciles of the "
+        "device's latency of the regret to the",
+        "best cell within the budget.", "",
+        *("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *lines]), "",
+    ]
+
+
+if __name__ == "__main__":
+    main()
