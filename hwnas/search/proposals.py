@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.search.distribution import FloatArray, Rows
+from hwnas.search.walks.edits import neighbours
 
 IntArray = npt.NDArray[np.int64]
 Choice = tuple[int, ...]
@@ -60,12 +61,12 @@ def climb(
     met, values = candidates, worth(candidates)
     for _ in range(_STEPS):
         top = met[np.argsort(-values, kind="stable")[:_CLIMBERS]]
-        around = unseen(np.concatenate([neighbours(one, sizes) for one in top]), np.concatenate([seen, met]))
-        if not len(around):
+        further = unseen(around(top, sizes), np.concatenate([seen, met]))
+        if not len(further):
             break
-        found = worth(around)
+        found = worth(further)
         better = bool(found.max() > values.max())
-        met, values = np.concatenate([met, around]), np.concatenate([values, found])
+        met, values = np.concatenate([met, further]), np.concatenate([values, found])
         if not better:
             break
     return tuple(met[int(values.argmax())].tolist())
@@ -80,21 +81,18 @@ def _mutants(parents: IntArray, sizes: IntArray, rng: np.random.Generator) -> In
     """All neighbours of the best parent, and others with one to three ops changed."""
     n, d = _NEAR, len(sizes)
     children = parents[rng.integers(len(parents), size=n)].copy()
-    for _ in range(3):
-        rows = np.flatnonzero(rng.random(n) < (1.0 if _ == 0 else 0.5))
+    for share in (1.0, 0.5, 0.5):
+        rows = np.flatnonzero(rng.random(n) < share)
         at = rng.integers(d, size=len(rows))
         children[rows, at] = rng.integers(sizes[at])
-    return np.concatenate([neighbours(parents[0], sizes)[: _NEAR], children])
+    return np.concatenate([around(parents[:1], sizes)[:_NEAR], children])
 
 
-def neighbours(parent: IntArray, sizes: IntArray) -> IntArray:
-    """Every architecture that differs from one in one op, (sum(K_i - 1), d)."""
-    rows = []
-    for i, size in enumerate(sizes.tolist()):
-        others = np.repeat(parent[None, :], size - 1, axis=0)
-        others[:, i] = [k for k in range(size) if k != parent[i]]
-        rows.append(others)
-    return np.concatenate(rows)
+def around(parents: IntArray, sizes: IntArray) -> IntArray:
+    """All neighbours of some architectures, one parent after the other, (n sum(K_i - 1), d)."""
+    choices = tuple(sizes.tolist())
+    rows = [row for parent in parents.tolist() for row in neighbours(tuple(parent), choices)]
+    return np.array(rows, dtype=np.int64).reshape(len(rows), len(sizes))
 
 
 def unseen(candidates: IntArray, seen: IntArray) -> IntArray:

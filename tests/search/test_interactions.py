@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from hwnas.search.interactions import Posterior, Prior, agreements, below, expected_gain, quantiles
 from hwnas.search.migo import MigoOptimizer
-from hwnas.search.proposals import climb, neighbours, propose, unseen
+from hwnas.search.proposals import around, climb, propose, unseen
 
 PRIOR = Prior((2.0, 1.0, 0.5, 0.3), 0.05, 0)
 
@@ -95,9 +95,9 @@ def test_climbing_finds_the_top_of_what_can_be_climbed() -> None:
 
 def test_neighbours_differ_in_one_op() -> None:
     sizes = np.array([3, 1, 4])
-    around = neighbours(np.array([0, 0, 2]), sizes)
-    assert len(around) == (sizes - 1).sum() == len(unseen(around, np.empty((0, 3), dtype=np.int64)))
-    assert ((around != [0, 0, 2]).sum(axis=1) == 1).all()
+    found = around(np.array([[0, 0, 2]]), sizes)
+    assert len(found) == (sizes - 1).sum() == len(unseen(found, np.empty((0, 3), dtype=np.int64)))
+    assert ((found != [0, 0, 2]).sum(axis=1) == 1).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
