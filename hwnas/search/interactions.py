@@ -48,9 +48,14 @@ class Prior:
     noise: float = 1e-2
     fitted: int = 0
 
+    def to_json(self) -> list[float]:
+        """Plain values."""
+        return [*self.orders, self.noise, self.fitted]
+
     @classmethod
-    def checked(cls, orders: Sequence[float], noise: float, fitted: int) -> Prior:
-        """From plain values; ValueError or TypeError if they are no prior."""
+    def from_json(cls, value: Sequence[float]) -> Prior:
+        """Read what `to_json` wrote; ValueError or TypeError if it is not that."""
+        *orders, noise, fitted = value
         made = cls(tuple(map(float, orders)), float(noise), int(fitted))
         if len(made.orders) != ORDERS or not min(*made.orders, made.noise) > 0 or made.fitted < 0:
             raise ValueError("a prior has four variances and a noise above 0")

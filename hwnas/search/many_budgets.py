@@ -17,7 +17,9 @@ within its budget.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +33,14 @@ from hwnas.search.proposals import climb, propose, unseen
 from hwnas.search.records import (
     Choice,
     checked_choices,
+    checked_header,
     checked_sample,
     checked_score,
     is_whole,
+    pack_generator,
+    reading_state,
     seeded_generator,
+    unpack_generator,
 )
 
 _REFIT, _RIDGE, _TICKS, _TOP = 1.15, 1.0, 10_000, 4
@@ -112,6 +118,43 @@ class ManyBudgets:
     def answers(self) -> list[tuple[Choice, float, float] | None]:
         """Per budget the best evaluated architecture within it, its score and its cost; None where there is none."""
         return [None if i is None else (self._samples[i], self._scores[i], self._costs[i]) for i in self._answers()]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the following asks depend on; plain values."""
+        return self._header() | {
+            "samples": [list(x) for x in self._samples], "scores": list(self._scores), "costs": list(self._costs),
+            "plan": [list(x) for x in self._plan], "pending": list(self._pending or ()),
+            "picked": self._picked.tolist(), "generator": pack_generator(self._rng),
+            "priors": [prior.to_json() for prior in (self._score_prior, self._cost_prior)],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state` was taken; the following asks are the same, bit for bit.
+
+        Raises:
+            RunError: the state is broken or belongs to another search; nothing changes.
+        """
+        with reading_state():
+            checked_header(state, self._header())
+            samples, plan, picked = (
+                [checked_sample(x, self.choices) for x in state[name]] for name in ("samples", "plan", "picked")
+            )
+            scores, costs = ([checked_score(v) for v in state[name]] for name in ("scores", "costs"))
+            if not len(samples) == len(scores) == len(costs):
+                raise ValueError("samples, scores and costs differ in length")
+            pending = checked_sample(state["pending"], self.choices) if state["pending"] else None
+            score_prior, cost_prior = (Prior.from_json(value) for value in state["priors"])
+            rng = unpack_generator(state["generator"])
+        self._samples, self._scores, self._costs, self._plan, self._pending = samples, scores, costs, plan, pending
+        self._picked = np.array(picked, dtype=np.int64).reshape(-1, len(self.choices))
+        self._score_prior, self._cost_prior, self._rng = score_prior, cost_prior, rng
+
+    def _header(self) -> dict[str, Any]:
+        among = None if self._among is None else hashlib.sha256(self._among.tobytes()).hexdigest()[:16]
+        return {
+            "hwnas_many_budgets": 1, "choices": list(self.choices), "budgets": self.budgets.tolist(),
+            "evaluations": self.evaluations, "fair": self._fair, "among": among,
+        }
 
     def _answers(self) -> list[int | None]:
         found: list[int | None] = []

@@ -274,7 +274,7 @@ class MigoOptimizer(RecordingStrategy):
             "velocity": [row.tolist() for row in self._velocity],
             "live": [row.astype(int).tolist() for row in self._live],
             "cycle": self._cycle,
-            "prior": [*self._prior.orders, self._prior.noise, self._prior.fitted],
+            "prior": self._prior.to_json(),
             "plan": [list(sample) for sample in self._plan],
             "generator": pack_generator(self._rng),
         }
@@ -288,8 +288,7 @@ class MigoOptimizer(RecordingStrategy):
             live = [np.array(row, dtype=np.bool_) for row in state["live"]]
             self._check_rows(theta, velocity, live)
             cycle, plan = int(state["cycle"]), [checked_sample(sample, self.choices) for sample in state["plan"]]
-            *orders, noise, fitted = state["prior"]
-            prior = Prior.checked(orders, noise, fitted)
+            prior = Prior.from_json(state["prior"])
             rng = unpack_generator(state["generator"])
         self._prior = prior
         self._records, self._theta, self._velocity, self._live = records, theta, velocity, live

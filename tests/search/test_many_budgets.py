@@ -1,9 +1,10 @@
 import itertools
+import json
 
 import numpy as np
 import pytest
 
-from hwnas.errors import UsageError
+from hwnas.errors import RunError, UsageError
 from hwnas.search.many_budgets import ManyBudgets
 
 SIZES = (3, 4, 3, 2)
@@ -84,3 +85,31 @@ def test_a_tell_that_answers_no_ask_changes_nothing() -> None:
     finished(search)
     with pytest.raises(UsageError, match="done"):
         search.ask()
+
+
+@pytest.mark.parametrize("among", [None, EVERY[::2]])
+def test_resume_is_bit_for_bit_at_every_point(among: list[tuple[int, ...]] | None) -> None:
+    search = ManyBudgets(SIZES, BUDGETS, 16, 1, among=among)
+    states, asked = [], []
+    while not search.done:
+        states.append(json.loads(json.dumps(search.state_dict(), allow_nan=False)))
+        asked.append(search.ask())
+        search.tell(asked[-1], total(UTILITIES, asked[-1]), total(COSTS, asked[-1]))
+    for at, state in enumerate(states):
+        resumed = ManyBudgets(SIZES, BUDGETS, 16, 99, among=among)
+        resumed.load_state_dict(state)
+        assert finished(resumed) == asked[at:]
+        assert resumed.answers() == search.answers()
+
+
+def test_a_foreign_or_broken_state_is_refused_and_changes_nothing() -> None:
+    search = ManyBudgets(SIZES, BUDGETS, 16, 1)
+    choice = search.ask()
+    search.tell(choice, 1.0, 1.0)
+    before = search.state_dict()
+    other = ManyBudgets(SIZES, BUDGETS[:1], 16, 1).state_dict()
+    torn = ({"scores": []}, {"samples": [[9, 9, 9, 9]]}, {"priors": [[1]] * 2})
+    for bad in (other, {}, *(before | part for part in torn)):
+        with pytest.raises(RunError, match="new run"):
+            search.load_state_dict(bad)
+        assert search.state_dict() == before
