@@ -74,12 +74,12 @@ class Masked(Strategy):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"masked": [ops.tolist() for ops in self._ops], "inner": self._inner.state_dict()}
+        return self._inner.state_dict() | {"masked": [ops.tolist() for ops in self._ops]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         held = state.get("masked") if isinstance(state, Mapping) else None
         fits = held == [ops.tolist() for ops in self._ops]
-        self._inner.load_state_dict(state["inner"] if fits else {})
+        self._inner.load_state_dict(state if fits else {})
 
     def _outside(self, choice: Sequence[int]) -> Choice:
         return tuple(int(ops[k]) for ops, k in zip(self._ops, choice, strict=True))

@@ -11,8 +11,8 @@ Source: Zheng et al., MIGO-NAS (TPAMI 43(9):2936-2952, 2021) and its released se
 `interactions` is for scores that stay: every evaluation is a training of its own, not a look at a supernet that keeps
 training. After one fair cycle each ask is the candidate of the highest expected improvement under effects of one, two
 and three choices (`hwnas.search.interactions`); candidates come from the law and from the neighbourhood of the best.
-The additive modes ask fair cycles to the end; what they leave of a number of evaluations goes to the architectures of
-the highest sum of effects.
+The additive modes ask fair cycles to the end; what is left of a number of evaluations are further cycles before the
+first pruning.
 
 Deviations from the paper, all ours: `corrected`, `pooled` and `interactions` as a whole; equal scores share their
 weight in every mode; `keep` (the paper prunes to one op) and `protect` (the paper protects none); a choice narrower
@@ -155,12 +155,14 @@ class MigoOptimizer(RecordingStrategy):
         cycles, planned = 3 if s is None else s, 1 if evaluations is None else evaluations
         options = MigoOptions(mode, planned, cycles, delta, gamma, h, ridge, keep, guarded, utility, per_row)
         options.check(self.choices)
-        if evaluations is None:
-            options = dataclasses.replace(options, evaluations=planned_evaluations(self.choices, cycles, keep))
-        else:
-            unit = max(planned_evaluations(self.choices, 1, keep), 1)
-            options = dataclasses.replace(options, s=max(1, planned // unit))
-        self.options = options
+        unit, widest, self._extra = planned_evaluations(self.choices, 1, keep), max(self.choices), 0
+        if evaluations is not None and mode != "interactions":
+            cycles = max(1, planned // max(unit, 1))
+            self._extra = max(0, planned - cycles * unit) // widest if unit else 0
+        made = cycles * unit + self._extra * widest
+        if evaluations is None or mode != "interactions":
+            planned = made if evaluations is None else min(planned, made)
+        self.options = dataclasses.replace(options, s=cycles, evaluations=planned)
         self._prior = Prior()
         self._rng = seeded_generator(seed)
         self._theta: Rows = [np.full(k, 1 / k) for k in self.choices]
@@ -179,20 +181,14 @@ class MigoOptimizer(RecordingStrategy):
         return self.options.mode == "interactions"
 
     def _draw(self) -> Choice:
-        if self._plan:
-            return self._plan.pop(0)
-        models = self.options.mode == "interactions"
-        if self._cycle > 0 and (models or self._pruned):
-            found = self._expected_best() if models else self._additive_best()
+        if not self._plan and self._cycle > 0 and self.options.mode == "interactions":
+            found = self._expected_best()
             if found is not None:
                 return found
+        if self._plan:
+            return self._plan.pop(0)
         self._plan = fair_cycle(self._live, self._rng)
         return self._plan.pop(0)
-
-    @property
-    def _pruned(self) -> bool:
-        """Whether every choice is down to `keep` ops."""
-        return all(int(mask.sum()) <= self.options.keep for mask in self._live)
 
     def _expected_best(self) -> Choice | None:
         """The highest expected improvement that is found; None if every architecture was evaluated."""
@@ -205,11 +201,6 @@ class MigoOptimizer(RecordingStrategy):
             self._prior = self._prior.fit(agreements(seen, seen), y, len(open_))
         posterior = Posterior(self._prior, seen, y)
         return self._highest(lambda candidates: posterior.improvement(candidates[:, open_]))
-
-    def _additive_best(self) -> Choice | None:
-        """The highest sum of effects that is found; None if every architecture was evaluated."""
-        effects = self._fit().rows()
-        return self._highest(lambda c: np.sum([row[c[:, i]] for i, row in enumerate(effects)], axis=0))
 
     def _highest(self, worth: Callable[[IntArray], FloatArray]) -> Choice | None:
         law = [np.where(mask, p, 0.0) for p, mask in zip(self._theta, self._live, strict=True)]
@@ -238,7 +229,7 @@ class MigoOptimizer(RecordingStrategy):
         move = per_row_move if o.per_row else rule.move
         self._theta, self._velocity = move(self._theta, self._velocity, effects, self._live, o.delta, o.gamma)
         self._cycle += 1
-        if self._cycle % o.s == 0 and not self._pruned and o.mode != "interactions":
+        if o.mode != "interactions" and self._cycle > self._extra and (self._cycle - self._extra) % o.s == 0:
             rank = effects if rule.prunes_by_effect else self._theta
             self._prune(rank, effects, rule.keeps_dead_mass)
 
