@@ -91,7 +91,13 @@ class Merged:
 
     def choices(self, labels: Ints) -> NDArray[np.int16]:
         """Operation per layer behind some labels of the last layer, (len(labels), L)."""
-        places = np.empty((len(self.chain.off) - 1, len(labels)), dtype=np.int32)
+        layers = len(self.chain.off) - 1
+        if self.chain.kernels is not kernels:
+            found: NDArray[np.int16] = self.chain.kernels.walk_back(
+                self.parents, self.items, self.chain.ids, labels, layers
+            )
+            return found
+        places = np.empty((layers, len(labels)), dtype=np.int32)
         at: NDArray[np.integer[Any]] = labels
         for layer in range(len(places) - 1, -1, -1):
             self.items.take(at, out=places[layer])

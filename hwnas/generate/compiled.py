@@ -14,7 +14,7 @@ from types import ModuleType, SimpleNamespace
 from hwnas.generate import kernels
 
 LARGE = 500_000  # layers times operations: 200 x 200 has 8 million, 60 x 60 216,000, a real space a few thousand
-_NAMES = ("undominated_items", "hull_items", "relaxation", "gains_at", "merge_layers")
+_NAMES = ("undominated_items", "hull_items", "relaxation", "gains_at", "merge_layers", "walk_back")
 
 
 def kernels_for(layers: int, items: int) -> ModuleType | SimpleNamespace:

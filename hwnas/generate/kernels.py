@@ -131,6 +131,19 @@ def gains_at(cost: Ints, util: Floats, off: Ints, lam: Floats) -> Floats:
     return gains
 
 
+def walk_back(
+    parents: NDArray[np.int32], items: NDArray[np.int32], ids: Ints, labels: Ints, layers: int
+) -> NDArray[np.int16]:
+    """Operation per layer behind some labels of the last layer, (len(labels), layers)."""
+    out = np.empty((len(labels), layers), np.int16)
+    for t in range(len(labels)):
+        at = labels[t]
+        for layer in range(layers - 1, -1, -1):
+            out[t, layer] = ids[items[at]]
+            at = parents[at]
+    return out
+
+
 def merge_layers(
     cost: Ints, util: Floats, ids: Ints, off: Ints, limit: int, max_labels: int,
     lam: Floats, gains: Floats, gamma: float, floor: float, tolerance: float,

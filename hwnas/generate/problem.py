@@ -78,7 +78,8 @@ def assemble(
         UsageError: the ticks do not fit in 62 bits.
     """
     off = _offsets([len(ids) for ids in alive])
-    live = _places(utilities, alive)
+    live, ids = _places(utilities, alive, off)
+    sizes = off[1:] - off[:-1]
     columns, base, limits = [], [], []
     for cost, budget in zip(costs, budgets, strict=True):
         ticks = cost.flat_ticks(live)
@@ -87,12 +88,12 @@ def assemble(
         span = sum(np.maximum.reduceat(ticks, off[:-1]).tolist()) - low
         if max(span, abs(low)) >= UNLIMITED:
             raise UsageError(f"the cost {cost.name!r} has too many ticks for 62 bits: give a larger quantum")
-        columns.append((ticks - np.repeat(least, np.diff(off))).astype(np.int64))
+        columns.append((ticks - least.repeat(sizes)).astype(np.int64))
         base.append(low)
         limits.append(max(min(cost.limit(budget) - low, span), -1))
-    above = np.array(columns, dtype=np.int64).reshape(len(columns), int(off[-1])).T.copy()
+    above = np.array(columns, dtype=np.int64).reshape(len(columns), len(ids)).T.copy()
     return Problem(
-        ids=split(np.concatenate(alive).astype(np.int64), off),
+        ids=split(ids, off),
         utilities=split(np.concatenate(utilities)[live], off),
         ticks=split(above, off),
         limits=np.array(limits, dtype=np.int64),
@@ -103,23 +104,24 @@ def assemble(
 
 def _offsets(sizes: Sequence[int]) -> Ints:
     """Where each layer begins in a flat array, and where the last one ends."""
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    off = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=off[1:])
+    return off
 
 
 def split(flat: NDArray[Kind], off: Ints) -> tuple[NDArray[Kind], ...]:
     """Views of a flat array, one per layer."""
-    ends = off.tolist()
-    return tuple(flat[begin:end] for begin, end in pairwise(ends))
+    return tuple([flat[begin:end] for begin, end in pairwise(off.tolist())])
 
 
-def _places(utilities: Sequence[Floats], alive: Sequence[Sequence[int]]) -> slice | Ints:
-    """Where the live operations stand when all layers lie one after the other."""
+def _places(utilities: Sequence[Floats], alive: Sequence[Sequence[int]], off: Ints) -> tuple[slice | Ints, Ints]:
+    """Where the live operations stand when all layers lie one after the other, and their numbers in their layers."""
     sizes = [len(u) for u in utilities]
-    if sizes == [len(ids) for ids in alive]:
-        return slice(None)
-    starts = np.repeat(_offsets(sizes)[:-1], [len(ids) for ids in alive])
-    places: Ints = starts + np.concatenate(alive).astype(np.int64)
-    return places
+    if sum(sizes) == off[-1]:
+        return slice(None), np.arange(off[-1]) - off[:-1].repeat(sizes)
+    ids = np.concatenate(alive).astype(np.int64)
+    places: Ints = _offsets(sizes)[:-1].repeat(off[1:] - off[:-1]) + ids
+    return places, ids
 
 
 def read_utilities(utilities: Rows) -> list[Floats]:
