@@ -17,7 +17,8 @@ less one alone in it is three of them: (t(4) - t(1)) / 3. An identity is timed a
 
 Measured (benchmarks/latency.md): on `mobile` plain sums are off by 1.1 to 1.3 % with this context (int8 on OpenVINO
 5 %), by 16 to 98 % with ops timed alone; on cells by 6 to 18 % before they are calibrated. With carriers of 8 channels
-it was 2 to 4 % where wide ones had 1 to 3 % (benchmarks/latency_model.md). Four in a row are no better for whole blocks.
+it was 2 to 4 % where wide ones had 1 to 3 % (benchmarks/latency_model.md). Four in a row are no better for whole
+blocks.
 """
 
 from __future__ import annotations
