@@ -43,7 +43,7 @@ from hwnas.generate.ranked import ranked_front
 
 Record = dict[str, Any]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-LIMIT_S, REPEATS, ENOUGH_S, QUERIES = 100.0, 7, 0.5, 10_000
+LIMIT_S, REPEATS, ENOUGH_S, QUERIES = 100.0, 100, 0.5, 10_000
 BRUTE = 5000
 PLAIN_LIMIT = 4000  # layers times operations up to which the whole front is also made without numba
 ROOT = Path(__file__).resolve().parents[1]
