@@ -24,7 +24,7 @@ from hwnas.generate import kernels
 from hwnas.generate.compiled import kernels_for
 from hwnas.generate.kernels import COMPLETE, EMPTY
 from hwnas.generate.pace import Pace
-from hwnas.generate.problem import Floats, Ints, Problem
+from hwnas.generate.problem import Floats, Ints, Problem, offsets
 
 _FACTORS = np.array([1.0, 0.0, 0.8, 1.25, 0.93, 1.07, 0.5, 2.0])  # of the multiplier: a label's own best differs
 _FIRST_GUESS, _GROWTH = 1 / 32, 4.0
@@ -45,8 +45,8 @@ class Chain:
     @classmethod
     def of(cls, problem: Problem) -> Chain:
         """The chain of a problem with one summed cost."""
-        off = np.concatenate([[0], np.cumsum([len(u) for u in problem.utilities])]).astype(np.int64)
-        cost = np.ascontiguousarray(np.concatenate([c[:, 0] for c in problem.ticks]))
+        off = offsets([len(u) for u in problem.utilities])
+        cost = np.concatenate(problem.ticks)[:, 0].copy()
         util, ids = np.concatenate(problem.utilities), np.concatenate(problem.ids)
         kernels = kernels_for(len(off) - 1, len(cost))
         kept, begin = kernels.undominated_items(cost, util, off)

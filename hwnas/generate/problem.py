@@ -57,7 +57,7 @@ class Problem:
     def tolerance(self) -> float:
         """Slack given to every comparison with a bound, so that rounding never drops an optimum."""
         flat = np.abs(np.concatenate(self.utilities))
-        return 1e-9 * (1.0 + float(np.maximum.reduceat(flat, _offsets([len(u) for u in self.utilities])[:-1]).sum()))
+        return 1e-9 * (1.0 + float(np.maximum.reduceat(flat, offsets([len(u) for u in self.utilities])[:-1]).sum()))
 
     def only(self, keep: Sequence[NDArray[Any]]) -> Problem:
         """The same problem over some of the operations: per layer a mask or indices."""
@@ -77,7 +77,7 @@ def assemble(
     Raises:
         UsageError: the ticks do not fit in 62 bits.
     """
-    off = _offsets([len(ids) for ids in alive])
+    off = offsets([len(ids) for ids in alive])
     live, ids = _places(utilities, alive, off)
     sizes = off[1:] - off[:-1]
     columns, base, limits = [], [], []
@@ -102,7 +102,7 @@ def assemble(
     )
 
 
-def _offsets(sizes: Sequence[int]) -> Ints:
+def offsets(sizes: Sequence[int]) -> Ints:
     """Where each layer begins in a flat array, and where the last one ends."""
     off = np.zeros(len(sizes) + 1, dtype=np.int64)
     np.cumsum(sizes, out=off[1:])
@@ -120,7 +120,7 @@ def _places(utilities: Sequence[Floats], alive: Sequence[Sequence[int]], off: In
     if sum(sizes) == off[-1]:
         return slice(None), np.arange(off[-1]) - off[:-1].repeat(sizes)
     ids = np.concatenate(alive).astype(np.int64)
-    places: Ints = _offsets(sizes)[:-1].repeat(off[1:] - off[:-1]) + ids
+    places: Ints = offsets(sizes)[:-1].repeat(off[1:] - off[:-1]) + ids
     return places, ids
 
 
@@ -133,7 +133,7 @@ def read_utilities(utilities: Rows) -> list[Floats]:
     together = _together(utilities)
     if together is not None:
         flat, sizes = together[0].astype(np.float64), together[1]
-        off, live = _offsets(sizes), np.isfinite(flat)
+        off, live = offsets(sizes), np.isfinite(flat)
         sound = live.all() or ((np.isneginf(flat) | live).all() and np.logical_or.reduceat(live, off[:-1]).all())
         if sound and max(sizes) <= MAX_OPERATIONS:
             return list(split(flat, off))
@@ -205,9 +205,11 @@ def _whole(rows: Rows, utilities: Sequence[Floats]) -> Sequence[Ints]:
     live = np.isfinite(np.concatenate(utilities))
     flat = flat if live.all() else np.where(live, flat, 0)
     bound = UNLIMITED if flat.dtype.kind == "i" else EXACT_FLOATS
-    if not ((flat > -bound) & (flat < bound)).all() or (flat.dtype.kind == "f" and not (np.rint(flat) == flat).all()):
+    if not (flat.min() > -bound and flat.max() < bound):  # False for NaN, too
         return ()
-    return split(flat.astype(np.int64), _offsets(sizes))
+    if flat.dtype.kind == "f" and not (np.rint(flat) == flat).all():
+        return ()
+    return split(flat.astype(np.int64), offsets(sizes))
 
 
 def _amounts(what: str, row: ArrayLike, utilities: Floats) -> Amounts:
