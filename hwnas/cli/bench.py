@@ -19,7 +19,7 @@ Options = dict[str, dict[str, Any]]
 
 def make_group() -> typer.Typer:
     """`hwnas bench` and what is below it."""
-    group = typer.Typer(help="Judge search strategies where every architecture has been trained.",
+    group = typer.Typer(help="Judge search strategies on benchmarks whose truth is known.",
                         invoke_without_command=True)
     group.callback()(_default)
     group.command("search", epilog=EPILOG)(search)
