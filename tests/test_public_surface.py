@@ -29,8 +29,8 @@ SURFACE = {
     "hwnas.generate": "Candidate Confident Explanation Factor ForDevices Front Layer Parallel Point RankedFront Series "
                       "Solution Words count_topologies explain front front_blocks front_cell front_graph ranked_front "
                       "solve solve_blocks solve_cell solve_for_devices solve_graph solve_uncertain utilities_of",
-    "hwnas.latency": "Calibration Entry Errors LatencyModel Parts Prediction Table errors fit interval kendall_tau live_ops "
-                     "now table_path",
+    "hwnas.latency": "Calibration Entry Errors LatencyModel Parts Prediction Table errors fit interval kendall_tau "
+                     "live_ops now table_path",
     "hwnas.nets": "Block Network Normalize Supernet",
     "hwnas.pipeline": "STAGES Answer Budget CompressConfig Picker RunFolder compress compress_run make_config parse "
                       "parse_all pick resume retarget show",
