@@ -78,7 +78,10 @@ def test_a_strategy_that_is_anytime_is_read_off(hills: TabularBenchmark, odd: Pa
 
 
 def test_options_go_to_the_strategy_and_its_own_plan_counts(hills: TabularBenchmark, odd: Path) -> None:
-    assert run(hills, "migo", {"mode": "pooled"}, [45, 20], [0]).spent() == [20, 45]
+    assert run(hills, "migo", {}, [45, 20], [0]).spent() == [20, 45]
+    planned = [create("migo", hills.choices, mode="pooled", evaluations=count).evaluations for count in (20, 45)]
+    assert run(hills, "migo", {"mode": "pooled"}, [45, 20], [0]).spent() == planned  # whole cycles
+    assert all(count - max(hills.choices) < made <= count for made, count in zip(planned, (20, 45), strict=True))
     own = create("migo", hills.choices, mode="pooled", s=1).evaluations
     assert run(hills, "migo", {"mode": "pooled", "s": 1}, [45, 20], [0]).spent() == [own, own]
     assert run(hills, "long", {}, [12, 30], [0]).spent() == [10, 10]

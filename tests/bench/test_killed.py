@@ -27,11 +27,12 @@ class Slow(RandomSearch):
         return super()._draw()
 """
 PROGRAM = """
-import sys
+import signal, sys
 from pathlib import Path
 import numpy as np
 from hwnas.bench import Entrant, TabularBenchmark, compare
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
     truth = np.arange(27.0).reshape(3, 3, 3)
     compare(TabularBenchmark("t", [truth], truth), [Entrant("slow")], [5, 9], range(40), 2, out=Path(sys.argv[1]))
 """
