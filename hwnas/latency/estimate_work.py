@@ -13,7 +13,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hwnas.space import Op
-from hwnas.space.steps import Act, Average, Conv, Linear, Norm, Pool, Shuffle, SqueezeExcite, Step
+from hwnas.space.steps import (
+    Act,
+    Average,
+    Conv,
+    Enlarge,
+    Gate,
+    Linear,
+    Norm,
+    Pool,
+    Shuffle,
+    SqueezeExcite,
+    Step,
+)
 
 KINDS = ("dense", "pointwise", "depthwise", "linear", "pool", "elementwise")
 
@@ -61,6 +73,10 @@ def _of_step(step: Step) -> Iterator[Work]:
         yield Work("linear", step.flops, step.elements_out, values, step.params)
     elif isinstance(step, SqueezeExcite):
         yield from _squeeze_excite(step)
+    elif isinstance(step, Gate):
+        yield from _gate(step)
+    elif isinstance(step, Enlarge):
+        yield Work("elementwise", step.elements_out, step.elements_out, values)
     elif isinstance(step, Average):
         yield Work("pool", step.kernel**2 * step.elements_out, step.elements_out, values)
     elif isinstance(step, Pool):
@@ -74,6 +90,15 @@ def _squeeze_excite(step: SqueezeExcite) -> Iterator[Work]:
     for outputs in (step.reduced, step.channels):
         yield Work("linear", step.flops // 2, outputs, step.reduced + step.channels, step.params // 2)
     yield _elementwise(step.elements_in)
+
+
+def _gate(step: Gate) -> Iterator[Work]:
+    conv = Conv(step.channels, step.out_channels, 1, 1, 1, "relu", step.height, step.width)
+    yield from _of_step(conv)
+    yield Work("pool", step.elements_in, step.channels, step.elements_in + step.channels)
+    yield Work("linear", step.channels * step.out_channels, step.out_channels, step.channels + step.out_channels,
+               step.channels * step.out_channels)
+    yield _elementwise(step.elements_out)
 
 
 def _conv_kind(step: Conv) -> str:

@@ -6,7 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.nets.depthwise import DepthwiseConv2d
-from hwnas.space import Act, Average, Conv, Linear, Norm, Op, Pool, Shuffle, SqueezeExcite, Step
+from hwnas.space import (
+    Act,
+    Average,
+    Conv,
+    Enlarge,
+    Gate,
+    Linear,
+    Norm,
+    Op,
+    Pool,
+    Shuffle,
+    SqueezeExcite,
+    Step,
+)
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": nn.Hardswish,
@@ -20,12 +33,16 @@ def activation(name: str) -> nn.Module:
 
 def _convolution(step: Conv) -> nn.Conv2d:
     conv: nn.Conv2d
-    if step.in_channels == step.out_channels == step.groups:
+    if step.in_channels == step.out_channels == step.groups and step.dilation == 1:
         conv = DepthwiseConv2d(step.in_channels, step.kernel, step.stride)
     else:
-        conv = nn.Conv2d(step.in_channels, step.out_channels, step.kernel, step.stride, step.kernel // 2,
-                         groups=step.groups, bias=False)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        conv = nn.Conv2d(step.in_channels, step.out_channels, step.kernel, step.stride, step.pad, step.dilation,
+                         groups=step.groups, bias=step.bias)
+    if step.bias and conv.bias is not None:  # predicts logits: small at first, as a classifier's last layer is
+        nn.init.normal_(conv.weight, std=0.01)
+        nn.init.zeros_(conv.bias)
+    else:
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv
 
 
@@ -54,6 +71,33 @@ class SqueezeExciteGate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate = nn.functional.relu(self.reduce(x.mean((2, 3), keepdim=True)))
         return x * nn.functional.hardsigmoid(self.expand(gate))
+
+
+class ImageGate(nn.Module):
+    """LR-ASPP's head (Howard et al., ICCV 2019). (N, C_in, H, W) -> (N, C_out, H, W)."""
+
+    def __init__(self, step: Gate) -> None:
+        super().__init__()
+        self.features = ConvNormAct(Conv(step.channels, step.out_channels, 1, 1, 1, "relu", step.height, step.width))
+        self.scale = nn.Conv2d(step.channels, step.out_channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.features(x) * torch.sigmoid(self.scale(x.mean((2, 3), keepdim=True)))
+        return out
+
+
+class EnlargedMap(nn.Module):
+    """(N, C, H, W) -> (N, C, s H, s W); the size is a constant of the graph that is exported."""
+
+    def __init__(self, step: Enlarge) -> None:
+        super().__init__()
+        self.size = (step.height * step.scale, step.width * step.scale)
+        self.bilinear = step.bilinear
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.bilinear:
+            return nn.functional.interpolate(x, self.size, mode="bilinear", align_corners=False)
+        return nn.functional.interpolate(x, self.size, mode="nearest")
 
 
 class GlobalPool(nn.Module):
@@ -92,6 +136,10 @@ def _module(step: Step) -> nn.Module:
             return nn.AvgPool2d(step.kernel, step.stride, step.pad, ceil_mode=step.ragged, count_include_pad=False)
         case SqueezeExcite():
             return SqueezeExciteGate(step)
+        case Gate():
+            return ImageGate(step)
+        case Enlarge():
+            return EnlargedMap(step)
         case Shuffle():
             return nn.ChannelShuffle(step.groups)
         case Pool():
@@ -105,7 +153,7 @@ class Block(nn.Module):
 
     def __init__(self, op: Op) -> None:
         super().__init__()
-        self.residual = op.residual
+        self.kind, self.residual = op.kind, op.residual
         self.steps = nn.Sequential(*(_module(step) for step in op.steps))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from hwnas.space import Architecture, Op, flow
 class Network(nn.Module):
     """A single architecture. (N, C, H, W) pixels in 0..1 -> (N, classes) logits.
 
+    A space with several outputs gives a list of maps (N, C_i, H_i, W_i), largest map first.
+
     Args:
         arch: which op at every position.
         mean, std: per-channel statistics of the training pixels in 0..1.
@@ -28,7 +30,7 @@ class Network(nn.Module):
              for p, op, live in zip(arch.space.positions, arch.ops, arch.live, strict=True) if live and op.steps}
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         return run_flow(self.arch, self.normalize(x), self._run)
 
     def _run(self, number: int, op: Op, x: Tensor) -> Tensor:
@@ -36,10 +38,14 @@ class Network(nn.Module):
         return out
 
 
-def run_flow(arch: Architecture, x: Tensor, run: Callable[[int, Op, Tensor], Tensor]) -> Tensor:
-    """Send x (N, C, H, W) through the positions of `arch`; gives (N, classes). `run` must not change its input."""
-    return flow(arch, x, run=run, add=torch.add,
-                zeros=lambda op: x.new_zeros(x.shape[0], op.in_channels, op.height, op.width))
+def run_flow(arch: Architecture, x: Tensor, run: Callable[[int, Op, Tensor], Tensor]) -> Tensor | list[Tensor]:
+    """Send x (N, C, H, W) through the positions of `arch`; gives its output, a list where there are several.
+
+    `run` must not change its input.
+    """
+    outputs = flow(arch, x, run=run, add=torch.add,
+                   zeros=lambda op: x.new_zeros(x.shape[0], op.in_channels, op.height, op.width))
+    return outputs if len(outputs) > 1 else outputs[0]
 
 
 def module_name(position: str) -> str:

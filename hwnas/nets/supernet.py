@@ -18,7 +18,7 @@ from hwnas.space import Architecture, Op, Space
 
 
 class Supernet(nn.Module):
-    """Every candidate op of every position. (N, C, H, W) pixels in 0..1 -> (N, classes) logits.
+    """Every candidate op of every position. (N, C, H, W) pixels in 0..1 -> what `Network` gives.
 
     Args:
         space: what can be built.
@@ -44,7 +44,7 @@ class Supernet(nn.Module):
         modules = (c.module_of(i) for c, i, live in placed if live)
         return [m for m in modules if m is not None]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         return run_flow(self.arch, self.normalize(x), self._run)
 
     def _run(self, number: int, op: Op, x: Tensor) -> Tensor:

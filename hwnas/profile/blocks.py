@@ -10,7 +10,8 @@ half ends after the convolution that leads in. An op costs
     t(context with op) - t(half, before it) - (t(carrier, behind it) - t(half, behind it))
 
 so what the means cost cancels over a network. The first op of a network has no context before it but the
-normalisation of the pixels, the head none after it. What a call costs stays in the first op's entry and in no other.
+normalisation of the pixels, one whose output leaves the network none after it. What a call costs stays in the first
+op's entry and in no other.
 
 The ops on the edges of a cell are a tenth of their context, so its noise would drown them. Four in a row in one context
 less one alone in it is three of them: (t(4) - t(1)) / 3. An identity is timed as the addition that it is in a cell.
@@ -123,8 +124,8 @@ class Block:
 
     @property
     def behind(self) -> Carrier | None:
-        """The place that the op writes to; None for the head."""
-        return None if self.op.kind == "head" else Carrier(self.op.out_channels, *self.op.out_hw)
+        """The place that the op writes to; None where that leaves the network."""
+        return None if self.op.last else Carrier(self.op.out_channels, *self.op.out_hw)
 
     @property
     def base(self) -> tuple[Part, ...]:

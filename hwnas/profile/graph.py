@@ -8,7 +8,7 @@ A batch norm that no convolution comes before stays a BatchNormalization. Dead o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,23 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from hwnas.space import Act, Architecture, Average, Conv, Linear, Norm, Op, Pool, Shuffle, SqueezeExcite, Step, flow
+from hwnas.space import (
+    Act,
+    Architecture,
+    Average,
+    Conv,
+    Enlarge,
+    Gate,
+    Linear,
+    Norm,
+    Op,
+    Pool,
+    Shuffle,
+    SqueezeExcite,
+    Step,
+    flow,
+    output_positions,
+)
 
 OPSET = 18
 IR_VERSION = 8  # what opset 18 was released with; every runtime that knows the opset reads it
@@ -93,11 +109,21 @@ class GraphBuilder:
         """The finished graph, serialised. Input 'input', output 'output'."""
         if not self.nodes:  # a runtime takes no graph without nodes
             self._node("Identity", [self.value])
-        self.nodes[-1].output[0] = "output"
+        return self.model_of([(self.value, out_shape)])
+
+    def model_of(self, outputs: Sequence[tuple[str, tuple[int, ...]]]) -> bytes:
+        """The finished graph with these tensors and shapes as outputs 'output', 'output_1', 'output_2', ..."""
+        names = ["output", *(f"output_{i}" for i in range(1, len(outputs)))]
+        renamed = {tensor: name for name, (tensor, _) in zip(names, outputs, strict=True)}
+        for node in self.nodes:
+            node.input[:] = [renamed.get(name, name) for name in node.input]
+            node.output[:] = [renamed.get(name, name) for name in node.output]
+        told = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                for name, (_, shape) in zip(names, outputs, strict=True)]
         graph = helper.make_graph(
             self.nodes, "hwnas",
             [helper.make_tensor_value_info("input", TensorProto.FLOAT, self.shape)],
-            [helper.make_tensor_value_info("output", TensorProto.FLOAT, out_shape)],
+            told,
             list(self.initialisers.values()),
         )
         model = helper.make_model(
@@ -112,6 +138,10 @@ class GraphBuilder:
                 self._conv(name, step)
             case SqueezeExcite():
                 self._squeeze_excite(name, step)
+            case Gate():
+                self._gate(name, step)
+            case Enlarge():
+                self._enlarge(step)
             case Shuffle():
                 self._shuffle(step)
             case Act():
@@ -128,12 +158,11 @@ class GraphBuilder:
     def _conv(self, name: str, conv: Conv) -> None:
         shape = (conv.out_channels, conv.in_channels // conv.groups, conv.kernel, conv.kernel)
         inputs = [self.value, self._weight(f"{name}/weight", shape)]
-        if conv.norm:
+        if conv.norm or conv.bias:
             inputs.append(self._weight(f"{name}/bias", shape[:1]))
-        pad = conv.kernel // 2
         self._node(
-            "Conv", inputs, kernel_shape=[conv.kernel] * 2, strides=[conv.stride] * 2, pads=[pad] * 4,
-            dilations=[1, 1], group=conv.groups,
+            "Conv", inputs, kernel_shape=[conv.kernel] * 2, strides=[conv.stride] * 2, pads=[conv.pad] * 4,
+            dilations=[conv.dilation] * 2, group=conv.groups,
         )
         self._activation(conv.act)
 
@@ -163,6 +192,25 @@ class GraphBuilder:
         self._conv(f"{name}/expand", Conv(se.reduced, se.channels, 1, 1, 1, "none", 1, 1))
         self._node("HardSigmoid", [self.value], alpha=1 / 6, beta=0.5)
         self._node("Mul", [source, self.value])
+
+    def _gate(self, name: str, gate: Gate) -> None:
+        source, (h, w) = self.value, (gate.height, gate.width)
+        self._conv(f"{name}/features", Conv(gate.channels, gate.out_channels, 1, 1, 1, "relu", h, w))
+        features, self.value = self.value, source
+        self._mean(keep=True)
+        self._conv(f"{name}/scale", Conv(gate.channels, gate.out_channels, 1, 1, 1, "none", 1, 1, norm=False))
+        self._node("Sigmoid", [self.value])
+        self._node("Mul", [features, self.value])
+
+    def _enlarge(self, step: Enlarge) -> None:
+        """As torch exports it: sizes, not scales, and pixel centres half a pixel in."""
+        sizes = self._integers((self.shape[0], step.channels, step.height * step.scale, step.width * step.scale))
+        if step.bilinear:
+            self._node("Resize", [self.value, "", "", sizes], mode="linear",
+                       coordinate_transformation_mode="half_pixel", cubic_coeff_a=-0.75, nearest_mode="floor")
+        else:
+            self._node("Resize", [self.value, "", "", sizes], mode="nearest",
+                       coordinate_transformation_mode="asymmetric", cubic_coeff_a=-0.75, nearest_mode="floor")
 
     def _shuffle(self, step: Shuffle) -> None:
         split = (self.shape[0], step.groups, step.channels // step.groups, step.height, step.width)
@@ -201,7 +249,7 @@ class GraphBuilder:
 
 
 def network_model(arch: Architecture, weights: Weights | None = None, *, seed: int = 0, batch: int = 1) -> bytes:
-    """A whole network as ONNX bytes: (batch, C, H, W) pixels in 0..1 -> (batch, classes).
+    """A whole network as ONNX bytes: (batch, C, H, W) pixels in 0..1 -> (batch, classes), or one map a level.
 
     Args:
         weights: called with every initialiser's name and shape; None takes random ones from `seed`.
@@ -215,8 +263,9 @@ def network_model(arch: Architecture, weights: Weights | None = None, *, seed: i
         builder.op(arch.space.positions[number].name, op)
         return builder.value
 
-    builder.value = flow(arch, builder.value, run=run, add=builder.add, zeros=builder.zeros)
-    return builder.model(out_shape(arch.ops[-1], batch))
+    tensors = flow(arch, builder.value, run=run, add=builder.add, zeros=builder.zeros)
+    ops = [arch.ops[i] for i in output_positions(arch.ops)]
+    return builder.model_of([(t, out_shape(op, batch)) for t, op in zip(tensors, ops, strict=True)])
 
 
 def out_shape(op: Op, batch: int) -> tuple[int, ...]:

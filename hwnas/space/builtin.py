@@ -17,25 +17,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hwnas.errors import UnknownName, UsageError
+from hwnas.space.chain import Chain, Stage
 from hwnas.space.nasbench201 import nasbench201
-from hwnas.space.op import Op, make_divisible
-from hwnas.space.position import Position, SpaceConfig
+from hwnas.space.op import Op
+from hwnas.space.position import SpaceConfig
 from hwnas.space.space import Space
 
 MBCONV_CHOICES = ((3, 3), (3, 6), (5, 3), (5, 6), (7, 3), (7, 6))  # (kernel, expand); op 6 is skip or k3 e1
 SMALL_CHOICES = ((3, 2), (3, 4), (3, 6), (5, 2), (5, 4), (5, 6))  # 7x7 kernels outgrow the maps of small images
 FBNET_CHOICES = ((3, 1, 1), (3, 1, 2), (3, 3, 1), (3, 6, 1), (5, 1, 1), (5, 1, 2), (5, 3, 1), (5, 6, 1))
-
-
-@dataclass(frozen=True)
-class Stage:
-    """`layers` choices of one width; the first one carries the stride."""
-
-    width: int
-    layers: int
-    stride: int
-    act: str
-    se: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,35 +35,6 @@ class Description:
     builder: Callable[[SpaceConfig], Space]
     about: str
     imgsz: int
-
-
-class _Chain:
-    """Adds positions one behind the other and keeps track of the shape."""
-
-    def __init__(self, config: SpaceConfig) -> None:
-        self.channels, self.size = config.in_channels, config.imgsz
-        self.width_mult = config.width_mult
-        self.positions: list[Position] = []
-
-    def scale(self, width: int) -> int:
-        return make_divisible(width * self.width_mult)
-
-    def fixed(self, name: str, kind: str, out: int, *, kernel: int = 1, stride: int = 1, act: str = "none",
-              se: bool = False, hidden: tuple[int, ...] = ()) -> None:
-        op = Op(kind, self.channels, out, self.size, self.size, kernel=kernel, stride=stride, act=act, se=se,
-                hidden=hidden)
-        self._append(Position(name, (op,)))
-
-    def stages(self, stages: Sequence[Stage], candidates: Callable[[Op], tuple[Op, ...]]) -> None:
-        for s, stage in enumerate(stages, 1):
-            for layer in range(stage.layers):
-                blank = Op("mbconv", self.channels, self.scale(stage.width), self.size, self.size, kernel=3,
-                           stride=stage.stride if layer == 0 else 1, act=stage.act, se=stage.se)
-                self._append(Position(f"stage{s}.{layer + 1}", candidates(blank)))
-
-    def _append(self, position: Position) -> None:
-        self.positions.append(position)
-        self.channels, self.size = position.ops[0].out_channels, position.ops[0].out_hw[0]
 
 
 def _mbconv_candidates(blank: Op, choices: Sequence[tuple[int, int]] = MBCONV_CHOICES) -> tuple[Op, ...]:
@@ -93,14 +54,13 @@ def _fbnet_candidates(blank: Op) -> tuple[Op, ...]:
 
 
 def _mobilenet_v2_like(config: SpaceConfig, widths: Sequence[int]) -> Space:
-    chain = _Chain(config)
+    chain = Chain(config)
     chain.fixed("stem", "conv", chain.scale(32), kernel=3, stride=2, act="relu6")
     chain.fixed("first", "mbconv", chain.scale(16), kernel=3, act="relu6")
     layers = (*[config.depth or 4] * 5, 1)
     stages = zip(widths, layers, (2, 2, 2, 1, 2, 1), strict=True)
     chain.stages([Stage(w, n, s, "relu6") for w, n, s in stages], _mbconv_candidates)
-    chain.fixed("head", "head", config.classes, act="relu6", hidden=(max(1280, chain.scale(1280)),))
-    return Space(config, tuple(chain.positions))
+    return chain.finished(act="relu6", hidden=(max(1280, chain.scale(1280)),))
 
 
 def proxyless(config: SpaceConfig) -> Space:
@@ -115,49 +75,47 @@ def google(config: SpaceConfig) -> Space:
 
 def ofa(config: SpaceConfig) -> Space:
     """20 choices, 7 ops: MobileNetV3 widths, squeeze-excite in stages 2, 4 and 5, hard swish from stage 3."""
-    chain = _Chain(config)
+    chain = Chain(config)
     layers = config.depth or 4
     chain.fixed("stem", "conv", chain.scale(16), kernel=3, stride=2, act="hswish")
     chain.fixed("first", "mbconv", chain.scale(16), kernel=3, act="relu")
     stages = zip((24, 40, 80, 112, 160), (2, 2, 2, 1, 2), (False, True, False, True, True),
                  ("relu", "relu", "hswish", "hswish", "hswish"), strict=True)
     chain.stages([Stage(w, layers, s, act, se) for w, s, se, act in stages], _mbconv_candidates)
-    chain.fixed("head", "head", config.classes, act="hswish",
-                hidden=(chain.scale(960), max(1280, chain.scale(1280))))
-    return Space(config, tuple(chain.positions))
+    return chain.finished(act="hswish", hidden=(chain.scale(960), max(1280, chain.scale(1280))))
 
 
 def fbnet(config: SpaceConfig) -> Space:
     """22 choices, 9 ops including grouped 1x1 convolutions and skip; below 64 px the CIFAR strides and head."""
-    chain = _Chain(config)
+    chain = Chain(config)
     small, layers = config.imgsz < 64, config.depth or 4
     chain.fixed("stem", "conv", chain.scale(16), kernel=3, stride=1 if small else 2, act="relu")
     strides = (1, 1, 2, 2, 1, 2, 1) if small else (1, 2, 2, 2, 1, 2, 1)
     counts = (1, layers, layers, layers, layers, layers, 1)
     stages = zip((16, 24, 32, 64, 112, 184, 352), counts, strides, strict=True)
     chain.stages([Stage(w, n, s, "relu") for w, n, s in stages], _fbnet_candidates)
-    chain.fixed("head", "head", config.classes, act="relu", hidden=(chain.scale(1504 if small else 1984),))
-    return Space(config, tuple(chain.positions))
+    return chain.finished(act="relu", hidden=(chain.scale(1504 if small else 1984),))
 
 
 def mobile(config: SpaceConfig) -> Space:
     """MBConv chain for 8 to 128 px: widths 16, 32, 64, 96 on multiples of 16, 7 ops, ReLU, head 256.
 
+    With the head of a detector or a segmenter it takes images of any size and shrinks them to a 32nd, as above 64 px.
+
     The map is halved at least once, and until 16 px remain, before the first stage works on it, then once more at
     the start of stages 2 and 3. Ops: kernel 3 or 5, expansion 2, 4 or 6,
     and skip (MBConv k3 e1 where the shape changes). The first stage, on the largest maps, has one layer less.
     """
-    if not 8 <= config.imgsz <= 128:
+    if not 8 <= config.imgsz <= 128 and not config.head:
         raise UsageError(f"space mobile is for inputs of 8 to 128 px; got {config.imgsz}: take proxyless or ofa")
-    chain = _Chain(config)
+    chain = Chain(config)
     layers = config.depth or 3
     chain.fixed("stem", "conv", chain.scale(16), kernel=3, stride=2, act="relu")
-    chain.fixed("first", "mbconv", chain.scale(16), kernel=3, stride=2 if config.imgsz > 32 else 1, act="relu")
-    extra = 2 if config.imgsz > 64 else 1
+    first, extra = (2, 2) if config.head else (2 if config.imgsz > 32 else 1, 2 if config.imgsz > 64 else 1)
+    chain.fixed("first", "mbconv", chain.scale(16), kernel=3, stride=first, act="relu")
     stages = [Stage(32, max(1, layers - 1), extra, "relu"), Stage(64, layers, 2, "relu"), Stage(96, layers, 2, "relu")]
     chain.stages(stages, lambda blank: _mbconv_candidates(blank, SMALL_CHOICES))
-    chain.fixed("head", "head", config.classes, act="relu", hidden=(chain.scale(256),))
-    return Space(config, tuple(chain.positions))
+    return chain.finished(act="relu", hidden=(chain.scale(256),))
 
 
 SPACES: dict[str, Description] = {
@@ -191,6 +149,8 @@ def build(config: SpaceConfig) -> Space:
     description = describe(config.name)
     if config.imgsz < 8 or config.classes < 1 or config.in_channels < 1 or not 0 < config.width_mult < math.inf:
         raise UsageError(f"imgsz >= 8, classes >= 1, in_channels >= 1, width_mult > 0 are needed; got {config}")
-    if config.depth is not None and config.depth < 1:
-        raise UsageError(f"depth must be at least 1; got {config.depth}")
+    for name in ("depth", "width", "head_width"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise UsageError(f"{name} must be at least 1; got {value}")
     return description.builder(config)

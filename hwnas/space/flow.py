@@ -9,12 +9,12 @@ path is left, the head gets zeros.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from hwnas.space.architecture import Architecture
 from hwnas.space.op import Op
-from hwnas.space.position import INPUT
+from hwnas.space.position import INPUT, output_positions
 
 T = TypeVar("T")
 
@@ -22,22 +22,29 @@ T = TypeVar("T")
 def flow(
     arch: Architecture, value: T, *,
     run: Callable[[int, Op, T], T], add: Callable[[T, T], T], zeros: Callable[[Op], T],
-) -> T:
-    """Send `value`, what the input node holds, through the live positions of `arch`; gives what the last one gives.
+    nodes: Sequence[str] | None = None,
+) -> list[T]:
+    """Send `value`, what the input node holds, through the live positions of `arch`.
+
+    Gives what every output node holds, in network order: one value for a classifier, one a level for a detector.
 
     Args:
         run: (number of the position, op, its input) -> its output; must not change the input.
         add: the sum of two outputs.
         zeros: zeros in the shape of the op's input.
+        nodes: give what these hold instead, and run nothing behind the last of them.
     """
+    wires = arch.space.wires
+    wanted = [wires[i].target for i in output_positions(arch.ops)] if nodes is None else list(nodes)
+    end = 1 + max(i for i, wire in enumerate(wires) if wire.target in wanted)
     values: dict[str, T] = {INPUT: value}
-    outputs, sums, last = dict[int, T](), dict[int, T](), INPUT
+    outputs, sums = dict[int, T](), dict[int, T]()
     again = {step.like for step in arch.steps if not step.runs}
     summed_again = {step.adds for step in arch.steps if step.adds not in (None, step.position)}
     taken = {step.position: step for step in arch.steps}
-    for i, (wire, op) in enumerate(zip(arch.space.wires, arch.ops, strict=True)):
-        last = wire.target
-        x = values.pop(wire.source, None) if wire.frees else values.get(wire.source)
+    for i, (wire, op) in enumerate(zip(wires[:end], arch.ops[:end], strict=True)):
+        freed = wire.frees and wire.source not in wanted
+        x = values.pop(wire.source, None) if freed else values.get(wire.source)
         step = taken.get(i)
         if step is None:
             continue
@@ -45,8 +52,8 @@ def flow(
         if i in again:
             outputs[i] = out
         if step.adds is not None:
-            out = add(values[last], out) if step.adds == i else sums[step.adds]
+            out = add(values[wire.target], out) if step.adds == i else sums[step.adds]
             if i in summed_again:
                 sums[i] = out
-        values[last] = out
-    return values[last]
+        values[wire.target] = out
+    return [values[node] for node in wanted]

@@ -14,7 +14,7 @@ import itertools
 import random
 from functools import lru_cache
 
-from hwnas.errors import InputError
+from hwnas.errors import InputError, UsageError
 from hwnas.space.architecture import Architecture
 from hwnas.space.op import Op, make_divisible
 from hwnas.space.position import Position, SpaceConfig
@@ -27,7 +27,14 @@ _SHUFFLE_SEED = 88  # of the benchmark's own numbering
 
 
 def nasbench201(config: SpaceConfig) -> Space:
-    """6 choices, 5 ops, tied over all cells: stages of `depth` (5) cells of 16, 32 and 64 channels, ReLU."""
+    """6 choices, 5 ops, tied over all cells: stages of `depth` (5) cells of 16, 32 and 64 channels, ReLU.
+
+    Raises:
+        UsageError: a head of another task, or an image that is not square.
+    """
+    if config.head or len(set(config.size)) > 1:
+        raise UsageError("nasbench201 is a benchmark of classifiers of square images: take another space for "
+                         f"{config.head or config.size}")
     size, channels = config.imgsz, make_divisible(WIDTHS[0] * config.width_mult)
     positions = [Position("stem", (Op("conv", config.in_channels, channels, size, size, kernel=3),), writes="stem")]
     node = "stem"

@@ -7,7 +7,8 @@ drift apart. FLOPs means multiply-accumulates of convolutions and linear layers,
 Glossary
     k        kernel size, odd; padding is always k // 2
     e        expansion: hidden channels = e * in_channels
-    H, W     height and width of the INPUT map; the output map is ceil(H / stride)
+    H, W     height and width of the INPUT map; the output map is scale * ceil(H / stride)
+    d        dilation of a depthwise convolution: its taps are d pixels apart
     steps    see `hwnas.space.steps`
 """
 
@@ -18,12 +19,31 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hwnas.errors import InputError
-from hwnas.space.steps import Act, Average, Conv, Linear, Norm, Pool, Shuffle, SqueezeExcite, Step
+from hwnas.space.steps import (
+    Act,
+    Average,
+    Conv,
+    Enlarge,
+    Gate,
+    Linear,
+    Norm,
+    Pool,
+    Shuffle,
+    SqueezeExcite,
+    Step,
+)
 
 ACTIVATIONS = ("none", "relu", "relu6", "hswish")
-KINDS = ("conv", "mbconv", "fbconv", "skip", "head", "preconv", "avgpool", "shortcut", "identity", "none")
-UNCHANGED = ("skip", "identity", "none", "avgpool")  # stride 1, as many channels out as in
+KINDS = (
+    "conv", "mbconv", "fbconv", "skip", "head",
+    "preconv", "avgpool", "shortcut", "identity", "none",
+    "predict", "classify", "nearest", "bilinear", "resize", "gate", "atrous",
+)
+ENLARGING = ("nearest", "bilinear", "resize")
+UNCHANGED = ("skip", "identity", "avgpool", *ENLARGING)  # as many channels out as in
+STILL = (*UNCHANGED, "none", "predict", "classify", "gate", "atrous")  # stride 1
 FREE = ("skip", "none")  # a runtime executes nothing for them
+LAST = ("head", "predict", "resize")  # what they give leaves the network
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
@@ -34,13 +54,15 @@ def make_divisible(value: float, divisor: int = 8) -> int:
 
 _LABELS = {
     "skip": "skip", "identity": "skip", "none": "none", "head": "head", "shortcut": "shortcut", "conv": "conv k{}",
-    "preconv": "conv k{}", "avgpool": "pool k{}",
+    "preconv": "conv k{}", "avgpool": "pool k{}", "predict": "predict k{}", "nearest": "up", "bilinear": "up",
+    "resize": "up", "gate": "gate", "classify": "classify",
 }
 
 _SIGNATURE = re.compile(
     r"^(?P<kind>[a-z]+) k(?P<kernel>\d+) e(?P<expand>\d+) s(?P<stride>\d+) "
     r"(?P<cin>\d+)-(?P<cout>\d+) (?P<h>\d+)x(?P<w>\d+) (?P<act>[a-z0-9]+)"
-    r"(?P<se> se)?(?: g(?P<groups>\d+))?(?: m(?P<hidden>\d+(?:-\d+)*))?$"
+    r"(?P<se> se)?(?: g(?P<groups>\d+))?(?: d(?P<dilation>\d+))?(?: x(?P<scale>\d+))?"
+    r"(?: m(?P<hidden>\d+(?:-\d+)*))?$"
 )
 
 
@@ -57,8 +79,12 @@ class Op:
             activation take the place of the convolution. Ops on the edges of cells, whose outputs are added up:
             `preconv` activation, convolution, batch norm; `avgpool` average pooling that leaves the padding out;
             `identity`, which costs an addition; `none`, an edge that is not there; `shortcut` average pooling over
-            stride x stride, then a 1x1 convolution without batch norm.
-        kernel, expand, stride, groups, act, se: as in the signature.
+            stride x stride, then a 1x1 convolution without batch norm. Ops of detectors and segmenters: `predict`
+            depthwise convolution unless kernel is 1, then a 1x1 convolution with bias and neither batch norm nor
+            activation; `classify` such a 1x1 convolution whose output stays in the network; `nearest` and `bilinear` a
+            map `scale` times as large; `resize` the same as `bilinear`, at the end of a network; `gate` see
+            `steps.Gate`; `atrous` depthwise convolution with `dilation`, then a 1x1.
+        kernel, expand, stride, groups, act, se, dilation, scale: as in the signature.
         in_channels, out_channels: channels; for `head`, out_channels is the number of classes.
         height, width: of the input map.
         hidden: widths inside a head.
@@ -79,6 +105,8 @@ class Op:
     se: bool = False
     groups: int = 1
     hidden: tuple[int, ...] = ()
+    dilation: int = 1
+    scale: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -88,12 +116,15 @@ class Op:
         if self.kernel % 2 == 0:
             raise InputError(f"kernel must be odd (padding is k // 2); got {self.kernel}")
         sizes = (self.in_channels, self.out_channels, self.height, self.width, self.expand)
-        if min(*sizes, self.stride, self.groups, self.kernel, *self.hidden) < 1:
+        if min(*sizes, self.stride, self.groups, self.kernel, self.dilation, self.scale, *self.hidden) < 1:
             raise InputError(f"sizes of an op must be at least 1; got {self}")
         if any(channels % self.groups for channels in (self.in_channels, self.out_channels)):
             raise InputError(f"groups must divide the channels in and out; got {self}")
-        if self.kind in UNCHANGED and (self.stride != 1 or self.in_channels != self.out_channels):
-            raise InputError(f"{self.kind} needs stride 1 and equal channels; got {self}")
+        unequal = self.kind in UNCHANGED and self.in_channels != self.out_channels
+        if unequal or (self.kind in STILL and self.stride != 1):
+            raise InputError(f"{self.kind} needs stride 1{' and equal channels' if unequal else ''}; got {self}")
+        if (self.scale > 1 and self.kind not in ENLARGING) or (self.dilation > 1 and self.kind != "atrous"):
+            raise InputError(f"only {', '.join(ENLARGING)} have a scale, only atrous has a dilation; got {self}")
 
     @property
     def signature(self) -> str:
@@ -104,6 +135,8 @@ class Op:
         )
         text += " se" if self.se else ""
         text += f" g{self.groups}" if self.groups > 1 else ""
+        text += f" d{self.dilation}" if self.dilation > 1 else ""
+        text += f" x{self.scale}" if self.scale > 1 else ""
         return text + (f" m{'-'.join(map(str, self.hidden))}" if self.hidden else "")
 
     @classmethod
@@ -132,6 +165,8 @@ class Op:
             act=found["act"],
             se=found["se"] is not None,
             groups=int(found["groups"] or 1),
+            dilation=int(found["dilation"] or 1),
+            scale=int(found["scale"] or 1),
             hidden=tuple(int(v) for v in hidden.split("-")) if hidden else (),
         )
 
@@ -140,6 +175,8 @@ class Op:
         """Short name inside a choice, e.g. 'k5 e6'."""
         if self.kind in _LABELS:
             return _LABELS[self.kind].format(self.kernel)
+        if self.kind == "atrous":
+            return f"k{self.kernel} d{self.dilation}"
         groups = f" g{self.groups}" if self.groups > 1 else ""
         return f"k{self.kernel} e{self.expand}{groups}"
 
@@ -151,7 +188,12 @@ class Op:
     @property
     def out_hw(self) -> tuple[int, int]:
         """Height and width of the output map."""
-        return -(-self.height // self.stride), -(-self.width // self.stride)
+        return -(-self.height // self.stride) * self.scale, -(-self.width // self.stride) * self.scale
+
+    @property
+    def last(self) -> bool:
+        """Whether what it gives leaves the network."""
+        return self.kind in LAST
 
     @property
     def residual(self) -> bool:
@@ -175,6 +217,14 @@ class Op:
                         Conv(c, out, 1, 1, 1, "none", *self.out_hw, norm=False))
             case "head":
                 return tuple(self._head_steps())
+            case "predict" | "atrous":
+                return tuple(self._separable_steps())
+            case "classify":
+                return (Conv(c, out, 1, 1, 1, "none", h, w, norm=False, bias=True),)
+            case "nearest" | "bilinear" | "resize":
+                return (Enlarge(c, h, w, self.scale, self.kind != "nearest"),)
+            case "gate":
+                return (Gate(c, h, w, out),)
             case "mbconv" | "fbconv":
                 return tuple(self._block_steps())
         return ()
@@ -187,6 +237,13 @@ class Op:
         steps: list[Step] = [Conv(c, first, 1, 1, 1, self.act, h, w), Pool(first, h, w)]
         steps += [Linear(a, b, self.act) for a, b in zip(self.hidden, rest, strict=False)]
         return [*steps, Linear(self.hidden[-1], self.out_channels, "none")]
+
+    def _separable_steps(self) -> list[Step]:
+        c, out, h, w, predicts = self.in_channels, self.out_channels, self.height, self.width, self.kind == "predict"
+        depthwise = Conv(c, c, self.kernel, self.stride, c, self.act, h, w, dilation=self.dilation)
+        act = "none" if predicts else self.act
+        pointwise = Conv(c, out, 1, 1, 1, act, *self.out_hw, norm=not predicts, bias=predicts)
+        return [pointwise] if predicts and self.kernel == 1 else [depthwise, pointwise]
 
     def _block_steps(self) -> list[Step]:
         h, w = self.height, self.width

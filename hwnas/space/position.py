@@ -22,11 +22,14 @@ class SpaceConfig:
 
     Args:
         name: a built-in space, see `hwnas spaces`.
-        imgsz: height and width of the input in pixels.
+        imgsz: height of the input in pixels, and its width where `width` does not say otherwise.
         in_channels: channels of the input image, 1 or 3.
         classes: number of classes.
         width_mult: multiplies every channel count, rounded to multiples of 8.
         depth: layers (or cells) per stage; None takes the space's own.
+        width: of the input in pixels; None takes its height.
+        head: what ends the networks: empty for the space's own classifier, else one of `hwnas.space.heads.HEADS`.
+        head_width: channels of the neck and the head; None takes the head's own.
     """
 
     name: str
@@ -35,6 +38,14 @@ class SpaceConfig:
     classes: int = 1000
     width_mult: float = 1.0
     depth: int | None = None
+    width: int | None = None
+    head: str = ""
+    head_width: int | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+        return self.imgsz, self.width or self.imgsz
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,7 @@ def wires(positions: Sequence[Position]) -> tuple[Wire, ...]:
         targets.append(last)
     size = {n: _elements_out(p.ops[0]) for n, p in zip(targets, positions, strict=True)}
     last_read = {node: i for i, node in enumerate(sources)}
+    last_read |= {n: len(targets) for n, p in zip(targets, positions, strict=True) if p.ops[0].last}  # an output stays
     first_written = {node: i for i, node in reversed(list(enumerate(targets)))}
     found = []
     for i, (source, target) in enumerate(zip(sources, targets, strict=True)):
@@ -109,18 +121,24 @@ def wires(positions: Sequence[Position]) -> tuple[Wire, ...]:
 
 
 def live_positions(wires: Sequence[Wire], ops: Sequence[Op]) -> tuple[bool, ...]:
-    """Which positions are on a path from the input to the output; the last one counts in any case."""
+    """Which positions are on a path from the input to an output; those that give an output count in any case."""
     reached, forward = {INPUT}, []
     for wire, op in zip(wires, ops, strict=True):
         forward.append(wire.source in reached and op.kind != "none")
         if forward[-1]:
             reached.add(wire.target)
-    needed, live = {wires[-1].target}, []
-    for wire, arrives in zip(reversed(wires), reversed(forward), strict=True):
-        live.append(arrives and wire.target in needed)
-        if live[-1]:
-            needed.add(wire.source)
-    return (*live[:0:-1], True)
+    outputs = output_positions(ops)
+    live, needed = [False] * len(wires), set[str]()
+    for i in reversed(range(len(wires))):
+        live[i] = i in outputs or (forward[i] and wires[i].target in needed)
+        if live[i]:
+            needed.add(wires[i].source)
+    return tuple(live)
+
+
+def output_positions(ops: Sequence[Op]) -> tuple[int, ...]:
+    """Numbers of the positions whose output leaves the network; the last one where no op says so."""
+    return tuple(i for i, op in enumerate(ops) if op.last) or (len(ops) - 1,)
 
 
 def _elements_out(op: Op) -> int:

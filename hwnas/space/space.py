@@ -77,7 +77,7 @@ class Space:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of the input image."""
-        return (self.config.in_channels, self.config.imgsz, self.config.imgsz)
+        return (self.config.in_channels, *self.config.size)
 
     @cached_property
     def graph(self) -> nx.DiGraph:
@@ -130,10 +130,15 @@ class Space:
 
     @cached_property
     def signatures(self) -> tuple[str, ...]:
-        """Every distinct signature that any architecture can need, in network order."""
-        return tuple(
-            dict.fromkeys(op.signature for p in self.positions for op in p.ops if op.timed)
-        )
+        """Every distinct signature that any architecture can need, in network order; then additions.
+
+        An addition has the signature of an identity of its shape (`hwnas.latency.live`).
+        """
+        found = [op.signature for p in self.positions for op in p.ops if op.timed]
+        targets = [wire.target for wire in self.wires]
+        summed = [p.ops[0] for p, node in zip(self.positions, targets, strict=True) if targets.count(node) > 1]
+        sums = [Op("identity", op.out_channels, op.out_channels, *op.out_hw).signature for op in summed]
+        return tuple(dict.fromkeys([*found, *sums]))
 
     @property
     def fixed_ops(self) -> tuple[Op, ...]:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Conv:
-    """Convolution (no bias) + batch norm, unless `norm` is off, + activation on a map of `height` x `width`."""
+    """Convolution + batch norm, unless `norm` is off, + activation on a map of `height` x `width`.
+
+    A batch norm has the bias in it; `bias` gives one to a convolution without.
+    """
 
     in_channels: int
     out_channels: int
@@ -22,6 +25,13 @@ class Conv:
     height: int
     width: int
     norm: bool = True
+    bias: bool = False
+    dilation: int = 1
+
+    @property
+    def pad(self) -> int:
+        """Zeros at every edge, so that a map keeps its size at stride 1."""
+        return self.dilation * (self.kernel // 2)
 
     @property
     def out_hw(self) -> tuple[int, int]:
@@ -35,7 +45,7 @@ class Conv:
     @property
     def params(self) -> int:
         weights = self.kernel**2 * (self.in_channels // self.groups) * self.out_channels
-        return weights + (2 * self.out_channels if self.norm else 0)  # batch norm scale and shift
+        return weights + self.out_channels * (2 * self.norm + self.bias)  # batch norm has scale and shift
 
     @property
     def elements_in(self) -> int:
@@ -85,6 +95,37 @@ class SqueezeExcite(_OnMap):
     @property
     def params(self) -> int:
         return 2 * self.channels * self.reduced + self.channels + self.reduced
+
+
+@dataclass(frozen=True)
+class Gate(_OnMap):
+    """1x1 conv, batch norm, ReLU; scaled by sigmoid(1x1 conv of the global average) (LR-ASPP, Howard et al. 2019)."""
+
+    out_channels: int
+
+    @property
+    def flops(self) -> int:
+        return self.channels * self.out_channels * (self.height * self.width + 1)
+
+    @property
+    def params(self) -> int:
+        return 2 * self.channels * self.out_channels + 2 * self.out_channels  # the second convolution has no bias
+
+    @property
+    def elements_out(self) -> int:
+        return self.out_channels * self.height * self.width
+
+
+@dataclass(frozen=True)
+class Enlarge(_OnMap):
+    """A map `scale` times as high and wide: each pixel repeated, or bilinear between pixel centres."""
+
+    scale: int
+    bilinear: bool
+
+    @property
+    def elements_out(self) -> int:
+        return self.elements_in * self.scale**2
 
 
 @dataclass(frozen=True)
@@ -167,4 +208,4 @@ class Linear:
         return self.out_features
 
 
-Step = Conv | SqueezeExcite | Shuffle | Act | Norm | Average | Pool | Linear
+Step = Conv | SqueezeExcite | Gate | Enlarge | Shuffle | Act | Norm | Average | Pool | Linear

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hwnas.errors import InputError
 from hwnas.space import Op, make_divisible
-from hwnas.space.op import KINDS, UNCHANGED
+from hwnas.space.op import ENLARGING, KINDS, STILL, UNCHANGED
 
 SIZES = st.integers(1, 512)
 
@@ -21,7 +21,9 @@ def ops(draw: st.DrawFn) -> Op:
     return Op(
         kind, channels * groups, channels * groups if same else draw(SIZES) * groups, draw(SIZES), draw(SIZES),
         kernel=draw(st.sampled_from([1, 3, 5, 7])), expand=draw(st.integers(1, 8)),
-        stride=1 if kind in UNCHANGED else draw(st.integers(1, 3)),
+        stride=1 if kind in STILL else draw(st.integers(1, 3)),
+        scale=draw(st.integers(1, 3)) if kind in ENLARGING else 1, dilation=draw(st.integers(1, 3)) * 6
+        if kind == "atrous" else 1,
         act=draw(st.sampled_from(["none", "relu", "relu6", "hswish"])), se=draw(st.booleans()), groups=groups,
         hidden=tuple(draw(st.lists(SIZES, max_size=3))) if kind == "head" else (),
     )
@@ -61,7 +63,7 @@ def test_signatures_as_tables_hold_them(op: Op, signature: str) -> None:
      " conv k3 e1 s1 3-8 8x8 relu", "conv k-3 e1 s1 3-8 8x8 relu", "conv k3 e1 s1 3-8 8x8 relu m", "none",
      "conv k4 e1 s1 3-8 8x8 relu", "conv k3 e1 s1 0-8 8x8 relu", "conv k3 e1 s0 3-8 8x8 relu",
      "blur k3 e1 s1 3-8 8x8 relu", "conv k3 e1 s1 3-8 8x8 gelu", "skip k1 e1 s2 8-8 8x8 none",
-     "skip k1 e1 s1 8-16 8x8 none", "none k1 e1 s1 8-16 8x8 none", "avgpool k3 e1 s2 8-8 8x8 none",
+     "skip k1 e1 s1 8-16 8x8 none", "none k1 e1 s2 8-8 8x8 none", "avgpool k3 e1 s2 8-8 8x8 none",
      "conv k3 e1 s1 3-8 8x8 relu\n"],
 )
 def test_what_is_no_signature_is_refused(text: str) -> None:

@@ -85,7 +85,7 @@ def test_flow_gives_the_value_that_every_op_run_alone_gives(name: str) -> None:
                 values[last] = "+".join(sorted([values[last], out])) if last in values else out
             return values[last]
 
-        found = flow(arch, "x", run=run, add=lambda a, b: "+".join(sorted([a, b])), zeros=lambda op: "0")
+        (found,) = flow(arch, "x", run=run, add=lambda a, b: "+".join(sorted([a, b])), zeros=lambda op: "0")
         assert found == plain()
         assert len(ran) == len(set(ran))
 

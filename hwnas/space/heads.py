@@ -1,0 +1,214 @@
+"""Heads that make a detector or a segmenter of a backbone; their choices belong to the space like any other.
+
+| name    | task    | source                                                                                     |
+|---------|---------|--------------------------------------------------------------------------------------------|
+| fcos    | detect  | anchor-free (Tian et al., ICCV 2019) on a path aggregation neck (Liu et al., CVPR 2018);     |
+|         |         | distances as distributions (Li et al., NeurIPS 2020), light as in NanoDet-Plus               |
+| ssdlite | detect  | SSD (Liu et al., ECCV 2016) with depthwise predictors (Sandler et al., CVPR 2018)            |
+| lraspp  | segment | lite R-ASPP (Howard et al., ICCV 2019)                                                      |
+| deeplab | segment | DeepLabV3+ (Chen et al., ECCV 2018) whose branches are added up instead of concatenated      |
+
+Adding what 1x1 convolutions give of several maps is the same as one 1x1 convolution of the maps side by side, up to
+where batch norm stands; so every head fits a graph whose nodes are sums, and no runtime has to copy maps together.
+
+Glossary
+    tap      the last map of the backbone at a stride          level    a map that boxes are predicted from
+    tower    the blocks between the neck and a prediction; its choices are tied over the levels, its weights are not
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hwnas.errors import UnknownName, UsageError
+from hwnas.space.op import Op
+from hwnas.space.position import Position, SpaceConfig
+
+BINS = 8  # of a distance: 0..7 strides
+ANCHORS = 6
+EXTRAS = 4  # maps of ssdlite behind the backbone, while they shrink
+FINEST = 8  # stride of the map that a segmenter's details come from
+BLOCKS = ((3, 1), (3, 2), (5, 1), (5, 2))  # (kernel, expand) of a block in a neck, a tower or a decoder; or skip
+RATES = (6, 12, 18)  # dilations at stride 16
+
+Taps = dict[int, Position]
+
+
+@dataclass(frozen=True)
+class Head:
+    """One line about a head.
+
+    Args:
+        task: 'detect' or 'segment'.
+        strides: of the maps that it reads; the backbone ends with the coarsest.
+        width: channels, where a config has no `head_width`.
+        builder: gives the positions behind the backbone.
+    """
+
+    task: str
+    strides: tuple[int, ...]
+    width: int
+    builder: Callable[[SpaceConfig, Taps, int], list[Position]]
+    about: str
+
+
+def with_head(config: SpaceConfig, backbone: Sequence[Position]) -> tuple[Position, ...]:
+    """The positions of a backbone as far as the head of `config` reads it, and those of the head.
+
+    Raises:
+        UnknownName: no such head.
+        UsageError: the backbone has no map of a stride that the head reads, or sides are no multiples of 32.
+    """
+    head = describe_head(config.head)
+    if any(side % 32 for side in config.size):
+        raise UsageError(f"height and width must be multiples of 32 for {config.head}; got {config.size}")
+    found = taps(config, backbone)
+    missing = [stride for stride in head.strides if stride not in found]
+    if missing:
+        raise UsageError(f"{config.head} reads maps of strides {head.strides}; {config.name} at {config.imgsz} px has "
+                         f"{tuple(found)}: take larger images or another space")
+    last = backbone.index(found[max(head.strides)])
+    return (*backbone[: last + 1], *head.builder(config, found, config.head_width or head.width))
+
+
+def describe_head(name: str) -> Head:
+    """The entry of a head.
+
+    Raises:
+        UnknownName: no such head.
+    """
+    if name not in HEADS:
+        raise UnknownName("head", name, HEADS)
+    return HEADS[name]
+
+
+def taps(config: SpaceConfig, backbone: Sequence[Position]) -> Taps:
+    """Stride -> the last position of the backbone with a map of that stride, finest first."""
+    height, width = config.size
+    found: Taps = {}
+    for position in backbone:
+        op = position.ops[0]
+        if op.last or (config.head and position.reads):  # the backbone is a chain, a head reads maps by their names
+            break
+        stride = round(height / op.out_hw[0])
+        if op.out_hw == (-(-height // stride), -(-width // stride)):
+            found[stride] = position
+    return found
+
+
+def fcos(config: SpaceConfig, found: Taps, width: int) -> list[Position]:
+    """Laterals, a way down and a way up that add their maps, two tower blocks and one prediction a level."""
+    strides = HEADS["fcos"].strides
+    shape = {s: (width, width, *found[s].ops[0].out_hw) for s in strides}
+    positions = [
+        Position(f"lateral{s}", (_lateral(found[s], width),), found[s].name, f"down{s}") for s in strides
+    ]
+    for s in reversed(strides):
+        if s != strides[-1]:
+            up = Op("nearest", *shape[2 * s], scale=2)
+            positions.append(Position(f"enlarge{s}", (up,), f"top{2 * s}", f"down{s}"))
+        positions.append(Position(f"top{s}", _blocks(*shape[s]), f"down{s}", f"top{s}"))
+    level = {strides[0]: f"top{strides[0]}"}
+    for s in strides[1:]:
+        halve = Op("mbconv", *shape[s // 2], kernel=3, stride=2, act="relu")
+        positions += [
+            Position(f"keep{s}", (Op("identity", *shape[s]),), f"top{s}", f"up{s}"),
+            Position(f"halve{s}", (halve,), level[s // 2], f"up{s}"),
+            Position(f"bottom{s}", _blocks(*shape[s]), f"up{s}", f"bottom{s}"),
+        ]
+        level[s] = f"bottom{s}"
+    for s in strides:
+        positions += _tower(f"tower{s}", level[s], shape[s])
+        predict = Op("predict", width, config.classes + 4 * BINS, *shape[s][2:], kernel=1)
+        positions.append(Position(f"predict{s}", (predict,)))
+    return positions
+
+
+def ssdlite(config: SpaceConfig, found: Taps, width: int) -> list[Position]:
+    """Predictions of `ANCHORS` boxes a place from strides 16 and 32 and from up to `EXTRAS` maps behind them."""
+    positions: list[Position] = []
+    sources = [found[16], found[32]]
+    while len(sources) < 2 + EXTRAS and min(sources[-1].ops[0].out_hw) > 1:
+        name, before = f"extra{len(sources) - 1}", sources[-1]
+        squeeze = Op("conv", before.ops[0].out_channels, width // 2, *before.ops[0].out_hw, act="relu")
+        halve = Op("mbconv", width // 2, width, *before.ops[0].out_hw, kernel=3, stride=2, act="relu")
+        positions.append(Position(f"{name}.squeeze", (squeeze,), before.name))
+        sources.append(Position(name, (halve,)))
+        positions.append(sources[-1])
+    for i, source in enumerate(sources, 1):
+        op = source.ops[0]
+        shape = (op.out_channels, ANCHORS * (config.classes + 5), *op.out_hw)
+        ops = tuple(Op("predict", *shape, kernel=k, act="none" if k == 1 else "relu") for k in (1, 3, 5))
+        positions.append(Position(f"predict{i}", ops, source.name))
+    return positions
+
+
+def lraspp(config: SpaceConfig, found: Taps, width: int) -> list[Position]:
+    """The coarse map through a gate and two blocks, its logits and those of the fine map added up and enlarged."""
+    coarse, fine = found[16].ops[0], found[FINEST].ops[0]
+    gate = Op("gate", coarse.out_channels, width, *coarse.out_hw)
+    shape = (width, width, *coarse.out_hw)
+    low = Op("classify", fine.out_channels, config.classes, *fine.out_hw)
+    return [
+        Position("gate", (gate,), found[16].name),
+        *_refine(shape),
+        Position("enlarge", (Op("bilinear", *shape, scale=2),)),
+        Position("high", (Op("classify", width, config.classes, *fine.out_hw),), writes="logits"),
+        Position("low", (low,), found[FINEST].name, "logits"),
+        _resized(config, fine),
+    ]
+
+
+def deeplab(config: SpaceConfig, found: Taps, width: int) -> list[Position]:
+    """A gate and dilated branches, each of which may be left out, then a decoder with the fine map.
+
+    The gate stands for the 1x1 branch and for the image pooling, which it multiplies instead of adding.
+    """
+    coarse, fine = found[16].ops[0], found[FINEST].ops[0]
+    gate = Op("gate", coarse.out_channels, width, *coarse.out_hw)
+    branches = [
+        Op("atrous", coarse.out_channels, width, *coarse.out_hw, kernel=3, act="relu", dilation=rate) for rate in RATES
+    ]
+    nothing = Op("none", coarse.out_channels, width, *coarse.out_hw)
+    shape, fine_shape = (width, width, *coarse.out_hw), (width, width, *fine.out_hw)
+    return [
+        Position("gate", (gate,), found[16].name, "pyramid"),
+        *(Position(f"rate{op.dilation}", (op, nothing), found[16].name, "pyramid") for op in branches),
+        Position("enlarge", (Op("bilinear", *shape, scale=2),), "pyramid", "decoder"),
+        Position("detail", (_lateral(found[FINEST], width),), found[FINEST].name, "decoder"),
+        *_refine(fine_shape, "decoder"),
+        Position("logits", (Op("classify", width, config.classes, *fine.out_hw),)),
+        _resized(config, fine),
+    ]
+
+
+def _lateral(tap: Position, width: int) -> Op:
+    return Op("conv", tap.ops[0].out_channels, width, *tap.ops[0].out_hw, act="relu")
+
+
+def _blocks(c: int, out: int, height: int, width: int) -> tuple[Op, ...]:
+    made = tuple(Op("mbconv", c, out, height, width, kernel=k, expand=e, act="relu") for k, e in BLOCKS)
+    return (*made, Op("skip", c, out, height, width))
+
+
+def _tower(name: str, source: str, shape: tuple[int, int, int, int]) -> list[Position]:
+    return [Position(f"{name}.1", _blocks(*shape), source, tie="tower.1"),
+            Position(f"{name}.2", _blocks(*shape), tie="tower.2")]
+
+
+def _refine(shape: tuple[int, int, int, int], source: str = "") -> list[Position]:
+    return [Position("refine.1", _blocks(*shape), source), Position("refine.2", _blocks(*shape))]
+
+
+def _resized(config: SpaceConfig, fine: Op) -> Position:
+    return Position("resize", (Op("resize", config.classes, config.classes, *fine.out_hw, scale=FINEST),),
+                    "logits")
+
+
+HEADS: dict[str, Head] = {
+    "fcos": Head("detect", (8, 16, 32), 64, fcos, "anchor-free detector on a neck of added maps"),
+    "ssdlite": Head("detect", (16, 32), 128, ssdlite, "SSD with depthwise predictors on six maps"),
+    "lraspp": Head("segment", (8, 16), 128, lraspp, "lite R-ASPP: a gate, two blocks, logits of two maps"),
+    "deeplab": Head("segment", (8, 16), 128, deeplab, "DeepLabV3+ with branches that are added up"),
+}
