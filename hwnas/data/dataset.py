@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.moments import pixel_moments
 from hwnas.data.split import allocate, pick
 from hwnas.errors import DataError, UsageError
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
-
-_CHUNK = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,17 +100,7 @@ class Dataset:
 
     @cached_property
     def _moments(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        # A histogram is exact in integers and needs no float copy of the images.
-        counts = np.zeros((self.channels, 256), np.int64)
-        for start in range(0, len(self.train_images), _CHUNK):
-            part = self.train_images[start : start + _CHUNK]
-            for channel in range(self.channels):
-                counts[channel] += np.bincount(part[..., channel].ravel(), minlength=256)
-        levels = np.arange(256) / 255.0
-        weights = counts / counts.sum(axis=1, keepdims=True)
-        mean = weights @ levels
-        var = (weights * (levels - mean[:, None]) ** 2).sum(axis=1)
-        return mean, np.maximum(np.sqrt(var), 1 / 255)
+        return pixel_moments(self.train_images)
 
     def _counts(self, labels: Labels) -> Labels:
         return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)

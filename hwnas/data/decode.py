@@ -88,6 +88,56 @@ def decode_all(
     return out if colour.any() else np.ascontiguousarray(out[..., :1])
 
 
+def decode_each(
+    total: int, work: Callable[[int], None], name: Callable[[int], str], progress: Progress, source: str
+) -> None:
+    """Call work(i) for every image in threads.
+
+    Args:
+        work: decodes one image; what it raises is told with the image's name.
+        name: of an image, for messages.
+
+    Raises:
+        DataError: images that cannot be read, with the first five and how many.
+    """
+
+    def one(start: int) -> list[str]:
+        return [fault for i in range(start, min(start + _CHUNK // 4, total)) if (fault := _fault(work, i, name))]
+
+    Image.preinit()
+    broken: list[str] = []
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    try:
+        with _strict():
+            for number, failures in enumerate(pool.map(one, range(0, total, _CHUNK // 4)), 1):
+                broken += failures
+                progress("decode images", min(number * _CHUNK // 4, total), total)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    _report(broken, total, source)
+
+
+def _fault(work: Callable[[int], None], index: int, name: Callable[[int], str]) -> str:
+    try:
+        work(index)
+    except DataError as err:  # says where and what to do by itself
+        return str(err)
+    except Exception as err:  # decoders raise nearly every type on damaged bytes
+        return f"{name(index)} ({_reason(err)})"
+    return ""
+
+
+def upright_rgb(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
+    """An image file in RGB, turned upright by its EXIF tag unless it has the `size` (height, width) as stored.
+
+    Labels of boxes and masks are mostly made on the pixels as stored, and say so by the size that they give.
+    """
+    with Image.open(path) as opened:
+        opened.load()
+        stored = size is not None and opened.size[::-1] == size
+        return _flat(opened if stored else _upright(opened)).convert("RGB")
+
+
 def _report(broken: list[str], total: int, source: str) -> None:
     if broken:
         more = f" and {len(broken) - _REPORTED} more" if len(broken) > _REPORTED else ""

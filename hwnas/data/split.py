@@ -70,6 +70,21 @@ def choose(
     return _shorten(labels, np.flatnonzero(~held_out), np.flatnonzero(held_out), classes, limit, rng)
 
 
+def divided(count: int, held_out: npt.NDArray[np.bool_] | None, val_fraction: float, limit: int | None, seed: int,
+            source: str) -> tuple[Ints, Ints]:
+    """`choose` where images have no class of their own: indices of training and of validation.
+
+    Raises:
+        UsageError: `limit` under two images, or a fraction that is none.
+        DataError: fewer than two images, or a part that is empty.
+    """
+    if not 0 < val_fraction < 1:
+        raise UsageError(f"val_fraction must be between 0 and 1, both excluded, not {val_fraction}")
+    if count < 2 or (held_out is not None and (held_out.all() or not held_out.any())):
+        raise DataError(f"{source}: {count} images; training and validation need one each at least")
+    return choose(np.zeros(count, np.int64), held_out, val_fraction, limit, seed)
+
+
 def check_splittable(labels: Ints, classes: tuple[str, ...], source: str) -> None:
     """Every class needs an image for either part.
 

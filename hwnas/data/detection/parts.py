@@ -1,0 +1,153 @@
+"""A detection data set in memory.
+
+symbol  meaning                                             shape
+N       images of a part
+H, W    height and width of the network's input, px
+K       classes
+images  uint8 pixels, letterboxed                           (N, H, W, 3)
+boxes   of one image, x0, y0, x1, y1 in input pixels        (n, 4)
+labels  their classes, 0..K-1                               (n,)
+crowd   whether a box need not be found                     (n,)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data.moments import pixel_moments
+from hwnas.errors import DataError
+
+Pixels = npt.NDArray[np.uint8]
+Boxes = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One original image: its name, where it is, its size in pixels."""
+
+    name: str
+    path: Path | None
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionPart:
+    """Training or validation images with their boxes.
+
+    Raises:
+        DataError: not as many boxes, labels and frames as images.
+    """
+
+    images: Pixels
+    frames: tuple[Frame, ...]
+    boxes: tuple[Boxes, ...]
+    labels: tuple[Labels, ...]
+    crowd: tuple[Flags, ...]
+
+    def __post_init__(self) -> None:
+        counts = {len(self.images), len(self.frames), len(self.boxes), len(self.labels), len(self.crowd)}
+        if len(counts) != 1:
+            raise DataError(f"images, frames, boxes, labels and crowds must be as many, not {sorted(counts)}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: npt.NDArray[np.integer[Any]]) -> DetectionPart:
+        """The images at `indices`, in that order."""
+        chosen = [int(i) for i in indices]
+        return DetectionPart(
+            np.ascontiguousarray(self.images[chosen]), tuple(self.frames[i] for i in chosen),
+            tuple(self.boxes[i] for i in chosen), tuple(self.labels[i] for i in chosen),
+            tuple(self.crowd[i] for i in chosen),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionData:
+    """Images with boxes, training and validation.
+
+    Attributes:
+        category_ids: of the classes in the source.
+        size: (H, W).
+        source: what was loaded.
+        split: how training and validation were told apart.
+        clipped: boxes that reached beyond their image and were cut at its border.
+
+    Raises:
+        DataError: no training or validation image, or no box to learn from.
+    """
+
+    name: str
+    train: DetectionPart
+    val: DetectionPart
+    classes: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    size: tuple[int, int]
+    source: str
+    split: str = "given by the caller"
+    clipped: int = 0
+
+    def __post_init__(self) -> None:
+        for part, name in ((self.train, "training"), (self.val, "validation")):
+            if not len(part):
+                raise DataError(f"{self.source}: no {name} images; give at least one")
+        if not any(len(boxes) for boxes in self.train.boxes):
+            raise DataError(f"{self.source}: no training image has a box; there is nothing to learn")
+
+    @cached_property
+    def _moments(self) -> tuple[Floats, Floats]:
+        return pixel_moments(self.train.images)
+
+    @property
+    def mean(self) -> Floats:
+        """(3,) mean of the training pixels, in 0..1."""
+        return self._moments[0]
+
+    @property
+    def std(self) -> Floats:
+        """(3,) standard deviation of the training pixels, in 0..1; never under 1/255."""
+        return self._moments[1]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """First 16 hex digits of the SHA-256 over pixels, boxes, labels and crowds of both parts."""
+        digest = hashlib.sha256("|".join(self.classes).encode())
+        for part in (self.train, self.val):
+            arrays: list[npt.NDArray[Any]] = [part.images, *part.boxes, *part.labels, *part.crowd]
+            for array in arrays:
+                digest.update(f"{array.dtype.name}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        return digest.hexdigest()[:16]
+
+    def counts(self, part: DetectionPart) -> Labels:
+        """Boxes of every class, crowds left out: (K,)."""
+        found = [labels[~crowd] for labels, crowd in zip(part.labels, part.crowd, strict=True)]
+        return np.bincount(np.concatenate(found), minlength=len(self.classes)).astype(np.int64)
+
+    def describe(self) -> dict[str, Any]:
+        """The facts as JSON values."""
+        train, val = self.counts(self.train), self.counts(self.val)
+        return {
+            "name": self.name, "source": self.source, "imgsz": self.size[0], "width": self.size[1], "channels": 3,
+            "train": len(self.train), "val": len(self.val), "split": self.split, "clipped": self.clipped,
+            "classes": {n: {"train": int(t), "val": int(v)} for n, t, v in zip(self.classes, train, val, strict=True)},
+        }
+
+    def summary(self) -> str:
+        """One line for people."""
+        boxes = [int(self.counts(part).sum()) for part in (self.train, self.val)]
+        cut = f"; {self.clipped} boxes were cut at the border of their image" if self.clipped else ""
+        return (f"{self.name}: {len(self.train):,} training images with {boxes[0]:,} boxes, {len(self.val):,} "
+                f"validation images with {boxes[1]:,}, {self.size[0]}x{self.size[1]}, {len(self.classes)} classes; "
+                f"{self.split}{cut}")
