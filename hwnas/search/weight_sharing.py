@@ -18,23 +18,23 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from hwnas.data import Dataset
-from hwnas.errors import InputError, RunError
+from hwnas.errors import InputError, RunError, UsageError
 from hwnas.files import read_json, write_json
 from hwnas.nets import Supernet
 from hwnas.progress import Progress, silent
 from hwnas.search.cycle import fair_cycle
 from hwnas.search.distribution import Distribution
 from hwnas.search.effects import fit_effects
-from hwnas.search.evaluate import Fold, SupernetEvaluator
+from hwnas.search.evaluate import SupernetEvaluator
 from hwnas.search.log import Evaluation, SearchLog
 from hwnas.search.registry import create
 from hwnas.search.schedule import Tick, fair_ticks, path_ticks
 from hwnas.search.strategy import Strategy
 from hwnas.space import Space
-from hwnas.train import TrainConfig
+from hwnas.train import Task, TrainConfig, as_task
 from hwnas.train.loop import restore, snapshot
-from hwnas.train.tensors import load_tensors, save_tensors
+from hwnas.train.task import AnyData
+from hwnas.train.tensors import adopt, load_tensors, save_tensors
 
 
 @dataclass(frozen=True)
@@ -80,21 +80,27 @@ class SearchResult:
         return self.evaluator.supernet
 
 
-def run(space: Space, data: Dataset, config: SearchConfig, *, folder: Path, seed: int = 0,
-        protect: Sequence[int] | None = None, progress: Progress = silent) -> SearchResult:
+def run(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Path, seed: int = 0,
+        protect: Sequence[int] | None = None, init: Path | None = None,
+        progress: Progress = silent) -> SearchResult:
     """Learn a distribution over the architectures of `space` on `data`, or go on where a killed search stopped.
 
     Args:
+        data: what is learnt; of a plain data set, to classify.
         folder: where search.jsonl, search.safetensors and distribution.json are written.
         seed: of everything random: initial weights, samples, batches.
+        init: search.safetensors of another search, whose shared weights this one starts from where they fit.
         protect: an op index per choice that is never pruned (the cheapest, so that tight budgets stay reachable);
             None takes the op with the fewest FLOPs.
 
     Raises:
         TrainingDiverged: the loss became NaN.
-        RunError: the files in `folder` belong to another search.
+        RunError: the files in `folder` belong to another search, or `init` cannot be read.
+        UsageError: nothing in `init` fits.
     """
     evaluator = _evaluator(space, data, config, seed)
+    if init is not None and not adopt(evaluator.supernet, load_tensors(init)[0], "weight."):
+        raise UsageError(f"{init} has no weights that fit space {space.name}: take a run of the same space and width")
     strategy = create("migo", space.sizes, mode=config.mode, s=config.cycles, keep=config.keep,
                       ridge=config.ridge, protect=list(protect or space.smallest().choice), seed=seed)
     log = SearchLog(folder / "search.jsonl")
@@ -108,7 +114,7 @@ def run(space: Space, data: Dataset, config: SearchConfig, *, folder: Path, seed
     return SearchResult(distribution, evaluator, best)
 
 
-def load(space: Space, data: Dataset, config: SearchConfig, *, folder: Path, seed: int = 0) -> SearchResult:
+def load(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Path, seed: int = 0) -> SearchResult:
     """A finished search from its folder.
 
     Raises:
@@ -125,11 +131,13 @@ def load(space: Space, data: Dataset, config: SearchConfig, *, folder: Path, see
     return SearchResult(distribution, evaluator, (best.choice, best.score))
 
 
-def _evaluator(space: Space, data: Dataset, config: SearchConfig, seed: int) -> SupernetEvaluator:
+def _evaluator(space: Space, data: AnyData | Task, config: SearchConfig, seed: int) -> SupernetEvaluator:
     torch.manual_seed(seed)
-    supernet = Supernet(space, data.mean.tolist(), data.std.tolist())
+    task = as_task(data)
+    supernet = Supernet(space, task.data.mean.tolist(), task.data.std.tolist())
+    task.prepare(supernet)
     supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return SupernetEvaluator(supernet, data, Fold.of(data, config.holdout, seed), config.train, seed)
+    return SupernetEvaluator(supernet, task.fold(config.holdout, seed), config.train, seed)
 
 
 def _ticks(space: Space, evaluator: SupernetEvaluator, strategy: Strategy, config: SearchConfig) -> list[Tick]:
@@ -172,9 +180,13 @@ def _learn(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, che
 
 def _origin(evaluator: SupernetEvaluator, config: SearchConfig) -> dict[str, Any]:
     """What a checkpoint must agree with; `settle` may change, it comes after the last checkpoint."""
+    described = {k: v for k, v in asdict(config).items() if k != "settle"}
+    for name, default in (("optimizer", "sgd"), ("ema", 0.0)):  # checkpoints of hwnas 0.1 do not name them
+        if described["train"][name] == default:
+            del described["train"][name]
     return {
-        "space": evaluator.supernet.space.fingerprint, "data": evaluator.data.fingerprint, "seed": evaluator.seed,
-        "config": {k: v for k, v in asdict(config).items() if k != "settle"},
+        "space": evaluator.supernet.space.fingerprint, "data": evaluator.fold.data.fingerprint, "seed": evaluator.seed,
+        "config": described,
     }
 
 

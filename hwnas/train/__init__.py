@@ -3,7 +3,9 @@
 from hwnas.train.distill import Teacher
 from hwnas.train.evaluate import accuracy, logits, reestimate_batch_norm
 from hwnas.train.loop import EpochLog, History, TrainConfig, fit
+from hwnas.train.task import Classification, Detection, Segmentation, Task, as_task
 
 __all__ = [
-    "EpochLog", "History", "Teacher", "TrainConfig", "accuracy", "fit", "logits", "reestimate_batch_norm",
+    "Classification", "Detection", "EpochLog", "History", "Segmentation", "Task", "Teacher", "TrainConfig", "accuracy",
+    "as_task", "fit", "logits", "reestimate_batch_norm",
 ]

@@ -6,15 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Outputs = Tensor | list[Tensor]
+
 
 class Teacher:
     """A frozen network that gives targets to a student.
 
     Args:
         net: the teacher; put into eval mode.
-        weight: share of the distillation loss, in [0, 1]; the rest is cross entropy.
-        temperature: softens both distributions.
-        remember: keep the teacher's logits per (epoch, step), so that several students that see the same batches
+        weight: share of the distillation loss of a classifier, in [0, 1], the rest is cross entropy; in the other
+            tasks its factor beside the plain loss.
+        temperature: softens both distributions of a classifier.
+        remember: keep the teacher's outputs per (epoch, step), so that several students that see the same batches
             (same data, seed and batch size) ask the teacher once.
     """
 
@@ -22,11 +25,11 @@ class Teacher:
                  remember: bool = False) -> None:
         self.net = net.eval()
         self.weight, self.temperature = weight, temperature
-        self.memory: dict[tuple[int, int], Tensor] | None = {} if remember else None
+        self.memory: dict[tuple[int, int], Outputs] | None = {} if remember else None
 
     @torch.no_grad()
-    def logits(self, pixels: Tensor, epoch: int, step: int) -> Tensor:
-        """Teacher logits (N, classes) for a batch; from memory if this step was seen before."""
+    def outputs(self, pixels: Tensor, epoch: int, step: int) -> Outputs:
+        """What the teacher gives for a batch; from memory if this step was seen before."""
         if self.memory is None:
             return self.net(pixels)  # type: ignore[no-any-return]
         if (epoch, step) not in self.memory:
@@ -34,7 +37,7 @@ class Teacher:
         return self.memory[epoch, step]
 
     def loss(self, student: Tensor, teacher: Tensor, plain: Tensor) -> Tensor:
-        """(1 - weight) * plain + weight * T^2 * KL(teacher || student), mean over the batch."""
+        """(1 - weight) * plain + weight * T^2 * KL(teacher || student), of logits (N, classes), mean over the batch."""
         t = self.temperature
         divergence = functional.kl_div(
             functional.log_softmax(student / t, 1), functional.log_softmax(teacher / t, 1),

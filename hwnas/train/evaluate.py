@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -12,14 +12,27 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from hwnas.train.tensors import to_pixels
 
 EVAL_BATCH = 256
+EVAL_PIXELS = 1 << 22  # a batch, so that the activations of large images fit into memory
 
 
-@torch.inference_mode()
-def logits(net: nn.Module, images: np.ndarray) -> Tensor:
-    """Logits (N, classes) for uint8 images (N, H, W, C)."""
+def batch_of(images: np.ndarray) -> int:
+    """How many images (N, H, W, C) of this size are run together."""
+    return int(min(EVAL_BATCH, max(2, EVAL_PIXELS // (images.shape[1] * images.shape[2]))))
+
+
+def outputs_of(net: nn.Module, images: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """What a network gives for uint8 images (N, H, W, C), in order, a batch at a time."""
     net.eval()
-    parts = [net(to_pixels(images[i : i + EVAL_BATCH])) for i in range(0, len(images), EVAL_BATCH)]
-    return torch.cat(parts)
+    size = batch_of(images)
+    for i in range(0, len(images), size):
+        with torch.inference_mode():
+            found = net(to_pixels(images[i : i + size]))
+        yield [tensor.numpy() for tensor in (found if isinstance(found, list) else [found])]
+
+
+def logits(net: nn.Module, images: np.ndarray) -> Tensor:
+    """Logits (N, classes) of a classifier for uint8 images (N, H, W, C)."""
+    return torch.from_numpy(np.concatenate([outputs[0] for outputs in outputs_of(net, images)]))
 
 
 def accuracy(net: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
@@ -29,7 +42,7 @@ def accuracy(net: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
 
 @torch.no_grad()
 def reestimate_batch_norm(
-    net: nn.Module, modules: Iterable[nn.Module], images: np.ndarray, batch: int = EVAL_BATCH
+    net: nn.Module, modules: Iterable[nn.Module], images: np.ndarray, batch: int | None = None
 ) -> None:
     """Replace the running statistics of the batch norms in `modules` by averages over `images`.
 
@@ -39,14 +52,14 @@ def reestimate_batch_norm(
     Args:
         net: the network to run; `modules` are (parts of) it.
         images: uint8 (N, H, W, C).
-        batch: images per forward pass.
+        batch: images per forward pass; None takes as many as `batch_of` says.
     """
     norms = [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
     net.train()
-    seen = 0
+    seen, batch = 0, batch or batch_of(images)
     for i in range(0, len(images), batch):
         part = images[i : i + batch]
         if len(part) > 1:  # a batch of one has no variance on 1x1 maps

@@ -1,4 +1,4 @@
-"""The training loop: SGD with warm-up and cosine, one checkpoint an epoch, deterministic given the seed.
+"""The training loop: SGD or AdamW with warm-up and cosine, one checkpoint an epoch, deterministic given the seed.
 
 Every epoch draws its batches from a generator seeded with (seed, epoch), and a checkpoint holds weights, momenta and
 history, so a run that was killed goes on as if nothing had happened.
@@ -6,21 +6,22 @@ history, so a run that was killed goes on as if nothing had happened.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from hwnas.data import Dataset, epoch, policy_for
 from hwnas.errors import RunError, TrainingDiverged
 from hwnas.progress import Progress, silent
 from hwnas.train.distill import Teacher
-from hwnas.train.evaluate import accuracy
+from hwnas.train.ema import Ema
+from hwnas.train.task import AnyData, Task, as_task
 from hwnas.train.tensors import load_tensors, save_tensors, to_pixels
 
 
@@ -33,9 +34,12 @@ class TrainConfig:
         batch: images per step.
         lr: peak learning rate, reached after `warmup` epochs, then cosine to zero.
         warmup: epochs of linear warm-up.
-        momentum, weight_decay: of SGD (Nesterov); no decay on batch norm and biases.
+        optimizer: `sgd` with Nesterov momentum, or `adamw` (Loshchilov & Hutter, ICLR 2019), which detectors need.
+        momentum: of SGD.
+        weight_decay: none on batch norm and biases.
         label_smoothing: of the cross entropy.
         clip: largest gradient norm.
+        ema: decay of a moving average of the weights, which is what is judged and kept; 0 for none.
     """
 
     epochs: int = 15
@@ -46,6 +50,8 @@ class TrainConfig:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     clip: float = 5.0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    ema: float = 0.0
 
     def lr_at(self, progress: float) -> float:
         """Learning rate after `progress` epochs (fractions allowed)."""
@@ -55,12 +61,9 @@ class TrainConfig:
         return 0.5 * self.lr * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-QUICK_VAL = 2000  # validation images looked at after every epoch but the last, which takes all
-
-
 @dataclass(frozen=True)
 class EpochLog:
-    """One finished epoch; `val_accuracy` in percent over `QUICK_VAL` images, after the last epoch over all."""
+    """One finished epoch; `val_accuracy`, the metric of the task in percent, is after the last over all images."""
 
     epoch: int
     loss: float
@@ -76,23 +79,26 @@ class History:
 
     @property
     def accuracy(self) -> float:
-        """Validation accuracy after the last epoch, percent."""
+        """The metric after the last epoch, percent."""
         return self.epochs[-1].val_accuracy if self.epochs else float("nan")
 
 
-def sgd(net: nn.Module, config: TrainConfig) -> torch.optim.SGD:
-    """SGD with Nesterov momentum; batch norm and biases are not decayed."""
+def optimizer_of(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """As the config says; batch norm and biases are not decayed."""
     decayed = [p for p in net.parameters() if p.ndim > 1]
     plain = [p for p in net.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=True)
 
 
-def train_step(net: nn.Module, optimizer: torch.optim.SGD, images: np.ndarray, labels: np.ndarray,
+def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndarray, targets: Any, task: Task,
                config: TrainConfig, teacher: Teacher | None = None, place: tuple[int, int] = (0, 0)) -> float:
-    """One step of SGD on a batch of uint8 images.
+    """One step on a batch of uint8 images.
 
     Args:
+        targets: of the batch, as the task gives them.
         place: (epoch, step), the teacher's key to its memory.
 
     Returns:
@@ -101,11 +107,11 @@ def train_step(net: nn.Module, optimizer: torch.optim.SGD, images: np.ndarray, l
     Raises:
         TrainingDiverged: the loss is NaN or infinite; the weights are those before the step.
     """
-    pixels, targets = to_pixels(images), torch.from_numpy(labels)
+    pixels = to_pixels(images)
     out = net(pixels)
-    loss = functional.cross_entropy(out, targets, label_smoothing=config.label_smoothing)
+    loss = task.loss(out, targets, config.label_smoothing)
     if teacher is not None:
-        loss = teacher.loss(out, teacher.logits(pixels, *place), loss)
+        loss = task.distilled(out, teacher.outputs(pixels, *place), loss, teacher)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise TrainingDiverged(
@@ -119,13 +125,13 @@ def train_step(net: nn.Module, optimizer: torch.optim.SGD, images: np.ndarray, l
     return value
 
 
-def fit(net: nn.Module, data: Dataset, config: TrainConfig, *, seed: int, teacher: Teacher | None = None,
+def fit(net: nn.Module, data: AnyData | Task, config: TrainConfig, *, seed: int, teacher: Teacher | None = None,
         checkpoint: Path | None = None, progress: Progress = silent, what: str = "train") -> History:
     """Train `net` in place; go on from `checkpoint` if it is there.
 
     Args:
-        net: (N, C, H, W) pixels in 0..1 -> (N, classes) logits.
-        data: training and validation images; the latter are only looked at.
+        net: (N, C, H, W) pixels in 0..1 -> the outputs of the task.
+        data: what is learnt; of a plain data set, to classify. Validation images are only looked at.
         checkpoint: written after every epoch.
 
     Returns:
@@ -135,62 +141,73 @@ def fit(net: nn.Module, data: Dataset, config: TrainConfig, *, seed: int, teache
         TrainingDiverged: the loss became NaN.
         RunError: the checkpoint is damaged.
     """
-    optimizer = sgd(net, config)
-    history = _resume(net, optimizer, checkpoint) if checkpoint and checkpoint.exists() else History()
-    policy = policy_for(data)
-    steps = max(1, math.ceil(len(data.train_labels) / config.batch))
+    task, optimizer = as_task(data), optimizer_of(net, config)
+    average = Ema(net, decay=config.ema) if config.ema else None
+    history = _resume(net, optimizer, average, checkpoint) if checkpoint and checkpoint.exists() else History()
+    steps = task.steps(config.batch)
     for index in range(len(history.epochs), config.epochs):
         began, losses = time.monotonic(), []
         rng = np.random.default_rng((seed, index))
         net.train()
-        batches = epoch(data.train_images, data.train_labels, config.batch, rng, policy)
-        for step, (images, labels) in enumerate(batches):
+        for step, (images, targets) in enumerate(task.epoch(config.batch, rng)):
             for group in optimizer.param_groups:
                 group["lr"] = config.lr_at(index + step / steps)
-            losses.append(train_step(net, optimizer, images, labels, config, teacher, (index, step)))
+            losses.append(train_step(net, optimizer, images, targets, task, config, teacher, (index, step)))
+            if average:
+                average.update(net)
             progress(what, index * steps + step + 1, config.epochs * steps)
-        looked_at = slice(None if index == config.epochs - 1 else QUICK_VAL)
-        score = accuracy(net, data.val_images[looked_at], data.val_labels[looked_at])
+        with average.applied(net) if average else contextlib.nullcontext():
+            score = task.score(net, quick=index < config.epochs - 1)
         history.epochs.append(EpochLog(index, float(np.mean(losses)), score, time.monotonic() - began))
         if checkpoint:
-            _save(net, optimizer, checkpoint, history)
+            _save(net, optimizer, average, checkpoint, history)
+    if average:
+        net.load_state_dict(average.average)
     return history
 
 
-def momenta(net: nn.Module, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
-    """The optimiser's momentum buffers by parameter name; parameters that never got a gradient have none."""
+STATE = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "step"}
+"""What a checkpoint calls the state of an optimiser, and what torch does."""
+
+
+def momenta(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state as '<what>.<parameter>'; parameters that never got a gradient have none."""
     return {
-        f"momentum.{name}": optimizer.state[p]["momentum_buffer"]
-        for name, p in net.named_parameters()
-        if optimizer.state.get(p, {}).get("momentum_buffer") is not None
+        f"{name}.{parameter}": found[key]
+        for parameter, p in net.named_parameters() for name, key in STATE.items()
+        if (found := optimizer.state.get(p, {})).get(key) is not None
     }
 
 
-def restore(net: nn.Module, optimizer: torch.optim.SGD, tensors: dict[str, Tensor]) -> None:
-    """Put back weights and momentum buffers saved as 'weight.*' and 'momentum.*'."""
+def restore(net: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back the weights saved as 'weight.*' and the optimiser's state."""
     net.load_state_dict({k.removeprefix("weight."): v for k, v in tensors.items() if k.startswith("weight.")})
-    for name, parameter in net.named_parameters():
-        buffer = tensors.get(f"momentum.{name}")
-        if buffer is not None:
-            layout = torch.empty_like(parameter)  # same memory format as the parameter, or the next step differs
-            optimizer.state[parameter]["momentum_buffer"] = layout.copy_(buffer)
+    for parameter, p in net.named_parameters():
+        for name, key in STATE.items():
+            stored = tensors.get(f"{name}.{parameter}")
+            if stored is not None:  # in the memory format of the parameter, or the next step differs
+                layout = torch.empty_like(p) if stored.shape == p.shape else torch.empty_like(stored)
+                optimizer.state[p][key] = layout.copy_(stored)
 
 
-def snapshot(net: nn.Module, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
-    """Weights as 'weight.*' and momentum buffers as 'momentum.*'."""
+def snapshot(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Weights as 'weight.*' and the optimiser's state."""
     return {f"weight.{k}": v for k, v in net.state_dict().items()} | momenta(net, optimizer)
 
 
-def _save(net: nn.Module, optimizer: torch.optim.SGD, path: Path, history: History) -> None:
+def _save(net: nn.Module, optimizer: torch.optim.Optimizer, average: Ema | None, path: Path,
+          history: History) -> None:
     log = [vars(e) for e in history.epochs]
-    save_tensors(path, snapshot(net, optimizer), {"history": log})
+    save_tensors(path, snapshot(net, optimizer) | (average.state() if average else {}), {"history": log})
 
 
-def _resume(net: nn.Module, optimizer: torch.optim.SGD, path: Path) -> History:
+def _resume(net: nn.Module, optimizer: torch.optim.Optimizer, average: Ema | None, path: Path) -> History:
     tensors, metadata = load_tensors(path)
     try:
         history = History([EpochLog(**entry) for entry in metadata["history"]])
         restore(net, optimizer, tensors)
+        if average:
+            average.restore(tensors)
     except (KeyError, TypeError, RuntimeError) as err:
         raise RunError(f"{path} is not a checkpoint of this network ({err}): delete it to train again") from err
     return history

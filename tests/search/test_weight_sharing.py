@@ -17,11 +17,11 @@ from hwnas.errors import RunError
 from hwnas.nets import Network, Supernet
 from hwnas.search import weight_sharing
 from hwnas.search.distribution import Distribution
-from hwnas.search.evaluate import Fold, SupernetEvaluator
+from hwnas.search.evaluate import SupernetEvaluator
 from hwnas.search.log import SearchLog
 from hwnas.search.weight_sharing import SearchConfig, SearchResult
 from hwnas.space import Space, SpaceConfig, build
-from hwnas.train import TrainConfig, fit
+from hwnas.train import Task, TrainConfig, as_task, fit
 from hwnas.train.tensors import load_tensors
 
 FAIR = SearchConfig(warmup=2, epochs_per_evaluation=0.5, cycles=1, keep=5, settle=8,
@@ -291,23 +291,24 @@ def test_protected_ops_survive(space: Space, data: Dataset, tmp_path: Path) -> N
 def test_a_fold_is_disjoint_complete_and_never_touches_validation(data: Dataset, holdout: float, expected: int) -> None:
     marked = replace(data, train_images=np.ascontiguousarray(data.train_images.copy()))
     marked.train_images[:, 0, 0, 0] = np.arange(100)
-    fold = Fold.of(marked, holdout, seed=1)
+    fold = as_task(marked).fold(holdout, seed=1)
     numbers = [images[:, 0, 0, 0].tolist() for images in (fold.train_images, fold.val_images)]
     assert sorted(numbers[0] + numbers[1]) == list(range(100))
     assert len(numbers[1]) == expected
-    assert np.array_equal(fold.train_labels, marked.train_labels[numbers[0]])
-    assert np.array_equal(fold.val_labels, marked.train_labels[numbers[1]])
-    assert numbers[1] != Fold.of(marked, holdout, seed=2).val_images[:, 0, 0, 0].tolist()
+    labels = [label for _, batch in fold.epoch(100, np.random.default_rng(0)) for label in batch.tolist()]
+    assert not labels or sorted(labels) == sorted(marked.train_labels[numbers[0]].tolist())
+    assert np.array_equal(fold.judge.labels, marked.train_labels[numbers[1]])
+    assert numbers[1] != as_task(marked).fold(holdout, seed=2).val_images[:, 0, 0, 0].tolist()
 
 
-def evaluator(space: Space, data: Dataset, fold: Fold, batch: int = 32) -> SupernetEvaluator:
+def evaluator(space: Space, data: Dataset, fold: Task, batch: int = 32) -> SupernetEvaluator:
     torch.manual_seed(0)
     supernet = Supernet(space, data.mean.tolist(), data.std.tolist())
-    return SupernetEvaluator(supernet, data, fold, TrainConfig(batch=batch), seed=0)
+    return SupernetEvaluator(supernet, fold, TrainConfig(batch=batch), seed=0)
 
 
 def test_scoring_depends_on_weights_and_architecture_only(space: Space, data: Dataset) -> None:
-    judge = evaluator(space, data, Fold.of(data, 0.2, 0))
+    judge = evaluator(space, data, as_task(data).fold(0.2, 0))
     choices = [[0, 0, 0], [5, 5, 5], [3, 1, 4]]
     alone = [judge.score(c) for c in choices]
     assert [judge.score(c) for c in reversed(choices)] == alone[::-1]
@@ -318,7 +319,7 @@ def test_scoring_depends_on_weights_and_architecture_only(space: Space, data: Da
 
 @pytest.mark.parametrize("steps", [1, 3, 7])
 def test_training_takes_the_steps_it_was_given(space: Space, data: Dataset, steps: int) -> None:
-    judge = evaluator(space, data, Fold.of(data, 0.2, 0))
+    judge = evaluator(space, data, as_task(data).fold(0.2, 0))
     paths = iter([[0, 0, 0]] * 20)
     judge.train(paths, 0, steps, [0.01] * steps)
     assert len(list(paths)) == 20 - steps
@@ -328,7 +329,7 @@ def test_training_takes_the_steps_it_was_given(space: Space, data: Dataset, step
 @pytest.mark.timeout(3)
 def test_training_on_a_single_image_ends(space: Space, data: Dataset) -> None:
     """An epoch of one image has no batch (batch norm needs two): the loop must notice."""
-    fold = Fold(data.train_images[:1], data.train_labels[:1], data.train_images[1:3], data.train_labels[1:3])
+    fold = as_task(data).taken(np.arange(1), np.arange(1, 3))
     judge = evaluator(space, data, fold)
     try:
         judge.train(iter([[0, 0, 0]] * 5), 0, 1, [0.01])

@@ -57,7 +57,7 @@ def test_gradients_reach_the_student_only() -> None:
     net = Counting()
     teacher = Teacher(net)
     student = torch.randn(2, 3, requires_grad=True)
-    teacher.loss(student, teacher.logits(torch.randn(2, 4), 0, 0), student.sum()).backward()
+    teacher.loss(student, teacher.outputs(torch.randn(2, 4), 0, 0), student.sum()).backward()
     assert student.grad is not None
     assert all(p.grad is None for p in net.parameters())
 
@@ -67,16 +67,16 @@ def test_the_teacher_is_frozen_in_eval_mode() -> None:
     teacher = Teacher(net)
     x = torch.randn(2, 4)
     assert not net.training
-    assert torch.equal(teacher.logits(x, 0, 0), teacher.logits(x, 0, 1))  # dropout is off
+    assert torch.equal(teacher.outputs(x, 0, 0), teacher.outputs(x, 0, 1))  # dropout is off
 
 
 def test_memory_is_asked_once_per_step() -> None:
     net = Counting()
     teacher = Teacher(net, remember=True)
     batches = {(e, s): torch.randn(2, 4) for e in range(2) for s in range(3)}
-    first = {key: teacher.logits(x, *key).clone() for key, x in batches.items()}
+    first = {key: teacher.outputs(x, *key).clone() for key, x in batches.items()}
     assert net.asked == 6
-    assert all(torch.equal(teacher.logits(x, *key), first[key]) for key, x in batches.items())
+    assert all(torch.equal(teacher.outputs(x, *key), first[key]) for key, x in batches.items())
     assert net.asked == 6
     assert len({tuple(v.flatten().tolist()) for v in first.values()}) == 6
     assert not any(v.requires_grad for v in first.values())
@@ -86,6 +86,6 @@ def test_without_memory_it_is_asked_every_time() -> None:
     net = Counting()
     teacher = Teacher(net)
     for _ in range(2):
-        teacher.logits(torch.randn(2, 4), 0, 0)
+        teacher.outputs(torch.randn(2, 4), 0, 0)
     assert net.asked == 2
     assert teacher.memory is None

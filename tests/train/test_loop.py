@@ -18,8 +18,8 @@ from hwnas.data import Dataset
 from hwnas.errors import RunError, TrainingDiverged
 from hwnas.nets import Network
 from hwnas.space import SpaceConfig, build
-from hwnas.train import History, Teacher, TrainConfig, accuracy, fit
-from hwnas.train.loop import sgd, snapshot, train_step
+from hwnas.train import History, Teacher, TrainConfig, accuracy, as_task, fit
+from hwnas.train.loop import optimizer_of, snapshot, train_step
 from hwnas.train.tensors import load_tensors, save_tensors
 
 CONFIG = TrainConfig(epochs=4, batch=32, lr=0.05)
@@ -132,10 +132,11 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(digits: D
     net = network(digits)
     with torch.no_grad():
         next(net.blocks["head"].steps[2].parameters())[0] = poison  # type: ignore[index]
-    optimizer = sgd(net.train(), CONFIG)
+    optimizer = optimizer_of(net.train(), CONFIG)
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
     with pytest.raises(TrainingDiverged, match=r"epoch 3, step 4, learning rate 0\.05: train with a lower --lr"):
-        train_step(net, optimizer, digits.train_images[:8], digits.train_labels[:8], CONFIG, place=(3, 4))
+        train_step(net, optimizer, digits.train_images[:8], digits.train_labels[:8], as_task(digits), CONFIG,
+                   place=(3, 4))
     for name, parameter in net.named_parameters():
         torch.testing.assert_close(parameter.detach(), before[name], rtol=0, atol=0, equal_nan=True)
 
@@ -155,7 +156,7 @@ def test_a_diverging_run_keeps_the_last_good_checkpoint(digits: Dataset, tmp_pat
 
 def test_weights_are_decayed_but_neither_norms_nor_biases(digits: Dataset) -> None:
     net = network(digits)
-    decayed, plain = sgd(net, CONFIG).param_groups
+    decayed, plain = optimizer_of(net, CONFIG).param_groups
     assert decayed["weight_decay"] == CONFIG.weight_decay
     assert plain["weight_decay"] == 0
     assert {p.ndim for p in decayed["params"]} == {2, 4}
@@ -168,7 +169,7 @@ def test_gradients_are_clipped(digits: Dataset) -> None:
     config = TrainConfig(clip=1e-6, lr=1.0, momentum=0.0, weight_decay=0.0)
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
     before = torch.cat([p.detach().flatten().clone() for p in net.parameters()])
-    train_step(net.train(), optimizer, digits.train_images[:16], digits.train_labels[:16], config)
+    train_step(net.train(), optimizer, digits.train_images[:16], digits.train_labels[:16], as_task(digits), config)
     moved = torch.cat([p.detach().flatten() for p in net.parameters()]) - before
     assert 0 < float(moved.norm()) < 1e-5
 
@@ -225,7 +226,7 @@ def test_a_checkpoint_without_a_history_is_refused(
     digits: Dataset, tmp_path: Path, metadata: dict[str, object]
 ) -> None:
     net = network(digits)
-    save_tensors(tmp_path / "c", snapshot(net, sgd(net, CONFIG)), metadata)
+    save_tensors(tmp_path / "c", snapshot(net, optimizer_of(net, CONFIG)), metadata)
     with pytest.raises(RunError):
         fit(net, digits, CONFIG, seed=0, checkpoint=tmp_path / "c")
 

@@ -1,0 +1,226 @@
+"""How good the outputs of a network are: one figure in percent, whoever computed them, torch or a runtime.
+
+| task     | metric   | what it is                                                |
+|----------|----------|-----------------------------------------------------------|
+| classify | accuracy | images whose largest logit is their class                 |
+| detect   | mAP      | mAP@[.5:.95] in pixels of the original images             |
+| segment  | mIoU     | mean over the classes of intersection over union          |
+
+Glossary
+    N, K       images, classes
+    outputs    what the network gives for a batch: float32 arrays, (n, K) logits, or a map a level, or (n, K, H, W)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data.detection import DetectionPart
+from hwnas.data.letterbox import Letterbox
+from hwnas.tasks.coco_map import CocoMap, coco_map
+from hwnas.tasks.detection import DetectionHead
+from hwnas.tasks.mean_iou import MeanIou, confusion
+from hwnas.tasks.nms import Detections, detections
+
+Array = npt.NDArray[np.float32]
+Outputs = Sequence[Array]
+Batches = Sequence[Outputs]
+Arrays = dict[str, npt.NDArray[Any]]
+
+METRICS = {"classify": "accuracy", "detect": "mAP", "segment": "mIoU"}
+
+
+class Judge(ABC):
+    """The truth about some images, and how outputs are held against it."""
+
+    task: ClassVar[str]
+
+    @property
+    def metric(self) -> str:
+        """Name of the figure."""
+        return METRICS[self.task]
+
+    @abstractmethod
+    def score(self, batches: Iterable[Outputs]) -> float:
+        """Percent, from the outputs of all images in order, a batch at a time."""
+
+    def lost(self, exact: Batches, rounded: Batches) -> tuple[float, float, float]:
+        """What a lower precision costs: the score in fp32, points lost, and the standard error where it is known.
+
+        Args:
+            exact, rounded: outputs for all images of the same weights in fp32 and in the lower precision.
+        """
+        before = self.score(exact)
+        return before, before - self.score(rounded), 0.0
+
+    def agreement(self, exact: Batches, found: Batches) -> float:
+        """How far two sets of outputs say the same, percent: 100 less the points between their scores."""
+        return 100 - abs(self.score(exact) - self.score(found))
+
+    @abstractmethod
+    def head(self, count: int) -> Judge:
+        """The same for the first `count` images."""
+
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """The truth as arrays that a file can hold."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassJudge(Judge):
+    """int64 labels, (N,)."""
+
+    labels: npt.NDArray[np.int64]
+    task: ClassVar[str] = "classify"
+
+    def score(self, batches: Iterable[Outputs]) -> float:
+        return float((self._answers(batches) == self.labels).mean() * 100)
+
+    def _answers(self, batches: Iterable[Outputs]) -> npt.NDArray[np.int64]:
+        return np.concatenate([outputs[0].argmax(1) for outputs in batches])
+
+    def lost(self, exact: Batches, rounded: Batches) -> tuple[float, float, float]:
+        """The standard error is that of paired answers (McNemar 1947): 100 sqrt(a + b) / n."""
+        right, still = self._answers(exact) == self.labels, self._answers(rounded) == self.labels
+        a, b, n = int((right & ~still).sum()), int((still & ~right).sum()), len(self.labels)
+        return 100 * float(right.mean()), 100 * (a - b) / n, float(100 * np.sqrt(a + b) / n)
+
+    def agreement(self, exact: Batches, found: Batches) -> float:
+        """Images with the same answer, percent."""
+        return float((self._answers(exact) == self._answers(found)).mean() * 100)
+
+    def head(self, count: int) -> ClassJudge:
+        return ClassJudge(self.labels[:count])
+
+    def arrays(self) -> Arrays:
+        return {"labels": self.labels}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class BoxJudge(Judge):
+    """True boxes of every image.
+
+    Args:
+        layout: what the outputs mean.
+        boxes: float32 (n_i, 4) each, pixels of the network's input.
+        labels, crowd: int64 and bool, (n_i,) each.
+        originals: int64 (N, 2), height and width of the images before they were fitted to the input.
+    """
+
+    layout: DetectionHead
+    boxes: tuple[Array, ...]
+    labels: tuple[npt.NDArray[np.int64], ...]
+    crowd: tuple[npt.NDArray[np.bool_], ...]
+    originals: npt.NDArray[np.int64]
+    task: ClassVar[str] = "detect"
+
+    def score(self, batches: Iterable[Outputs]) -> float:
+        found = self.details(batches).map
+        return 0.0 if np.isnan(found) else found
+
+    def details(self, batches: Iterable[Outputs]) -> CocoMap:
+        """Average precisions of every class as well."""
+        found = [self._original(i, d) for i, d in enumerate(self.found(batches))]
+        boxes = [self._fit(i).to_original(b) for i, b in enumerate(self.boxes)]
+        return coco_map(found, boxes, self.labels, self.crowd, self.layout.classes)
+
+    def found(self, batches: Iterable[Outputs]) -> list[Detections]:
+        """Detections of every image in pixels of the network's input."""
+        return [d for outputs in batches for d in detections(*self.layout.decode(outputs))]
+
+    def _original(self, image: int, found: Detections) -> Detections:
+        return Detections(self._fit(image).to_original(found.boxes), found.scores, found.labels)
+
+    def _fit(self, image: int) -> Letterbox:
+        height, width = self.originals[image].tolist()
+        return Letterbox.fit(height, width, self.layout.size)
+
+    def head(self, count: int) -> BoxJudge:
+        return BoxJudge(self.layout, self.boxes[:count], self.labels[:count], self.crowd[:count],
+                        self.originals[:count])
+
+    def arrays(self) -> Arrays:
+        return {
+            "boxes": np.concatenate([np.zeros((0, 4), np.float32), *self.boxes]),
+            "labels": np.concatenate([np.zeros(0, np.int64), *self.labels]),
+            "crowd": np.concatenate([np.zeros(0, np.bool_), *self.crowd]).astype(np.uint8),
+            "counts": np.array([len(b) for b in self.boxes], np.int64), "originals": self.originals,
+        }
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskJudge(Judge):
+    """uint8 masks (N, H, W) of classes 0..K-1, 255 where it does not matter."""
+
+    masks: npt.NDArray[np.uint8]
+    classes: int
+    task: ClassVar[str] = "segment"
+
+    def score(self, batches: Iterable[Outputs]) -> float:
+        return self.details(batches).miou
+
+    def details(self, batches: Iterable[Outputs]) -> MeanIou:
+        """Intersection over union of every class as well."""
+        total, start = np.zeros((self.classes, self.classes), np.int64), 0
+        for outputs in batches:
+            answers = outputs[0].argmax(1)
+            total += confusion(answers, self.masks[start : start + len(answers)], self.classes)
+            start += len(answers)
+        return MeanIou(total)
+
+    def head(self, count: int) -> MaskJudge:
+        return MaskJudge(self.masks[:count], self.classes)
+
+    def arrays(self) -> Arrays:
+        return {"masks": self.masks}
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+
+def boxes_of(part: DetectionPart, layout: DetectionHead) -> BoxJudge:
+    """The truth about a part of a data set."""
+    originals = np.array([(f.height, f.width) for f in part.frames], np.int64).reshape(-1, 2)
+    return BoxJudge(layout, part.boxes, part.labels, part.crowd, originals)
+
+
+def facts_of(judge: Judge) -> dict[str, Any]:
+    """What `judge_from` must know beside the arrays and the number of classes, as JSON values."""
+    layout = {"detection_head": judge.layout.to_json()} if isinstance(judge, BoxJudge) else {}
+    return {"task": judge.task, "metric": judge.metric, **layout}
+
+
+def judge_from(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]) -> Judge:
+    """The judge whose `arrays` these are.
+
+    Args:
+        facts: what `facts_of` gave, and the number of `classes`; empty for a classifier.
+
+    Raises:
+        KeyError: an array or a fact is missing.
+        InputError: the layout of a detector's maps is broken.
+    """
+    if "masks" in arrays:
+        return MaskJudge(arrays["masks"], int(facts["classes"]))
+    if "boxes" not in arrays:
+        return ClassJudge(arrays["labels"])
+    ends = np.cumsum(arrays["counts"])[:-1]
+    split = {name: tuple(np.split(arrays[name], ends)) for name in ("boxes", "labels", "crowd")}
+    return BoxJudge(DetectionHead.from_json(facts["detection_head"]), split["boxes"], split["labels"],
+                    tuple(c.astype(np.bool_) for c in split["crowd"]), arrays["originals"])

@@ -1,0 +1,47 @@
+"""The loss of a detector, whatever its head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from hwnas.tasks import DetectionHead
+from hwnas.train.detect.fcos import FcosTerms
+from hwnas.train.detect.rows import Truth, gather, raw_rows
+from hwnas.train.detect.ssdlite import SsdTerms
+
+Terms = Callable[[Tensor, Truth, Truth], dict[str, Tensor]]
+TERMS: dict[str, Callable[[DetectionHead], Terms]] = {"fcos": FcosTerms, "ssdlite": SsdTerms}
+
+
+class DetectionLoss:
+    """What raw outputs are off the truth. See fcos.py and ssdlite.py for the terms.
+
+    Attributes:
+        parts: weighted terms of the last call, for logs; their sum is the loss.
+    """
+
+    def __init__(self, head: DetectionHead) -> None:
+        self.head = head
+        self.parts: dict[str, float] = {}
+        self._terms = TERMS[head.kind](head)
+
+    def __call__(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor],
+                 crowd: Sequence[Tensor]) -> Tensor:
+        """The loss of a batch, a scalar; finite, and with a gradient, for images without boxes too.
+
+        Args:
+            maps: raw outputs of the network, (N, channels, h, w) a level.
+            boxes: true boxes of each image, (n, 4), px of the network's input.
+            labels: their classes, (n,), 0..K-1.
+            crowd: whether each is a crowd, (n,): nothing is learnt inside, but for boxes that overlap it.
+
+        Raises:
+            InputError: maps of another head.
+        """
+        raw = raw_rows(maps, self.head)
+        terms = self._terms(raw, *gather(boxes, labels, crowd, raw.device))
+        self.parts = {name: float(term.detach()) for name, term in terms.items()}
+        return torch.stack(list(terms.values())).sum()

@@ -1,0 +1,85 @@
+"""What a segmenter's logits are off the truth, or off a teacher.
+
+Glossary
+    N, K, H, W   images, classes, height and width of logits and masks
+    OHEM         learn from the pixels that are wrong most: A. Shrivastava et al., CVPR 2016
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hwnas.errors import UsageError
+from hwnas.tasks import IGNORE
+
+SURE = 0.7  # OHEM: a pixel whose class has less than this probability is hard
+LEAST_SHARE = 1 / 16  # OHEM: of the pixels, at least this many of the worst
+
+
+class SegmentationLoss:
+    """Cross entropy over the pixels whose mask is not `IGNORE`.
+
+    Args:
+        classes: K.
+        weights: of each class, K of them; the loss is then the weighted mean. None for equal ones.
+        hard_only: OHEM: only pixels under `SURE`, or the worst sixteenth where there are fewer.
+
+    Raises:
+        UsageError: not K weights, or one that is negative.
+    """
+
+    def __init__(self, classes: int, *, weights: Sequence[float] | None = None, hard_only: bool = False) -> None:
+        given = [1.0] * classes if weights is None else list(weights)
+        if len(given) != classes or min(given) < 0 or not all(map(math.isfinite, given)):
+            raise UsageError(f"{classes} classes need as many weights of 0 or more, not {given}")
+        self.weights, self.hard_only = torch.tensor(given), hard_only
+
+    def __call__(self, logits: Tensor, masks: Tensor) -> Tensor:
+        """Mean over the pixels, a scalar; 0, with a gradient of 0, where no pixel counts.
+
+        Args:
+            logits: (N, K, H, W).
+            masks: (N, H, W), 0..K-1 or `IGNORE`, any integer type.
+        """
+        truth = masks.long()
+        counted = truth != IGNORE
+        entropy = functional.cross_entropy(logits.float(), truth, ignore_index=IGNORE, reduction="none")[counted]
+        weights = self.weights.to(entropy.device)[truth[counted]]
+        if self.hard_only and len(entropy):
+            hard = _hard(entropy.detach())
+            entropy, weights = entropy[hard], weights[hard]
+        return (entropy * weights).sum() / weights.sum().clamp(min=1e-12)
+
+
+def _hard(entropy: Tensor) -> Tensor:
+    """The pixels of (n,) that are hard: bool (n,)."""
+    least = math.ceil(len(entropy) * LEAST_SHARE)
+    bound = entropy.topk(least).values[-1].clamp(max=-math.log(SURE))
+    return entropy >= bound
+
+
+def softened_kl(student: Tensor, teacher: Tensor, temperature: float, dim: int) -> Tensor:
+    """T^2 KL(teacher || student) of the softmaxes over `dim` at temperature T, summed over it; the student learns."""
+    divergence = functional.kl_div(
+        (student.float() / temperature).log_softmax(dim), (teacher.detach().float() / temperature).log_softmax(dim),
+        log_target=True, reduction="none",
+    )
+    return temperature**2 * divergence.sum(dim)
+
+
+def distill_segmentation(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Mean over the pixels of the divergence of the classes; both logits (N, K, H, W)."""
+    return softened_kl(student, teacher, temperature, 1).mean()
+
+
+def distill_channels(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> Tensor:
+    """Channel-wise distillation: mean over images and classes of the divergence of where a class is seen.
+
+    Each channel of the logits (N, K, H, W) is a distribution over its pixels: C. Shu et al., ICCV 2021, equation 4.
+    """
+    return softened_kl(student.flatten(2), teacher.flatten(2), temperature, 2).mean()
