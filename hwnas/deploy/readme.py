@@ -1,0 +1,69 @@
+"""README.md of a bundle: what it is, and the two commands to type on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_INSTALL = {
+    "onnxruntime": "pip install numpy pillow onnxruntime",
+    "onnxruntime-cuda": "pip install numpy pillow onnxruntime-gpu",
+    "onnxruntime-tensorrt": "pip install numpy pillow onnxruntime-gpu tensorrt",
+    "openvino": "pip install numpy pillow openvino",
+    "tensorrt": "pip install numpy pillow tensorrt    # on a Jetson TensorRT comes with JetPack",
+}
+_DOES = {
+    "classify": "the five likeliest classes with their scores",
+    "detect": "boxes in pixels of the image, with class and score",
+    "segment": "the share of every class; `-o FOLDER` writes the class of every pixel as PNG",
+}
+_TEXT = """# A network to {task}, for {name}
+
+Runs on {runtime} in {precision}: batch {batch}, threads {threads}, {classes} classes. {latency}
+
+It needs Python 3.8 or newer:
+
+    {install}
+
+Then type these two, here in this folder:
+
+    python3 bundle.py verify
+    python3 bundle.py predict photo.jpg
+
+`verify` compares every file with its hash, the model's outputs with the stored ones, and the latency with the promise.
+It prints one line and ends with 0 (good), 2 (a file was changed, or something is not installed) or 4 (wrong or slow).
+`predict` prints a JSON line for each image: {does}.
+{compiled}
+For other languages: `model.onnx`{also}. `model.json` says how an image becomes the input and what the outputs are.
+`runner/` is a part of hwnas, Apache-2.0.
+"""
+_COMPILED = """
+The first start compiles the model into `cache/`: seconds with OpenVINO, minutes with TensorRT. It is compiled anew when
+the model, the runtime, the driver or the device changes. `$HWNAS_BUNDLE_CACHE` names another folder.
+"""
+
+
+def readme(facts: Mapping[str, Any], ir: Path) -> str:
+    """The text.
+
+    Args:
+        facts: content of model.json.
+        ir: OpenVINO's form of the model, which may not be there.
+    """
+    target, task = facts["target"], facts["task"]
+    shown = {name: target[name] for name in ("name", "runtime", "precision", "batch", "threads")}
+    return _TEXT.format(
+        task=task, classes=len(facts["classes"]), latency=_latency(facts["latency"]), does=_DOES[task],
+        install=_INSTALL.get(target["runtime"], _INSTALL["openvino"]), **shown,
+        compiled="" if target["runtime"] in ("onnxruntime", "onnxruntime-cuda") else _COMPILED,
+        also=", `model.xml` with `model.bin` for OpenVINO" if ir.is_file() else "",
+    )
+
+
+def _latency(latency: Mapping[str, Any]) -> str:
+    if latency["promise_ms"] is None:
+        return "No latency is promised."
+    measured = latency["measured"]
+    told = f"measured {measured['median_ms']:.3f} ms" if measured else "not measured yet"
+    return f"Promised: a median of at most {latency['promise_ms']:.3f} ms, {told}."

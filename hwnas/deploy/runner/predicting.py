@@ -1,0 +1,115 @@
+"""What the model of a bundle says of an image: the values that `hwnas predict` gives, without hwnas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwnas.deploy.runner.boxes import decode, suppressed
+from hwnas.deploy.runner.bundle import ANCHORS, Bundle
+from hwnas.deploy.runner.images import Letterbox, cropped, pillow, read_array, read_image, to_input
+from hwnas.deploy.runner.loading import Loaded, load
+
+if TYPE_CHECKING:
+    from hwnas.deploy.runner.bundle import Array
+
+LIKELIEST = 5
+THRESHOLD = 0.3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of one image.
+
+    Args:
+        facts: JSON values.
+        mask: uint8 (H, W) of class numbers; of a segmenter.
+    """
+
+    facts: dict[str, Any]
+    mask: Array | None = None
+
+
+class Model:
+    """The model of a bundle, loaded.
+
+    Args:
+        bundle: where it lies.
+        loaded: its session.
+    """
+
+    def __init__(self, bundle: Bundle, loaded: Loaded) -> None:
+        self.bundle, self.loaded = bundle, loaded
+        self._channels = int(bundle.facts["preprocessing"]["channels"])
+        self._places = bundle.arrays(ANCHORS) if bundle.task == "detect" else {}
+
+    def predict(self, path: str | Path, threshold: float = THRESHOLD) -> Answer:
+        """What it says of an image file, or of a .npy of the input's own size.
+
+        Args:
+            threshold: least score of a box.
+
+        Raises:
+            InputError: the file is no image.
+            MissingDependency: Pillow is not installed, and the file is no .npy.
+        """
+        path = Path(path)
+        if path.suffix == ".npy":
+            pixels = read_array(path, self.bundle.size, self._channels)
+            box = Letterbox(*self.bundle.size, self.bundle.size)
+        else:
+            image = read_image(path)
+            width, height = image.size
+            box = Letterbox(height, width, self.bundle.size)
+            whole = self.bundle.task != "classify"
+            pixels = box.image(image) if whole else cropped(image, self.bundle.size, self._channels)
+        outputs = self.run(pixels[None])
+        return {"classify": self._classes, "detect": self._boxes, "segment": self._mask}[self.bundle.task](
+            path.name, outputs, box, threshold)
+
+    def run(self, images: Array) -> list[Array]:
+        """Raw outputs for uint8 images (N, H, W, C) of the input's size."""
+        session = self.loaded.session
+        return session.run({session.input_name: to_input(images)})
+
+    def _classes(self, name: str, outputs: list[Array], box: Letterbox, threshold: float) -> Answer:
+        logits = outputs[0][0]
+        powers = np.exp(logits - logits.max())
+        scores = powers / powers.sum()
+        best = np.argsort(-scores)[:LIKELIEST]
+        told = [{"label": self.bundle.classes[k], "score": round(float(scores[k]), 4)} for k in best]
+        return Answer({"file": name, "classes": told})
+
+    def _boxes(self, name: str, outputs: list[Array], box: Letterbox, threshold: float) -> Answer:
+        boxes, scores, labels = suppressed(
+            *decode(self.bundle.facts["detection_head"], self._places, outputs), threshold)
+        rows = zip(box.boxes(boxes).tolist(), scores.tolist(), labels.tolist())  # noqa: B905 - Python 3.8
+        told = [{"label": self.bundle.classes[k], "score": round(s, 4), "box": [round(v, 1) for v in b]}
+                for b, s, k in rows]
+        return Answer({"file": name, "boxes": told})
+
+    def _mask(self, name: str, outputs: list[Array], box: Letterbox, threshold: float) -> Answer:
+        mask = box.mask(outputs[0][0].argmax(0).astype(np.uint8))
+        shares = np.bincount(mask.reshape(-1), minlength=len(self.bundle.classes)) / mask.size
+        told = {label: round(float(s), 4) for label, s in zip(self.bundle.classes, shares)}  # noqa: B905
+        return Answer({"file": name, "shares": told}, mask)
+
+
+def load_model(folder: str | Path, runtime: str | None = None) -> Model:
+    """The model of a bundle, its files checked, on its runtime.
+
+    Raises:
+        InputError: the folder is no bundle, or a file of it was changed.
+        MissingDependency: the runtime is not installed here.
+    """
+    bundle = Bundle(Path(folder))
+    return Model(bundle, load(bundle, runtime))
+
+
+def write_mask(path: Path, mask: Array) -> None:
+    """A mask as PNG of class numbers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pillow().fromarray(mask).save(str(path), "PNG")

@@ -1,0 +1,144 @@
+"""serve: load a model, listen, answer until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import signal
+import socket
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from PIL import Image
+
+from hwnas.deploy.runner.bundle import MODEL, SUMS, Bundle
+from hwnas.deploy.server.app import Service, make_app
+from hwnas.deploy.server.connection import Connection
+from hwnas.deploy.server.limits import Limits
+from hwnas.errors import UsageError
+from hwnas.pipeline.frames import Frame
+from hwnas.pipeline.predicting import Predictor
+
+BACKLOG = 128
+HEAD_BYTES = 16 << 10  # of one request
+SILENT_S = 5  # between two requests of a connection
+
+
+def serve(path: Path, *, host: str = "127.0.0.1", port: int = 8000, token: str | None = None,
+          limits: Limits | None = None, overrides: Mapping[str, object] | None = None, threshold: float = 0.3,
+          ready: Callable[[str, str], None] = lambda address, task: None) -> None:
+    """Serve a model until SIGTERM or SIGINT; what was accepted by then is answered.
+
+    Args:
+        path: a bundle, a run folder or an ONNX file that hwnas exported.
+        host, port: where to listen; port 0 takes a free one.
+        token: that clients must send; None lets everybody in.
+        limits: what is accepted.
+        overrides: fields of the target to replace.
+        threshold: least score of a box.
+        ready: told the address and the task once the model is loaded.
+
+    Raises:
+        UsageError: the address is taken or not this machine's, or the token is empty.
+        InputError: no model there, or files of the bundle were changed.
+        RunError: the run has no exported model.
+    """
+    if token is not None and not token.strip():
+        raise UsageError("--token is empty: give a secret, or leave it out to let everybody in")
+    bounds = limits or Limits()
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `pictures` judges by its own limit
+    with contextlib.closing(listening(host, port)) as listener:  # first, so that of two starts one fails at once
+        predictor = loaded(path, overrides or {}, threshold)
+        service = Service(predictor, bounds, token)
+        server = uvicorn.Server(_config(service, bounds))
+        ready(_address(listener), predictor.task)
+        try:
+            with _stopping(server):
+                server.run(sockets=[listener])
+        finally:
+            service.worker.close()
+
+
+def loaded(path: Path, overrides: Mapping[str, object], threshold: float) -> Predictor:
+    """The model at `path`, warmed up.
+
+    Raises:
+        As `serve`.
+    """
+    model, fields = path, {"batch": 1, **given(overrides)}  # a request holds one image
+    if path.is_dir() and (path / SUMS).exists():
+        target = Bundle(path).facts["target"]
+        model = path / MODEL
+        fields = {name: target[name] for name in ("runtime", "precision", "threads")} | fields
+    predictor = Predictor.of(model, overrides=fields, threshold=threshold)
+    predictor.predict(Frame("warm-up", Image.new("RGB", (64, 64)), 1))  # compiles for one image, where that is needed
+    return predictor
+
+
+def given(overrides: Mapping[str, object]) -> dict[str, object]:
+    """Those that are not None."""
+    return {name: value for name, value in overrides.items() if value is not None}
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens; clients wait in its backlog until the model is loaded.
+
+    Raises:
+        UsageError: the address is taken, or not this machine's.
+    """
+    where = f"{host}:{port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as err:
+        raise UsageError(f"--host {host} is no address: {err}; 127.0.0.1 is this machine alone, 0.0.0.0 all its "
+                         "networks") from err
+    listener = socket.socket(family, kind, protocol)  # asyncio sends small answers at once only where it is TCP by name
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after a stop the port is free at once
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as err:
+        listener.close()
+        raise UsageError(f"cannot listen on {where}: {err.strerror or err}: choose another --port or --host") from err
+    return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _config(service: Service, limits: Limits) -> uvicorn.Config:
+    facts = {"patience_s": limits.client_s, "count": staticmethod(service.metrics.error)}
+    protocol: Any = type("PatientConnection", (Connection,), facts)
+    return uvicorn.Config(
+        make_app(service), http=protocol, ws="none", loop="asyncio", lifespan="off", log_level="error",
+        access_log=False, server_header=False, timeout_keep_alive=SILENT_S, backlog=BACKLOG,
+        timeout_graceful_shutdown=max(1, round(limits.stop_s)), h11_max_incomplete_event_size=HEAD_BYTES,
+    )
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def _stopping(server: uvicorn.Server) -> Iterator[None]:
+    """Signals that come before uvicorn listens to them, or that it raises again after its stop, end the server too."""
+
+    def stop(number: int, frame: Any) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,429 @@
+"""`hwnas serve` as a process of its own, asked through real HTTP on a free port of this machine."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hwnas.pipeline.frames import frames
+from hwnas.pipeline.predicting import Predictor
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+TASKS = ["classify", "detect", "segment"]
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        """The message of an error, which is one line of JSON."""
+        assert list(self.json) == ["error"]
+        assert "\n" not in self.json["error"]
+        return str(self.json["error"])
+
+
+@dataclass
+class Served:
+    process: subprocess.Popen[str]
+    port: int
+
+    def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers or {})
+            found = connection.getresponse()
+            return Answer(found.status, {k.lower(): v for k, v in found.getheaders()}, found.read())
+        finally:
+            connection.close()
+
+    def predict(self, body: bytes, query: str = "", **headers: str) -> Answer:
+        return self.ask("POST", f"/predict{query}", body, {k.replace("_", "-"): v for k, v in headers.items()})
+
+    def figure(self, line: str) -> float:
+        """A figure of /metrics; 0 where it is not there yet."""
+        for found in self.ask("GET", "/metrics").body.decode().splitlines():
+            if found.startswith(f"{line} "):
+                return float(found.rpartition(" ")[2])
+        return 0.0
+
+
+Start = Callable[..., Served]
+
+
+def command(model: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "hwnas", "serve", str(model), *words]
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    """Start a server; it is ended, and its standard error looked at, when the module ends."""
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(model: Path, *words: str) -> Served:
+        process = subprocess.Popen(command(model, "--port", "0", *words), stdout=subprocess.PIPE, text=True,
+                                   stderr=subprocess.PIPE, env=ENVIRONMENT)
+        running.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("http://127.0.0.1:"), line
+        return Served(process, int(line.split()[0].rpartition(":")[2]))
+
+    yield begin
+    for process in running:
+        process.terminate()
+    told = [process.communicate(timeout=60)[1] for process in running]
+    assert not [text for text in told if "Traceback" in text], told
+
+
+@pytest.fixture(scope="module")
+def served(start: Start, bundles: Callable[[str], Path]) -> Callable[[str], Served]:
+    """The server of a task, with the usual limits."""
+    kept: dict[str, Served] = {}
+
+    def of(task: str) -> Served:
+        if task not in kept:
+            kept[task] = start(bundles(task), "--threshold", "0.001")
+        return kept[task]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def tight(start: Start, bundles: Callable[[str], Path]) -> Served:
+    """A server with a token and small limits."""
+    return start(bundles("classify"), "--token", "sesame", "--max-mb", "0.1", "--timeout", "1")
+
+
+def encoded(height: int = 30, width: int = 40, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def slow_image() -> bytes:
+    """Few bytes whose decoding takes a while."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (5600, 5600)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_it_says_what_predict_says(task: str, served: Callable[[str], Served], bundles: Callable[[str], Path],
+                                   photo: Path) -> None:
+    facts = Predictor.of(bundles(task) / "model.onnx", threshold=0.001).predict(next(frames(photo))).facts
+    found = served(task).predict(photo.read_bytes())
+    assert found.status == 200
+    assert found.json == {**facts, "file": "image"}
+    body = (b'--edge\r\nContent-Disposition: form-data; name="image"; filename="photo.png"\r\n\r\n'
+            + photo.read_bytes() + b"\r\n--edge--\r\n")
+    form = served(task).predict(body, content_type="multipart/form-data; boundary=edge")
+    assert form.json == facts
+
+
+@pytest.mark.parametrize("query", ["?picture=1", "?picture=mask"])
+def test_a_picture(query: str, served: Callable[[str], Served], photo: Path) -> None:
+    found = served("segment").predict(photo.read_bytes(), query)
+    assert found.status == 200
+    assert found.headers["content-type"] == "image/png"
+    with Image.open(io.BytesIO(found.body)) as image:
+        assert image.size == (130, 50)
+        assert image.mode == ("L" if query.endswith("mask") else "RGB")
+    assert served("detect").predict(photo.read_bytes(), "?picture=1").headers["content-type"] == "image/png"
+
+
+@pytest.mark.parametrize(("task", "query", "part"), [
+    ("classify", "?picture=1", "classify"), ("detect", "?picture=mask", "detect"),
+    ("detect", "?picture=2", "1 or mask"),
+])
+def test_a_picture_that_there_is_not(task: str, query: str, part: str, served: Callable[[str], Served]) -> None:
+    found = served(task).predict(encoded(), query)
+    assert found.status == 400
+    assert part in found.error
+
+
+def test_health_and_figures(served: Callable[[str], Served]) -> None:
+    server = served("classify")
+    assert server.ask("GET", "/health").json == {"status": "ok", "task": "classify", "classes": 7, "waiting": 0}
+    line = 'hwnas_requests_total{path="/predict",status="200"}'
+    before, timed = server.figure(line), server.figure("hwnas_request_seconds_count")
+    assert server.predict(encoded()).status == 200
+    assert server.figure(line) == before + 1
+    assert server.figure("hwnas_request_seconds_count") == timed + 1
+    assert server.figure("hwnas_queue_length") == 0
+    assert server.ask("GET", "/metrics").headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [
+    ("GET", "/", 404), ("GET", "/predict", 405), ("POST", "/metrics", 405), ("PUT", "/nowhere", 404),
+])
+def test_other_paths_are_told_which_there_are(method: str, path: str, status: int,
+                                              served: Callable[[str], Served]) -> None:
+    found = served("classify").ask(method, path)
+    assert found.status == status
+    assert "POST /predict" in found.error
+
+
+@pytest.mark.parametrize(("body", "status"), [
+    (b"", 400), (b"no image at all", 415), (encoded()[:700], 400), (encoded(kind="JPEG")[:400], 400),
+])
+def test_what_is_no_image(body: bytes, status: int, served: Callable[[str], Served]) -> None:
+    found = served("classify").predict(body)
+    assert found.status == status
+    assert found.error
+    assert served("classify").predict(encoded()).status == 200
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(served: Callable[[str], Served]) -> None:
+    server, buffer = served("classify"), io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(buffer, "PNG")
+    server.predict(encoded())
+    before = peak_kb(server.process.pid)
+    for data in (buffer.getvalue(), claiming(60_000, 60_000)):
+        found = server.predict(data)
+        assert found.status == 413
+        assert "at most 32 megapixels" in found.error
+    assert peak_kb(server.process.pid) - before < 10_000, "100 megapixels would take 12 MB as bits, 300 as colours"
+
+
+def claiming(width: int, height: int) -> bytes:
+    """A PNG that says it is this large."""
+    import struct
+    import zlib
+
+    data = encoded()
+    head = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
+    return data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
+
+
+def peak_kb(pid: int) -> int:
+    """The most memory that a process ever held."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        pytest.skip("this system does not tell what memory a process holds")
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1])
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic sesame"},
+                                     {"authorization": "Bearer sesame2"}, {"authorization": "sesame"}])
+def test_without_the_token_nobody_gets_in(headers: dict[str, str], tight: Served) -> None:
+    found = tight.predict(encoded(), **headers)
+    assert found.status == 401
+    assert found.headers["www-authenticate"] == "Bearer"
+    assert "Authorization: Bearer" in found.error
+    assert tight.ask("GET", "/metrics", headers=headers).status == 401
+
+
+def test_with_the_token_everything_is_open(tight: Served) -> None:
+    assert tight.predict(encoded(), authorization="Bearer sesame").status == 200
+    assert tight.ask("GET", "/metrics", headers={"Authorization": "bearer sesame"}).status == 200
+    assert tight.ask("GET", "/health").status == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_request_that_is_too_large(chunked: bool, tight: Served) -> None:
+    data = b"x" * 150_000
+    body: Any = iter([data[:50_000], data[50_000:]]) if chunked else data
+    found = tight.ask("POST", "/predict", body, {"Authorization": "Bearer sesame"})
+    assert found.status == 413
+    assert "at most 0.1" in found.error
+
+
+def test_a_client_that_asks_first_is_told_before_it_sends(tight: Served) -> None:
+    with socket.create_connection(("127.0.0.1", tight.port), timeout=20) as client:
+        client.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sesame\r\nExpect: 100-continue\r\n"
+                       b"Content-Length: 99000000\r\n\r\n")
+        assert received(client).startswith(b"HTTP/1.1 413 ")
+
+
+def received(client: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    parts = []
+    while part := client.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("sent", [
+    b"", b"POST /pre",
+    b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\nAuthorization: Bearer sesame\r\n\r\nfew",
+])
+def test_a_slow_client_is_cut_off_and_holds_up_nobody(sent: bytes, tight: Served) -> None:
+    begin = time.monotonic()
+    with socket.create_connection(("127.0.0.1", tight.port), timeout=20) as client:
+        client.sendall(sent)
+        assert tight.predict(encoded(), authorization="Bearer sesame").status == 200
+        found = received(client)
+    assert 0.5 < time.monotonic() - begin < 10
+    if sent:
+        assert found.startswith(b"HTTP/1.1 408 ")
+        assert "--timeout" in json.loads(found.partition(b"\r\n\r\n")[2])["error"]
+    else:
+        assert found == b""
+
+
+def test_a_client_that_trickles_does_not_gain_time(tight: Served) -> None:
+    begin = time.monotonic()
+    with socket.create_connection(("127.0.0.1", tight.port), timeout=20) as client:
+        client.settimeout(0.2)
+        found = b""
+        for letter in b"POST /predict HTTP/1.1\r\nHost: " + b"a" * 100:
+            try:
+                client.sendall(bytes([letter]))
+                found = client.recv(100)
+                break
+            except TimeoutError:
+                continue
+    assert found.startswith(b"HTTP/1.1 408 ")
+    assert time.monotonic() - begin < 8
+
+
+def test_what_is_not_http_gets_json_too(served: Callable[[str], Served]) -> None:
+    with socket.create_connection(("127.0.0.1", served("classify").port), timeout=20) as client:
+        client.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        found = received(client)
+    assert found.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(found.partition(b"\r\n\r\n")[2])["error"]
+
+
+def test_a_client_that_leaves_harms_nobody(served: Callable[[str], Served]) -> None:
+    server = served("classify")
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            client.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nfew")
+    assert server.predict(encoded()).status == 200
+
+
+def test_beyond_the_queue_is_503_and_the_rest_is_answered(start: Start, bundles: Callable[[str], Path]) -> None:
+    server, data = start(bundles("classify"), "--workers-queue", "1"), slow_image()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(server.predict, [data] * 8))
+        statuses = [answer.status for answer in found]
+    assert set(statuses) == {200, 503}
+    assert statuses.count(200) >= 2
+    for answer in found:
+        if answer.status == 503:
+            assert int(answer.headers["retry-after"]) >= 1
+            assert "--workers-queue" in answer.error
+    assert server.figure('hwnas_errors_total{kind="overloaded"}') == statuses.count(503)
+    assert server.predict(encoded()).status == 200
+
+
+def test_a_stop_loses_nothing_that_was_accepted(start: Start, bundles: Callable[[str], Path]) -> None:
+    server, data, count = start(bundles("classify")), slow_image(), 6
+    with ThreadPoolExecutor(count) as pool:
+        asked = [pool.submit(server.predict, data) for _ in range(count)]
+        deadline = time.monotonic() + 30
+        while server.ask("GET", "/health").json["waiting"] < count - 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        in_flight = sum(not answer.done() for answer in asked)
+        server.process.send_signal(signal.SIGTERM)
+        statuses = [answer.result(60).status for answer in asked]
+    assert in_flight >= 2
+    assert statuses == [200] * count
+    assert server.process.wait(30) == 0
+    with pytest.raises(ConnectionError):
+        server.predict(encoded())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_with_nothing_to_do_is_quick(number: signal.Signals, start: Start,
+                                            bundles: Callable[[str], Path]) -> None:
+    server = start(bundles("classify"))
+    idle = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    idle.request("GET", "/health")
+    idle.getresponse().read()  # and the connection stays open
+    begin = time.monotonic()
+    server.process.send_signal(number)
+    assert server.process.wait(30) == 0
+    assert time.monotonic() - begin < 5
+    idle.close()
+
+
+def test_of_two_starts_on_one_port_one_fails_at_once(bundles: Callable[[str], Path]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = command(bundles("classify"), "--port", str(port))
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+            for _ in range(2)]
+    lines: list[str] = []
+    readers = [threading.Thread(target=lambda p=p: lines.append(p.stdout.readline())) for p in both]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(60)
+    assert sorted(bool(line) for line in lines) == [False, True]
+    assert Served(both[0], port).ask("GET", "/health").status == 200
+    for process in both:
+        process.terminate()
+    ends = [(process.communicate(timeout=60)[1], process.returncode) for process in both]
+    assert sorted(code for _, code in ends) == [0, 2]
+    (told,) = [text for text, code in ends if code == 2]
+    assert f"cannot listen on 127.0.0.1:{port}" in told
+    assert "--port" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(("words", "part"), [
+    (["--token", " "], "--token is empty"), (["--host", "no.such.host.invalid"], "is no address"),
+    (["--port", "99999"], "65535"), (["--host", "203.0.113.1"], "cannot listen on"),
+])
+def test_a_start_that_cannot_be(words: list[str], part: str, bundles: Callable[[str], Path],
+                                capsys: pytest.CaptureFixture[str]) -> None:
+    from hwnas.cli import main
+
+    assert main(["serve", str(bundles("classify")), "--port", "0", *words]) == 2
+    assert part in capsys.readouterr().err
+
+
+def test_a_bundle_that_was_changed_is_not_served(made: Callable[[str], Any], tmp_path: Path,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    from hwnas.cli import main
+
+    bundle = made("classify").bundle(tmp_path / "b")
+    (bundle / "model.onnx").write_bytes(made("detect").model)
+    assert main(["serve", str(bundle), "--port", "0"]) == 2
+    assert "is not the file that was deployed" in capsys.readouterr().err
+
+
+def test_a_model_alone_is_served_as_well(start: Start, bundles: Callable[[str], Path]) -> None:
+    assert start(bundles("detect") / "model.onnx").predict(encoded()).status == 200
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    """asyncio turns Nagle's algorithm off on sockets that are TCP by name alone; with it an answer takes 40 ms more."""
+    from hwnas.deploy.server.serving import listening
+
+    with listening("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
