@@ -163,7 +163,7 @@ def teacher_memory(run: pipeline.RunFolder, out: Path) -> None:
         rng = np.random.default_rng((run.state.config.seed, index))
         batches = epoch(data.train_images, data.train_labels, config.batch, rng, policy_for(data))
         for step, (images, _) in enumerate(batches):
-            teacher.logits(to_pixels(images), index, step)
+            teacher.outputs(to_pixels(images), index, step)
     save_tensors(path, {f"{e}.{s}": t for (e, s), t in (teacher.memory or {}).items()}, {})
 
 

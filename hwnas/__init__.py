@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["RunFolder", "compress", "load", "pick", "resume"]
 
-_ROOMS = ("bench", "data", "export", "generate", "latency", "nets", "pipeline", "profile", "runtime", "search", "space",
-          "train")
+_ROOMS = ("bench", "data", "deploy", "export", "generate", "latency", "nets", "pipeline", "profile", "runtime",
+          "search", "space", "tasks", "train")
 
 
 def load(run: str | Path) -> RunFolder:

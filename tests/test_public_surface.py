@@ -24,14 +24,15 @@ SURFACE = {
     "hwnas": "RunFolder compress load pick resume",
     "hwnas.bench": "Benchmark Entrant Result Summary TabularBenchmark compare load names run summaries",
     "hwnas.data": "KNOWN Dataset Policy augment epoch load policy_for",
+    "hwnas.deploy": "Bundle Deployed Finding deploy_run verify write_bundle",
     "hwnas.device": "FolderJob RecordedDevice SshDevice",
-    "hwnas.export": "Loss Samples Verdict onnx_bytes predict read_metadata stamped to_onnx verify",
+    "hwnas.export": "Loss Samples Verdict answers onnx_bytes predict read_metadata stamped to_onnx verify",
     "hwnas.generate": "Candidate Confident Explanation Factor ForDevices Front Layer Parallel Point RankedFront Series "
                       "Solution Words count_topologies explain front front_blocks front_cell front_graph ranked_front "
                       "solve solve_blocks solve_cell solve_for_devices solve_graph solve_uncertain utilities_of",
     "hwnas.latency": "Calibration Entry Errors LatencyModel Parts Prediction Table errors fit interval kendall_tau "
                      "live_ops now table_path",
-    "hwnas.nets": "Block Network Normalize Supernet",
+    "hwnas.nets": "Block FeatureNet Network Normalize Supernet",
     "hwnas.pipeline": "STAGES Answer Budget CompressConfig Picker RunFolder compress compress_run make_config parse "
                       "parse_all pick resume retarget show",
     "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network measure_networks network_model "
@@ -40,11 +41,14 @@ SURFACE = {
     "hwnas.runtime": "RUNTIMES Array Device Fingerprint Inputs LocalDevice Measurement Runtime Session Sweep SweepPlan "
                      "Timer compare measure_latency open_runtime runtime_for visit",
     "hwnas.search": "Distribution SearchConfig SearchResult Strategy create load run",
-    "hwnas.space": "SPACES Act Architecture Average Conv Cost Linear Norm Op Pool Position Shuffle Space SpaceConfig "
-                   "SqueezeExcite Step Wire build describe flow make_divisible",
+    "hwnas.space": "SPACES Act Architecture Average Conv Cost Enlarge Gate Linear Norm Op Pool Position Shuffle Space "
+                   "SpaceConfig SqueezeExcite Step Wire build describe flow make_divisible output_positions",
     "hwnas.target": "Docker Hardware Precision RuntimeName Target alias_of data_folder folders load locate names read "
                     "user_folder",
-    "hwnas.train": "EpochLog History Teacher TrainConfig accuracy fit logits reestimate_batch_norm",
+    "hwnas.tasks": "IGNORE RECALLS VARIANCES CocoMap DetectionHead Detections MeanIou coco_map colours confusion "
+                   "detections draw_boxes draw_mask tiled_logits",
+    "hwnas.train": "Classification Detection EpochLog History Segmentation Task Teacher TrainConfig accuracy as_task "
+                   "fit logits reestimate_batch_norm",
 }
 COMMANDS = "hwnas.cli"  # its surface is the command line
 NEED_TORCH = {

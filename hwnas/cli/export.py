@@ -8,31 +8,46 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.options import Json, Run
+from hwnas.errors import UsageError
 
 EPILOG = "Example: hwnas export runs/photos -o photos.onnx"
+BODY = "backbone"
 
 
 def command(
     run: Run,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write the model.",
-                                             show_default="RUN/model.onnx")] = None,
+                                             show_default="RUN/model.onnx, RUN/backbone")] = None,
+    features: Annotated[bool, typer.Option("--features", help="Write the bare backbone, maps at several strides, as "
+                                           "ONNX and as weights with a model.py that needs no hwnas.")] = False,
+    nms: Annotated[bool, typer.Option("--nms", help="End a detector's graph in boxes, not maps; needs -o.")] = False,
     json: Json = False,
 ) -> None:
-    """Write the fine-tuned network of a run as ONNX and check it.
+    """Write a run's network as ONNX and check it.
 
-    What the run has not done yet is done first.
+    What the run has not done yet is done first. With --features the backbone alone, for other code.
     """
     from hwnas.cli.console import say, say_json
     from hwnas.cli.watch import watching
     from hwnas.cli.work import carry_out
     from hwnas.pipeline import RunFolder
     from hwnas.pipeline.job import require_torch
-    from hwnas.pipeline.standalone import export_run
+    from hwnas.pipeline.standalone import export_features, export_run, export_with_nms
 
+    if nms and (features or out is None):
+        raise UsageError("--nms writes a model of its own: give -o FILE, and leave out --features")
     found = RunFolder.open(run)
     require_torch("hwnas export")
     if "export" not in found.state.stages:
         carry_out(found, until="export", lines=json)
+    if features:
+        files = export_features(found, out or run / BODY)
+        say_json({"files": [str(file) for file in files]}) if json else say("\n".join(map(str, files)))
+        return
+    if nms and out is not None:
+        export_with_nms(found, out)
+        say_json({"model": str(out)}) if json else say(f"{out}: boxes in pixels of the network's input")
+        return
     with watching(json) as watch:
         path, verdict = export_run(found, out, watch.progress)
     if json:

@@ -10,11 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from hwnas.errors import UnknownName, UsageError
+from hwnas.errors import UsageError
 
 TARGET = ("runtime", "precision", "batch", "threads")
 BUDGETS = ("latency", "flops", "params", "memory")
-TASKS = ("classify",)
 
 
 def _flag(kind: Any, name: str, text: str, panel: str, default: str | bool = False) -> Any:
@@ -31,9 +30,10 @@ OPTIONS: dict[str, Any] = {
     "flops": _flag(_TEXT, "flops", "Most multiply-accumulates: 300M or 60%.", _B),
     "params": _flag(_TEXT, "params", "Most parameters: 2M or 50%.", _B),
     "memory": _flag(_TEXT, "memory", "Most activation memory: 64MB or 50%.", _B),
-    "data": _flag(_TEXT, "data", "digits, a folder per class, a .npz or a .parquet.", _D, "digits"),
-    "task": _flag(_TEXT, "task", "What is learnt: classify.", _D, "classify"),
+    "data": _flag(_TEXT, "data", "digits, a folder per class, a .npz or a .parquet; see --task.", _D, "digits"),
+    "task": _flag(_TEXT, "task", "classify; detect: COCO, VOC or YOLO; segment: images and masks.", _D, "classify"),
     "imgsz": _flag(_INT, "imgsz", "Input size in pixels.", _D, "the data's own"),
+    "width": _flag(_INT, "width", "Input width, where it is not --imgsz.", _D, "--imgsz"),
     "limit": _flag(_INT, "limit", "Use at most this many images.", _D),
     "target": _flag(_TEXT, "target", "Where it will run: a name or a .yaml (hwnas targets).", _T, "local"),
     "runtime": _flag(_TEXT, "runtime", "Library that runs the model, e.g. openvino (hwnas doctor).", _T,
@@ -49,9 +49,12 @@ OPTIONS: dict[str, Any] = {
     "space": _flag(_TEXT, "space", "What can be built (hwnas spaces).", "Space", "mobile"),
     "width_mult": _flag(_FLOAT, "width_mult", "Multiplies every channel count.", "Space", "1.0"),
     "depth": _flag(_INT, "depth", "Layers per stage.", "Space", "the space's own"),
+    "head": _flag(_TEXT, "head", "fcos or ssdlite detect, lraspp or deeplab segment.", "Space", "the task's first"),
+    "head_width": _flag(_INT, "head_width", "Channels of the head.", "Space", "the head's own"),
+    "init": _flag(_TEXT, "init", "Folder of a run whose weights to start from, where they fit.", _L),
     "epochs": _flag(_INT, "epochs", "Epochs of the reference and of the result.", _L, "20"),
     "batch_size": _flag(_INT, "batch_size", "Images per training step.", _L, "64"),
-    "lr": _flag(_FLOAT, "lr", "Peak learning rate.", _L, "0.1"),
+    "lr": _flag(_FLOAT, "lr", "Peak learning rate.", _L, "0.1; detect 0.002, segment 0.05"),
     "seed": _flag(_INT, "seed", "Of everything random.", _L, "0"),
     "torch_threads": _flag(_INT, "torch_threads", "Threads for training.", _L, "all cores"),
     "mode": _flag(_TEXT, "mode", "How MIGO estimates: pooled, corrected or reference.", _S, "pooled"),
@@ -106,15 +109,12 @@ def config_options(given: Mapping[str, Any], config: Path | None) -> dict[str, A
     """Options for `make_config` from flags and a config file.
 
     Raises:
-        UnknownName: a task that there is not.
         InputError: the config file cannot be used.
     """
     from hwnas.pipeline.config_file import merge, read_options
 
-    if given.get("task", TASKS[0]) not in TASKS:
-        raise UnknownName("task", given["task"], TASKS, "Detection and segmentation are not there yet.")
     budgets = {name: given[name] for name in BUDGETS if name in given}
-    flags = {name: value for name, value in given.items() if name not in (*BUDGETS, "task")}
+    flags = {name: value for name, value in given.items() if name not in BUDGETS}
     return merge(read_options(config) if config else {}, flags, budgets)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EPILOG = "Example: hwnas profile --target local --space mobile --data digits"
 
-SIZE = ("space", "width_mult", "depth", "data", "imgsz")
+SIZE = ("space", "width_mult", "depth", "head", "head_width", "data", "task", "imgsz", "width")
 Channels = Annotated[int | None, typer.Option("--channels", min=1, help="Channels of the input image.",
                                               show_default="3", rich_help_panel="Data")]
 Classes = Annotated[int | None, typer.Option("--classes", min=1, help="Number of classes.", show_default="1000",
@@ -63,9 +63,7 @@ def asked(given: dict[str, Any], channels: int | None, classes: int | None) -> t
     from hwnas.target import load
 
     target = load(given.get("target", "local"), **{name: given.get(name) for name in TARGET})
-    space = space_for(given.get("space", "mobile"), data=given.get("data"), imgsz=given.get("imgsz"),
-                      channels=channels, classes=classes, width_mult=given.get("width_mult", 1.0),
-                      depth=given.get("depth"))
+    space = space_for({name: given[name] for name in SIZE if name in given}, channels=channels, classes=classes)
     return space, target
 
 

@@ -87,7 +87,7 @@ def _say_precisions(facts: Facts) -> None:
     rows = [(f"{row['name']}, {row['precision']}", f"{row['accuracy']:.2f}", _spread(row),
              f"{100 * row['measured_ms']['median_ms'] / base['median_ms']:.1f} %" if base else "",
              "ships" if row["ships"] else "") for row in facts["precisions"]]
-    say_table(("", "accuracy, %", "measured, ms (p10-p90)", "of fp32 reference", ""), rows)
+    say_table(("", f"{facts['metric']}, %", "measured, ms (p10-p90)", "of fp32 reference", ""), rows)
     if facts["finalists"]:
         tried = (f"{f['precision']} {f['trial']:.2f} %" + (f" at {f['measured_ms']:.3f} ms" if f["measured_ms"] else "")
                  for f in facts["finalists"])
@@ -102,14 +102,15 @@ def _say_precisions(facts: Facts) -> None:
 def say_result(facts: Facts) -> None:
     """Print `hwnas.pipeline.summary.summary`."""
     say()
-    titles = {"predicted_ms": f"{_word(facts)}, ms (90 %)"}
+    titles = {"predicted_ms": f"{_word(facts)}, ms (90 %)", "accuracy": f"{facts['metric']}, %"}
     rows = [(titles.get(key, title), show(facts["reference"]), show(facts["compressed"]), _compared(key, facts))
             for title, show, key in _ROWS]
     say_table(("", "reference", "compressed", "ratio"), rows)
     target = facts["target"]
     served = f"through {target['runtime']} on {target['name']}"
     through = served if facts["here"] else "through a runtime of this machine"
-    say(f"accuracy on {facts['compressed']['images']:,} images {'and latency ' if facts['here'] else ''}{through} "
+    both = "and latency " if facts["here"] else ""
+    say(f"{facts['metric']} on {facts['compressed']['images']:,} images {both}{through} "
         f"({target['precision']}, batch {target['batch']}, threads {target['threads']})")
     _say_precisions(facts)
     for budget in facts["budgets"]:

@@ -30,11 +30,15 @@ def _lane(lane: Facts, found: Facts) -> str:
 
 
 def _trained(found: Facts) -> str:
-    return f"accuracy {found['accuracy']:.2f} %"
+    return f"{_metric(found)} {found['accuracy']:.2f} %"
+
+
+def _metric(found: Facts) -> str:
+    return str(found.get("metric", "accuracy"))
 
 
 def _search(found: Facts) -> str:
-    return f"{found['evaluations']} evaluations, mean accuracy with shared weights {found['baseline']:.2f} %"
+    return f"{found['evaluations']} evaluations, mean {_metric(found)} with shared weights {found['baseline']:.2f} %"
 
 
 def _generate(found: Facts) -> str:
@@ -56,7 +60,8 @@ def _export(found: Facts) -> str:
                else "not measured on the device")
     loss = verdict.get("loss")
     lost = f", {verdict['precision']} against fp32 {0 - loss['drop']:+.2f} points" if loss else ""
-    return (f"accuracy {verdict['accuracy']:.2f} %{lost}, {latency}, {'fp32 ' if loss else ''}logits within "
+    outputs = ("fp32 " if loss else "") + ("logits" if _metric(verdict) == "accuracy" else "outputs")
+    return (f"{_metric(verdict)} {verdict['accuracy']:.2f} %{lost}, {latency}, {outputs} within "
             f"{exact['max_difference']:.0e} of torch's")
 
 

@@ -25,5 +25,5 @@ def command(run: Run, json: Json = False) -> None:
     if json:
         say_json({"run": str(run), "finetune": result, "reference": reference})
         return
-    say(f"accuracy {result['accuracy']:.2f} %, reference {reference['accuracy']:.2f} %")
+    say(f"{result.get('metric', 'accuracy')} {result['accuracy']:.2f} %, reference {reference['accuracy']:.2f} %")
     say(f"weights  {run / 'model.safetensors'}\ngo on:   hwnas compress --resume {run}")

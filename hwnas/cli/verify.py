@@ -50,9 +50,11 @@ def _say(found: Check, json: bool) -> None:
     budget = f", budget {v.budget_ms:.3f} ms" if v.budget_ms is not None else ", no budget"
     lines: list[tuple[str, object]] = [
         ("model", found.model), ("target", found.target),
-        ("logits", f"at most {v.max_difference:.1e} from torch's"),
-        ("answers", f"{v.agreement:.2f} % are torch's"),
-        ("accuracy", f"{v.accuracy:.2f} % of {v.images} images"),
+        ("logits" if v.metric == "accuracy" else "outputs", f"at most {v.max_difference:.1e} from torch's"),
+        ("answers", f"{v.agreement:.2f} % are torch's" if v.metric == "accuracy" else
+         f"{v.metric} to {100 - v.agreement:.2f} points as torch has it"),
+        (v.metric, f"{v.accuracy:.2f} % of {v.images} images" if v.metric == "accuracy" else
+         f"{v.accuracy:.2f} % over {v.images} images"),
     ]
     if v.loss is not None:
         lines.append(("loss", f"{0 - v.loss.drop:+.2f} points against fp32, standard error {v.loss.error:.2f}"))

@@ -7,13 +7,14 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import MissingDependency
 from hwnas.export.metadata import METADATA_KEY
 from hwnas.files import write_bytes
+from hwnas.space import Architecture, output_positions
 
 INPUT, OUTPUT = "image", "logits"
 MAX_BATCH = 1024
@@ -32,11 +33,21 @@ def to_onnx(net: Any, path: Path, metadata: Mapping[str, Any]) -> None:
 def onnx_bytes(net: Any, metadata: Mapping[str, Any]) -> bytes:
     """`net` as ONNX with a dynamic batch axis, batch norm folded, weights inside.
 
-    The graph takes float32 pixels (batch, C, H, W) in 0..1; the normalisation is part of the network.
+    The graph takes float32 pixels (batch, C, H, W) in 0..1; the normalisation is part of the network. A detector's maps
+    are called by their stride: 'map8', 'map16', ...
 
     Args:
         net: a `hwnas.nets.Network`; not changed.
         metadata: JSON-able provenance, stored under the metadata key 'hwnas'; its `classes` also under 'classes'.
+
+    Raises:
+        MissingDependency: torch or onnxscript is not installed.
+    """
+    return onnx_graph(net, net.arch.space.input_shape, output_names(net.arch), metadata)
+
+
+def onnx_graph(net: Any, shape: Sequence[int], names: Sequence[str], metadata: Mapping[str, Any]) -> bytes:
+    """`onnx_bytes` of any module that takes one image tensor (batch, *shape) and gives `names`.
 
     Raises:
         MissingDependency: torch or onnxscript is not installed.
@@ -49,11 +60,11 @@ def onnx_bytes(net: Any, metadata: Mapping[str, Any]) -> bytes:
         raise MissingDependency(str(err.name), "ONNX export", 'pip install "hwnas[train]"') from err
     training = net.training
     net.eval()
-    example = (torch.zeros(2, *net.arch.space.input_shape),)
+    example = (torch.zeros(2, *shape),)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            net, example, dynamo=True, dynamic_shapes=({0: batch},), input_names=[INPUT], output_names=[OUTPUT],
+            net, example, dynamo=True, dynamic_shapes=({0: batch},), input_names=[INPUT], output_names=list(names),
             external_data=False, verbose=False,
         )
     net.train(training)
@@ -72,6 +83,15 @@ def onnx_bytes(net: Any, metadata: Mapping[str, Any]) -> bytes:
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()
     return data
+
+
+def output_names(arch: Architecture) -> list[str]:
+    """What an exported network calls its outputs."""
+    ops = [arch.ops[i] for i in output_positions(arch.ops)]
+    if len(ops) == 1:
+        return [OUTPUT]
+    first = round(arch.space.config.imgsz / ops[0].out_hw[0])
+    return [f"map{first * 2**level}" for level in range(len(ops))]
 
 
 @contextlib.contextmanager

@@ -1,16 +1,13 @@
 """Is an exported model right, and is it fast enough? Through the runtime that will serve it; no torch.
 
-In fp32 the model must give torch's logits (parity) and answers (agreement). In a lower precision it cannot: there, what
-counts is how much accuracy it loses against the same network in fp32, on the same images. In either, its latency must
-be within the budget on this device.
-
-Glossary
-    n        images                    a, b   of them, right only in fp32, right only in the lower precision
-    drop     100 (a - b) / n, points   se     100 sqrt(a + b) / n, standard error of the drop (McNemar 1947)
+In fp32 the model must give torch's outputs (parity) and answers (agreement). In a lower precision it cannot: there,
+what counts is how much of its score it loses against the same network in fp32, on the same images. In either, its
+latency must be within the budget on this device. The score is that of its task (`hwnas.tasks.judge`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +18,12 @@ from hwnas.errors import InputError, VerificationFailed
 from hwnas.export.samples import Samples, to_pixels
 from hwnas.runtime import Measurement, Session, measure_latency, runtime_for
 from hwnas.target import Target
+from hwnas.tasks.judge import Batches, ClassJudge, Judge
 
 PARITY = 1e-4
 BATCH = 64
+BATCH_PIXELS = 1 << 22  # so that the outputs and activations of large images fit into memory
+AGREEMENT = {"accuracy": 100.0, "mAP": 99.9, "mIoU": 99.9}  # least, by metric: two sets of boxes differ by 0.1 at most
 MOST_LOST = 1.0  # points that a lower precision may cost
 SURE = 1.645  # standard errors: a loss counts where it is above the limit with 95 % probability
 
@@ -33,9 +33,9 @@ class Loss:
     """What a lower precision costs a network, on the same images.
 
     Args:
-        fp32_accuracy: top-1 accuracy in fp32, percent.
+        fp32_accuracy: the score in fp32, percent.
         drop: points that are lost; negative if it gains.
-        error: standard error of the drop, points.
+        error: standard error of the drop, points; 0 where it is not known.
     """
 
     fp32_accuracy: float
@@ -44,10 +44,13 @@ class Loss:
 
     @classmethod
     def of(cls, exact: np.ndarray, rounded: np.ndarray, labels: np.ndarray) -> Loss:
-        """From the logits (N, classes) of both and the labels (N,)."""
-        right, still = exact.argmax(1) == labels, rounded.argmax(1) == labels
-        lost, won, n = int((right & ~still).sum()), int((still & ~right).sum()), len(labels)
-        return cls(100 * float(right.mean()), 100 * (lost - won) / n, float(100 * np.sqrt(lost + won) / n))
+        """From the logits (N, classes) of a classifier in both and the labels (N,)."""
+        return cls.between(ClassJudge(labels), [[exact]], [[rounded]])
+
+    @classmethod
+    def between(cls, judge: Judge, exact: Batches, rounded: Batches) -> Loss:
+        """From the outputs for all images in both."""
+        return cls(*judge.lost(exact, rounded))
 
     @property
     def too_much(self) -> bool:
@@ -60,13 +63,15 @@ class Verdict:
     """What the check found.
 
     Args:
-        max_difference: largest absolute difference from torch's logits.
-        agreement: share of images whose top-1 answer is torch's, percent.
-        accuracy: top-1 accuracy through the runtime, percent, over `images` images.
+        max_difference: largest difference from torch's outputs: absolute of logits, of maps relative above 1.
+        agreement: share of a classifier's images whose top-1 answer is torch's, percent; else 100 less the points
+            between the scores of both.
+        accuracy: the score through the runtime, percent, over `images` images.
         latency: measured on the target; None where that is not at hand.
         budget_ms: the budget, if there is one.
         precision: of the model.
         loss: what a precision other than fp32 costs; None for fp32.
+        metric: what the score is: accuracy, mAP or mIoU.
     """
 
     max_difference: float
@@ -77,6 +82,7 @@ class Verdict:
     budget_ms: float | None
     precision: str = "fp32"
     loss: Loss | None = None
+    metric: str = "accuracy"
 
     @property
     def within_budget(self) -> bool:
@@ -95,14 +101,16 @@ class Verdict:
         found = []
         if not self.max_difference <= PARITY:
             found.append(f"logits differ from torch's by {self.max_difference:.2e}, more than {PARITY:.0e}")
-        if self.agreement < 100:
-            found.append(f"top-1 answers agree with torch's on {self.agreement:.2f} % of the images, not on all")
+        if self.agreement < AGREEMENT[self.metric]:
+            found.append(f"top-1 answers agree with torch's on {self.agreement:.2f} % of the images, not on all"
+                         if self.metric == "accuracy" else
+                         f"{self.metric} differs from torch's by {100 - self.agreement:.2f} points, more than 0.1")
         return found
 
     def _lossy(self, loss: Loss) -> list[str]:
         if not loss.too_much:
             return []
-        return [f"{self.precision} costs {loss.drop:.2f} points of accuracy (standard error {loss.error:.2f}), "
+        return [f"{self.precision} costs {loss.drop:.2f} points of {self.metric} (standard error {loss.error:.2f}), "
                 f"more than {MOST_LOST:.0f}: ship another precision with --precision fp32 or --precision auto"]
 
     def check(self) -> None:
@@ -114,27 +122,31 @@ class Verdict:
         return {**asdict(self), "within_budget": self.within_budget, "failures": self.failures()}
 
 
+def answers(session: Session, images: np.ndarray, batch: int = BATCH) -> Iterator[list[np.ndarray]]:
+    """All outputs for uint8 images (N, H, W, C), in order, at most `batch` images at a time."""
+    size = min(batch, max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2])))
+    for i in range(0, len(images), size):
+        yield list(session.run({session.input_name: to_pixels(images[i : i + size])}))
+
+
 def predict(session: Session, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
-    """Logits (N, classes) for uint8 images (N, H, W, C)."""
-    parts = [
-        session.run({session.input_name: to_pixels(images[i : i + batch])})[0] for i in range(0, len(images), batch)
-    ]
-    return np.concatenate(parts)
+    """Logits (N, classes) of a classifier for uint8 images (N, H, W, C)."""
+    return np.concatenate([outputs[0] for outputs in answers(session, images, batch)])
 
 
 def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | None = None,
-           evaluation: tuple[np.ndarray, np.ndarray] | None = None, exact: np.ndarray | None = None,
+           evaluation: tuple[np.ndarray, Judge] | None = None, exact: Batches | None = None,
            latency: Measurement | None = None, session: Session | None = None, timing: bool = True) -> Verdict:
-    """Check an exported model against torch's stored logits and against the budget.
+    """Check an exported model against torch's stored outputs and against the budget.
 
     Args:
         model: the ONNX file, in the precision of the target.
-        samples: images with torch's logits.
+        samples: images with torch's outputs.
         target: where and how it runs; the latency is measured with its batch and threads.
         budget_ms: largest median latency.
-        evaluation: uint8 images and labels for the accuracy; None takes those of `samples`.
-        exact: logits (N, classes) of the network in fp32 on the images of `evaluation`, for the loss of a lower
-            precision; None takes torch's on those of `samples`.
+        evaluation: uint8 images and the truth about them for the score; None takes those of `samples`.
+        exact: outputs of the network in fp32 on the images of `evaluation`, for the loss of a lower precision; None
+            takes torch's on those of `samples`.
         latency: a measurement made already (interleaved with the reference, say); None measures now.
         session: the model loaded already; None loads it on the target's runtime.
         timing: whether to measure if there is no `latency`.
@@ -143,24 +155,43 @@ def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | 
         InputError: the file is missing or not a model.
     """
     loaded = session or runtime_for(target).load(_read(model))
-    ours = predict(loaded, samples.images)
-    if ours.shape != samples.logits.shape:
-        raise InputError(f"{model} gives {ours.shape[1]} logits an image, the samples hold {samples.logits.shape[1]}: "
-                         "they are not of one export")
-    images, labels = evaluation if evaluation is not None else (samples.images, samples.labels)
-    answers = predict(loaded, images) if evaluation is not None else ours
-    lossy = target.precision != "fp32"
-    loss = Loss.of(exact, answers, labels) if exact is not None else Loss.of(samples.logits, ours, samples.labels)
+    ours = list(answers(loaded, samples.images))
+    joined = [np.concatenate(parts) for parts in zip(*ours, strict=True)]
+    _check_shapes(model, joined, samples.outputs)
+    images, judge = evaluation if evaluation is not None else (samples.images, samples.judge)
+    found = list(answers(loaded, images)) if evaluation is not None else ours
     return Verdict(
-        max_difference=float(np.abs(ours - samples.logits).max()),
-        agreement=float((ours.argmax(1) == samples.logits.argmax(1)).mean() * 100),
-        accuracy=float((answers.argmax(1) == labels).mean() * 100),
-        images=len(labels),
+        max_difference=_difference(joined, samples),
+        agreement=samples.judge.agreement([samples.outputs], ours),
+        accuracy=judge.score(found),
+        images=len(images),
         latency=latency or (measure_latency(loaded, batch=target.batch) if timing else None),
         budget_ms=budget_ms,
         precision=target.precision,
-        loss=loss if lossy else None,
+        loss=_loss(judge, exact, found, samples, ours) if target.precision != "fp32" else None,
+        metric=judge.metric,
     )
+
+
+def _loss(judge: Judge, exact: Batches | None, found: Batches, samples: Samples, ours: Batches) -> Loss:
+    if exact is not None:
+        return Loss.between(judge, exact, found)
+    return Loss.between(samples.judge, [samples.outputs], ours)
+
+
+def _check_shapes(model: Path, ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> None:
+    if [a.shape for a in ours] != [b.shape for b in theirs]:
+        told = [", ".join(str(a.shape[1]) if a.ndim == 2 else "x".join(map(str, a.shape[1:])) for a in outputs)
+                for outputs in (ours, theirs)]
+        raise InputError(f"{model} gives {told[0]} logits an image, the samples hold {told[1]}: they are not of one "
+                         "export")
+
+
+def _difference(ours: Sequence[np.ndarray], samples: Samples) -> float:
+    relative = samples.judge.task != "classify"
+    parts = (np.abs(a - b) / (np.maximum(1, np.abs(b)) if relative else 1)
+             for a, b in zip(ours, samples.outputs, strict=True))
+    return float(np.max([part.max() for part in parts]))
 
 
 def _read(model: Path) -> bytes:

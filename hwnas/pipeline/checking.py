@@ -9,20 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import data as datasets
+from hwnas.data import Dataset
+from hwnas.data.segmentation import SegmentationData
 from hwnas.errors import DataError, InputError, UsageError
 from hwnas.export.metadata import read_metadata
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.pipeline.budget import Budget, parse
 from hwnas.pipeline.lanes import in_fp32
-from hwnas.pipeline.run import RunFolder
+from hwnas.pipeline.material import load_data
+from hwnas.pipeline.run import CompressConfig, RunFolder
 from hwnas.pipeline.serving import Entry, timed
 from hwnas.profile.form import graph_form
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Measurement
+from hwnas.space import SpaceConfig
 from hwnas.target import Target
 from hwnas.target import load as load_target
+from hwnas.tasks.detection import DetectionHead
+from hwnas.tasks.judge import ClassJudge, Judge, MaskJudge, boxes_of
 
 SWEEPS = 40  # as many as the export stage compares with
 
@@ -69,11 +74,11 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
         UsageError: a budget that cannot be read, a percentage without a reference, or a precision that is not the
             model's.
     """
-    model, stored = _model(path)
-    metadata = read_metadata(_read(model))
+    model, stored = model_of(path)
+    metadata = read_metadata(read_model(model))
     text = latency or stored
     budget = parse("latency", text) if text is not None else None
-    where = _target(metadata, target, overrides or {})
+    where = target_of(metadata, target, overrides or {})
     _check_precision(model, metadata, where)
     checked = Samples.load(samples or model.parent / "samples.safetensors")
     limit, timed, reference = _time(model, budget, where, progress)
@@ -82,7 +87,7 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
     return Check(verdict, model, where, reference)
 
 
-def _model(path: Path) -> tuple[Path, str | None]:
+def model_of(path: Path) -> tuple[Path, str | None]:
     """The ONNX file, and the latency budget of its run."""
     if path.is_file():
         return path, None
@@ -92,14 +97,14 @@ def _model(path: Path) -> tuple[Path, str | None]:
     return path / "model.onnx", run.state.config.budgets.get("latency")
 
 
-def _read(path: Path) -> bytes:
+def read_model(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as err:
         raise InputError(f"cannot read {path}: {err.strerror or err}") from err
 
 
-def _target(metadata: Mapping[str, Any], name: str | None, overrides: Mapping[str, object]) -> Target:
+def target_of(metadata: Mapping[str, Any], name: str | None, overrides: Mapping[str, object]) -> Target:
     if name is not None:
         return load_target(name, **{"precision": metadata.get("precision"), **_given(overrides)})
     return Target.model_validate({**metadata["target"], **_given(overrides)})
@@ -126,17 +131,23 @@ def _time(model: Path, budget: Budget | None, target: Target,
     if not other.is_file():
         raise UsageError(f"--latency {budget.text} is a share of reference.onnx, which is not beside {model}: "
                          "give a budget in ms")
-    models = {"reference": Entry(_read(other), in_fp32(target), in_form=True),
-              "model": Entry(_read(model), target, in_form=True)}
+    models = {"reference": Entry(read_model(other), in_fp32(target), in_form=True),
+              "model": Entry(read_model(model), target, in_form=True)}
     found = timed(models, sweeps=SWEEPS, progress=progress)
     return budget.absolute(found["reference"].median_ms), found["model"], found["reference"]
 
 
-def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-    """Validation images and labels, split with the seed of the run so that no training image is among them."""
-    size = metadata["architecture"]["space"]["imgsz"]
-    found = datasets.load(data, imgsz=size, seed=int(metadata.get("seed", 0)), progress=progress)
+def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[np.ndarray, Judge]:
+    """Validation images and their truth, split with the seed of the run so that no training image is among them."""
+    space = SpaceConfig(**metadata["architecture"]["space"])
+    config = CompressConfig(task=metadata.get("task", "classify"), data=data, imgsz=space.imgsz, width=space.width,
+                            seed=int(metadata.get("seed", 0)))
+    found = load_data(config, progress)
     if list(found.classes) != list(metadata["classes"]):
         raise DataError(f"{data} has the classes {', '.join(found.classes[:8])}, the model was trained on "
                         f"{', '.join(metadata['classes'][:8])}: give the data set of the model")
-    return found.val_images, found.val_labels
+    if isinstance(found, Dataset):
+        return found.val_images, ClassJudge(found.val_labels)
+    if isinstance(found, SegmentationData):
+        return found.val.images, MaskJudge(found.val.masks, len(found.classes))
+    return found.val.images, boxes_of(found.val, DetectionHead.from_json(metadata["detection_head"]))

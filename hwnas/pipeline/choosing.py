@@ -240,8 +240,7 @@ class Chooser:
 
     def _loss(self, net: Network, precision: str) -> Loss:
         fold = self._stages.searched.evaluator.fold
-        return loss_of(net.eval(), self._stages.targets[precision], fold.train_images,
-                       (fold.val_images, fold.val_labels), self._stages.config.seed)
+        return loss_of(net.eval(), self._stages.targets[precision], fold, self._stages.config.seed)
 
     def _ranked(self, candidates: list[Candidate], losses: Mapping[str, Loss]) -> list[tuple[float, Candidate]]:
         """Best first, by two noisy views of one thing: the score of this path, and the effects pooled over all."""
@@ -271,7 +270,7 @@ class Chooser:
         if len(finalists) == 1 or self._stages.config.trial_epochs == 0:
             return [0.0] * len(finalists)
         reached, count = [], len({c.choice for c in finalists})
-        teacher = Teacher(self._stages.reference, remember=True)
+        teacher = Teacher(self._stages.reference, remember=self._stages.task.remembers)
         for c in finalists:
             if c.choice not in self._tried:
                 self._tried[c.choice] = self._try(c.answer.architecture, teacher, len(self._tried) + 1, count)
@@ -282,11 +281,9 @@ class Chooser:
 
     def _try(self, arch: Architecture, teacher: Teacher, number: int, count: int) -> tuple[Network, float]:
         stages, fold = self._stages, self._stages.searched.evaluator.fold
-        data = replace(stages.dataset, train_images=fold.train_images, train_labels=fold.train_labels,
-                       val_images=fold.val_images, val_labels=fold.val_labels)
         net = stages.searched.evaluator.network(arch)
         checkpoint = self._run.path / f"trial-{'-'.join(map(str, arch.choice))}.checkpoint"
-        history = fit(net, data, replace(stages.training, epochs=stages.config.trial_epochs), seed=stages.config.seed,
+        history = fit(net, fold, replace(stages.training, epochs=stages.config.trial_epochs), seed=stages.config.seed,
                       teacher=teacher, checkpoint=checkpoint, progress=stages.progress,
                       what=f"try finalist {number} of {count}")
         return net, history.accuracy

@@ -195,7 +195,7 @@ def make_config(options: dict[str, object]) -> CompressConfig:
 
     Raises:
         UsageError: an unknown option, a value out of range, or a budget that cannot be read.
-        UnknownName: no such space, target or precision.
+        UnknownName: no such space, head, target or precision.
         MissingDependency: the runtime of this machine is not installed.
     """
     from pydantic import ValidationError
@@ -203,6 +203,7 @@ def make_config(options: dict[str, object]) -> CompressConfig:
     from hwnas.errors import UnknownName, UsageError
     from hwnas.pipeline.budget import parse_all
     from hwnas.pipeline.lanes import targets_of
+    from hwnas.pipeline.material import head_of
     from hwnas.space import describe
 
     unknown = [name for name in options if name not in CompressConfig.model_fields]
@@ -215,6 +216,7 @@ def make_config(options: dict[str, object]) -> CompressConfig:
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"{where}: {first['msg']}; got {first.get('input')!r}") from err
     describe(config.space)
+    head_of(config)
     targets_of(config)
     if not parse_all(config.budgets):
         raise UsageError("give at least one budget, e.g. --latency 50%")

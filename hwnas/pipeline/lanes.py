@@ -197,6 +197,9 @@ def latencies(space: Space, target: Target, *, tables: Path | None = None, seed:
 def next_command(target: Target, space: Space | None = None) -> str:
     """What to type to have a target measured that is not this machine."""
     named = f" --space {space.name} --imgsz {space.config.imgsz}" if space else ""
+    if space and space.config.head:
+        width = f" --width {space.config.width}" if space.config.width else ""
+        named += f"{width} --head {space.config.head} --classes {space.config.classes}"
     return (f"hwnas profile --target {target.name} --precision {target.precision}{named} "
             "--device ssh://user@host")
 

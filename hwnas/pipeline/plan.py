@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas import data as datasets
 from hwnas.errors import UsageError
 from hwnas.latency import Prediction
 from hwnas.pipeline.budget import Budget, parse_all
 from hwnas.pipeline.lanes import in_fp32, known_latencies, targets_of
+from hwnas.pipeline.material import load_data, space_for_data
 from hwnas.pipeline.run import CompressConfig
 from hwnas.progress import Progress, silent
-from hwnas.space import Space, SpaceConfig, build
+from hwnas.space import Space
 from hwnas.target import Target
 
 
@@ -71,9 +71,8 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not an empty folder: choose another --out, or go on with --resume {out}")
-    found = datasets.load(config.data, imgsz=config.imgsz, seed=config.seed, limit=config.limit, progress=progress)
-    space = build(SpaceConfig(config.space, found.imgsz, found.channels, len(found.classes), config.width_mult,
-                              config.depth))
+    found = load_data(config, progress)
+    space = space_for_data(config, found)
     targets = targets_of(config)
     known = known_latencies(space, targets[0], Path(config.tables) if config.tables else None)
     exact = known_latencies(space, in_fp32(targets[0]), Path(config.tables) if config.tables else None).model

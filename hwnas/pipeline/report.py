@@ -11,6 +11,7 @@ Every number is of one of three kinds, and the page shows them differently:
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import math
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import InputError, RunError
-from hwnas.files import write_bytes, write_json
+from hwnas.files import read_json, write_bytes, write_json
 from hwnas.pipeline.evidence import NEEDED, Evidence
 from hwnas.pipeline.explaining import explain_bounds, words_of
 from hwnas.pipeline.picking import BYTES
@@ -43,8 +44,15 @@ def write_report(run: RunFolder) -> None:
     found = facts(run)
     with _of_this_version(run):
         html = page.render(found)
-    write_json(run.path / "report.json", found)
+    write_json(run.path / "report.json", _without_pictures(found))
     write_bytes(run.path / "report.html", html.encode())
+
+
+def _without_pictures(found: Facts) -> Facts:
+    if found["details"] is None:
+        return found
+    told = [{k: v for k, v in example.items() if k != "src"} for example in found["details"]["examples"]]
+    return found | {"details": found["details"] | {"examples": told}}
 
 
 def facts(run: RunFolder) -> Facts:
@@ -76,14 +84,16 @@ def _facts(e: Evidence) -> Facts:
     lane = e.run.lane()
     return {
         "hwnas_report": SCHEMA,
-        "headline": _headline(comparison, budgets, _word(e)),
+        "headline": _headline(comparison, budgets, _word(e), _metric(e)),
         "measured_here": "latency" in comparison,
+        "metric": _metric(e),
         "word": _word(e),
         "warnings": lane["warnings"],
         "next": e.results["export"].get("next"),
         "budgets": budgets,
         "comparison": comparison,
         "precisions": _precisions(e),
+        "details": _details(e),
         "front": _front(e),
         "explanation": _explanation(e),
         "candidates": _candidates(e),
@@ -97,13 +107,29 @@ def _facts(e: Evidence) -> Facts:
     }
 
 
+def _metric(e: Evidence) -> str:
+    """What scores are: accuracy, mAP or mIoU."""
+    return str(e.results["export"]["verdict"].get("metric", "accuracy"))
+
+
+def _details(e: Evidence) -> Facts | None:
+    """Scores of every class and examples with their pictures inside; None for a classifier."""
+    if _metric(e) == "accuracy":
+        return None
+    found: Facts = read_json(e.run.path / "details.json")
+    for example in found["examples"]:
+        content = (e.run.path / example["file"]).read_bytes()
+        example["src"] = "data:image/png;base64," + base64.b64encode(content).decode()
+    return found
+
+
 def _word(e: Evidence) -> str:
     """What a latency is that was not measured: a table predicts, public figures estimate."""
     return "estimated" if e.picker.latency.source == "estimated" else "predicted"
 
 
-def _headline(comparison: Facts, budgets: list[Facts], word: str) -> str:
-    accuracy = comparison["accuracy"]["compressed"]
+def _headline(comparison: Facts, budgets: list[Facts], word: str, metric: str) -> str:
+    score = f"{'' if metric == 'accuracy' else metric + ' '}{comparison['accuracy']['compressed']:.1f} %"
     measured = "latency" in comparison
     row, key = (comparison["latency"], "median_ms") if measured else (comparison["predicted_latency"], "latency_ms")
     new, old = row["compressed"][key], row["reference"][key]
@@ -112,7 +138,7 @@ def _headline(comparison: Facts, budgets: list[Facts], word: str) -> str:
         f"{('met' if b['met'] else 'missed') if b['kind'] != 'predicted' else 'not measured'}" for b in budgets
     ]
     how = "" if measured else f" {word}"
-    lead = f"{accuracy:.1f} % at {page.ms(new)} ms{how}: {100 * new / old:.0f} % of the reference's {page.ms(old)} ms"
+    lead = f"{score} at {page.ms(new)} ms{how}: {100 * new / old:.0f} % of the reference's {page.ms(old)} ms"
     return "; ".join([lead, *verdicts])
 
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from hwnas.export import Loss, onnx_bytes, predict
+from hwnas.export import Loss, answers, onnx_bytes
 from hwnas.export.onnx_export import INPUT
 from hwnas.nets import Network
 from hwnas.pipeline.serving import answering, calibration, in_form
 from hwnas.target import Target
-from hwnas.train import logits
+from hwnas.train import Task
+from hwnas.train.evaluate import outputs_of
 
 
-def loss_of(net: Network, target: Target, train_images: np.ndarray, judge: tuple[np.ndarray, np.ndarray],
-            seed: int) -> Loss:
+def loss_of(net: Network, target: Target, task: Task, seed: int) -> Loss:
     """Post-training loss of a network in the target's precision.
 
     Args:
         net: in eval mode; not changed.
-        train_images: uint8 (N, H, W, C), some of which calibrate.
-        judge: images that are not among them, and their labels.
+        task: some of its training images calibrate, the others judge.
         seed: draws the calibration images.
 
     Raises:
         InputError: the runtime cannot execute the network.
     """
-    images, labels = judge
-    rounded = in_form(onnx_bytes(net, {}), target, calibration(train_images, INPUT, seed))
-    return Loss.of(logits(net, images).numpy(), predict(answering(rounded, target), images), labels)
+    rounded = in_form(onnx_bytes(net, {}), target, calibration(task.train_images, INPUT, seed))
+    images = task.val_images
+    return Loss.between(task.judge, list(outputs_of(net, images)), list(answers(answering(rounded, target), images)))

@@ -32,7 +32,8 @@ class CompressConfig(BaseModel):
     """What the user asked for. Written into run.json; `--config file.yaml` takes the same keys.
 
     Args:
-        data: `digits`, a folder, a .npz or a .parquet.
+        task: `classify`, `detect` or `segment`.
+        data: `digits`, a folder, a .npz or a .parquet; of the other tasks a folder, see `hwnas.data`.
         target: name of a target or path of its YAML.
         space: name of a built-in space.
         budgets: `latency`, `flops`, `params`, `memory` -> text, e.g. {"latency": "50%"}; percentages are of the
@@ -42,10 +43,13 @@ class CompressConfig(BaseModel):
         confidence: probability with which the latency budget is to be met by prediction; None is 0.5.
         require_measured: refuse to estimate the latency of a device without a measured table.
         imgsz: input size in pixels; None takes the data's own.
+        width: of the input, where it is not square; of detection and segmentation.
         width_mult, depth: of the space.
+        init: folder of a run, e.g. of classification, whose weights the reference and the search start from.
+        head, head_width: what ends a detector or a segmenter, and its channels; None takes the task's own.
         epochs: of training the reference and of fine-tuning the result: the same for both.
         batch_size: images per training step.
-        lr: peak learning rate.
+        lr: peak learning rate; None takes the task's own.
         mode, training, warmup, epochs_per_evaluation, cycles, keep, settle: of the search, see
             `hwnas.search.SearchConfig`.
         top: how many of the best architectures are scored again with the shared weights.
@@ -58,6 +62,7 @@ class CompressConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    task: Literal["classify", "detect", "segment"] = "classify"
     data: str = "digits"
     target: str = "local"
     space: str = "mobile"
@@ -69,11 +74,15 @@ class CompressConfig(BaseModel):
     confidence: float | None = Field(default=None, ge=0.5, lt=1)
     require_measured: bool = False
     imgsz: int | None = Field(default=None, ge=8, le=1024)
+    width: int | None = Field(default=None, ge=8, le=2048)
     width_mult: float = Field(default=1.0, gt=0, le=8)
     depth: int | None = Field(default=None, ge=1, le=16)
+    init: str | None = None
+    head: str | None = None
+    head_width: int | None = Field(default=None, ge=8, le=1024)
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=2)
-    lr: float = Field(default=0.1, gt=0)
+    lr: float | None = Field(default=None, gt=0)
     mode: Literal["pooled", "corrected", "reference"] = "pooled"
     training: Literal["fair", "path"] = "fair"
     warmup: int = Field(default=10, ge=0)

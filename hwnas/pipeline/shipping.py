@@ -3,7 +3,7 @@
 | file             | what                                                                       |
 |------------------|----------------------------------------------------------------------------|
 | model.onnx       | the result, in the precision that ships                                    |
-| model-fp32.onnx  | the same network in fp32, if that does not ship: torch's logits to 1e-4    |
+| model-fp32.onnx  | the same network in fp32, if that does not ship: torch's outputs to 1e-4    |
 | reference.onnx   | the reference in fp32, which percentages are of                            |
 | reference-P.onnx | the reference in every other precision of the run                          |
 
@@ -19,24 +19,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas.export import Samples, Verdict, onnx_bytes, predict, stamped, verify
+from hwnas.export import Samples, Verdict, answers, onnx_bytes, stamped, verify
 from hwnas.export.onnx_export import INPUT
 from hwnas.files import write_bytes
 from hwnas.nets import Network
 from hwnas.pipeline.choosing import FP32, MARGIN
 from hwnas.pipeline.lanes import in_fp32, next_command
 from hwnas.pipeline.serving import answering, calibration, in_form
+from hwnas.pipeline.showing import write_shown
 from hwnas.pipeline.telling import provenance
 from hwnas.runtime import Measurement, Session, compare
 from hwnas.runtime.pinning import pinned
 from hwnas.space import Architecture
 from hwnas.target import Target
-from hwnas.train import logits
+from hwnas.tasks.judge import Batches
+from hwnas.train.evaluate import outputs_of
 
 if TYPE_CHECKING:
     from hwnas.pipeline.stages import Result, Stages
 
 CHECK_IMAGES = 512  # kept beside the model to check it on a device that has no data
+CHECK_PIXELS = 1 << 23  # of these at most, so that large images stay few megabytes
 SWEEPS = 40
 
 
@@ -64,8 +67,8 @@ class Export:
         name: e.g. 'model', 'reference-int8'.
         model: ONNX bytes in the target's form.
         session: the model, loaded once.
-        samples: images with the logits of torch.
-        exact: logits of the network in fp32 on the validation images; None for fp32 itself.
+        samples: images with the outputs of torch.
+        exact: outputs of the network in fp32 for the validation images; None for fp32 itself.
     """
 
     name: str
@@ -73,7 +76,7 @@ class Export:
     model: bytes
     session: Session
     samples: Samples
-    exact: np.ndarray | None
+    exact: Batches | None
 
 
 class Shipper:
@@ -92,7 +95,7 @@ class Shipper:
 
     @cached_property
     def _calibration(self) -> list[dict[str, np.ndarray]]:
-        return calibration(self._stages.dataset.train_images, INPUT, self._stages.config.seed)
+        return calibration(self._stages.task.train_images, INPUT, self._stages.config.seed)
 
     def ship(self) -> Result:
         """Write, check and time all of them.
@@ -107,7 +110,8 @@ class Shipper:
         limit = self._limit_ms(times.get("reference"))
         verdicts = {e.name: self._verdict(e, limit, times.get(e.name)) for e in exports.values()}
         self._judge(verdicts, limit)
-        files = [f"{name}.onnx" for name in exports]
+        shown = write_shown(self._stages.task, exports["reference"].session, exports["model"].session, self._run.path)
+        files = [*(f"{name}.onnx" for name in exports), *shown]
         return self._told(verdicts, limit), sorted([*files, "samples.safetensors"])
 
     def write_model(self, net: Network, path: Path) -> Session:
@@ -145,8 +149,10 @@ class Shipper:
     def _fp32(self, name: str, net: Network, arch: Architecture) -> Export:
         told = provenance(self._stages, arch, name.partition("-")[0], self._exact)
         model = onnx_bytes(net, told)
-        images = self._stages.dataset.val_images[:CHECK_IMAGES]
-        samples = Samples(images, self._stages.dataset.val_labels[:CHECK_IMAGES], logits(net, images).numpy())
+        task, classes = self._stages.task, len(self._stages.dataset.classes)
+        images = task.val_images[: _check_images(task.val_images)]
+        outputs = (np.concatenate(parts) for parts in zip(*outputs_of(net, images), strict=True))
+        samples = Samples(images, task.judge.head(len(images)), tuple(outputs), classes)
         return Export(name, self._exact, model, answering(model, self._exact), samples, None)
 
     def _lowered(self, name: str, exact: Export, target: Target) -> Export:
@@ -154,8 +160,8 @@ class Shipper:
         arch = self._stages.space.largest() if name.startswith("reference") else self._stages.architecture
         model = stamped(in_form(exact.model, target, self._calibration),
                         provenance(self._stages, arch, name.partition("-")[0], target))
-        answers = predict(exact.session, self._stages.dataset.val_images)
-        return Export(name, target, model, answering(model, target), exact.samples, answers)
+        found = list(answers(exact.session, self._stages.task.val_images))
+        return Export(name, target, model, answering(model, target), exact.samples, found)
 
     def _times(self, exports: dict[str, Export]) -> dict[str, Measurement]:
         """Latencies in one interleaved run; nothing where the device is not at hand."""
@@ -175,10 +181,10 @@ class Shipper:
         return budget.absolute(reference.median_ms * 1e6) / 1e6
 
     def _verdict(self, export: Export, limit: float | None, timing: Measurement | None) -> Verdict:
-        data = self._stages.dataset
+        task = self._stages.task
         return verify(self._run.path / f"{export.name}.onnx", export.samples, export.target,
                       budget_ms=limit if export.name == "model" else None,
-                      evaluation=(data.val_images, data.val_labels), exact=export.exact, latency=timing,
+                      evaluation=(task.val_images, task.judge), exact=export.exact, latency=timing,
                       session=export.session, timing=False)
 
     def _judge(self, verdicts: dict[str, Verdict], limit: float | None) -> None:
@@ -205,6 +211,10 @@ class Shipper:
             "reference_size_bytes": (path / "reference.onnx").stat().st_size,
             "next": None if self._here else next_command(self.target, self._stages.space),
         }
+
+
+def _check_images(images: np.ndarray) -> int:
+    return int(min(CHECK_IMAGES, max(8, CHECK_PIXELS // (images.shape[1] * images.shape[2]))))
 
 
 def _costs_too_much(found: Verdict) -> bool:

@@ -25,13 +25,13 @@ from typing import Any
 
 import torch
 
-from hwnas import data as datasets
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.files import read_json, write_json
 from hwnas.latency import LatencyModel
 from hwnas.nets import Network
 from hwnas.pipeline.budget import Budget, parse_all
 from hwnas.pipeline.lanes import Latencies, latencies, next_command, reference_ratios, targets_of
+from hwnas.pipeline.material import AnyData, load_data, recipe, space_for_data
 from hwnas.pipeline.picking import Picker
 from hwnas.pipeline.run import CompressConfig, RunFolder
 from hwnas.pipeline.telling import described
@@ -39,10 +39,11 @@ from hwnas.progress import Progress
 from hwnas.search.distribution import everything_live
 from hwnas.search.log import SearchLog
 from hwnas.search.weight_sharing import SearchConfig, SearchResult, load, run
-from hwnas.space import Architecture, Space, SpaceConfig, build
+from hwnas.space import Architecture, Space
 from hwnas.target import Target
-from hwnas.train import Teacher, TrainConfig, fit
-from hwnas.train.tensors import load_tensors, save_tensors
+from hwnas.tasks.of_space import layout_of
+from hwnas.train import History, Task, Teacher, TrainConfig, as_task, fit
+from hwnas.train.tensors import adopt, load_tensors, save_tensors
 
 Result = tuple[dict[str, Any], list[str]]
 
@@ -73,22 +74,25 @@ class Stages:
         return parse_all(self.config.budgets)
 
     @cached_property
-    def dataset(self) -> datasets.Dataset:
-        c = self.config
-        found = datasets.load(c.data, imgsz=c.imgsz, seed=c.seed, limit=c.limit, progress=self.progress)
+    def dataset(self) -> AnyData:
+        found = load_data(self.config, self.progress)
         before = self.run.state.stages.get("data")
         if before is not None and before.result["fingerprint"] != found.fingerprint:
-            raise UsageError(f"the images of {c.data} changed since this run began: start a new run")
+            raise UsageError(f"the images of {self.config.data} changed since this run began: start a new run")
         return found
 
     @cached_property
     def space(self) -> Space:
-        c, found = self.config, self.dataset
-        return build(SpaceConfig(c.space, found.imgsz, found.channels, len(found.classes), c.width_mult, c.depth))
+        return space_for_data(self.config, self.dataset)
+
+    @cached_property
+    def task(self) -> Task:
+        """What is learnt from the data."""
+        return as_task(self.dataset, layout_of(self.space) if self.config.task == "detect" else None)
 
     @cached_property
     def training(self) -> TrainConfig:
-        return TrainConfig(epochs=self.config.epochs, batch=self.config.batch_size, lr=self.config.lr)
+        return TrainConfig(epochs=self.config.epochs, batch=self.config.batch_size, **recipe(self.config))
 
     @cached_property
     def search_config(self) -> SearchConfig:
@@ -99,7 +103,7 @@ class Stages:
 
     @cached_property
     def searched(self) -> SearchResult:
-        return load(self.space, self.dataset, self.search_config, folder=self.run.path, seed=self.config.seed)
+        return load(self.space, self.task, self.search_config, folder=self.run.path, seed=self.config.seed)
 
     @cached_property
     def reference(self) -> Network:
@@ -111,6 +115,7 @@ class Stages:
 
     def data(self) -> Result:
         """Load the images and build the space to their size."""
+        self._init("search", "search.safetensors")  # a run to start from that is not there is better said now
         first = next(iter(self.targets.values()))
         return {
             "data": self.dataset.describe(), "fingerprint": self.dataset.fingerprint, "summary": self.dataset.summary(),
@@ -170,20 +175,24 @@ class Stages:
         """Train the largest network from scratch."""
         torch.manual_seed(self.config.seed)
         net = self._new(self.space.largest())
-        history = fit(net, self.dataset, self.training, seed=self.config.seed, progress=self.progress,
+        given = self._init("reference", "reference.safetensors")
+        if given is not None and not adopt(net, load_tensors(given)[0]):
+            raise UsageError(f"{given} has no weights that fit space {self.space.name}: take a run of the same space")
+        history = fit(net, self.task, self.training, seed=self.config.seed, progress=self.progress,
                       checkpoint=self.run.path / "reference.checkpoint", what="train reference")
         self._save(net, "reference.safetensors")
-        return {"accuracy": history.accuracy, "epochs": [asdict(e) for e in history.epochs]}, ["reference.safetensors"]
+        return self._trained(history), ["reference.safetensors"]
 
     def search(self) -> Result:
         """Learn the distribution."""
         self.searched = run(
-            self.space, self.dataset, self.search_config, folder=self.run.path, seed=self.config.seed,
-            protect=self._cheapest(), progress=self.progress,
+            self.space, self.task, self.search_config, folder=self.run.path, seed=self.config.seed,
+            protect=self._cheapest(), init=self._init("search", "search.safetensors"), progress=self.progress,
         )
         scores = [e.score for e in SearchLog(self.run.path / "search.jsonl").of("settle")]
         baseline = sum(scores) / len(scores) if scores else self.searched.best[1]
-        result = {"baseline": baseline, "evaluations": len(SearchLog(self.run.path / "search.jsonl").entries),
+        result = {"baseline": baseline, "metric": self.task.judge.metric,
+                  "evaluations": len(SearchLog(self.run.path / "search.jsonl").entries),
                   "entropy": self.searched.distribution.entropy(), "best": list(self.searched.best[0]),
                   "best_score": self.searched.best[1]}
         return result, ["search.jsonl", "distribution.json", "search.safetensors"]
@@ -197,11 +206,11 @@ class Stages:
     def finetune(self) -> Result:
         """Train the winner from the shared weights with the reference as teacher."""
         net = self.searched.evaluator.network(self.architecture)
-        history = fit(net, self.dataset, self.training, seed=self.config.seed,
+        history = fit(net, self.task, self.training, seed=self.config.seed,
                       teacher=Teacher(self.reference), checkpoint=self.run.path / "model.checkpoint",
                       progress=self.progress, what="fine-tune")
         self._save(net, "model.safetensors")
-        return {"accuracy": history.accuracy, "epochs": [asdict(e) for e in history.epochs]}, ["model.safetensors"]
+        return self._trained(history), ["model.safetensors"]
 
     def export(self) -> Result:
         """Write the networks as ONNX in the precision that ships, check the result, measure them side by side."""
@@ -223,6 +232,18 @@ class Stages:
             return None
         return LatencyModel.from_json(read_json(self.run.path / lanes[precision]["file"]))
 
+    def _init(self, stage: str, name: str) -> Path | None:
+        """A file of the run that this one starts from."""
+        if self.config.init is None:
+            return None
+        other = RunFolder.open(Path(self.config.init))
+        other.check_file(stage, name)
+        return other.path / name
+
+    def _trained(self, history: History) -> dict[str, Any]:
+        return {"accuracy": history.accuracy, "metric": self.task.judge.metric,
+                "epochs": [asdict(e) for e in history.epochs]}
+
     def _cheapest(self) -> list[int]:
         """Per choice the op that costs least on the target; never pruned, so that tight budgets stay reachable.
 
@@ -236,6 +257,7 @@ class Stages:
 
     def _new(self, arch: Architecture) -> Network:
         net = Network(arch, self.dataset.mean.tolist(), self.dataset.std.tolist())
+        self.task.prepare(net)
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def network_of(self, arch: Architecture, path: Path) -> Network:

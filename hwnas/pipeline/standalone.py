@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hwnas import data as datasets
 from hwnas.errors import UsageError
+from hwnas.export.metadata import read_metadata
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
+from hwnas.files import write_bytes
+from hwnas.pipeline.job import make_config
 from hwnas.pipeline.lanes import measured
+from hwnas.pipeline.material import head_of, load_data, space_for_data
 from hwnas.pipeline.run import RunFolder
 from hwnas.profile import ProfileResult
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Device
 from hwnas.space import Space, SpaceConfig, build, describe
+from hwnas.space.heads import describe_head
 from hwnas.target import Target
+from hwnas.tasks.detection import DetectionHead
 
 
 @dataclass(frozen=True)
@@ -29,21 +36,27 @@ class Profiled:
     smallest_ms: float
 
 
-def space_for(name: str, *, data: str | None = None, imgsz: int | None = None, channels: int | None = None,
-              classes: int | None = None, width_mult: float = 1.0, depth: int | None = None) -> Space:
+def space_for(options: Mapping[str, Any], *, channels: int | None = None, classes: int | None = None) -> Space:
     """A space sized by hand, or to a data set; without either, to its default input, RGB and 1000 classes.
 
+    Args:
+        options: `space` and what sizes it, as in `CompressConfig`.
+
     Raises:
-        UnknownName: no such space or data set.
-        UsageError: a data set and `channels` or `classes`, which it decides.
+        UnknownName: no such space, head or data set.
+        UsageError: a data set and `channels` or `classes`, which it decides; a head of another task.
     """
-    about = describe(name)
-    if data is not None:
+    given = dict(options)
+    if given.get("head"):
+        given.setdefault("task", describe_head(str(given["head"])).task)
+    config = make_config(given)
+    about = describe(config.space)
+    if "data" in options:
         if channels is not None or classes is not None:
             raise UsageError("--data decides the channels and the classes: leave out --channels and --classes")
-        found = datasets.load(data, imgsz=imgsz)
-        imgsz, channels, classes = found.imgsz, found.channels, len(found.classes)
-    return build(SpaceConfig(name, imgsz or about.imgsz, channels or 3, classes or 1000, width_mult, depth))
+        return space_for_data(config, load_data(config, silent))
+    return build(SpaceConfig(config.space, config.imgsz or about.imgsz, channels or 3, classes or 1000,
+                             config.width_mult, config.depth, config.width, head_of(config), config.head_width))
 
 
 def profile_target(space: Space, target: Target, *, tables: Path | None = None, device: Device | None = None,
@@ -93,6 +106,45 @@ def export_run(run: RunFolder, out: Path | None = None, progress: Progress = sil
     if out is None and record is not None:
         run.finish("export", record.result, list(record.files), record.seconds + time.monotonic() - began)
     return target, verdict
+
+
+def export_features(run: RunFolder, folder: Path) -> tuple[Path, ...]:
+    """Write the backbone of a run's fine-tuned network for others' code: see `hwnas.export.backbone`.
+
+    Raises:
+        RunError: nothing is fine-tuned yet.
+        UsageError: the space is none of chains.
+    """
+    from hwnas.export.backbone import write_backbone
+    from hwnas.pipeline.stages import Stages
+    from hwnas.pipeline.telling import provenance
+
+    run.result("export")
+    run.done("finetune")
+    stages = Stages(run, silent)
+    arch = stages.architecture
+    network = stages.network_of(arch, run.path / "model.safetensors")
+    told = provenance(stages, arch, "model", stages.target)
+    kept = {name: told[name] for name in ("hwnas", "architecture", "data", "seed", "input")}
+    return write_backbone(network, folder, kept)
+
+
+def export_with_nms(run: RunFolder, out: Path) -> None:
+    """Write a run's detector with decoding and NonMaxSuppression in its graph.
+
+    Raises:
+        RunError: nothing is exported yet, or the files were changed.
+        UsageError: the run made no detector.
+    """
+    from hwnas.export.nms_graph import with_nms
+
+    run.result("export")
+    run.done("export")
+    model = (run.path / "model.onnx").read_bytes()
+    metadata = read_metadata(model)
+    if metadata.get("task") != "detect":
+        raise UsageError(f"--nms is for detectors; {run.path} made a model to {metadata.get('task', 'classify')}")
+    write_bytes(out, with_nms(model, DetectionHead.from_json(metadata["detection_head"])))
 
 
 def rewrite_report(run: RunFolder) -> list[Path]:

@@ -38,6 +38,7 @@ def summary(run: RunFolder) -> dict[str, Any]:
         "target": {**run.result("data")["target"], "precision": lane["precision"]},
         "latency_source": picker.latency.source, "here": lane["here"], "warnings": lane["warnings"],
         "next": exported.get("next"), "choice": list(winner.choice),
+        "metric": exported["verdict"].get("metric", "accuracy"),
         "reference": reference, "compressed": compressed, "ratio": exported["ratio"],
         "precisions": precisions(run), "finalists": finalists(run), "out": chosen.get("out", {}),
         "budgets": _budgets(run, compressed), "parity": _exact(exported)["max_difference"],

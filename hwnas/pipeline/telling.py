@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas.data.segmentation import SegmentationData
 from hwnas.space import Architecture
 from hwnas.target import Target
+from hwnas.tasks.judge import facts_of
 
 if TYPE_CHECKING:
     from hwnas.pipeline.stages import Stages
@@ -31,9 +33,10 @@ def provenance(stages: Stages, arch: Architecture, role: str, target: Target) ->
         measured = generated.get("references_ms", {"fp32": generated["reference_measured_ms"]}).get(target.precision)
     else:
         measured = generated["measured_ms"] if target.precision == generated.get("precision", "fp32") else None
+    palette = {"palette": data.palette.tolist()} if isinstance(data := stages.dataset, SegmentationData) else {}
     return {
         "hwnas": run.state.versions.get("hwnas", ""), "role": "compressed" if role == "model" else role,
-        "classes": list(stages.dataset.classes), "precision": target.precision,
+        "classes": list(stages.dataset.classes), **facts_of(stages.task.judge), "precision": target.precision,
         "input": "float32 pixels in 0..1, NCHW; normalisation is inside", "architecture": arch.to_json(),
         "target": described(target), "table_hash": model.table_hash if model else None,
         "predicted_latency_ms": predicted.latency_ms if predicted else None,
@@ -41,5 +44,5 @@ def provenance(stages: Stages, arch: Architecture, role: str, target: Target) ->
         "predicted_high_ms": predicted.high_ms if predicted else None,
         "latency_source": model.source if model else None, "measured_ms": measured,
         "data": stages.config.data if stages.config.data == "digits" else Path(stages.config.data).name,
-        "seed": stages.config.seed,
+        "seed": stages.config.seed, **palette,
     }

@@ -20,6 +20,7 @@ from hwnas.nets import Network
 from hwnas.runtime import Measurement, open_runtime
 from hwnas.space import SpaceConfig, build
 from hwnas.target import load
+from hwnas.tasks.judge import ClassJudge
 from hwnas.train import logits
 
 CLASSES = ["zero", "one", "zwö", "three", "four"]
@@ -52,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     answers = logits(net, images).numpy()
     path = tmp_path_factory.mktemp("export") / "deep" / "model.onnx"
     to_onnx(net, path, METADATA)
-    return Exported(net, path, Samples(images, answers.argmax(1).astype(np.int64), answers))
+    return Exported(net, path, Samples.classified(images, answers.argmax(1).astype(np.int64), answers))
 
 
 def mlp(inputs: tuple[object, ...], outputs: int, dtype: int = TensorProto.FLOAT) -> bytes:
@@ -153,7 +154,7 @@ def test_a_good_model_passes_and_is_timed(model: Exported) -> None:
 
 
 def test_wrong_logits_are_found(model: Exported) -> None:
-    shifted = replace(model.samples, logits=model.samples.logits + np.float32(1e-3))
+    shifted = replace(model.samples, outputs=(model.samples.logits + np.float32(1e-3),))
     verdict = verify(model.path, shifted, TARGET, latency=LATENCY)
     assert verdict.max_difference == pytest.approx(1e-3, rel=0.1)
     assert verdict.agreement == 100
@@ -162,7 +163,7 @@ def test_wrong_logits_are_found(model: Exported) -> None:
 
 
 def test_wrong_answers_are_found(model: Exported) -> None:
-    rolled = replace(model.samples, logits=np.roll(model.samples.logits, 1, axis=1))
+    rolled = replace(model.samples, outputs=(np.roll(model.samples.logits, 1, axis=1),))
     verdict = verify(model.path, rolled, TARGET, latency=LATENCY)
     assert verdict.agreement < 100
     assert verdict.accuracy == 100  # the labels are still those of the model
@@ -173,7 +174,7 @@ def test_wrong_answers_are_found(model: Exported) -> None:
 def test_logits_that_are_no_numbers_are_found(model: Exported) -> None:
     broken = model.samples.logits.copy()
     broken[3, 1] = np.nan
-    verdict = verify(model.path, replace(model.samples, logits=broken), TARGET, latency=LATENCY)
+    verdict = verify(model.path, replace(model.samples, outputs=(broken,)), TARGET, latency=LATENCY)
     with pytest.raises(VerificationFailed, match="logits differ"):
         verdict.check()
 
@@ -189,9 +190,9 @@ def test_the_budget_is_held_against_the_median(model: Exported, budget: float | 
 
 
 def test_accuracy_over_other_images(model: Exported) -> None:
-    images, labels = model.samples.images[:10], model.samples.labels[:10].copy()
+    images, labels = model.samples.images[:10], model.samples.judge.labels[:10].copy()
     labels[:4] = (labels[:4] + 1) % len(CLASSES)
-    verdict = verify(model.path, model.samples, TARGET, evaluation=(images, labels), latency=LATENCY)
+    verdict = verify(model.path, model.samples, TARGET, evaluation=(images, ClassJudge(labels)), latency=LATENCY)
     assert (verdict.accuracy, verdict.images, verdict.agreement) == (60, 10, 100)
 
 
@@ -233,13 +234,15 @@ def test_tampered_metadata_is_refused(model: Exported, text: str) -> None:
 
 
 def test_samples_round_trip_whatever_their_layout(model: Exported, tmp_path: Path) -> None:
-    images, labels = model.samples.images, model.samples.labels
-    turned = replace(model.samples, images=images.transpose(0, 2, 1, 3), labels=labels[::-1])
+    images, labels = model.samples.images, model.samples.judge.labels
+    turned = replace(model.samples, images=images.transpose(0, 2, 1, 3), judge=ClassJudge(labels[::-1]))
     turned.save(tmp_path / "s.safetensors")
     found = Samples.load(tmp_path / "s.safetensors")
-    for name in ("images", "labels", "logits"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(turned, name))
-        assert getattr(found, name).dtype == getattr(turned, name).dtype
+    assert found.classes == turned.classes == len(CLASSES)
+    for read, written in ((found.images, turned.images), (found.judge.labels, turned.judge.labels),
+                          (found.logits, turned.logits)):
+        np.testing.assert_array_equal(read, written)
+        assert read.dtype == written.dtype
 
 
 def test_damaged_samples_are_refused(model: Exported, tmp_path: Path) -> None:

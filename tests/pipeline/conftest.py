@@ -1,13 +1,16 @@
-"""One small real run, shared by the tests of this room."""
+"""Small real runs, one a task, shared by the tests of this room."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hwnas.pipeline import RunFolder, compress
 
@@ -30,3 +33,77 @@ def finished(small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
     out: Path = tmp_path_factory.mktemp("runs") / "flops"
     yield compress(out, budgets={"flops": "60%"}, **small)
     torch.set_num_threads(threads)
+
+
+HEIGHT, WIDTH = 64, 96
+TINY: dict[str, Any] = {
+    "epochs": 2, "warmup": 1, "epochs_per_evaluation": 0.5, "cycles": 1, "settle": 4, "top": 2, "finalists": 2,
+    "trial_epochs": 1, "depth": 1, "width_mult": 0.5, "head_width": 16, "torch_threads": 1, "batch_size": 8,
+    "imgsz": HEIGHT, "width": WIDTH,
+}
+
+
+def painted(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[list[int]], list[int]]:
+    """An image with one red or blue rectangle, its mask, its box as x, y, w, h and its class."""
+    image = rng.integers(90, 130, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    kind = int(rng.integers(2))
+    w, h = int(rng.integers(20, 50)), int(rng.integers(20, 40))
+    x, y = int(rng.integers(WIDTH - w)), int(rng.integers(HEIGHT - h))
+    image[y : y + h, x : x + w] = (220, 30, 30) if kind == 0 else (30, 30, 220)
+    mask[y : y + h, x : x + w] = kind + 1
+    return image, mask, [[x, y, w, h]], [kind]
+
+
+@pytest.fixture(scope="session")
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("boxes"), np.random.default_rng(0)
+    (folder / "images").mkdir()
+    for part, count in (("train", 40), ("val", 12)):
+        images: list[dict[str, Any]] = []
+        found: list[dict[str, Any]] = []
+        for i in range(count):
+            image, _, rectangles, kinds = painted(rng)
+            name = f"{part}{i}.png"
+            Image.fromarray(image).save(folder / "images" / name)
+            images.append({"id": i, "file_name": name, "height": HEIGHT, "width": WIDTH})
+            found += [{"id": len(found) + 1, "image_id": i, "category_id": k + 1, "bbox": b, "area": b[2] * b[3],
+                       "iscrowd": 0} for b, k in zip(rectangles, kinds, strict=True)]
+        told = {"images": images, "annotations": found,
+                "categories": [{"id": 1, "name": "red"}, {"id": 2, "name": "blue"}]}
+        (folder / f"{part}.json").write_text(json.dumps(told))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("masks"), np.random.default_rng(1)
+    for part, count in (("train", 40), ("val", 12)):
+        for kind in (part, f"{part}annot"):
+            (folder / kind).mkdir()
+        for i in range(count):
+            image, mask, *_ = painted(rng)
+            Image.fromarray(image).save(folder / part / f"{i}.png")
+            Image.fromarray(mask).save(folder / f"{part}annot" / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def detector(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """On a device that is not at hand: its latencies are estimated, so that nothing has to be timed."""
+    tables = str(tmp_path_factory.mktemp("tables"))
+    return compress(tmp_path_factory.mktemp("runs") / "detect", task="detect", data=str(boxes), tables=tables,
+                    target="raspberry-pi-4", budgets={"flops": "60%"}, **TINY)
+
+
+@pytest.fixture(scope="session")
+def segmenter(masks: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    tables = str(tmp_path_factory.mktemp("tables"))
+    return compress(tmp_path_factory.mktemp("runs") / "segment", task="segment", data=str(masks), tables=tables,
+                    target="raspberry-pi-4", budgets={"latency": "80%"}, **TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """Options of a compress of boxes or masks that takes seconds."""
+    return dict(TINY)

@@ -69,7 +69,8 @@ def test_the_accuracy_is_that_of_the_shipped_graph_through_the_runtime(eight: Ru
     samples = Samples.load(eight.path / "samples.safetensors")
     session = open_runtime("onnxruntime", precision="int8").load((eight.path / "model.onnx").read_bytes())
     answers = predict(session, samples.images).argmax(1)
-    assert eight.result("export")["verdict"]["accuracy"] == pytest.approx(100 * (answers == samples.labels).mean())
+    right = answers == samples.judge.labels
+    assert eight.result("export")["verdict"]["accuracy"] == pytest.approx(100 * right.mean())
 
 
 def test_percentages_are_of_the_fp32_reference(eight: RunFolder) -> None:
@@ -121,7 +122,7 @@ def test_a_precision_that_costs_too_much_is_refused_with_the_way_out(eight: RunF
     weights.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(values[::-1]), weights.name))
     onnx.save(model, tmp_path / "broken.onnx")
     samples = Samples.load(eight.path / "samples.safetensors")
-    samples = Samples(samples.images, samples.logits.argmax(1).astype(np.int64), samples.logits)
+    samples = Samples.classified(samples.images, samples.logits.argmax(1).astype(np.int64), samples.logits)
     verdict = verify(tmp_path / "broken.onnx", samples, load("local", precision="int8"), timing=False)
     with pytest.raises(VerificationFailed, match=r"int8 costs .* --precision auto") as caught:
         verdict.check()

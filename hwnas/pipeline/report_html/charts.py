@@ -28,9 +28,10 @@ def figures(facts: Facts) -> dict[str, Figure]:
     return {
         "front": _front(facts),
         **({"latency": _latency(facts)} if facts["measured_here"] else {}),
+        **({"precision": _precision(facts)} if facts["metric"] == "mAP" else {}),
         "history": _history(facts),
         "loss": _curve(facts, "loss", "Training loss per epoch", "loss"),
-        "accuracy": _curve(facts, "val_accuracy", "Validation accuracy per epoch", "accuracy, %"),
+        "accuracy": _curve(facts, "val_accuracy", f"Validation {facts['metric']} per epoch", f"{facts['metric']}, %"),
     }
 
 
@@ -43,12 +44,12 @@ def _front(facts: Facts) -> Figure:
     everything = [*points, *tried, old, new]
     limit = next((b["limit"] for b in facts["budgets"] if b["name"] == "latency"), None)
     canvas = Canvas(
-        "front", "Accuracy against latency: the front",
+        "front", f"{'Accuracy' if facts['metric'] == 'accuracy' else facts['metric']} against latency: the front",
         f"{len(points)} architectures that no other beats, predicted from {points[0][0]:.3f} ms and "
         f"{points[0][1]:.1f} % to {points[-1][0]:.3f} ms and {points[-1][1]:.1f} %; the chosen one at {new[0]:.3f} ms "
         f"and {new[1]:.1f} %, the reference at {old[0]:.3f} ms and {old[1]:.1f} %.",
         span(x for x, _ in [*everything, *([(limit, 0.0)] if limit else [])]), span([y for _, y in everything], 0.1),
-        "latency, ms", "accuracy with shared weights, %",
+        "latency, ms", f"{facts['metric']} with shared weights, %",
     )
     key = [(_symbol("dot", "front open"), "front, predicted"), (_symbol("diamond", "new open"), "chosen, predicted"),
            (_symbol("square", "old open"), "reference, predicted")]
@@ -109,6 +110,25 @@ def _latency(facts: Facts) -> Figure:
     if held:
         key.insert(0, (_symbol("dot", "front full"), "held out"))
     return Figure(canvas.render(), key)
+
+
+def _precision(facts: Facts) -> Figure:
+    """Precision at every recall of the shipped model, mean over the classes and each class, at an overlap of .5."""
+    found = facts["details"]
+    rows = [[p if p is not None else 0.0 for p in row] for row in found["compressed"]["precision"]]
+    recalls = found["compressed"]["recalls"]
+    mean = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    half = len(mean) // 2
+    canvas = Canvas("precision", "Precision against recall",
+                    f"At an overlap of .5; the mean over {len(rows)} classes is {mean[half]:.2f} at a recall of "
+                    f"{recalls[half]:.2f}.", (0.0, 1.0), (0.0, 1.02), "recall", "precision")
+    for name, row in zip(found["classes"], rows, strict=True):
+        canvas.line(list(zip(recalls, row, strict=True)), "old")
+        canvas.mark("dot", recalls[half], row[half], 2.5, "old full", f"{name}: {row[half]:.2f} at {recalls[half]:.2f}")
+    canvas.line(list(zip(recalls, mean, strict=True)), "new")
+    canvas.mark("diamond", recalls[half], mean[half], 4, "new full", "mean over the classes")
+    return Figure(canvas.render(), [(_symbol("diamond", "new full"), "mean over the classes"),
+                                    (_symbol("dot", "old full"), "one class")])
 
 
 def _history(facts: Facts) -> Figure:

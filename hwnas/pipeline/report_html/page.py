@@ -8,7 +8,7 @@ from typing import Any
 from hwnas.pipeline.report_html.charts import figures
 
 NAMES = {
-    "accuracy": "Accuracy", "latency": "Latency", "predicted_latency": "Predicted latency", "flops": "FLOPs",
+    "latency": "Latency", "predicted_latency": "Predicted latency", "flops": "FLOPs",
     "params": "Parameters", "memory": "Activation memory", "file_size": "ONNX file", "parity": "Parity with torch",
 }
 STAGES = {
@@ -30,17 +30,26 @@ def render(facts: dict[str, Any]) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )
     environment.filters.update(ms=ms, count=count, size=size, spaced=spaced, signed=signed, clock=clock,
-                               glued=glued)
+                               glued=glued, percent=percent)
     template = environment.get_template("page.html.j2")
     longest = max(row[k]["latency_ms"] for row in facts["layers"] for k in ("reference", "compressed"))
     try:
         return template.render(
-            **facts, figures=figures(facts), names=NAMES, stage_names=STAGES,
+            **facts, figures=figures(facts), names=NAMES | {"accuracy": _title(facts["metric"])}, stage_names=STAGES,
             columns=_columns(facts["distribution"]), strongest=_strongest(facts["distribution"]),
             longest_ms=longest, total_seconds=sum(s["seconds"] for s in facts["stages"]),
         )
     except UndefinedError as err:
         raise KeyError(str(err)) from err
+
+
+def percent(value: float | None) -> str:
+    """A score of a class; a dash where the class is not there."""
+    return "\N{EN DASH}" if value is None else f"{value:.1f}"
+
+
+def _title(metric: str) -> str:
+    return metric[0].upper() + metric[1:] if metric == "accuracy" else metric
 
 
 def ms(value: float) -> str:

@@ -1,0 +1,184 @@
+"""A detector on BCCD and a segmenter on CamVid: reference, compressed, uniformly thinner and heavy, one recipe.
+
+    python benchmarks/tasks.py --task detect --data ../shared/data/bccd --out DIR
+    python benchmarks/tasks.py --task segment --data ../shared/data/camvid --out DIR
+    python benchmarks/tasks.py --out DIR --write benchmarks/tasks.md          trains nothing
+    python benchmarks/tasks.py --task detect --data ../shared/data/bccd --out DIR --smoke     minutes, says nothing
+
+Everything resumes: DIR holds a run folder a task, a checkpoint of every other network, and one JSON a task. The thinner
+network is the reference with fewer channels everywhere, as many as the latency of the compressed one allows; it is
+trained like the compressed one, with the reference as teacher. The heavy one is a ResNet-18 with plain convolutions.
+All latencies are of one interleaved run at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tasks_heavy import heavy_network, multiply_accumulates
+from tasks_page import page
+
+from hwnas.export.onnx_export import onnx_graph, output_names
+from hwnas.files import read_json, write_json
+from hwnas.nets import Network
+from hwnas.pipeline import RunFolder, compress, resume
+from hwnas.pipeline.serving import Entry, timed
+from hwnas.pipeline.stages import Stages
+from hwnas.profile import network_model
+from hwnas.progress import silent
+from hwnas.space import Space, build, make_divisible
+from hwnas.space.heads import describe_head
+from hwnas.train import Teacher, fit
+from hwnas.train.evaluate import outputs_of
+from hwnas.train.tensors import load_tensors, save_tensors
+
+SIZES = {"detect": (320, 320), "segment": (224, 320)}
+SWEEPS = 60
+SMOKE: dict[str, Any] = {"epochs": 1, "warmup": 1, "cycles": 1, "settle": 4, "top": 2, "finalists": 1, "limit": 24}
+# CamVid's masks come without names; these are the well-known order of this version (README of the data).
+CAMVID = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
+          "ignore")
+
+
+def main() -> None:
+    """Train what the folder lacks, or write the page."""
+    args = _arguments()
+    if args.write:
+        args.write.write_text(page({p.stem: read_json(p) for p in sorted(args.out.glob("*.json"))}), encoding="utf-8")
+        return
+    began = time.monotonic()
+    run = _run(args)
+    stages = Stages(run, silent)
+    found = {"compressed": _shipped(stages), **_others(stages, args)}
+    _time(stages, found, args.out / args.task)
+    write_json(args.out / f"{args.task}.json", {
+        "task": args.task, "data": run.result("data")["summary"], "space": run.result("data")["space"],
+        "device": run.result("profile")["device"], "epochs": run.state.config.epochs, "rows": found,
+        "budget": run.state.config.budgets["latency"], "seconds": time.monotonic() - began,
+        "run_seconds": sum(s.seconds for s in run.state.stages.values()), "versions": run.state.versions,
+        "date": time.strftime("%Y-%m-%d"),
+    })
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", choices=list(SIZES), default="detect")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--write", type=Path)
+    parser.add_argument("--space", default="mobile")
+    parser.add_argument("--depth", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--heavy-epochs", type=int, help="default: --epochs")
+    parser.add_argument("--latency", default="40%")
+    parser.add_argument("--smoke", action="store_true", help="a minute or two, to see that it runs")
+    return parser.parse_args()
+
+
+def _run(args: argparse.Namespace) -> RunFolder:
+    folder = args.out / args.task
+    if (folder / "run.json").exists():
+        return resume(folder)
+    height, width = SIZES[args.task]
+    options: dict[str, Any] = {
+        "task": args.task, "data": str(_named(args) if args.task == "segment" else args.data), "space": args.space,
+        "depth": args.depth, "imgsz": height, "width": width, "epochs": args.epochs, "batch_size": 16, "warmup": 20,
+        "epochs_per_evaluation": 0.5, "settle": 60, "trial_epochs": 5,
+    }
+    return compress(folder, budgets={"latency": args.latency}, **(options | (SMOKE if args.smoke else {})))
+
+
+def _named(args: argparse.Namespace) -> Path:
+    """The data with names for its classes: links to its folders and a classes.txt beside them."""
+    folder: Path = args.out / "camvid"
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("train", "trainannot", "val", "valannot"):
+        if not (folder / part).exists():
+            (folder / part).symlink_to((args.data / part).resolve())
+    (folder / "classes.txt").write_text("".join(f"{i} {name}\n" for i, name in enumerate(CAMVID)))
+    return folder
+
+
+def _shipped(stages: Stages) -> dict[str, Any]:
+    net = stages.network_of(stages.architecture, stages.run.path / "model.safetensors")
+    return _row(stages, net, stages.architecture.flops, stages.architecture.params)
+
+
+def _others(stages: Stages, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    largest = stages.space.largest()
+    rows = {"reference": _row(stages, stages.reference, largest.flops, largest.params)}
+    thin = _thinner(stages)
+    torch.manual_seed(stages.config.seed)
+    net = Network(thin.largest(), stages.dataset.mean.tolist(), stages.dataset.std.tolist())
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    stages.task.prepare(net)
+    _trained(stages, net, "thinner", stages.config.epochs, Teacher(stages.reference))
+    rows["thinner"] = _row(stages, net, thin.largest().flops, thin.largest().params)
+    rows["thinner"]["width_mult"] = thin.config.width_mult
+    torch.manual_seed(stages.config.seed)
+    heavy = heavy_network(stages.space, stages.dataset.mean.tolist(), stages.dataset.std.tolist())
+    stages.task.prepare(heavy)
+    _trained(stages, heavy, "heavy", args.heavy_epochs or stages.config.epochs, None)
+    macs, params = multiply_accumulates(heavy, stages.space.input_shape)
+    rows["heavy"] = _row(stages, heavy, macs, params)
+    names = output_names(largest)
+    model = onnx_graph(heavy, stages.space.input_shape, names, {"classes": list(stages.dataset.classes)})
+    (args.out / args.task / "heavy.onnx").write_bytes(model)
+    thin_model = network_model(thin.largest(), batch=stages.target.batch)
+    (args.out / args.task / "thinner.onnx").write_bytes(thin_model)
+    return rows
+
+
+def _thinner(stages: Stages) -> Space:
+    """The reference with fewer channels: the widest that is not slower than the compressed network."""
+    config = stages.space.config
+    spaces = {w: build(replace(config, width_mult=w, head_width=_head_width(stages, w)))
+              for w in (i / 20 for i in range(4, 20))}
+    models = {str(w): Entry(network_model(s.largest()), stages.target) for w, s in spaces.items()}
+    models["compressed"] = Entry(network_model(stages.architecture), stages.target)
+    found = timed(models, sweeps=SWEEPS)
+    limit = found["compressed"].median_ms
+    return spaces[max(w for w in spaces if found[str(w)].median_ms <= limit or w == min(spaces))]
+
+
+def _head_width(stages: Stages, factor: float) -> int:
+    """Channels of the head, thinner by the same factor."""
+    config = stages.space.config
+    return make_divisible((config.head_width or describe_head(config.head).width) * factor)
+
+
+def _trained(stages: Stages, net: torch.nn.Module, name: str, epochs: int, teacher: Teacher | None) -> None:
+    """Train a network as the reference was, or read it where that was done."""
+    path = stages.run.path / f"{name}.safetensors"
+    if path.exists():
+        net.load_state_dict(load_tensors(path)[0])
+        return
+    fit(net, stages.task, replace(stages.training, epochs=epochs), seed=stages.config.seed, teacher=teacher,
+        checkpoint=stages.run.path / f"{name}.checkpoint")
+    save_tensors(path, dict(net.state_dict()), {"name": name})
+
+
+def _row(stages: Stages, net: torch.nn.Module, flops: int, params: int) -> dict[str, Any]:
+    judge = stages.task.judge
+    found = judge.details(outputs_of(net.eval(), stages.task.val_images))  # type: ignore[attr-defined]
+    return {"flops": flops, "params": params, **found.to_json()}
+
+
+def _time(stages: Stages, rows: dict[str, dict[str, Any]], folder: Path) -> None:
+    """Latencies of all networks in one interleaved run, in the precision of the run."""
+    models = {
+        "reference": network_model(stages.space.largest()), "compressed": network_model(stages.architecture),
+        "thinner": (folder / "thinner.onnx").read_bytes(), "heavy": (folder / "heavy.onnx").read_bytes(),
+    }
+    found = timed({name: Entry(model, stages.target) for name, model in models.items()}, sweeps=SWEEPS)
+    for name, measured in found.items():
+        rows[name]["latency"] = measured.to_json()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""hwnas predict"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwnas.cli.options import Json, takes
+
+EPILOG = "Example: hwnas predict runs/cells photos/ -o looked-at"
+
+
+@takes("target", "runtime", "threads")
+def command(
+    given: dict[str, Any],
+    model: Annotated[Path, typer.Argument(metavar="RUN|MODEL.onnx", help="A run folder or an exported model.",
+                                          show_default=False)],
+    source: Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER|VIDEO", help="What to look at.",
+                                           show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for pictures, masks and predictions.jsonl.",
+                                             show_default=False)] = None,
+    threshold: Annotated[float, typer.Option("--threshold", min=0.0, max=1.0, help="Least score of a box.")] = 0.3,
+    tiled: Annotated[bool, typer.Option("--tiled", help="Segment images at their own size, in tiles.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what an exported model says of images; needs no torch.
+
+    Classes with their scores, boxes in pixels of the image, or the class of every pixel.
+    """
+    from hwnas.cli.console import say, say_json
+    from hwnas.cli.watch import watching
+    from hwnas.pipeline.predicting import Predictor, predict_files
+
+    overrides = {name: given.get(name) for name in ("runtime", "threads")}
+    with watching(json) as watch:
+        predictor = Predictor.of(model, target=given.get("target"), overrides=overrides, threshold=threshold,
+                                 tiled=tiled)
+        found = [p.facts for p in predict_files(predictor, source, out, watch.progress)]
+    if json:
+        say_json({"predictions": found})
+        return
+    for facts in found:
+        say(f"{facts['file']}: {_told(facts)}")
+    if out is not None:
+        say(f"{len(found)} images, written to {out}")
+
+
+def _told(facts: dict[str, Any]) -> str:
+    if "boxes" in facts:
+        return ", ".join(f"{b['label']} {b['score']:.2f}" for b in facts["boxes"]) or "nothing found"
+    if "shares" in facts:
+        first = sorted(facts["shares"].items(), key=lambda item: -item[1])[:5]
+        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in first if share > 0)
+    return ", ".join(f"{c['label']} {c['score']:.2f}" for c in facts["classes"])

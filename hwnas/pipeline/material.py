@@ -1,0 +1,69 @@
+"""What a compress works on: the data of its task, the space that fits it, and how a network of it is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hwnas import data as datasets
+from hwnas.data.detection import DetectionData, load_detection
+from hwnas.data.segmentation import SegmentationData, load_segmentation
+from hwnas.errors import UsageError
+from hwnas.pipeline.run import CompressConfig
+from hwnas.progress import Progress
+from hwnas.space import Space, SpaceConfig, build
+from hwnas.space.heads import describe_head
+
+AnyData = datasets.Dataset | DetectionData | SegmentationData
+HEADS = {"detect": "fcos", "segment": "lraspp"}
+TRAINING: dict[str, dict[str, Any]] = {
+    "classify": {"lr": 0.1},
+    "detect": {"lr": 2e-3, "optimizer": "adamw", "weight_decay": 0.05, "ema": 0.9998},  # NanoDet-Plus's, but for its lr
+    "segment": {"lr": 0.05},
+}
+"""What `TrainConfig` is for a task, where the user does not say."""
+
+
+def load_data(config: CompressConfig, progress: Progress) -> AnyData:
+    """The images of a task.
+
+    Raises:
+        DataError: they cannot be used.
+    """
+    common: dict[str, Any] = {"seed": config.seed, "limit": config.limit, "progress": progress}
+    if config.task == "classify":
+        return datasets.load(config.data, imgsz=config.imgsz, **common)
+    size = (config.imgsz, config.width or config.imgsz) if config.imgsz else None
+    if config.task == "detect":
+        return load_detection(config.data, size=size, **common)
+    return load_segmentation(config.data, size=size, **common)
+
+
+def recipe(config: CompressConfig) -> dict[str, Any]:
+    """Fields of `hwnas.train.TrainConfig` that a task decides; no torch is needed to know them."""
+    return TRAINING[config.task] | ({"lr": config.lr} if config.lr is not None else {})
+
+
+def head_of(config: CompressConfig) -> str:
+    """The name of the head; empty for a classifier.
+
+    Raises:
+        UsageError: a head of another task.
+    """
+    head = config.head or HEADS.get(config.task, "")
+    task = describe_head(head).task if head else "classify"
+    if task != config.task:
+        raise UsageError(f"head {head} is for --task {task}, not for --task {config.task}")
+    return head
+
+
+def space_for_data(config: CompressConfig, found: AnyData) -> Space:
+    """The space of a config, in the size of the data and with the head of the task.
+
+    Raises:
+        UsageError: a head of another task.
+    """
+    height, width = (found.imgsz, found.imgsz) if isinstance(found, datasets.Dataset) else found.size
+    channels = found.channels if isinstance(found, datasets.Dataset) else 3
+    head = head_of(config)
+    return build(SpaceConfig(config.space, height, channels, len(found.classes), config.width_mult, config.depth,
+                             None if width == height else width, head, config.head_width))

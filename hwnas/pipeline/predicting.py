@@ -1,0 +1,206 @@
+"""predict: what a model says of images, folders and videos. ONNX Runtime or OpenVINO, no torch.
+
+| task     | of every image                                             | picture                         |
+|----------|------------------------------------------------------------|---------------------------------|
+| classify | the five likeliest classes                                 |                                 |
+| detect   | boxes in pixels of the image, with class and score         | the image with the boxes        |
+| segment  | share of every class, a mask of class numbers as PNG       | the image with coloured classes |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from hwnas.data.letterbox import Letterbox
+from hwnas.data.pixels import fit
+from hwnas.errors import UsageError
+from hwnas.export.metadata import read_metadata
+from hwnas.export.samples import to_pixels
+from hwnas.files import write_bytes
+from hwnas.pipeline.checking import model_of, read_model, target_of
+from hwnas.pipeline.frames import Frame, frames
+from hwnas.pipeline.serving import answering
+from hwnas.progress import Progress, silent
+from hwnas.runtime import Session
+from hwnas.space import SpaceConfig
+from hwnas.tasks.detection import DetectionHead
+from hwnas.tasks.drawing import colours, draw_boxes, draw_mask
+from hwnas.tasks.nms import Detections, detections
+from hwnas.tasks.tiling import tiled_logits
+
+Pixels = npt.NDArray[np.uint8]
+LIKELIEST = 5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one image.
+
+    Args:
+        name: of the file; of a frame of a video with its number.
+        facts: JSON values.
+        picture: uint8 (H, W, 3); None for a classifier.
+        mask: uint8 (H, W) of class numbers; of a segmenter.
+    """
+
+    name: str
+    facts: dict[str, Any]
+    picture: Pixels | None = None
+    mask: Pixels | None = None
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """An exported model, loaded.
+
+    Args:
+        session: the model.
+        metadata: what it says of itself.
+        threshold: least score of a box.
+        tiled: segment images at their own size, in tiles of the input.
+    """
+
+    session: Session
+    metadata: Mapping[str, Any]
+    threshold: float = 0.3
+    tiled: bool = False
+
+    @classmethod
+    def of(cls, path: Path, *, target: str | None = None, overrides: Mapping[str, object] | None = None,
+           threshold: float = 0.3, tiled: bool = False) -> Predictor:
+        """From a run folder or an ONNX file that hwnas exported.
+
+        Raises:
+            InputError: not a model of hwnas.
+            RunError: the run has no exported model.
+            UsageError: `tiled` of a model that does not segment.
+        """
+        model, _ = model_of(path)
+        content = read_model(model)
+        metadata = read_metadata(content)
+        if tiled and metadata.get("task") != "segment":
+            raise UsageError(f"--tiled is for a segmenter; {model} does {metadata.get('task', 'classify')}")
+        return cls(answering(content, target_of(metadata, target, overrides or {})), metadata, threshold, tiled)
+
+    @property
+    def task(self) -> str:
+        return str(self.metadata.get("task", "classify"))
+
+    @cached_property
+    def classes(self) -> list[str]:
+        return list(self.metadata["classes"])
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input."""
+        return SpaceConfig(**self.metadata["architecture"]["space"]).size
+
+    @cached_property
+    def _grey(self) -> bool:
+        return bool(self.metadata["architecture"]["space"]["in_channels"] == 1)
+
+    @cached_property
+    def _layout(self) -> DetectionHead:
+        return DetectionHead.from_json(self.metadata["detection_head"])
+
+    @cached_property
+    def _palette(self) -> Pixels:
+        stored = self.metadata.get("palette")
+        return np.array(stored, np.uint8) if stored else colours(len(self.classes))
+
+    def predict(self, frame: Frame) -> Prediction:
+        """What the model says of one image."""
+        image = np.asarray(frame.image.convert("RGB"))
+        if self.task == "detect":
+            found = self.boxes(image)
+            told = [{"label": self.classes[k], "score": round(s, 4), "box": [round(v, 1) for v in b]} for b, s, k in
+                    zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)]
+            return Prediction(frame.name, {"file": frame.name, "boxes": told}, draw_boxes(image, found, self.classes))
+        if self.task == "segment":
+            mask = self.mask(image)
+            shares = np.bincount(mask.reshape(-1), minlength=len(self.classes)) / mask.size
+            told_shares = {name: round(float(s), 4) for name, s in zip(self.classes, shares, strict=True)}
+            facts = {"file": frame.name, "shares": told_shares}
+            return Prediction(frame.name, facts, draw_mask(image, mask, self._palette), mask)
+        scores = self.scores(frame.image)
+        best = np.argsort(-scores)[:LIKELIEST]
+        told = [{"label": self.classes[k], "score": round(float(scores[k]), 4)} for k in best]
+        return Prediction(frame.name, {"file": frame.name, "classes": told})
+
+    def scores(self, image: Image.Image) -> npt.NDArray[np.float32]:
+        """Probability of every class."""
+        fitted = np.asarray(fit(image.convert("L" if self._grey else "RGB"), self.size[0]))
+        logits = self._run(fitted.reshape(*self.size, -1)[None])[0][0]
+        shares = np.exp(logits - logits.max())
+        found: npt.NDArray[np.float32] = shares / shares.sum()
+        return found
+
+    def boxes(self, image: Pixels) -> Detections:
+        """Detections in pixels of an image, uint8 (H, W, 3)."""
+        box = Letterbox.fit(image.shape[0], image.shape[1], self.size)
+        found = detections(*self._layout.decode(self._run(box.image(image)[None])), threshold=self.threshold)[0]
+        return Detections(box.to_original(found.boxes), found.scores, found.labels)
+
+    def mask(self, image: Pixels) -> Pixels:
+        """Class of every pixel of an image, uint8 (H, W, 3)."""
+        if self.tiled:
+            tiled: Pixels = tiled_logits(lambda t: self._run(t)[0], image, self.size).argmax(0).astype(np.uint8)
+            return tiled
+        box = Letterbox.fit(image.shape[0], image.shape[1], self.size)
+        answers = self._run(box.image(image)[None])[0][0].argmax(0).astype(np.uint8)
+        return box.mask_to_original(answers)
+
+    def _run(self, images: Pixels) -> list[npt.NDArray[np.float32]]:
+        outputs = self.session.run({self.session.input_name: to_pixels(images)})
+        return [np.asarray(output, np.float32) for output in outputs]
+
+
+def predict_files(predictor: Predictor, source: Path, out: Path | None, progress: Progress = silent
+                  ) -> Iterator[Prediction]:
+    """Predict an image, every image of a folder, or every frame of a video; write pictures and predictions.jsonl.
+
+    Args:
+        out: a folder, made if it is not there; None writes nothing.
+
+    Raises:
+        InputError: a file that is no image, or `out` cannot be written.
+        UsageError: nothing to predict at `source`.
+        MissingDependency: a video, and OpenCV is not installed.
+    """
+    lines = []
+    for number, frame in enumerate(frames(source), 1):
+        found = predictor.predict(frame)
+        if out is not None:
+            found = _written(found, out)
+            lines.append(json.dumps(found.facts))
+        progress("predict", number, frame.total)
+        yield found
+    if out is not None:
+        write_bytes(out / "predictions.jsonl", ("\n".join(lines) + "\n").encode())
+
+
+def _written(found: Prediction, out: Path) -> Prediction:
+    stem, facts = Path(found.name).with_suffix("").as_posix(), dict(found.facts)
+    for suffix, pixels in ((".png", found.picture), ("-mask.png", found.mask)):
+        if pixels is not None:
+            target = out / f"{stem}{suffix}"
+            write_bytes(target, _png(pixels))
+            facts["mask" if suffix.startswith("-") else "picture"] = target.relative_to(out).as_posix()
+    return Prediction(found.name, facts, found.picture, found.mask)
+
+
+def _png(pixels: Pixels) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,116 @@
+"""predict, export --features and --nms on real small runs, through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from hwnas.cli.app import make_app
+from hwnas.errors import InputError, UsageError
+from hwnas.pipeline import RunFolder
+from hwnas.pipeline.frames import frames
+from hwnas.pipeline.predicting import Predictor, predict_files
+from hwnas.runtime import open_runtime
+from hwnas.tasks.nms import overlaps
+
+
+def call(*words: object) -> dict[str, object]:
+    found = CliRunner().invoke(make_app(), [*map(str, words), "--json"], catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    told: dict[str, object] = json.loads(found.stdout)
+    return told
+
+
+def test_boxes_of_a_folder_are_written_and_drawn(detector: RunFolder, boxes: Path, tmp_path: Path) -> None:
+    told = call("predict", detector.path, boxes / "images", "-o", tmp_path / "out", "--threshold", "0.02")
+    found = told["predictions"]
+    assert isinstance(found, list)
+    assert len(found) == 52
+    lines = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == found
+    for one in found:
+        with Image.open(tmp_path / "out" / one["picture"]) as picture:
+            assert picture.size == (96, 64)
+        for box in one["boxes"]:
+            assert box["label"] in ("red", "blue")
+            x0, y0, x1, y1 = box["box"]
+            assert 0 <= x0 <= x1 <= 96
+            assert 0 <= y0 <= y1 <= 64
+
+
+def test_boxes_are_in_pixels_of_the_original(detector: RunFolder, boxes: Path, tmp_path: Path) -> None:
+    """The same picture at three times the size has boxes at the same places, three times as large."""
+    with Image.open(boxes / "images" / "val0.png") as image:
+        image.resize((288, 192), Image.Resampling.NEAREST).save(tmp_path / "large.png")
+    predictor = Predictor.of(detector.path, threshold=0.0)
+    small, large = (predictor.boxes(np.asarray(Image.open(path).convert("RGB")))
+                    for path in (boxes / "images" / "val0.png", tmp_path / "large.png"))
+    assert len(small) > 5
+    near = [overlaps(box * 3, large.boxes).max() for box in small.boxes[:5]]
+    assert min(near) > 0.6
+
+
+def test_masks_have_the_size_of_the_image(segmenter: RunFolder, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 250, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    for more in ([], ["--tiled"]):
+        told = call("predict", segmenter.path / "model.onnx", tmp_path / "wide.png", "-o", tmp_path / "out", *more)
+        (one,) = told["predictions"]  # type: ignore[misc]
+        assert sum(one["shares"].values()) == pytest.approx(1, abs=0.01)
+        with Image.open(tmp_path / "out" / one["mask"]) as mask:
+            assert mask.size == (250, 100)
+            assert np.asarray(mask).max() < 3
+
+
+def test_tiles_of_one_tile_are_the_whole(segmenter: RunFolder, masks: Path) -> None:
+    image = masks / "val" / "0.png"
+    whole, tiled = (next(predict_files(Predictor.of(segmenter.path, tiled=t), image, None)).mask for t in (False, True))
+    assert whole is not None
+    assert np.array_equal(whole, tiled)
+
+
+def test_classes_with_their_scores(finished: RunFolder, tmp_path: Path) -> None:
+    Image.fromarray(np.full((16, 16), 128, np.uint8)).save(tmp_path / "grey.png")
+    told = call("predict", finished.path, tmp_path / "grey.png")
+    (one,) = told["predictions"]  # type: ignore[misc]
+    assert len(one["classes"]) == 5
+    scores = [c["score"] for c in one["classes"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_what_cannot_be_predicted(finished: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "no.png").write_text("no image")
+    (tmp_path / "empty").mkdir()
+    for path, kind in ((tmp_path / "no.png", InputError), (tmp_path / "empty", UsageError),
+                       (tmp_path / "absent.png", UsageError)):
+        with pytest.raises(kind, match=str(path.name)):
+            list(frames(path))
+    with pytest.raises(UsageError, match="--tiled is for a segmenter"):
+        Predictor.of(finished.path, tiled=True)
+
+
+def test_a_detector_can_end_in_boxes(detector: RunFolder, tmp_path: Path) -> None:
+    call("export", detector.path, "--nms", "-o", tmp_path / "boxes.onnx")
+    session = open_runtime("onnxruntime").load((tmp_path / "boxes.onnx").read_bytes())
+    image, boxes, scores, labels = session.run({session.input_name: np.zeros((2, 3, 64, 96), np.float32)})
+    assert boxes.shape == (len(image), 4)
+    assert len(scores) == len(labels) == len(image)
+
+
+def test_a_backbone_is_written_for_others(segmenter: RunFolder, tmp_path: Path) -> None:
+    told = call("export", segmenter.path, "--features", "-o", tmp_path / "body")
+    assert sorted(Path(str(f)).name for f in told["files"]) == [  # type: ignore[union-attr]
+        "backbone.json", "backbone.onnx", "backbone.safetensors", "model.py"]
+
+
+def test_nms_of_a_classifier_is_refused(finished: RunFolder, tmp_path: Path) -> None:
+    from hwnas.pipeline.standalone import export_with_nms
+
+    with pytest.raises(UsageError, match="--nms is for detectors"):
+        export_with_nms(finished, tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()

@@ -1,0 +1,133 @@
+"""Detectors and segmenters go the whole way: data, table, search, training, ONNX, check, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas.errors import RunError, UnknownName, UsageError
+from hwnas.export import Samples, read_metadata
+from hwnas.pipeline import STAGES, RunFolder, compress, make_config
+from hwnas.pipeline.checking import check_model
+from hwnas.pipeline.material import load_data, space_for_data
+from hwnas.pipeline.report import facts
+from hwnas.pipeline.stages import Stages
+from hwnas.pipeline.summary import summary
+from hwnas.progress import silent
+from hwnas.tasks.of_space import task_of
+from hwnas.train.tensors import adopt, load_tensors
+
+
+@pytest.fixture(params=["detector", "segmenter"])
+def run(request: pytest.FixtureRequest) -> RunFolder:
+    found: RunFolder = request.getfixturevalue(request.param)
+    return found
+
+
+METRIC = {"detect": "mAP", "segment": "mIoU"}
+
+
+def test_every_stage_is_done_and_the_model_passes(run: RunFolder) -> None:
+    assert all(run.done(stage) for stage in STAGES)
+    verdict = run.result("export")["verdict"]
+    assert verdict["failures"] == []
+    assert verdict["metric"] == METRIC[run.state.config.task]
+    assert verdict["max_difference"] <= 1e-4
+    assert verdict["agreement"] >= 99.9
+    assert 0 <= verdict["accuracy"] <= 100
+
+
+def test_training_brought_something(run: RunFolder) -> None:
+    losses = [epoch["loss"] for epoch in run.result("reference")["epochs"]]
+    assert losses[-1] < losses[0]
+
+
+def test_the_score_in_torch_is_the_score_through_onnx(run: RunFolder) -> None:
+    """Issue: the two agree to 0.1."""
+    assert run.result("export")["verdict"]["accuracy"] == pytest.approx(run.result("finetune")["accuracy"], abs=0.1)
+
+
+def test_a_check_on_the_device_needs_the_files_alone(run: RunFolder) -> None:
+    found = check_model(run.path / "model.onnx")
+    assert found.verdict.failures() == []
+    again = check_model(run.path / "model.onnx", data=run.state.config.data)
+    assert again.verdict.accuracy == pytest.approx(run.result("export")["verdict"]["accuracy"], abs=1e-6)
+    assert again.verdict.images == 12
+
+
+def test_the_model_says_what_it_gives(run: RunFolder) -> None:
+    told = read_metadata((run.path / "model.onnx").read_bytes())
+    assert told["task"] == run.state.config.task
+    assert told["metric"] == METRIC[told["task"]]
+    assert ("detection_head" in told) == (told["task"] == "detect")
+    samples = Samples.load(run.path / "samples.safetensors")
+    assert samples.judge.task == told["task"]
+    assert samples.classes == len(told["classes"])
+
+
+def test_report_and_summary_name_the_metric(run: RunFolder) -> None:
+    metric = METRIC[run.state.config.task]
+    assert facts(run)["metric"] == summary(run)["metric"] == metric
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert metric in facts(run)["headline"] or metric == "accuracy"
+    assert f"{metric}, %" in page
+
+
+def test_a_head_of_another_task_is_refused() -> None:
+    with pytest.raises(UsageError, match="head lraspp is for --task segment, not for --task detect"):
+        make_config({"task": "detect", "head": "lraspp"})
+    with pytest.raises(UnknownName, match="fcos"):
+        make_config({"task": "detect", "head": "fcoz"})
+
+
+@pytest.mark.parametrize("task", ["classify", "detect", "segment"])
+def test_the_head_is_that_of_the_task(task: str, boxes: Path, masks: Path) -> None:
+    data = {"classify": "digits", "detect": str(boxes), "segment": str(masks)}[task]
+    config = make_config({"task": task, "data": data, "imgsz": 64, "limit": 24})
+    assert task_of(space_for_data(config, load_data(config, silent))) == task
+
+
+def test_a_detector_can_start_from_a_classifier(boxes: Path, tmp_path: Path, small: dict[str, Any],
+                                                tiny: dict[str, Any]) -> None:
+    """Three colour channels and the same space: the backbone fits, the head does not."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x_train=rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8),
+             y_train=np.arange(60) % 2, x_val=rng.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8),
+             y_val=np.arange(10) % 2)
+    given = {**tiny, "epochs": 1}
+    body = {k: v for k, v in given.items() if k not in ("imgsz", "width", "head_width")}
+    first = compress(tmp_path / "first", data=str(tmp_path / "d.npz"), budgets={"flops": "70%"},
+                     target="raspberry-pi-4", tables=small["tables"], **body)
+    options = {"task": "detect", "data": str(boxes), "init": str(first.path), "budgets": {"flops": "70%"}, **given}
+    run = RunFolder.create(tmp_path / "second", make_config(options | {"tables": small["tables"]}))
+    stages = Stages(run, silent)
+    net = stages._new(stages.space.largest())
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    assert adopt(net, load_tensors(first.path / "reference.safetensors")[0]) > 20
+    changed = {k.split(".")[1] for k, v in net.state_dict().items() if not torch.equal(v, before[k])}
+    assert {"stem", "stage1_1", "stage3_1"} <= changed
+    assert not any(name.startswith(("predict", "tower", "lateral")) for name in changed)
+
+
+def test_a_run_that_does_not_fit_is_refused(boxes: Path, finished: RunFolder, tmp_path: Path,
+                                            tiny: dict[str, Any]) -> None:
+    with pytest.raises(RunError, match="absent is not a run folder"):
+        compress(tmp_path / "run", task="detect", data=str(boxes), init=str(finished.path / "absent"),
+                 budgets={"flops": "70%"}, tables=str(tmp_path), **tiny)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_what_ships_measures_within_its_budget(task: str, boxes: Path, masks: Path, tmp_path: Path,
+                                               tiny: dict[str, Any]) -> None:
+    data = {"detect": boxes, "segment": masks}[task]
+    run = compress(tmp_path / "run", task=task, data=str(data), budgets={"latency": "80%"},
+                   tables=str(tmp_path / "tables"), **{**tiny, "epochs": 1})
+    found = run.result("export")
+    assert found["verdict"]["latency"]["median_ms"] <= found["budget_ms"]
+    assert found["ratio"] <= 0.8
+    assert run.lane()["source"] == "measured"
