@@ -47,8 +47,9 @@ def draw_boxes(image: Images, found: Detections, classes: Sequence[str]) -> Imag
     pen, shades = _Pen(canvas), [(int(r), int(g), int(b)) for r, g, b in colours(len(classes))]
     rows = zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
     for (x0, y0, x1, y1), score, label in reversed(list(rows)):
-        pen.frame((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), shades[label])
-        pen.name((x0, y0), f"{classes[label]} {score:.0%}", shades[label])
+        left, top = min(x0, x1), min(y0, y1)
+        pen.frame((left, top, max(x0, x1), max(y0, y1)), shades[label])
+        pen.name((left, top), f"{classes[label]} {score:.0%}", shades[label])
     return np.array(canvas)
 
 

@@ -100,8 +100,8 @@ def test_a_segmenter_learns_eight_images() -> None:
     torch.manual_seed(0)
     images, _, _, masks = pictures()
     loss, truth = SegmentationLoss(4), torch.from_numpy(masks)
-    net = nn.Sequential(layer(3, 16, 2), layer(16, 32), nn.Upsample(scale_factor=2, mode="bilinear"), layer(32, 16),
-                        nn.Conv2d(16, 4, 1))
+    net = nn.Sequential(layer(3, 16, 2), layer(16, 16), nn.Conv2d(16, 4, 1),
+                        nn.Upsample(scale_factor=2, mode="bilinear"))
     logits = learn(net, pixels_of(images), lambda out: loss(out, truth))  # type: ignore[arg-type]
     answers = logits.argmax(1).numpy()  # type: ignore[attr-defined]
     assert MeanIou(confusion(answers, masks, 4)).miou > 95
