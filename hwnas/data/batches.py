@@ -48,9 +48,15 @@ def _batches(
     rng: np.random.Generator,
     policy: Policy | None,
 ) -> Iterator[tuple[Images, Labels]]:
+    for chosen in slices(order, batch):
+        picked = images[chosen]
+        yield (augment(picked, rng, policy) if policy else picked), labels[chosen]
+
+
+def slices(order: npt.NDArray[np.int64], batch: int) -> Iterator[npt.NDArray[np.int64]]:
+    """`order` in pieces of `batch`, the last one shorter; a last one of a single image is left out."""
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
         if len(chosen) == 1 < batch:
             return
-        picked = images[chosen]
-        yield (augment(picked, rng, policy) if policy else picked), labels[chosen]
+        yield chosen

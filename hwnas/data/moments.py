@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
 _CHUNK = 1024
+
+
+class Part(Protocol):
+    """Some images, uint8 (N, H, W, C)."""
+
+    @property
+    def images(self) -> npt.NDArray[np.uint8]: ...
+
+
+class WithMoments:
+    """A data set whose training part is `train`: the statistics of its pixels."""
+
+    train: Part
+
+    @cached_property
+    def _moments(self) -> tuple[Floats, Floats]:
+        return pixel_moments(self.train.images)
+
+    @property
+    def mean(self) -> Floats:
+        """(C,) mean of the training pixels, in 0..1."""
+        return self._moments[0]
+
+    @property
+    def std(self) -> Floats:
+        """(C,) standard deviation of the training pixels, in 0..1; never under 1/255, so dividing by it is safe."""
+        return self._moments[1]
 
 
 def pixel_moments(images: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:

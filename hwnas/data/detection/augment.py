@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from hwnas.data.batches import slices
 from hwnas.data.detection.parts import Boxes, DetectionPart, Flags, Labels, Pixels
 from hwnas.data.jitter import jittered
 from hwnas.data.letterbox import GREY
@@ -73,11 +74,7 @@ def epoch_detection(part: DetectionPart, batch: int, rng: np.random.Generator,
 
 
 def _batches(part: DetectionPart, batch: int, rng: np.random.Generator, policy: DetectionPolicy) -> Iterator[Batch]:
-    order = rng.permutation(len(part))
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        if len(chosen) == 1 < batch:
-            return
+    for chosen in slices(rng.permutation(len(part)), batch):
         changed = [augmented(part, int(i), rng, policy) for i in chosen]
         yield (np.stack([s[0] for s in changed]), [s[1] for s in changed], [s[2] for s in changed],
                [s[3] for s in changed])

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.moments import pixel_moments
+from hwnas.data.moments import WithMoments
 from hwnas.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
@@ -74,7 +74,7 @@ class DetectionPart:
 
 
 @dataclass(frozen=True, eq=False)
-class DetectionData:
+class DetectionData(WithMoments):
     """Images with boxes, training and validation.
 
     Attributes:
@@ -104,20 +104,6 @@ class DetectionData:
                 raise DataError(f"{self.source}: no {name} images; give at least one")
         if not any(len(boxes) for boxes in self.train.boxes):
             raise DataError(f"{self.source}: no training image has a box; there is nothing to learn")
-
-    @cached_property
-    def _moments(self) -> tuple[Floats, Floats]:
-        return pixel_moments(self.train.images)
-
-    @property
-    def mean(self) -> Floats:
-        """(3,) mean of the training pixels, in 0..1."""
-        return self._moments[0]
-
-    @property
-    def std(self) -> Floats:
-        """(3,) standard deviation of the training pixels, in 0..1; never under 1/255."""
-        return self._moments[1]
 
     @cached_property
     def fingerprint(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from hwnas.data.batches import slices
 from hwnas.data.jitter import jittered
 from hwnas.data.letterbox import GREY, IGNORE
 from hwnas.data.segmentation.parts import Pixels, SegmentationPart
@@ -65,11 +66,7 @@ def epoch_segmentation(part: SegmentationPart, batch: int, rng: np.random.Genera
 
 def _batches(part: SegmentationPart, batch: int, rng: np.random.Generator,
              policy: SegmentationPolicy) -> Iterator[tuple[Pixels, Pixels]]:
-    order = rng.permutation(len(part))
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        if len(chosen) == 1 < batch:
-            return
+    for chosen in slices(rng.permutation(len(part)), batch):
         changed = [augmented(part.images[i], part.masks[i], rng, policy) for i in chosen]
         yield np.stack([image for image, _ in changed]), np.stack([mask for _, mask in changed])
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from hwnas.data.detection.parts import Frame
 from hwnas.data.letterbox import IGNORE
-from hwnas.data.moments import pixel_moments
+from hwnas.data.moments import WithMoments
 from hwnas.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
@@ -55,7 +55,7 @@ class SegmentationPart:
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentationData:
+class SegmentationData(WithMoments):
     """Images with masks, training and validation.
 
     Attributes:
@@ -83,20 +83,6 @@ class SegmentationData:
             raise DataError(f"{self.source}: {len(self.classes)} class; telling pixels apart needs two or more")
         if all((mask == IGNORE).all() for mask in self.train.masks):
             raise DataError(f"{self.source}: every pixel of the training masks is ignored; there is nothing to learn")
-
-    @cached_property
-    def _moments(self) -> tuple[Floats, Floats]:
-        return pixel_moments(self.train.images)
-
-    @property
-    def mean(self) -> Floats:
-        """(3,) mean of the training pixels, in 0..1."""
-        return self._moments[0]
-
-    @property
-    def std(self) -> Floats:
-        """(3,) standard deviation of the training pixels, in 0..1; never under 1/255."""
-        return self._moments[1]
 
     @cached_property
     def fingerprint(self) -> str:
