@@ -7,10 +7,11 @@
     MeanIou(confusion(logits.argmax(1), masks, 11)).miou    # percent
 """
 
+from hwnas.data.letterbox import IGNORE
 from hwnas.tasks.coco_map import RECALLS, CocoMap, coco_map
 from hwnas.tasks.detection import VARIANCES, DetectionHead
 from hwnas.tasks.drawing import colours, draw_boxes, draw_mask
-from hwnas.tasks.mean_iou import IGNORE, MeanIou, confusion
+from hwnas.tasks.mean_iou import MeanIou, confusion
 from hwnas.tasks.nms import Detections, detections
 from hwnas.tasks.tiling import tiled_logits
 

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.letterbox import IGNORE
 from hwnas.errors import InputError
 
 Matrix = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float64]
-
-IGNORE = 255
 
 
 def confusion(answers: Mask, truth: Mask, classes: int, ignore: int = IGNORE) -> Matrix:

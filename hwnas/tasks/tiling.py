@@ -18,13 +18,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.letterbox import GREY
 from hwnas.errors import InputError, UsageError
 
 Array = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
 Net = Callable[[Images], Array]
 
-GREY = 114  # what pads an image that is smaller than a tile, as the letterbox does
 
 
 def tiled_logits(net: Net, image: Images, tile: tuple[int, int], *, overlap: float = 0.25, batch: int = 4) -> Array:

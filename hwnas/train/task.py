@@ -166,7 +166,21 @@ class _Fold(Classification):
         return epoch(self._train_images, self._train_labels, batch, rng, policy_for(self.data))
 
 
-class Detection(Task):
+class _OfParts(Task):
+    """A task whose data has a training and a validation part."""
+
+    data: DetectionData | SegmentationData
+
+    @property
+    def train_images(self) -> np.ndarray:
+        return self.data.train.images
+
+    @property
+    def val_images(self) -> np.ndarray:
+        return self.data.val.images
+
+
+class Detection(_OfParts):
     """mAP@[.5:.95]; the loss of the head.
 
     Args:
@@ -180,14 +194,6 @@ class Detection(Task):
         super().__init__(data)
         self.layout = layout
         self._loss = DetectionLoss(layout)
-
-    @property
-    def train_images(self) -> np.ndarray:
-        return self.data.train.images
-
-    @property
-    def val_images(self) -> np.ndarray:
-        return self.data.val.images
 
     @property
     def judge(self) -> BoxJudge:
@@ -219,7 +225,7 @@ class Detection(Task):
         return Detection(replace(self.data, train=part.take(train), val=part.take(val)), self.layout)
 
 
-class Segmentation(Task):
+class Segmentation(_OfParts):
     """mIoU; cross entropy over the pixels that matter."""
 
     name = "segment"
@@ -229,14 +235,6 @@ class Segmentation(Task):
     def __init__(self, data: SegmentationData) -> None:
         super().__init__(data)
         self._loss = SegmentationLoss(len(data.classes))
-
-    @property
-    def train_images(self) -> np.ndarray:
-        return self.data.train.images
-
-    @property
-    def val_images(self) -> np.ndarray:
-        return self.data.val.images
 
     @property
     def judge(self) -> MaskJudge:

@@ -88,10 +88,13 @@ def rank_within(group: Tensor, value: Tensor) -> Tensor:
 
 def _class_cost(logits: Tensor, cells: Tensor, labels: Tensor, ious: Tensor) -> Tensor:
     """Quality focal loss of each pair, over all classes, if the point were to answer the box's with its IoU: (M,)."""
-    as_background = functional.softplus(logits) * logits.sigmoid().square()  # (N * P, K)
-    own = logits[cells, labels]
+    # Most points are in no box.
+    used, place = cells.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    rows = logits[used]
+    as_background = functional.softplus(rows) * rows.sigmoid().square()
+    own = rows[place, labels]
     right = functional.binary_cross_entropy_with_logits(own, ious, reduction="none") * (ious - own.sigmoid()).square()
-    return as_background.sum(dim=1)[cells] - as_background[cells, labels] + right
+    return as_background.sum(dim=1)[place] - as_background[place, labels] + right
 
 
 def _prior(points: Tensor, strides: Tensor, boxes: Tensor) -> Tensor:
