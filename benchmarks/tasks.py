@@ -59,6 +59,7 @@ def main() -> None:
     write_json(args.out / f"{args.task}.json", {
         "task": args.task, "data": run.result("data")["summary"], "space": run.result("data")["space"],
         "device": run.result("profile")["device"], "epochs": run.state.config.epochs, "rows": found,
+        "heavy_epochs": args.heavy_epochs or run.state.config.epochs,
         "budget": run.state.config.budgets["latency"], "seconds": time.monotonic() - began,
         "run_seconds": sum(s.seconds for s in run.state.stages.values()), "versions": run.state.versions,
         "date": time.strftime("%Y-%m-%d"),
@@ -75,6 +76,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--heavy-epochs", type=int, help="default: --epochs")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--torch-threads", type=int, help="default: all; 1 lets both tasks train side by side")
     parser.add_argument("--latency", default="40%")
     parser.add_argument("--smoke", action="store_true", help="a minute or two, to see that it runs")
     return parser.parse_args()
@@ -87,7 +90,8 @@ def _run(args: argparse.Namespace) -> RunFolder:
     height, width = SIZES[args.task]
     options: dict[str, Any] = {
         "task": args.task, "data": str(_named(args) if args.task == "segment" else args.data), "space": args.space,
-        "depth": args.depth, "imgsz": height, "width": width, "epochs": args.epochs, "batch_size": 16, "warmup": 20,
+        "depth": args.depth, "imgsz": height, "width": width, "epochs": args.epochs, "warmup": 20,
+        "batch_size": args.batch_size, "torch_threads": args.torch_threads,
         "epochs_per_evaluation": 0.5, "settle": 60, "trial_epochs": 5,
     }
     return compress(folder, budgets={"latency": args.latency}, **(options | (SMOKE if args.smoke else {})))

@@ -1,7 +1,7 @@
 """The heavy baseline: ResNet-18 (He et al., CVPR 2016) with plain convolutions behind it, outputs as the task has them.
 
 For detection a feature pyramid (Lin et al., CVPR 2017) of 128 channels and two 3x3 convolutions a level; for
-segmentation atrous convolutions of 256 channels on stride 16 (Chen et al., 2017).
+segmentation atrous convolutions of 128 channels on stride 16 (Chen et al., 2017).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hwnas.nets import Normalize
 from hwnas.space import Space, output_positions
 from hwnas.space.heads import describe_head
 
-WIDTHS, PYRAMID, CONTEXT = (64, 128, 256, 512), 128, 256
+WIDTHS, PYRAMID, CONTEXT, DETAIL = (64, 128, 256, 512), 128, 128, 48
 RATES = (6, 12, 18)
 
 
@@ -101,8 +101,8 @@ class Segmenter(nn.Module):
         self.branches = nn.ModuleList([conv(WIDTHS[2], CONTEXT, 1)])
         self.branches.extend(conv(WIDTHS[2], CONTEXT, dilation=rate) for rate in RATES)
         self.merge = conv(CONTEXT * len(self.branches), CONTEXT, 1)
-        self.detail = conv(WIDTHS[0], 48, 1)
-        self.decode = nn.Sequential(conv(CONTEXT + 48, CONTEXT), conv(CONTEXT, CONTEXT))
+        self.detail = conv(WIDTHS[0], DETAIL, 1)
+        self.decode = nn.Sequential(conv(CONTEXT + DETAIL, CONTEXT), conv(CONTEXT, CONTEXT))
         self.logits = nn.Conv2d(CONTEXT, space.config.classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from hwnas.space import (
     SqueezeExcite,
     Step,
 )
+from hwnas.space.interpolation import interpolation
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": nn.Hardswish,
@@ -87,17 +88,30 @@ class ImageGate(nn.Module):
 
 
 class EnlargedMap(nn.Module):
-    """(N, C, H, W) -> (N, C, s H, s W); the size is a constant of the graph that is exported."""
+    """(N, C, H, W) -> (N, C, s H, s W), each pixel repeated; the size is a constant of the graph that is exported."""
 
     def __init__(self, step: Enlarge) -> None:
         super().__init__()
         self.size = (step.height * step.scale, step.width * step.scale)
-        self.bilinear = step.bilinear
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.bilinear:
-            return nn.functional.interpolate(x, self.size, mode="bilinear", align_corners=False)
         return nn.functional.interpolate(x, self.size, mode="nearest")
+
+
+class BlendedMap(nn.Module):
+    """(N, C, H, W) -> (N, C, s H, s W), bilinear; see `hwnas.space.interpolation`."""
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, step: Enlarge) -> None:
+        super().__init__()
+        rows, columns = interpolation(step.height, step.scale), interpolation(step.width, step.scale)
+        self.register_buffer("rows", torch.from_numpy(rows), persistent=False)
+        self.register_buffer("columns", torch.from_numpy(columns.T.copy()), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rows @ (x @ self.columns)
 
 
 class GlobalPool(nn.Module):
@@ -139,7 +153,7 @@ def _module(step: Step) -> nn.Module:
         case Gate():
             return ImageGate(step)
         case Enlarge():
-            return EnlargedMap(step)
+            return BlendedMap(step) if step.bilinear else EnlargedMap(step)
         case Shuffle():
             return nn.ChannelShuffle(step.groups)
         case Pool():

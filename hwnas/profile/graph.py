@@ -33,6 +33,7 @@ from hwnas.space import (
     flow,
     output_positions,
 )
+from hwnas.space.interpolation import interpolation
 
 OPSET = 18
 IR_VERSION = 8  # what opset 18 was released with; every runtime that knows the opset reads it
@@ -203,14 +204,21 @@ class GraphBuilder:
         self._node("Mul", [features, self.value])
 
     def _enlarge(self, step: Enlarge) -> None:
-        """As torch exports it: sizes, not scales, and pixel centres half a pixel in."""
-        sizes = self._integers((self.shape[0], step.channels, step.height * step.scale, step.width * step.scale))
+        """As torch exports it: sizes, not scales; bilinear as two products."""
         if step.bilinear:
-            self._node("Resize", [self.value, "", "", sizes], mode="linear",
-                       coordinate_transformation_mode="half_pixel", cubic_coeff_a=-0.75, nearest_mode="floor")
-        else:
-            self._node("Resize", [self.value, "", "", sizes], mode="nearest",
-                       coordinate_transformation_mode="asymmetric", cubic_coeff_a=-0.75, nearest_mode="floor")
+            self._node("MatMul", [self.value, self._matrix(interpolation(step.width, step.scale).T)])
+            self._node("MatMul", [self._matrix(interpolation(step.height, step.scale)), self.value])
+            return
+        sizes = self._integers((self.shape[0], step.channels, step.height * step.scale, step.width * step.scale))
+        self._node("Resize", [self.value, "", "", sizes], mode="nearest",
+                   coordinate_transformation_mode="asymmetric", cubic_coeff_a=-0.75, nearest_mode="floor")
+
+    def _matrix(self, values: np.ndarray) -> str:
+        """A constant that no one learns."""
+        name = f"blend_{values.shape[0]}_{values.shape[1]}"
+        data = np.ascontiguousarray(values, dtype=np.float32).tobytes()
+        self.initialisers[name] = helper.make_tensor(name, TensorProto.FLOAT, values.shape, data, raw=True)
+        return name
 
     def _shuffle(self, step: Shuffle) -> None:
         split = (self.shape[0], step.groups, step.channels // step.groups, step.height, step.width)
