@@ -16,7 +16,7 @@ class Outcome:
         seed: of the search.
         evaluations: how many were allowed.
         spent: how many were made.
-        choice: the evaluated architecture with the best signal, the earliest of equals.
+        choice: the evaluated architecture that the strategy answers with.
         signal: what the search saw of it.
         truth: what it is judged by.
         regret: best truth of the benchmark minus `truth`.

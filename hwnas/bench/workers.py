@@ -76,18 +76,17 @@ def play(search: Search) -> list[Outcome]:
 
 def _read_off(search: Search, strategy: Strategy) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    benchmark, best, spent = search.benchmark, None, 0
+    benchmark, spent = search.benchmark, 0
     for count in search.evaluations:
         while spent < count and not strategy.done:
             choice = _legal(strategy.ask(), benchmark)
             score, spent = benchmark.signal(choice), spent + 1
             strategy.tell(choice, score)
-            if best is None or score > best[1]:
-                best = choice, score
-        if best is None:
+        answer = strategy.answer
+        if answer is None:
             raise UsageError("it was done before it asked for anything")
-        truth = benchmark.truth(best[0])
-        outcomes.append(Outcome(search.seed, count, spent, *best, truth, benchmark.best_truth - truth, benchmark.limit))
+        truth, limit = benchmark.truth(answer[0]), benchmark.limit
+        outcomes.append(Outcome(search.seed, count, spent, *answer, truth, benchmark.best_truth - truth, limit))
     return outcomes
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.deploy.container import DOCKERFILE, IGNORED, container_of
 from hwnas.deploy.describing import LOSSY, Promise, described
 from hwnas.deploy.readme import readme
 from hwnas.deploy.runner.bundle import ANCHORS, DESCRIPTION, IR, MODEL, SAMPLES, SUMS, Bundle
@@ -139,7 +140,11 @@ def _write(folder: Path, model: bytes, facts: dict[str, Any], stored: dict[str, 
         _save_ir(model, folder / IR)
     for name, content in sources({target.runtime, SUBSTITUTE}).items():
         write_bytes(folder / name, content)
-    write_bytes(folder / "README.md", readme(facts, folder / IR).encode())
+    container = container_of(target)
+    if container is not None:
+        write_bytes(folder / DOCKERFILE, container.dockerfile().encode())
+        write_bytes(folder / IGNORED, b"cache\n**/__pycache__\n")
+    write_bytes(folder / "README.md", readme(facts, folder / IR, container).encode())
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     write_bytes(folder / SUMS, "".join(lines).encode())

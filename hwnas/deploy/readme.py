@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hwnas.deploy.container import Container
+
 _INSTALL = {
     "onnxruntime": "pip install numpy pillow onnxruntime",
     "onnxruntime-cuda": "pip install numpy pillow onnxruntime-gpu",
@@ -34,7 +36,7 @@ Then type these two, here in this folder:
 `verify` compares every file with its hash, the model's outputs with the stored ones, and the latency with the promise.
 It prints one line and ends with 0 (good), 2 (a file was changed, or something is not installed) or 4 (wrong or slow).
 `predict` prints a JSON line for each image: {does}.
-{compiled}
+{compiled}{container}
 For other languages: `model.onnx`{also}. `model.json` says how an image becomes the input and what the outputs are.
 `runner/` is a part of hwnas, Apache-2.0.
 """
@@ -44,19 +46,21 @@ the model, the runtime, the driver or the device changes. `$HWNAS_BUNDLE_CACHE` 
 """
 
 
-def readme(facts: Mapping[str, Any], ir: Path) -> str:
+def readme(facts: Mapping[str, Any], ir: Path, container: Container | None = None) -> str:
     """The text.
 
     Args:
         facts: content of model.json.
         ir: OpenVINO's form of the model, which may not be there.
+        container: what the Dockerfile beside it makes; None where there is none.
     """
     target, task = facts["target"], facts["task"]
+    compiles = target["runtime"] not in ("onnxruntime", "onnxruntime-cuda")
     shown = {name: target[name] for name in ("name", "runtime", "precision", "batch", "threads")}
     return _TEXT.format(
         task=task, classes=len(facts["classes"]), latency=_latency(facts["latency"]), does=_DOES[task],
         install=_INSTALL.get(target["runtime"], _INSTALL["openvino"]), **shown,
-        compiled="" if target["runtime"] in ("onnxruntime", "onnxruntime-cuda") else _COMPILED,
+        compiled=_COMPILED if compiles else "", container=container.readme(compiles) if container else "",
         also=", `model.xml` with `model.bin` for OpenVINO" if ir.is_file() else "",
     )
 

@@ -55,7 +55,13 @@ class Masked(Strategy):
 
     @property
     def best(self) -> tuple[Choice, float] | None:
-        found = self._inner.best
+        return self._translated(self._inner.best)
+
+    @property
+    def answer(self) -> tuple[Choice, float] | None:
+        return self._translated(self._inner.answer)
+
+    def _translated(self, found: tuple[Choice, float] | None) -> tuple[Choice, float] | None:
         return None if found is None else (self._outside(found[0]), found[1])
 
     def ask(self) -> Choice:

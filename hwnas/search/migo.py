@@ -36,7 +36,7 @@ from hwnas.errors import UnknownName, UsageError
 from hwnas.search.cycle import cycle_effects, fair_cycle, planned_evaluations, weakest
 from hwnas.search.distribution import BoolArray, Distribution, FloatArray, Rows
 from hwnas.search.effects import EffectFit, IntArray, fit_effects
-from hwnas.search.interactions import Posterior, Prior, agreements, quantiles
+from hwnas.search.interactions import Posterior, Prior, agreements, credited, quantiles
 from hwnas.search.proposals import climb, propose
 from hwnas.search.records import (
     Choice,
@@ -192,15 +192,30 @@ class MigoOptimizer(RecordingStrategy):
 
     def _expected_best(self) -> Choice | None:
         """The highest expected improvement that is found; None if every architecture was evaluated."""
-        open_ = [i for i, k in enumerate(self.choices) if k > 1]
+        open_, seen, y = self._seen()
         if not open_:
             return None
-        seen = np.array(self._records.samples, dtype=np.int64)[:, open_]
-        y = quantiles(self._records.scores)
         if len(y) >= _REFIT * self._prior.fitted and y.any():
             self._prior = self._prior.fit(agreements(seen, seen), y, len(open_))
         posterior = Posterior(self._prior, seen, y)
         return self._highest(lambda candidates: posterior.improvement(candidates[:, open_]))
+
+    def _seen(self) -> tuple[list[int], IntArray, FloatArray]:
+        """Choices with more than one op, the evaluated architectures in them (N, d), and y (N,)."""
+        open_ = [i for i, k in enumerate(self.choices) if k > 1]
+        return open_, np.array(self._records.samples, dtype=np.int64)[:, open_], quantiles(self._records.scores)
+
+    @property
+    def answer(self) -> tuple[Choice, float] | None:
+        """In mode interactions, whose scores each come from one noisy training: the evaluated architecture that is
+        best by `credited`, the earliest of equals. In the other modes `best`."""
+        if self.options.mode != "interactions" or self.best is None:
+            return self.best
+        open_, seen, y = self._seen()
+        if not open_ or not y.any():
+            return self.best
+        at = int(np.argmax(credited(self._prior, seen, y)))
+        return tuple(self._records.samples[at]), self._records.scores[at]
 
     def _highest(self, worth: Callable[[IntArray], FloatArray]) -> Choice | None:
         law = [np.where(mask, p, 0.0) for p, mask in zip(self._theta, self._live, strict=True)]

@@ -38,6 +38,12 @@ class Strategy(ABC):
     def best(self) -> tuple[tuple[int, ...], float] | None:
         """The best evaluated architecture with its score (the earliest of equals), or None before the first tell."""
 
+    @property
+    def answer(self) -> tuple[tuple[int, ...], float] | None:
+        """The evaluated architecture that the search would hand over now, with its score: `best`, unless the strategy
+        knows that scores err and how much; None before the first tell."""
+        return self.best
+
     @abstractmethod
     def ask(self) -> tuple[int, ...]:
         """The next architecture to evaluate.

@@ -72,6 +72,17 @@ class StrategyContract:
             assert not p[~mask].any()
             assert abs(p.sum() - 1) < 1e-12
 
+    def test_the_answer_is_an_evaluated_architecture_with_the_score_it_got(self) -> None:
+        noise, told = np.random.default_rng(0), set()
+        strategy, score = self.make(self.choices), additive(self.choices)
+        assert strategy.answer is None
+        while not strategy.done:
+            ask = strategy.ask()
+            value = score(ask) + float(noise.normal())
+            told.add((ask, value))
+            strategy.tell(ask, value)
+            assert strategy.answer in told
+
     def test_best_is_the_earliest_best_evaluation(self) -> None:
         strategy, score = self.make(self.choices), additive(self.choices)
         asks = finish(strategy, score)

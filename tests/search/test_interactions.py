@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from hwnas.search.interactions import Posterior, Prior, agreements, below, expected_gain, quantiles
+from hwnas.search.interactions import Posterior, Prior, agreements, below, credited, expected_gain, quantiles
 from hwnas.search.migo import MigoOptimizer
 from hwnas.search.proposals import around, climb, propose, unseen
 
@@ -125,3 +125,23 @@ def test_every_architecture_is_asked_once_before_any_is_asked_twice() -> None:
         asked.append(search.ask())
         search.tell(asked[-1], float(sum(asked[-1])))
     assert len(set(asked[:12])) == math.prod([3, 2, 2])
+
+
+def test_luck_is_discounted() -> None:
+    """Additive truth, scores with noise of half its size: what is credited most is better than what scored most."""
+    regret = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        seen = rng.integers(0, 4, (150, 6))
+        truth = rng.normal(size=(6, 4))[np.arange(6), seen].sum(1)
+        scores = truth + rng.normal(0, truth.std() / 2, 150)
+        worth = credited(Prior(), seen, quantiles(scores.tolist()))
+        regret.append(truth.max() - truth[[int(np.argmax(scores)), int(np.argmax(worth))]])
+    by_score, credited_most = np.mean(regret, axis=0)
+    assert credited_most < 0.8 * by_score
+
+
+def test_without_noise_the_best_score_is_the_answer() -> None:
+    seen = np.array(list(np.ndindex(3, 3, 3)))
+    scores = seen @ np.array([1.0, 0.3, 0.1])
+    assert int(np.argmax(credited(Prior(), seen, quantiles(scores.tolist())))) == int(scores.argmax())

@@ -22,6 +22,8 @@ def test_no_strategy_asks_for_a_masked_op(name: str) -> None:
     assert not any(p[~np.array(row)].any() for p, row in zip(law.probabilities, LIVE, strict=True))
     assert strategy.best is not None
     assert strategy.best[0] in asked
+    assert strategy.answer is not None
+    assert strategy.answer[0] in asked
 
 
 def test_a_state_fits_its_own_mask_only() -> None:
