@@ -1,8 +1,8 @@
 """Comparing strategies on a benchmark: many seeds, a few numbers of evaluations, the regret at each.
 
 A search never sees the truth. Its answer is `Strategy.answer`: the evaluated architecture with the best signal, the
-earliest of equals, unless the strategy knows better. A strategy that is `anytime` runs once a seed, to the largest number of evaluations, and is read
-off at each; another one runs anew for each number.
+earliest of equals, unless the strategy knows better. A strategy that is `anytime` runs once a seed, to the largest
+number of evaluations, and is read off at each; another one runs anew for each number.
 """
 
 from __future__ import annotations
