@@ -32,6 +32,8 @@ def colours(count: int) -> Images:
 def draw_boxes(image: Images, found: Detections, classes: Sequence[str]) -> Images:
     """A copy of the image with a box, a name and a score in percent for each detection; the best are on top.
 
+    A score of 1 is left out: only the truth has it.
+
     Args:
         image: uint8 (H, W, 3).
         found: detections in px of this image.
@@ -49,7 +51,7 @@ def draw_boxes(image: Images, found: Detections, classes: Sequence[str]) -> Imag
     for (x0, y0, x1, y1), score, label in reversed(list(rows)):
         left, top = min(x0, x1), min(y0, y1)
         pen.frame((left, top, max(x0, x1), max(y0, y1)), shades[label])
-        pen.name((left, top), f"{classes[label]} {score:.0%}", shades[label])
+        pen.name((left, top), classes[label] + (f" {score:.0%}" if score < 1 else ""), shades[label])
     return np.array(canvas)
 
 
