@@ -38,9 +38,14 @@ class Teacher:
 
     def loss(self, student: Tensor, teacher: Tensor, plain: Tensor) -> Tensor:
         """(1 - weight) * plain + weight * T^2 * KL(teacher || student), of logits (N, classes), mean over the batch."""
-        t = self.temperature
-        divergence = functional.kl_div(
-            functional.log_softmax(student / t, 1), functional.log_softmax(teacher / t, 1),
-            log_target=True, reduction="batchmean",
-        )
-        return (1 - self.weight) * plain + self.weight * t * t * divergence
+        divergence = softened_kl(student, teacher, self.temperature, 1).mean()
+        return (1 - self.weight) * plain + self.weight * divergence
+
+
+def softened_kl(student: Tensor, teacher: Tensor, temperature: float, dim: int) -> Tensor:
+    """T^2 KL(teacher || student) of the softmaxes over `dim` at temperature T, summed over it; the student learns."""
+    divergence = functional.kl_div(
+        (student.float() / temperature).log_softmax(dim), (teacher.detach().float() / temperature).log_softmax(dim),
+        log_target=True, reduction="none",
+    )
+    return temperature**2 * divergence.sum(dim)

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from hwnas.errors import UsageError
 from hwnas.tasks import IGNORE
+from hwnas.train.distill import softened_kl
 
 SURE = 0.7  # OHEM: a pixel whose class has less than this probability is hard
 LEAST_SHARE = 1 / 16  # OHEM: of the pixels, at least this many of the worst
@@ -63,23 +64,6 @@ def _hard(entropy: Tensor) -> Tensor:
     return entropy >= bound
 
 
-def softened_kl(student: Tensor, teacher: Tensor, temperature: float, dim: int) -> Tensor:
-    """T^2 KL(teacher || student) of the softmaxes over `dim` at temperature T, summed over it; the student learns."""
-    divergence = functional.kl_div(
-        (student.float() / temperature).log_softmax(dim), (teacher.detach().float() / temperature).log_softmax(dim),
-        log_target=True, reduction="none",
-    )
-    return temperature**2 * divergence.sum(dim)
-
-
 def distill_segmentation(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
     """Mean over the pixels of the divergence of the classes; both logits (N, K, H, W)."""
     return softened_kl(student, teacher, temperature, 1).mean()
-
-
-def distill_channels(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> Tensor:
-    """Channel-wise distillation: mean over images and classes of the divergence of where a class is seen.
-
-    Each channel of the logits (N, K, H, W) is a distribution over its pixels: C. Shu et al., ICCV 2021, equation 4.
-    """
-    return softened_kl(student.flatten(2), teacher.flatten(2), temperature, 2).mean()

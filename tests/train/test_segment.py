@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hwnas.errors import UsageError
 from hwnas.tasks import IGNORE
-from hwnas.train.segment import LEAST_SHARE, SURE, SegmentationLoss, distill_channels, distill_segmentation
+from hwnas.train.segment import LEAST_SHARE, SURE, SegmentationLoss, distill_segmentation
 
 
 def batch(seed: int = 0, classes: int = 4) -> tuple[Tensor, Tensor]:
@@ -91,11 +91,10 @@ def test_bad_weights(weights: list[float]) -> None:
         SegmentationLoss(4, weights=weights)
 
 
-@pytest.mark.parametrize("distill", [distill_segmentation, distill_channels])
-def test_a_twin_pays_nothing_and_the_teacher_gets_no_gradient(distill) -> None:
+def test_a_twin_pays_nothing_and_the_teacher_gets_no_gradient() -> None:
     student, teacher = batch(0)[0].requires_grad_(), batch(1)[0].requires_grad_()
-    assert float(distill(student, student.detach().clone()).detach()) == pytest.approx(0, abs=1e-6)
-    loss = distill(student, teacher)
+    assert float(distill_segmentation(student, student.detach().clone()).detach()) == pytest.approx(0, abs=1e-6)
+    loss = distill_segmentation(student, teacher)
     loss.backward()
     assert float(loss.detach()) > 0
     assert student.grad is not None
@@ -111,13 +110,6 @@ def divergence(student: np.ndarray, teacher: np.ndarray, t: float) -> float:
 def test_distillation_is_the_formula() -> None:
     student, teacher = (batch(seed)[0].double().numpy() for seed in (0, 1))
     pixels = [divergence(student[n, :, y, x], teacher[n, :, y, x], 2.0) for n, y, x in np.ndindex(2, 5, 7)]
-    channels = [divergence(student[n, k].ravel(), teacher[n, k].ravel(), 4.0) for n, k in np.ndindex(2, 4)]
     pair = torch.from_numpy(student), torch.from_numpy(teacher)
     assert float(distill_segmentation(*pair, temperature=2.0)) == pytest.approx(np.mean(pixels), rel=1e-4)
-    assert float(distill_channels(*pair)) == pytest.approx(np.mean(channels), rel=1e-4)
 
-
-def test_channels_know_nothing_of_a_constant() -> None:
-    """A class that is brighter everywhere is seen in the same places."""
-    logits = batch()[0]
-    assert float(distill_channels(logits + torch.arange(4.0).view(1, 4, 1, 1), logits)) == pytest.approx(0, abs=1e-5)

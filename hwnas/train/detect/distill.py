@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from hwnas.tasks import DetectionHead
 from hwnas.train.detect.rows import raw_rows
-from hwnas.train.segment import softened_kl
+from hwnas.train.distill import softened_kl
 
 CONFIDENT = 0.3
 
