@@ -45,7 +45,7 @@ class Teacher:
 def softened_kl(student: Tensor, teacher: Tensor, temperature: float, dim: int) -> Tensor:
     """T^2 KL(teacher || student) of the softmaxes over `dim` at temperature T, summed over it; the student learns."""
     divergence = functional.kl_div(
-        (student.float() / temperature).log_softmax(dim), (teacher.detach().float() / temperature).log_softmax(dim),
+        (student / temperature).log_softmax(dim), (teacher.detach() / temperature).log_softmax(dim),
         log_target=True, reduction="none",
     )
     return temperature**2 * divergence.sum(dim)

@@ -7,6 +7,7 @@
 | samples.npz          | images and the outputs that the model must give for them               |
 | anchors.npz          | of a detector: where its predictions stand                             |
 | bundle.py, runner/   | predict and verify, for the device                                     |
+| Dockerfile           | an image of the bundle; beside it what the image leaves out            |
 | README.md            | what to type there                                                     |
 | SHA256SUMS           | of all of these; `sha256sum -c` reads it                               |
 """
