@@ -59,7 +59,7 @@ def main() -> None:
     write_json(args.out / f"{args.task}.json", {
         "task": args.task, "data": run.result("data")["summary"], "space": run.result("data")["space"],
         "device": run.result("profile")["device"], "epochs": run.state.config.epochs, "rows": found,
-        "heavy_epochs": args.heavy_epochs or run.state.config.epochs,
+        "heavy_epochs": _heavy_epochs(stages, args),
         "budget": run.state.config.budgets["latency"], "seconds": time.monotonic() - began,
         "run_seconds": sum(s.seconds for s in run.state.stages.values()), "versions": run.state.versions,
         "date": time.strftime("%Y-%m-%d"),
@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--space", default="mobile")
     parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--heavy-epochs", type=int, help="default: --epochs")
+    parser.add_argument("--heavy-epochs", type=int, help="default: --epochs; 0 leaves the heavy network out")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--torch-threads", type=int, help="default: all; 1 lets both tasks train side by side")
     parser.add_argument("--latency", default="40%")
@@ -124,18 +124,26 @@ def _others(stages: Stages, args: argparse.Namespace) -> dict[str, dict[str, Any
     _trained(stages, net, "thinner", stages.config.epochs, Teacher(stages.reference))
     rows["thinner"] = _row(stages, net, thin.largest().flops, thin.largest().params)
     rows["thinner"]["width_mult"] = thin.config.width_mult
+    thin_model = network_model(thin.largest(), batch=stages.target.batch)
+    (args.out / args.task / "thinner.onnx").write_bytes(thin_model)
+    if epochs := _heavy_epochs(stages, args):
+        rows["heavy"] = _heavy(stages, epochs)
+    return rows
+
+
+def _heavy_epochs(stages: Stages, args: argparse.Namespace) -> int:
+    return stages.config.epochs if args.heavy_epochs is None else args.heavy_epochs
+
+
+def _heavy(stages: Stages, epochs: int) -> dict[str, Any]:
     torch.manual_seed(stages.config.seed)
     heavy = heavy_network(stages.space, stages.dataset.mean.tolist(), stages.dataset.std.tolist())
     stages.task.prepare(heavy)
-    _trained(stages, heavy, "heavy", args.heavy_epochs or stages.config.epochs, None)
-    macs, params = multiply_accumulates(heavy, stages.space.input_shape)
-    rows["heavy"] = _row(stages, heavy, macs, params)
-    names = output_names(largest)
-    model = onnx_graph(heavy, stages.space.input_shape, names, {"classes": list(stages.dataset.classes)})
-    (args.out / args.task / "heavy.onnx").write_bytes(model)
-    thin_model = network_model(thin.largest(), batch=stages.target.batch)
-    (args.out / args.task / "thinner.onnx").write_bytes(thin_model)
-    return rows
+    _trained(stages, heavy, "heavy", epochs, None)
+    model = onnx_graph(heavy, stages.space.input_shape, output_names(stages.space.largest()),
+                       {"classes": list(stages.dataset.classes)})
+    (stages.run.path / "heavy.onnx").write_bytes(model)
+    return _row(stages, heavy, *multiply_accumulates(heavy, stages.space.input_shape))
 
 
 def _thinner(stages: Stages) -> Space:
@@ -177,8 +185,10 @@ def _time(stages: Stages, rows: dict[str, dict[str, Any]], folder: Path) -> None
     """Latencies of all networks in one interleaved run, in the precision of the run."""
     models = {
         "reference": network_model(stages.space.largest()), "compressed": network_model(stages.architecture),
-        "thinner": (folder / "thinner.onnx").read_bytes(), "heavy": (folder / "heavy.onnx").read_bytes(),
+        "thinner": (folder / "thinner.onnx").read_bytes(),
     }
+    if "heavy" in rows:
+        models["heavy"] = (folder / "heavy.onnx").read_bytes()
     found = timed({name: Entry(model, stages.target) for name, model in models.items()}, sweeps=SWEEPS)
     for name, measured in found.items():
         rows[name]["latency"] = measured.to_json()

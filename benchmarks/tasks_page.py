@@ -18,24 +18,27 @@ def page(found: dict[str, dict[str, Any]]) -> str:
 
 def _task(task: str, facts: dict[str, Any]) -> list[str]:
     rows, device = facts["rows"], facts["device"]
-    space = facts["space"]
     base, old = rows["reference"], rows["compressed"]
     told = [f"## {task}", "",
-            f"{facts['data']}. Space {space['name']}, head {space['head']}, {facts['epochs']} epochs; "
-            f"{device['cpu']}, {device['cores']} cores; torch {facts['versions'].get('torch')}, ONNX Runtime "
-            f"{facts['versions'].get('onnxruntime')}; {facts['date']}; {facts['seconds'] / 60:.0f} minutes.", "",
+            f"{facts['data']}. Space {facts['space']['name']}, depth {facts['space']['depth']}, head "
+            f"{facts['space']['head']}, {facts['epochs']} epochs; {device['cpu']}, {device['cores']} cores; torch "
+            f"{facts['versions'].get('torch')}, ONNX Runtime {facts['versions'].get('onnxruntime')}; {facts['date']}. "
+            f"The run itself took {facts['run_seconds'] / 60:.0f} minutes.", "",
             "| network | " + " | ".join(title for _, title in METRICS[task])
-            + " | latency, ms | of the reference | MFLOPs | heavy's FLOPs over its | parameters |",
-            "|---|" + "---:|" * (len(METRICS[task]) + 5)]
-    for name in ROWS:
+            + " | latency, ms | of the reference | MFLOPs | parameters |",
+            "|---|" + "---:|" * (len(METRICS[task]) + 4)]
+    for name in (row for row in ROWS if row in rows):
         row = rows[name]
         scores = " | ".join(f"{row[key]:.1f}" for key, _ in METRICS[task])
         ms = row["latency"]["median_ms"]
         share = 100 * ms / base["latency"]["median_ms"]
         told.append(f"| {name} | {scores} | {ms:.2f} | {share:.0f} % | {row['flops'] / 1e6:.0f} | "
-                    f"{rows['heavy']['flops'] / row['flops']:.1f} | {row['params'] / 1e6:.2f} M |")
-    key = METRICS[task][0][0]
-    told += ["", f"Budget {facts['budget']} of the reference's latency. Compressed against reference: "
-             f"{old[key] - base[key]:+.1f} points; against the thinner one: {old[key] - rows['thinner'][key]:+.1f}; "
-             f"against the heavy one: {old[key] - rows['heavy'][key]:+.1f}.", ""]
-    return told
+                    f"{row['params'] / 1e6:.2f} M |")
+    key, title = METRICS[task][0]
+    told += ["", f"Budget {facts['budget']} of the reference's latency; the thinner network has every width times "
+             f"{rows['thinner']['width_mult']}. {title} of the compressed one: {old[key] - base[key]:+.1f} "
+             f"points against the reference, {old[key] - rows['thinner'][key]:+.1f} against the thinner one."]
+    if "heavy" in rows:
+        told += [f"Against the heavy one, {facts['heavy_epochs']} epochs: {old[key] - rows['heavy'][key]:+.1f} points "
+                 f"at {rows['heavy']['flops'] / old['flops']:.1f} times fewer FLOPs."]
+    return [*told, ""]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hwnas.latency.imports import Imported
     from hwnas.pipeline.inventory import FoundTable
 
-EPILOG = "Example: hwnas tables show latency_tables/local/onnxruntime-fp32-b1-t1.jsonl"
+EPILOG = "Example: hwnas tables show mine.jsonl"
 FARTHEST = 10  # entries that diff prints
 FIRST = 5  # examples of a longer list
 

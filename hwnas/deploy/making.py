@@ -90,7 +90,7 @@ def write_bundle(out: Path, model: bytes, samples: Samples, target: Target, prom
         promise: what is known of the latency; None promises nothing.
 
     Raises:
-        As `deploy_run`.
+        UsageError: `out` is there, or the target cannot take the model.
         InputError: the model is not one of hwnas, or the folder cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

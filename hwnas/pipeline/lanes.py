@@ -9,6 +9,7 @@ A lane is a target in one precision and a latency model for it. What the model i
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,12 +117,25 @@ def measured(
     Raises:
         TableError: the table is broken, or of another device.
         MissingDependency: the runtime is not installed.
+        UsageError: no device was given, and this machine cannot be the target.
     """
+    if device is None:
+        _may_be_here(target)
     facts = (device.fingerprint() if device else Fingerprint.of(runtime_for(target))).to_json()
     path = own_table(target, facts, tables)
     found = measure(space, target, path, device=device, seed=seed, again=again, max_seconds=max_seconds,
                     progress=progress)
     return Latencies(target, found.model, device is None, facts, path, found.report)
+
+
+def _may_be_here(target: Target) -> None:
+    """A table of this machine must not pass for one of a board."""
+    machine = platform.machine()
+    wanted = target.hardware.machines if target.hardware else ()
+    if wanted and machine.lower() not in wanted:
+        raise UsageError(f"target {target.name} is a device with a processor of type {wanted[0]}, and this machine is "
+                         f"{machine}: name the device with --device ssh://user@host, or carry its blocks there with "
+                         "`hwnas agent export`")
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,13 @@ class Hardware(BaseModel):
     cores: int = Field(default=1, ge=1, le=1024)
     sources: dict[str, str]
 
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """What `platform.machine()` can be on such a device; empty for one that fits into any computer."""
+        if self.launch in ("arm-cpu", "embedded-gpu"):
+            return ("aarch64", "arm64", "armv8l")
+        return ("x86_64", "amd64") if self.launch == "cpu" else ()
+
     @model_validator(mode="after")
     def _sourced(self) -> Self:
         stated = {name for name in FIGURES if getattr(self, name) is not None}
