@@ -46,8 +46,8 @@ def listing(json: Json = False) -> None:
         say_json(found)
         return
     rows = [(t["name"], t["runtime"], t["precision"], t["batch"], t["threads"], "yes" if t["table"] else "not yet",
-             t["description"]) for t in found]
-    say_table(("target", "runtime", "precision", "batch", "threads", "table", "description"), rows)
+             (t["docker"] or {}).get("stage") or "-", t["description"]) for t in found]
+    say_table(("target", "runtime", "precision", "batch", "threads", "table", "image", "description"), rows)
 
 
 def show(name: Name, json: Json = False) -> None:

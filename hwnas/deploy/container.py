@@ -25,7 +25,10 @@ RUN pip install --break-system-packages --no-cache-dir --extra-index-url https:/
 _JP5 = _APT.format("python3 python3-pip") + f"""\
 RUN python3 -m pip install --no-cache-dir {JP5_NUMPY} {JP5_PILLOW} "$RUNTIME"
 """
-_JP6 = _APT.format("python3 python3-numpy python3-pil")
+_JP6 = _APT.format("python3 python3-numpy python3-pil") + """\
+RUN python3 -c "from importlib.util import find_spec as found; exit(None if found('tensorrt') else \\
+'no Python binding of TensorRT in this base: --build-arg BASE=nvcr.io/nvidia/l4t-jetpack:r36.4.0')"
+"""
 
 _TEXT = """# An image of this bundle, see README.md. A digest pins the base: --build-arg DIGEST=@sha256:...
 # hadolint global ignore=DL3008,DL3013
