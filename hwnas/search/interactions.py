@@ -37,7 +37,6 @@ IntArray = npt.NDArray[np.int64]
 ORDERS = 4
 _FACTORS, _NOISES = (0.1, 0.3, 3.0, 10.0), (1e-4, 1e-3, 1e-2, 0.05, 0.2)
 _LEAST, _MOST, _ROUNDS = 1e-3, 100.0, 2
-_TRUE = 0.3  # share of the unexplained that is the architecture's own rather than noise (ADR 0011)
 _NORMAL = NormalDist()
 
 
@@ -148,19 +147,6 @@ class Posterior:
         """How much a candidate's y is expected to exceed the best of y, (C,)."""
         gain: FloatArray = expected_gain(*self.moments(candidates), np.array([self._best]))[0]
         return gain
-
-
-def credited(prior: Prior, seen: IntArray, y: FloatArray) -> FloatArray:
-    """What each evaluated architecture is worth, (N,): its posterior mean, and `_TRUE` of what its own score says
-    beyond that.
-
-    A score that the others do not explain is partly luck, and the best score of many mostly is; the prior is fitted to
-    the scores at hand first.
-    """
-    fitted = prior.fit(agreements(seen, seen), y, seen.shape[1])
-    mean, _ = Posterior(fitted, seen, y).moments(seen)
-    found: FloatArray = mean + _TRUE * (y - mean)
-    return found
 
 
 def expected_gain(mean: FloatArray, deviation: FloatArray, best: FloatArray) -> FloatArray:

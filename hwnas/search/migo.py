@@ -36,7 +36,7 @@ from hwnas.errors import UnknownName, UsageError
 from hwnas.search.cycle import cycle_effects, fair_cycle, planned_evaluations, weakest
 from hwnas.search.distribution import BoolArray, Distribution, FloatArray, Rows
 from hwnas.search.effects import EffectFit, IntArray, fit_effects
-from hwnas.search.interactions import Posterior, Prior, agreements, credited, quantiles
+from hwnas.search.interactions import Posterior, Prior, agreements, quantiles
 from hwnas.search.proposals import climb, propose
 from hwnas.search.records import (
     Choice,
@@ -207,14 +207,17 @@ class MigoOptimizer(RecordingStrategy):
 
     @property
     def answer(self) -> tuple[Choice, float] | None:
-        """In mode interactions, whose scores each come from one noisy training: the evaluated architecture that is
-        best by `credited`, the earliest of equals. In the other modes `best`."""
+        """In mode interactions, whose scores each come from one noisy training: of the two best scores the one that
+        all scores together make more likely (the higher posterior mean). In the other modes `best`."""
         if self.options.mode != "interactions" or self.best is None:
             return self.best
         open_, seen, y = self._seen()
         if not open_ or not y.any():
             return self.best
-        at = int(np.argmax(credited(self._prior, seen, y)))
+        two = np.argsort(-y, kind="stable")[:2]
+        prior = Prior().fit(agreements(seen, seen), y, len(open_))
+        believed, _ = Posterior(prior, seen, y).moments(seen[two])
+        at = int(two[np.argmax(believed)])
         return tuple(self._records.samples[at]), self._records.scores[at]
 
     def _highest(self, worth: Callable[[IntArray], FloatArray]) -> Choice | None:
