@@ -151,11 +151,16 @@ def _thinner(stages: Stages) -> Space:
     config = stages.space.config
     spaces = {w: build(replace(config, width_mult=w, head_width=_head_width(stages, w)))
               for w in (i / 20 for i in range(4, 20))}
+    kept = stages.run.path / "thinner.json"
+    if kept.exists():
+        return spaces[read_json(kept)["width_mult"]]
     models = {str(w): Entry(network_model(s.largest()), stages.target) for w, s in spaces.items()}
     models["compressed"] = Entry(network_model(stages.architecture), stages.target)
     found = timed(models, sweeps=SWEEPS)
     limit = found["compressed"].median_ms
-    return spaces[max(w for w in spaces if found[str(w)].median_ms <= limit or w == min(spaces))]
+    width = max(w for w in spaces if found[str(w)].median_ms <= limit or w == min(spaces))
+    write_json(kept, {"width_mult": width})
+    return spaces[width]
 
 
 def _head_width(stages: Stages, factor: float) -> int:
