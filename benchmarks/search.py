@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import time
 from pathlib import Path
@@ -47,7 +48,7 @@ def main() -> None:
     for name, results in found.items():
         print(_table(name, results))
     if args.write:
-        args.write.write_text(_page(found, args), encoding="utf-8")
+        args.write.write_text(_readable(_page(found, args)), encoding="utf-8")
         print(f"wrote {args.write}")
 
 
@@ -119,12 +120,24 @@ def _page(found: dict[str, list[Result]], args: argparse.Namespace) -> str:
         "for `migo`, which discounts luck (ADR 0011).",
         "NAS-Bench-201: the signal is the 12-epoch validation accuracy, the truth the 200-epoch test accuracy.",
         "NAS-Bench-Macro: the signal is one training, the truth the mean of three.",
-        f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}.", "",
+        f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"numpy {np.__version__}.", "",
         *_goals(found), *(_table(name, results) for name, results in found.items()), PUBLISHED, "",
     ]
     if args.budgets:
         text += _under_budgets(json.loads(args.budgets.read_text(encoding="utf-8")))
     return "\n".join(text)
+
+
+def _readable(page: str) -> str:
+    """The page with labels that say what an option is."""
+    names = {"gp encode=nasbench201-paths": "gp, op and path features",
+             Entrant("rea", {"mutates": list(NASBENCH201_MUTATES)}).label: "rea, the benchmark's own mutation law",
+             "for `migo`, which discounts luck (ADR 0011)":
+             "for `migo`, which discounts luck ([ADR 0011](../docs/adr/0011-interactions.md))"}
+    for old, new in names.items():
+        page = page.replace(old, new)
+    return page
 
 
 def _under_budgets(rows: list[dict[str, Any]]) -> list[str]:
