@@ -120,8 +120,8 @@ def _page(found: dict[str, list[Result]], args: argparse.Namespace) -> str:
         "for `migo`, which discounts luck (ADR 0011).",
         "NAS-Bench-201: the signal is the 12-epoch validation accuracy, the truth the 200-epoch test accuracy.",
         "NAS-Bench-Macro: the signal is one training, the truth the mean of three.",
-        f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"numpy {np.__version__}.", "",
+        f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, numpy {np.__version__}.", "",
         *_goals(found), *(_table(name, results) for name, results in found.items()), PUBLISHED, "",
     ]
     if args.budgets:
