@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from hwnas.data.colours import colours_apart
 from hwnas.data.letterbox import IGNORE
 from hwnas.errors import InputError
 from hwnas.tasks.nms import Detections
@@ -17,16 +17,13 @@ Images = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 Corners = tuple[float, float, float, float]
 
-_GOLDEN = 0.618034  # a turn of hue that keeps neighbours far apart, however many there are
 _BRIGHTNESS = (1.0, 0.72, 0.88)
 _DARK, _LIGHT = (0, 0, 0), (255, 255, 255)
 
 
 def colours(count: int) -> Images:
     """Colours that are easily told apart, the same for the same place: uint8 (count, 3)."""
-    turns = [colorsys.hsv_to_rgb(i * _GOLDEN % 1, 0.85, _BRIGHTNESS[i % 3]) for i in range(count)]
-    found: Images = np.rint(np.array(turns).reshape(-1, 3) * 255).astype(np.uint8)
-    return found
+    return colours_apart(count, 0.85, _BRIGHTNESS)
 
 
 def draw_boxes(image: Images, found: Detections, classes: Sequence[str]) -> Images:

@@ -7,7 +7,6 @@ is a class, and 255 does not matter.
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from hwnas.data.colours import colours_apart
 from hwnas.data.letterbox import IGNORE
 from hwnas.errors import DataError
 
@@ -145,6 +145,4 @@ def mask_pixels(path: Path) -> Pixels:
 
 def colours_for(count: int) -> Pixels:
     """Colours far apart: uint8 (count, 3)."""
-    turns = [colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.8, (1.0, 0.7)[i % 2]) for i in range(count)]
-    found: Pixels = np.rint(np.array(turns).reshape(-1, 3) * 255).astype(np.uint8)
-    return found
+    return colours_apart(count, 0.8, (1.0, 0.7))
