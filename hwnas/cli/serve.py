@@ -43,10 +43,15 @@ def command(
     from hwnas.deploy.server.limits import Limits
 
     limits = Limits(int(max_mb * (1 << 20)), int(max_megapixels * 1e6), queue, client_s=timeout)
+
+    def warn(text: str) -> None:
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+
     if token is None and not is_loopback(host):
-        print(f"warning: everybody who reaches {host} may ask: set --token", file=sys.stderr)
+        warn(f"everybody who reaches {host} may ask: set --token")
 
     def ready(address: str, task: str) -> None:
         print(f"{address} serves {model} ({task})", flush=True)
 
-    serve(model, host=host, port=port, token=token, limits=limits, overrides=given, threshold=threshold, ready=ready)
+    serve(model, host=host, port=port, token=token, limits=limits, overrides=given, threshold=threshold, ready=ready,
+          warn=warn)

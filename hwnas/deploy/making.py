@@ -30,6 +30,7 @@ from hwnas.pipeline.run import RunFolder
 from hwnas.pipeline.serving import SUBSTITUTE, answering, reach
 from hwnas.profile.form import graph_form
 from hwnas.target import Target
+from hwnas.target import load as load_target
 from hwnas.tasks.detection import DetectionHead
 
 MOST_IMAGES, MOST_BYTES = 32, 32 << 20  # of samples; at least one image travels
@@ -72,7 +73,7 @@ def deploy_run(run: RunFolder, out: Path, target: str | None = None) -> Deployed
     run.done("export")
     model = (run.path / "model.onnx").read_bytes()
     metadata = read_metadata(model)
-    made, where = target_of(metadata, None, {}), target_of(metadata, target, {})
+    made, where = target_of(metadata, None, {}), _named(metadata, target)
     if graph_form(where) != graph_form(made):
         raise UsageError(f"{where} takes a graph in {graph_form(where)}, the model of {run.path} is one in "
                          f"{graph_form(made)}: hwnas compress --from {run.path} --target {where.name}")
@@ -106,6 +107,13 @@ def write_bundle(out: Path, model: bytes, samples: Samples, target: Target, prom
             raise VerificationFailed(f"the bundle was not written, its model fails its check: {'; '.join(failures)}")
         size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
     return Deployed(out, target, size, latency["promise_ms"], finding)
+
+
+def _named(metadata: dict[str, Any], name: str | None) -> Target:
+    """The target in the model's precision; in its own where the model's is fp32 and the device, an NPU, has none."""
+    found = target_of(metadata, name, {})
+    lacks = found.hardware is not None and "fp32" not in found.hardware.peak_tops and found.precision == "fp32"
+    return load_target(name) if name is not None and lacks else found
 
 
 def _promise(run: RunFolder, told: dict[str, Any]) -> Promise:

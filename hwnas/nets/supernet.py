@@ -1,7 +1,8 @@
 """All candidate ops of a space in one module; an architecture runs one path through it.
 
-Weights are shared in two ways: two architectures that take the same op at a choice train the same tensors, and ops
-of a choice that differ only in kernel and expansion are slices of one block (`hwnas.nets.elastic`).
+Weights are shared in three ways: two architectures that take the same op at a choice train the same tensors, ops of a
+choice that differ only in kernel and expansion are slices of one block (`hwnas.nets.elastic`), and an architecture of a
+thinner space (`hwnas.space.thinner`) takes the first channels of everything (`hwnas.nets.slices`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from hwnas.nets.elastic import Candidates
-from hwnas.nets.modules import Normalize
+from hwnas.nets.elastic import Candidates, ElasticBlock
+from hwnas.nets.modules import Block, Normalize
 from hwnas.nets.network import Network, module_name, run_flow
+from hwnas.nets.slices import fill_from, run_part
 from hwnas.space import Architecture, Op, Space
 
 
@@ -32,14 +34,15 @@ class Supernet(nn.Module):
         self.candidates = [Candidates(p.ops) for p in space.positions]
         named = zip(space.positions, self.candidates, strict=True)
         self.positions = nn.ModuleDict({module_name(p.name): c for p, c in named})
+        self._thin: dict[Op, Block] = {}  # no modules of their own: they run with views of the weights above
         self.select(space.largest().choice)
 
-    def select(self, choice: Sequence[int]) -> None:
-        """Run `choice` (one op index per choice) from now on."""
-        self.arch = self.space.architecture(choice)
+    def select(self, choice: Sequence[int], thinner: Space | None = None) -> None:
+        """Run `choice` (one op index per choice) from now on, of a thinner space if one is given."""
+        self.arch = (thinner or self.space).architecture(choice)
 
     def active(self) -> list[nn.Module]:
-        """The modules that the selected path runs, in network order."""
+        """The modules that the selected path runs, in network order; of an architecture of the space itself."""
         placed = zip(self.candidates, self.arch.path, self.arch.live, strict=True)
         modules = (c.module_of(i) for c, i, live in placed if live)
         return [m for m in modules if m is not None]
@@ -48,17 +51,43 @@ class Supernet(nn.Module):
         return run_flow(self.arch, self.normalize(x), self._run)
 
     def _run(self, number: int, op: Op, x: Tensor) -> Tensor:
-        out: Tensor = self.candidates[number](x, self.arch.path[number])
-        return out
+        index = self.arch.path[number]
+        if op == self.candidates[number].ops[index]:
+            out: Tensor = self.candidates[number](x, index)
+            return out
+        wide = self._wide(number, index)
+        if wide is None:
+            return x
+        if op not in self._thin:
+            self._thin[op] = Block(op)
+        return run_part(self._thin[op].train(self.training), wide, x)
+
+    def _wide(self, number: int, index: int) -> nn.Module | None:
+        """The block of which a candidate of a thinner space is a part; None for one without steps."""
+        module = self.candidates[number].module_of(index)
+        return module.block if isinstance(module, ElasticBlock) else module
 
     def weights_of(self, arch: Architecture) -> dict[str, Tensor]:
-        """State dict for `Network(arch)`: copies of this supernet's tensors on the path of `arch`."""
+        """State dict for `Network(arch)`: copies of this supernet's tensors on the path of `arch`.
+
+        Of an architecture of a thinner space the batch-norm statistics mean nothing: re-estimate them.
+        """
         state = {f"normalize.{k}": v.clone() for k, v in self.normalize.state_dict().items()}
-        placed = zip(self.space.positions, self.candidates, arch.path, arch.live, strict=True)
-        for position, candidates, index, live in placed:
-            own = candidates.state_of(index) if live else {}
+        placed = zip(self.space.positions, arch.ops, arch.path, arch.live, strict=True)
+        for number, (position, op, index, live) in enumerate(placed):
+            own = self._state_of(number, index, op) if live else {}
             state |= {f"blocks.{module_name(position.name)}.{k}": v for k, v in own.items()}
         return state
+
+    def _state_of(self, number: int, index: int, op: Op) -> dict[str, Tensor]:
+        if op == self.candidates[number].ops[index]:
+            return self.candidates[number].state_of(index)
+        wide = self._wide(number, index)
+        if wide is None:
+            return {}
+        block = Block(op)
+        fill_from(block, wide)
+        return dict(block.state_dict())
 
     def network(self, arch: Architecture) -> Network:
         """`arch` as a network of its own that starts from this supernet's weights (copied)."""

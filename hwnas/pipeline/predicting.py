@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,14 +48,19 @@ class Prediction:
     Args:
         name: of the file; of a frame of a video with its number.
         facts: JSON values.
-        picture: uint8 (H, W, 3); None for a classifier.
+        draw: makes the picture, which takes longer than many a model; None for a classifier.
         mask: uint8 (H, W) of class numbers; of a segmenter.
     """
 
     name: str
     facts: dict[str, Any]
-    picture: Pixels | None = None
+    draw: Callable[[], Pixels] | None = None
     mask: Pixels | None = None
+
+    @property
+    def picture(self) -> Pixels | None:
+        """The image with its answer, uint8 (H, W, 3), drawn now; None for a classifier."""
+        return None if self.draw is None else self.draw()
 
 
 @dataclass(frozen=True)
@@ -119,18 +124,19 @@ class Predictor:
 
     def predict(self, frame: Frame) -> Prediction:
         """What the model says of one image."""
-        image = np.asarray(frame.image.convert("RGB"))
+        image = frame.image.convert("RGB")
         if self.task == "detect":
             found = self.boxes(image)
             told = [{"label": self.classes[k], "score": round(s, 4), "box": [round(v, 1) for v in b]} for b, s, k in
                     zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)]
-            return Prediction(frame.name, {"file": frame.name, "boxes": told}, draw_boxes(image, found, self.classes))
+            return Prediction(frame.name, {"file": frame.name, "boxes": told},
+                              lambda: draw_boxes(np.asarray(image), found, self.classes))
         if self.task == "segment":
             mask = self.mask(image)
             shares = np.bincount(mask.reshape(-1), minlength=len(self.classes)) / mask.size
             told_shares = {name: round(float(s), 4) for name, s in zip(self.classes, shares, strict=True)}
             facts = {"file": frame.name, "shares": told_shares}
-            return Prediction(frame.name, facts, draw_mask(image, mask, self._palette), mask)
+            return Prediction(frame.name, facts, lambda: draw_mask(np.asarray(image), mask, self._palette), mask)
         scores = self.scores(frame.image)
         best = np.argsort(-scores)[:LIKELIEST]
         told = [{"label": self.classes[k], "score": round(float(scores[k]), 4)} for k in best]
@@ -144,18 +150,19 @@ class Predictor:
         found: npt.NDArray[np.float32] = shares / shares.sum()
         return found
 
-    def boxes(self, image: Pixels) -> Detections:
-        """Detections in pixels of an image, uint8 (H, W, 3)."""
-        box = Letterbox.fit(image.shape[0], image.shape[1], self.size)
+    def boxes(self, image: Image.Image) -> Detections:
+        """Detections in pixels of an image."""
+        box = Letterbox.fit(image.height, image.width, self.size)
         found = detections(*self._layout.decode(self._run(box.image(image)[None])), threshold=self.threshold)[0]
         return Detections(box.to_original(found.boxes), found.scores, found.labels)
 
-    def mask(self, image: Pixels) -> Pixels:
-        """Class of every pixel of an image, uint8 (H, W, 3)."""
+    def mask(self, image: Image.Image) -> Pixels:
+        """Class of every pixel of an image, uint8 (H, W)."""
         if self.tiled:
-            tiled: Pixels = tiled_logits(lambda t: self._run(t)[0], image, self.size).argmax(0).astype(np.uint8)
+            pixels = np.asarray(image.convert("RGB"))
+            tiled: Pixels = tiled_logits(lambda t: self._run(t)[0], pixels, self.size).argmax(0).astype(np.uint8)
             return tiled
-        box = Letterbox.fit(image.shape[0], image.shape[1], self.size)
+        box = Letterbox.fit(image.height, image.width, self.size)
         answers = self._run(box.image(image)[None])[0][0].argmax(0).astype(np.uint8)
         return box.mask_to_original(answers)
 
@@ -195,7 +202,7 @@ def _written(found: Prediction, out: Path) -> Prediction:
             target = out / f"{stem}{suffix}"
             write_bytes(target, _png(pixels))
             facts["mask" if suffix.startswith("-") else "picture"] = target.relative_to(out).as_posix()
-    return Prediction(found.name, facts, found.picture, found.mask)
+    return Prediction(found.name, facts, found.draw, found.mask)
 
 
 def _png(pixels: Pixels) -> bytes:

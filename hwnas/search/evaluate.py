@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hwnas.nets import Network, Supernet
-from hwnas.space import Architecture
+from hwnas.space import Architecture, Space
 from hwnas.train import Task, TrainConfig, reestimate_batch_norm
 from hwnas.train.loop import optimizer_of, train_step
 from hwnas.train.task import Batch
@@ -27,6 +27,7 @@ class SupernetEvaluator:
         config: batch size, peak learning rate, decay, clipping.
         seed: batches of tick t are drawn with (seed, 2, t).
         batch_norm_images: training images over which the statistics of a path are re-estimated.
+        thinner: spaces with fewer channels, whose networks are trained with parts of the shared weights.
     """
 
     supernet: Supernet
@@ -34,6 +35,7 @@ class SupernetEvaluator:
     config: TrainConfig
     seed: int
     batch_norm_images: int = 512
+    thinner: tuple[Space, ...] = ()
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,6 +49,8 @@ class SupernetEvaluator:
     def train(self, paths: Iterator[Sequence[int]], tick: int, steps: int, rates: Sequence[float]) -> None:
         """Train `steps` steps, each on the next path of `paths`, on batches drawn for `tick`.
 
+        With thinner spaces every path is trained once more on the same batch, at one of their widths in turn.
+
         Args:
             paths: at least `steps` architectures.
             tick: number of this stretch of training; batches are drawn with (seed, 2, tick).
@@ -58,10 +62,12 @@ class SupernetEvaluator:
         self.supernet.train()
         rng = np.random.default_rng((self.seed, 2, tick))
         for step, (images, targets) in enumerate(self._batches(rng, steps)):
-            self.supernet.select(next(paths))
+            choice = next(paths)
             for group in self.optimizer.param_groups:
                 group["lr"] = rates[step]
-            train_step(self.supernet, self.optimizer, images, targets, self.fold, self.config, place=(tick, step))
+            for space in (None, *self.thinner[step % max(1, len(self.thinner)) :][:1]):
+                self.supernet.select(choice, space)
+                train_step(self.supernet, self.optimizer, images, targets, self.fold, self.config, place=(tick, step))
 
     def _batches(self, rng: np.random.Generator, steps: int) -> Iterator[Batch]:
         self.fold.check_trainable()
@@ -70,16 +76,30 @@ class SupernetEvaluator:
                 steps -= 1
                 yield batch
 
-    def score(self, choice: Sequence[int]) -> float:
-        """The task's metric in percent on the held-out part, in eval mode, with batch-norm statistics of this path."""
+    def score(self, choice: Sequence[int], thinner: Space | None = None) -> float:
+        """The task's metric in percent on the held-out part, in eval mode, with batch-norm statistics of this path.
+
+        Args:
+            thinner: the space of `choice`, where it is not the supernet's own.
+        """
+        if thinner is not None:
+            return self.fold.score(self.network(thinner.architecture(choice)))
         self._select(choice)
         return self.fold.score(self.supernet)
 
     def network(self, arch: Architecture) -> Network:
         """`arch` as a network of its own with the shared weights and its own batch-norm statistics."""
-        self._select(arch.choice)
-        return self.supernet.network(arch)
+        if arch.space.fingerprint == self.supernet.space.fingerprint:
+            self._select(arch.choice)
+            return self.supernet.network(arch)
+        net = self.supernet.network(arch)
+        reestimate_batch_norm(net, [net], self._batch_norm_images)
+        return net
 
     def _select(self, choice: Sequence[int]) -> None:
         self.supernet.select(choice)
-        reestimate_batch_norm(self.supernet, self.supernet.active(), self.fold.train_images[: self.batch_norm_images])
+        reestimate_batch_norm(self.supernet, self.supernet.active(), self._batch_norm_images)
+
+    @property
+    def _batch_norm_images(self) -> np.ndarray:
+        return self.fold.train_images[: self.batch_norm_images]

@@ -30,7 +30,7 @@ from hwnas.search.log import Evaluation, SearchLog
 from hwnas.search.registry import create
 from hwnas.search.schedule import Tick, fair_ticks, path_ticks
 from hwnas.search.strategy import Strategy
-from hwnas.space import Space
+from hwnas.space import Space, thinner
 from hwnas.train import Task, TrainConfig, as_task
 from hwnas.train.loop import restore, snapshot
 from hwnas.train.task import AnyData
@@ -53,6 +53,7 @@ class SearchConfig:
         holdout: share of the training set that judges paths.
         ridge: of the effect regression, in samples.
         train: batch size, peak learning rate, decay; its epochs and warm-up are not used.
+        widths: shares of the space's channels at which the shared weights are to work, besides all of them.
     """
 
     mode: str = "pooled"
@@ -65,6 +66,7 @@ class SearchConfig:
     holdout: float = 0.2
     ridge: float = 10.0
     train: TrainConfig = TrainConfig()
+    widths: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def _evaluator(space: Space, data: AnyData | Task, config: SearchConfig, seed: i
     supernet = Supernet(space, task.data.mean.tolist(), task.data.std.tolist())
     task.prepare(supernet)
     supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return SupernetEvaluator(supernet, task.fold(config.holdout, seed), config.train, seed)
+    narrow = tuple(thinner(space, width) for width in config.widths)
+    return SupernetEvaluator(supernet, task.fold(config.holdout, seed), config.train, seed, thinner=narrow)
 
 
 def _ticks(space: Space, evaluator: SupernetEvaluator, strategy: Strategy, config: SearchConfig) -> list[Tick]:
@@ -184,6 +187,9 @@ def _origin(evaluator: SupernetEvaluator, config: SearchConfig) -> dict[str, Any
     for name, default in (("optimizer", "sgd"), ("ema", 0.0)):  # checkpoints of hwnas 0.1 do not name them
         if described["train"][name] == default:
             del described["train"][name]
+    described["widths"] = list(described["widths"])
+    if not config.widths:
+        del described["widths"]  # nor these
     return {
         "space": evaluator.supernet.space.fingerprint, "data": evaluator.fold.data.fingerprint, "seed": evaluator.seed,
         "config": described,

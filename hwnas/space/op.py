@@ -44,6 +44,7 @@ UNCHANGED = ("skip", "identity", "avgpool", *ENLARGING)  # as many channels out 
 STILL = (*UNCHANGED, "none", "predict", "classify", "gate", "atrous")  # stride 1
 FREE = ("skip", "none")  # a runtime executes nothing for them
 LAST = ("head", "predict", "resize")  # what they give leaves the network
+BUILT = {"bilinear": 2, "resize": 2}  # graphs changed since their first form: an entry of an older one is of another op
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
@@ -62,7 +63,7 @@ _SIGNATURE = re.compile(
     r"^(?P<kind>[a-z]+) k(?P<kernel>\d+) e(?P<expand>\d+) s(?P<stride>\d+) "
     r"(?P<cin>\d+)-(?P<cout>\d+) (?P<h>\d+)x(?P<w>\d+) (?P<act>[a-z0-9]+)"
     r"(?P<se> se)?(?: g(?P<groups>\d+))?(?: d(?P<dilation>\d+))?(?: x(?P<scale>\d+))?"
-    r"(?: m(?P<hidden>\d+(?:-\d+)*))?$"
+    r"(?: m(?P<hidden>\d+(?:-\d+)*))?(?: v\d+)?$"
 )
 
 
@@ -137,7 +138,8 @@ class Op:
         text += f" g{self.groups}" if self.groups > 1 else ""
         text += f" d{self.dilation}" if self.dilation > 1 else ""
         text += f" x{self.scale}" if self.scale > 1 else ""
-        return text + (f" m{'-'.join(map(str, self.hidden))}" if self.hidden else "")
+        text += f" m{'-'.join(map(str, self.hidden))}" if self.hidden else ""
+        return text + (f" v{BUILT[self.kind]}" if self.kind in BUILT else "")
 
     @classmethod
     def parse(cls, signature: str) -> Op:

@@ -64,6 +64,13 @@ def test_another_target_gets_no_promise(finished: RunFolder, tmp_path: Path, cap
     assert "nothing promised" in capsys.readouterr().out
 
 
+def test_a_device_without_fp32_gets_its_own_precision(finished: RunFolder, tmp_path: Path) -> None:
+    assert main(["deploy", str(finished.path), "-o", str(tmp_path / "npu"), "--target", "intel-npu"]) == 0
+    assert json.loads((tmp_path / "npu" / "model.json").read_text())["target"]["precision"] == "fp16"
+    assert main(["deploy", str(finished.path), "-o", str(tmp_path / "gpu"), "--target", "intel-igpu"]) == 0
+    assert json.loads((tmp_path / "gpu" / "model.json").read_text())["target"]["precision"] == "fp32"
+
+
 @pytest.mark.parametrize(("words", "part"), [
     (["--target", "locall"], "Did you mean 'local'?"), (["-o", "."], "not an empty folder"),
 ])

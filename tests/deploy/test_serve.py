@@ -421,6 +421,18 @@ def test_a_model_alone_is_served_as_well(start: Start, bundles: Callable[[str], 
     assert start(bundles("detect") / "model.onnx").predict(encoded()).status == 200
 
 
+def test_a_runtime_that_is_not_here_is_said_and_replaced(bundles: Callable[[str], Path]) -> None:
+    words = command(bundles("classify"), "--port", "0", "--runtime", "openvino-npu")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split()[0].rpartition(":")[2])
+        assert Served(process, port).predict(encoded()).status == 200
+        process.terminate()
+        told = process.communicate(timeout=60)[1]
+    assert told.startswith("warning: openvino-npu cannot run this model here: ONNX Runtime answers")
+    assert told.count("\n") == 1
+
+
 def test_small_answers_are_sent_at_once() -> None:
     """asyncio turns Nagle's algorithm off on sockets that are TCP by name alone; with it an answer takes 40 ms more."""
     from hwnas.deploy.server.serving import listening

@@ -48,7 +48,7 @@ def test_boxes_are_in_pixels_of_the_original(detector: RunFolder, boxes: Path, t
     with Image.open(boxes / "images" / "val0.png") as image:
         image.resize((288, 192), Image.Resampling.NEAREST).save(tmp_path / "large.png")
     predictor = Predictor.of(detector.path, threshold=0.0)
-    small, large = (predictor.boxes(np.asarray(Image.open(path).convert("RGB")))
+    small, large = (predictor.boxes(Image.open(path).convert("RGB"))
                     for path in (boxes / "images" / "val0.png", tmp_path / "large.png"))
     assert len(small) > 5
     near = [overlaps(box * 3, large.boxes).max() for box in small.boxes[:5]]

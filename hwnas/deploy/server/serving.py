@@ -29,7 +29,8 @@ SILENT_S = 5  # between two requests of a connection
 
 def serve(path: Path, *, host: str = "127.0.0.1", port: int = 8000, token: str | None = None,
           limits: Limits | None = None, overrides: Mapping[str, object] | None = None, threshold: float = 0.3,
-          ready: Callable[[str, str], None] = lambda address, task: None) -> None:
+          ready: Callable[[str, str], None] = lambda address, task: None,
+          warn: Callable[[str], None] = lambda text: None) -> None:
     """Serve a model until SIGTERM or SIGINT; what was accepted by then is answered.
 
     Args:
@@ -40,6 +41,7 @@ def serve(path: Path, *, host: str = "127.0.0.1", port: int = 8000, token: str |
         overrides: fields of the target to replace.
         threshold: least score of a box.
         ready: told the address and the task once the model is loaded.
+        warn: told if another runtime than the model's answers, because its own is not here.
 
     Raises:
         UsageError: the address is taken or not this machine's, or the token is empty.
@@ -54,6 +56,9 @@ def serve(path: Path, *, host: str = "127.0.0.1", port: int = 8000, token: str |
         predictor = loaded(path, overrides or {}, threshold)
         service = Service(predictor, bounds, token)
         server = uvicorn.Server(_config(service, bounds))
+        if predictor.stands_in_for:
+            warn(f"{predictor.stands_in_for} cannot run this model here: ONNX Runtime answers in its place, and what "
+                 "was promised of the latency does not hold; `hwnas doctor` says what is missing")
         ready(_address(listener), predictor.task)
         try:
             with _stopping(server):

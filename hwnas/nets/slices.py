@@ -1,0 +1,36 @@
+"""A block as a part of a wider one: its first channels, and the centre of its kernels.
+
+This is how a supernet holds thinner networks without weights of their own (slimmable networks, Yu et al., ICLR 2019).
+Batch norms see other statistics at every width, so those of the wide block are neither read nor changed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+def part_of(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """A view of shape `shape`: the first entries of the two leading axes, the centre of the others."""
+    index = [slice(0, n) for n in shape[:2]]
+    for size, n in zip(tensor.shape[2:], shape[2:], strict=True):
+        begin = (size - n) // 2
+        index.append(slice(begin, begin + n))
+    return tensor[tuple(index)]
+
+
+def run_part(small: nn.Module, wide: nn.Module, x: Tensor) -> Tensor:
+    """Run `small` with views of the parameters of `wide`, which get the gradients."""
+    owned = dict(wide.named_parameters())
+    views = {name: part_of(owned[name], p.shape) for name, p in small.named_parameters()}
+    out: Tensor = functional_call(small, views, (x,))
+    return out
+
+
+@torch.no_grad()
+def fill_from(small: nn.Module, wide: nn.Module) -> None:
+    """Copy the part of every tensor of `wide` into `small`."""
+    source = wide.state_dict()
+    for name, tensor in small.state_dict().items():
+        tensor.copy_(part_of(source[name], tensor.shape) if tensor.ndim else source[name])

@@ -1,0 +1,74 @@
+"""Thinner networks as parts of a supernet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas.errors import UsageError
+from hwnas.nets import Supernet
+from hwnas.nets.slices import part_of
+from hwnas.space import SpaceConfig, build, thinner
+
+MEAN, STD = [0.5] * 3, [0.25] * 3
+CONFIGS = [
+    SpaceConfig("mobile", 32, 3, 10), SpaceConfig("ofa", 96, 3, 10, depth=2), SpaceConfig("fbnet", 64, 3, 10, depth=1),
+    SpaceConfig("mobile", 64, 3, 4, depth=1, head="fcos"), SpaceConfig("mobile", 64, 3, 4, depth=1, head="lraspp"),
+    SpaceConfig("mobile", 64, 3, 4, depth=1, head="deeplab"), SpaceConfig("nasbench201", 32, 3, 10, depth=1),
+]
+
+
+def outputs(found: object) -> list[torch.Tensor]:
+    return found if isinstance(found, list) else [found]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.name}-{c.head or 'classes'}")
+@pytest.mark.parametrize("factor", [0.75, 0.5])
+def test_a_thin_path_is_the_thin_network_with_the_supernet_s_weights(config: SpaceConfig, factor: float) -> None:
+    """In training mode both use the statistics of the batch, so the outputs must agree; and every weight is a part."""
+    torch.manual_seed(0)
+    space = build(config)
+    thin, supernet = thinner(space, factor), Supernet(space, MEAN, STD)
+    rng = np.random.default_rng(0)
+    x = torch.rand(4, 3, *config.size)
+    for _ in range(3):
+        arch = thin.sample(rng)
+        supernet.train().select(arch.choice, thin)
+        net = supernet.network(arch).train()
+        for ours, alone in zip(outputs(supernet(x)), outputs(net(x)), strict=True):
+            torch.testing.assert_close(ours, alone, rtol=1e-3, atol=1e-3)
+        if all(arch.live):
+            assert sum(p.numel() for p in net.parameters()) == arch.params
+
+
+def test_the_gradient_of_a_thin_path_reaches_the_first_channels_alone() -> None:
+    space = build(SpaceConfig("mobile", 32, 3, 10, depth=1))
+    thin, supernet = thinner(space, 0.5), Supernet(space, MEAN, STD)
+    before = {k: v.clone() for k, v in supernet.state_dict().items() if "running" in k}
+    supernet.train().select(thin.largest().choice, thin)
+    supernet(torch.rand(4, 3, 32, 32)).square().sum().backward()
+    stem = supernet.candidates[0].module_of(0).steps[0].conv.weight  # type: ignore[union-attr, index]
+    assert stem.grad is not None
+    width = thin.positions[0].ops[0].out_channels
+    assert stem.grad[:width].abs().sum() > 0
+    assert stem.grad[width:].abs().sum() == 0
+    after = supernet.state_dict()
+    assert all(torch.equal(value, after[k]) for k, value in before.items()), "statistics of another width"
+
+
+def test_kernels_are_cut_to_their_centre() -> None:
+    wide = torch.arange(4 * 2 * 5 * 5).reshape(4, 2, 5, 5)
+    assert torch.equal(part_of(wide, torch.Size([3, 1, 3, 3])), wide[:3, :1, 1:4, 1:4])
+    assert torch.equal(part_of(torch.arange(6), torch.Size([4])), torch.arange(4))
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, 1.5])
+def test_a_width_is_a_share(factor: float) -> None:
+    with pytest.raises(UsageError, match="above 0 and at most 1"):
+        thinner(build(CONFIGS[0]), factor)
+
+
+def test_a_width_that_changes_the_choices_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"width 0.05 of space \w+ rounds different widths to the same"):
+        thinner(build(SpaceConfig("ofa", 64, 3, 10)), 0.05)
