@@ -28,7 +28,7 @@ from hwnas.export.samples import to_pixels
 from hwnas.files import write_bytes
 from hwnas.pipeline.checking import model_of, read_model, target_of
 from hwnas.pipeline.frames import Frame, frames
-from hwnas.pipeline.serving import answering
+from hwnas.pipeline.serving import answering, reach
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Session
 from hwnas.space import SpaceConfig
@@ -72,12 +72,14 @@ class Predictor:
         metadata: what it says of itself.
         threshold: least score of a box.
         tiled: segment images at their own size, in tiles of the input.
+        stands_in_for: the target's runtime, where it is not here and ONNX Runtime answers; empty where it is.
     """
 
     session: Session
     metadata: Mapping[str, Any]
     threshold: float = 0.3
     tiled: bool = False
+    stands_in_for: str = ""
 
     @classmethod
     def of(cls, path: Path, *, target: str | None = None, overrides: Mapping[str, object] | None = None,
@@ -94,7 +96,8 @@ class Predictor:
         metadata = read_metadata(content)
         if tiled and metadata.get("task") != "segment":
             raise UsageError(f"--tiled is for a segmenter; {model} does {metadata.get('task', 'classify')}")
-        return cls(answering(content, target_of(metadata, target, overrides or {})), metadata, threshold, tiled)
+        where = target_of(metadata, target, overrides or {})
+        return cls(answering(content, where), metadata, threshold, tiled, "" if reach(where) else where.runtime)
 
     @property
     def task(self) -> str:

@@ -17,15 +17,15 @@ def thinner(space: Space, factor: float) -> Space:
     Its architectures are chosen like those of `space`, and each fits into the weights of the same choice there.
 
     Raises:
-        UsageError: the factor is not in 0..1, or rounding makes equal widths of unequal ones, which changes the choices.
+        UsageError: the factor is not in 0..1, or rounding makes equal widths of unequal ones: that changes the choices.
     """
     if not 0 < factor <= 1:
-        raise UsageError(f"a width must be above 0 and at most 1, the share of the reference's channels; got {factor:g}")
+        raise UsageError(f"a width is a share of the reference's channels, above 0 and at most 1; got {factor:g}")
     config = space.config
     head = make_divisible((config.head_width or describe_head(config.head).width) * factor) if config.head else None
     found = build(replace(config, width_mult=config.width_mult * factor, head_width=head))
     pairs = zip(space.positions, found.positions, strict=True)
     if any([o.label for o in p.ops] != [o.label for o in q.ops] for p, q in pairs):
-        raise UsageError(f"width {factor:g} of space {space.name} rounds different widths to the same one, which changes "
+        raise UsageError(f"width {factor:g} of space {space.name} rounds different widths to the same, which changes "
                          "what can be chosen: take a larger one")
     return found

@@ -65,7 +65,7 @@ def test_kernels_are_cut_to_their_centre() -> None:
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, 1.5])
 def test_a_width_is_a_share(factor: float) -> None:
-    with pytest.raises(UsageError, match="above 0 and at most 1"):
+    with pytest.raises(UsageError, match="above 0 and at most 1; got"):
         thinner(build(CONFIGS[0]), factor)
 
 
