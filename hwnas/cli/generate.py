@@ -11,9 +11,9 @@ import typer
 from hwnas.cli.options import BUDGETS, Json, Run, takes
 
 if TYPE_CHECKING:
-    from hwnas.generate import Front
     from hwnas.generate.explain import Explanation
     from hwnas.pipeline import Answer, Picker
+    from hwnas.pipeline.picking import Point
 
 EPILOG = "Example: hwnas generate runs/photos --latency 2ms --flops 20M --top 5"
 
@@ -40,27 +40,31 @@ def command(
     from hwnas.files import write_json
     from hwnas.pipeline.budget import parse_all
     from hwnas.pipeline.explaining import explain_bounds
-    from hwnas.pipeline.picking import Picker
+    from hwnas.pipeline.picking import Picker, best_of, front_of
     from hwnas.pipeline.run import RunFolder
 
     budgets = parse_all({name: given.get(name) for name in BUDGETS})
-    picker = Picker.of_run(RunFolder.open(run), given.get("precision"), given.get("confidence"))
+    pickers = Picker.all_of_run(RunFolder.open(run), given.get("precision"), given.get("confidence"))
+    picker = pickers[1.0]
     bounds = picker.absolute(budgets)
     wanted = bool(budgets) or out is not None
-    why = explain_bounds(picker, bounds) if explain else None
     try:
-        picks = picker.answers(bounds, top, min_distance) if wanted else []
+        picks = best_of(pickers, bounds, top, min_distance) if wanted else []
     except BudgetInfeasible:
-        if why is not None:
-            (_say_json if json else _say)(run, picker, bounds, [], None, why)
+        if explain:
+            narrowest = pickers[min(pickers)]
+            (_say_json if json else _say)(run, narrowest, bounds, [], None, explain_bounds(narrowest, bounds))
         raise
-    line = picker.front() if front or not wanted else None
+    if picks:
+        picker = next(p for p in pickers.values() if p.space.config == picks[0].architecture.space.config)
+    why = explain_bounds(picker, bounds) if explain else None
+    line = front_of(pickers) if front or not wanted else None
     if out is not None:
         write_json(out, picks[0].architecture.to_json())
     (_say_json if json else _say)(run, picker, bounds, picks, line, why)
 
 
-def _say(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer], front: Front | None,
+def _say(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer], front: list[Point] | None,
          why: Explanation | None) -> None:
     from hwnas.cli.console import say, say_table
     from hwnas.pipeline.budget import show
@@ -68,8 +72,8 @@ def _say(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer
     if bounds:
         say("within " + ", ".join(f"{name} {show(name, bound)}" for name, bound in bounds.items()))
     if picks:
-        rows = [(i, f"{a.predicted_accuracy:.2f}", *(show(n, a.costs[n]) for n in BUDGETS), _ops(picker, a))
-                for i, a in enumerate(picks, 1)]
+        rows = [(i, f"{a.predicted_accuracy:.2f}", *(show(n, a.costs[n]) for n in BUDGETS),
+                 _labels(picker, a.architecture.choice, _width(picker, a))) for i, a in enumerate(picks, 1)]
         say_table(("#", "accuracy", *BUDGETS, "operations"), rows)
     if why is not None:
         from hwnas.pipeline.explaining import words_of
@@ -77,7 +81,7 @@ def _say(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer
         say(why.text(words_of(picker)))
     if front is not None:
         say(f"front: {len(front)} architectures that no other beats in both accuracy and latency")
-        points = [(show("latency", p.cost), f"{picker.baseline + p.utility:.2f}", _labels(picker, p.choice))
+        points = [(show("latency", p.latency_ns), f"{p.predicted_accuracy:.2f}", _labels(picker, p.choice, p.width))
                   for p in front]
         say_table(("latency", "accuracy", "operations"), points)
     say("accuracy: predicted in percent, with shared weights; a sum of effects, so it can pass 100\n"
@@ -94,26 +98,31 @@ def _origin(picker: Picker) -> str:
     return f"predicted from a {latency.source} table of {where}"
 
 
-def _say_json(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer], front: Front | None,
+def _say_json(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer], front: list[Point] | None,
               why: Explanation | None) -> None:
     from hwnas.cli.console import say_json
 
     points = None if front is None else [
-        {"latency_ms": p.cost / 1e6, "predicted_accuracy": picker.baseline + p.utility, "choice": list(p.choice)}
-        for p in front
+        {"latency_ms": p.latency_ns / 1e6, "predicted_accuracy": p.predicted_accuracy, "width": p.width,
+         "choice": list(p.choice)} for p in front
     ]
     say_json({
         "run": str(run), "target": picker.latency.target, "latency_source": picker.latency.source,
         "precision": picker.latency.precision, "confidence": picker.confidence, "bounds": bounds,
         "units": {"latency": "ns", "flops": "multiply-accumulates", "params": "parameters", "memory": "bytes"},
-        "picks": [{**a.to_json(), "ops": _ops(picker, a).split(" | ")} for a in picks], "front": points,
+        "picks": [{**a.to_json(), "width": _width(picker, a),
+                   "ops": _labels(picker, a.architecture.choice).split(" | ")} for a in picks], "front": points,
         "explanation": None if why is None else why.to_json(),
     })
 
 
-def _ops(picker: Picker, answer: Answer) -> str:
-    return _labels(picker, answer.architecture.choice)
+def _width(picker: Picker, answer: Answer) -> float:
+    """Share of the reference's channels."""
+    full = (picker.full or picker).space.config
+    return answer.architecture.space.config.width_mult / full.width_mult
 
 
-def _labels(picker: Picker, choice: tuple[int, ...]) -> str:
-    return " | ".join(c.ops[i].label for c, i in zip(picker.space.choices, choice, strict=True))
+def _labels(picker: Picker, choice: tuple[int, ...], width: float = 1.0) -> str:
+    """Labels are the same at every width."""
+    ops = " | ".join(c.ops[i].label for c, i in zip(picker.space.choices, choice, strict=True))
+    return ops if width == 1.0 else f"width {width:g}: {ops}"

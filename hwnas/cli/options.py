@@ -48,6 +48,8 @@ OPTIONS: dict[str, Any] = {
     "tables": _flag(_TEXT, "tables", "Folder of latency tables.", _T, "the user's cache"),
     "space": _flag(_TEXT, "space", "What can be built (hwnas spaces).", "Space", "mobile"),
     "width_mult": _flag(_FLOAT, "width_mult", "Multiplies every channel count.", "Space", "1.0"),
+    "widths": _flag(_TEXT, "widths", "Shares of the channels that the result may have, e.g. 0.75,0.5; 1: all alone.",
+                    "Space", "detect, segment: 0.75,0.5"),
     "depth": _flag(_INT, "depth", "Layers per stage.", "Space", "the space's own"),
     "head": _flag(_TEXT, "head", "fcos or ssdlite detect, lraspp or deeplab segment.", "Space", "the task's first"),
     "head_width": _flag(_INT, "head_width", "Channels of the head.", "Space", "the head's own"),

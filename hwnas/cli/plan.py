@@ -41,4 +41,4 @@ def say_plan(found: Plan, json: bool) -> None:
 def _latencies(found: Plan) -> str:
     if found.source == "estimated":
         return "estimated from the target's public figures: it has no measured table of this space"
-    return f"{found.source}; {found.missing} of {len(found.space.signatures)} blocks to measure; table {found.table}"
+    return f"{found.source}; {found.missing} of {found.blocks} blocks to measure; table {found.table}"

@@ -88,15 +88,21 @@ def _say_precisions(facts: Facts) -> None:
              f"{100 * row['measured_ms']['median_ms'] / base['median_ms']:.1f} %" if base else "",
              "ships" if row["ships"] else "") for row in facts["precisions"]]
     say_table(("", f"{facts['metric']}, %", "measured, ms (p10-p90)", "of fp32 reference", ""), rows)
-    if facts["finalists"]:
-        tried = (f"{f['precision']} {f['trial']:.2f} %" + (f" at {f['measured_ms']:.3f} ms" if f["measured_ms"] else "")
-                 for f in facts["finalists"])
-        say(f"best finalists, after a short trial: {', '.join(tried)}")
-    for precision, why in facts["out"].items():
-        say(f"{precision} was out: {why}")
     if facts["loss"]:
         say(f"{facts['target']['precision']} against fp32 of the same network: {0 - facts['loss']['drop']:+.2f} points "
             f"(standard error {facts['loss']['error']:.2f})")
+
+
+def _say_kinds(facts: Facts) -> None:
+    """What competed, where several precisions or widths did."""
+    if facts["width"] != 1.0:
+        say(f"width: {facts['width']:g} of the reference's channels")
+    if facts["finalists"]:
+        tried = (f"{f['kind']} {f['trial']:.2f} %" + (f" at {f['measured_ms']:.3f} ms" if f["measured_ms"] else "")
+                 for f in facts["finalists"])
+        say(f"best finalists, after a short trial: {', '.join(tried)}")
+    for kind, why in facts["out"].items():
+        say(f"{kind} was out: {why}")
 
 
 def say_result(facts: Facts) -> None:
@@ -113,6 +119,7 @@ def say_result(facts: Facts) -> None:
     say(f"{facts['metric']} on {facts['compressed']['images']:,} images {both}{through} "
         f"({target['precision']}, batch {target['batch']}, threads {target['threads']})")
     _say_precisions(facts)
+    _say_kinds(facts)
     for budget in facts["budgets"]:
         _say_budget(budget, facts)
     for warning in facts["warnings"]:

@@ -1,9 +1,10 @@
 """Stage generate: solve the budgets, time the best candidates, score those that hold, try the finalists.
 
-With one precision that is all. With several (`--precision auto`) each proposes its own candidates for the same budget
-in milliseconds; all are timed in one interleaved run with the fp32 reference, and one that is slower than the same
-network in fp32 is out. What a precision costs in accuracy is measured, not assumed: on the reference for ranking, and
-on every finalist, quantised after its trial as it would ship.
+With one precision and one width that is all. With several (`--precision auto`, `--widths`) each kind proposes its own
+candidates for the same budget in milliseconds; all are timed in one interleaved run with the fp32 reference, and one
+that is slower than the same network in fp32 is out. What a precision costs in accuracy is measured, not assumed: on the
+reference for ranking, and on every finalist, quantised after its trial as it would ship. What a width costs is measured
+as well: in the scores with shared weights, and in the trials, to which each sends its best.
 
 Where the device is not at hand nothing is timed: predictions decide alone.
 """
@@ -11,12 +12,13 @@ Where the device is not at hand nothing is timed: predictions decide alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import BudgetInfeasible, VerificationFailed
 from hwnas.export import Loss
 from hwnas.files import write_json
+from hwnas.pipeline.candidates import FP32, Candidate, Fitting, Key, Kind
 from hwnas.pipeline.lanes import in_fp32
 from hwnas.pipeline.picking import Answer, Picker
 from hwnas.pipeline.rounding import loss_of
@@ -24,7 +26,6 @@ from hwnas.pipeline.serving import Entry, timed
 from hwnas.profile import network_model
 from hwnas.runtime import Measurement
 from hwnas.search.log import SearchLog
-from hwnas.space import Architecture
 from hwnas.train import Teacher, fit
 
 if TYPE_CHECKING:
@@ -35,51 +36,6 @@ FROM_SEARCH = 4  # best evaluated architectures within the budget that join the 
 MARGIN = 0.99  # candidates must measure at most this share of the budget, so that the final check holds
 TRIES = 3
 SWEEPS = 20
-FP32 = "fp32"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An architecture in a precision.
-
-    Args:
-        timing: as measured; None where the device is not at hand.
-        fp32_timing: of the same network in fp32 in the same run, where several precisions compete.
-    """
-
-    precision: str
-    answer: Answer
-    timing: Measurement | None = None
-    fp32_timing: Measurement | None = None
-
-    @property
-    def choice(self) -> tuple[int, ...]:
-        return self.answer.architecture.choice
-
-    @property
-    def slower_than_fp32(self) -> bool:
-        """Whether the lower precision was measured to gain nothing."""
-        both = self.timing is not None and self.fp32_timing is not None
-        return both and self.timing.median_ms > self.fp32_timing.median_ms  # type: ignore[union-attr]
-
-
-@dataclass
-class Fitting:
-    """What was found within the budgets.
-
-    Args:
-        candidates: in the order of the lanes, each by predicted accuracy.
-        references: precision -> latency of the reference, from the last run in turns; empty where nothing was timed.
-        bounds: precision -> bounds that the last candidates were solved for.
-        tighten: precision -> factor on its latency budget.
-        notes: precision -> why it is out.
-    """
-
-    candidates: list[Candidate] = field(default_factory=list)
-    references: dict[str, Measurement] = field(default_factory=dict)
-    bounds: dict[str, dict[str, float]] = field(default_factory=dict)
-    tighten: dict[str, float] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
 
 
 class Chooser:
@@ -92,14 +48,16 @@ class Chooser:
     def __init__(self, stages: Stages) -> None:
         self._stages, self._run = stages, stages.run
         refused = self._run.state.refused
-        self._pickers = {p: Picker.of_run(self._run, p) for p in stages.targets if p not in refused}
+        self._pickers = {Kind(p, width): picker for p in stages.targets if p not in refused
+                         for width, picker in Picker.all_of_run(self._run, p).items()}
         self._here = all(self._run.lane(p)["here"] for p in stages.targets)
-        self._scores: dict[tuple[int, ...], float] = {}
-        self._tried: dict[tuple[int, ...], tuple[Network, float]] = {}
+        self._scores: dict[Key, float] = {}
+        self._tried: dict[Key, tuple[Network, float]] = {}
 
     @property
     def _competing(self) -> bool:
-        return len(self._pickers) > 1
+        """Whether several precisions do."""
+        return len({kind.precision for kind in self._pickers}) > 1
 
     def choose(self) -> Result:
         """The winner, and what it was chosen from."""
@@ -109,37 +67,40 @@ class Chooser:
         finalists = self._finalists([c for _, c in ranked])
         trials = self._trials(finalists)
         winner = finalists[trials.index(max(trials))]
-        score = self._scores[winner.choice]
-        picker = self._pickers[winner.precision]
+        score = self._scores[winner.network]
+        picker = self._pickers[winner.kind]
         write_json(self._run.path / "front.json", picker.front().to_json())
         write_json(self._run.path / "architecture.json", winner.answer.architecture.to_json())
-        reached = dict(zip(((c.precision, c.choice) for c in finalists), trials, strict=True))
+        reached = dict(zip(((c.precision, c.network) for c in finalists), trials, strict=True))
         predicted = picker.latency.predict(winner.answer.architecture)
         return {
-            "choice": list(winner.choice), "precision": winner.precision, "bounds": fitting.bounds[winner.precision],
-            "tighten": fitting.tighten[winner.precision], "predicted_accuracy": winner.answer.predicted_accuracy,
+            "choice": list(winner.choice), "width": winner.kind.width, "precision": winner.precision,
+            "bounds": fitting.bounds[winner.kind], "tighten": fitting.tighten[winner.kind],
+            "predicted_accuracy": winner.answer.predicted_accuracy,
             "shared_weights_accuracy": score, "predicted": winner.answer.costs, "latency_source": picker.latency.source,
             "predicted_low_ms": predicted.low_ms, "predicted_high_ms": predicted.high_ms,
             "measured_ms": _json(winner.timing), "reference_measured_ms": _json(fitting.references.get(FP32)),
             "references_ms": {p: m.to_json() for p, m in fitting.references.items()},
             "losses": {p: loss.drop for p, loss in losses.items()},
-            "out": fitting.notes | dict.fromkeys(self._run.state.refused, "refused after export"),
-            "candidates": [self._told(c, reached.get((c.precision, c.choice))) for _, c in ranked],
+            "out": {str(kind): why for kind, why in fitting.notes.items()}
+            | dict.fromkeys(self._run.state.refused, "refused after export"),
+            "candidates": [self._told(c, reached.get((c.precision, c.network))) for _, c in ranked],
         }, ["front.json", "architecture.json"]
 
     def _told(self, c: Candidate, trial: float | None) -> dict[str, Any]:
         return {
-            "choice": list(c.choice), "precision": c.precision, "predicted_accuracy": c.answer.predicted_accuracy,
-            "score": self._scores[c.choice], "predicted_ms": c.answer.costs["latency"] / 1e6,
+            "choice": list(c.choice), "width": c.kind.width, "precision": c.precision,
+            "predicted_accuracy": c.answer.predicted_accuracy, "score": self._scores[c.network],
+            "predicted_ms": c.answer.costs["latency"] / 1e6,
             "measured_ms": c.timing.median_ms if c.timing else None,
             "fp32_ms": c.fp32_timing.median_ms if c.fp32_timing else None, "trial": trial,
         }
 
     def _fitting(self) -> Fitting:
-        """Candidates of every precision that measure within the budget, tightening it where the table said too little.
+        """Candidates of every kind that measure within the budget, tightening it where the table said too little.
 
         Raises:
-            BudgetInfeasible: no architecture meets the budgets in any precision.
+            BudgetInfeasible: no architecture meets the budgets in any precision and width.
             VerificationFailed: none measured within them in `TRIES` tries.
         """
         found = Fitting(tighten=dict.fromkeys(self._pickers, self._run.state.tighten))
@@ -151,17 +112,17 @@ class Chooser:
                 return found
             timed_rows, found.references = self._time(proposed)
             limit = self._limit_ms(found.references[FP32])
-            for precision, row in timed_rows.items():
+            for kind, row in timed_rows.items():
                 best = min(_median(c) for c in row)
                 within = [c for c in row if _median(c) <= MARGIN * limit]
                 if not within:
-                    found.tighten[precision] *= MARGIN * limit / best
+                    found.tighten[kind] *= MARGIN * limit / best
                     continue
-                waiting.pop(precision)
+                waiting.pop(kind)
                 gains = [c for c in within if not c.slower_than_fp32]
                 found.candidates += gains
                 if not gains:
-                    found.notes[precision] = "slower than fp32"
+                    found.notes[kind] = "slower than fp32"
             if not waiting:
                 break
         found.notes |= dict.fromkeys(waiting, f"no candidate measured within the budget in {TRIES} tries")
@@ -172,58 +133,62 @@ class Chooser:
             )
         return found
 
-    def _proposed(self, waiting: dict[str, Picker], found: Fitting) -> dict[str, list[Candidate]]:
-        """Candidates of the precisions that wait; those that no architecture can meet wait no longer."""
+    def _proposed(self, waiting: dict[Kind, Picker], found: Fitting) -> dict[Kind, list[Candidate]]:
+        """Candidates of the kinds that wait; those that no architecture can meet wait no longer."""
         proposed, refusals = {}, []
-        for precision, picker in list(waiting.items()):
+        for kind, picker in list(waiting.items()):
             try:
-                bounds = picker.absolute(self._stages.budgets, found.tighten[precision])
+                bounds = picker.absolute(self._stages.budgets, found.tighten[kind])
                 answers = self._candidates(picker, bounds)
             except BudgetInfeasible as err:
                 refusals.append(err)
-                waiting.pop(precision)
-                found.notes[precision] = "no architecture is predicted within the budget"
+                waiting.pop(kind)
+                found.notes[kind] = "no architecture is predicted within the budget"
                 continue
-            found.bounds[precision] = bounds
-            proposed[precision] = [Candidate(precision, answer) for answer in answers]
+            found.bounds[kind] = bounds
+            proposed[kind] = [Candidate(kind, answer) for answer in answers]
         if not proposed and not found.candidates:
             raise refusals[0]
         return proposed
 
     def _candidates(self, picker: Picker, bounds: dict[str, float]) -> list[Answer]:
-        """DPNG's best, and the best architectures that the search has scored, all within the bounds."""
-        config = self._stages.config
-        found = picker.answers(bounds, config.top)
+        """DPNG's best, and the best architectures that the search has scored, all within the bounds.
+
+        Widths share the places among themselves, so that more of them do not mean more to time and to score.
+        """
+        widths = len({kind.width for kind in self._pickers})
+        top, scored = (-(-count // widths) for count in (self._stages.config.top, FROM_SEARCH))
+        found = picker.answers(bounds, top)
         known = {a.architecture.choice for a in found}
         entries = SearchLog(self._run.path / "search.jsonl").of("settle")
         for entry in sorted(entries, key=lambda e: -e.score):
             if entry.choice not in known and picker.within(entry.choice, bounds):
                 found.append(picker.answer(entry.choice))
                 known.add(entry.choice)
-            if len(found) >= config.top + FROM_SEARCH:
+            if len(found) >= top + scored:
                 break
-        largest = picker.space.largest().choice
-        if picker.latency.precision != FP32 and largest not in known and picker.within(largest, bounds):
-            found.append(picker.answer(largest))  # a lower precision alone may be all that a budget needs
+        largest, reduced = picker.space.largest().choice, picker.latency.precision != FP32 or picker.width < 1
+        if reduced and largest not in known and picker.within(largest, bounds):
+            found.append(picker.answer(largest))  # a lower precision or fewer channels alone may be all that is needed
         return found
 
-    def _time(self, rows: Mapping[str, list[Candidate]]) -> tuple[dict[str, list[Candidate]], dict[str, Measurement]]:
+    def _time(self, rows: Mapping[Kind, list[Candidate]]) -> tuple[dict[Kind, list[Candidate]], dict[str, Measurement]]:
         """All candidates and the reference in every precision in turns, with random weights: they change no time."""
         targets, batch = self._stages.targets, self._stages.target.batch
         exact = in_fp32(self._stages.target)
         largest = network_model(self._stages.space.largest(), batch=batch)
         entries = {FP32: Entry(largest, exact)}
-        entries |= {p: Entry(largest, targets[p]) for p in rows if p != FP32}
-        models = {c.choice: network_model(c.answer.architecture, batch=batch) for row in rows.values() for c in row}
-        for p, row in rows.items():
+        entries |= {p: Entry(largest, targets[p]) for p, _ in rows if p != FP32}
+        models = {c.network: network_model(c.answer.architecture, batch=batch) for row in rows.values() for c in row}
+        for kind, row in rows.items():
             for i, c in enumerate(row):
-                entries[f"{p} {i}"] = Entry(models[c.choice], targets[p])
-                if self._competing and p != FP32:
-                    entries[f"{p} {i} {FP32}"] = Entry(models[c.choice], exact)
+                entries[f"{kind} {i}"] = Entry(models[c.network], targets[kind.precision])
+                if self._competing and kind.precision != FP32:
+                    entries[f"{kind} {i} {FP32}"] = Entry(models[c.network], exact)
         found = timed(entries, sweeps=SWEEPS, progress=self._stages.progress)
         measured = {
-            p: [replace(c, timing=found[f"{p} {i}"], fp32_timing=found.get(f"{p} {i} {FP32}"))
-                for i, c in enumerate(row)] for p, row in rows.items()
+            kind: [replace(c, timing=found[f"{kind} {i}"], fp32_timing=found.get(f"{kind} {i} {FP32}"))
+                   for i, c in enumerate(row)] for kind, row in rows.items()
         }
         return measured, {p: found[p] for p in targets | {FP32: exact} if p in found}
 
@@ -236,7 +201,8 @@ class Chooser:
         """Precision -> what it costs the reference; only where precisions compete."""
         if not self._competing:
             return {}
-        return {p: self._loss(self._stages.reference, p) for p in self._pickers if p != FP32}
+        precisions = dict.fromkeys(precision for precision, _ in self._pickers)
+        return {p: self._loss(self._stages.reference, p) for p in precisions if p != FP32}
 
     def _loss(self, net: Network, precision: str) -> Loss:
         fold = self._stages.searched.evaluator.fold
@@ -246,20 +212,20 @@ class Chooser:
         """Best first, by two noisy views of one thing: the score of this path, and the effects pooled over all."""
         ranked = []
         for i, c in enumerate(candidates):
-            if c.choice not in self._scores:
+            if c.network not in self._scores:
                 self._stages.progress("score candidates", i + 1, len(candidates))
-                self._scores[c.choice] = self._stages.searched.evaluator.score(c.choice)
+                thinner = None if c.kind.width == 1.0 else c.answer.architecture.space
+                self._scores[c.network] = self._stages.searched.evaluator.score(c.choice, thinner)
             lost = losses[c.precision].drop if c.precision in losses else 0.0
-            ranked.append((self._scores[c.choice] + c.answer.predicted_accuracy - lost, c))
+            ranked.append((self._scores[c.network] + c.answer.predicted_accuracy - lost, c))
         return sorted(ranked, key=lambda item: item[0], reverse=True)
 
     def _finalists(self, ranked: list[Candidate]) -> list[Candidate]:
-        """The first of the ranking, and in place of the last of them the best of every precision that is not among
-        them."""
+        """The first of the ranking, and in place of the last of them the best of every kind that is not among them."""
         count = self._stages.config.finalists
         first = ranked[:count]
-        missing = {c.precision for c in ranked} - {c.precision for c in first}
-        best = [next(c for c in ranked if c.precision == p) for p in self._pickers if p in missing]
+        missing = {c.kind for c in ranked} - {c.kind for c in first}
+        best = [next(c for c in ranked if c.kind == kind) for kind in self._pickers if kind in missing]
         return [*first[: max(1, count - len(best))], *best][:count]
 
     def _trials(self, finalists: list[Candidate]) -> list[float]:
@@ -269,20 +235,21 @@ class Chooser:
         """
         if len(finalists) == 1 or self._stages.config.trial_epochs == 0:
             return [0.0] * len(finalists)
-        reached, count = [], len({c.choice for c in finalists})
+        reached, count = [], len({c.network for c in finalists})
         teacher = Teacher(self._stages.reference, remember=self._stages.task.remembers)
         for c in finalists:
-            if c.choice not in self._tried:
-                self._tried[c.choice] = self._try(c.answer.architecture, teacher, len(self._tried) + 1, count)
-            net, accuracy = self._tried[c.choice]
+            if c.network not in self._tried:
+                self._tried[c.network] = self._try(c, teacher, len(self._tried) + 1, count)
+            net, accuracy = self._tried[c.network]
             lost = 0.0 if c.precision == FP32 or not self._competing else self._loss(net, c.precision).drop
             reached.append(accuracy - lost)
         return reached
 
-    def _try(self, arch: Architecture, teacher: Teacher, number: int, count: int) -> tuple[Network, float]:
+    def _try(self, candidate: Candidate, teacher: Teacher, number: int, count: int) -> tuple[Network, float]:
         stages, fold = self._stages, self._stages.searched.evaluator.fold
-        net = stages.searched.evaluator.network(arch)
-        checkpoint = self._run.path / f"trial-{'-'.join(map(str, arch.choice))}.checkpoint"
+        net = stages.searched.evaluator.network(candidate.answer.architecture)
+        name = "-".join([f"w{candidate.kind.width:g}", *map(str, candidate.choice)])
+        checkpoint = self._run.path / f"trial-{name}.checkpoint"
         history = fit(net, fold, replace(stages.training, epochs=stages.config.trial_epochs), seed=stages.config.seed,
                       teacher=teacher, checkpoint=checkpoint, progress=stages.progress,
                       what=f"try finalist {number} of {count}")

@@ -48,13 +48,12 @@ class Evidence:
 
     @property
     def reference(self) -> Architecture:
-        return self.picker.space.largest()
+        return self.picker.reference
 
     @property
     def chosen(self) -> Architecture:
         return self.picker.space.architecture(self.results["generate"]["choice"])
 
-    def predicted_accuracy(self, choice: tuple[int, ...]) -> float:
+    def predicted_accuracy(self, arch: Architecture) -> float:
         """Baseline plus the effects of the ops, percent; a ranking more than a forecast: it can exceed 100."""
-        effects = self.picker.distribution.effects
-        return self.picker.baseline + float(sum(row[k] for row, k in zip(effects, choice, strict=True)))
+        return self.picker.knowing(arch).answer(arch.choice).predicted_accuracy

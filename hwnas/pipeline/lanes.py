@@ -211,9 +211,14 @@ def latencies(space: Space, target: Target, *, tables: Path | None = None, seed:
 def next_command(target: Target, space: Space | None = None) -> str:
     """What to type to have a target measured that is not this machine."""
     named = f" --space {space.name} --imgsz {space.config.imgsz}" if space else ""
+    if space and space.config.width_mult != 1.0:
+        named += f" --width-mult {space.config.width_mult:g}"
+    if space and space.config.depth:
+        named += f" --depth {space.config.depth}"
     if space and space.config.head:
         width = f" --width {space.config.width}" if space.config.width else ""
-        named += f"{width} --head {space.config.head} --classes {space.config.classes}"
+        head_width = f" --head-width {space.config.head_width}" if space.config.head_width else ""
+        named += f"{width} --head {space.config.head}{head_width} --classes {space.config.classes}"
     return (f"hwnas profile --target {target.name} --precision {target.precision}{named} "
             "--device ssh://user@host")
 

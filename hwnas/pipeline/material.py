@@ -21,6 +21,8 @@ TRAINING: dict[str, dict[str, Any]] = {
     "segment": {"lr": 0.05},
 }
 """What `TrainConfig` is for a task, where the user does not say."""
+WIDTHS: dict[str, tuple[float, ...]] = {"classify": (), "detect": (0.75, 0.5), "segment": (0.75, 0.5)}
+"""Shares of the reference's channels from which a result is chosen, besides all of them (adr/0014)."""
 
 
 def load_data(config: CompressConfig, progress: Progress) -> AnyData:
@@ -41,6 +43,12 @@ def load_data(config: CompressConfig, progress: Progress) -> AnyData:
 def recipe(config: CompressConfig) -> dict[str, Any]:
     """Fields of `hwnas.train.TrainConfig` that a task decides; no torch is needed to know them."""
     return TRAINING[config.task] | ({"lr": config.lr} if config.lr is not None else {})
+
+
+def widths_of(config: CompressConfig) -> tuple[float, ...]:
+    """The shares of the reference's channels that the result may have, but for 1; the largest first."""
+    given = WIDTHS[config.task] if config.widths is None else config.widths
+    return tuple(sorted({width for width in given if width < 1}, reverse=True))
 
 
 def head_of(config: CompressConfig) -> str:

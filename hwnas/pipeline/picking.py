@@ -7,7 +7,7 @@ others are sums). Utilities are the effects of the distribution, so that a sum o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,12 +16,12 @@ import numpy as np
 from hwnas.errors import BudgetInfeasible, InputError, RunError
 from hwnas.files import read_json
 from hwnas.generate import Front, front, solve
-from hwnas.latency import LatencyModel
+from hwnas.latency import LatencyModel, Prediction
 from hwnas.latency.model import WEIGHT_BYTES
 from hwnas.pipeline.budget import Budget, parse_all, show
 from hwnas.pipeline.run import RunFolder
 from hwnas.search.distribution import Distribution
-from hwnas.space import Architecture, Space, SpaceConfig, build
+from hwnas.space import Architecture, Space, SpaceConfig, build, thinner
 from hwnas.space.space import Cost
 
 BYTES = WEIGHT_BYTES  # of an activation: as wide as a weight
@@ -60,6 +60,8 @@ class Picker:
         baseline: mean score of the architectures from which the effects were estimated, percent.
         confidence: probability with which an answer is to measure within its latency budget.
         reference_ratio: latency of the fp32 reference, which percentages are of, over what `latency` gives for it.
+        width: share of the reference's channels that networks of `space` have.
+        full: the picker of all channels, which knows the reference; None if this is it.
     """
 
     space: Space
@@ -68,10 +70,12 @@ class Picker:
     baseline: float
     confidence: float = 0.5
     reference_ratio: float = 1.0
+    width: float = 1.0
+    full: Picker | None = None
 
     @classmethod
     def of_run(cls, run: RunFolder, precision: str | None = None, confidence: float | None = None) -> Picker:
-        """From a run folder whose search is finished.
+        """From a run folder whose search is finished: of the width that ships; before that is known, of all channels.
 
         Args:
             precision: one of those the run has a latency model for; None takes the one that ships, before that is
@@ -82,24 +86,55 @@ class Picker:
             RunError: the search is not finished, or a file does not fit.
             UnknownName: the run has no such precision.
         """
+        generated = run.state.stages.get("generate")
+        return cls.all_of_run(run, precision, confidence)[generated.result.get("width", 1.0) if generated else 1.0]
+
+    @classmethod
+    def all_of_run(cls, run: RunFolder, precision: str | None = None,
+                   confidence: float | None = None) -> dict[float, Picker]:
+        """Width -> picker, all channels first; arguments and errors as of `of_run`."""
         result, lane = run.result("search"), run.lane(precision)
+        files = {1.0: lane["file"], **{float(width): file for width, file in lane.get("widths", {}).items()}}
         run.check_file("search", "distribution.json")
-        run.check_file("profile", lane["file"])
+        for file in files.values():
+            run.check_file("profile", file)
         try:
             space = build(SpaceConfig(**run.result("data")["space"]))
-            distribution = Distribution.from_json(read_json(run.path / "distribution.json"))
-            latency = LatencyModel.from_json(read_json(run.path / lane["file"]))
-        except (KeyError, TypeError, InputError) as err:
+            law = Distribution.from_json(read_json(run.path / "distribution.json"))
+            models = {width: LatencyModel.from_json(read_json(run.path / file)) for width, file in files.items()}
+            offsets = {1.0: 0.0, **{float(width): float(offset) for width, offset in result.get("offsets", {}).items()}}
+            baselines = {width: float(result["baseline"]) + offsets[width] for width in models}
+        except (KeyError, TypeError, ValueError, InputError) as err:
             raise RunError(f"{run.path} does not hold a usable search: {err}") from err
-        if distribution.choices != space.sizes:
-            raise RunError(f"{run.path}: distribution.json has {distribution.choices} ops, the space {space.sizes}")
-        sure = run.state.config.confidence if confidence is None else confidence
-        return cls(space, distribution, latency, float(result["baseline"]), sure or 0.5, float(lane["reference_ratio"]))
+        if law.choices != space.sizes:
+            raise RunError(f"{run.path}: distribution.json has {law.choices} ops, the space {space.sizes}")
+        sure = (run.state.config.confidence if confidence is None else confidence) or 0.5
+        full = cls(space, law, models[1.0], baselines[1.0], sure, float(lane["reference_ratio"]))
+        return {1.0: full} | {width: full.narrowed(width, model, baselines[width])
+                              for width, model in models.items() if width != 1.0}
+
+    def narrowed(self, width: float, latency: LatencyModel, baseline: float) -> Picker:
+        """The same search and the same reference, for networks with a share of the channels."""
+        return replace(self, space=thinner(self.space, width), latency=latency, baseline=baseline, width=width,
+                       full=self)
+
+    @property
+    def reference(self) -> Architecture:
+        """What percentages are of: the largest network with all channels."""
+        return (self.full or self).space.largest()
+
+    def knowing(self, arch: Architecture) -> Picker:
+        """This picker, or that of all channels where the architecture has them."""
+        return self if self.full is None or arch.space.config == self.space.config else self.full
+
+    def predict(self, arch: Architecture) -> Prediction:
+        """Latency of an architecture of this width, or of the reference."""
+        return self.knowing(arch).latency.predict(arch)
 
     def cost(self, name: str, arch: Architecture) -> float:
-        """Total of one cost of an architecture."""
+        """Total of one cost of an architecture of this width, or of the reference."""
         if name == "latency":
-            return self.latency.predict(arch).latency_ms * 1e6
+            return self.predict(arch).latency_ms * 1e6
         return float({"flops": arch.flops, "params": arch.params, "memory": arch.memory_bytes(self._bytes)}[name])
 
     def answers(self, budgets: Mapping[str, float], top: int = 1, min_distance: int = 0) -> list[Answer]:
@@ -141,7 +176,7 @@ class Picker:
         return front(self.utilities(), costs["latency"], fixed=fixed["latency"])
 
     def absolute(self, budgets: Mapping[str, Budget], tighten: float = 1.0) -> dict[str, float]:
-        """Bounds in units; percentages are of the largest network of the space in fp32.
+        """Bounds in units; percentages are of the reference in fp32.
 
         Args:
             tighten: factor on the latency budget.
@@ -153,10 +188,9 @@ class Picker:
 
     def _reference(self, name: str) -> float:
         """Cost of the fp32 reference, in the units of `hwnas.pipeline.budget`."""
-        largest = self.space.largest()
         if name == "memory":
-            return float(largest.memory_bytes(BYTES["fp32"]))
-        return self.cost(name, largest) * (self.reference_ratio if name == "latency" else 1.0)
+            return float(self.reference.memory_bytes(BYTES["fp32"]))
+        return self.cost(name, self.reference) * (self.reference_ratio if name == "latency" else 1.0)
 
     def within(self, choice: tuple[int, ...], bounds: Mapping[str, float]) -> bool:
         """Whether an architecture meets every bound, latency with the confidence that is asked for."""
@@ -205,6 +239,31 @@ class Picker:
         return BudgetInfeasible(text, err.least, err.budgets)
 
 
+@dataclass(frozen=True)
+class Point:
+    """An architecture on the front of accuracy and latency."""
+
+    latency_ns: int
+    predicted_accuracy: float
+    width: float
+    choice: tuple[int, ...]
+
+
+def front_of(pickers: Mapping[float, Picker]) -> list[Point]:
+    """Every architecture of any width that no other beats in both latency and predicted accuracy, the fastest first.
+
+    Args:
+        pickers: as `Picker.all_of_run` gives them.
+    """
+    points = [Point(p.cost, picker.baseline + p.utility, width, p.choice)
+              for width, picker in pickers.items() for p in picker.front()]
+    found: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.latency_ns, -p.predicted_accuracy)):
+        if not found or point.predicted_accuracy > found[-1].predicted_accuracy:
+            found.append(point)
+    return found
+
+
 def pick(run: str | Path, budgets: Mapping[str, str | None], *, top: int = 1, min_distance: int = 0,
          precision: str | None = None, confidence: float | None = None) -> list[Answer]:
     """Architectures of a finished search within new budgets, best first; no torch, milliseconds.
@@ -219,5 +278,28 @@ def pick(run: str | Path, budgets: Mapping[str, str | None], *, top: int = 1, mi
         RunError: no finished search in that folder.
         BudgetInfeasible: no architecture meets the budgets.
     """
-    picker = Picker.of_run(RunFolder.open(Path(run)), precision, confidence)
-    return picker.answers(picker.absolute(parse_all(budgets)), top, min_distance)
+    pickers = Picker.all_of_run(RunFolder.open(Path(run)), precision, confidence)
+    return best_of(pickers, pickers[1.0].absolute(parse_all(budgets)), top, min_distance)
+
+
+def best_of(pickers: Mapping[float, Picker], bounds: Mapping[str, float], top: int = 1,
+            min_distance: int = 0) -> list[Answer]:
+    """The `top` best architectures of all widths within every bound, best first.
+
+    Args:
+        pickers: as `Picker.all_of_run` gives them.
+        min_distance: any two of one width differ in at least so many choices.
+
+    Raises:
+        BudgetInfeasible: no architecture of any width meets the bounds; told of the narrowest.
+    """
+    found: list[Answer] = []
+    refusal: BudgetInfeasible | None = None
+    for picker in pickers.values():
+        try:
+            found += picker.answers(bounds, top, min_distance)
+        except BudgetInfeasible as err:
+            refusal = err
+    if refusal is not None and not found:
+        raise refusal
+    return sorted(found, key=lambda answer: -answer.predicted_accuracy)[:top]

@@ -10,10 +10,10 @@ from hwnas.errors import UsageError
 from hwnas.latency import Prediction
 from hwnas.pipeline.budget import Budget, parse_all
 from hwnas.pipeline.lanes import in_fp32, known_latencies, targets_of
-from hwnas.pipeline.material import load_data, space_for_data
+from hwnas.pipeline.material import load_data, space_for_data, widths_of
 from hwnas.pipeline.run import CompressConfig
 from hwnas.progress import Progress, silent
-from hwnas.space import Space
+from hwnas.space import Space, thinner
 from hwnas.target import Target
 
 
@@ -28,7 +28,8 @@ class Plan:
         source: what latencies would come from: 'measured', 'imported', or 'estimated' where the device is not this
             machine and has no full table.
         table: where the latency table of the target lies; None where there is none and none would be made.
-        missing: how many blocks would have to be timed here.
+        blocks: how many there are to know the time of, at all widths.
+        missing: how many of them would have to be timed here.
         warnings: about the table.
         reference: costs of the reference network in fp32; `latency` is None until that is known.
         band: 90 % interval of its latency in the unit of `reference`; None where that is not known.
@@ -43,6 +44,7 @@ class Plan:
     precisions: tuple[str, ...]
     source: str
     table: Path | None
+    blocks: int
     missing: int
     warnings: tuple[str, ...]
     reference: dict[str, float | None]
@@ -53,7 +55,8 @@ class Plan:
         return {
             "config": self.config.model_dump(), "out": str(self.out), "data": self.data,
             "target": self.target.model_dump(), "space": asdict(self.space.config), "choices": len(self.space.choices),
-            "architectures": str(self.space.size), "blocks": len(self.space.signatures),
+            "architectures": str(self.space.size), "blocks": self.blocks,
+            "widths": [1.0, *widths_of(self.config)],
             "precisions": list(self.precisions), "latency_source": self.source, "warnings": list(self.warnings),
             "table": str(self.table) if self.table else None, "blocks_to_time": self.missing,
             "reference": self.reference, "reference_latency_band": list(self.band) if self.band else None,
@@ -75,6 +78,8 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     space = space_for_data(config, found)
     targets = targets_of(config)
     known = known_latencies(space, targets[0], Path(config.tables) if config.tables else None)
+    blocks = list(dict.fromkeys(s for w in (1.0, *widths_of(config)) for s in thinner(space, w).signatures))
+    missing = 0 if known.source == "estimated" else len(known.found.table.missing(blocks) if known.found else blocks)
     exact = known_latencies(space, in_fp32(targets[0]), Path(config.tables) if config.tables else None).model
     predicted = exact.predict(space.largest()) if exact else None
     reference = _reference(space, predicted)
@@ -82,7 +87,7 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     budgets = parse_all(config.budgets)
     bounds = {name: _bound(budget, reference[name]) for name, budget in budgets.items()}
     return Plan(config, out, found.summary(), targets[0], space, tuple(t.precision for t in targets), known.source,
-                known.table, known.missing, known.warnings, reference, band, bounds)
+                known.table, len(blocks), missing, known.warnings, reference, band, bounds)
 
 
 def _reference(space: Space, predicted: Prediction | None) -> dict[str, float | None]:

@@ -22,6 +22,7 @@ from typing import Any
 
 from hwnas.errors import InputError, RunError
 from hwnas.files import read_json, write_bytes, write_json
+from hwnas.latency import LatencyModel
 from hwnas.pipeline.evidence import NEEDED, Evidence
 from hwnas.pipeline.explaining import explain_bounds, words_of
 from hwnas.pipeline.picking import BYTES
@@ -93,6 +94,9 @@ def _facts(e: Evidence) -> Facts:
         "budgets": budgets,
         "comparison": comparison,
         "precisions": _precisions(e),
+        "width": e.picker.width,
+        "finalists": finalists(e.run),
+        "out": e.results["generate"].get("out", {}),
         "details": _details(e),
         "front": _front(e),
         "explanation": _explanation(e),
@@ -149,7 +153,7 @@ def _budgets(e: Evidence) -> list[Facts]:
         if name == "latency":
             timed = export["verdict"]["latency"]
             kind, limit = "measured" if timed else "predicted", export["budget_ms"]
-            reached = timed["median_ms"] if timed else e.picker.latency.predict(e.chosen).latency_ms
+            reached = timed["median_ms"] if timed else e.picker.predict(e.chosen).latency_ms
         else:
             kind, limit, reached = "exact", generate["bounds"][name], e.picker.cost(name, e.chosen)
         unit = {"latency": "ms", "memory": "bytes"}.get(name, "")
@@ -164,7 +168,7 @@ def _comparison(e: Evidence) -> Facts:
     rows = {"accuracy": _pair("measured", "%", old["accuracy"], new["accuracy"])}
     if new["latency"]:
         rows["latency"] = _pair("measured", "ms", old["latency"], new["latency"], "median_ms")
-    estimates = [asdict(e.picker.latency.predict(arch)) for arch in (e.reference, e.chosen)]
+    estimates = [asdict(e.picker.predict(arch)) for arch in (e.reference, e.chosen)]
     # The reference is in fp32 whatever ships.
     estimates[0] = {k: v * (1.0 if k == "measured_share" else e.picker.reference_ratio)
                     for k, v in estimates[0].items()}
@@ -189,8 +193,7 @@ def _precisions(e: Evidence) -> Facts | None:
     for row in rows:
         timed = row["measured_ms"]
         row["ratio"] = timed["median_ms"] / base["median_ms"] if timed and base else None
-    return {"rows": rows, "finalists": finalists(e.run), "out": generate.get("out", {}),
-            "losses": generate.get("losses", {}), "loss": e.results["export"]["verdict"].get("loss"),
+    return {"rows": rows, "losses": generate.get("losses", {}), "loss": e.results["export"]["verdict"].get("loss"),
             "ships": e.results["export"]["precision"]}
 
 
@@ -221,21 +224,23 @@ def _explanation(e: Evidence) -> Facts | None:
 
 
 def _point(e: Evidence, arch: Architecture) -> Facts:
-    return {"latency_ms": e.picker.latency.predict(arch).latency_ms, "accuracy": e.predicted_accuracy(arch.choice),
+    return {"latency_ms": e.picker.predict(arch).latency_ms, "accuracy": e.predicted_accuracy(arch),
             "choice": list(arch.choice)}
 
 
 def _candidates(e: Evidence) -> list[Facts]:
-    """Architectures that were considered in the precision that ships, and scored with the shared weights.
+    """Architectures that were considered in the precision and the width that ship, scored with the shared weights.
 
     `measured_ms` is None where they were not timed on the target.
     """
-    chosen, ships = list(e.chosen.choice), e.results["generate"].get("precision", "fp32")
+    chosen, ships, space = list(e.chosen.choice), e.results["generate"].get("precision", "fp32"), e.picker.space
     return [
         {"choice": c["choice"], "predicted_ms": c["predicted_ms"], "measured_ms": c["measured_ms"],
-         "predicted_accuracy": e.predicted_accuracy(tuple(c["choice"])), "shared_weights_accuracy": c["score"],
+         "predicted_accuracy": e.predicted_accuracy(space.architecture(c["choice"])),
+         "shared_weights_accuracy": c["score"],
          "chosen": c["choice"] == chosen}
-        for c in e.results["generate"]["candidates"] if c.get("precision", "fp32") == ships
+        for c in e.results["generate"]["candidates"]
+        if c.get("precision", "fp32") == ships and c.get("width", 1.0) == e.picker.width
     ]
 
 
@@ -276,17 +281,18 @@ def _search(e: Evidence) -> Facts:
 
 def _layers(e: Evidence) -> list[Facts]:
     """Predicted cost of every position; the last row is what a call costs whatever the network is."""
-    model = e.picker.latency
+    model, wide = e.picker.latency, e.picker.knowing(e.reference).latency
 
-    def cost(op: Op) -> Facts:
+    def cost(op: Op, model: LatencyModel) -> Facts:
         return {"label": op.label, "signature": op.signature, "latency_ms": model.op_cost_ms(op), "flops": op.flops}
 
     rows = [
-        {"position": p.name, "reference": cost(old), "compressed": cost(new)}
+        {"position": p.name, "reference": cost(old, wide), "compressed": cost(new, model)}
         for p, old, new in zip(e.picker.space.positions, e.reference.ops, e.chosen.ops, strict=True)
     ]
-    call = {"label": "every call", "signature": "", "latency_ms": model.calibration.b_ms, "flops": 0}
-    return [*rows, {"position": "call", "reference": call, "compressed": call}]
+    calls = ({"label": "every call", "signature": "", "latency_ms": m.calibration.b_ms, "flops": 0}
+             for m in (wide, model))
+    return [*rows, dict(zip(("position", "reference", "compressed"), ("call", *calls), strict=True))]
 
 
 def _provenance(e: Evidence) -> Facts:

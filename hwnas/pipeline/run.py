@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hwnas.errors import RunError, UnknownName, UsageError
 from hwnas.files import read_json, sha256, write_json
@@ -45,6 +45,8 @@ class CompressConfig(BaseModel):
         imgsz: input size in pixels; None takes the data's own.
         width: of the input, where it is not square; of detection and segmentation.
         width_mult, depth: of the space.
+        widths: shares of the reference's channels that the result may have, 1 always among them; None takes the
+            task's own.
         init: folder of a run, e.g. of classification, whose weights the reference and the search start from.
         head, head_width: what ends a detector or a segmenter, and its channels; None takes the task's own.
         epochs: of training the reference and of fine-tuning the result: the same for both.
@@ -76,6 +78,7 @@ class CompressConfig(BaseModel):
     imgsz: int | None = Field(default=None, ge=8, le=1024)
     width: int | None = Field(default=None, ge=8, le=2048)
     width_mult: float = Field(default=1.0, gt=0, le=8)
+    widths: tuple[float, ...] | None = None
     depth: int | None = Field(default=None, ge=1, le=16)
     init: str | None = None
     head: str | None = None
@@ -97,6 +100,19 @@ class CompressConfig(BaseModel):
     torch_threads: int | None = Field(default=None, ge=1)
     limit: int | None = Field(default=None, ge=2)
     tables: str | None = None
+
+    @field_validator("widths", mode="before")
+    @classmethod
+    def _widths(cls, given: object) -> object:
+        """'0.75,0.5' as it comes from the command line, or numbers."""
+        return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+
+    @field_validator("widths")
+    @classmethod
+    def _shares(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if given is not None and not all(0 < width <= 1 for width in given):
+            raise ValueError("widths are shares of the reference's channels, above 0 and at most 1, e.g. 0.75,0.5")
+        return given
 
 
 class StageRecord(BaseModel):

@@ -12,12 +12,15 @@
 | report    | report.html report.json                       | tells                                                  |
 
 With `--precision auto` there is a table and a latency model per precision: latency.json of the first, fp32, and
-latency-int8.json and so on of the others.
+latency-int8.json and so on of the others. A network may have a share of the reference's channels (`widths`): then there
+is a latency model per width, too, latency-w0.5.json and so on.
 """
 
 from __future__ import annotations
 
+import itertools
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,21 +34,22 @@ from hwnas.latency import LatencyModel
 from hwnas.nets import Network
 from hwnas.pipeline.budget import Budget, parse_all
 from hwnas.pipeline.lanes import Latencies, latencies, next_command, reference_ratios, targets_of
-from hwnas.pipeline.material import AnyData, load_data, recipe, space_for_data
-from hwnas.pipeline.picking import Picker
+from hwnas.pipeline.material import AnyData, load_data, recipe, space_for_data, widths_of
+from hwnas.pipeline.picking import Picker, best_of
 from hwnas.pipeline.run import CompressConfig, RunFolder
 from hwnas.pipeline.telling import described
 from hwnas.progress import Progress
 from hwnas.search.distribution import everything_live
 from hwnas.search.log import SearchLog
 from hwnas.search.weight_sharing import SearchConfig, SearchResult, load, run
-from hwnas.space import Architecture, Space
+from hwnas.space import Architecture, Space, thinner
 from hwnas.target import Target
 from hwnas.tasks.of_space import layout_of
 from hwnas.train import History, Task, Teacher, TrainConfig, as_task, fit
 from hwnas.train.tensors import adopt, load_tensors, save_tensors
 
 Result = tuple[dict[str, Any], list[str]]
+OFFSETS = 8  # architectures that compare widths
 
 
 @dataclass
@@ -86,6 +90,11 @@ class Stages:
         return space_for_data(self.config, self.dataset)
 
     @cached_property
+    def spaces(self) -> dict[float, Space]:
+        """Width -> space, all channels first."""
+        return {1.0: self.space} | {width: thinner(self.space, width) for width in widths_of(self.config)}
+
+    @cached_property
     def task(self) -> Task:
         """What is learnt from the data."""
         return as_task(self.dataset, layout_of(self.space) if self.config.task == "detect" else None)
@@ -99,7 +108,8 @@ class Stages:
         c = self.config
         keep = min(c.keep, max(self.space.sizes) - 1)
         return SearchConfig(mode=c.mode, training=c.training, warmup=c.warmup, cycles=c.cycles, keep=keep,
-                            epochs_per_evaluation=c.epochs_per_evaluation, settle=c.settle, train=self.training)
+                            epochs_per_evaluation=c.epochs_per_evaluation, settle=c.settle, train=self.training,
+                            widths=widths_of(c))
 
     @cached_property
     def searched(self) -> SearchResult:
@@ -111,7 +121,8 @@ class Stages:
 
     @property
     def architecture(self) -> Architecture:
-        return self.space.architecture(self.run.result("generate")["choice"])
+        chosen = self.run.result("generate")
+        return self.spaces[chosen.get("width", 1.0)].architecture(chosen["choice"])
 
     def data(self) -> Result:
         """Load the images and build the space to their size."""
@@ -120,37 +131,53 @@ class Stages:
         return {
             "data": self.dataset.describe(), "fingerprint": self.dataset.fingerprint, "summary": self.dataset.summary(),
             "space": asdict(self.space.config), "choices": len(self.space.choices), "size": str(self.space.size),
+            "widths": list(self.spaces),
             "target": described(first), "budgets": {n: b.text for n, b in self.budgets.items()},
         }, []
 
     def profile(self) -> Result:
         """Time what the tables lack, or estimate; keep copies of tables and models in the run folder."""
-        tables = Path(self.config.tables) if self.config.tables else None
-        found = tuple(
-            latencies(self.space, target, tables=tables, seed=self.config.seed,
-                      require_measured=self.config.require_measured, progress=self.progress)
-            for target in self.targets.values()
-        )
-        ratios = reference_ratios(self.space, found, self.progress)
+        found = tuple({width: self._latencies(space, target) for width, space in self.spaces.items()}
+                      for target in self.targets.values())
+        ratios = reference_ratios(self.space, tuple(lane[1.0] for lane in found), self.progress)
         lanes, files = [], []
         for i, (lane, ratio) in enumerate(zip(found, ratios, strict=True)):
-            suffix = "" if i == 0 else f"-{lane.target.precision}"
+            suffix = "" if i == 0 else f"-{lane[1.0].target.precision}"
             lanes.append(self._keep(lane, ratio, suffix))
-            files += [f"latency{suffix}.json", *([f"table{suffix}.jsonl"] if lane.table else [])]
+            files += [f"latency{suffix}.json", *lanes[-1]["widths"].values()]
+            files += [f"table{suffix}.jsonl"] if lane[1.0].table else []
         self._check_feasible(found, ratios)
         first = lanes[0]
-        return {**found[0].report, **{k: first[k] for k in ("reference_ms", "smallest_ms", "device")},
+        return {**found[0][1.0].report, **{k: first[k] for k in ("reference_ms", "smallest_ms", "device")},
                 "lanes": lanes}, sorted(files)
 
-    def _keep(self, lane: Latencies, ratio: float, suffix: str) -> dict[str, Any]:
-        """Write one lane's model and table into the run folder; what run.json says of it."""
+    def _latencies(self, space: Space, target: Target) -> Latencies:
+        tables = Path(self.config.tables) if self.config.tables else None
+        return latencies(space, target, tables=tables, seed=self.config.seed,
+                         require_measured=self.config.require_measured, progress=self.progress)
+
+    def _keep(self, widths: Mapping[float, Latencies], ratio: float, suffix: str) -> dict[str, Any]:
+        """Write one lane's models and table into the run folder; what run.json says of it.
+
+        A width whose latencies come from elsewhere than the reference's cannot be held against them, and is left out.
+        """
+        lane, warnings = widths[1.0], list(widths[1.0].warnings)
         if lane.table is not None:
             shutil.copyfile(lane.table, self.run.path / f"table{suffix}.jsonl")
         write_json(self.run.path / f"latency{suffix}.json", lane.model.to_json())
+        files: dict[str, str] = {}
+        for width, found in widths.items():
+            if (found.model.source, found.here) != (lane.model.source, lane.here):
+                space = self.spaces[width]
+                warnings.append(f"width {width:g} is left out: its latencies are {found.model.source}, those of the "
+                                f"reference {lane.model.source}; {next_command(lane.target, space)}")
+            elif width != 1.0:
+                files[f"{width:g}"] = f"latency{suffix}-w{width:g}.json"
+                write_json(self.run.path / files[f"{width:g}"], found.model.to_json())
         largest, smallest = (lane.model.predict(a) for a in (self.space.largest(), self.space.smallest()))
         return {
             "precision": lane.target.precision, "file": f"latency{suffix}.json", "reference_ratio": ratio,
-            "source": lane.model.source, "here": lane.here, "warnings": list(lane.warnings),
+            "widths": files, "source": lane.model.source, "here": lane.here, "warnings": warnings,
             "device": dict(lane.device), "measured": lane.report["measured"], "held_out": lane.report.get("held_out"),
             "held_out_isolated_sum": lane.report.get("held_out_isolated_sum"),
             "held_out_pairs": lane.report.get("held_out_pairs", []),
@@ -159,13 +186,14 @@ class Stages:
             "next": None if lane.here else next_command(lane.target, self.space),
         }
 
-    def _check_feasible(self, lanes: tuple[Latencies, ...], ratios: list[float]) -> None:
+    def _check_feasible(self, lanes: tuple[dict[float, Latencies], ...], ratios: list[float]) -> None:
         """A budget that no architecture meets is better said now than after the search."""
         law, refusals = everything_live(self.space.sizes), []
         for lane, ratio in zip(lanes, ratios, strict=True):
-            picker = Picker(self.space, law, lane.model, 0.0, self.config.confidence or 0.5, ratio)
+            full = Picker(self.space, law, lane[1.0].model, 0.0, self.config.confidence or 0.5, ratio)
+            pickers = {w: full if w == 1.0 else full.narrowed(w, found.model, 0.0) for w, found in lane.items()}
             try:
-                picker.answers(picker.absolute(self.budgets))
+                best_of(pickers, full.absolute(self.budgets))
             except BudgetInfeasible as err:
                 refusals.append(err)
         if len(refusals) == len(lanes):
@@ -194,8 +222,19 @@ class Stages:
         result = {"baseline": baseline, "metric": self.task.judge.metric,
                   "evaluations": len(SearchLog(self.run.path / "search.jsonl").entries),
                   "entropy": self.searched.distribution.entropy(), "best": list(self.searched.best[0]),
-                  "best_score": self.searched.best[1]}
+                  "best_score": self.searched.best[1], "offsets": self._offsets()}
         return result, ["search.jsonl", "distribution.json", "search.safetensors"]
+
+    def _offsets(self) -> dict[str, float]:
+        """Width -> what it adds to the scores, in points: over a few of the architectures that settled the effects."""
+        entries = SearchLog(self.run.path / "search.jsonl").of("settle")[:OFFSETS]
+        known = [(e.choice, e.score) for e in entries] or [self.searched.best]
+        narrow = {width: space for width, space in self.spaces.items() if width != 1.0}
+        found: dict[str, list[float]] = {f"{width:g}": [] for width in narrow}
+        for i, ((choice, score), (width, space)) in enumerate(itertools.product(known, narrow.items()), 1):
+            found[f"{width:g}"].append(self.searched.evaluator.score(choice, space) - score)
+            self.progress("compare widths", i, len(known) * len(narrow))
+        return {width: sum(gains) / len(gains) for width, gains in found.items()}
 
     def generate(self) -> Result:
         """Solve the budgets, measure the best candidates, score those that hold, fine-tune the finalists a little."""
@@ -225,12 +264,14 @@ class Stages:
         write_report(self.run)
         return {}, ["report.html", "report.json"]
 
-    def latency(self, precision: str) -> LatencyModel | None:
-        """The latency model of a precision; None if the run has none."""
+    def latency(self, precision: str, arch: Architecture) -> LatencyModel | None:
+        """The latency model of a precision, for an architecture of any width; None if the run has none."""
         lanes = {lane["precision"]: lane for lane in self.run.result("profile").get("lanes", [self.run.lane()])}
         if precision not in lanes:
             return None
-        return LatencyModel.from_json(read_json(self.run.path / lanes[precision]["file"]))
+        widths = {space.config: f"{width:g}" for width, space in self.spaces.items()}
+        files = {"1": lanes[precision]["file"], **lanes[precision].get("widths", {})}
+        return LatencyModel.from_json(read_json(self.run.path / files[widths[arch.space.config]]))
 
     def _init(self, stage: str, name: str) -> Path | None:
         """A file of the run that this one starts from."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hwnas.latency import Prediction
+from hwnas.pipeline.candidates import FP32, Kind
 from hwnas.pipeline.picking import BYTES, Picker
 from hwnas.pipeline.run import STAGES, RunFolder
 from hwnas.space import Architecture
@@ -29,15 +30,15 @@ def summary(run: RunFolder) -> dict[str, Any]:
     """
     exported, chosen, lane = run.result("export"), run.result("generate"), run.lane()
     picker = Picker.of_run(run)
-    winner, largest = picker.space.architecture(chosen["choice"]), picker.space.largest()
-    reference = _network(picker, largest, exported["reference"], exported["reference_size_bytes"])
+    winner = picker.space.architecture(chosen["choice"])
+    reference = _network(picker, picker.reference, exported["reference"], exported["reference_size_bytes"])
     compressed = _network(picker, winner, exported["verdict"], exported["size_bytes"])
     return {
         "run": str(run.path), "model": str(run.path / "model.onnx"), "report": str(run.path / "report.html"),
         "data": run.result("data")["summary"],
         "target": {**run.result("data")["target"], "precision": lane["precision"]},
         "latency_source": picker.latency.source, "here": lane["here"], "warnings": lane["warnings"],
-        "next": exported.get("next"), "choice": list(winner.choice),
+        "next": exported.get("next"), "choice": list(winner.choice), "width": picker.width,
         "metric": exported["verdict"].get("metric", "accuracy"),
         "reference": reference, "compressed": compressed, "ratio": exported["ratio"],
         "precisions": precisions(run), "finalists": finalists(run), "out": chosen.get("out", {}),
@@ -66,15 +67,18 @@ def precisions(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def finalists(run: RunFolder) -> list[dict[str, Any]]:
-    """The best finalist of every precision that competed: `precision`, `trial` in percent, `measured_ms` or None.
+    """The best finalist of every precision and width, where several competed: `kind`, `trial` in percent, `measured_ms`
+    or None.
 
     Trials are short and judged on a part of the training images: they compare with each other, not with the result.
     """
     tried = [c for c in run.result("generate")["candidates"] if c["trial"]]
-    best = {c["precision"]: c for c in sorted(tried, key=lambda c: float(c["trial"])) if "precision" in c}
-    if len(run.result("profile").get("lanes", [])) < 2:
+    tried.sort(key=lambda c: float(c["trial"]))  # of a kind the last one, the best, stays
+    best = {Kind(c.get("precision", FP32), c.get("width", 1.0)): c for c in tried}
+    if len(best) < 2:
         return []
-    return [{"precision": p, "trial": c["trial"], "measured_ms": c["measured_ms"]} for p, c in sorted(best.items())]
+    return [{"kind": str(kind), "trial": c["trial"], "measured_ms": c["measured_ms"]}
+            for kind, c in sorted(best.items())]
 
 
 def _exact(exported: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +90,7 @@ def _exact(exported: dict[str, Any]) -> dict[str, Any]:
 def _network(picker: Picker, arch: Architecture, verdict: dict[str, Any], size_bytes: int) -> dict[str, Any]:
     """One column; the reference is in fp32, so its prediction is that of its precision times the measured ratio."""
     precision = verdict.get("precision", "fp32")
-    predicted: Prediction = picker.latency.predict(arch)
+    predicted: Prediction = picker.predict(arch)
     factor = picker.reference_ratio if precision != picker.latency.precision else 1.0
     return {
         "accuracy": verdict["accuracy"], "images": verdict["images"], "precision": precision,

@@ -27,7 +27,7 @@ def provenance(stages: Stages, arch: Architecture, role: str, target: Target) ->
         target: in the precision of the file; latencies are of this precision, and null where the run knows none.
     """
     run, generated = stages.run, stages.run.result("generate")
-    model = stages.latency(target.precision)
+    model = stages.latency(target.precision, arch)
     predicted = model.predict(arch) if model else None
     if role == "reference":
         measured = generated.get("references_ms", {"fp32": generated["reference_measured_ms"]}).get(target.precision)

@@ -39,7 +39,7 @@ HEIGHT, WIDTH = 64, 96
 TINY: dict[str, Any] = {
     "epochs": 2, "warmup": 1, "epochs_per_evaluation": 0.5, "cycles": 1, "settle": 4, "top": 2, "finalists": 2,
     "trial_epochs": 1, "depth": 1, "width_mult": 0.5, "head_width": 16, "torch_threads": 1, "batch_size": 8,
-    "imgsz": HEIGHT, "width": WIDTH,
+    "imgsz": HEIGHT, "width": WIDTH, "widths": (1.0,),
 }
 
 
