@@ -75,7 +75,7 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
             model's.
     """
     model, stored = model_of(path)
-    metadata = read_metadata(read_model(model))
+    metadata = described(model)[1]
     text = latency or stored
     budget = parse("latency", text) if text is not None else None
     where = target_of(metadata, target, overrides or {})
@@ -95,6 +95,19 @@ def model_of(path: Path) -> tuple[Path, str | None]:
     run.result("export")
     run.done("export")
     return path / "model.onnx", run.state.config.budgets.get("latency")
+
+
+def described(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """An exported model, and what it says of itself.
+
+    Raises:
+        InputError: it cannot be read, or is not a model of hwnas.
+    """
+    content = read_model(path)
+    try:
+        return content, read_metadata(content)
+    except InputError as err:
+        raise InputError(f"{path}: {err}: copy it again, or export it anew with `hwnas export RUN`") from err
 
 
 def read_model(path: Path) -> bytes:

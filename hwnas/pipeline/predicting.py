@@ -23,10 +23,9 @@ from PIL import Image
 from hwnas.data.letterbox import Letterbox
 from hwnas.data.pixels import fit
 from hwnas.errors import UsageError
-from hwnas.export.metadata import read_metadata
 from hwnas.export.samples import to_pixels
 from hwnas.files import write_bytes
-from hwnas.pipeline.checking import model_of, read_model, target_of
+from hwnas.pipeline.checking import described, model_of, target_of
 from hwnas.pipeline.frames import Frame, frames
 from hwnas.pipeline.serving import answering, reach
 from hwnas.progress import Progress, silent
@@ -92,8 +91,7 @@ class Predictor:
             UsageError: `tiled` of a model that does not segment.
         """
         model, _ = model_of(path)
-        content = read_model(model)
-        metadata = read_metadata(content)
+        content, metadata = described(model)
         if tiled and metadata.get("task") != "segment":
             raise UsageError(f"--tiled is for a segmenter; {model} does {metadata.get('task', 'classify')}")
         where = target_of(metadata, target, overrides or {})

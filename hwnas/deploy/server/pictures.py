@@ -57,4 +57,4 @@ def _too_many(most_pixels: int, what: str) -> Refusal:
 
 
 def _line(err: Exception) -> str:
-    return " ".join(str(err).split()) or type(err).__name__
+    return " ".join(str(err).split()).rstrip(".") or type(err).__name__
