@@ -235,7 +235,7 @@ def _slow(server: Server, image: bytes) -> Outcome:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         client.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nfew")
         others = server.post(image)[0]
-        answer = client.recv(65536).decode()
+        answer = b"".join(iter(lambda: client.recv(65536), b"")).decode()
     told = json.loads(answer.partition("\r\n\r\n")[2])["error"]
     status = int(answer.split()[1])
     return Outcome("a client that sends three bytes and waits", f"{status} after {time.monotonic() - begin:.1f} s: "
@@ -276,8 +276,15 @@ def _command(bundle: Path, port: int = 0) -> list[str]:
 def _server(bundle: Path) -> Iterator[Server]:
     with subprocess.Popen(_command(bundle), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield Server(process, int(process.stdout.readline().split()[0].rpartition(":")[2]))
-        process.terminate()
+        try:
+            yield Server(process, int(process.stdout.readline().split()[0].rpartition(":")[2]))
+        finally:
+            process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 def _two_starts(bundle: Path) -> Outcome:
