@@ -72,7 +72,7 @@ def finalists(run: RunFolder) -> list[dict[str, Any]]:
 
     Trials are short and judged on a part of the training images: they compare with each other, not with the result.
     """
-    tried = [c for c in run.result("generate")["candidates"] if c["trial"]]
+    tried = [c for c in run.result("generate")["candidates"] if c.get("trial")]
     tried.sort(key=lambda c: float(c["trial"]))  # of a kind the last one, the best, stays
     best = {Kind(c.get("precision", FP32), c.get("width", 1.0)): c for c in tried}
     if len(best) < 2:
