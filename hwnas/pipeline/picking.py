@@ -243,7 +243,7 @@ class Picker:
 class Point:
     """An architecture on the front of accuracy and latency."""
 
-    latency_ns: int
+    latency_ns: float
     predicted_accuracy: float
     width: float
     choice: tuple[int, ...]

@@ -23,7 +23,8 @@ from hwnas.export import Samples, Verdict, answers, onnx_bytes, stamped, verify
 from hwnas.export.onnx_export import INPUT
 from hwnas.files import write_bytes
 from hwnas.nets import Network
-from hwnas.pipeline.choosing import FP32, MARGIN
+from hwnas.pipeline.candidates import FP32
+from hwnas.pipeline.choosing import MARGIN
 from hwnas.pipeline.lanes import in_fp32, next_command
 from hwnas.pipeline.serving import answering, calibration, in_form
 from hwnas.pipeline.showing import write_shown
