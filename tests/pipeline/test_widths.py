@@ -24,9 +24,10 @@ from hwnas.target import load
 
 @pytest.fixture(scope="module")
 def run(small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
-    """A finished run that could choose between all and half of the channels."""
+    """A finished run that could choose between all and half of the channels; nothing of it is timed."""
     threads = torch.get_num_threads()
-    yield compress(tmp_path_factory.mktemp("widths") / "run", budgets={"flops": "50%"}, widths="0.5", **small)
+    yield compress(tmp_path_factory.mktemp("widths") / "run", budgets={"flops": "50%"}, widths="0.5",
+                   target="raspberry-pi-4", **small)
     torch.set_num_threads(threads)
 
 
@@ -99,6 +100,18 @@ def test_a_budget_that_all_channels_cannot_meet(run: RunFolder, pickers: dict[fl
     done = retarget(run.path, tmp_path / "tight", {"flops": f"{share:.3f}%"})
     assert done.result("generate")["width"] == 0.5
     assert done.result("generate")["out"]["fp32"] == "no architecture is predicted within the budget"
+    assert done.result("export")["verdict"]["within_budget"]
+
+
+@pytest.mark.slow
+def test_what_is_timed_has_its_width(small: dict[str, Any], tmp_path: Path) -> None:
+    """On this machine: blocks of both widths in one table, a latency model each, candidates of both measured."""
+    done = compress(tmp_path / "run", budgets={"latency": "70%"}, widths="0.5", **small)
+    table = Table.read(done.path / "table.jsonl")
+    for picker in Picker.all_of_run(done).values():
+        assert not table.missing(picker.space.signatures)
+    timed = [c for c in done.result("generate")["candidates"] if c["measured_ms"]]
+    assert {c["width"] for c in timed} == {1.0, 0.5}
     assert done.result("export")["verdict"]["within_budget"]
 
 
