@@ -60,12 +60,13 @@ class Table:
         return cls.read(path, target)
 
     @classmethod
-    def read(cls, path: Path, target: Target | None = None) -> Table:
+    def read(cls, path: str | Path, target: Target | None = None) -> Table:
         """Read a table without writing anything, e.g. one that ships.
 
         Raises:
             TableError: no such file, a broken line, another schema, or not the table of `target`.
         """
+        path = Path(path)
         way_out = f"`hwnas profile --target {target.name}`" if target else "`hwnas profile`"
         try:
             lines = read_lines(path)

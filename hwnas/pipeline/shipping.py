@@ -210,7 +210,7 @@ class Shipper:
             "reference": reference.to_json(), "exact": exact.to_json() if exact else None, "references": others,
             "budget_ms": limit, "ratio": ratio, "size_bytes": (path / "model.onnx").stat().st_size,
             "reference_size_bytes": (path / "reference.onnx").stat().st_size,
-            "next": None if self._here else next_command(self.target, self._stages.space),
+            "next": None if self._here else next_command(self.target, self._stages.space, self._stages.config.target),
         }
 
 

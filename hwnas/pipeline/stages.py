@@ -154,7 +154,8 @@ class Stages:
     def _latencies(self, space: Space, target: Target) -> Latencies:
         tables = Path(self.config.tables) if self.config.tables else None
         return latencies(space, target, tables=tables, seed=self.config.seed,
-                         require_measured=self.config.require_measured, progress=self.progress)
+                         require_measured=self.config.require_measured, named=self.config.target,
+                         progress=self.progress)
 
     def _keep(self, widths: Mapping[float, Latencies], ratio: float, suffix: str) -> dict[str, Any]:
         """Write one lane's models and table into the run folder; what run.json says of it.
@@ -169,8 +170,9 @@ class Stages:
         for width, found in widths.items():
             if (found.model.source, found.here) != (lane.model.source, lane.here):
                 space = self.spaces[width]
+                way_out = next_command(lane.target, space, self.config.target)
                 warnings.append(f"width {width:g} is left out: its latencies are {found.model.source}, those of the "
-                                f"reference {lane.model.source}; {next_command(lane.target, space)}")
+                                f"reference {lane.model.source}: {way_out}")
             elif width != 1.0:
                 files[f"{width:g}"] = f"latency{suffix}-w{width:g}.json"
                 write_json(self.run.path / files[f"{width:g}"], found.model.to_json())
@@ -183,7 +185,7 @@ class Stages:
             "held_out_pairs": lane.report.get("held_out_pairs", []),
             "reference_ms": largest.latency_ms, "reference_low_ms": largest.low_ms,
             "reference_high_ms": largest.high_ms, "smallest_ms": smallest.latency_ms,
-            "next": None if lane.here else next_command(lane.target, self.space),
+            "next": None if lane.here else next_command(lane.target, self.space, self.config.target),
         }
 
     def _check_feasible(self, lanes: tuple[dict[float, Latencies], ...], ratios: list[float]) -> None:

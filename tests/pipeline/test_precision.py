@@ -26,7 +26,7 @@ from hwnas.pipeline.serving import reach
 from hwnas.pipeline.standalone import export_run
 from hwnas.pipeline.summary import precisions, summary
 from hwnas.runtime import open_runtime
-from hwnas.target import load
+from hwnas.target import data_folder, load
 
 needs_openvino = pytest.mark.skipif(
     reach(load("local", runtime="openvino")) is None, reason="openvino is not installed: pip install openvino")
@@ -238,6 +238,13 @@ def test_require_measured_refuses_an_estimate_before_any_training(small: dict[st
     with pytest.raises(UsageError, match=r"estimated.*--require-measured.*hwnas profile --target jetson-orin-nano"):
         compress(tmp_path / "run", target="jetson", require_measured=True, budgets={"latency": "90%"}, **small)
     assert not list(tmp_path.glob("run/*.safetensors"))
+
+
+def test_a_target_of_the_user_s_is_said_as_it_was_given(small: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "board.yaml"
+    file.write_text((data_folder("targets") / "raspberry-pi-4.yaml").read_text().replace("raspberry-pi-4", "my-board"))
+    with pytest.raises(UsageError, match=f"hwnas profile --target {file}"):
+        compress(tmp_path / "run", target=str(file), require_measured=True, budgets={"latency": "90%"}, **small)
 
 
 @pytest.fixture(scope="session")
