@@ -57,6 +57,7 @@ OPTIONS: dict[str, Any] = {
     "epochs": _flag(_INT, "epochs", "Epochs of the reference and of the result.", _L, "20"),
     "batch_size": _flag(_INT, "batch_size", "Images per training step.", _L, "64"),
     "lr": _flag(_FLOAT, "lr", "Peak learning rate.", _L, "0.1; detect 0.002, segment 0.05"),
+    "attention": _flag(_FLOAT, "attention", "Factor of the attention of the reference's maps in fine-tuning.", _L, "0"),
     "seed": _flag(_INT, "seed", "Of everything random.", _L, "0"),
     "torch_threads": _flag(_INT, "torch_threads", "Threads for training.", _L, "all cores"),
     "mode": _flag(_TEXT, "mode", "How MIGO estimates: pooled, corrected or reference.", _S, "pooled"),

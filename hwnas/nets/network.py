@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hwnas.nets.modules import Block, Normalize
 from hwnas.space import Architecture, Op, flow
+from hwnas.space.heads import describe_head, taps
 
 
 class Network(nn.Module):
@@ -19,11 +20,17 @@ class Network(nn.Module):
     Args:
         arch: which op at every position.
         mean, std: per-channel statistics of the training pixels in 0..1.
+
+    Attributes:
+        watched: numbers of the positions whose maps are kept; none at first.
+        maps: position -> what it gave in the last forward pass.
     """
 
     def __init__(self, arch: Architecture, mean: list[float], std: list[float]) -> None:
         super().__init__()
         self.arch = arch
+        self.watched: frozenset[int] = frozenset()
+        self.maps: dict[int, Tensor] = {}
         self.normalize = Normalize(mean, std)
         self.blocks = nn.ModuleDict(
             {module_name(p.name): Block(op)
@@ -33,8 +40,22 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         return run_flow(self.arch, self.normalize(x), self._run)
 
+    def watch_taps(self) -> None:
+        """Keep the maps of the backbone that the head reads, until `watched` is emptied; nothing without a head."""
+        space = self.arch.space
+        found = taps(space.config, space.positions) if space.config.head else {}
+        read = describe_head(space.config.head).strides if found else ()
+        self.watched = frozenset(space.positions.index(found[stride]) for stride in read)
+
+    def taken_maps(self) -> list[Tensor]:
+        """The maps that were kept, in network order; they are forgotten."""
+        found, self.maps = [self.maps[number] for number in sorted(self.maps)], {}
+        return found
+
     def _run(self, number: int, op: Op, x: Tensor) -> Tensor:
         out: Tensor = self.blocks[module_name(self.arch.space.positions[number].name)](x) if op.steps else x
+        if number in self.watched:
+            self.maps[number] = out
         return out
 
 

@@ -214,7 +214,8 @@ def make_config(options: dict[str, object]) -> CompressConfig:
     except ValidationError as err:
         first = err.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{where}: {first['msg']}; got {first.get('input')!r}") from err
+        rule = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{where}: {rule}; got {first.get('input')!r}") from err
     describe(config.space)
     head_of(config)
     targets_of(config)

@@ -21,6 +21,8 @@ TRAINING: dict[str, dict[str, Any]] = {
     "segment": {"lr": 0.05},
 }
 """What `TrainConfig` is for a task, where the user does not say."""
+ATTENTION = {"classify": 0.0, "detect": 0.0, "segment": 0.0}
+"""Factor of `hwnas.train.attention` in fine-tuning, where the user does not say."""
 WIDTHS: dict[str, tuple[float, ...]] = {"classify": (), "detect": (0.75, 0.5), "segment": (0.75, 0.5)}
 """Shares of the reference's channels from which a result is chosen, besides all of them (adr/0014)."""
 
@@ -43,6 +45,11 @@ def load_data(config: CompressConfig, progress: Progress) -> AnyData:
 def recipe(config: CompressConfig) -> dict[str, Any]:
     """Fields of `hwnas.train.TrainConfig` that a task decides; no torch is needed to know them."""
     return TRAINING[config.task] | ({"lr": config.lr} if config.lr is not None else {})
+
+
+def attention_of(config: CompressConfig) -> float:
+    """The factor of attention in fine-tuning."""
+    return ATTENTION[config.task] if config.attention is None else config.attention
 
 
 def widths_of(config: CompressConfig) -> tuple[float, ...]:

@@ -51,12 +51,17 @@ class Plan:
     band: tuple[float, float] | None
     bounds: dict[str, float | None]
 
+    @property
+    def widths(self) -> tuple[float, ...]:
+        """Shares of the reference's channels that the result may have."""
+        return (1.0, *widths_of(self.config))
+
     def to_json(self) -> dict[str, Any]:
         return {
             "config": self.config.model_dump(), "out": str(self.out), "data": self.data,
             "target": self.target.model_dump(), "space": asdict(self.space.config), "choices": len(self.space.choices),
             "architectures": str(self.space.size), "blocks": self.blocks,
-            "widths": [1.0, *widths_of(self.config)],
+            "widths": list(self.widths),
             "precisions": list(self.precisions), "latency_source": self.source, "warnings": list(self.warnings),
             "table": str(self.table) if self.table else None, "blocks_to_time": self.missing,
             "reference": self.reference, "reference_latency_band": list(self.band) if self.band else None,

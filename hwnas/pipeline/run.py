@@ -52,6 +52,8 @@ class CompressConfig(BaseModel):
         epochs: of training the reference and of fine-tuning the result: the same for both.
         batch_size: images per training step.
         lr: peak learning rate; None takes the task's own.
+        attention: factor of the distance of attention between the maps of the reference's backbone and the result's, in
+            fine-tuning a detector or a segmenter; None takes the task's own.
         mode, training, warmup, epochs_per_evaluation, cycles, keep, settle: of the search, see
             `hwnas.search.SearchConfig`.
         top: how many of the best architectures are scored again with the shared weights.
@@ -86,6 +88,7 @@ class CompressConfig(BaseModel):
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=2)
     lr: float | None = Field(default=None, gt=0)
+    attention: float | None = Field(default=None, ge=0)
     mode: Literal["pooled", "corrected", "reference"] = "pooled"
     training: Literal["fair", "path"] = "fair"
     warmup: int = Field(default=10, ge=0)

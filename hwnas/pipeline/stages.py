@@ -34,7 +34,7 @@ from hwnas.latency import LatencyModel
 from hwnas.nets import Network
 from hwnas.pipeline.budget import Budget, parse_all
 from hwnas.pipeline.lanes import Latencies, latencies, next_command, reference_ratios, targets_of
-from hwnas.pipeline.material import AnyData, load_data, recipe, space_for_data, widths_of
+from hwnas.pipeline.material import AnyData, attention_of, load_data, recipe, space_for_data, widths_of
 from hwnas.pipeline.picking import Picker, best_of
 from hwnas.pipeline.run import CompressConfig, RunFolder
 from hwnas.pipeline.telling import described
@@ -248,7 +248,8 @@ class Stages:
         """Train the winner from the shared weights with the reference as teacher."""
         net = self.searched.evaluator.network(self.architecture)
         history = fit(net, self.task, self.training, seed=self.config.seed,
-                      teacher=Teacher(self.reference), checkpoint=self.run.path / "model.checkpoint",
+                      teacher=Teacher(self.reference, features=attention_of(self.config)),
+                      checkpoint=self.run.path / "model.checkpoint",
                       progress=self.progress, what="fine-tune")
         self._save(net, "model.safetensors")
         return self._trained(history), ["model.safetensors"]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from hwnas.nets import Network
+from hwnas.train.attention import attention, attention_distance
 
 Outputs = Tensor | list[Tensor]
 
@@ -19,13 +25,34 @@ class Teacher:
         temperature: softens both distributions of a classifier.
         remember: keep the teacher's outputs per (epoch, step), so that several students that see the same batches
             (same data, seed and batch size) ask the teacher once.
+        features: factor of the distance of attention on the maps of the backbone (`hwnas.train.attention`), for
+            networks with a head; 0 compares outputs alone. Not remembered.
     """
 
     def __init__(self, net: nn.Module, *, weight: float = 0.7, temperature: float = 3.0,
-                 remember: bool = False) -> None:
+                 remember: bool = False, features: float = 0.0) -> None:
         self.net = net.eval()
-        self.weight, self.temperature = weight, temperature
-        self.memory: dict[tuple[int, int], Outputs] | None = {} if remember else None
+        self.weight, self.temperature, self.features = weight, temperature, features
+        self.memory: dict[tuple[int, int], Outputs] | None = {} if remember and not features else None
+
+    @contextlib.contextmanager
+    def watching(self, student: nn.Module) -> Iterator[None]:
+        """Let both networks keep the maps that are compared; a network that is exported later must not."""
+        both = [net for net in (self.net, student) if self.features and isinstance(net, Network)]
+        for net in both:
+            net.watch_taps()
+        try:
+            yield
+        finally:
+            for net in both:
+                net.watched, net.maps = frozenset(), {}
+
+    def looked_at(self, student: nn.Module) -> Tensor | None:
+        """How far the student's attention in its last pass is from the teacher's; None where nothing is compared."""
+        if not (self.features and isinstance(self.net, Network) and isinstance(student, Network)):
+            return None
+        mine, taught = student.taken_maps(), self.net.taken_maps()
+        return attention_distance(attention(mine), attention(taught)) if mine else None
 
     @torch.no_grad()
     def outputs(self, pixels: Tensor, epoch: int, step: int) -> Outputs:

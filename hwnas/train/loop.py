@@ -112,6 +112,8 @@ def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndar
     loss = task.loss(out, targets, config.label_smoothing)
     if teacher is not None:
         loss = task.distilled(out, teacher.outputs(pixels, *place), loss, teacher)
+        if (gap := teacher.looked_at(net)) is not None:
+            loss = loss + teacher.features * gap
     value = float(loss.detach())
     if not math.isfinite(value):
         raise TrainingDiverged(
@@ -145,22 +147,23 @@ def fit(net: nn.Module, data: AnyData | Task, config: TrainConfig, *, seed: int,
     average = Ema(net, decay=config.ema) if config.ema else None
     history = _resume(net, optimizer, average, checkpoint) if checkpoint and checkpoint.exists() else History()
     steps = task.steps(config.batch)
-    for index in range(len(history.epochs), config.epochs):
-        began, losses = time.monotonic(), []
-        rng = np.random.default_rng((seed, index))
-        net.train()
-        for step, (images, targets) in enumerate(task.epoch(config.batch, rng)):
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr_at(index + step / steps)
-            losses.append(train_step(net, optimizer, images, targets, task, config, teacher, (index, step)))
-            if average:
-                average.update(net)
-            progress(what, index * steps + step + 1, config.epochs * steps)
-        with average.applied(net) if average else contextlib.nullcontext():
-            score = task.score(net, quick=index < config.epochs - 1)
-        history.epochs.append(EpochLog(index, float(np.mean(losses)), score, time.monotonic() - began))
-        if checkpoint:
-            _save(net, optimizer, average, checkpoint, history)
+    with teacher.watching(net) if teacher else contextlib.nullcontext():
+        for index in range(len(history.epochs), config.epochs):
+            began, losses = time.monotonic(), []
+            rng = np.random.default_rng((seed, index))
+            net.train()
+            for step, (images, targets) in enumerate(task.epoch(config.batch, rng)):
+                for group in optimizer.param_groups:
+                    group["lr"] = config.lr_at(index + step / steps)
+                losses.append(train_step(net, optimizer, images, targets, task, config, teacher, (index, step)))
+                if average:
+                    average.update(net)
+                progress(what, index * steps + step + 1, config.epochs * steps)
+            with average.applied(net) if average else contextlib.nullcontext():
+                score = task.score(net, quick=index < config.epochs - 1)
+            history.epochs.append(EpochLog(index, float(np.mean(losses)), score, time.monotonic() - began))
+            if checkpoint:
+                _save(net, optimizer, average, checkpoint, history)
     if average:
         net.load_state_dict(average.average)
     return history
