@@ -59,7 +59,7 @@ def main() -> None:
     write_json(args.out / f"{args.task}.json", {
         "task": args.task, "data": run.result("data")["summary"], "space": run.result("data")["space"],
         "device": run.result("profile")["device"], "epochs": run.state.config.epochs, "rows": found,
-        "heavy_epochs": _heavy_epochs(stages, args),
+        "heavy_epochs": _heavy_epochs(stages, args), "width": run.result("generate")["width"],
         "budget": run.state.config.budgets["latency"], "seconds": time.monotonic() - began,
         "run_seconds": sum(s.seconds for s in run.state.stages.values()), "versions": run.state.versions,
         "date": time.strftime("%Y-%m-%d"),

@@ -35,8 +35,9 @@ def _task(task: str, facts: dict[str, Any]) -> list[str]:
         told.append(f"| {name} | {scores} | {ms:.2f} | {share:.0f} % | {row['flops'] / 1e6:.0f} | "
                     f"{row['params'] / 1e6:.2f} M |")
     key, title = METRICS[task][0]
-    told += ["", f"Budget {facts['budget']} of the reference's latency; the thinner network has every width times "
-             f"{rows['thinner']['width_mult']}. {title} of the compressed one: {old[key] - base[key]:+.1f} "
+    told += ["", f"Budget {facts['budget']} of the reference's latency; the compressed network has every width times "
+             f"{facts['width']:g}, the thinner one times {rows['thinner']['width_mult']:g}. {title} of the compressed "
+             f"one: {old[key] - base[key]:+.1f} "
              f"points against the reference, {old[key] - rows['thinner'][key]:+.1f} against the thinner one."]
     if "heavy" in rows:
         told += [f"Against the heavy one, {facts['heavy_epochs']} epochs: {old[key] - rows['heavy'][key]:+.1f} points "

@@ -98,6 +98,12 @@ class Calibration:
             latency = latency + k * parts.kinds_ms[kind]
         return latency - self.shared_ms_per_mb * parts.shared_mb
 
+    def at_speed(self, factor: float) -> Calibration:
+        """The same for a device that takes `factor` times as long for everything."""
+        return replace(self, a=self.a * factor, b_ms=self.b_ms * factor, c_ms_per_mb=self.c_ms_per_mb * factor,
+                       kinds={kind: k * factor for kind, k in self.kinds.items()},
+                       shared_ms_per_mb=self.shared_ms_per_mb * factor)
+
     @property
     def spread(self) -> Spread:
         """How far networks measure from their predictions; from the 90 % interval alone where no more is known."""

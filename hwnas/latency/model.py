@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,10 @@ class LatencyModel:
             precision=str(table.header["precision"]),
             errors_ms={entry.signature: standard_error_ms(entry) for entry in entries},
         )
+
+    def at_speed(self, factor: float) -> LatencyModel:
+        """The same for a device that takes `factor` times as long for everything."""
+        return replace(self, calibration=self.calibration.at_speed(factor))
 
     def predict(self, arch: Architecture) -> Prediction:
         """Latency of an architecture.

@@ -9,9 +9,10 @@ A lane is a target in one precision and a latency model for it. What the model i
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,32 @@ def next_command(target: Target, space: Space | None = None, named: str | None =
         sized += f"{width} --head {space.config.head}{head_width} --classes {space.config.classes}"
     return (f"hwnas profile --target {spelled} --precision {target.precision}{sized} "
             "--device ssh://user@host")
+
+
+def tied(spaces: Mapping[float, Space], lanes: Mapping[float, Latencies],
+         progress: Progress = silent) -> dict[float, Latencies]:
+    """The latency models of several widths at one speed, that of all channels.
+
+    They were calibrated one after the other, and a machine drifts: on a shared one the widths were 30 % apart. So the
+    largest and the smallest network of each are timed in one interleaved run. Nothing is done where this machine is
+    not the device.
+
+    Args:
+        spaces, lanes: width -> space, and what is known of its latencies; 1.0 is among them.
+    """
+    here = {width: lane for width, lane in lanes.items() if lane.here and lane.model.source == "measured"}
+    if 1.0 not in here or len(here) < 2:
+        return dict(lanes)
+    ends = {(width, end): arch for width in here
+            for end, arch in enumerate((spaces[width].largest(), spaces[width].smallest()))}
+    target = here[1.0].target
+    found = timed({f"{width} {end}": Entry(network_model(arch, batch=target.batch), target)
+                   for (width, end), arch in ends.items()}, sweeps=REFERENCE_SWEEPS, progress=progress)
+    slower = {width: math.sqrt(math.prod(found[f"{width} {end}"].median_ms
+                                         / here[width].model.predict(ends[width, end]).latency_ms for end in (0, 1)))
+              for width in here}
+    return {**lanes, **{width: replace(lane, model=lane.model.at_speed(slower[width] / slower[1.0]))
+                        for width, lane in here.items()}}
 
 
 def reference_ratios(space: Space, lanes: tuple[Latencies, ...], progress: Progress = silent) -> list[float]:

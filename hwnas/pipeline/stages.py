@@ -33,7 +33,7 @@ from hwnas.files import read_json, write_json
 from hwnas.latency import LatencyModel
 from hwnas.nets import Network
 from hwnas.pipeline.budget import Budget, parse_all
-from hwnas.pipeline.lanes import Latencies, latencies, next_command, reference_ratios, targets_of
+from hwnas.pipeline.lanes import Latencies, latencies, next_command, reference_ratios, targets_of, tied
 from hwnas.pipeline.material import AnyData, attention_of, load_data, recipe, space_for_data, widths_of
 from hwnas.pipeline.picking import Picker, best_of
 from hwnas.pipeline.run import CompressConfig, RunFolder
@@ -137,8 +137,8 @@ class Stages:
 
     def profile(self) -> Result:
         """Time what the tables lack, or estimate; keep copies of tables and models in the run folder."""
-        found = tuple({width: self._latencies(space, target) for width, space in self.spaces.items()}
-                      for target in self.targets.values())
+        found = tuple(tied(self.spaces, {width: self._latencies(space, target) for width, space in self.spaces.items()},
+                           self.progress) for target in self.targets.values())
         ratios = reference_ratios(self.space, tuple(lane[1.0] for lane in found), self.progress)
         lanes, files = [], []
         for i, (lane, ratio) in enumerate(zip(found, ratios, strict=True)):

@@ -116,3 +116,17 @@ def test_unknown_precision_is_refused() -> None:
 def test_broken_json(data: object) -> None:
     with pytest.raises(InputError, match="latency model"):
         LatencyModel.from_json(data)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["mobile", "nasbench201"])
+def test_at_another_speed_everything_takes_that_much_longer(name: str) -> None:
+    """With every coefficient there is; costs, intervals and sums follow."""
+    space = build(SpaceConfig(name, 16, 3, 4, depth=1))
+    found = Calibration("affine+weights", 1.1, 0.2, 0.3, kinds={"preconv": 0.1}, shared_ms_per_mb=0.05)
+    model = LatencyModel("local", "measured", {s: 0.1 + 0.01 * i for i, s in enumerate(space.signatures)}, found)
+    slower, rng = model.at_speed(1.7), np.random.default_rng(0)
+    for arch in (space.sample(rng) for _ in range(20)):
+        one, other = model.predict(arch), slower.predict(arch)
+        assert other.latency_ms == pytest.approx(1.7 * one.latency_ms)
+        assert other.high_ms / other.low_ms == pytest.approx(one.high_ms / one.low_ms)
+    assert slower.fixed_ms(space) == pytest.approx(1.7 * model.fixed_ms(space))
