@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hwnas.nets.depthwise import depthwise
 from hwnas.nets.modules import Block, ConvNormAct, SqueezeExciteGate
+from hwnas.nets.slices import part_of, part_state
 from hwnas.space import Act, Conv, Op, SqueezeExcite
 
 
@@ -56,28 +56,14 @@ class ElasticBlock(nn.Module):
                 raise TypeError(f"{type(module).__name__} cannot run {step}")
         return out + x if op.residual else out
 
-    @torch.no_grad()
     def state_of(self, op: Op) -> dict[str, Tensor]:
         """State dict of `Block(op)`: copies of the slices that `op` uses."""
-        target = Block(op)
-        for own, shared, step in zip(target.steps, self.block.steps, op.steps, strict=True):
-            if isinstance(own, ConvNormAct) and isinstance(shared, ConvNormAct) and isinstance(step, Conv):
-                own.conv.weight.copy_(_weight_slice(shared.conv, step))
-                _copy_leading(own.norm, shared.norm)
-            else:
-                _copy_leading(own, shared)
-        return {k: v.clone() for k, v in target.state_dict().items()}
-
-
-def _weight_slice(conv: nn.Conv2d, step: Conv) -> Tensor:
-    """The first filters and input channels and the centre of the kernel of `conv`, as many as `step` has."""
-    margin = (conv.weight.shape[-1] - step.kernel) // 2
-    centre = slice(margin, margin + step.kernel)
-    return conv.weight[: step.out_channels, : step.in_channels // step.groups, centre, centre]
+        return part_state(op, self.block)
 
 
 def _conv_slice(module: ConvNormAct, step: Conv, x: Tensor) -> Tensor:
-    weight = _weight_slice(module.conv, step)
+    size = (step.out_channels, step.in_channels // step.groups, step.kernel, step.kernel)
+    weight = part_of(module.conv.weight, size)
     if step.groups > 1:
         x = depthwise(x, weight, step.stride, module.training)
     else:
@@ -107,13 +93,6 @@ def _gate_slice(gate: SqueezeExciteGate, step: SqueezeExcite, x: Tensor) -> Tens
     assert gate.expand.bias is not None
     hidden = functional.relu(functional.conv2d(x.mean((2, 3), keepdim=True), reduce, gate.reduce.bias[:r]))
     return x * functional.hardsigmoid(functional.conv2d(hidden, expand, gate.expand.bias[:m]))
-
-
-def _copy_leading(small: nn.Module, large: nn.Module) -> None:
-    """Fill every tensor of `small` with the leading part of its counterpart in `large`."""
-    source = large.state_dict()
-    for name, tensor in small.state_dict().items():
-        tensor.copy_(source[name][tuple(slice(n) for n in tensor.shape)])
 
 
 class Candidates(nn.Module):

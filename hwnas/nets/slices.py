@@ -6,12 +6,17 @@ Batch norms see other statistics at every width, so those of the wide block are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from hwnas.nets.modules import Block
+from hwnas.space import Op
 
-def part_of(tensor: Tensor, shape: torch.Size) -> Tensor:
+
+def part_of(tensor: Tensor, shape: Sequence[int]) -> Tensor:
     """A view of shape `shape`: the first entries of the two leading axes, the centre of the others."""
     index = [slice(0, n) for n in shape[:2]]
     for size, n in zip(tensor.shape[2:], shape[2:], strict=True):
@@ -29,8 +34,8 @@ def run_part(small: nn.Module, wide: nn.Module, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def fill_from(small: nn.Module, wide: nn.Module) -> None:
-    """Copy the part of every tensor of `wide` into `small`."""
+def part_state(op: Op, wide: nn.Module) -> dict[str, Tensor]:
+    """State dict of `Block(op)`: copies of its parts of the tensors of `wide`."""
     source = wide.state_dict()
-    for name, tensor in small.state_dict().items():
-        tensor.copy_(part_of(source[name], tensor.shape) if tensor.ndim else source[name])
+    return {name: (part_of(source[name], tensor.shape) if tensor.ndim else source[name]).clone()
+            for name, tensor in Block(op).state_dict().items()}

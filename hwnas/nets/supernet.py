@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hwnas.nets.elastic import Candidates, ElasticBlock
 from hwnas.nets.modules import Block, Normalize
 from hwnas.nets.network import Network, module_name, run_flow
-from hwnas.nets.slices import fill_from, run_part
+from hwnas.nets.slices import part_state, run_part
 from hwnas.space import Architecture, Op, Space
 
 
@@ -83,11 +83,7 @@ class Supernet(nn.Module):
         if op == self.candidates[number].ops[index]:
             return self.candidates[number].state_of(index)
         wide = self._wide(number, index)
-        if wide is None:
-            return {}
-        block = Block(op)
-        fill_from(block, wide)
-        return dict(block.state_dict())
+        return {} if wide is None else part_state(op, wide)
 
     def network(self, arch: Architecture) -> Network:
         """`arch` as a network of its own that starts from this supernet's weights (copied)."""

@@ -75,7 +75,7 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
             model's.
     """
     model, stored = model_of(path)
-    metadata = described(model)[1]
+    metadata = exported_model(model)[1]
     text = latency or stored
     budget = parse("latency", text) if text is not None else None
     where = target_of(metadata, target, overrides or {})
@@ -97,7 +97,7 @@ def model_of(path: Path) -> tuple[Path, str | None]:
     return path / "model.onnx", run.state.config.budgets.get("latency")
 
 
-def described(path: Path) -> tuple[bytes, dict[str, Any]]:
+def exported_model(path: Path) -> tuple[bytes, dict[str, Any]]:
     """An exported model, and what it says of itself.
 
     Raises:

@@ -25,7 +25,7 @@ from hwnas.data.pixels import fit
 from hwnas.errors import UsageError
 from hwnas.export.samples import to_pixels
 from hwnas.files import write_bytes
-from hwnas.pipeline.checking import described, model_of, target_of
+from hwnas.pipeline.checking import exported_model, model_of, target_of
 from hwnas.pipeline.frames import Frame, frames
 from hwnas.pipeline.serving import answering, reach
 from hwnas.progress import Progress, silent
@@ -91,7 +91,7 @@ class Predictor:
             UsageError: `tiled` of a model that does not segment.
         """
         model, _ = model_of(path)
-        content, metadata = described(model)
+        content, metadata = exported_model(model)
         if tiled and metadata.get("task") != "segment":
             raise UsageError(f"--tiled is for a segmenter; {model} does {metadata.get('task', 'classify')}")
         where = target_of(metadata, target, overrides or {})

@@ -65,7 +65,8 @@ class SupernetEvaluator:
             choice = next(paths)
             for group in self.optimizer.param_groups:
                 group["lr"] = rates[step]
-            for space in (None, *self.thinner[step % max(1, len(self.thinner)) :][:1]):
+            spaces = [None, self.thinner[step % len(self.thinner)]] if self.thinner else [None]
+            for space in spaces:
                 self.supernet.select(choice, space)
                 train_step(self.supernet, self.optimizer, images, targets, self.fold, self.config, place=(tick, step))
 
