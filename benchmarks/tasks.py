@@ -31,7 +31,7 @@ from hwnas.pipeline.serving import Entry, timed
 from hwnas.pipeline.stages import Stages
 from hwnas.profile import network_model
 from hwnas.progress import silent
-from hwnas.space import Space, build, make_divisible
+from hwnas.space import Space, Variant, build, make_divisible
 from hwnas.space.heads import describe_head
 from hwnas.train import Teacher, fit
 from hwnas.train.evaluate import outputs_of
@@ -59,7 +59,7 @@ def main() -> None:
     write_json(args.out / f"{args.task}.json", {
         "task": args.task, "data": run.result("data")["summary"], "space": run.result("data")["space"],
         "device": run.result("profile")["device"], "epochs": run.state.config.epochs, "rows": found,
-        "heavy_epochs": _heavy_epochs(stages, args), "width": run.result("generate")["width"],
+        "heavy_epochs": _heavy_epochs(stages, args), "width": Variant.read(run.result("generate")["variant"]).width,
         "budget": run.state.config.budgets["latency"], "seconds": time.monotonic() - began,
         "run_seconds": sum(s.seconds for s in run.state.stages.values()), "versions": run.state.versions,
         "date": time.strftime("%Y-%m-%d"),

@@ -41,9 +41,9 @@ SURFACE = {
     "hwnas.runtime": "RUNTIMES Array Device Fingerprint Inputs LocalDevice Measurement Runtime Session Sweep SweepPlan "
                      "Timer compare measure_latency open_runtime runtime_for visit",
     "hwnas.search": "Distribution SearchConfig SearchResult Strategy create load run",
-    "hwnas.space": "SPACES Act Architecture Average Conv Cost Enlarge Gate Linear Norm Op Pool Position Shuffle Space "
-                   "SpaceConfig SqueezeExcite Step Wire build describe flow make_divisible output_positions "
-                   "thinner",
+    "hwnas.space": "FULL SPACES Act Architecture Average Conv Cost Enlarge Gate Linear Norm Op Pool Position Shuffle "
+                   "Space SpaceConfig SqueezeExcite Step Variant Wire build describe flow make_divisible "
+                   "output_positions scaled variants",
     "hwnas.target": "Docker Hardware Precision RuntimeName Target alias_of data_folder folders load locate names read "
                     "user_folder",
     "hwnas.tasks": "IGNORE RECALLS VARIANCES CocoMap DetectionHead Detections MeanIou coco_map colours confusion "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from hwnas.generate.explain import Explanation
     from hwnas.pipeline import Answer, Picker
     from hwnas.pipeline.picking import Point
+    from hwnas.space import Variant
 
 EPILOG = "Example: hwnas generate runs/photos --latency 2ms --flops 20M --top 5"
 
@@ -42,18 +44,19 @@ def command(
     from hwnas.pipeline.explaining import explain_bounds
     from hwnas.pipeline.picking import Picker, best_of, front_of
     from hwnas.pipeline.run import RunFolder
+    from hwnas.space import FULL
 
     budgets = parse_all({name: given.get(name) for name in BUDGETS})
     pickers = Picker.all_of_run(RunFolder.open(run), given.get("precision"), given.get("confidence"))
-    picker = pickers[1.0]
+    picker = pickers[FULL]
     bounds = picker.absolute(budgets)
     wanted = bool(budgets) or out is not None
     try:
         picks = best_of(pickers, bounds, top, min_distance) if wanted else []
     except BudgetInfeasible:
         if explain:
-            narrowest = pickers[min(pickers)]
-            (_say_json if json else _say)(run, narrowest, bounds, [], None, explain_bounds(narrowest, bounds))
+            least = list(pickers.values())[-1]
+            (_say_json if json else _say)(run, pickers, least, bounds, [], None, explain_bounds(least, bounds))
         raise
     if picks:
         picker = next(p for p in pickers.values() if p.space.config == picks[0].architecture.space.config)
@@ -61,11 +64,11 @@ def command(
     line = front_of(pickers) if front or not wanted else None
     if out is not None:
         write_json(out, picks[0].architecture.to_json())
-    (_say_json if json else _say)(run, picker, bounds, picks, line, why)
+    (_say_json if json else _say)(run, pickers, picker, bounds, picks, line, why)
 
 
-def _say(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer], front: list[Point] | None,
-         why: Explanation | None) -> None:
+def _say(run: Path, pickers: Mapping[Variant, Picker], picker: Picker, bounds: dict[str, float], picks: list[Answer],
+         front: list[Point] | None, why: Explanation | None) -> None:
     from hwnas.cli.console import say, say_table
     from hwnas.pipeline.budget import show
 
@@ -73,7 +76,7 @@ def _say(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer
         say("within " + ", ".join(f"{name} {show(name, bound)}" for name, bound in bounds.items()))
     if picks:
         rows = [(i, f"{a.predicted_accuracy:.2f}", *(show(n, a.costs[n]) for n in BUDGETS),
-                 _labels(picker, a.architecture.choice, _width(picker, a))) for i, a in enumerate(picks, 1)]
+                 _labels(picker, a.architecture.choice, _variant(pickers, a).told)) for i, a in enumerate(picks, 1)]
         say_table(("#", "accuracy", *BUDGETS, "operations"), rows)
     if why is not None:
         from hwnas.pipeline.explaining import words_of
@@ -81,8 +84,8 @@ def _say(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer
         say(why.text(words_of(picker)))
     if front is not None:
         say(f"front: {len(front)} architectures that no other beats in both accuracy and latency")
-        points = [(show("latency", p.latency_ns), f"{p.predicted_accuracy:.2f}", _labels(picker, p.choice, p.width))
-                  for p in front]
+        points = [(show("latency", p.latency_ns), f"{p.predicted_accuracy:.2f}",
+                   _labels(picker, p.choice, p.variant.told)) for p in front]
         say_table(("latency", "accuracy", "operations"), points)
     say("accuracy: predicted in percent, with shared weights; a sum of effects, so it can pass 100\n"
         f"latency: {_origin(picker)}")
@@ -98,31 +101,30 @@ def _origin(picker: Picker) -> str:
     return f"predicted from a {latency.source} table of {where}"
 
 
-def _say_json(run: Path, picker: Picker, bounds: dict[str, float], picks: list[Answer], front: list[Point] | None,
-              why: Explanation | None) -> None:
+def _say_json(run: Path, pickers: Mapping[Variant, Picker], picker: Picker, bounds: dict[str, float],
+              picks: list[Answer], front: list[Point] | None, why: Explanation | None) -> None:
     from hwnas.cli.console import say_json
 
     points = None if front is None else [
-        {"latency_ms": p.latency_ns / 1e6, "predicted_accuracy": p.predicted_accuracy, "width": p.width,
+        {"latency_ms": p.latency_ns / 1e6, "predicted_accuracy": p.predicted_accuracy, "variant": p.variant.key,
          "choice": list(p.choice)} for p in front
     ]
     say_json({
         "run": str(run), "target": picker.latency.target, "latency_source": picker.latency.source,
         "precision": picker.latency.precision, "confidence": picker.confidence, "bounds": bounds,
         "units": {"latency": "ns", "flops": "multiply-accumulates", "params": "parameters", "memory": "bytes"},
-        "picks": [{**a.to_json(), "width": _width(picker, a),
+        "picks": [{**a.to_json(), "variant": _variant(pickers, a).key,
                    "ops": _labels(picker, a.architecture.choice).split(" | ")} for a in picks], "front": points,
         "explanation": None if why is None else why.to_json(),
     })
 
 
-def _width(picker: Picker, answer: Answer) -> float:
-    """Share of the reference's channels."""
-    full = (picker.full or picker).space.config
-    return answer.architecture.space.config.width_mult / full.width_mult
+def _variant(pickers: Mapping[Variant, Picker], answer: Answer) -> Variant:
+    """Which of them gave it."""
+    return next(v for v, picker in pickers.items() if picker.space.config == answer.architecture.space.config)
 
 
-def _labels(picker: Picker, choice: tuple[int, ...], width: float = 1.0) -> str:
-    """Labels are the same at every width."""
+def _labels(picker: Picker, choice: tuple[int, ...], told: str = "") -> str:
+    """Labels are the same in every variant."""
     ops = " | ".join(c.ops[i].label for c, i in zip(picker.space.choices, choice, strict=True))
-    return ops if width == 1.0 else f"width {width:g}: {ops}"
+    return f"{told}: {ops}" if told else ops

@@ -29,7 +29,8 @@ def say_plan(found: Plan, json: bool) -> None:
     say_facts([
         ("data", found.data), ("target", found.target), ("precision", " or ".join(found.precisions)),
         ("space", f"{found.space.name}: {len(found.space.choices)} choices, {found.space.size:,} architectures"),
-        *((("widths", ", ".join(f"{width:g}" for width in found.widths)),) if len(found.widths) > 1 else ()),
+        *((("variants", "; ".join(v.told or "as the reference" for v in found.variants)),)
+          if len(found.variants) > 1 else ()),
         ("reference", costs), ("budgets", budgets), ("latencies", _latencies(found)), ("run folder", found.out),
         *(("warning", warning) for warning in found.warnings),
     ])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +12,13 @@ from hwnas.cli.options import TARGET, Json, takes
 
 if TYPE_CHECKING:
     from hwnas.pipeline.standalone import Profiled
-    from hwnas.space import Space
+    from hwnas.space import Space, Variant
     from hwnas.target import Target
 
 EPILOG = "Example: hwnas profile --target local --space mobile --data digits"
 
-SIZE = ("space", "width_mult", "depth", "head", "head_width", "data", "task", "imgsz", "width")
+SIZE = ("space", "width_mult", "depth", "head", "head_width", "output_stride", "data", "task", "imgsz", "width")
+VARIANTS = ("widths", "sizes")
 Channels = Annotated[int | None, typer.Option("--channels", min=1, help="Channels of the input image.",
                                               show_default="3", rich_help_panel="Data")]
 Classes = Annotated[int | None, typer.Option("--classes", min=1, help="Number of classes.", show_default="1000",
@@ -24,7 +26,7 @@ Classes = Annotated[int | None, typer.Option("--classes", min=1, help="Number of
 MaxSeconds = Annotated[float, typer.Option("--max-seconds", min=1, help="Of timing, at most.")]
 
 
-@takes("target", *TARGET, "tables", *SIZE, "seed")
+@takes("target", *TARGET, "tables", *SIZE, *VARIANTS, "seed")
 def command(
     given: dict[str, Any],
     channels: Channels = None,
@@ -39,12 +41,14 @@ def command(
 ) -> None:
     """Time the blocks of a space on a device, and check the sums.
 
-    Only what the table of the target lacks is measured.
+    Only what the table of the target lacks is measured. A detector or a segmenter is measured at every width that a
+    compress would choose from.
     """
     from hwnas.cli.watch import watching
-    from hwnas.pipeline.standalone import profile_target
+    from hwnas.pipeline.standalone import profile_target, spaces_for
 
     space, target = asked(given, channels, classes)
+    spaces = spaces_for({name: given[name] for name in VARIANTS if name in given}, space)
     tables = Path(given["tables"]) if "tables" in given else None
     with watching(json) as watch:
         where = None
@@ -52,9 +56,12 @@ def command(
             from hwnas.pipeline.elsewhere import ssh_device
 
             where = ssh_device(target, device, python=device_python, progress=watch.progress)
-        found = profile_target(space, target, tables=tables, device=where, seed=given.get("seed", 0), again=again,
-                               max_seconds=max_seconds, progress=watch.progress)
-    tell(found, json)
+        first, *others = [
+            (variant, profile_target(of, target, tables=tables, device=where, seed=given.get("seed", 0), again=again,
+                                     max_seconds=max_seconds, progress=watch.progress))
+            for variant, of in spaces.items()
+        ]
+    tell(first[1], json, dict(others))
 
 
 def asked(given: dict[str, Any], channels: int | None, classes: int | None) -> tuple[Space, Target]:
@@ -67,13 +74,16 @@ def asked(given: dict[str, Any], channels: int | None, classes: int | None) -> t
     return space, target
 
 
-def tell(found: Profiled, json: bool) -> None:
-    """Print what was measured and how well it predicts."""
+def tell(found: Profiled, json: bool, others: Mapping[Variant, Profiled] | None = None) -> None:
+    """Print what was measured and how well it predicts; of other variants of the space in a few words."""
     from hwnas.cli.console import say, say_facts, say_json, say_table
 
     report = found.result.report
     if json:
-        say_json({**report, "table": str(found.path), "largest_ms": found.largest_ms, "smallest_ms": found.smallest_ms})
+        more = {v.key: {**p.result.report, "largest_ms": p.largest_ms, "smallest_ms": p.smallest_ms}
+                for v, p in (others or {}).items()}
+        say_json({**report, "table": str(found.path), "largest_ms": found.largest_ms, "smallest_ms": found.smallest_ms,
+                  "variants": more})
         return
     measured = f"{report['measured']} blocks and {report['networks']} networks in {report['seconds']:.0f} s"
     say_facts([
@@ -90,3 +100,8 @@ def tell(found: Profiled, json: bool) -> None:
     if rows:
         say("\nerror on networks that were held out")
         say_table(("prediction", "networks", "mean", "bias", "within 5 %", "within 10 %", "Kendall tau"), rows)
+    for variant, other in (others or {}).items():
+        error = other.result.report.get("held_out")
+        said = f", mean error {error['mape']:.1f} %" if error else ""
+        say(f"{variant.told}: {other.result.report['measured']} blocks measured; largest {other.largest_ms:.3f} ms, "
+            f"smallest {other.smallest_ms:.3f} ms predicted{said}")

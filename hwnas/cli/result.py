@@ -94,9 +94,9 @@ def _say_precisions(facts: Facts) -> None:
 
 
 def _say_kinds(facts: Facts) -> None:
-    """What competed, where several precisions or widths did."""
-    if facts["width"] != 1.0:
-        say(f"width: {facts['width']:g} of the reference's channels")
+    """What competed, where several precisions or variants did."""
+    if facts["variant"]["told"]:
+        say(f"of the reference's channels and pixels: {facts['variant']['told']}")
     if facts["finalists"]:
         tried = (f"{f['kind']} {f['trial']:.2f} %" + (f" at {f['measured_ms']:.3f} ms" if f["measured_ms"] else "")
                  for f in facts["finalists"])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hwnas.nets.modules import Block, Normalize
 from hwnas.space import Architecture, Op, flow
-from hwnas.space.heads import describe_head, taps
+from hwnas.space.heads import strides_of, taps
 
 
 class Network(nn.Module):
@@ -44,7 +44,7 @@ class Network(nn.Module):
         """Keep the maps of the backbone that the head reads, until `watched` is emptied; nothing without a head."""
         space = self.arch.space
         found = taps(space.config, space.positions) if space.config.head else {}
-        read = describe_head(space.config.head).strides if found else ()
+        read = strides_of(space.config) if found else ()
         self.watched = frozenset(space.positions.index(found[stride]) for stride in read)
 
     def taken_maps(self) -> list[Tensor]:

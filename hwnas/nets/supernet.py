@@ -2,7 +2,7 @@
 
 Weights are shared in three ways: two architectures that take the same op at a choice train the same tensors, ops of a
 choice that differ only in kernel and expansion are slices of one block (`hwnas.nets.elastic`), and an architecture of a
-thinner space (`hwnas.space.thinner`) takes the first channels of everything (`hwnas.nets.slices`).
+scaled space (`hwnas.space.scaled`) takes the first channels of everything (`hwnas.nets.slices`).
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Supernet(nn.Module):
         self._thin: dict[Op, Block] = {}  # no modules of their own: they run with views of the weights above
         self.select(space.largest().choice)
 
-    def select(self, choice: Sequence[int], thinner: Space | None = None) -> None:
-        """Run `choice` (one op index per choice) from now on, of a thinner space if one is given."""
-        self.arch = (thinner or self.space).architecture(choice)
+    def select(self, choice: Sequence[int], scaled: Space | None = None) -> None:
+        """Run `choice` (one op index per choice) from now on, of a scaled space if one is given."""
+        self.arch = (scaled or self.space).architecture(choice)
 
     def active(self) -> list[nn.Module]:
         """The modules that the selected path runs, in network order; of an architecture of the space itself."""
@@ -63,14 +63,14 @@ class Supernet(nn.Module):
         return run_part(self._thin[op].train(self.training), wide, x)
 
     def _wide(self, number: int, index: int) -> nn.Module | None:
-        """The block of which a candidate of a thinner space is a part; None for one without steps."""
+        """The block of which a candidate of a scaled space is a part; None for one without steps."""
         module = self.candidates[number].module_of(index)
         return module.block if isinstance(module, ElasticBlock) else module
 
     def weights_of(self, arch: Architecture) -> dict[str, Tensor]:
         """State dict for `Network(arch)`: copies of this supernet's tensors on the path of `arch`.
 
-        Of an architecture of a thinner space the batch-norm statistics mean nothing: re-estimate them.
+        Of an architecture of a scaled space the batch-norm statistics mean nothing: re-estimate them.
         """
         state = {f"normalize.{k}": v.clone() for k, v in self.normalize.state_dict().items()}
         placed = zip(self.space.positions, arch.ops, arch.path, arch.live, strict=True)

@@ -1,4 +1,4 @@
-"""What competes for a budget: architectures, each in a precision and of a width, and what was found of them."""
+"""What competes for a budget: architectures, each in a precision and of a variant, and what was found of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hwnas.pipeline.picking import Answer
 from hwnas.runtime import Measurement
+from hwnas.space import FULL, Variant
 
 FP32 = "fp32"
 
@@ -15,14 +16,14 @@ class Kind(NamedTuple):
     """What competes with others for the same budget."""
 
     precision: str
-    width: float
+    variant: Variant
 
     def __str__(self) -> str:
-        return self.precision if self.width == 1.0 else f"{self.precision} at width {self.width:g}"
+        return self.precision if self.variant == FULL else f"{self.precision} at {self.variant.told}"
 
 
-Key = tuple[float, tuple[int, ...]]
-"""A width and a choice."""
+Key = tuple[Variant, tuple[int, ...]]
+"""A variant and a choice."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Candidate:
     """An architecture in a precision.
 
     Args:
-        kind: its precision and width.
+        kind: its precision and variant.
         timing: as measured; None where the device is not at hand.
         fp32_timing: of the same network in fp32 in the same run, where several precisions compete.
     """
@@ -51,7 +52,7 @@ class Candidate:
     @property
     def network(self) -> Key:
         """What is built, whatever precision it is in."""
-        return self.kind.width, self.choice
+        return self.kind.variant, self.choice
 
     @property
     def slower_than_fp32(self) -> bool:

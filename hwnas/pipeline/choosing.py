@@ -1,10 +1,11 @@
 """Stage generate: solve the budgets, time the best candidates, score those that hold, try the finalists.
 
-With one precision and one width that is all. With several (`--precision auto`, `--widths`) each kind proposes its own
-candidates for the same budget in milliseconds; all are timed in one interleaved run with the fp32 reference, and one
-that is slower than the same network in fp32 is out. What a precision costs in accuracy is measured, not assumed: on the
-reference for ranking, and on every finalist, quantised after its trial as it would ship. What a width costs is measured
-as well: in the scores with shared weights, and in the trials, to which each sends its best.
+With one precision and one variant that is all. With several (`--precision auto`, `--widths`, `--sizes`) each kind
+proposes its own candidates for the same budget in milliseconds; all are timed in one interleaved run with the fp32
+reference, and one that is slower than the same network in fp32 is out. What a precision costs in accuracy is measured,
+not assumed: on the reference for ranking, and on every finalist, quantised after its trial as it would ship. What a
+width or an input size costs is measured as well: in the scores with shared weights, and in the trials, to which each
+sends its best.
 
 Where the device is not at hand nothing is timed: predictions decide alone.
 """
@@ -26,11 +27,13 @@ from hwnas.pipeline.serving import Entry, timed
 from hwnas.profile import network_model
 from hwnas.runtime import Measurement
 from hwnas.search.log import SearchLog
+from hwnas.space import FULL
 from hwnas.train import Teacher, fit
 
 if TYPE_CHECKING:
     from hwnas.nets import Network
     from hwnas.pipeline.stages import Result, Stages
+    from hwnas.train import Task
 
 FROM_SEARCH = 4  # best evaluated architectures within the budget that join the candidates
 MARGIN = 0.99  # candidates must measure at most this share of the budget, so that the final check holds
@@ -48,8 +51,8 @@ class Chooser:
     def __init__(self, stages: Stages) -> None:
         self._stages, self._run = stages, stages.run
         refused = self._run.state.refused
-        self._pickers = {Kind(p, width): picker for p in stages.targets if p not in refused
-                         for width, picker in Picker.all_of_run(self._run, p).items()}
+        self._pickers = {Kind(p, variant): picker for p in stages.targets if p not in refused
+                         for variant, picker in Picker.all_of_run(self._run, p).items()}
         self._here = all(self._run.lane(p)["here"] for p in stages.targets)
         self._scores: dict[Key, float] = {}
         self._tried: dict[Key, tuple[Network, float]] = {}
@@ -74,7 +77,7 @@ class Chooser:
         reached = dict(zip(((c.precision, c.network) for c in finalists), trials, strict=True))
         predicted = picker.latency.predict(winner.answer.architecture)
         return {
-            "choice": list(winner.choice), "width": winner.kind.width, "precision": winner.precision,
+            "choice": list(winner.choice), "variant": winner.kind.variant.key, "precision": winner.precision,
             "bounds": fitting.bounds[winner.kind], "tighten": fitting.tighten[winner.kind],
             "predicted_accuracy": winner.answer.predicted_accuracy,
             "shared_weights_accuracy": score, "predicted": winner.answer.costs, "latency_source": picker.latency.source,
@@ -89,7 +92,7 @@ class Chooser:
 
     def _told(self, c: Candidate, trial: float | None) -> dict[str, Any]:
         return {
-            "choice": list(c.choice), "width": c.kind.width, "precision": c.precision,
+            "choice": list(c.choice), "variant": c.kind.variant.key, "precision": c.precision,
             "predicted_accuracy": c.answer.predicted_accuracy, "score": self._scores[c.network],
             "predicted_ms": c.answer.costs["latency"] / 1e6,
             "measured_ms": c.timing.median_ms if c.timing else None,
@@ -100,7 +103,7 @@ class Chooser:
         """Candidates of every kind that measure within the budget, tightening it where the table said too little.
 
         Raises:
-            BudgetInfeasible: no architecture meets the budgets in any precision and width.
+            BudgetInfeasible: no architecture meets the budgets in any precision and variant.
             VerificationFailed: none measured within them in `TRIES` tries.
         """
         found = Fitting(tighten=dict.fromkeys(self._pickers, self._run.state.tighten))
@@ -154,10 +157,10 @@ class Chooser:
     def _candidates(self, picker: Picker, bounds: dict[str, float]) -> list[Answer]:
         """DPNG's best, and the best architectures that the search has scored, all within the bounds.
 
-        Widths share the places among themselves, so that more of them do not mean more to time and to score.
+        Variants share the places among themselves, so that more of them do not mean more to time and to score.
         """
-        widths = len({kind.width for kind in self._pickers})
-        top, scored = (-(-count // widths) for count in (self._stages.config.top, FROM_SEARCH))
+        shares = len({kind.variant for kind in self._pickers})
+        top, scored = (-(-count // shares) for count in (self._stages.config.top, FROM_SEARCH))
         found = picker.answers(bounds, top)
         known = {a.architecture.choice for a in found}
         entries = SearchLog(self._run.path / "search.jsonl").of("settle")
@@ -167,9 +170,9 @@ class Chooser:
                 known.add(entry.choice)
             if len(found) >= top + scored:
                 break
-        largest, reduced = picker.space.largest().choice, picker.latency.precision != FP32 or picker.width < 1
+        largest, reduced = picker.space.largest().choice, picker.latency.precision != FP32 or picker.variant != FULL
         if reduced and largest not in known and picker.within(largest, bounds):
-            found.append(picker.answer(largest))  # a lower precision or fewer channels alone may be all that is needed
+            found.append(picker.answer(largest))  # a lower precision or a smaller variant may be all that is needed
         return found
 
     def _time(self, rows: Mapping[Kind, list[Candidate]]) -> tuple[dict[Kind, list[Candidate]], dict[str, Measurement]]:
@@ -201,11 +204,11 @@ class Chooser:
         """Precision -> what it costs the reference; only where precisions compete."""
         if not self._competing:
             return {}
-        precisions = dict.fromkeys(precision for precision, _ in self._pickers)
-        return {p: self._loss(self._stages.reference, p) for p in precisions if p != FP32}
-
-    def _loss(self, net: Network, precision: str) -> Loss:
         fold = self._stages.searched.evaluator.fold
+        precisions = dict.fromkeys(precision for precision, _ in self._pickers)
+        return {p: self._loss(self._stages.reference, p, fold) for p in precisions if p != FP32}
+
+    def _loss(self, net: Network, precision: str, fold: Task) -> Loss:
         return loss_of(net.eval(), self._stages.targets[precision], fold, self._stages.config.seed)
 
     def _ranked(self, candidates: list[Candidate], losses: Mapping[str, Loss]) -> list[tuple[float, Candidate]]:
@@ -214,8 +217,8 @@ class Chooser:
         for i, c in enumerate(candidates):
             if c.network not in self._scores:
                 self._stages.progress("score candidates", i + 1, len(candidates))
-                thinner = None if c.kind.width == 1.0 else c.answer.architecture.space
-                self._scores[c.network] = self._stages.searched.evaluator.score(c.choice, thinner)
+                space = None if c.kind.variant == FULL else c.answer.architecture.space
+                self._scores[c.network] = self._stages.searched.evaluator.score(c.choice, space)
             lost = losses[c.precision].drop if c.precision in losses else 0.0
             ranked.append((self._scores[c.network] + c.answer.predicted_accuracy - lost, c))
         return sorted(ranked, key=lambda item: item[0], reverse=True)
@@ -236,19 +239,25 @@ class Chooser:
         if len(finalists) == 1 or self._stages.config.trial_epochs == 0:
             return [0.0] * len(finalists)
         reached, count = [], len({c.network for c in finalists})
-        teacher = Teacher(self._stages.reference, remember=self._stages.task.remembers)
+        teachers: dict[int, Teacher] = {}  # the images of a size are the same for all
         for c in finalists:
+            space = c.answer.architecture.space
             if c.network not in self._tried:
-                self._tried[c.network] = self._try(c, teacher, len(self._tried) + 1, count)
+                if c.kind.variant.imgsz not in teachers:
+                    taught_by = self._stages.reference_at(space)
+                    teachers[c.kind.variant.imgsz] = Teacher(taught_by, remember=self._stages.task.remembers)
+                self._tried[c.network] = self._try(c, teachers[c.kind.variant.imgsz], len(self._tried) + 1, count)
             net, accuracy = self._tried[c.network]
-            lost = 0.0 if c.precision == FP32 or not self._competing else self._loss(net, c.precision).drop
+            fold, lost = self._stages.searched.evaluator.fold_of(space), 0.0
+            if c.precision != FP32 and self._competing:
+                lost = self._loss(net, c.precision, fold).drop
             reached.append(accuracy - lost)
         return reached
 
     def _try(self, candidate: Candidate, teacher: Teacher, number: int, count: int) -> tuple[Network, float]:
-        stages, fold = self._stages, self._stages.searched.evaluator.fold
-        net = stages.searched.evaluator.network(candidate.answer.architecture)
-        name = "-".join([f"w{candidate.kind.width:g}", *map(str, candidate.choice)])
+        stages, arch = self._stages, candidate.answer.architecture
+        net, fold = stages.searched.evaluator.network(arch), stages.searched.evaluator.fold_of(arch.space)
+        name = "-".join([f"w{candidate.kind.variant.key}", *map(str, candidate.choice)])
         checkpoint = self._run.path / f"trial-{name}.checkpoint"
         history = fit(net, fold, replace(stages.training, epochs=stages.config.trial_epochs), seed=stages.config.seed,
                       teacher=teacher, checkpoint=checkpoint, progress=stages.progress,

@@ -203,7 +203,7 @@ def make_config(options: dict[str, object]) -> CompressConfig:
     from hwnas.errors import UnknownName, UsageError
     from hwnas.pipeline.budget import parse_all
     from hwnas.pipeline.lanes import targets_of
-    from hwnas.pipeline.material import head_of
+    from hwnas.pipeline.material import check_sizes, head_of
     from hwnas.space import describe
 
     unknown = [name for name in options if name not in CompressConfig.model_fields]
@@ -218,6 +218,7 @@ def make_config(options: dict[str, object]) -> CompressConfig:
         raise UsageError(f"{where}: {rule}; got {first.get('input')!r}") from err
     describe(config.space)
     head_of(config)
+    check_sizes(config)
     targets_of(config)
     if not parse_all(config.budgets):
         raise UsageError("give at least one budget, e.g. --latency 50%")

@@ -25,7 +25,7 @@ from hwnas.pipeline.tables import Choice, choose, default_folder, own_table
 from hwnas.profile import measure, network_model
 from hwnas.progress import Progress, silent
 from hwnas.runtime import RUNTIMES, Device, Fingerprint, runtime_for
-from hwnas.space import Space
+from hwnas.space import FULL, Space, Variant
 from hwnas.target import Target
 from hwnas.target import load as load_target
 
@@ -225,35 +225,36 @@ def next_command(target: Target, space: Space | None = None, named: str | None =
     if space and space.config.head:
         width = f" --width {space.config.width}" if space.config.width else ""
         head_width = f" --head-width {space.config.head_width}" if space.config.head_width else ""
-        sized += f"{width} --head {space.config.head}{head_width} --classes {space.config.classes}"
+        stride = f" --output-stride {space.config.output_stride}" if space.config.output_stride else ""
+        sized += f"{width} --head {space.config.head}{head_width}{stride} --classes {space.config.classes}"
     return (f"hwnas profile --target {spelled} --precision {target.precision}{sized} "
             "--device ssh://user@host")
 
 
-def tied(spaces: Mapping[float, Space], lanes: Mapping[float, Latencies],
-         progress: Progress = silent) -> dict[float, Latencies]:
-    """The latency models of several widths at one speed, that of all channels.
+def tied(spaces: Mapping[Variant, Space], lanes: Mapping[Variant, Latencies],
+         progress: Progress = silent) -> dict[Variant, Latencies]:
+    """The latency models of several variants at one speed, that of the full one.
 
-    They were calibrated one after the other, and a machine drifts: on a shared one the widths were 30 % apart. So the
+    They were calibrated one after the other, and a machine drifts: on a shared one two widths were 30 % apart. So the
     largest and the smallest network of each are timed in one interleaved run. Nothing is done where this machine is
     not the device.
 
     Args:
-        spaces, lanes: width -> space, and what is known of its latencies; 1.0 is among them.
+        spaces, lanes: variant -> space, and what is known of its latencies; the full one is among them.
     """
-    here = {width: lane for width, lane in lanes.items() if lane.here and lane.model.source == "measured"}
-    if 1.0 not in here or len(here) < 2:
+    here = {variant: lane for variant, lane in lanes.items() if lane.here and lane.model.source == "measured"}
+    if FULL not in here or len(here) < 2:
         return dict(lanes)
-    ends = {(width, end): arch for width in here
-            for end, arch in enumerate((spaces[width].largest(), spaces[width].smallest()))}
-    target = here[1.0].target
-    found = timed({f"{width} {end}": Entry(network_model(arch, batch=target.batch), target)
-                   for (width, end), arch in ends.items()}, sweeps=REFERENCE_SWEEPS, progress=progress)
-    slower = {width: math.sqrt(math.prod(found[f"{width} {end}"].median_ms
-                                         / here[width].model.predict(ends[width, end]).latency_ms for end in (0, 1)))
-              for width in here}
-    return {**lanes, **{width: replace(lane, model=lane.model.at_speed(slower[width] / slower[1.0]))
-                        for width, lane in here.items()}}
+    ends = {(variant, end): arch for variant in here
+            for end, arch in enumerate((spaces[variant].largest(), spaces[variant].smallest()))}
+    target = here[FULL].target
+    found = timed({f"{variant.key} {end}": Entry(network_model(arch, batch=target.batch), target)
+                   for (variant, end), arch in ends.items()}, sweeps=REFERENCE_SWEEPS, progress=progress)
+    slower = {variant: math.sqrt(math.prod(
+        found[f"{variant.key} {end}"].median_ms / here[variant].model.predict(ends[variant, end]).latency_ms
+        for end in (0, 1))) for variant in here}
+    return {**lanes, **{variant: replace(lane, model=lane.model.at_speed(slower[variant] / slower[FULL]))
+                        for variant, lane in here.items()}}
 
 
 def reference_ratios(space: Space, lanes: tuple[Latencies, ...], progress: Progress = silent) -> list[float]:

@@ -10,7 +10,7 @@ from hwnas.data.segmentation import SegmentationData, load_segmentation
 from hwnas.errors import UsageError
 from hwnas.pipeline.run import CompressConfig
 from hwnas.progress import Progress
-from hwnas.space import Space, SpaceConfig, build
+from hwnas.space import FULL, Space, SpaceConfig, Variant, build, scaled, variants
 from hwnas.space.heads import describe_head
 
 AnyData = datasets.Dataset | DetectionData | SegmentationData
@@ -27,16 +27,20 @@ WIDTHS: dict[str, tuple[float, ...]] = {"classify": (), "detect": (0.75, 0.5), "
 """Shares of the reference's channels from which a result is chosen, besides all of them (adr/0014)."""
 
 
-def load_data(config: CompressConfig, progress: Progress) -> AnyData:
+def load_data(config: CompressConfig, progress: Progress, size: tuple[int, int] | None = None) -> AnyData:
     """The images of a task.
+
+    Args:
+        size: height and width in pixels; None takes those of the config.
 
     Raises:
         DataError: they cannot be used.
     """
     common: dict[str, Any] = {"seed": config.seed, "limit": config.limit, "progress": progress}
     if config.task == "classify":
-        return datasets.load(config.data, imgsz=config.imgsz, **common)
-    size = (config.imgsz, config.width or config.imgsz) if config.imgsz else None
+        return datasets.load(config.data, imgsz=size[0] if size else config.imgsz, **common)
+    if size is None and config.imgsz:
+        size = config.imgsz, config.width or config.imgsz
     if config.task == "detect":
         return load_detection(config.data, size=size, **common)
     return load_segmentation(config.data, size=size, **common)
@@ -56,6 +60,32 @@ def widths_of(config: CompressConfig) -> tuple[float, ...]:
     """The shares of the reference's channels that the result may have, but for 1; the largest first."""
     given = WIDTHS[config.task] if config.widths is None else config.widths
     return tuple(sorted({width for width in given if width < 1}, reverse=True))
+
+
+def sizes_of(config: CompressConfig, space: Space) -> tuple[int, ...]:
+    """The heights of the input that the result may have, but for the reference's; the largest first."""
+    return tuple(sorted({size for size in config.sizes or () if size != space.config.imgsz}, reverse=True))
+
+
+def spaces_of(config: CompressConfig, space: Space) -> dict[Variant, Space]:
+    """Variant -> its space, all channels at the reference's size first.
+
+    Raises:
+        UsageError: one of them changes what can be chosen, is larger than the reference, or of another shape.
+    """
+    return {v: space if v == FULL else scaled(space, v)
+            for v in variants(widths_of(config), sizes_of(config, space))}
+
+
+def check_sizes(config: CompressConfig) -> None:
+    """Sizes are to be compared by one truth.
+
+    Raises:
+        UsageError: a segmenter is to have several.
+    """
+    if config.sizes and config.task == "segment":
+        raise UsageError("--sizes is for --task classify and detect: a mask is as large as the input, so a segmenter "
+                         "of smaller images would be judged by coarser masks; take --imgsz")
 
 
 def head_of(config: CompressConfig) -> str:
@@ -81,4 +111,4 @@ def space_for_data(config: CompressConfig, found: AnyData) -> Space:
     channels = found.channels if isinstance(found, datasets.Dataset) else 3
     head = head_of(config)
     return build(SpaceConfig(config.space, height, channels, len(found.classes), config.width_mult, config.depth,
-                             None if width == height else width, head, config.head_width))
+                             None if width == height else width, head, config.head_width, config.output_stride))

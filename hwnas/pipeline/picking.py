@@ -21,7 +21,7 @@ from hwnas.latency.model import WEIGHT_BYTES
 from hwnas.pipeline.budget import Budget, parse_all, show
 from hwnas.pipeline.run import RunFolder
 from hwnas.search.distribution import Distribution
-from hwnas.space import Architecture, Space, SpaceConfig, build, thinner
+from hwnas.space import FULL, Architecture, Space, SpaceConfig, Variant, build, scaled
 from hwnas.space.space import Cost
 
 BYTES = WEIGHT_BYTES  # of an activation: as wide as a weight
@@ -60,8 +60,8 @@ class Picker:
         baseline: mean score of the architectures from which the effects were estimated, percent.
         confidence: probability with which an answer is to measure within its latency budget.
         reference_ratio: latency of the fp32 reference, which percentages are of, over what `latency` gives for it.
-        width: share of the reference's channels that networks of `space` have.
-        full: the picker of all channels, which knows the reference; None if this is it.
+        variant: what networks of `space` have of the reference's channels and pixels.
+        full: the picker of all of them, which knows the reference; None if this is it.
     """
 
     space: Space
@@ -70,12 +70,12 @@ class Picker:
     baseline: float
     confidence: float = 0.5
     reference_ratio: float = 1.0
-    width: float = 1.0
+    variant: Variant = FULL
     full: Picker | None = None
 
     @classmethod
     def of_run(cls, run: RunFolder, precision: str | None = None, confidence: float | None = None) -> Picker:
-        """From a run folder whose search is finished: of the width that ships; before that is known, of all channels.
+        """From a run folder whose search is finished: of the variant that ships; before that is known, the full one.
 
         Args:
             precision: one of those the run has a latency model for; None takes the one that ships, before that is
@@ -87,52 +87,53 @@ class Picker:
             UnknownName: the run has no such precision.
         """
         generated = run.state.stages.get("generate")
-        return cls.all_of_run(run, precision, confidence)[generated.result.get("width", 1.0) if generated else 1.0]
+        ships = Variant.read(generated.result.get("variant", FULL.key)) if generated else FULL
+        return cls.all_of_run(run, precision, confidence)[ships]
 
     @classmethod
     def all_of_run(cls, run: RunFolder, precision: str | None = None,
-                   confidence: float | None = None) -> dict[float, Picker]:
-        """Width -> picker, all channels first; arguments and errors as of `of_run`."""
+                   confidence: float | None = None) -> dict[Variant, Picker]:
+        """Variant -> picker, the full one first; arguments and errors as of `of_run`."""
         result, lane = run.result("search"), run.lane(precision)
-        files = {1.0: lane["file"], **{float(width): file for width, file in lane.get("widths", {}).items()}}
+        files = {FULL: lane["file"], **{Variant.read(key): file for key, file in lane.get("variants", {}).items()}}
         run.check_file("search", "distribution.json")
         for file in files.values():
             run.check_file("profile", file)
         try:
             space = build(SpaceConfig(**run.result("data")["space"]))
             law = Distribution.from_json(read_json(run.path / "distribution.json"))
-            models = {width: LatencyModel.from_json(read_json(run.path / file)) for width, file in files.items()}
-            offsets = {1.0: 0.0, **{float(width): float(offset) for width, offset in result.get("offsets", {}).items()}}
-            baselines = {width: float(result["baseline"]) + offsets[width] for width in models}
+            models = {variant: LatencyModel.from_json(read_json(run.path / file)) for variant, file in files.items()}
+            offsets = {FULL.key: 0.0, **result.get("offsets", {})}
+            baselines = {variant: float(result["baseline"]) + float(offsets[variant.key]) for variant in models}
         except (KeyError, TypeError, ValueError, InputError) as err:
             raise RunError(f"{run.path} does not hold a usable search: {err}") from err
         if law.choices != space.sizes:
             raise RunError(f"{run.path}: distribution.json has {law.choices} ops, the space {space.sizes}")
         sure = (run.state.config.confidence if confidence is None else confidence) or 0.5
-        full = cls(space, law, models[1.0], baselines[1.0], sure, float(lane["reference_ratio"]))
-        return {1.0: full} | {width: full.narrowed(width, model, baselines[width])
-                              for width, model in models.items() if width != 1.0}
+        full = cls(space, law, models[FULL], baselines[FULL], sure, float(lane["reference_ratio"]))
+        return {FULL: full} | {variant: full.scaled(variant, model, baselines[variant])
+                               for variant, model in models.items() if variant != FULL}
 
-    def narrowed(self, width: float, latency: LatencyModel, baseline: float) -> Picker:
-        """The same search and the same reference, for networks with a share of the channels."""
-        return replace(self, space=thinner(self.space, width), latency=latency, baseline=baseline, width=width,
+    def scaled(self, variant: Variant, latency: LatencyModel, baseline: float) -> Picker:
+        """The same search and the same reference, for networks of a variant."""
+        return replace(self, space=scaled(self.space, variant), latency=latency, baseline=baseline, variant=variant,
                        full=self)
 
     @property
     def reference(self) -> Architecture:
-        """What percentages are of: the largest network with all channels."""
+        """What percentages are of: the largest network with all channels and pixels."""
         return (self.full or self).space.largest()
 
     def knowing(self, arch: Architecture) -> Picker:
-        """This picker, or that of all channels where the architecture has them."""
+        """This picker, or the full one where the architecture is of that."""
         return self if self.full is None or arch.space.config == self.space.config else self.full
 
     def predict(self, arch: Architecture) -> Prediction:
-        """Latency of an architecture of this width, or of the reference."""
+        """Latency of an architecture of this variant, or of the reference."""
         return self.knowing(arch).latency.predict(arch)
 
     def cost(self, name: str, arch: Architecture) -> float:
-        """Total of one cost of an architecture of this width, or of the reference."""
+        """Total of one cost of an architecture of this variant, or of the reference."""
         if name == "latency":
             return self.predict(arch).latency_ms * 1e6
         return float({"flops": arch.flops, "params": arch.params, "memory": arch.memory_bytes(self._bytes)}[name])
@@ -245,18 +246,18 @@ class Point:
 
     latency_ns: float
     predicted_accuracy: float
-    width: float
+    variant: Variant
     choice: tuple[int, ...]
 
 
-def front_of(pickers: Mapping[float, Picker]) -> list[Point]:
-    """Every architecture of any width that no other beats in both latency and predicted accuracy, the fastest first.
+def front_of(pickers: Mapping[Variant, Picker]) -> list[Point]:
+    """Every architecture of any variant that no other beats in both latency and predicted accuracy, the fastest first.
 
     Args:
         pickers: as `Picker.all_of_run` gives them.
     """
-    points = [Point(p.cost, picker.baseline + p.utility, width, p.choice)
-              for width, picker in pickers.items() for p in picker.front()]
+    points = [Point(p.cost, picker.baseline + p.utility, variant, p.choice)
+              for variant, picker in pickers.items() for p in picker.front()]
     found: list[Point] = []
     for point in sorted(points, key=lambda p: (p.latency_ns, -p.predicted_accuracy)):
         if not found or point.predicted_accuracy > found[-1].predicted_accuracy:
@@ -279,19 +280,19 @@ def pick(run: str | Path, budgets: Mapping[str, str | None], *, top: int = 1, mi
         BudgetInfeasible: no architecture meets the budgets.
     """
     pickers = Picker.all_of_run(RunFolder.open(Path(run)), precision, confidence)
-    return best_of(pickers, pickers[1.0].absolute(parse_all(budgets)), top, min_distance)
+    return best_of(pickers, pickers[FULL].absolute(parse_all(budgets)), top, min_distance)
 
 
-def best_of(pickers: Mapping[float, Picker], bounds: Mapping[str, float], top: int = 1,
+def best_of(pickers: Mapping[Variant, Picker], bounds: Mapping[str, float], top: int = 1,
             min_distance: int = 0) -> list[Answer]:
-    """The `top` best architectures of all widths within every bound, best first.
+    """The `top` best architectures of all variants within every bound, best first.
 
     Args:
         pickers: as `Picker.all_of_run` gives them.
-        min_distance: any two of one width differ in at least so many choices.
+        min_distance: any two of one variant differ in at least so many choices.
 
     Raises:
-        BudgetInfeasible: no architecture of any width meets the bounds; told of the narrowest.
+        BudgetInfeasible: no architecture of any variant meets the bounds; told of the last.
     """
     found: list[Answer] = []
     refusal: BudgetInfeasible | None = None

@@ -10,10 +10,10 @@ from hwnas.errors import UsageError
 from hwnas.latency import Prediction
 from hwnas.pipeline.budget import Budget, parse_all
 from hwnas.pipeline.lanes import in_fp32, known_latencies, targets_of
-from hwnas.pipeline.material import load_data, space_for_data, widths_of
+from hwnas.pipeline.material import load_data, space_for_data, spaces_of
 from hwnas.pipeline.run import CompressConfig
 from hwnas.progress import Progress, silent
-from hwnas.space import Space, thinner
+from hwnas.space import Space, Variant
 from hwnas.target import Target
 
 
@@ -28,7 +28,7 @@ class Plan:
         source: what latencies would come from: 'measured', 'imported', or 'estimated' where the device is not this
             machine and has no full table.
         table: where the latency table of the target lies; None where there is none and none would be made.
-        blocks: how many there are to know the time of, at all widths.
+        blocks: how many there are to know the time of, of all variants.
         missing: how many of them would have to be timed here.
         warnings: about the table.
         reference: costs of the reference network in fp32; `latency` is None until that is known.
@@ -52,16 +52,16 @@ class Plan:
     bounds: dict[str, float | None]
 
     @property
-    def widths(self) -> tuple[float, ...]:
-        """Shares of the reference's channels that the result may have."""
-        return (1.0, *widths_of(self.config))
+    def variants(self) -> tuple[Variant, ...]:
+        """What the result may have of the reference's channels and pixels."""
+        return tuple(spaces_of(self.config, self.space))
 
     def to_json(self) -> dict[str, Any]:
         return {
             "config": self.config.model_dump(), "out": str(self.out), "data": self.data,
             "target": self.target.model_dump(), "space": asdict(self.space.config), "choices": len(self.space.choices),
             "architectures": str(self.space.size), "blocks": self.blocks,
-            "widths": list(self.widths),
+            "variants": [variant.key for variant in self.variants],
             "precisions": list(self.precisions), "latency_source": self.source, "warnings": list(self.warnings),
             "table": str(self.table) if self.table else None, "blocks_to_time": self.missing,
             "reference": self.reference, "reference_latency_band": list(self.band) if self.band else None,
@@ -83,7 +83,7 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     space = space_for_data(config, found)
     targets = targets_of(config)
     known = known_latencies(space, targets[0], Path(config.tables) if config.tables else None)
-    blocks = list(dict.fromkeys(s for w in (1.0, *widths_of(config)) for s in thinner(space, w).signatures))
+    blocks = list(dict.fromkeys(s for scaled in spaces_of(config, space).values() for s in scaled.signatures))
     missing = 0 if known.source == "estimated" else len(known.found.table.missing(blocks) if known.found else blocks)
     exact = known_latencies(space, in_fp32(targets[0]), Path(config.tables) if config.tables else None).model
     predicted = exact.predict(space.largest()) if exact else None

@@ -28,8 +28,8 @@ from hwnas.pipeline.explaining import explain_bounds, words_of
 from hwnas.pipeline.picking import BYTES
 from hwnas.pipeline.report_html import page
 from hwnas.pipeline.run import RunFolder
-from hwnas.pipeline.summary import finalists, precisions
-from hwnas.space import Architecture, Op
+from hwnas.pipeline.summary import finalists, precisions, variant_facts
+from hwnas.space import FULL, Architecture, Op
 
 SCHEMA = 1
 Facts = dict[str, Any]
@@ -94,7 +94,7 @@ def _facts(e: Evidence) -> Facts:
         "budgets": budgets,
         "comparison": comparison,
         "precisions": _precisions(e),
-        "width": e.picker.width,
+        "variant": variant_facts(e.picker),
         "finalists": finalists(e.run),
         "out": e.results["generate"].get("out", {}),
         "details": _details(e),
@@ -229,7 +229,7 @@ def _point(e: Evidence, arch: Architecture) -> Facts:
 
 
 def _candidates(e: Evidence) -> list[Facts]:
-    """Architectures that were considered in the precision and the width that ship, scored with the shared weights.
+    """Architectures that were considered in the precision and the variant that ship, scored with the shared weights.
 
     `measured_ms` is None where they were not timed on the target.
     """
@@ -240,7 +240,7 @@ def _candidates(e: Evidence) -> list[Facts]:
          "shared_weights_accuracy": c["score"],
          "chosen": c["choice"] == chosen}
         for c in e.results["generate"]["candidates"]
-        if c.get("precision", "fp32") == ships and c.get("width", 1.0) == e.picker.width
+        if c.get("precision", "fp32") == ships and c.get("variant", FULL.key) == e.picker.variant.key
     ]
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -47,8 +47,11 @@ class CompressConfig(BaseModel):
         width_mult, depth: of the space.
         widths: shares of the reference's channels that the result may have, 1 always among them; None takes the
             task's own.
+        sizes: heights of the input in pixels that the result may have besides the reference's; of classification and
+            detection. None takes the reference's alone.
         init: folder of a run, e.g. of classification, whose weights the reference and the search start from.
         head, head_width: what ends a detector or a segmenter, and its channels; None takes the task's own.
+        output_stride: of the coarsest map that a segmenter's head reads, 16 or 32; None takes 16.
         epochs: of training the reference and of fine-tuning the result: the same for both.
         batch_size: images per training step.
         lr: peak learning rate; None takes the task's own.
@@ -81,10 +84,12 @@ class CompressConfig(BaseModel):
     width: int | None = Field(default=None, ge=8, le=2048)
     width_mult: float = Field(default=1.0, gt=0, le=8)
     widths: tuple[float, ...] | None = None
+    sizes: tuple[Annotated[int, Field(ge=8, le=1024)], ...] | None = None
     depth: int | None = Field(default=None, ge=1, le=16)
     init: str | None = None
     head: str | None = None
     head_width: int | None = Field(default=None, ge=8, le=1024)
+    output_stride: int | None = None
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=2)
     lr: float | None = Field(default=None, gt=0)
@@ -104,9 +109,9 @@ class CompressConfig(BaseModel):
     limit: int | None = Field(default=None, ge=2)
     tables: str | None = None
 
-    @field_validator("widths", mode="before")
+    @field_validator("widths", "sizes", mode="before")
     @classmethod
-    def _widths(cls, given: object) -> object:
+    def _listed(cls, given: object) -> object:
         """'0.75,0.5' as it comes from the command line, or numbers."""
         return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
 

@@ -13,7 +13,6 @@ A lower precision is calibrated on training images and judged on the validation 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +37,7 @@ from hwnas.train.evaluate import outputs_of
 
 if TYPE_CHECKING:
     from hwnas.pipeline.stages import Result, Stages
+    from hwnas.train import Task
 
 CHECK_IMAGES = 512  # kept beside the model to check it on a device that has no data
 CHECK_PIXELS = 1 << 23  # of these at most, so that large images stay few megabytes
@@ -66,6 +66,7 @@ class Export:
 
     Args:
         name: e.g. 'model', 'reference-int8'.
+        task: with images of the size that it takes.
         model: ONNX bytes in the target's form.
         session: the model, loaded once.
         samples: images with the outputs of torch.
@@ -73,6 +74,7 @@ class Export:
     """
 
     name: str
+    task: Task
     target: Target
     model: bytes
     session: Session
@@ -94,10 +96,6 @@ class Shipper:
         self._exact = in_fp32(self.target)
         self._here = bool(self._run.lane(self.precision)["here"])
 
-    @cached_property
-    def _calibration(self) -> list[dict[str, np.ndarray]]:
-        return calibration(self._stages.task.train_images, INPUT, self._stages.config.seed)
-
     def ship(self) -> Result:
         """Write, check and time all of them.
 
@@ -111,7 +109,8 @@ class Shipper:
         limit = self._limit_ms(times.get("reference"))
         verdicts = {e.name: self._verdict(e, limit, times.get(e.name)) for e in exports.values()}
         self._judge(verdicts, limit)
-        shown = write_shown(self._stages.task, exports["reference"].session, exports["model"].session, self._run.path)
+        shown = write_shown(exports["reference"].task, exports["reference"].session, exports["model"].task,
+                            exports["model"].session, self._run.path)
         files = [*(f"{name}.onnx" for name in exports), *shown]
         return self._told(verdicts, limit), sorted([*files, "samples.safetensors"])
 
@@ -150,19 +149,20 @@ class Shipper:
     def _fp32(self, name: str, net: Network, arch: Architecture) -> Export:
         told = provenance(self._stages, arch, name.partition("-")[0], self._exact)
         model = onnx_bytes(net, told)
-        task, classes = self._stages.task, len(self._stages.dataset.classes)
+        task, classes = self._stages.task_of(arch.space), len(self._stages.dataset.classes)
         images = task.val_images[: _check_images(task.val_images)]
         outputs = (np.concatenate(parts) for parts in zip(*outputs_of(net, images), strict=True))
         samples = Samples(images, task.judge.head(len(images)), tuple(outputs), classes)
-        return Export(name, self._exact, model, answering(model, self._exact), samples, None)
+        return Export(name, task, self._exact, model, answering(model, self._exact), samples, None)
 
     def _lowered(self, name: str, exact: Export, target: Target) -> Export:
         """An fp32 export in another precision, calibrated on training images."""
         arch = self._stages.space.largest() if name.startswith("reference") else self._stages.architecture
-        model = stamped(in_form(exact.model, target, self._calibration),
+        inputs = calibration(exact.task.train_images, INPUT, self._stages.config.seed)
+        model = stamped(in_form(exact.model, target, inputs),
                         provenance(self._stages, arch, name.partition("-")[0], target))
-        found = list(answers(exact.session, self._stages.task.val_images))
-        return Export(name, target, model, answering(model, target), exact.samples, found)
+        found = list(answers(exact.session, exact.task.val_images))
+        return Export(name, exact.task, target, model, answering(model, target), exact.samples, found)
 
     def _times(self, exports: dict[str, Export]) -> dict[str, Measurement]:
         """Latencies in one interleaved run; nothing where the device is not at hand."""
@@ -182,7 +182,7 @@ class Shipper:
         return budget.absolute(reference.median_ms * 1e6) / 1e6
 
     def _verdict(self, export: Export, limit: float | None, timing: Measurement | None) -> Verdict:
-        task = self._stages.task
+        task = export.task
         return verify(self._run.path / f"{export.name}.onnx", export.samples, export.target,
                       budget_ms=limit if export.name == "model" else None,
                       evaluation=(task.val_images, task.judge), exact=export.exact, latency=timing,

@@ -30,12 +30,16 @@ SCHEMA = 1
 EVERY = 5  # of the recalls; enough for a line
 
 
-def write_shown(task: Task, reference: Session, model: Session, folder: Path) -> list[str]:
-    """Write details.json and the examples of a run; gives the names of the files, none for a classifier."""
+def write_shown(whole: Task, reference: Session, task: Task, model: Session, folder: Path) -> list[str]:
+    """Write details.json and the examples of a run; gives the names of the files, none for a classifier.
+
+    Args:
+        whole, task: with images of the size of the reference, and of the result.
+    """
     if not isinstance(task.judge, BoxJudge | MaskJudge):
         return []
     images, classes = task.val_images, list(task.data.classes)
-    given = {"reference": list(answers(reference, images)), "compressed": list(answers(model, images))}
+    given = {"reference": list(answers(reference, whole.val_images)), "compressed": list(answers(model, images))}
     palette = task.data.palette if isinstance(task.data, SegmentationData) else None
     names, told = [], []
     for number, example in enumerate(examples(task.judge, images, given["compressed"], classes, palette), 1):
@@ -43,7 +47,8 @@ def write_shown(task: Task, reference: Session, model: Session, folder: Path) ->
         write_bytes(folder / names[-1], _png(example.picture))
         told.append({"file": names[-1], "name": _frame(task, example.number), "score": example.score,
                      "good": example.good})
-    details = {who: _details(task.judge, batches) for who, batches in given.items()}
+    judges = {"reference": whole.judge, "compressed": task.judge}
+    details = {who: _details(judges[who], batches) for who, batches in given.items()}
     write_json(folder / "details.json", {"hwnas_details": SCHEMA, "classes": classes, "metric": task.judge.metric,
                                          **details, "examples": told})
     return [*names, "details.json"]

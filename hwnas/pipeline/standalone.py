@@ -15,15 +15,16 @@ from hwnas.export.verification import Verdict, verify
 from hwnas.files import write_bytes
 from hwnas.pipeline.job import make_config
 from hwnas.pipeline.lanes import measured
-from hwnas.pipeline.material import head_of, load_data, space_for_data
+from hwnas.pipeline.material import head_of, load_data, space_for_data, spaces_of
 from hwnas.pipeline.run import RunFolder
 from hwnas.profile import ProfileResult
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Device
-from hwnas.space import Space, SpaceConfig, build, describe
+from hwnas.space import Space, SpaceConfig, Variant, build, describe
 from hwnas.space.heads import describe_head
 from hwnas.target import Target
 from hwnas.tasks.detection import DetectionHead
+from hwnas.tasks.of_space import task_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,20 @@ def space_for(options: Mapping[str, Any], *, channels: int | None = None, classe
             raise UsageError("--data decides the channels and the classes: leave out --channels and --classes")
         return space_for_data(config, load_data(config, silent))
     return build(SpaceConfig(config.space, config.imgsz or about.imgsz, channels or 3, classes or 1000,
-                             config.width_mult, config.depth, config.width, head_of(config), config.head_width))
+                             config.width_mult, config.depth, config.width, head_of(config), config.head_width,
+                             config.output_stride))
+
+
+def spaces_for(options: Mapping[str, Any], space: Space) -> dict[Variant, Space]:
+    """The variants of a space that a run of its task would choose from, the space itself first.
+
+    Args:
+        options: `widths` and `sizes`, as in `CompressConfig`.
+
+    Raises:
+        UsageError: one of them is none, or changes what can be chosen.
+    """
+    return spaces_of(make_config({"task": task_of(space), **options}), space)
 
 
 def profile_target(space: Space, target: Target, *, tables: Path | None = None, device: Device | None = None,

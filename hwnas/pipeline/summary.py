@@ -8,7 +8,7 @@ from hwnas.latency import Prediction
 from hwnas.pipeline.candidates import FP32, Kind
 from hwnas.pipeline.picking import BYTES, Picker
 from hwnas.pipeline.run import STAGES, RunFolder
-from hwnas.space import Architecture
+from hwnas.space import FULL, Architecture, Variant
 
 
 def is_finished(run: RunFolder) -> bool:
@@ -38,7 +38,7 @@ def summary(run: RunFolder) -> dict[str, Any]:
         "data": run.result("data")["summary"],
         "target": {**run.result("data")["target"], "precision": lane["precision"]},
         "latency_source": picker.latency.source, "here": lane["here"], "warnings": lane["warnings"],
-        "next": exported.get("next"), "choice": list(winner.choice), "width": picker.width,
+        "next": exported.get("next"), "choice": list(winner.choice), "variant": variant_facts(picker),
         "metric": exported["verdict"].get("metric", "accuracy"),
         "reference": reference, "compressed": compressed, "ratio": exported["ratio"],
         "precisions": precisions(run), "finalists": finalists(run), "out": chosen.get("out", {}),
@@ -46,6 +46,12 @@ def summary(run: RunFolder) -> dict[str, Any]:
         "agreement": _exact(exported)["agreement"], "loss": exported["verdict"].get("loss"),
         "seconds": sum(record.seconds for record in run.state.stages.values()),
     }
+
+
+def variant_facts(picker: Picker) -> dict[str, Any]:
+    """What networks of a picker have of the reference's channels and pixels: `width` a share, `imgsz` the height of the
+    input in pixels, `told` both for people, empty where they have all."""
+    return {"width": picker.variant.width, "imgsz": picker.space.config.imgsz, "told": picker.variant.told}
 
 
 def precisions(run: RunFolder) -> list[dict[str, Any]]:
@@ -67,14 +73,15 @@ def precisions(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def finalists(run: RunFolder) -> list[dict[str, Any]]:
-    """The best finalist of every precision and width, where several competed: `kind`, `trial` in percent, `measured_ms`
-    or None.
+    """The best finalist of every precision and variant, where several competed.
+
+    Each: `kind`, `trial` in percent, `measured_ms` or None.
 
     Trials are short and judged on a part of the training images: they compare with each other, not with the result.
     """
     tried = [c for c in run.result("generate")["candidates"] if c.get("trial")]
     tried.sort(key=lambda c: float(c["trial"]))  # of a kind the last one, the best, stays
-    best = {Kind(c.get("precision", FP32), c.get("width", 1.0)): c for c in tried}
+    best = {Kind(c.get("precision", FP32), Variant.read(c.get("variant", FULL.key))): c for c in tried}
     if len(best) < 2:
         return []
     return [{"kind": str(kind), "trial": c["trial"], "measured_ms": c["measured_ms"]}

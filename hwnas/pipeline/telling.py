@@ -36,7 +36,8 @@ def provenance(stages: Stages, arch: Architecture, role: str, target: Target) ->
     palette = {"palette": data.palette.tolist()} if isinstance(data := stages.dataset, SegmentationData) else {}
     return {
         "hwnas": run.state.versions.get("hwnas", ""), "role": "compressed" if role == "model" else role,
-        "classes": list(stages.dataset.classes), **facts_of(stages.task.judge), "precision": target.precision,
+        "classes": list(stages.dataset.classes), **facts_of(stages.task_of(arch.space).judge),
+        "precision": target.precision,
         "input": "float32 pixels in 0..1, NCHW; normalisation is inside", "architecture": arch.to_json(),
         "target": described(target), "table_hash": model.table_hash if model else None,
         "predicted_latency_ms": predicted.latency_ms if predicted else None,

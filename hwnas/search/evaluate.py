@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from hwnas.errors import UsageError
 from hwnas.nets import Network, Supernet
 from hwnas.space import Architecture, Space
 from hwnas.train import Task, TrainConfig, reestimate_batch_norm
@@ -27,7 +28,8 @@ class SupernetEvaluator:
         config: batch size, peak learning rate, decay, clipping.
         seed: batches of tick t are drawn with (seed, 2, t).
         batch_norm_images: training images over which the statistics of a path are re-estimated.
-        thinner: spaces with fewer channels, whose networks are trained with parts of the shared weights.
+        variants: scaled spaces, whose networks are trained with parts of the shared weights, each with the fold at its
+            input size.
     """
 
     supernet: Supernet
@@ -35,7 +37,7 @@ class SupernetEvaluator:
     config: TrainConfig
     seed: int
     batch_norm_images: int = 512
-    thinner: tuple[Space, ...] = ()
+    variants: tuple[tuple[Space, Task], ...] = ()
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,7 +51,8 @@ class SupernetEvaluator:
     def train(self, paths: Iterator[Sequence[int]], tick: int, steps: int, rates: Sequence[float]) -> None:
         """Train `steps` steps, each on the next path of `paths`, on batches drawn for `tick`.
 
-        With thinner spaces every path is trained once more on the same batch, at one of their widths in turn.
+        With variants every path is trained once more, as one of them in turn: on the same batch, or where that is
+        of other images on a batch of these.
 
         Args:
             paths: at least `steps` architectures.
@@ -61,30 +64,55 @@ class SupernetEvaluator:
         """
         self.supernet.train()
         rng = np.random.default_rng((self.seed, 2, tick))
-        for step, (images, targets) in enumerate(self._batches(rng, steps)):
+        smaller: dict[tuple[int, int], Iterator[Batch]] = {}
+        for step, batch in enumerate(self._batches(self.fold, rng, steps)):
             choice = next(paths)
             for group in self.optimizer.param_groups:
                 group["lr"] = rates[step]
-            spaces = [None, self.thinner[step % len(self.thinner)]] if self.thinner else [None]
-            for space in spaces:
-                self.supernet.select(choice, space)
-                train_step(self.supernet, self.optimizer, images, targets, self.fold, self.config, place=(tick, step))
+            self._step(choice, None, self.fold, batch, (tick, step))
+            if not self.variants:
+                continue
+            space, fold = self.variants[step % len(self.variants)]
+            if fold is not self.fold:
+                size = space.config.size
+                if size not in smaller:
+                    own = np.random.default_rng((self.seed, 2, tick, *size))
+                    smaller[size] = self._batches(fold, own, steps)
+                batch = next(smaller[size])
+            self._step(choice, space, fold, batch, (tick, step))
 
-    def _batches(self, rng: np.random.Generator, steps: int) -> Iterator[Batch]:
-        self.fold.check_trainable()
+    def _step(self, choice: Sequence[int], space: Space | None, fold: Task, batch: Batch,
+              place: tuple[int, int]) -> None:
+        self.supernet.select(choice, space)
+        train_step(self.supernet, self.optimizer, *batch, fold, self.config, place=place)
+
+    def _batches(self, fold: Task, rng: np.random.Generator, steps: int) -> Iterator[Batch]:
+        fold.check_trainable()
         while steps > 0:
-            for batch in itertools.islice(self.fold.epoch(self.config.batch, rng), steps):
+            for batch in itertools.islice(fold.epoch(self.config.batch, rng), steps):
                 steps -= 1
                 yield batch
 
-    def score(self, choice: Sequence[int], thinner: Space | None = None) -> float:
+    def fold_of(self, space: Space) -> Task:
+        """The fold whose images have the size that networks of `space` take.
+
+        Raises:
+            UsageError: there is none.
+        """
+        own = (self.supernet.space, self.fold)
+        for known, fold in (own, *self.variants):
+            if known.config.size == space.config.size:
+                return fold
+        raise UsageError(f"the search knows no images of {space.config.size}: name the size when it starts (--sizes)")
+
+    def score(self, choice: Sequence[int], scaled: Space | None = None) -> float:
         """The task's metric in percent on the held-out part, in eval mode, with batch-norm statistics of this path.
 
         Args:
-            thinner: the space of `choice`, where it is not the supernet's own.
+            scaled: the space of `choice`, where it is not the supernet's own.
         """
-        if thinner is not None:
-            return self.fold.score(self.network(thinner.architecture(choice)))
+        if scaled is not None:
+            return self.fold_of(scaled).score(self.network(scaled.architecture(choice)))
         self._select(choice)
         return self.fold.score(self.supernet)
 
@@ -94,13 +122,12 @@ class SupernetEvaluator:
             self._select(arch.choice)
             return self.supernet.network(arch)
         net = self.supernet.network(arch)
-        reestimate_batch_norm(net, [net], self._batch_norm_images)
+        reestimate_batch_norm(net, [net], self._batch_norm_images(self.fold_of(arch.space)))
         return net
 
     def _select(self, choice: Sequence[int]) -> None:
         self.supernet.select(choice)
-        reestimate_batch_norm(self.supernet, self.supernet.active(), self._batch_norm_images)
+        reestimate_batch_norm(self.supernet, self.supernet.active(), self._batch_norm_images(self.fold))
 
-    @property
-    def _batch_norm_images(self) -> np.ndarray:
-        return self.fold.train_images[: self.batch_norm_images]
+    def _batch_norm_images(self, fold: Task) -> np.ndarray:
+        return fold.train_images[: self.batch_norm_images]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from hwnas.search.log import Evaluation, SearchLog
 from hwnas.search.registry import create
 from hwnas.search.schedule import Tick, fair_ticks, path_ticks
 from hwnas.search.strategy import Strategy
-from hwnas.space import Space, thinner
+from hwnas.space import FULL, Space, scaled, variants
 from hwnas.train import Task, TrainConfig, as_task
 from hwnas.train.loop import restore, snapshot
 from hwnas.train.task import AnyData
@@ -54,6 +54,7 @@ class SearchConfig:
         ridge: of the effect regression, in samples.
         train: batch size, peak learning rate, decay; its epochs and warm-up are not used.
         widths: shares of the space's channels at which the shared weights are to work, besides all of them.
+        sizes: heights of the input in pixels at which they are to work, besides the space's own.
     """
 
     mode: str = "pooled"
@@ -67,6 +68,7 @@ class SearchConfig:
     ridge: float = 10.0
     train: TrainConfig = TrainConfig()
     widths: tuple[float, ...] = ()
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class SearchResult:
 
 def run(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Path, seed: int = 0,
         protect: Sequence[int] | None = None, init: Path | None = None,
-        progress: Progress = silent) -> SearchResult:
+        smaller: Mapping[int, Task] | None = None, progress: Progress = silent) -> SearchResult:
     """Learn a distribution over the architectures of `space` on `data`, or go on where a killed search stopped.
 
     Args:
@@ -94,13 +96,14 @@ def run(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Pat
         init: search.safetensors of another search, whose shared weights this one starts from where they fit.
         protect: an op index per choice that is never pruned (the cheapest, so that tight budgets stay reachable);
             None takes the op with the fewest FLOPs.
+        smaller: the task at every one of the sizes of `config`.
 
     Raises:
         TrainingDiverged: the loss became NaN.
         RunError: the files in `folder` belong to another search, or `init` cannot be read.
         UsageError: nothing in `init` fits.
     """
-    evaluator = _evaluator(space, data, config, seed)
+    evaluator = _evaluator(space, data, config, seed, smaller or {})
     if init is not None and not adopt(evaluator.supernet, load_tensors(init)[0], "weight."):
         raise UsageError(f"{init} has no weights that fit space {space.name}: take a run of the same space and width")
     strategy = create("migo", space.sizes, mode=config.mode, s=config.cycles, keep=config.keep,
@@ -116,13 +119,14 @@ def run(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Pat
     return SearchResult(distribution, evaluator, best)
 
 
-def load(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Path, seed: int = 0) -> SearchResult:
-    """A finished search from its folder.
+def load(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Path, seed: int = 0,
+         smaller: Mapping[int, Task] | None = None) -> SearchResult:
+    """A finished search from its folder; arguments as of `run`.
 
     Raises:
         RunError: the search is not finished or its files are damaged.
     """
-    evaluator = _evaluator(space, data, config, seed)
+    evaluator = _evaluator(space, data, config, seed, smaller or {})
     try:
         _restore(evaluator, folder / "search.safetensors")
         distribution = Distribution.from_json(read_json(folder / "distribution.json"))
@@ -133,14 +137,17 @@ def load(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Pa
     return SearchResult(distribution, evaluator, (best.choice, best.score))
 
 
-def _evaluator(space: Space, data: AnyData | Task, config: SearchConfig, seed: int) -> SupernetEvaluator:
+def _evaluator(space: Space, data: AnyData | Task, config: SearchConfig, seed: int,
+               smaller: Mapping[int, Task]) -> SupernetEvaluator:
     torch.manual_seed(seed)
     task = as_task(data)
     supernet = Supernet(space, task.data.mean.tolist(), task.data.std.tolist())
     task.prepare(supernet)
     supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    narrow = tuple(thinner(space, width) for width in config.widths)
-    return SupernetEvaluator(supernet, task.fold(config.holdout, seed), config.train, seed, thinner=narrow)
+    folds = {0: task} | {size: smaller[size] for size in config.sizes}
+    folds = {size: of.fold(config.holdout, seed) for size, of in folds.items()}
+    others = tuple((scaled(space, v), folds[v.imgsz]) for v in variants(config.widths, config.sizes) if v != FULL)
+    return SupernetEvaluator(supernet, folds[0], config.train, seed, variants=others)
 
 
 def _ticks(space: Space, evaluator: SupernetEvaluator, strategy: Strategy, config: SearchConfig) -> list[Tick]:
@@ -187,9 +194,9 @@ def _origin(evaluator: SupernetEvaluator, config: SearchConfig) -> dict[str, Any
     for name, default in (("optimizer", "sgd"), ("ema", 0.0)):  # checkpoints of hwnas 0.1 do not name them
         if described["train"][name] == default:
             del described["train"][name]
-    described["widths"] = list(described["widths"])
-    if not config.widths:
-        del described["widths"]  # nor these
+    for name in ("widths", "sizes"):
+        if given := described.pop(name):  # nor these, where there are none
+            described[name] = list(given)
     return {
         "space": evaluator.supernet.space.fingerprint, "data": evaluator.fold.data.fingerprint, "seed": evaluator.seed,
         "config": described,

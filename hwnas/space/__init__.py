@@ -19,10 +19,10 @@ from hwnas.space.steps import (
     SqueezeExcite,
     Step,
 )
-from hwnas.space.widths import thinner
+from hwnas.space.variants import FULL, Variant, scaled, variants
 
 __all__ = [
-    "SPACES", "Act", "Architecture", "Average", "Conv", "Cost", "Enlarge", "Gate", "Linear", "Norm", "Op", "Pool",
-    "Position", "Shuffle", "Space", "SpaceConfig", "SqueezeExcite", "Step", "Wire", "build", "describe", "flow",
-    "make_divisible", "output_positions", "thinner",
+    "FULL", "SPACES", "Act", "Architecture", "Average", "Conv", "Cost", "Enlarge", "Gate", "Linear", "Norm", "Op",
+    "Pool", "Position", "Shuffle", "Space", "SpaceConfig", "SqueezeExcite", "Step", "Variant", "Wire", "build",
+    "describe", "flow", "make_divisible", "output_positions", "scaled", "variants",
 ]

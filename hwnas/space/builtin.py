@@ -153,4 +153,6 @@ def build(config: SpaceConfig) -> Space:
         value = getattr(config, name)
         if value is not None and value < 1:
             raise UsageError(f"{name} must be at least 1; got {value}")
+    if config.output_stride is not None and not config.head:
+        raise UsageError(f"an output stride is for segmenters: name a head; got {config.output_stride}")
     return description.builder(config)

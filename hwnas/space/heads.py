@@ -29,6 +29,7 @@ BINS = 8  # of a distance: 0..7 strides
 ANCHORS = 6
 EXTRAS = 4  # maps of ssdlite behind the backbone, while they shrink
 FINEST = 8  # stride of the map that a segmenter's details come from
+COARSEST = (16, 32)  # strides of the map that its context may come from, the default first
 BLOCKS = ((3, 1), (3, 2), (5, 1), (5, 2))  # (kernel, expand) of a block in a neck, a tower or a decoder; or skip
 RATES = (6, 12, 18)  # dilations at stride 16
 
@@ -41,7 +42,7 @@ class Head:
 
     Args:
         task: 'detect' or 'segment'.
-        strides: of the maps that it reads; the backbone ends with the coarsest.
+        strides: of the maps that it reads where the config does not say otherwise; see `strides_of`.
         width: channels, where a config has no `head_width`.
         builder: gives the positions behind the backbone.
     """
@@ -58,17 +59,18 @@ def with_head(config: SpaceConfig, backbone: Sequence[Position]) -> tuple[Positi
 
     Raises:
         UnknownName: no such head.
-        UsageError: the backbone has no map of a stride that the head reads, or sides are no multiples of 32.
+        UsageError: the backbone has no map of a stride that the head reads, sides are no multiples of 32, or the config
+            has an output stride that the head cannot have.
     """
-    head = describe_head(config.head)
+    head, strides = describe_head(config.head), strides_of(config)
     if any(side % 32 for side in config.size):
         raise UsageError(f"height and width must be multiples of 32 for {config.head}; got {config.size}")
     found = taps(config, backbone)
-    missing = [stride for stride in head.strides if stride not in found]
+    missing = [stride for stride in strides if stride not in found]
     if missing:
-        raise UsageError(f"{config.head} reads maps of strides {head.strides}; {config.name} at {config.imgsz} px has "
+        raise UsageError(f"{config.head} reads maps of strides {strides}; {config.name} at {config.imgsz} px has "
                          f"{tuple(found)}: take larger images or another space")
-    last = backbone.index(found[max(head.strides)])
+    last = backbone.index(found[max(strides)])
     return (*backbone[: last + 1], *head.builder(config, found, config.head_width or head.width))
 
 
@@ -81,6 +83,22 @@ def describe_head(name: str) -> Head:
     if name not in HEADS:
         raise UnknownName("head", name, HEADS)
     return HEADS[name]
+
+
+def strides_of(config: SpaceConfig) -> tuple[int, ...]:
+    """Strides of the maps that the head of a config reads, finest first; the backbone ends with the coarsest.
+
+    Raises:
+        UnknownName: no such head.
+        UsageError: an output stride that the head cannot have.
+    """
+    head = describe_head(config.head)
+    if config.output_stride is None:
+        return head.strides
+    if head.task != "segment" or config.output_stride not in COARSEST:
+        raise UsageError(f"the output stride of a segmenter is 16 or 32, and other heads have none; got "
+                         f"{config.output_stride} for {config.head}")
+    return FINEST, config.output_stride
 
 
 def taps(config: SpaceConfig, backbone: Sequence[Position]) -> Taps:
@@ -146,14 +164,15 @@ def ssdlite(config: SpaceConfig, found: Taps, width: int) -> list[Position]:
 
 def lraspp(config: SpaceConfig, found: Taps, width: int) -> list[Position]:
     """The coarse map through a gate and two blocks, its logits and those of the fine map added up and enlarged."""
-    coarse, fine = found[16].ops[0], found[FINEST].ops[0]
+    stride = max(strides_of(config))
+    coarse, fine = found[stride].ops[0], found[FINEST].ops[0]
     gate = Op("gate", coarse.out_channels, width, *coarse.out_hw)
     shape = (width, width, *coarse.out_hw)
     low = Op("classify", fine.out_channels, config.classes, *fine.out_hw)
     return [
-        Position("gate", (gate,), found[16].name),
+        Position("gate", (gate,), found[stride].name),
         *_refine(shape),
-        Position("enlarge", (Op("bilinear", *shape, scale=2),)),
+        Position("enlarge", (Op("bilinear", *shape, scale=stride // FINEST),)),
         Position("high", (Op("classify", width, config.classes, *fine.out_hw),), writes="logits"),
         Position("low", (low,), found[FINEST].name, "logits"),
         _resized(config, fine),
@@ -165,17 +184,19 @@ def deeplab(config: SpaceConfig, found: Taps, width: int) -> list[Position]:
 
     The gate stands for the 1x1 branch and for the image pooling, which it multiplies instead of adding.
     """
-    coarse, fine = found[16].ops[0], found[FINEST].ops[0]
+    stride = max(strides_of(config))
+    coarse, fine = found[stride].ops[0], found[FINEST].ops[0]
     gate = Op("gate", coarse.out_channels, width, *coarse.out_hw)
     branches = [
-        Op("atrous", coarse.out_channels, width, *coarse.out_hw, kernel=3, act="relu", dilation=rate) for rate in RATES
+        Op("atrous", coarse.out_channels, width, *coarse.out_hw, kernel=3, act="relu", dilation=rate * 16 // stride)
+        for rate in RATES
     ]
     nothing = Op("none", coarse.out_channels, width, *coarse.out_hw)
     shape, fine_shape = (width, width, *coarse.out_hw), (width, width, *fine.out_hw)
     return [
-        Position("gate", (gate,), found[16].name, "pyramid"),
-        *(Position(f"rate{op.dilation}", (op, nothing), found[16].name, "pyramid") for op in branches),
-        Position("enlarge", (Op("bilinear", *shape, scale=2),), "pyramid", "decoder"),
+        Position("gate", (gate,), found[stride].name, "pyramid"),
+        *(Position(f"rate{op.dilation}", (op, nothing), found[stride].name, "pyramid") for op in branches),
+        Position("enlarge", (Op("bilinear", *shape, scale=stride // FINEST),), "pyramid", "decoder"),
         Position("detail", (_lateral(found[FINEST], width),), found[FINEST].name, "decoder"),
         *_refine(fine_shape, "decoder"),
         Position("logits", (Op("classify", width, config.classes, *fine.out_hw),)),

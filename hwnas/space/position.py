@@ -30,6 +30,7 @@ class SpaceConfig:
         width: of the input in pixels; None takes its height.
         head: what ends the networks: empty for the space's own classifier, else one of `hwnas.space.heads.HEADS`.
         head_width: channels of the neck and the head; None takes the head's own.
+        output_stride: of the coarsest map that a segmenter's head reads, 16 or 32; None takes 16.
     """
 
     name: str
@@ -41,6 +42,7 @@ class SpaceConfig:
     width: int | None = None
     head: str = ""
     head_width: int | None = None
+    output_stride: int | None = None
 
     @property
     def size(self) -> tuple[int, int]:

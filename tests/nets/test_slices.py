@@ -1,4 +1,4 @@
-"""Thinner networks as parts of a supernet."""
+"""Thinner networks, and those for smaller images, as parts of a supernet."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas.errors import UsageError
 from hwnas.nets import Supernet
 from hwnas.nets.slices import part_of
-from hwnas.space import SpaceConfig, build, thinner
+from hwnas.space import SpaceConfig, Variant, build, scaled
 
 MEAN, STD = [0.5] * 3, [0.25] * 3
 CONFIGS = [
     SpaceConfig("mobile", 32, 3, 10), SpaceConfig("ofa", 96, 3, 10, depth=2), SpaceConfig("fbnet", 64, 3, 10, depth=1),
     SpaceConfig("mobile", 64, 3, 4, depth=1, head="fcos"), SpaceConfig("mobile", 64, 3, 4, depth=1, head="lraspp"),
-    SpaceConfig("mobile", 64, 3, 4, depth=1, head="deeplab"), SpaceConfig("nasbench201", 32, 3, 10, depth=1),
+    SpaceConfig("mobile", 64, 3, 4, depth=1, head="deeplab", output_stride=32),
+    SpaceConfig("nasbench201", 32, 3, 10, depth=1),
 ]
 
 
@@ -23,15 +23,19 @@ def outputs(found: object) -> list[torch.Tensor]:
     return found if isinstance(found, list) else [found]  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.name}-{c.head or 'classes'}")
-@pytest.mark.parametrize("factor", [0.75, 0.5])
-def test_a_thin_path_is_the_thin_network_with_the_supernet_s_weights(config: SpaceConfig, factor: float) -> None:
+THIN = [(config, Variant(width)) for config in CONFIGS for width in (0.75, 0.5)]
+SMALL = [(config, Variant(width, 32)) for config in CONFIGS for width in (1.0, 0.5)
+         if config.imgsz > 32 and config.name != "fbnet"]
+
+
+@pytest.mark.parametrize(("config", "variant"), THIN + SMALL)
+def test_a_scaled_path_is_the_network_with_the_supernet_s_weights(config: SpaceConfig, variant: Variant) -> None:
     """In training mode both use the statistics of the batch, so the outputs must agree; and every weight is a part."""
     torch.manual_seed(0)
     space = build(config)
-    thin, supernet = thinner(space, factor), Supernet(space, MEAN, STD)
+    thin, supernet = scaled(space, variant), Supernet(space, MEAN, STD)
     rng = np.random.default_rng(0)
-    x = torch.rand(4, 3, *config.size)
+    x = torch.rand(4, 3, *thin.config.size)
     for _ in range(3):
         arch = thin.sample(rng)
         supernet.train().select(arch.choice, thin)
@@ -44,7 +48,7 @@ def test_a_thin_path_is_the_thin_network_with_the_supernet_s_weights(config: Spa
 
 def test_the_gradient_of_a_thin_path_reaches_the_first_channels_alone() -> None:
     space = build(SpaceConfig("mobile", 32, 3, 10, depth=1))
-    thin, supernet = thinner(space, 0.5), Supernet(space, MEAN, STD)
+    thin, supernet = scaled(space, Variant(0.5)), Supernet(space, MEAN, STD)
     before = {k: v.clone() for k, v in supernet.state_dict().items() if "running" in k}
     supernet.train().select(thin.largest().choice, thin)
     supernet(torch.rand(4, 3, 32, 32)).square().sum().backward()
@@ -61,14 +65,3 @@ def test_kernels_are_cut_to_their_centre() -> None:
     wide = torch.arange(4 * 2 * 5 * 5).reshape(4, 2, 5, 5)
     assert torch.equal(part_of(wide, torch.Size([3, 1, 3, 3])), wide[:3, :1, 1:4, 1:4])
     assert torch.equal(part_of(torch.arange(6), torch.Size([4])), torch.arange(4))
-
-
-@pytest.mark.parametrize("factor", [0.0, -1.0, 1.5])
-def test_a_width_is_a_share(factor: float) -> None:
-    with pytest.raises(UsageError, match="above 0 and at most 1; got"):
-        thinner(build(CONFIGS[0]), factor)
-
-
-def test_a_width_that_changes_the_choices_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"width 0.05 of space \w+ rounds different widths to the same"):
-        thinner(build(SpaceConfig("ofa", 64, 3, 10)), 0.05)

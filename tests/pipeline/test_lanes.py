@@ -11,8 +11,10 @@ import pytest
 from hwnas.errors import UsageError
 from hwnas.latency.estimate import estimate
 from hwnas.pipeline.lanes import Latencies, measured, tied
-from hwnas.space import SpaceConfig, build, thinner
+from hwnas.space import FULL, SpaceConfig, Variant, build, scaled
 from hwnas.target import load
+
+HALF = Variant(0.5)
 
 
 @pytest.mark.parametrize(("machine", "target"), [("x86_64", "raspberry-pi-4"), ("AMD64", "jetson-orin-nano"),
@@ -31,25 +33,25 @@ def test_what_fits_into_any_computer_names_no_processor() -> None:
         "nvidia-t4": False, "intel-igpu": False, "raspberry-pi-5": True}
 
 
-def test_models_of_several_widths_are_brought_to_one_speed() -> None:
+def test_models_of_several_variants_are_brought_to_one_speed() -> None:
     """The thin one says three and a third of what the other says for the same network, and then it does not."""
     space, target = build(SpaceConfig("mobile", 64, 3, 10)), load("local")
-    spaces = {1.0: space, 0.5: thinner(space, 0.5)}
+    spaces = {FULL: space, HALF: scaled(space, HALF)}
     right = {w: replace(estimate(s, load("x86-avx2")), source="measured") for w, s in spaces.items()}
     first = tied(spaces, {w: Latencies(target, m, here=True) for w, m in right.items()})
     again = {}
     for wrong in (3.0, 1 / 3):
-        lanes = {1.0: first[1.0], 0.5: replace(first[0.5], model=first[0.5].model.at_speed(wrong))}
+        lanes = {FULL: first[FULL], HALF: replace(first[HALF], model=first[HALF].model.at_speed(wrong))}
         again[wrong] = tied(spaces, lanes)
-        assert again[wrong][1.0].model == first[1.0].model
+        assert again[wrong][FULL].model == first[FULL].model
     for found in again.values():
-        ratio = (found[0.5].model.predict(spaces[0.5].largest()).latency_ms
-                 / first[0.5].model.predict(spaces[0.5].largest()).latency_ms)
+        ratio = (found[HALF].model.predict(spaces[HALF].largest()).latency_ms
+                 / first[HALF].model.predict(spaces[HALF].largest()).latency_ms)
         assert 1 / 1.5 < ratio < 1.5
 
 
 def test_what_is_not_here_is_left_as_it_is() -> None:
     space, target = build(SpaceConfig("mobile", 32, 3, 10)), load("raspberry-pi-4")
-    spaces = {1.0: space, 0.5: thinner(space, 0.5)}
+    spaces = {FULL: space, HALF: scaled(space, HALF)}
     lanes = {w: Latencies(target, estimate(s, target), here=False) for w, s in spaces.items()}
     assert tied(spaces, lanes) == lanes

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from hwnas.data import Dataset, load
-from hwnas.errors import RunError
+from hwnas.errors import RunError, UsageError
 from hwnas.nets import Network, Supernet
 from hwnas.search import weight_sharing
 from hwnas.search.distribution import Distribution
 from hwnas.search.evaluate import SupernetEvaluator
 from hwnas.search.log import SearchLog
 from hwnas.search.weight_sharing import SearchConfig, SearchResult
-from hwnas.space import Space, SpaceConfig, build
+from hwnas.space import Space, SpaceConfig, Variant, build, scaled
 from hwnas.train import Task, TrainConfig, as_task, fit
 from hwnas.train.tensors import load_tensors
 
@@ -324,6 +324,49 @@ def test_training_takes_the_steps_it_was_given(space: Space, data: Dataset, step
     judge.train(paths, 0, steps, [0.01] * steps)
     assert len(list(paths)) == 20 - steps
     assert judge.steps_per_epoch == 3
+
+
+@pytest.fixture(scope="module")
+def halved(data: Dataset) -> Task:
+    """The same images, every second row and column of them."""
+    every = (slice(None), slice(None, None, 2), slice(None, None, 2))
+    return as_task(replace(data, train_images=np.ascontiguousarray(data.train_images[every]),
+                           val_images=np.ascontiguousarray(data.val_images[every])))
+
+
+def test_a_variant_for_smaller_images_is_trained_and_judged_on_these(space: Space, data: Dataset, halved: Task) -> None:
+    small, fold = scaled(space, Variant(1.0, 8)), halved.fold(0.2, 0)
+    judge = evaluator(space, data, as_task(data).fold(0.2, 0))
+    judge.variants = ((small, fold),)
+    before = {k: v.detach().clone() for k, v in judge.supernet.named_parameters()}
+    judge.train(iter([[1, 1, 1]] * 5), 0, 5, [0.01] * 5)
+    assert any(not torch.equal(v, before[k]) for k, v in judge.supernet.named_parameters())
+    assert judge.fold_of(small) is fold
+    assert judge.fold_of(space) is judge.fold
+    choice = [1, 1, 1]
+    assert judge.score(choice, small) == fold.score(judge.network(small.architecture(choice)))
+    with pytest.raises(UsageError, match=r"no images of .*--sizes"):
+        judge.fold_of(build(SpaceConfig("mobile", 12, 1, 10, 0.25, 1)))
+
+
+def test_a_search_with_sizes_that_was_killed_is_the_undisturbed_one(space: Space, data: Dataset, halved: Task,
+                                                                    tmp_path: Path) -> None:
+    config = replace(FAIR, widths=(0.5,), sizes=(8,))
+    whole = weight_sharing.run(space, data, config, folder=_made(tmp_path / "whole"), smaller={8: halved})
+    cut = _made(tmp_path / "cut")
+    with pytest.raises(Killed):
+        weight_sharing.run(space, data, config, folder=cut, smaller={8: halved}, progress=Killer("search", 6))
+    again = weight_sharing.run(space, data, config, folder=cut, smaller={8: halved})
+    assert again.best == whole.best
+    weights = dict(whole.supernet.named_parameters())
+    assert all(torch.equal(v, weights[k]) for k, v in again.supernet.named_parameters())
+    with pytest.raises(RunError, match="belongs to another search"):
+        weight_sharing.run(space, data, replace(config, sizes=()), folder=cut)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 @pytest.mark.timeout(3)

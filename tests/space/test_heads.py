@@ -51,15 +51,27 @@ def test_ssdlite_has_six_maps_and_3234_anchors() -> None:
     assert {op.out_channels for op in found} == {6 * (4 + 5)}
 
 
+@pytest.mark.parametrize("stride", [None, 16, 32])
 @pytest.mark.parametrize("head", ["lraspp", "deeplab"])
-def test_segmenters_answer_at_the_size_of_the_image(head: str) -> None:
-    (found,) = outputs(space(head, imgsz=96, width=160))
+def test_segmenters_answer_at_the_size_of_the_image(head: str, stride: int | None) -> None:
+    (found,) = outputs(space(head, imgsz=96, width=160, output_stride=stride))
     assert (found.kind, found.out_hw, found.out_channels) == ("resize", (96, 160), 4)
 
 
 @pytest.mark.parametrize("head", ["lraspp", "deeplab"])
 def test_a_segmenter_ends_its_body_at_stride_16(head: str) -> None:
     assert max(64 // p.ops[0].height for p in space(head).positions) == 16
+    assert space(head, output_stride=16).positions == space(head).positions
+
+
+@pytest.mark.parametrize("head", ["lraspp", "deeplab"])
+def test_a_segmenter_may_read_the_whole_body(head: str) -> None:
+    """Its branches see as many pixels of the image as at stride 16."""
+    built, whole = space(head), space(head, output_stride=32)
+    assert max(64 // p.ops[0].height for p in whole.positions) == 32
+    assert len(whole.choices) > len(built.choices)
+    rates = [[p.ops[0].dilation for p in s.positions if p.name.startswith("rate")] for s in (built, whole)]
+    assert [r // 2 for r in rates[0]] == rates[1]
 
 
 def test_a_branch_that_is_left_out_is_dead_and_costs_nothing() -> None:
@@ -102,6 +114,9 @@ def test_taps_are_the_last_maps_of_each_stride() -> None:
     ({"head": "fcos", "name": "fbnet", "imgsz": 32}, r"strides \(8, 16, 32\); fbnet at 32 px has \(1, 2, 4, 8\)"),
     ({"head": "fcos", "name": "nasbench201", "width": None}, "benchmark of classifiers"),
     ({"head": "fcos", "head_width": 0}, "head_width must be at least 1"),
+    ({"head": "fcos", "output_stride": 32}, "other heads have none; got 32 for fcos"),
+    ({"head": "lraspp", "output_stride": 8}, "16 or 32, .* got 8"),
+    ({"head": "", "output_stride": 16}, "name a head"),
 ])
 def test_what_cannot_be_built(values: dict[str, object], message: str) -> None:
     with pytest.raises((UsageError, UnknownName), match=message):

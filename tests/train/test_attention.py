@@ -9,7 +9,7 @@ import torch
 from hwnas.data.detection.parts import Frame
 from hwnas.data.segmentation import SegmentationData, SegmentationPart
 from hwnas.nets import Network
-from hwnas.space import Space, SpaceConfig, build, thinner
+from hwnas.space import Space, SpaceConfig, Variant, build, scaled
 from hwnas.train import Teacher, TrainConfig, fit
 from hwnas.train.attention import attention, attention_distance
 
@@ -61,7 +61,7 @@ def striped() -> SegmentationData:
 def trained(space: Space, features: float) -> tuple[Network, Network]:
     torch.manual_seed(0)
     teacher = Network(space.largest(), MEAN, STD)
-    student = Network(thinner(space, 0.5).largest(), MEAN, STD)
+    student = Network(scaled(space, Variant(0.5)).largest(), MEAN, STD)
     config = TrainConfig(epochs=1, batch=8, lr=0.01)
     fit(student, striped(), config, seed=0, teacher=Teacher(teacher, features=features))
     return student, teacher
