@@ -1,26 +1,35 @@
-"""Images one after the other: a file, a folder of them, or the frames of a video."""
+"""Images one after the other: a file, a folder of them, or the frames of a video; and frames back to a video."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hwnas.errors import InputError, MissingDependency, UsageError
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+RATE = 25.0  # frames per second of a video that does not say
 
 
 @dataclass(frozen=True)
 class Frame:
-    """An image with its name, relative to what was asked for, and how many there are in all."""
+    """An image with its name, relative to what was asked for, and how many there are in all.
+
+    Args:
+        rate: frames per second of the video that it is of; 0 for an image.
+    """
 
     name: str
     image: Image.Image
     total: int
+    rate: float = 0.0
 
 
 def frames(source: Path) -> Iterator[Frame]:
@@ -54,21 +63,62 @@ def _opened(file: Path) -> Image.Image:
         raise InputError(f"{file} cannot be read as an image: {err}") from err
 
 
-def _video(source: Path) -> Iterator[Frame]:
+class FilmWriter:
+    """Writes frames of one size to an .mp4, beside its name until it is closed.
+
+    Args:
+        path: of the file.
+        rate: frames per second.
+    """
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self.path, self._rate, self._film = path, rate, None
+        self._partial = path.with_name(f".{path.name}")
+
+    def add(self, picture: npt.NDArray[np.uint8]) -> None:
+        """Append an RGB picture, uint8 (H, W, 3).
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        cv2 = _opencv()
+        if self._film is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            size = picture.shape[1], picture.shape[0]
+            self._film = cv2.VideoWriter(str(self._partial), cv2.VideoWriter_fourcc(*"mp4v"), self._rate, size)
+            if not self._film.isOpened():
+                raise InputError(f"{self.path} cannot be written as a video of {size[0]}x{size[1]} px")
+        self._film.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        """Finish the file and give it its name; nothing without frames."""
+        if self._film is not None:
+            self._film.release()
+            self._partial.replace(self.path)
+            self._film = None
+
+
+def _opencv() -> Any:
     try:
         import cv2
     except ImportError as err:
-        raise MissingDependency("opencv-python-headless", "videos", 'pip install "hwnas[video]"') from err
+        raise MissingDependency("opencv-python-headless", "reading a video", 'pip install "hwnas[video]"') from err
+    return cv2
+
+
+def _video(source: Path) -> Iterator[Frame]:
+    cv2 = _opencv()
     film = cv2.VideoCapture(str(source))
     try:
         total, number = max(1, int(film.get(cv2.CAP_PROP_FRAME_COUNT))), 0
+        rate = float(film.get(cv2.CAP_PROP_FPS)) or RATE
         while True:
             there, pixels = film.read()
             if not there:
                 break
             number += 1
             image = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-            yield Frame(f"{source.stem}-{number:06d}.png", image, max(total, number))
+            yield Frame(f"{source.stem}-{number:06d}.png", image, max(total, number), rate)
         if number == 0:
             raise InputError(f"{source} cannot be read as a video: OpenCV finds no frame in it")
     finally:

@@ -26,7 +26,7 @@ from hwnas.errors import UsageError
 from hwnas.export.samples import to_pixels
 from hwnas.files import write_bytes
 from hwnas.pipeline.checking import exported_model, model_of, target_of
-from hwnas.pipeline.frames import Frame, frames
+from hwnas.pipeline.frames import FilmWriter, Frame, frames
 from hwnas.pipeline.serving import answering, reach
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Session
@@ -176,29 +176,42 @@ def predict_files(predictor: Predictor, source: Path, out: Path | None, progress
                   ) -> Iterator[Prediction]:
     """Predict an image, every image of a folder, or every frame of a video; write pictures and predictions.jsonl.
 
+    The pictures of a video are one .mp4 of its name.
+
     Args:
         out: a folder, made if it is not there; None writes nothing.
 
     Raises:
         InputError: a file that is no image, or `out` cannot be written.
-        UsageError: nothing to predict at `source`.
+        UsageError: nothing to predict at `source`, or `out` is where it lies.
         MissingDependency: a video, and OpenCV is not installed.
     """
+    if out is not None and out.resolve() == (source if source.is_dir() else source.parent).resolve():
+        raise UsageError(f"{out} holds what is to be predicted, and pictures have the names of what they show: "
+                         "give -o another folder")
     lines = []
+    film: FilmWriter | None = None
     for number, frame in enumerate(frames(source), 1):
         found = predictor.predict(frame)
         if out is not None:
-            found = _written(found, out)
+            if frame.rate and film is None:
+                film = FilmWriter(out / f"{source.stem}.mp4", frame.rate)
+            found = _written(found, out, film)
             lines.append(json.dumps(found.facts))
         progress("predict", number, frame.total)
         yield found
+    if film is not None:
+        film.close()
     if out is not None:
         write_bytes(out / "predictions.jsonl", ("\n".join(lines) + "\n").encode())
 
 
-def _written(found: Prediction, out: Path) -> Prediction:
-    stem, facts = Path(found.name).with_suffix("").as_posix(), dict(found.facts)
-    for suffix, pixels in ((".png", found.picture), ("-mask.png", found.mask)):
+def _written(found: Prediction, out: Path, film: FilmWriter | None) -> Prediction:
+    stem, facts, picture = Path(found.name).with_suffix("").as_posix(), dict(found.facts), found.picture
+    if film is not None and picture is not None:
+        film.add(picture)
+        picture = None
+    for suffix, pixels in ((".png", picture), ("-mask.png", found.mask)):
         if pixels is not None:
             target = out / f"{stem}{suffix}"
             write_bytes(target, _png(pixels))

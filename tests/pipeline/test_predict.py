@@ -67,6 +67,55 @@ def test_masks_have_the_size_of_the_image(segmenter: RunFolder, tmp_path: Path) 
             assert np.asarray(mask).max() < 3
 
 
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Ten frames of a box that wanders, five a second."""
+    cv2 = pytest.importorskip("cv2", reason='OpenCV is not installed: pip install "hwnas[video]"')
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (96, 64))
+    for i in range(10):
+        frame = np.full((64, 96, 3), 110, np.uint8)
+        frame[10:40, 4 * i : 4 * i + 30] = (30, 30, 220)
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def test_a_video_gives_a_video(detector: RunFolder, film: Path, tmp_path: Path) -> None:
+    """As many frames of the same size and rate, and a line of JSON each."""
+    cv2 = pytest.importorskip("cv2")
+    told = call("predict", detector.path, film, "-o", tmp_path / "out", "--threshold", "0.02")["predictions"]
+    assert isinstance(told, list)
+    assert [one["file"] for one in told] == [f"film-{i:06d}.png" for i in range(1, 11)]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"film.mp4", "predictions.jsonl"}
+    drawn = cv2.VideoCapture(str(tmp_path / "out" / "film.mp4"))
+    assert (drawn.get(cv2.CAP_PROP_FRAME_COUNT), drawn.get(cv2.CAP_PROP_FPS)) == (10, 5)
+    assert drawn.read()[1].shape == (64, 96, 3)
+
+
+def test_a_segmenter_keeps_the_mask_of_every_frame(segmenter: RunFolder, film: Path, tmp_path: Path) -> None:
+    call("predict", segmenter.path, film, "-o", tmp_path / "out")
+    assert (tmp_path / "out" / "film.mp4").stat().st_size > 0
+    with Image.open(tmp_path / "out" / "film-000010-mask.png") as mask:
+        assert mask.size == (96, 64)
+
+
+def test_what_is_no_video(finished: RunFolder, tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    (tmp_path / "text.mp4").write_text("hello")
+    with pytest.raises(InputError, match=r"text\.mp4 cannot be read as a video"):
+        list(predict_files(Predictor.of(finished.path), tmp_path / "text.mp4", None))
+
+
+@pytest.mark.parametrize("name", ["film.avi", "."])
+def test_pictures_never_replace_what_they_show(detector: RunFolder, film: Path, name: str) -> None:
+    before = film.read_bytes()
+    with pytest.raises(UsageError, match="give -o another folder"):
+        list(predict_files(Predictor.of(detector.path), film.parent / name, film.parent))
+    assert film.read_bytes() == before
+    assert list(film.parent.iterdir()) == [film]
+
+
 def test_tiles_of_one_tile_are_the_whole(segmenter: RunFolder, masks: Path) -> None:
     image = masks / "val" / "0.png"
     whole, tiled = (next(predict_files(Predictor.of(segmenter.path, tiled=t), image, None)).mask for t in (False, True))
