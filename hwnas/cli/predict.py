@@ -19,7 +19,7 @@ def command(
                                           show_default=False)],
     source: Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER|VIDEO", help="What to look at.",
                                            show_default=False)],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for pictures or a video, masks, predictions.jsonl.",
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for pictures, masks and predictions.jsonl.",
                                              show_default=False)] = None,
     threshold: Annotated[float, typer.Option("--threshold", min=0.0, max=1.0, help="Least score of a box.")] = 0.3,
     tiled: Annotated[bool, typer.Option("--tiled", help="Segment images at their own size, in tiles.")] = False,

@@ -72,7 +72,8 @@ class FilmWriter:
     """
 
     def __init__(self, path: Path, rate: float) -> None:
-        self.path, self._rate, self._film = path, rate, None
+        self.path, self._rate = path, rate
+        self._film: Any = None
         self._partial = path.with_name(f".{path.name}")
 
     def add(self, picture: npt.NDArray[np.uint8]) -> None:
