@@ -59,7 +59,7 @@ def command(
             (_say_json if json else _say)(run, pickers, least, bounds, [], None, explain_bounds(least, bounds))
         raise
     if picks:
-        picker = next(p for p in pickers.values() if p.space.config == picks[0].architecture.space.config)
+        picker = pickers[_variant(pickers, picks[0])]
     why = explain_bounds(picker, bounds) if explain else None
     line = front_of(pickers) if front or not wanted else None
     if out is not None:

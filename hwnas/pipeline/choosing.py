@@ -239,13 +239,12 @@ class Chooser:
         if len(finalists) == 1 or self._stages.config.trial_epochs == 0:
             return [0.0] * len(finalists)
         reached, count = [], len({c.network for c in finalists})
-        teachers: dict[int, Teacher] = {}  # the images of a size are the same for all
+        sizes = {c.kind.variant.imgsz: c.answer.architecture.space for c in finalists}
+        teachers = {imgsz: Teacher(self._stages.reference_at(space), remember=self._stages.task.remembers)
+                    for imgsz, space in sizes.items()}  # the images of a size are the same for all
         for c in finalists:
             space = c.answer.architecture.space
             if c.network not in self._tried:
-                if c.kind.variant.imgsz not in teachers:
-                    taught_by = self._stages.reference_at(space)
-                    teachers[c.kind.variant.imgsz] = Teacher(taught_by, remember=self._stages.task.remembers)
                 self._tried[c.network] = self._try(c, teachers[c.kind.variant.imgsz], len(self._tried) + 1, count)
             net, accuracy = self._tried[c.network]
             fold, lost = self._stages.searched.evaluator.fold_of(space), 0.0

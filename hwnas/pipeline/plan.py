@@ -10,10 +10,10 @@ from hwnas.errors import UsageError
 from hwnas.latency import Prediction
 from hwnas.pipeline.budget import Budget, parse_all
 from hwnas.pipeline.lanes import in_fp32, known_latencies, targets_of
-from hwnas.pipeline.material import load_data, space_for_data, spaces_of
+from hwnas.pipeline.material import load_data, sizes_of, space_for_data, spaces_of, widths_of
 from hwnas.pipeline.run import CompressConfig
 from hwnas.progress import Progress, silent
-from hwnas.space import Space, Variant
+from hwnas.space import Space, Variant, variants
 from hwnas.target import Target
 
 
@@ -54,7 +54,7 @@ class Plan:
     @property
     def variants(self) -> tuple[Variant, ...]:
         """What the result may have of the reference's channels and pixels."""
-        return tuple(spaces_of(self.config, self.space))
+        return variants(widths_of(self.config), sizes_of(self.config, self.space))
 
     def to_json(self) -> dict[str, Any]:
         return {

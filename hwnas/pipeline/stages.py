@@ -133,15 +133,14 @@ class Stages:
 
     @cached_property
     def reference(self) -> Network:
-        return self.reference_at(self.space)
+        return self.network_of(self.space.largest(), self.run.path / "reference.safetensors")
 
     def reference_at(self, space: Space) -> Network:
         """The reference for images of the size that networks of `space` take, which it teaches."""
         if space.config.size == self.space.config.size:
-            space = self.space
-        else:
-            space = next(s for v, s in self.spaces.items() if v.width == 1 and s.config.size == space.config.size)
-        return self.network_of(space.largest(), self.run.path / "reference.safetensors")
+            return self.reference
+        smaller = self.spaces[Variant(imgsz=space.config.imgsz)]
+        return self.network_of(smaller.largest(), self.run.path / "reference.safetensors")
 
     @property
     def architecture(self) -> Architecture:
