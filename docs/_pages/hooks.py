@@ -5,6 +5,7 @@
 | reference/cli.md      | the commands and flags of `hwnas.cli.app`           |
 | reference/api/ROOM.md | the docstrings of what a room's `__init__` exports  |
 | results/NAME.md       | benchmarks/NAME.md                                  |
+| results/ERRORS.md     | latency_tables/ERRORS.md                            |
 | results/index.md      | the titles of benchmarks/*.md                       |
 | adr/index.md          | the titles of adr/*.md                              |
 """
@@ -29,7 +30,8 @@ _LINK = re.compile(r"\]\(((?:\.\./)*)([\w./-]*)((?:#[^)]*)?)\)")
 
 def written() -> dict[str, str]:
     """Path under docs/ -> text, of every page that is not a file there."""
-    measured, records = sorted((ROOT / "benchmarks").glob("*.md")), sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+    measured = [*sorted((ROOT / "benchmarks").glob("*.md")), ROOT / "latency_tables" / "ERRORS.md"]
+    records = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
     return {
         "reference/cli.md": cli_reference.page(),
         **{f"reference/api/{name}.md": text for name, text in api_reference.pages().items()},
@@ -56,16 +58,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
-    """Turn links to benchmarks/, docs/ and the folder adr/ into links inside the site."""
+def on_page_markdown(markdown: str, page: Any, files: Files, **_: object) -> str:
+    """Turn links to pages of benchmarks/, latency_tables/ and docs/, and to adr/, into links inside the site."""
     here = page.file.src_uri
     depth = "../" * here.count("/")
 
     def inside(found: re.Match[str]) -> str:
         up, path, anchor = found.groups()
-        for folder, place in (("benchmarks/", "results/"), ("docs/", "")):
-            if up and path.startswith(folder) and path.endswith(".md"):
-                return f"]({depth}{place}{path.removeprefix(folder)}{anchor})"
+        for folder, place in (("benchmarks/", "results/"), ("latency_tables/", "results/"), ("docs/", "")):
+            target = f"{place}{path.removeprefix(folder)}"
+            if up and path.startswith(folder) and files.get_file_from_path(target):
+                return f"]({depth}{target}{anchor})"
         return f"]({up}{path}index.md)" if path.endswith("adr/") else found[0]
 
     return _LINK.sub(inside, markdown)

@@ -1,8 +1,9 @@
 """Where latency tables live and which one is taken: the user's own, else one that ships.
 
 A table that ships is read and never written. What was measured on this very device, to the version of the runtime,
-is a start for the user's own table (`own_table`), whatever its target is called. Other shipped tables are only taken
-by the name of their target and with a warning; the target `local` means this machine, so it never takes one.
+is a start for the user's own table (`own_table`), whatever its target is called; but a target that has hardware
+figures of its own may be another device, and takes it only where that device was asked (`hwnas profile`). Other shipped
+tables are only taken by the name of their target and with a warning; `local` means this machine, so it never takes one.
 """
 
 from __future__ import annotations
@@ -54,8 +55,7 @@ def choose(target: Target, device: Mapping[str, Any] | None, folder: Path | None
     """The table of a target: the user's, else a shipped one of this very device, else the shipped one of its name.
 
     Args:
-        device: fingerprint of the device that the numbers are for, as `Fingerprint.to_json` gives it; None where
-            that device cannot be asked.
+        device: fingerprint of this machine, as `Fingerprint.to_json` gives it; None where it lacks the runtime.
         folder: of the user's tables; None takes their cache.
 
     Returns:
@@ -68,7 +68,8 @@ def choose(target: Target, device: Mapping[str, Any] | None, folder: Path | None
     if path.is_file():
         own = Table.read(path, target)
         return Choice(own, False, _warnings(own, device))
-    if device is not None and (same := _of_this_device(target, device)) is not None:
+    same = _of_this_device(target, device) if device is not None else None
+    if same is not None and (target.hardware is None or same.target == target.name):
         return Choice(same, True, ())
     named = table_path(shipped_folder(), target)
     if target.name != HERE and named.is_file():

@@ -12,7 +12,7 @@ from hwnas.latency import Calibration, Entry, Table, table_path
 from hwnas.pipeline import inventory, tables
 from hwnas.pipeline.tables import choose, own_table
 from hwnas.space import SpaceConfig, build
-from hwnas.target import Target
+from hwnas.target import Target, load
 
 HERE: dict[str, Any] = {"cpu": "this", "flags": ["avx2"], "runtime": "onnxruntime", "runtime_version": "1.31"}
 ELSEWHERE = {**HERE, "cpu": "another"}
@@ -63,6 +63,15 @@ def test_a_shipped_table_of_this_device_serves_any_target(shipped: Path, mine: P
     assert choose(LOCAL.model_copy(update={"threads": 2}), HERE, mine) is None
     assert choose(LOCAL.model_copy(update={"precision": "int8"}), HERE, mine) is None
     assert choose(LOCAL.model_copy(update={"cores": (3,)}), HERE, mine) is None, "it was not pinned to that core"
+
+
+def test_a_board_never_takes_the_table_of_this_machine(shipped: Path, mine: Path) -> None:
+    fill(shipped, NAMED, HERE, 1.0)
+    board = load("raspberry-pi-5", runtime=NAMED.runtime, precision=NAMED.precision, batch=NAMED.batch,
+                 threads=NAMED.threads)
+    assert (board.key, board.cores) == (NAMED.key, NAMED.cores)
+    assert choose(board, HERE, mine) is None
+    assert choose(NAMED.model_copy(update={"hardware": board.hardware}), HERE, mine) is not None, "its own name"
 
 
 def test_local_never_takes_the_table_of_another_cpu(shipped: Path, mine: Path) -> None:
