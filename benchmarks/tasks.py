@@ -2,6 +2,7 @@
 
     python benchmarks/tasks.py --task detect --data ../shared/data/bccd --out DIR
     python benchmarks/tasks.py --task segment --data ../shared/data/camvid --out DIR
+    python benchmarks/tasks.py --task detect --data ../shared/data/bccd --out OTHER --sizes 256,192    sizes to choose
     python benchmarks/tasks.py --out DIR --write benchmarks/tasks.md          trains nothing
     python benchmarks/tasks.py --task detect --data ../shared/data/bccd --out DIR --smoke     minutes, says nothing
 
@@ -31,10 +32,11 @@ from hwnas.pipeline.serving import Entry, timed
 from hwnas.pipeline.stages import Stages
 from hwnas.profile import network_model
 from hwnas.progress import silent
-from hwnas.space import Space, Variant, build, make_divisible
+from hwnas.space import Space, build, make_divisible
 from hwnas.space.heads import describe_head
 from hwnas.train import Teacher, fit
 from hwnas.train.evaluate import outputs_of
+from hwnas.train.task import Task
 from hwnas.train.tensors import load_tensors, save_tensors
 
 SIZES = {"detect": (320, 320), "segment": (224, 320)}
@@ -59,7 +61,7 @@ def main() -> None:
     write_json(args.out / f"{args.task}.json", {
         "task": args.task, "data": run.result("data")["summary"], "space": run.result("data")["space"],
         "device": run.result("profile")["device"], "epochs": run.state.config.epochs, "rows": found,
-        "heavy_epochs": _heavy_epochs(stages, args), "width": Variant.read(run.result("generate")["variant"]).width,
+        "heavy_epochs": _heavy_epochs(stages, args), "variant": run.result("generate")["variant"],
         "budget": run.state.config.budgets["latency"], "seconds": time.monotonic() - began,
         "run_seconds": sum(s.seconds for s in run.state.stages.values()), "versions": run.state.versions,
         "date": time.strftime("%Y-%m-%d"),
@@ -79,6 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--torch-threads", type=int, help="default: all; 1 lets both tasks train side by side")
     parser.add_argument("--latency", default="40%")
+    parser.add_argument("--sizes", help="heights that a detector may take as well, e.g. 256,192")
     parser.add_argument("--smoke", action="store_true", help="a minute or two, to see that it runs")
     return parser.parse_args()
 
@@ -91,7 +94,7 @@ def _run(args: argparse.Namespace) -> RunFolder:
     options: dict[str, Any] = {
         "task": args.task, "data": str(_named(args) if args.task == "segment" else args.data), "space": args.space,
         "depth": args.depth, "imgsz": height, "width": width, "epochs": args.epochs, "warmup": 20,
-        "batch_size": args.batch_size, "torch_threads": args.torch_threads,
+        "batch_size": args.batch_size, "torch_threads": args.torch_threads, "sizes": args.sizes,
         "epochs_per_evaluation": 0.5, "settle": 60, "trial_epochs": 5,
     }
     return compress(folder, budgets={"latency": args.latency}, **(options | (SMOKE if args.smoke else {})))
@@ -110,19 +113,20 @@ def _named(args: argparse.Namespace) -> Path:
 
 def _shipped(stages: Stages) -> dict[str, Any]:
     net = stages.network_of(stages.architecture, stages.run.path / "model.safetensors")
-    return _row(stages, net, stages.architecture.flops, stages.architecture.params)
+    chosen = stages.architecture
+    return _row(stages.task_of(chosen.space), net, chosen.flops, chosen.params)
 
 
 def _others(stages: Stages, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     largest = stages.space.largest()
-    rows = {"reference": _row(stages, stages.reference, largest.flops, largest.params)}
+    rows = {"reference": _row(stages.task, stages.reference, largest.flops, largest.params)}
     thin = _thinner(stages)
     torch.manual_seed(stages.config.seed)
     net = Network(thin.largest(), stages.dataset.mean.tolist(), stages.dataset.std.tolist())
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stages.task.prepare(net)
     _trained(stages, net, "thinner", stages.config.epochs, Teacher(stages.reference))
-    rows["thinner"] = _row(stages, net, thin.largest().flops, thin.largest().params)
+    rows["thinner"] = _row(stages.task, net, thin.largest().flops, thin.largest().params)
     rows["thinner"]["width_mult"] = thin.config.width_mult
     thin_model = network_model(thin.largest(), batch=stages.target.batch)
     (args.out / args.task / "thinner.onnx").write_bytes(thin_model)
@@ -143,7 +147,7 @@ def _heavy(stages: Stages, epochs: int) -> dict[str, Any]:
     model = onnx_graph(heavy, stages.space.input_shape, output_names(stages.space.largest()),
                        {"classes": list(stages.dataset.classes)})
     (stages.run.path / "heavy.onnx").write_bytes(model)
-    return _row(stages, heavy, *multiply_accumulates(heavy, stages.space.input_shape))
+    return _row(stages.task, heavy, *multiply_accumulates(heavy, stages.space.input_shape))
 
 
 def _thinner(stages: Stages) -> Space:
@@ -180,9 +184,8 @@ def _trained(stages: Stages, net: torch.nn.Module, name: str, epochs: int, teach
     save_tensors(path, dict(net.state_dict()), {"name": name})
 
 
-def _row(stages: Stages, net: torch.nn.Module, flops: int, params: int) -> dict[str, Any]:
-    judge = stages.task.judge
-    found = judge.details(outputs_of(net.eval(), stages.task.val_images))  # type: ignore[attr-defined]
+def _row(task: Task, net: torch.nn.Module, flops: int, params: int) -> dict[str, Any]:
+    found = task.judge.details(outputs_of(net.eval(), task.val_images))  # type: ignore[attr-defined]
     return {"flops": flops, "params": params, **found.to_json()}
 
 

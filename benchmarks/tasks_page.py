@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hwnas.space import Variant
+
 ROWS = ("heavy", "reference", "thinner", "compressed")
 METRICS = {"detect": (("map50", "mAP@.5"), ("map", "mAP@[.5:.95]")), "segment": (("miou", "mIoU"),)}
 
@@ -35,9 +37,9 @@ def _task(task: str, facts: dict[str, Any]) -> list[str]:
         told.append(f"| {name} | {scores} | {ms:.2f} | {share:.0f} % | {row['flops'] / 1e6:.0f} | "
                     f"{row['params'] / 1e6:.2f} M |")
     key, title = METRICS[task][0]
-    told += ["", f"Budget {facts['budget']} of the reference's latency; the compressed network has every width times "
-             f"{facts['width']:g}, the thinner one times {rows['thinner']['width_mult']:g}. {title} of the compressed "
-             f"one: {old[key] - base[key]:+.1f} "
+    shape = Variant.read(facts["variant"]).told or "width 1"
+    told += ["", f"Budget {facts['budget']} of the reference's latency; compressed: {shape}, thinner: width "
+             f"{rows['thinner']['width_mult']:g}. {title} of the compressed one: {old[key] - base[key]:+.1f} "
              f"points against the reference, {old[key] - rows['thinner'][key]:+.1f} against the thinner one."]
     if "heavy" in rows:
         told += [f"Against the heavy one, {facts['heavy_epochs']} epochs: {old[key] - rows['heavy'][key]:+.1f} points "

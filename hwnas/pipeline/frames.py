@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +64,7 @@ def _opened(file: Path) -> Image.Image:
 
 
 class FilmWriter:
-    """Writes frames of one size to an .mp4, beside its name until it is closed.
+    """Writes frames of one size to an .mp4; a context whose end gives the file its name, or removes it after an error.
 
     Args:
         path: of the file.
@@ -75,6 +75,18 @@ class FilmWriter:
         self.path, self._rate = path, rate
         self._film: Any = None
         self._partial = path.with_name(f".{path.name}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._film is None:
+            return
+        self._film.release()
+        if kind is None:
+            self._partial.replace(self.path)
+        else:
+            self._partial.unlink(missing_ok=True)
 
     def add(self, picture: npt.NDArray[np.uint8]) -> None:
         """Append an RGB picture, uint8 (H, W, 3).
@@ -90,13 +102,6 @@ class FilmWriter:
             if not self._film.isOpened():
                 raise InputError(f"{self.path} cannot be written as a video of {size[0]}x{size[1]} px")
         self._film.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-
-    def close(self) -> None:
-        """Finish the file and give it its name; nothing without frames."""
-        if self._film is not None:
-            self._film.release()
-            self._partial.replace(self.path)
-            self._film = None
 
 
 def _opencv() -> Any:

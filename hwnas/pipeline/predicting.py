@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -191,17 +192,16 @@ def predict_files(predictor: Predictor, source: Path, out: Path | None, progress
                          "give -o another folder")
     lines = []
     film: FilmWriter | None = None
-    for number, frame in enumerate(frames(source), 1):
-        found = predictor.predict(frame)
-        if out is not None:
-            if frame.rate and film is None:
-                film = FilmWriter(out / f"{source.stem}.mp4", frame.rate)
-            found = _written(found, out, film)
-            lines.append(json.dumps(found.facts))
-        progress("predict", number, frame.total)
-        yield found
-    if film is not None:
-        film.close()
+    with ExitStack() as stack:
+        for number, frame in enumerate(frames(source), 1):
+            found = predictor.predict(frame)
+            if out is not None:
+                if frame.rate and film is None:
+                    film = stack.enter_context(FilmWriter(out / f"{source.stem}.mp4", frame.rate))
+                found = _written(found, out, film)
+                lines.append(json.dumps(found.facts))
+            progress("predict", number, frame.total)
+            yield found
     if out is not None:
         write_bytes(out / "predictions.jsonl", ("\n".join(lines) + "\n").encode())
 

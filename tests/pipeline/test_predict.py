@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,15 @@ def test_a_video_gives_a_video(detector: RunFolder, film: Path, tmp_path: Path) 
     drawn = cv2.VideoCapture(str(tmp_path / "out" / "film.mp4"))
     assert (drawn.get(cv2.CAP_PROP_FRAME_COUNT), drawn.get(cv2.CAP_PROP_FPS)) == (10, 5)
     assert drawn.read()[1].shape == (64, 96, 3)
+
+
+def test_a_video_that_is_cut_off_leaves_no_part(detector: RunFolder, film: Path, tmp_path: Path) -> None:
+    found = predict_files(Predictor.of(detector.path), film, tmp_path / "out")
+    assert isinstance(found, Generator)
+    next(found)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [".film.mp4"]
+    found.close()
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_segmenter_keeps_the_mask_of_every_frame(segmenter: RunFolder, film: Path, tmp_path: Path) -> None:
