@@ -8,7 +8,8 @@
 
 Everything resumes: DIR holds a run folder a task, a checkpoint of every other network, and one JSON a task. The thinner
 network is the reference with fewer channels everywhere, as many as the latency of the compressed one allows; it is
-trained like the compressed one, with the reference as teacher. The heavy one is a ResNet-18 with plain convolutions.
+trained like the compressed one, with the reference as teacher. The heavy one is a ResNet-18 with plain convolutions;
+`--taught` fine-tunes the compressed one a second time, from the same shared weights, with the heavy one as teacher.
 All latencies are of one interleaved run at the end.
 """
 
@@ -78,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--heavy-epochs", type=int, help="default: --epochs; 0 leaves the heavy network out")
+    parser.add_argument("--taught", action="store_true", help="also a compressed one with the heavy one as teacher")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--torch-threads", type=int, help="default: all; 1 lets both tasks train side by side")
     parser.add_argument("--latency", default="40%")
@@ -131,7 +133,10 @@ def _others(stages: Stages, args: argparse.Namespace) -> dict[str, dict[str, Any
     thin_model = network_model(thin.largest(), batch=stages.target.batch)
     (args.out / args.task / "thinner.onnx").write_bytes(thin_model)
     if epochs := _heavy_epochs(stages, args):
-        rows["heavy"] = _heavy(stages, epochs)
+        heavy = _heavy(stages, epochs)
+        rows["heavy"] = _row(stages.task, heavy, *multiply_accumulates(heavy, stages.space.input_shape))
+        if args.taught:
+            rows["taught"] = _taught(stages, heavy)
     return rows
 
 
@@ -139,7 +144,7 @@ def _heavy_epochs(stages: Stages, args: argparse.Namespace) -> int:
     return stages.config.epochs if args.heavy_epochs is None else args.heavy_epochs
 
 
-def _heavy(stages: Stages, epochs: int) -> dict[str, Any]:
+def _heavy(stages: Stages, epochs: int) -> torch.nn.Module:
     torch.manual_seed(stages.config.seed)
     heavy = heavy_network(stages.space, stages.dataset.mean.tolist(), stages.dataset.std.tolist())
     stages.task.prepare(heavy)
@@ -147,7 +152,15 @@ def _heavy(stages: Stages, epochs: int) -> dict[str, Any]:
     model = onnx_graph(heavy, stages.space.input_shape, output_names(stages.space.largest()),
                        {"classes": list(stages.dataset.classes)})
     (stages.run.path / "heavy.onnx").write_bytes(model)
-    return _row(stages.task, heavy, *multiply_accumulates(heavy, stages.space.input_shape))
+    return heavy
+
+
+def _taught(stages: Stages, heavy: torch.nn.Module) -> dict[str, Any]:
+    """The compressed network, fine-tuned from the same shared weights with the heavy one as teacher."""
+    chosen = stages.architecture
+    net = stages.searched.evaluator.network(chosen)
+    _trained(stages, net, "taught", stages.config.epochs, Teacher(heavy))
+    return _row(stages.task_of(chosen.space), net, chosen.flops, chosen.params)
 
 
 def _thinner(stages: Stages) -> Space:
@@ -200,6 +213,8 @@ def _time(stages: Stages, rows: dict[str, dict[str, Any]], folder: Path) -> None
     found = timed({name: Entry(model, stages.target) for name, model in models.items()}, sweeps=SWEEPS)
     for name, measured in found.items():
         rows[name]["latency"] = measured.to_json()
+    if "taught" in rows:
+        rows["taught"]["latency"] = rows["compressed"]["latency"]  # the same network but for its weights
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 from hwnas.space import Variant
 
-ROWS = ("heavy", "reference", "thinner", "compressed")
+ROWS = ("heavy", "reference", "thinner", "compressed", "taught")
 METRICS = {"detect": (("map50", "mAP@.5"), ("map", "mAP@[.5:.95]")), "segment": (("miou", "mIoU"),)}
 
 
@@ -43,5 +43,7 @@ def _task(task: str, facts: dict[str, Any]) -> list[str]:
              f"points against the reference, {old[key] - rows['thinner'][key]:+.1f} against the thinner one."]
     if "heavy" in rows:
         told += [f"Against the heavy one, {facts['heavy_epochs']} epochs: {old[key] - rows['heavy'][key]:+.1f} points "
-                 f"at {rows['heavy']['flops'] / old['flops']:.1f} times fewer FLOPs."]
+                 f"at {rows['heavy']['flops'] / old['flops']:.1f} times fewer FLOPs"
+                 + (f"; fine-tuned with it as teacher: {rows['taught'][key] - rows['heavy'][key]:+.1f} points."
+                    if "taught" in rows else ".")]
     return [*told, ""]
