@@ -9,7 +9,8 @@
 Everything resumes: DIR holds a run folder a task, a checkpoint of every other network, and one JSON a task. The thinner
 network is the reference with fewer channels everywhere, as many as the latency of the compressed one allows; it is
 trained like the compressed one, with the reference as teacher. The heavy one is a ResNet-18 with plain convolutions;
-`--taught` fine-tunes the compressed one a second time, from the same shared weights, with the heavy one as teacher.
+`taught` is the compressed one, fine-tuned a second time from the same shared weights with the heavy one as teacher, and
+`twentieth` the answer of the same search within a 20th of the heavy one's FLOPs, taught by it too.
 All latencies are of one interleaved run at the end.
 """
 
@@ -28,7 +29,7 @@ from tasks_page import page
 from hwnas.export.onnx_export import onnx_graph, output_names
 from hwnas.files import read_json, write_json
 from hwnas.nets import Network
-from hwnas.pipeline import RunFolder, compress, resume
+from hwnas.pipeline import RunFolder, compress, pick, resume
 from hwnas.pipeline.serving import Entry, timed
 from hwnas.pipeline.stages import Stages
 from hwnas.profile import network_model
@@ -42,6 +43,8 @@ from hwnas.train.tensors import load_tensors, save_tensors
 
 SIZES = {"detect": (320, 320), "segment": (224, 320)}
 SWEEPS = 60
+TAUGHT = ("taught", "twentieth")
+FEWER = 20  # FLOPs of the heavy network over those of `twentieth`, at least
 SMOKE: dict[str, Any] = {"epochs": 1, "warmup": 1, "cycles": 1, "settle": 4, "top": 2, "finalists": 1, "limit": 24}
 # CamVid's masks come without names; these are the well-known order of this version (README of the data).
 CAMVID = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
@@ -79,7 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--heavy-epochs", type=int, help="default: --epochs; 0 leaves the heavy network out")
-    parser.add_argument("--taught", action="store_true", help="also a compressed one with the heavy one as teacher")
+    parser.add_argument("--taught", nargs="+", choices=TAUGHT, default=[], help="what learns from the heavy one")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--torch-threads", type=int, help="default: all; 1 lets both tasks train side by side")
     parser.add_argument("--latency", default="40%")
@@ -135,8 +138,8 @@ def _others(stages: Stages, args: argparse.Namespace) -> dict[str, dict[str, Any
     if epochs := _heavy_epochs(stages, args):
         heavy = _heavy(stages, epochs)
         rows["heavy"] = _row(stages.task, heavy, *multiply_accumulates(heavy, stages.space.input_shape))
-        if args.taught:
-            rows["taught"] = _taught(stages, heavy)
+        for name in args.taught:
+            rows[name] = _taught(stages, heavy, name, rows["heavy"]["flops"])
     return rows
 
 
@@ -155,12 +158,15 @@ def _heavy(stages: Stages, epochs: int) -> torch.nn.Module:
     return heavy
 
 
-def _taught(stages: Stages, heavy: torch.nn.Module) -> dict[str, Any]:
-    """The compressed network, fine-tuned from the same shared weights with the heavy one as teacher."""
-    chosen = stages.architecture
-    net = stages.searched.evaluator.network(chosen)
-    _trained(stages, net, "taught", stages.config.epochs, Teacher(heavy))
-    return _row(stages.task_of(chosen.space), net, chosen.flops, chosen.params)
+def _taught(stages: Stages, heavy: torch.nn.Module, name: str, flops: int) -> dict[str, Any]:
+    """The compressed network, or the answer within a 20th of the heavy one's FLOPs, with the heavy one as teacher."""
+    arch = stages.architecture
+    if name == "twentieth":
+        arch = pick(stages.run.path, {"flops": f"{flops / FEWER / 1e6:.3f}M"})[0].architecture
+    net = stages.searched.evaluator.network(arch)
+    _trained(stages, net, name, stages.config.epochs, Teacher(heavy))
+    (stages.run.path / f"{name}.onnx").write_bytes(network_model(arch))
+    return _row(stages.task_of(arch.space), net, arch.flops, arch.params)
 
 
 def _thinner(stages: Stages) -> Space:
@@ -208,13 +214,11 @@ def _time(stages: Stages, rows: dict[str, dict[str, Any]], folder: Path) -> None
         "reference": network_model(stages.space.largest()), "compressed": network_model(stages.architecture),
         "thinner": (folder / "thinner.onnx").read_bytes(),
     }
-    if "heavy" in rows:
-        models["heavy"] = (folder / "heavy.onnx").read_bytes()
+    for name in (row for row in rows if row not in models):
+        models[name] = (folder / f"{name}.onnx").read_bytes()
     found = timed({name: Entry(model, stages.target) for name, model in models.items()}, sweeps=SWEEPS)
     for name, measured in found.items():
         rows[name]["latency"] = measured.to_json()
-    if "taught" in rows:
-        rows["taught"]["latency"] = rows["compressed"]["latency"]  # the same network but for its weights
 
 
 if __name__ == "__main__":

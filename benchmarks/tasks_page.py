@@ -6,7 +6,7 @@ from typing import Any
 
 from hwnas.space import Variant
 
-ROWS = ("heavy", "reference", "thinner", "compressed", "taught")
+ROWS = ("heavy", "reference", "thinner", "compressed", "taught", "twentieth")
 METRICS = {"detect": (("map50", "mAP@.5"), ("map", "mAP@[.5:.95]")), "segment": (("miou", "mIoU"),)}
 
 
@@ -42,8 +42,8 @@ def _task(task: str, facts: dict[str, Any]) -> list[str]:
              f"{rows['thinner']['width_mult']:g}. {title} of the compressed one: {old[key] - base[key]:+.1f} "
              f"points against the reference, {old[key] - rows['thinner'][key]:+.1f} against the thinner one."]
     if "heavy" in rows:
-        told += [f"Against the heavy one, {facts['heavy_epochs']} epochs: {old[key] - rows['heavy'][key]:+.1f} points "
-                 f"at {rows['heavy']['flops'] / old['flops']:.1f} times fewer FLOPs"
-                 + (f"; fine-tuned with it as teacher: {rows['taught'][key] - rows['heavy'][key]:+.1f} points."
-                    if "taught" in rows else ".")]
+        heavy = rows["heavy"]
+        against = (f"{name} {rows[name][key] - heavy[key]:+.1f} points at {heavy['flops'] / rows[name]['flops']:.0f} "
+                   "times fewer FLOPs" for name in ROWS[1:] if name in rows)
+        told += ["", f"Against the heavy one, {facts['heavy_epochs']} epochs: " + "; ".join(against) + "."]
     return [*told, ""]
