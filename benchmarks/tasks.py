@@ -164,9 +164,10 @@ def _taught(stages: Stages, heavy: torch.nn.Module, name: str, flops: int) -> di
     if name == "twentieth":
         arch = pick(stages.run.path, {"flops": f"{flops / FEWER / 1e6:.3f}M"})[0].architecture
     net = stages.searched.evaluator.network(arch)
-    _trained(stages, net, name, stages.config.epochs, Teacher(heavy))
+    task = stages.task_of(arch.space)
+    _trained(stages, net, name, stages.config.epochs, Teacher(heavy), task)
     (stages.run.path / f"{name}.onnx").write_bytes(network_model(arch))
-    return _row(stages.task_of(arch.space), net, arch.flops, arch.params)
+    return _row(task, net, arch.flops, arch.params)
 
 
 def _thinner(stages: Stages) -> Space:
@@ -192,13 +193,14 @@ def _head_width(stages: Stages, factor: float) -> int:
     return make_divisible((config.head_width or describe_head(config.head).width) * factor)
 
 
-def _trained(stages: Stages, net: torch.nn.Module, name: str, epochs: int, teacher: Teacher | None) -> None:
+def _trained(stages: Stages, net: torch.nn.Module, name: str, epochs: int, teacher: Teacher | None,
+             task: Task | None = None) -> None:
     """Train a network as the reference was, or read it where that was done."""
     path = stages.run.path / f"{name}.safetensors"
     if path.exists():
         net.load_state_dict(load_tensors(path)[0])
         return
-    fit(net, stages.task, replace(stages.training, epochs=epochs), seed=stages.config.seed, teacher=teacher,
+    fit(net, task or stages.task, replace(stages.training, epochs=epochs), seed=stages.config.seed, teacher=teacher,
         checkpoint=stages.run.path / f"{name}.checkpoint")
     save_tensors(path, dict(net.state_dict()), {"name": name})
 
