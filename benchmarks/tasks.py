@@ -117,8 +117,8 @@ def _named(args: argparse.Namespace) -> Path:
 
 
 def _shipped(stages: Stages) -> dict[str, Any]:
-    net = stages.network_of(stages.architecture, stages.run.path / "model.safetensors")
     chosen = stages.architecture
+    net = stages.network_of(chosen, stages.run.path / "model.safetensors")
     return _row(stages.task_of(chosen.space), net, chosen.flops, chosen.params)
 
 
@@ -130,7 +130,7 @@ def _others(stages: Stages, args: argparse.Namespace) -> dict[str, dict[str, Any
     net = Network(thin.largest(), stages.dataset.mean.tolist(), stages.dataset.std.tolist())
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stages.task.prepare(net)
-    _trained(stages, net, "thinner", stages.config.epochs, Teacher(stages.reference))
+    _trained(stages, stages.task, net, "thinner", stages.config.epochs, Teacher(stages.reference))
     rows["thinner"] = _row(stages.task, net, thin.largest().flops, thin.largest().params)
     rows["thinner"]["width_mult"] = thin.config.width_mult
     thin_model = network_model(thin.largest(), batch=stages.target.batch)
@@ -151,7 +151,7 @@ def _heavy(stages: Stages, epochs: int) -> torch.nn.Module:
     torch.manual_seed(stages.config.seed)
     heavy = heavy_network(stages.space, stages.dataset.mean.tolist(), stages.dataset.std.tolist())
     stages.task.prepare(heavy)
-    _trained(stages, heavy, "heavy", epochs, None)
+    _trained(stages, stages.task, heavy, "heavy", epochs, None)
     model = onnx_graph(heavy, stages.space.input_shape, output_names(stages.space.largest()),
                        {"classes": list(stages.dataset.classes)})
     (stages.run.path / "heavy.onnx").write_bytes(model)
@@ -165,7 +165,7 @@ def _taught(stages: Stages, heavy: torch.nn.Module, name: str, flops: int) -> di
         arch = pick(stages.run.path, {"flops": f"{flops / FEWER / 1e6:.3f}M"})[0].architecture
     net = stages.searched.evaluator.network(arch)
     task = stages.task_of(arch.space)
-    _trained(stages, net, name, stages.config.epochs, Teacher(heavy), task)
+    _trained(stages, task, net, name, stages.config.epochs, Teacher(heavy))
     (stages.run.path / f"{name}.onnx").write_bytes(network_model(arch))
     return _row(task, net, arch.flops, arch.params)
 
@@ -193,14 +193,13 @@ def _head_width(stages: Stages, factor: float) -> int:
     return make_divisible((config.head_width or describe_head(config.head).width) * factor)
 
 
-def _trained(stages: Stages, net: torch.nn.Module, name: str, epochs: int, teacher: Teacher | None,
-             task: Task | None = None) -> None:
+def _trained(stages: Stages, task: Task, net: torch.nn.Module, name: str, epochs: int, teacher: Teacher | None) -> None:
     """Train a network as the reference was, or read it where that was done."""
     path = stages.run.path / f"{name}.safetensors"
     if path.exists():
         net.load_state_dict(load_tensors(path)[0])
         return
-    fit(net, task or stages.task, replace(stages.training, epochs=epochs), seed=stages.config.seed, teacher=teacher,
+    fit(net, task, replace(stages.training, epochs=epochs), seed=stages.config.seed, teacher=teacher,
         checkpoint=stages.run.path / f"{name}.checkpoint")
     save_tensors(path, dict(net.state_dict()), {"name": name})
 
