@@ -26,8 +26,9 @@ import torch
 from tasks_heavy import heavy_network, multiply_accumulates
 from tasks_page import page
 
+from hwnas.documents import read_json
 from hwnas.export.onnx_export import onnx_graph, output_names
-from hwnas.files import read_json, write_json
+from hwnas.files import write_json
 from hwnas.nets import Network
 from hwnas.pipeline import RunFolder, compress, pick, resume
 from hwnas.pipeline.serving import Entry, timed

@@ -12,8 +12,10 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from hwnas.documents import json_value, read_bytes
 from hwnas.errors import InputError
 
+MOST_LOG_BYTES = 1 << 30
 _TAIL = 1 << 16  # bytes read at once when looking back for the last whole line
 
 
@@ -55,22 +57,6 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     """`write_bytes` of indented JSON; NaN and infinity are refused with ValueError."""
     write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        InputError: the file is missing or is not JSON; names the file and the place.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as err:
-        raise InputError(f"no such file: {path}") from err
-    except OSError as err:
-        raise InputError(f"cannot read {path}: {err.strerror or err}") from err
-    except ValueError as err:
-        raise InputError(f"{path} is not valid JSON: {err}") from err
 
 
 def append_line(path: Path, value: Any) -> None:
@@ -127,21 +113,14 @@ def read_lines(path: Path) -> list[Any]:
     Raises:
         InputError: the file is missing, or a line in the middle is not JSON; names the line.
     """
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError as err:
-        raise InputError(f"no such file: {path}") from err
-    except OSError as err:
-        raise InputError(f"cannot read {path}: {err.strerror or err}") from err
+    text = read_bytes(path, MOST_LOG_BYTES)
     values = []
-    for number, line in enumerate(text[: text.rfind(b"\n") + 1].splitlines(), 1):
+    for number, line in enumerate(text[: text.rfind(b"\n") + 1].split(b"\n"), 1):
         if line.strip():
             try:
-                values.append(json.loads(line))
-            except ValueError as err:
-                raise InputError(
-                    f"{path}, line {number} is not valid JSON ({err}): repair or delete that line"
-                ) from err
+                values.append(json_value(line, f"{path}, line {number}"))
+            except InputError as err:
+                raise InputError(f"{err}: repair or delete that line") from err
     return values
 
 

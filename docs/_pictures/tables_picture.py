@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from hwnas.files import read_json
+from hwnas.documents import read_json
 from hwnas.latency import Table
 from hwnas.pipeline import RunFolder
 from hwnas.space import SpaceConfig, build

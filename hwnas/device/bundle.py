@@ -7,7 +7,7 @@ import io
 import zipfile
 from pathlib import Path
 
-TRAVELS = ("__init__.py", "errors.py", "files.py", "progress.py")  # and all of runtime/
+TRAVELS = ("__init__.py", "documents.py", "errors.py", "files.py", "progress.py")  # and all of runtime/
 _MAIN = "import sys\n\nfrom hwnas.runtime.agent import main\n\nsys.exit(main(sys.argv[1:]))\n"
 _SHEBANG = b"#!/usr/bin/env python3\n"
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.device.bundle import bundle
+from hwnas.documents import read_json
 from hwnas.errors import InputError
-from hwnas.files import read_json, read_lines, write_bytes, write_json
+from hwnas.files import read_lines, write_bytes, write_json
 from hwnas.runtime import Device, Fingerprint, Sweep, SweepPlan
 from hwnas.runtime.agent import JOB, read_job
 from hwnas.runtime.agent_job import SCHEMA, Job, Part, Setup, digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hwnas.files import read_json
+from hwnas.documents import read_json
 from hwnas.generate import Front
 from hwnas.pipeline.picking import Picker
 from hwnas.pipeline.run import STAGES, RunFolder

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from hwnas.documents import read_json
 from hwnas.errors import BudgetInfeasible, InputError, RunError
-from hwnas.files import read_json
 from hwnas.generate import Front, front, solve
 from hwnas.latency import LatencyModel, Prediction
 from hwnas.latency.model import WEIGHT_BYTES

@@ -20,8 +20,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from hwnas.documents import read_json
 from hwnas.errors import InputError, RunError
-from hwnas.files import read_json, write_bytes, write_json
+from hwnas.files import write_bytes, write_json
 from hwnas.latency import LatencyModel
 from hwnas.pipeline.evidence import NEEDED, Evidence
 from hwnas.pipeline.explaining import explain_bounds, words_of

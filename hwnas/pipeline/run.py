@@ -21,8 +21,9 @@ from typing import Annotated, Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from hwnas.documents import read_json
 from hwnas.errors import RunError, UnknownName, UsageError
-from hwnas.files import read_json, sha256, write_json
+from hwnas.files import sha256, write_json
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
 STAGES = ("data", "profile", "reference", "search", "generate", "finetune", "export", "report")

@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 
+from hwnas.documents import read_json
 from hwnas.errors import UsageError
-from hwnas.files import read_json
 from hwnas.latency import LatencyModel
 from hwnas.nets import Network
 from hwnas.pipeline.budget import Budget, parse_all

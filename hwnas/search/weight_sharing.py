@@ -18,8 +18,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from hwnas.documents import read_json
 from hwnas.errors import InputError, RunError, UsageError
-from hwnas.files import read_json, write_json
+from hwnas.files import write_json
 from hwnas.nets import Supernet
 from hwnas.progress import Progress, silent
 from hwnas.search.cycle import fair_cycle

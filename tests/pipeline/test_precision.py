@@ -181,7 +181,8 @@ def test_auto_offers_what_the_runtime_computes_in() -> None:
 
 def test_a_run_of_an_older_version_still_opens(finished: RunFolder, tmp_path: Path) -> None:
     """run.json without fields that came later."""
-    from hwnas.files import read_json, write_json
+    from hwnas.documents import read_json
+    from hwnas.files import write_json
     from hwnas.pipeline.run import digest
 
     copy = tmp_path / "old"

@@ -15,9 +15,9 @@ import pytest
 import hwnas
 
 ROOT = Path(hwnas.__file__).parent
-FILES = [ROOT / "__init__.py", ROOT / "errors.py", ROOT / "files.py", ROOT / "progress.py",
+FILES = [ROOT / "__init__.py", ROOT / "documents.py", ROOT / "errors.py", ROOT / "files.py", ROOT / "progress.py",
          *sorted((ROOT / "runtime").glob("*.py"))]
-HERE = {"hwnas.errors", "hwnas.files", "hwnas.progress"}
+HERE = {"hwnas.documents", "hwnas.errors", "hwnas.files", "hwnas.progress"}
 # modules of the library, attributes and methods that came after 3.8
 MODULES = {"tomllib", "zoneinfo", "graphlib", "annotationlib"}
 NAMES = {

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hwnas.documents import read_json
 from hwnas.errors import InputError
-from hwnas.files import read_json, sha256
+from hwnas.files import sha256
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas.documents import read_json
 from hwnas.errors import InputError
-from hwnas.files import read_json, sha256, write_json
+from hwnas.files import sha256, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
