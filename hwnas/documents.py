@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,24 @@ MOST_BYTES = 64 * MIB  # of a document, where its reader does not say otherwise
 MOST_DEPTH = 64
 MOST_DIGITS = 40  # of an integer; 2**128 has 39
 SHOWN = 60
+# What a terminal obeys instead of showing: C0 and C1 controls, line and paragraph separators, directions of writing,
+# marks without width, tags, private fillers, halves of pairs that no encoding knows.
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb"
+                     "\ud800-\udfff\U000e0000-\U000e0fff]")
+
+
+def printable(text: object, lines: bool = False) -> str:
+    """Text that a terminal shows and never obeys: what steers it is written as an escape, such as `\\x1b` or `\\u202e`.
+
+    Names of classes, files and devices come from outside, and every one of them is printed somewhere.
+
+    Args:
+        lines: whether line feeds are meant as such.
+    """
+    def escape(found: re.Match[str]) -> str:
+        return "\n" if lines and found[0] == "\n" else ascii(found[0])[1:-1]
+
+    return _OBEYED.sub(escape, str(text))
 
 
 def brief(value: object, most: int = SHOWN) -> str:

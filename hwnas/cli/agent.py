@@ -39,6 +39,7 @@ def _export(
     It holds the agent, the models and what to type. `hwnas profile --device` does the same over ssh.
     """
     from hwnas.cli.console import say_facts, say_json
+    from hwnas.pipeline.commands import shell
     from hwnas.pipeline.elsewhere import export_job
 
     space, target = asked(given, channels, classes)
@@ -51,7 +52,7 @@ def _export(
                   "size_bytes": size_bytes})
         return
     say_facts([("target", target), ("space", space.name), ("models", models), ("size", f"{size_bytes / 1e6:.0f} MB"),
-               ("on the device", "python3 hwnas-agent.pyz"), ("then here", f"hwnas agent import {folder}")])
+               ("on the device", "python3 hwnas-agent.pyz"), ("then here", shell("hwnas", "agent", "import", folder))])
 
 
 def _import(

@@ -44,6 +44,7 @@ def command(
 
 
 def _go_on(path: Path, json: bool) -> None:
+    from hwnas.cli.console import note
     from hwnas.pipeline import RunFolder
     from hwnas.pipeline.job import require_torch
     from hwnas.pipeline.summary import is_finished
@@ -54,7 +55,7 @@ def _go_on(path: Path, json: bool) -> None:
         _finish(run, json)
         return
     if not json:
-        typer.echo(f"{path} is finished: nothing is left to do", err=True)
+        note(f"{path} is finished: nothing is left to do")
     _say(run, json)
 
 

@@ -1,16 +1,30 @@
-"""What goes to standard output: tables for people, aligned text for pipes, JSON for programs."""
+"""What goes to standard output and standard error: the one place where the command line prints.
+
+Whatever is printed for people passes `hwnas.documents.printable`: a class may be called `\\x1b[2J`, a folder `a\\nb`.
+JSON escapes by itself. Tables for people, aligned text for pipes, JSON for programs.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from hwnas.documents import printable
 
-def say(text: str = "") -> None:
-    """A line on standard output."""
-    print(text)
+
+def say(*lines: object) -> None:
+    """Lines on standard output; an empty one without any."""
+    for line in lines or ("",):
+        print(printable(line))
+
+
+def note(*lines: object) -> None:
+    """Lines on standard error, at once."""
+    for line in lines:
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def say_json(value: Any) -> None:
@@ -20,20 +34,42 @@ def say_json(value: Any) -> None:
 
 def say_facts(facts: Iterable[tuple[str, object]]) -> None:
     """Aligned `name  value` lines."""
-    pairs = [(name, str(value)) for name, value in facts]
+    pairs = [(printable(name), printable(value)) for name, value in facts]
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
         print(f"{name:<{width}}  {value}")
 
 
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table: drawn on a terminal, aligned text in a pipe. Columns of numbers are aligned right."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    """A table: drawn on a terminal, aligned text in a pipe. Columns of numbers are aligned right.
+
+    Where a terminal is too narrow for whole words, every row becomes a block of `name  value` lines.
+    """
+    columns = [printable(column) for column in columns]
+    cells = [[printable(cell) for cell in row] for row in rows]
     right = [bool(cells) and all(row[i][:1] in "0123456789+-" for row in cells) for i in range(len(columns))]
-    if sys.stdout.isatty():
+    if not sys.stdout.isatty():
+        _aligned(columns, cells, right)
+    elif least_width(columns, cells) <= shutil.get_terminal_size().columns:
         _drawn(columns, cells, right)
     else:
-        _aligned(columns, cells, right)
+        _stacked(columns, cells)
+
+
+def least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Columns of a terminal that a drawn table needs so that no word is cut and prose does not become a thread."""
+    return sum(_least([column, *(row[i] for row in rows)]) + FRAME for i, column in enumerate(columns))
+
+
+FRAME = 2  # a blank, and a line between
+LONG = 24  # a longer word, a path or a signature, may be cut
+PROSE = 12  # of a column with cells of more than twice as many characters
+
+
+def _least(texts: Sequence[str]) -> int:
+    words = [len(word) for text in texts for word in text.split()]
+    prose = PROSE if any(len(text) > 2 * PROSE for text in texts) else 1
+    return max(prose, *(min(word, LONG) for word in words), 1)
 
 
 def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
@@ -42,12 +78,24 @@ def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, number in zip(columns, right, strict=True):
-        table.add_column(Text(column), justify="right" if number else "left", overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for i, (column, number) in enumerate(zip(columns, right, strict=True)):
+        least = _least([column, *(row[i] for row in rows)])
+        table.add_column(Text(column), justify="right" if number else "left", overflow="fold", min_width=least)
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    width, height = shutil.get_terminal_size()  # of a dumb terminal rich takes only both
+    Console(width=width, height=height).print(table)
+
+
+def _stacked(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    width = max(map(len, columns), default=0)
+    for row in rows:
+        print()
+        for column, cell in zip(columns, row, strict=True):
+            if cell:
+                print(f"{column:<{width}}  {cell}")
+    print()
 
 
 def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:

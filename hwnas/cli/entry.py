@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
+from hwnas.documents import printable
 from hwnas.errors import HwnasError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
@@ -57,7 +58,7 @@ def _explain(err: BaseException) -> int:
         return BROKEN_PIPE
     text, code = _message(err)
     for line in (text, *getattr(err, "__notes__", ())):
-        print(line, file=sys.stderr)
+        print(printable(line, lines=True).replace("\n", "\n  "), file=sys.stderr)
     return code
 
 

@@ -42,7 +42,7 @@ def command(
         carry_out(found, until="export", lines=json)
     if features:
         files = export_features(found, out or run / BODY)
-        say_json({"files": [str(file) for file in files]}) if json else say("\n".join(map(str, files)))
+        say_json({"files": [str(file) for file in files]}) if json else say(*files)
         return
     if nms and out is not None:
         export_with_nms(found, out)

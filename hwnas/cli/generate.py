@@ -81,13 +81,13 @@ def _say(run: Path, pickers: Mapping[Variant, Picker], picker: Picker, bounds: d
     if why is not None:
         from hwnas.pipeline.explaining import words_of
 
-        say(why.text(words_of(picker)))
+        say(*why.text(words_of(picker)).split("\n"))
     if front is not None:
         say(f"front: {len(front)} architectures that no other beats in both accuracy and latency")
         points = [(show("latency", p.latency_ns), f"{p.predicted_accuracy:.2f}",
                    _labels(picker, p.choice, p.variant.told)) for p in front]
         say_table(("latency", "accuracy", "operations"), points)
-    say("accuracy: predicted in percent, with shared weights; a sum of effects, so it can pass 100\n"
+    say("accuracy: predicted in percent, with shared weights; a sum of effects, so it can pass 100",
         f"latency: {_origin(picker)}")
 
 

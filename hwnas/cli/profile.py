@@ -98,7 +98,7 @@ def tell(found: Profiled, json: bool, others: Mapping[Variant, Profiled] | None 
              f"{e['within_10']:.0f} %", f"{e['kendall_tau']:.3f}")
             for name, key in kinds if (e := report.get(key))]
     if rows:
-        say("\nerror on networks that were held out")
+        say("", "error on networks that were held out")
         say_table(("prediction", "networks", "mean", "bias", "within 5 %", "within 10 %", "Kendall tau"), rows)
     for variant, other in (others or {}).items():
         error = other.result.report.get("held_out")

@@ -82,7 +82,7 @@ def _say_budget(budget: Facts, facts: Facts) -> None:
 def _say_precisions(facts: Facts) -> None:
     if not facts["precisions"]:
         return
-    say("\nin every precision; percentages of a budget are of the fp32 reference")
+    say("", "in every precision; percentages of a budget are of the fp32 reference")
     base = facts["precisions"][0]["measured_ms"]
     rows = [(f"{row['name']}, {row['precision']}", f"{row['accuracy']:.2f}", _spread(row),
              f"{100 * row['measured_ms']['median_ms'] / base['median_ms']:.1f} %" if base else "",

@@ -37,6 +37,7 @@ def command(given: dict[str, Any], out: Out = None, resume: Resume = None, confi
 
 def _say(run: RunFolder, json: bool) -> None:
     from hwnas.cli.console import say, say_json, say_table
+    from hwnas.pipeline.commands import resume_command, shell
     from hwnas.pipeline.picking import Picker
 
     picker = Picker.of_run(run)
@@ -51,4 +52,5 @@ def _say(run: RunFolder, json: bool) -> None:
     rows = [(c.name, "  ".join(f"{label} {effect:+.2f}" for label, effect in sorted(ops, key=lambda o: -o[1])))
             for c, ops in zip(picker.space.choices, live, strict=True)]
     say_table(("choice", "operations that are left, with their effect on accuracy in points"), rows)
-    say(f"\nask it:  hwnas generate {run.path} --latency 50%\ngo on:   hwnas compress --resume {run.path}")
+    say("", f"ask it:  {shell('hwnas', 'generate', run.path, '--latency', '50%')}",
+        f"go on:   {resume_command(run.path)}")

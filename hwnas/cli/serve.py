@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from hwnas.cli.console import note
 from hwnas.cli.options import takes
+from hwnas.documents import printable
 from hwnas.errors import MissingDependency
 
 EPILOG = "Example: hwnas serve cells-bundle --port 8000"
@@ -45,13 +46,13 @@ def command(
     limits = Limits(int(max_mb * (1 << 20)), int(max_megapixels * 1e6), queue, client_s=timeout)
 
     def warn(text: str) -> None:
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+        note(f"warning: {text}")
 
     if token is None and not is_loopback(host):
         warn(f"everybody who reaches {host} may ask: set --token")
 
     def ready(address: str, task: str) -> None:
-        print(f"{address} serves {model} ({task})", flush=True)
+        print(printable(f"{address} serves {model} ({task})"), flush=True)
 
     serve(model, host=host, port=port, token=token, limits=limits, overrides=given, threshold=threshold, ready=ready,
           warn=warn)

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Facts = Mapping[str, Any]
+BREAK = f"\n{'':<22}"  # before a further line: name and seconds of the stage stand in front of the first
 
 
 def _data(found: Facts) -> str:
     space = f"space {found['space']['name']}: {found['choices']} choices, {int(found['size']):,} architectures"
-    return f"{found['summary']}\n{'':<22}{space}"
+    return f"{found['summary']}{BREAK}{space}"
 
 
 def _profile(found: Facts) -> str:
-    return f"\n{'':<22}".join(_lane(lane, found) for lane in found.get("lanes", [found]))
+    return BREAK.join(_lane(lane, found) for lane in found.get("lanes", [found]))
 
 
 def _lane(lane: Facts, found: Facts) -> str:

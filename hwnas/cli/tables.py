@@ -128,7 +128,7 @@ def _say_comparison(found: Comparison) -> None:
     changed = [item for item in found.ratios.items() if item[1] != 1]
     farthest = sorted(changed, key=lambda item: -max(item[1], 1 / item[1]))[:FARTHEST]
     if farthest:
-        say("\nfarthest apart")
+        say("", "farthest apart")
         say_table(("signature", "second / first"), [(s, f"{ratio:.3f}") for s, ratio in farthest])
 
 
@@ -140,12 +140,12 @@ def _merge(
     json: Json = False,
 ) -> None:
     """Merge tables of one target and device: of each entry the one from the most runs, of equals the latest."""
-    from hwnas.cli.console import say, say_json
+    from hwnas.cli.console import note, say, say_json
     from hwnas.latency.merge import merge
 
     table, warnings = merge(paths, out, force=force)
     for warning in warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        note(f"warning: {warning}")
     if json:
         say_json({"path": str(table.path), "entries": len(table.entries), "warnings": warnings,
                   "content_hash": table.content_hash})
@@ -212,7 +212,7 @@ def _say_imported(found: Imported, path: Path, covered: list[dict[str, object]])
     for unmapped in found.unmapped:
         reasons.setdefault(unmapped.why, []).append(unmapped.key)
     if reasons:
-        say("\nleft out")
+        say("", "left out")
         say_table(("keys", "why", "which"), [(len(keys), why, _some(keys)) for why, keys in reasons.items()])
 
 

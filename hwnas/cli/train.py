@@ -16,6 +16,7 @@ def command(run: Run, json: Json = False) -> None:
     from hwnas.cli.console import say, say_json
     from hwnas.cli.work import carry_out
     from hwnas.pipeline import RunFolder
+    from hwnas.pipeline.commands import resume_command
     from hwnas.pipeline.job import require_torch
 
     found = RunFolder.open(run)
@@ -26,4 +27,4 @@ def command(run: Run, json: Json = False) -> None:
         say_json({"run": str(run), "finetune": result, "reference": reference})
         return
     say(f"{result.get('metric', 'accuracy')} {result['accuracy']:.2f} %, reference {reference['accuracy']:.2f} %")
-    say(f"weights  {run / 'model.safetensors'}\ngo on:   hwnas compress --resume {run}")
+    say(f"weights  {run / 'model.safetensors'}", f"go on:   {resume_command(run)}")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from hwnas.documents import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -32,9 +34,10 @@ def watching(lines: bool) -> Iterator[Watch]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("  {task.description:<20}"), BarColumn(bar_width=30), TextColumn("{task.percentage:>3.0f}%"),
-               TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True, highlight=False, markup=False), transient=True) as bars:
+    columns = (TextColumn("  {task.description:<20}", markup=False), BarColumn(bar_width=30),
+               TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    with Progress(*columns, console=console, transient=True) as bars:
         yield Bars(bars)
 
 
@@ -50,13 +53,15 @@ class Bars:
         """Move the bar, or begin another."""
         if self._task is None or what != self._what:
             self._clear()
-            self._task, self._what = self._bars.add_task(what, total=total or None), what
+            self._task, self._what = self._bars.add_task(printable(what), total=total or None), what
         self._bars.update(self._task, completed=done)
 
     def say(self, text: str) -> None:
         """A line above the bar, which is done with."""
+        from rich.text import Text
+
         self._clear()
-        self._bars.console.print(text, soft_wrap=True)
+        self._bars.console.print(Text(printable(text)), soft_wrap=True)
 
     def _clear(self) -> None:
         if self._task is not None:
@@ -86,7 +91,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """A line."""
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwnas.cli.stage_lines import line
+from hwnas.cli.stage_lines import BREAK, line
 from hwnas.cli.watch import Watch, duration, watching
 from hwnas.errors import BudgetInfeasible, HwnasError, TrainingDiverged
+from hwnas.pipeline.commands import resume_command, shell
 
 if TYPE_CHECKING:
     from hwnas.pipeline import RunFolder
@@ -47,14 +48,18 @@ def _tell(run: RunFolder, watch: Watch, stage: str, event: str, seconds: float) 
         return
     told = line(stage, run.result(stage))
     took = "kept" if event == "kept" else duration(seconds)
-    watch.say(f"{stage:<10} {took:>9}  {told}".rstrip())
+    first, *others = told.split(BREAK)
+    watch.say(f"{stage:<10} {took:>9}  {first}".rstrip())
+    for other in others:
+        watch.say(f"{BREAK[1:]}{other}")
 
 
 def _way_on(run: RunFolder, err: BaseException) -> None:
     """Note on the error how to go on, where that helps."""
     if isinstance(err, BudgetInfeasible) and "search" in run.state.stages:
-        err.add_note(f"The search is kept: ask it for another budget with `hwnas generate {run.path} --latency ...`")
+        ask = shell("hwnas", "generate", run.path)
+        err.add_note(f"The search is kept: ask it for another budget with `{ask} --latency ...`")
     elif not run.state.stages or isinstance(err, TrainingDiverged):
         return  # nothing to go on from, or it would end the same way
     elif not isinstance(err, HwnasError) or err.exit_code == 1 or "cannot write" in str(err):
-        err.add_note(f"What is done is kept. Go on with: hwnas compress --resume {run.path}")
+        err.add_note(f"What is done is kept. Go on with: {resume_command(run.path)}")

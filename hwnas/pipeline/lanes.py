@@ -186,13 +186,13 @@ def known_latencies(space: Space, target: Target, tables: Path | None = None) ->
 
 
 def latencies(space: Space, target: Target, *, tables: Path | None = None, seed: int = 0,
-              require_measured: bool = False, named: str | None = None, progress: Progress = silent) -> Latencies:
+              require_measured: bool = False, way_out: str = "", progress: Progress = silent) -> Latencies:
     """The best latency model there is for a target; measures where this machine is the device.
 
     Args:
         tables, seed: as in `measured`.
         require_measured: whether to refuse what was not measured.
-        named: as in `next_command`.
+        way_out: the command that has the target measured (`hwnas.pipeline.commands`).
 
     Raises:
         UsageError: nothing was measured, and `require_measured` refuses the rest.
@@ -204,31 +204,10 @@ def latencies(space: Space, target: Target, *, tables: Path | None = None, seed:
         return measured(space, target, tables=tables, seed=seed, progress=progress)
     if require_measured and known.source != "measured":
         raise UsageError(f"the latencies of {target} for space {space.name} are {known.source}, and "
-                         f"--require-measured refuses that: measure with `{next_command(target, space, named)}`")
+                         f"--require-measured refuses that: measure with `{way_out or 'hwnas profile'}`")
     model = known.model or estimate(space, target)
     device = known.found.table.device if known.found else {}
     return Latencies(target, model, known.here, device, known.table, warnings=known.warnings)
-
-
-def next_command(target: Target, space: Space | None = None, named: str | None = None) -> str:
-    """What to type to have a target measured that is not this machine.
-
-    Args:
-        named: how the user named the target; where that was a file, it must be said again.
-    """
-    spelled = named if named and named.endswith((".yaml", ".yml")) else target.name
-    sized = f" --space {space.name} --imgsz {space.config.imgsz}" if space else ""
-    if space and space.config.width_mult != 1.0:
-        sized += f" --width-mult {space.config.width_mult:g}"
-    if space and space.config.depth:
-        sized += f" --depth {space.config.depth}"
-    if space and space.config.head:
-        width = f" --width {space.config.width}" if space.config.width else ""
-        head_width = f" --head-width {space.config.head_width}" if space.config.head_width else ""
-        stride = f" --output-stride {space.config.output_stride}" if space.config.output_stride else ""
-        sized += f"{width} --head {space.config.head}{head_width}{stride} --classes {space.config.classes}"
-    return (f"hwnas profile --target {spelled} --precision {target.precision}{sized} "
-            "--device ssh://user@host")
 
 
 def tied(spaces: Mapping[Variant, Space], lanes: Mapping[Variant, Latencies],

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import BudgetInfeasible
 from hwnas.files import write_json
-from hwnas.pipeline.lanes import Latencies, latencies, next_command, reference_ratios, tied
+from hwnas.pipeline.commands import profile_command
+from hwnas.pipeline.lanes import Latencies, latencies, reference_ratios, tied
 from hwnas.pipeline.picking import Picker, best_of
 from hwnas.search.distribution import everything_live
 from hwnas.space import FULL, Variant
@@ -55,17 +56,21 @@ class Profiler:
         tables = Path(config.tables) if config.tables else None
         found = {
             variant: latencies(space, target, tables=tables, seed=config.seed, require_measured=config.require_measured,
-                             named=config.target, progress=progress)
+                             way_out=self._way_out(target), progress=progress)
             for variant, space in spaces.items()
         }
         return tied(spaces, found, progress)
+
+    def _way_out(self, target: Target) -> str:
+        """What has a target measured."""
+        return profile_command(self.stages.config, self.stages.space, target)
 
     def _keep(self, variants: Mapping[Variant, Latencies], ratio: float, suffix: str) -> dict[str, Any]:
         """Write one lane's models and table into the run folder; what run.json says of it.
 
         A variant whose latencies come from elsewhere than the reference's cannot be held against them, and is left out.
         """
-        path, space, named = self.stages.run.path, self.stages.space, self.stages.config.target
+        path, space = self.stages.run.path, self.stages.space
         lane, warnings = variants[FULL], list(variants[FULL].warnings)
         if lane.table is not None:
             shutil.copyfile(lane.table, path / f"table{suffix}.jsonl")
@@ -73,9 +78,8 @@ class Profiler:
         files: dict[str, str] = {}
         for variant, found in variants.items():
             if (found.model.source, found.here) != (lane.model.source, lane.here):
-                way_out = next_command(lane.target, self.stages.spaces[variant], named)
                 warnings.append(f"{variant.told} is left out: its latencies are {found.model.source}, those of the "
-                                f"reference {lane.model.source}: {way_out}")
+                                f"reference {lane.model.source}: {self._way_out(lane.target)}")
             elif variant != FULL:
                 files[variant.key] = f"latency{suffix}-w{variant.key}.json"
                 write_json(path / files[variant.key], found.model.to_json())
@@ -88,7 +92,7 @@ class Profiler:
             "held_out_pairs": lane.report.get("held_out_pairs", []),
             "reference_ms": largest.latency_ms, "reference_low_ms": largest.low_ms,
             "reference_high_ms": largest.high_ms, "smallest_ms": smallest.latency_ms,
-            "next": None if lane.here else next_command(lane.target, space, named),
+            "next": None if lane.here else self._way_out(lane.target),
         }
 
     def _check_feasible(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: list[float]) -> None:

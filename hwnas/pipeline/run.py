@@ -24,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from hwnas.documents import read_json
 from hwnas.errors import RunError, UnknownName, UsageError
 from hwnas.files import sha256, write_json
+from hwnas.pipeline.commands import resume_command
+from hwnas.target.find import names_a_file
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
 STAGES = ("data", "profile", "reference", "search", "generate", "finetune", "export", "report")
@@ -123,6 +125,25 @@ class CompressConfig(BaseModel):
             raise ValueError("widths are shares of the reference's channels, above 0 and at most 1, e.g. 0.75,0.5")
         return given
 
+    def anchored(self) -> CompressConfig:
+        """The same with absolute paths, so that a run does not depend on the folder where it is gone on with."""
+        paths = {name: str(Path(value).expanduser().absolute()) for name in PATHS
+                 if (value := getattr(self, name)) is not None and _is_path(name, value)}
+        return self.model_copy(update=paths)
+
+
+PATHS = ("data", "target", "tables", "init")  # fields that may name something on this disk
+
+
+def _is_path(name: str, value: str) -> bool:
+    if name == "target":
+        return names_a_file(value)
+    if name == "data":  # what is neither a named data set nor there is refused under the name that it was given
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            return value != "digits" and Path(value).expanduser().exists()
+        return False
+    return True
+
 
 class StageRecord(BaseModel):
     """A finished stage: how long it took, what it found, the hashes of the files it made."""
@@ -180,10 +201,12 @@ class RunFolder:
             UsageError: the folder holds a run already, or is not empty.
         """
         if (path / "run.json").exists():
-            raise UsageError(f"{path} holds a run already: go on with --resume {path}, or choose another --out")
+            raise UsageError(f"{path} holds a run already: go on with `{resume_command(path)}`, or choose another "
+                             "--out")
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UsageError(f"{path} exists and is not an empty folder: choose another --out")
-        run = cls(path, RunState(config=config, versions=_versions(), created=time.strftime("%Y-%m-%dT%H:%M:%S%z")))
+        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        run = cls(path, RunState(config=config.anchored(), versions=_versions(), created=now))
         run.save()
         return run
 
@@ -217,7 +240,7 @@ class RunFolder:
         """
         for stage in SEARCHED:
             if not self.done(stage):
-                raise RunError(f"{self.path} has not finished stage {stage}: `hwnas compress --resume {self.path}`")
+                raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
         run = RunFolder.create(path, config)
         for stage in SEARCHED:
             record = self.state.stages[stage]
@@ -283,7 +306,7 @@ class RunFolder:
         """
         record = self.state.stages.get(stage)
         if record is None:
-            raise RunError(f"{self.path} has not finished stage {stage}: `hwnas compress --resume {self.path}`")
+            raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
         return record.result
 
     def lane(self, precision: str | None = None) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from hwnas.files import write_bytes
 from hwnas.nets import Network
 from hwnas.pipeline.candidates import FP32
 from hwnas.pipeline.choosing import MARGIN
-from hwnas.pipeline.lanes import in_fp32, next_command
+from hwnas.pipeline.commands import profile_command
+from hwnas.pipeline.lanes import in_fp32
 from hwnas.pipeline.serving import answering, calibration, in_form
 from hwnas.pipeline.showing import write_shown
 from hwnas.pipeline.telling import provenance
@@ -210,7 +211,7 @@ class Shipper:
             "reference": reference.to_json(), "exact": exact.to_json() if exact else None, "references": others,
             "budget_ms": limit, "ratio": ratio, "size_bytes": (path / "model.onnx").stat().st_size,
             "reference_size_bytes": (path / "reference.onnx").stat().st_size,
-            "next": None if self._here else next_command(self.target, self._stages.space, self._stages.config.target),
+            "next": None if self._here else profile_command(self._stages.config, self._stages.space, self.target),
         }
 
 

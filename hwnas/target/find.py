@@ -56,6 +56,11 @@ def load(name: str, **overrides: object) -> Target:
     return read(locate(name), **overrides)
 
 
+def names_a_file(name: str) -> bool:
+    """Whether a target is given as the path of its YAML, not by name."""
+    return name.endswith((".yaml", ".yml"))
+
+
 def locate(name: str) -> Path:
     """The file of a target.
 
@@ -97,8 +102,8 @@ def read(path: Path, **overrides: object) -> Target:
 
 
 def _path(name: str) -> Path | None:
-    if name.endswith((".yaml", ".yml")):
-        places = [Path(name)]
+    if names_a_file(name):
+        places = [Path(name).expanduser()]
     else:
         places = [folder / f"{name}.yaml" for folder in folders()] if name else []
     for place in places:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.deploy.runner.bundle import Bundle
 from hwnas.deploy.runner.checking import verify
 from hwnas.deploy.runner.predicting import THRESHOLD, load_model, write_mask
+from hwnas.documents import printable
 from hwnas.errors import HwnasError, UsageError, VerificationFailed
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ def main(folder: Path, words: Sequence[str]) -> int:
     try:
         return int(given.command(folder, given))
     except HwnasError as err:
-        print(f"error: {err}", file=sys.stderr)
+        print(printable(f"error: {err}", lines=True), file=sys.stderr)
         return err.exit_code
     except OSError as err:
-        print(f"error: {err}", file=sys.stderr)
+        print(printable(f"error: {err}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verify(folder: Path, given: Any) -> int:
     found = verify(Bundle(folder), given.runtime)
-    print(json.dumps(found.to_json(), indent=1) if given.json else found.verdict())
+    print(json.dumps(found.to_json(), indent=1) if given.json else printable(found.verdict()))
     return VerificationFailed.exit_code if found.failures() else 0
 
 

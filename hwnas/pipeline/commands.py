@@ -1,0 +1,61 @@
+"""What to type next: commands that a message, a plan or a result advises, complete and quoted for a shell."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.space import Space
+from hwnas.target import Target
+from hwnas.target.find import names_a_file
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.run import CompressConfig
+
+ON_THE_DEVICE = ("--device", "ssh://user@host")
+
+
+def shell(*words: object) -> str:
+    """Words as a line that a shell takes apart into the same words."""
+    return shlex.join(f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+                      for word in words)
+
+
+def resume_command(run: Path) -> str:
+    """What goes on with a run."""
+    return shell("hwnas", "compress", "--resume", run)
+
+
+def profile_command(config: CompressConfig, space: Space, target: Target) -> str:
+    """What has a target measured that is not this machine: the very table that a run of `config` looks up.
+
+    The space is said by its figures, so that no images are needed where it is typed.
+
+    Args:
+        space: the full one of the run.
+        target: in the precision that is to be measured.
+    """
+    named = config.target if names_a_file(config.target) else target.name
+    words = ["hwnas", "profile", "--target", named]
+    for flag, value in (("--runtime", config.runtime), ("--precision", target.precision), ("--batch", config.batch),
+                        ("--threads", config.threads), ("--tables", config.tables)):
+        words += [] if value is None else [flag, str(value)]
+    return shell(*words, *space_flags(space), *_variant_flags(config), *ON_THE_DEVICE)
+
+
+def space_flags(space: Space) -> list[str]:
+    """Flags of `hwnas profile` that build this space, without its images."""
+    c = space.config
+    given = {
+        "--space": c.name, "--imgsz": c.imgsz, "--width": c.width, "--channels": c.in_channels, "--classes": c.classes,
+        "--width-mult": c.width_mult if c.width_mult != 1.0 else None, "--depth": c.depth, "--head": c.head or None,
+        "--head-width": c.head_width, "--output-stride": c.output_stride,
+    }
+    return [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+
+
+def _variant_flags(config: CompressConfig) -> list[str]:
+    given = {"--widths": config.widths, "--sizes": config.sizes}
+    return [word for flag, values in given.items() if values is not None
+            for word in (flag, ",".join(f"{value:g}" if value != 1 else "1" for value in values) or "1")]
