@@ -50,20 +50,29 @@ def say_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     right = [bool(cells) and all(row[i][:1] in "0123456789+-" for row in cells) for i in range(len(columns))]
     if not sys.stdout.isatty():
         _aligned(columns, cells, right)
-    elif least_width(columns, cells) <= shutil.get_terminal_size().columns:
-        _drawn(columns, cells, right)
+    elif (widths := column_widths(columns, cells, shutil.get_terminal_size().columns)) is not None:
+        _drawn(columns, cells, right, widths)
     else:
         _stacked(columns, cells)
 
 
-def least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Columns of a terminal that a drawn table needs so that no word is cut and prose does not become a thread."""
-    return sum(_least([column, *(row[i] for row in rows)]) + FRAME for i, column in enumerate(columns))
-
-
-FRAME = 2  # a blank, and a line between
+FRAME = 2  # between two columns
 LONG = 24  # a longer word, a path or a signature, may be cut
-PROSE = 12  # of a column with cells of more than twice as many characters
+PROSE = 12  # least of a column with cells of more than twice as many characters
+
+
+def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """How wide the columns of a table are on a terminal; None where words would be cut, or prose become a thread."""
+    texts = [[column, *(row[i] for row in rows)] for i, column in enumerate(columns)]
+    widths = [_least(column) for column in texts]
+    wanted = [max(map(len, column)) - least for column, least in zip(texts, widths, strict=True)]
+    spare = width - sum(widths) - FRAME * (len(widths) - 1)
+    if spare < 0:
+        return None
+    for done, i in enumerate(sorted(range(len(widths)), key=wanted.__getitem__)):
+        more = min(wanted[i], spare // (len(widths) - done))
+        widths[i], spare = widths[i] + more, spare - more
+    return widths
 
 
 def _least(texts: Sequence[str]) -> int:
@@ -72,16 +81,15 @@ def _least(texts: Sequence[str]) -> int:
     return max(prose, *(min(word, LONG) for word in words), 1)
 
 
-def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], widths: Sequence[int]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for i, (column, number) in enumerate(zip(columns, right, strict=True)):
-        least = _least([column, *(row[i] for row in rows)])
-        table.add_column(Text(column), justify="right" if number else "left", overflow="fold", min_width=least)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for column, number, width in zip(columns, right, widths, strict=True):
+        table.add_column(Text(column), justify="right" if number else "left", overflow="fold", width=width)
     for row in rows:
         table.add_row(*map(Text, row))
     width, height = shutil.get_terminal_size()  # of a dumb terminal rich takes only both
