@@ -24,6 +24,7 @@ from hwnas.documents import read_json
 from hwnas.errors import InputError, RunError
 from hwnas.files import write_bytes, write_json
 from hwnas.latency import LatencyModel
+from hwnas.pipeline.cautions import warnings_of
 from hwnas.pipeline.evidence import NEEDED, Evidence
 from hwnas.pipeline.explaining import explain_bounds, words_of
 from hwnas.pipeline.picking import BYTES
@@ -83,14 +84,13 @@ def _of_this_version(run: RunFolder) -> Iterator[None]:
 
 def _facts(e: Evidence) -> Facts:
     comparison, budgets = _comparison(e), _budgets(e)
-    lane = e.run.lane()
     return {
         "hwnas_report": SCHEMA,
         "headline": _headline(comparison, budgets, _word(e), _metric(e)),
         "measured_here": "latency" in comparison,
         "metric": _metric(e),
         "word": _word(e),
-        "warnings": lane["warnings"],
+        "warnings": warnings_of(e.run),
         "next": e.results["export"].get("next"),
         "budgets": budgets,
         "comparison": comparison,

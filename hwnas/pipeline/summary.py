@@ -6,6 +6,7 @@ from typing import Any
 
 from hwnas.latency import Prediction
 from hwnas.pipeline.candidates import FP32, Kind
+from hwnas.pipeline.cautions import warnings_of
 from hwnas.pipeline.picking import BYTES, Picker
 from hwnas.pipeline.run import STAGES, RunFolder
 from hwnas.space import FULL, Architecture, Variant
@@ -37,7 +38,7 @@ def summary(run: RunFolder) -> dict[str, Any]:
         "run": str(run.path), "model": str(run.path / "model.onnx"), "report": str(run.path / "report.html"),
         "data": run.result("data")["summary"],
         "target": {**run.result("data")["target"], "precision": lane["precision"]},
-        "latency_source": picker.latency.source, "here": lane["here"], "warnings": lane["warnings"],
+        "latency_source": picker.latency.source, "here": lane["here"], "warnings": warnings_of(run),
         "next": exported.get("next"), "choice": list(winner.choice), "variant": variant_facts(picker),
         "metric": exported["verdict"].get("metric", "accuracy"),
         "reference": reference, "compressed": compressed, "ratio": exported["ratio"],
