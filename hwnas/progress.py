@@ -10,3 +10,8 @@ Progress = Callable[[str, int, int], None]
 
 def silent(what: str, done: int, total: int) -> None:
     """The default: say nothing."""
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """'1 block', '2 blocks', '3 classes' with `many`, '1,200 images'."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"

@@ -24,7 +24,8 @@ def _lane(lane: Facts, found: Facts) -> str:
     warned = "".join(f"; warning: {warning}" for warning in lane.get("warnings", []))
     if lane.get("source") == "estimated":
         low, high = lane["reference_low_ms"], lane["reference_high_ms"]
-        return f"{named}nothing measured: reference estimated at {lane['reference_ms']:.3f} ms ({low:.3f}-{high:.3f})"
+        return (f"{named}nothing measured: reference estimated at {lane['reference_ms']:.3f} ms "
+                f"({low:.3f}-{high:.3f}){warned}")
     timed = f"{lane['measured']} blocks timed" if lane["measured"] else "table is full"
     error = f", error on held-out networks {lane['held_out']['mape']:.1f} %" if lane.get("held_out") else ""
     return f"{named}{timed}{error}; {reference}{warned}"

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import UnknownName, UsageError
-from hwnas.latency import LatencyModel, table_path
+from hwnas.latency import LatencyModel, Table, table_path
+from hwnas.latency.complete import complete
 from hwnas.latency.estimate import estimate
 from hwnas.pipeline.run import CompressConfig
 from hwnas.pipeline.serving import Entry, fingerprint, reach, timed
 from hwnas.pipeline.tables import Choice, choose, default_folder, own_table
 from hwnas.profile import measure, network_model
-from hwnas.progress import Progress, silent
+from hwnas.progress import Progress, plural, silent
 from hwnas.runtime import RUNTIMES, Device, Fingerprint, runtime_for
 from hwnas.space import FULL, Space, Variant
 from hwnas.target import Target
@@ -162,8 +163,11 @@ class Known:
     warnings: tuple[str, ...] = ()
 
 
-def known_latencies(space: Space, target: Target, tables: Path | None = None) -> Known:
+def known_latencies(space: Space, target: Target, tables: Path | None = None, way_out: str = "") -> Known:
     """Where the latencies of a target would come from; times nothing.
+
+    Args:
+        way_out: the command that has the target measured (`hwnas.pipeline.commands`).
 
     A target without hardware figures is this machine; another one is, if its table was made here.
 
@@ -182,7 +186,20 @@ def known_latencies(space: Space, target: Target, tables: Path | None = None) ->
     if here:
         return Known("measured", None, found, table_path(tables or default_folder(), target), missing, True,
                      found.warnings if found else ())
-    return Known("estimated", estimate(space, target), None, None, 0, False)
+    if found is None:
+        return Known("estimated", estimate(space, target), None, None, 0, False)
+    filled = complete(found.table, space, target)
+    told = _lacks(found.table, space, filled is not None, way_out)
+    return Known("estimated", filled or estimate(space, target), found if filled else None, None, 0, False,
+                 (*(found.warnings if filled else ()), told))
+
+
+def _lacks(table: Table, space: Space, used: bool, way_out: str) -> str:
+    """What a table that lacks blocks of a space is good for, and how it gets them."""
+    missing = table.missing(space.signatures)
+    use = "they are estimated at the speed of the others" if used else "too many to use the rest, so all are estimated"
+    return (f"{table.path} lacks {len(missing)} of {plural(len(space.signatures), 'block')} of this space, first "
+            f"{missing[0]}: {use}. To add them: {way_out or 'hwnas profile'}")
 
 
 def latencies(space: Space, target: Target, *, tables: Path | None = None, seed: int = 0,
@@ -199,7 +216,7 @@ def latencies(space: Space, target: Target, *, tables: Path | None = None, seed:
         TableError: a table is broken, or of another device and incomplete.
         MissingDependency: the runtime of this machine is not installed.
     """
-    known = known_latencies(space, target, tables)
+    known = known_latencies(space, target, tables, way_out)
     if known.here and not (known.model is not None and known.warnings):
         return measured(space, target, tables=tables, seed=seed, progress=progress)
     if require_measured and known.source != "measured":

@@ -9,6 +9,7 @@ from typing import Any
 from hwnas.errors import UsageError
 from hwnas.latency import Prediction
 from hwnas.pipeline.budget import Budget, parse_all
+from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.lanes import in_fp32, known_latencies, targets_of
 from hwnas.pipeline.material import load_data, sizes_of, space_for_data, spaces_of, widths_of
 from hwnas.pipeline.run import CompressConfig
@@ -34,6 +35,7 @@ class Plan:
         reference: costs of the reference network in fp32; `latency` is None until that is known.
         band: 90 % interval of its latency in the unit of `reference`; None where that is not known.
         bounds: budget -> upper bound in the units of `hwnas.pipeline.budget`; None where it is not known yet.
+        way_out: what has the target measured; None where this machine is the device.
     """
 
     config: CompressConfig
@@ -50,6 +52,7 @@ class Plan:
     reference: dict[str, float | None]
     band: tuple[float, float] | None
     bounds: dict[str, float | None]
+    way_out: str | None = None
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -65,7 +68,7 @@ class Plan:
             "precisions": list(self.precisions), "latency_source": self.source, "warnings": list(self.warnings),
             "table": str(self.table) if self.table else None, "blocks_to_time": self.missing,
             "reference": self.reference, "reference_latency_band": list(self.band) if self.band else None,
-            "bounds": self.bounds,
+            "bounds": self.bounds, "next": self.way_out,
         }
 
 
@@ -82,17 +85,20 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     found = load_data(config, progress)
     space = space_for_data(config, found)
     targets = targets_of(config)
-    known = known_latencies(space, targets[0], Path(config.tables) if config.tables else None)
+    tables = Path(config.tables) if config.tables else None
+    way_out = profile_command(config, space, targets[0])
+    known = known_latencies(space, targets[0], tables, way_out)
     blocks = list(dict.fromkeys(s for scaled in spaces_of(config, space).values() for s in scaled.signatures))
     missing = 0 if known.source == "estimated" else len(known.found.table.missing(blocks) if known.found else blocks)
-    exact = known_latencies(space, in_fp32(targets[0]), Path(config.tables) if config.tables else None).model
+    exact = known_latencies(space, in_fp32(targets[0]), tables).model
     predicted = exact.predict(space.largest()) if exact else None
     reference = _reference(space, predicted)
     band = (predicted.low_ms * 1e6, predicted.high_ms * 1e6) if predicted else None
     budgets = parse_all(config.budgets)
     bounds = {name: _bound(budget, reference[name]) for name, budget in budgets.items()}
     return Plan(config, out, found.summary(), targets[0], space, tuple(t.precision for t in targets), known.source,
-                known.table, len(blocks), missing, known.warnings, reference, band, bounds)
+                known.table, len(blocks), missing, known.warnings, reference, band, bounds,
+                None if known.here else way_out)
 
 
 def _reference(space: Space, predicted: Prediction | None) -> dict[str, float | None]:
