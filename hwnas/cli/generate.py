@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.options import BUDGETS, Json, Run, takes
+from hwnas.cli.options import BUDGETS, TARGET, Json, Run, takes
+from hwnas.progress import plural
 
 if TYPE_CHECKING:
     from hwnas.generate.explain import Explanation
     from hwnas.pipeline import Answer, Picker
     from hwnas.pipeline.picking import Point
+    from hwnas.pipeline.retargeting import Elsewhere
+    from hwnas.pipeline.run import RunFolder
     from hwnas.space import Variant
 
 EPILOG = "Example: hwnas generate runs/photos --latency 2ms --flops 20M --top 5"
 
 
-@takes(*BUDGETS, "precision", "confidence")
+@takes(*BUDGETS, "target", *TARGET, "tables", "confidence")
 def command(
     given: dict[str, Any],
     run: Run,
@@ -35,8 +39,9 @@ def command(
 ) -> None:
     """Pick the best architectures within budgets from a search.
 
-    Exact, in milliseconds and without torch. Without a budget: the front of accuracy and latency. --precision takes
-    one of those that the run was made with; accuracies are those before rounding.
+    Exact, in milliseconds and without torch. Without a budget: the front of accuracy and latency; accuracies are those
+    before rounding. --target asks for another device, --runtime, --threads, --batch and another --precision for
+    another way of running: from its table or estimated, and a percentage of latency is of the reference there.
     """
     from hwnas.errors import BudgetInfeasible
     from hwnas.files import write_json
@@ -46,17 +51,19 @@ def command(
     from hwnas.pipeline.run import RunFolder
     from hwnas.space import FULL
 
-    budgets = parse_all({name: given.get(name) for name in BUDGETS})
-    pickers = Picker.all_of_run(RunFolder.open(run), given.get("precision"), given.get("confidence"))
+    budgets, source = parse_all({name: given.get(name) for name in BUDGETS}), RunFolder.open(run)
+    there = _elsewhere(source, given)
+    pickers = there.pickers if there else Picker.all_of_run(source, given.get("precision"), given.get("confidence"))
     picker = pickers[FULL]
     bounds = picker.absolute(budgets)
     wanted = bool(budgets) or out is not None
+    tell = _say_json if json else _say
     try:
         picks = best_of(pickers, bounds, top, min_distance) if wanted else []
     except BudgetInfeasible:
         if explain:
             least = list(pickers.values())[-1]
-            (_say_json if json else _say)(run, pickers, least, bounds, [], None, explain_bounds(least, bounds))
+            tell(Found(run, pickers, least, bounds, [], None, explain_bounds(least, bounds), there))
         raise
     if picks:
         picker = pickers[_variant(pickers, picks[0])]
@@ -64,58 +71,88 @@ def command(
     line = front_of(pickers) if front or not wanted else None
     if out is not None:
         write_json(out, picks[0].architecture.to_json())
-    (_say_json if json else _say)(run, pickers, picker, bounds, picks, line, why)
+    tell(Found(run, pickers, picker, bounds, picks, line, why, there))
 
 
-def _say(run: Path, pickers: Mapping[Variant, Picker], picker: Picker, bounds: dict[str, float], picks: list[Answer],
-         front: list[Point] | None, why: Explanation | None) -> None:
+@dataclass(frozen=True)
+class Found:
+    """What was asked and found: `picker` is of the best pick, `there` another device where one was asked about."""
+
+    run: Path
+    pickers: Mapping[Variant, Picker]
+    picker: Picker
+    bounds: dict[str, float]
+    picks: list[Answer]
+    front: list[Point] | None
+    why: Explanation | None
+    there: Elsewhere | None
+
+
+def _say(found: Found) -> None:
     from hwnas.cli.console import say, say_table
     from hwnas.pipeline.budget import show
 
-    if bounds:
-        say("within " + ", ".join(f"{name} {show(name, bound)}" for name, bound in bounds.items()))
-    if picks:
+    picker = found.picker
+    if found.bounds:
+        say("within " + ", ".join(f"{name} {show(name, bound)}" for name, bound in found.bounds.items()))
+    if found.picks:
         rows = [(i, f"{a.predicted_accuracy:.2f}", *(show(n, a.costs[n]) for n in BUDGETS),
-                 _labels(picker, a.architecture.choice, _variant(pickers, a).told)) for i, a in enumerate(picks, 1)]
+                 _labels(picker, a.architecture.choice, _variant(found.pickers, a).told))
+                for i, a in enumerate(found.picks, 1)]
         say_table(("#", "accuracy", *BUDGETS, "operations"), rows)
-    if why is not None:
+    if found.why is not None:
         from hwnas.pipeline.explaining import words_of
 
-        say(*why.text(words_of(picker)).split("\n"))
-    if front is not None:
-        say(f"front: {len(front)} architectures that no other beats in both accuracy and latency")
+        say(*found.why.text(words_of(picker)).split("\n"))
+    if found.front is not None:
+        say(f"front: {plural(len(found.front), 'architecture')} that no other beats in both accuracy and latency")
         points = [(show("latency", p.latency_ns), f"{p.predicted_accuracy:.2f}",
-                   _labels(picker, p.choice, p.variant.told)) for p in front]
+                   _labels(picker, p.choice, p.variant.told)) for p in found.front]
         say_table(("latency", "accuracy", "operations"), points)
     say("accuracy: predicted in percent, with shared weights; a sum of effects, so it can pass 100",
-        f"latency: {_origin(picker)}")
+        f"latency: {_origin(found)}")
+    if found.there:
+        say(f"a percentage of latency is of the reference on {found.there.target} in fp32, "
+            f"{found.there.reference_ms:.3f} ms {_word(picker)}")
+        if picker.latency.source != "measured":
+            say(f"to measure it: {found.there.way_out}")
 
 
-def _origin(picker: Picker) -> str:
-    latency = picker.latency
+def _word(picker: Picker) -> str:
+    return {"measured": "predicted from measured blocks"}.get(picker.latency.source, picker.latency.source)
+
+
+def _origin(found: Found) -> str:
+    latency = found.picker.latency
     where = f"{latency.target} in {latency.precision}"
     if latency.source == "estimated":
         times = math.exp(latency.calibration.log_spread)
-        return (f"estimated from the public figures of {where}, not measured; 90 % lie between 1/{times:.1f} and "
+        of = ("an incomplete table" if found.there and found.there.table else "the public figures")
+        return (f"estimated from {of} of {where}, not measured; 90 % lie between 1/{times:.1f} and "
                 f"{times:.1f} times of it")
     return f"predicted from a {latency.source} table of {where}"
 
 
-def _say_json(run: Path, pickers: Mapping[Variant, Picker], picker: Picker, bounds: dict[str, float],
-              picks: list[Answer], front: list[Point] | None, why: Explanation | None) -> None:
+def _say_json(found: Found) -> None:
     from hwnas.cli.console import say_json
 
-    points = None if front is None else [
+    picker, there = found.picker, found.there
+    points = None if found.front is None else [
         {"latency_ms": p.latency_ns / 1e6, "predicted_accuracy": p.predicted_accuracy, "variant": p.variant.key,
-         "choice": list(p.choice)} for p in front
+         "choice": list(p.choice)} for p in found.front
     ]
+    another = {} if there is None else {
+        **{name: getattr(there.target, name) for name in ("runtime", "batch", "threads")},
+        "reference_ms": there.reference_ms, "table": there.table and str(there.table),
+        "warnings": list(there.warnings), "next": there.way_out,
+    }
     say_json({
-        "run": str(run), "target": picker.latency.target, "latency_source": picker.latency.source,
-        "precision": picker.latency.precision, "confidence": picker.confidence, "bounds": bounds,
+        "run": str(found.run), "target": picker.latency.target, "latency_source": picker.latency.source,
+        "precision": picker.latency.precision, "confidence": picker.confidence, "bounds": found.bounds,
         "units": {"latency": "ns", "flops": "multiply-accumulates", "params": "parameters", "memory": "bytes"},
-        "picks": [{**a.to_json(), "variant": _variant(pickers, a).key,
-                   "ops": _labels(picker, a.architecture.choice).split(" | ")} for a in picks], "front": points,
-        "explanation": None if why is None else why.to_json(),
+        "picks": [{**a.to_json(), "variant": _variant(found.pickers, a).key,
+                   "ops": _labels(picker, a.architecture.choice).split(" | ")} for a in found.picks],
+        "front": points, "explanation": None if found.why is None else found.why.to_json(), **another,
     })
 
 
@@ -128,3 +165,16 @@ def _labels(picker: Picker, choice: tuple[int, ...], told: str = "") -> str:
     """Labels are the same in every variant."""
     ops = " | ".join(c.ops[i].label for c, i in zip(picker.space.choices, choice, strict=True))
     return f"{told}: {ops}" if told else ops
+
+
+def _elsewhere(run: RunFolder, given: Mapping[str, Any]) -> Elsewhere | None:
+    """The search as another device sees it, where one is asked about; its warnings go to standard error."""
+    overrides = {name: given[name] for name in ("target", "tables", *TARGET) if name in given}
+    if set(overrides) <= {"precision"} and overrides.get("precision") in (None, *run.precisions):
+        return None
+    from hwnas.cli.console import note
+    from hwnas.pipeline.retargeting import elsewhere
+
+    found = elsewhere(run, overrides, given.get("confidence"))
+    note(*(f"warning: {warning}" for warning in found.warnings))
+    return found

@@ -28,20 +28,21 @@ def resume_command(run: Path) -> str:
 
 
 def profile_command(config: CompressConfig, space: Space, target: Target) -> str:
-    """What has a target measured that is not this machine: the very table that a run of `config` looks up.
+    """What has a target measured: the very table that a run of `config` looks up.
 
     The space is said by its figures, so that no images are needed where it is typed.
 
     Args:
         space: the full one of the run.
-        target: in the precision that is to be measured.
+        target: in the precision that is to be measured; one without hardware figures is this machine.
     """
     named = config.target if names_a_file(config.target) else target.name
     words = ["hwnas", "profile", "--target", named]
     for flag, value in (("--runtime", config.runtime), ("--precision", target.precision), ("--batch", config.batch),
                         ("--threads", config.threads), ("--tables", config.tables)):
         words += [] if value is None else [flag, str(value)]
-    return shell(*words, *space_flags(space), *_variant_flags(config), *ON_THE_DEVICE)
+    device = ON_THE_DEVICE if target.hardware is not None else ()
+    return shell(*words, *space_flags(space), *_variant_flags(config), *device)
 
 
 def space_flags(space: Space) -> list[str]:

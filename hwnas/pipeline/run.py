@@ -319,15 +319,23 @@ class RunFolder:
             RunError: the stage is not finished.
             UnknownName: the run has no such precision.
         """
-        # Runs of hwnas 0.1 have one lane, without a list.
-        alone = {"precision": "fp32", "file": "latency.json", "reference_ratio": 1.0, "here": True, "warnings": []}
-        lanes = {lane["precision"]: lane for lane in self.result("profile").get("lanes", [alone])}
+        lanes = self._lanes()
         generated = self.state.stages.get("generate")
         shipped = generated.result.get("precision") if generated else None
         wanted = precision or shipped or next(iter(lanes))
         if wanted not in lanes:
             raise UnknownName("precision of this run", wanted, lanes)
         return dict(lanes[wanted])
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those that the run has latencies of; raises RunError before stage profile is finished."""
+        return tuple(self._lanes())
+
+    def _lanes(self) -> dict[str, dict[str, Any]]:
+        # Runs of hwnas 0.1 have one lane, without a list.
+        alone = {"precision": "fp32", "file": "latency.json", "reference_ratio": 1.0, "here": True, "warnings": []}
+        return {lane["precision"]: lane for lane in self.result("profile").get("lanes", [alone])}
 
     def finish(self, stage: str, result: dict[str, Any], files: list[str], seconds: float) -> None:
         """Record a finished stage."""

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 from hwnas.cli import main
+from hwnas.latency import Entry, Table, table_path
+from hwnas.latency.estimate import estimate
 from hwnas.pipeline import Picker, RunFolder
 from hwnas.space import Architecture
+from hwnas.target import load
 
 Answer, Refusal = Callable[..., Any], Callable[..., str]
 
@@ -113,3 +116,44 @@ def test_it_imports_no_torch_and_no_runtime(made: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr.split() == ["0", "False", "False"]
     assert json.loads(done.stdout)["picks"]
+
+
+def test_another_device_is_answered_from_the_search_alone(made: Path, answer: Answer, tmp_path: Path,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    space, target = Picker.of_run(RunFolder.open(made)).space, load("raspberry-pi-4")
+    found = answer("generate", made, "--target", "raspberry-pi-4", "--latency", "60%", "--tables", tmp_path)
+    reference = estimate(space, target).predict(space.largest()).latency_ms
+    assert (found["target"], found["latency_source"], found["threads"]) == ("raspberry-pi-4", "estimated", 4)
+    assert found["reference_ms"] == pytest.approx(reference)
+    assert found["bounds"]["latency"] == pytest.approx(0.6 * reference * 1e6)
+    (pick,) = found["picks"]
+    arch = Architecture.from_json(pick["architecture"])
+    assert estimate(space, target).predict(arch).latency_ms <= 0.6 * reference
+    assert main(["generate", str(made), "--target", "raspberry-pi-4", "--latency", "60%"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{reference:.3f} ms estimated" in shown
+    assert "hwnas profile --target raspberry-pi-4" in shown
+
+
+def test_another_device_is_answered_from_its_table(made: Path, answer: Answer, refusal: Refusal,
+                                                   tmp_path: Path) -> None:
+    """A device on which every block takes a millisecond, and one block ten."""
+    space, target = Picker.of_run(RunFolder.open(made)).space, load("raspberry-pi-4", threads=2)
+    slow = space.choices[0].ops[0].signature
+    table = Table.open(table_path(tmp_path, target), target, {"cpu": "a board"}, source="measured")
+    table.add([Entry(s, 10.0 if s == slow else 1.0, 0.9, 1.1, 20, "2026") for s in space.signatures])
+    words = ["--target", "raspberry-pi-4", "--threads", "2", "--tables", tmp_path]
+    found = answer("generate", made, *words, "--latency", "100%")
+    assert (found["latency_source"], found["table"]) == ("measured", str(table.path))
+    largest = sum(10.0 if op.signature == slow else 1.0 for op in space.largest() if op.timed)
+    assert found["reference_ms"] == pytest.approx(largest)
+    message = refusal(3, "generate", made, *words, "--latency", "1us")
+    assert "at least" in message
+
+
+def test_another_way_of_running_must_be_known(made: Path, refusal: Refusal, tmp_path: Path) -> None:
+    message = refusal(2, "generate", made, "--threads", "7", "--tables", tmp_path, "--latency", "50%")
+    assert "not timed yet on local/onnxruntime-fp32-b1-t7" in message
+    assert f"--threads 7 --tables {tmp_path} --space mobile --imgsz 16" in message
+    assert "Did you mean 'raspberry-pi-5'" in refusal(2, "generate", made, "--target", "raspbery-pi-5")
+    assert "auto" in refusal(2, "generate", made, "--precision", "auto", "--latency", "50%")
