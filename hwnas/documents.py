@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hwnas.errors import HwnasError, InputError
 
@@ -61,24 +61,37 @@ def read_bytes(path: Path, most: int = MOST_BYTES, error: type[HwnasError] = Inp
     Raises:
         error: missing, not readable, larger, or no regular file (a pipe would never end).
     """
+    with open_regular(path, error) as file:
+        try:
+            content = file.read(most + 1)
+        except OSError as err:
+            raise error(f"cannot read {path}: {err.strerror or err}") from err
+    if len(content) > most:
+        raise error(f"{path} is larger than {most / MIB:g} MiB, the most that is read of such a file: check it")
+    return content
+
+
+def open_regular(path: Path, error: type[HwnasError] = InputError) -> BinaryIO:
+    """A regular file, open for reading.
+
+    Raises:
+        error: missing, not readable, or no regular file.
+    """
     try:
         # Without O_NONBLOCK, opening a pipe that nobody writes to waits for ever.
         handle = os.open(str(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as file:
-            facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode):
-                kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe or a device"
-                raise error(f"{path} is {kind}, not a file: give the path of a file")
-            content = file.read(most + 1)
     except FileNotFoundError as err:
         raise error(f"no such file: {path}") from err
     except IsADirectoryError as err:
         raise error(f"{path} is a folder, not a file: give the path of a file") from err
     except (OSError, ValueError) as err:  # ValueError: a zero byte in the path
         raise error(f"cannot read {path}: {getattr(err, 'strerror', None) or err}") from err
-    if len(content) > most:
-        raise error(f"{path} is larger than {most / MIB:g} MiB, the most that is read of such a file: check it")
-    return content
+    kind = os.fstat(handle).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(handle)
+        what = "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"
+        raise error(f"{path} is {what}, not a file: give the path of a file")
+    return os.fdopen(handle, "rb")
 
 
 def read_text(path: Path, most: int = MOST_BYTES, error: type[HwnasError] = InputError) -> str:

@@ -5,6 +5,7 @@ HwnasError                    1   anything below
 │   └── UnknownName           2   ... with the known names and the nearest one
 ├── InputError                2   a file that is not what it should be
 │   ├── DataError             2   images, labels, folders
+│   ├── ImageError            2   an image that cannot be read; carries why
 │   ├── TableError            2   a latency table: schema, broken line
 │   │   └── MissingEntry      2   a signature the table does not hold
 │   └── RunError              2   a run folder: tampered, incomplete, from another version
@@ -55,6 +56,20 @@ class InputError(HwnasError):
 
 class DataError(InputError):
     """Images, labels or folders that cannot be used."""
+
+
+class ImageError(InputError):
+    """An image that cannot be read.
+
+    Attributes:
+        reason: why, without the name.
+        kind: "unknown", it is no image; "large", it has too many pixels; "damaged", the rest.
+    """
+
+    def __init__(self, name: str, reason: str = "", kind: str = "damaged") -> None:
+        # With one text that text is the message: a file that is missing, a pipe.
+        self.reason, self.kind = reason or name, kind
+        super().__init__(f"{name} cannot be read as an image: {reason}" if reason else name)
 
 
 class TableError(InputError):

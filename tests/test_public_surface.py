@@ -30,7 +30,7 @@ SURFACE = {
     "hwnas.generate": "Candidate Confident Explanation Factor ForDevices Front Layer Parallel Point RankedFront Series "
                       "Solution Words count_topologies explain front front_blocks front_cell front_graph ranked_front "
                       "solve solve_blocks solve_cell solve_for_devices solve_graph solve_uncertain utilities_of",
-    "hwnas.imaging": "",
+    "hwnas.imaging": "Decoded Header Letterbox Picture read_header stored_image",
     "hwnas.latency": "Calibration Entry Errors LatencyModel Parts Prediction Table errors fit interval kendall_tau "
                      "live_ops now table_path",
     "hwnas.nets": "Block FeatureNet Network Normalize Supernet",

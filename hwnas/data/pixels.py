@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from hwnas.errors import DataError
+from hwnas.imaging.fitting import square_pixels
 
 SMALLEST, LARGEST = 8, 1024
 
@@ -67,23 +67,11 @@ def _from_floats(raw: npt.NDArray[Any], where: str) -> npt.NDArray[np.uint8]:
 
 
 def resized(images: npt.NDArray[np.uint8], imgsz: int) -> npt.NDArray[np.uint8]:
-    """(N, H, W, C) to (N, S, S, C) by `fit`; unchanged where the size is right."""
+    """(N, H, W, C) to (N, S, S, C), the square in the middle; unchanged where the size is right."""
     count, height, width, channels = images.shape
     if height == width == imgsz:
         return images
     out = np.empty((count, imgsz, imgsz, channels), np.uint8)
     for source, target in zip(images, out, strict=True):
-        image = Image.fromarray(source[..., 0] if channels == 1 else source)
-        target[...] = np.asarray(fit(image, imgsz)).reshape(target.shape)
+        target[...] = square_pixels(source, imgsz)
     return out
-
-
-def fit(image: Image.Image, imgsz: int) -> Image.Image:
-    """Shorter side to `imgsz`, centre crop of the longer; bilinear, antialiased when it shrinks."""
-    width, height = image.size
-    if width == height == imgsz:
-        return image
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    # One resize of the centre square: the same pixels as resizing all and cropping, for less work.
-    return image.resize((imgsz, imgsz), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))

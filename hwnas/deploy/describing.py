@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hwnas.data.letterbox import GREY
 from hwnas.deploy.runner.bundle import SCHEMA, VERSION
 from hwnas.deploy.runner.checking import LARGEST, RMS
 from hwnas.export.verification import PARITY
+from hwnas.imaging.letterbox import GREY
 from hwnas.space import SpaceConfig
 from hwnas.target import Target
 

@@ -9,11 +9,11 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hwnas.errors import InputError, MissingDependency, UsageError
+from hwnas.imaging.opening import SUFFIXES as IMAGES
+from hwnas.imaging.picture import Decoded, Picture
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 RATE = 25.0  # frames per second of a video that does not say
 
@@ -27,7 +27,7 @@ class Frame:
     """
 
     name: str
-    image: Image.Image
+    image: Picture
     total: int
     rate: float = 0.0
 
@@ -45,22 +45,13 @@ def frames(source: Path) -> Iterator[Frame]:
         if not files:
             raise UsageError(f"{source} holds no images ({', '.join(IMAGES)})")
         for file in files:
-            yield Frame(file.relative_to(source).as_posix(), _opened(file), len(files))
+            yield Frame(file.relative_to(source).as_posix(), Picture.read(file), len(files))
     elif not source.exists():
         raise UsageError(f"no such file or folder: {source}")
     elif source.suffix.lower() in VIDEOS:
         yield from _video(source)
     else:
-        yield Frame(source.name, _opened(source), 1)
-
-
-def _opened(file: Path) -> Image.Image:
-    try:
-        with Image.open(file) as image:
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as err:
-        raise InputError(f"{file} cannot be read as an image: {err}") from err
+        yield Frame(source.name, Picture.read(source), 1)
 
 
 class FilmWriter:
@@ -123,8 +114,8 @@ def _video(source: Path) -> Iterator[Frame]:
             if not there:
                 break
             number += 1
-            image = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-            yield Frame(f"{source.stem}-{number:06d}.png", image, max(total, number), rate)
+            name = f"{source.stem}-{number:06d}.png"
+            yield Frame(name, Decoded(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), name), max(total, number), rate)
         if number == 0:
             raise InputError(f"{source} cannot be read as a video: OpenCV finds no frame in it")
     finally:

@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hwnas.data.letterbox import Letterbox
-from hwnas.data.pixels import fit
 from hwnas.errors import UsageError
 from hwnas.export.samples import to_pixels
 from hwnas.files import write_bytes
+from hwnas.imaging.letterbox import Letterbox
+from hwnas.imaging.picture import Picture
 from hwnas.pipeline.checking import exported_model, model_of, target_of
 from hwnas.pipeline.frames import FilmWriter, Frame, frames
 from hwnas.pipeline.serving import answering, reach
@@ -125,48 +125,56 @@ class Predictor:
         return np.array(stored, np.uint8) if stored else colours(len(self.classes))
 
     def predict(self, frame: Frame) -> Prediction:
-        """What the model says of one image."""
-        image = frame.image.convert("RGB")
+        """What the model says of one image.
+
+        Raises:
+            ImageError: its pixels are damaged.
+        """
+        picture = frame.image
         if self.task == "detect":
-            found = self.boxes(image)
+            found = self.boxes(picture)
             told = [{"label": self.classes[k], "score": round(s, 4), "box": [round(v, 1) for v in b]} for b, s, k in
                     zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)]
             return Prediction(frame.name, {"file": frame.name, "boxes": told},
-                              lambda: draw_boxes(np.asarray(image), found, self.classes))
+                              lambda: draw_boxes(picture.pixels(), found, self.classes))
         if self.task == "segment":
-            mask = self.mask(image)
+            mask = self.mask(picture)
             shares = np.bincount(mask.reshape(-1), minlength=len(self.classes)) / mask.size
             told_shares = {name: round(float(s), 4) for name, s in zip(self.classes, shares, strict=True)}
             facts = {"file": frame.name, "shares": told_shares}
-            return Prediction(frame.name, facts, lambda: draw_mask(np.asarray(image), mask, self._palette), mask)
-        scores = self.scores(frame.image)
+            return Prediction(frame.name, facts, lambda: draw_mask(picture.pixels(), mask, self._palette), mask)
+        scores = self.scores(picture)
         best = np.argsort(-scores)[:LIKELIEST]
         told = [{"label": self.classes[k], "score": round(float(scores[k]), 4)} for k in best]
         return Prediction(frame.name, {"file": frame.name, "classes": told})
 
-    def scores(self, image: Image.Image) -> npt.NDArray[np.float32]:
+    def fitted(self, picture: Picture) -> Pixels:
+        """The pixels that the network eats of an image: uint8 (H, W, C)."""
+        if self.task == "classify":
+            return picture.square(self.size[0], 1 if self._grey else 3)
+        return picture.letterboxed(Letterbox.fit(*picture.size, self.size))
+
+    def scores(self, picture: Picture) -> npt.NDArray[np.float32]:
         """Probability of every class."""
-        fitted = np.asarray(fit(image.convert("L" if self._grey else "RGB"), self.size[0]))
-        logits = self._run(fitted.reshape(*self.size, -1)[None])[0][0]
+        logits = self._run(self.fitted(picture)[None])[0][0]
         shares = np.exp(logits - logits.max())
         found: npt.NDArray[np.float32] = shares / shares.sum()
         return found
 
-    def boxes(self, image: Image.Image) -> Detections:
+    def boxes(self, picture: Picture) -> Detections:
         """Detections in pixels of an image."""
-        box = Letterbox.fit(image.height, image.width, self.size)
-        found = detections(*self._layout.decode(self._run(box.image(image)[None])), threshold=self.threshold)[0]
+        outputs = self._run(self.fitted(picture)[None])
+        found = detections(*self._layout.decode(outputs), threshold=self.threshold)[0]
+        box = Letterbox.fit(*picture.size, self.size)
         return Detections(box.to_original(found.boxes), found.scores, found.labels)
 
-    def mask(self, image: Image.Image) -> Pixels:
+    def mask(self, picture: Picture) -> Pixels:
         """Class of every pixel of an image, uint8 (H, W)."""
         if self.tiled:
-            pixels = np.asarray(image.convert("RGB"))
-            tiled: Pixels = tiled_logits(lambda t: self._run(t)[0], pixels, self.size).argmax(0).astype(np.uint8)
-            return tiled
-        box = Letterbox.fit(image.height, image.width, self.size)
-        answers = self._run(box.image(image)[None])[0][0].argmax(0).astype(np.uint8)
-        return box.mask_to_original(answers)
+            logits = tiled_logits(lambda t: self._run(t)[0], picture.pixels(), self.size)
+            return np.asarray(logits.argmax(0), np.uint8)
+        answers = self._run(self.fitted(picture)[None])[0][0].argmax(0).astype(np.uint8)
+        return Letterbox.fit(*picture.size, self.size).mask_to_original(answers)
 
     def _run(self, images: Pixels) -> list[npt.NDArray[np.float32]]:
         outputs = self.session.run({self.session.input_name: to_pixels(images)})

@@ -7,7 +7,7 @@
     MeanIou(confusion(logits.argmax(1), masks, 11)).miou    # percent
 """
 
-from hwnas.data.letterbox import IGNORE
+from hwnas.imaging.letterbox import IGNORE
 from hwnas.tasks.coco_map import RECALLS, CocoMap, coco_map
 from hwnas.tasks.detection import VARIANCES, DetectionHead
 from hwnas.tasks.drawing import colours, draw_boxes, draw_mask

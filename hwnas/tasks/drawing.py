@@ -9,8 +9,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from hwnas.data.colours import colours_apart
-from hwnas.data.letterbox import IGNORE
 from hwnas.errors import InputError
+from hwnas.imaging.letterbox import IGNORE
 from hwnas.tasks.nms import Detections
 
 Images = npt.NDArray[np.uint8]

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.detection import DetectionPart
-from hwnas.data.letterbox import Letterbox
+from hwnas.imaging.letterbox import Letterbox
 from hwnas.tasks.coco_map import CocoMap, coco_map
 from hwnas.tasks.detection import DetectionHead
 from hwnas.tasks.mean_iou import MeanIou, confusion

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.letterbox import IGNORE
 from hwnas.errors import InputError
+from hwnas.imaging.letterbox import IGNORE
 
 Matrix = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.integer[Any]]

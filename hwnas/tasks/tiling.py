@@ -18,8 +18,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.letterbox import GREY
 from hwnas.errors import InputError, UsageError
+from hwnas.imaging.letterbox import GREY
 
 Array = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]

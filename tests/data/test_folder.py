@@ -1,5 +1,7 @@
 import io
+import struct
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -177,7 +179,7 @@ def test_corrupt_images_are_named_and_counted(tmp_path):
         load(tmp_path)
     text = str(caught.value)
     assert "7 of 25 images cannot be read: " in text
-    assert text.count("(not an image)") == 5
+    assert text.count("(it is no PNG, JPEG, WEBP, GIF, TIFF, BMP or PPM)") == 5
     assert "and 2 more. Replace or remove them" in text
 
 
@@ -193,19 +195,22 @@ def test_truncated_images_are_refused(tmp_path, form, share):
         load(tmp_path, imgsz=16)
 
 
-@pytest.mark.parametrize("factor", [1.5, 3.0])
-def test_decompression_bomb(tmp_path, monkeypatch, factor):
+@pytest.mark.parametrize("side", [10_000, 20_000, 2**31 - 1])
+def test_decompression_bomb(tmp_path, side):
     fill(tmp_path)
-    save(tmp_path / "cat" / "bomb.png", (100, 100))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(10_000 / factor))
-    with pytest.raises(DataError, match=r"cat/bomb\.png \(too many pixels: .*10000 pixels"):
+    save(tmp_path / "cat" / "bomb.png", (8, 8))
+    content = bytearray((tmp_path / "cat" / "bomb.png").read_bytes())
+    content[16:24] = struct.pack(">II", side, side)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (tmp_path / "cat" / "bomb.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"cat/bomb\.png \(too many pixels: .*at most 89.5 million are read"):
         load(tmp_path)
 
 
 def test_a_dangling_link(tmp_path):
     fill(tmp_path)
     (tmp_path / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.raises(DataError, match=r"cat/gone\.png \(.*No such file"):
+    with pytest.raises(DataError, match=r"cat/gone\.png \(.*no such file"):
         load(tmp_path)
 
 

@@ -94,7 +94,7 @@ def test_a_folder_of_one(tmp_path):
         ({"jpeg": ROWS, "label": [0] * 12}, "only one class"),
         ({"jpeg": pa.array([], pa.binary()), "label": np.zeros(0, int)}, "no images; give at least two"),
         ({"jpeg": [None, *ROWS[1:]], "label": LABELS}, r"1 of 12 images cannot be read: row 0 \(no bytes\)"),
-        ({"jpeg": [b"junk", *ROWS[1:]], "label": LABELS}, r"1 of 12 .*: row 0 \(not an image\)"),
+        ({"jpeg": [b"junk", *ROWS[1:]], "label": LABELS}, r"1 of 12 .*: row 0 \(it is no PNG"),
     ],
 )
 def test_every_error(tmp_path, columns, message):

@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
-from hwnas.data.letterbox import Letterbox as Ours
-from hwnas.data.pixels import fit
 from hwnas.deploy.making import _places
 from hwnas.deploy.runner.boxes import decode, suppressed
-from hwnas.deploy.runner.images import Letterbox, cropped, read_array, to_input
+from hwnas.deploy.runner.images import read_array, to_input
 from hwnas.errors import InputError
 from hwnas.export.samples import to_pixels
 from hwnas.tasks import DetectionHead, detections
@@ -58,26 +55,10 @@ def test_maps_of_another_head_are_refused() -> None:
         decode(first.to_json(), _places(first), maps)
 
 
-@given(st.integers(1, 150), st.integers(1, 150), st.sampled_from([(64, 96), (32, 32), (96, 64)]))
-def test_letterboxes_are_those_of_data(height: int, width: int, size: tuple[int, int]) -> None:
-    rng = np.random.default_rng(height * 151 + width)
-    pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    mine, ours = Letterbox(height, width, size), Ours.fit(height, width, size)
-    assert np.array_equal(mine.image(Image.fromarray(pixels)), ours.image(pixels))
-    mask = rng.integers(0, 5, size, dtype=np.uint8)
-    assert np.array_equal(mine.mask(mask), ours.mask_to_original(mask))
-    boxes = rng.normal(40, 40, (6, 4)).astype(np.float32)
-    assert np.array_equal(mine.boxes(boxes), ours.to_original(boxes))
-
-
-@pytest.mark.parametrize("shape", [(16, 16), (50, 20), (7, 90)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_crops_are_those_of_data(shape: tuple[int, int], channels: int) -> None:
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8))
-    wanted = np.asarray(fit(image.convert("L" if channels == 1 else "RGB"), 16)).reshape(16, 16, -1)
-    found = cropped(image, (16, 16), channels)
-    assert np.array_equal(found, wanted)
-    assert np.array_equal(to_input(found[None]), to_pixels(found[None]))
+@given(st.integers(1, 4), st.integers(1, 3))
+def test_inputs_are_those_of_export(count: int, channels: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (count, 5, 7, channels), dtype=np.uint8)
+    assert np.array_equal(to_input(images), to_pixels(images))
 
 
 @pytest.mark.parametrize("array", [np.zeros((4, 4), np.float32), np.zeros((4, 5), np.uint8), np.array([None])])

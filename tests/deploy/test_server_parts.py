@@ -17,7 +17,7 @@ from PIL import Image
 from hwnas.deploy.server.forms import first_file, is_form
 from hwnas.deploy.server.limits import Limits, Refusal
 from hwnas.deploy.server.metrics import BOUNDS_S, Metrics
-from hwnas.deploy.server.pictures import decoded
+from hwnas.deploy.server.pictures import decoded, refusing
 from hwnas.deploy.server.worker import Worker
 from hwnas.errors import UsageError
 
@@ -83,6 +83,11 @@ def saved(image: Image.Image, kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def pixels(data: bytes, most: int) -> np.ndarray:
+    with refusing(most):
+        return decoded(data, most).pixels()
+
+
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
 
 
@@ -93,14 +98,14 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), d
 ])
 def test_an_image_that_is_refused(data: bytes, status: int) -> None:
     with pytest.raises(Refusal) as refused:
-        decoded(data, 1000 if status == 413 else 10_000)
+        pixels(data, 1000 if status == 413 else 10_000)
     assert refused.value.status == status
     assert "\n" not in refused.value.message
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
 def test_an_image_that_is_taken(kind: str) -> None:
-    assert decoded(saved(NOISE, kind), 2400).size == (60, 40)
+    assert pixels(saved(NOISE, kind), 2400).shape == (40, 60, 3)
 
 
 def test_an_image_is_turned_upright() -> None:
@@ -108,7 +113,7 @@ def test_an_image_is_turned_upright() -> None:
     exif[0x0112] = 6  # a quarter turn
     buffer = io.BytesIO()
     NOISE.save(buffer, "JPEG", exif=exif)
-    assert decoded(buffer.getvalue(), 2400).size == (40, 60)
+    assert pixels(buffer.getvalue(), 2400).shape == (60, 40, 3)
 
 
 def test_figures_are_in_the_form_of_prometheus() -> None:

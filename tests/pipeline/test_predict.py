@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from hwnas.cli.app import make_app
 from hwnas.errors import InputError, UsageError
+from hwnas.imaging.picture import Picture
 from hwnas.pipeline import RunFolder
 from hwnas.pipeline.frames import frames
 from hwnas.pipeline.predicting import Predictor, predict_files
@@ -49,7 +50,7 @@ def test_boxes_are_in_pixels_of_the_original(detector: RunFolder, boxes: Path, t
     with Image.open(boxes / "images" / "val0.png") as image:
         image.resize((288, 192), Image.Resampling.NEAREST).save(tmp_path / "large.png")
     predictor = Predictor.of(detector.path, threshold=0.0)
-    small, large = (predictor.boxes(Image.open(path).convert("RGB"))
+    small, large = (predictor.boxes(Picture.read(path))
                     for path in (boxes / "images" / "val0.png", tmp_path / "large.png"))
     assert len(small) > 5
     near = [overlaps(box * 3, large.boxes).max() for box in small.boxes[:5]]

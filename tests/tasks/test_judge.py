@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas.data.letterbox import Letterbox
+from hwnas.imaging.letterbox import Letterbox
 from hwnas.tasks.detection import DetectionHead
 from hwnas.tasks.examples import box_score, examples
 from hwnas.tasks.judge import BoxJudge, ClassJudge, Judge, MaskJudge, facts_of, judge_from

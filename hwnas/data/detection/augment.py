@@ -18,8 +18,8 @@ from PIL import Image
 from hwnas.data.batches import slices
 from hwnas.data.detection.parts import Boxes, DetectionPart, Flags, Labels, Pixels
 from hwnas.data.jitter import jittered
-from hwnas.data.letterbox import GREY
 from hwnas.errors import UsageError
+from hwnas.imaging.letterbox import GREY
 
 Batch = tuple[Pixels, list[Boxes], list[Labels], list[Flags]]
 Sample = tuple[Pixels, Boxes, Labels, Flags]

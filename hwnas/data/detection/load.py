@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.decode import decode_each, upright_rgb
+from hwnas.data.decode import decode_each, labelled_picture
 from hwnas.data.detection import coco, voc, yolo
 from hwnas.data.detection.listed import Boxes, Listed, Record, checked_boxes
 from hwnas.data.detection.parts import DetectionData, DetectionPart, Frame
-from hwnas.data.letterbox import Letterbox
 from hwnas.data.split import divided
 from hwnas.errors import DataError
+from hwnas.imaging.letterbox import Letterbox
 from hwnas.progress import Progress, silent
 
 SIZE = (320, 320)
@@ -72,14 +72,14 @@ def _decoded(records: list[Record], size: tuple[int, int], progress: Progress,
     def one(i: int) -> None:
         record = records[i]
         known = None if record.height is None or record.width is None else (record.height, record.width)
-        image = upright_rgb(record.path, known)
-        height, width = image.size[::-1]
+        picture = labelled_picture(record.path, known)
+        height, width = picture.size
         if record.height is not None and (height, width) != (record.height, record.width):
             said = f"{record.width}x{record.height}"
             raise DataError(f"{record.name} is {width}x{height} px, its annotation says {said}; annotate the image "
                             "that is there")
         box = Letterbox.fit(height, width, size)
-        images[i] = box.image(image)
+        images[i] = picture.letterboxed(box)
         found, clipped[i] = checked_boxes(record, height, width)
         boxes[i], frames[i] = box.to_input(found), Frame(record.name, record.path, height, width)
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from hwnas.data.batches import slices
 from hwnas.data.jitter import jittered
-from hwnas.data.letterbox import GREY, IGNORE
 from hwnas.data.segmentation.parts import Pixels, SegmentationPart
 from hwnas.errors import UsageError
+from hwnas.imaging.letterbox import GREY, IGNORE
 
 
 @dataclass(frozen=True)

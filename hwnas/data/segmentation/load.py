@@ -6,16 +6,16 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from hwnas.data.decode import decode_each, upright_rgb
+from hwnas.data.decode import decode_each, labelled_picture
 from hwnas.data.detection.parts import Frame
-from hwnas.data.letterbox import Letterbox
 from hwnas.data.segmentation.folders import Listed, Pair, listed
 from hwnas.data.segmentation.palette import UNKNOWN, mask_pixels
 from hwnas.data.segmentation.parts import SegmentationData, SegmentationPart
 from hwnas.data.split import divided
-from hwnas.errors import DataError
+from hwnas.errors import DataError, ImageError
+from hwnas.imaging.letterbox import Letterbox
+from hwnas.imaging.opening import read_header
 from hwnas.progress import Progress, silent
 
 LONGEST, MULTIPLE, LOOKED_AT = 512, 32, 50
@@ -61,10 +61,9 @@ def common_size(pairs: tuple[Pair, ...]) -> tuple[int, int]:
     sizes = Counter[tuple[int, int]]()
     for pair in pairs[:: max(1, len(pairs) // LOOKED_AT)]:
         try:
-            with Image.open(pair.image) as image:
-                sizes[image.size[::-1]] += 1
-        except (OSError, ValueError, SyntaxError) as err:
-            raise DataError(f"{pair.image} cannot be read: {err}; replace or remove it") from err
+            sizes[read_header(pair.image).size] += 1
+        except ImageError as err:
+            raise DataError(f"{err}; replace or remove it") from err
     height, width = sizes.most_common(1)[0][0]
     scale = min(1.0, LONGEST / max(height, width))
     return tuple(max(MULTIPLE, int(side * scale) // MULTIPLE * MULTIPLE) for side in (height, width))  # type: ignore[return-value]
@@ -78,8 +77,8 @@ def _decoded(found: Listed, pairs: list[Pair], size: tuple[int, int], progress: 
 
     def one(i: int) -> None:
         numbers = mask_pixels(pairs[i].mask)
-        image = upright_rgb(pairs[i].image, numbers.shape)
-        height, width = image.size[::-1]
+        picture = labelled_picture(pairs[i].image, numbers.shape)
+        height, width = picture.size
         if numbers.shape != (height, width):
             raise DataError(f"{pairs[i].mask} is {numbers.shape[1]}x{numbers.shape[0]} px, its image {width}x{height}; "
                             "make them the same size")
@@ -89,7 +88,7 @@ def _decoded(found: Listed, pairs: list[Pair], size: tuple[int, int], progress: 
             raise DataError(f"{pairs[i].mask} holds the numbers {', '.join(map(str, wrong[:5]))}, which are no class; "
                             "known: " + ", ".join(map(str, found.palette.numbers)) + "; add them to classes.txt")
         box = Letterbox.fit(height, width, size)
-        images[i], masks[i] = box.image(image), box.mask(classes)
+        images[i], masks[i] = picture.letterboxed(box), box.mask(classes)
         frames[i] = Frame(pairs[i].image.name, pairs[i].image, height, width)
 
     decode_each(len(pairs), one, lambda i: pairs[i].image.name, progress, found.source)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from hwnas.data.colours import colours_apart
-from hwnas.data.letterbox import IGNORE
-from hwnas.errors import DataError
+from hwnas.errors import DataError, ImageError
+from hwnas.imaging.letterbox import IGNORE
+from hwnas.imaging.picture import stored_image
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -131,11 +131,10 @@ def mask_pixels(path: Path) -> Pixels:
         DataError: colours instead of numbers, numbers above 255, or no image.
     """
     try:
-        with Image.open(path) as opened:
-            opened.load()
-            mode, values = opened.mode, np.asarray(opened)
-    except (OSError, ValueError, SyntaxError) as err:
-        raise DataError(f"{path} cannot be read: {err}; export the mask again") from err
+        image = stored_image(path)
+    except ImageError as err:
+        raise DataError(f"{err}; export the mask again") from err
+    mode, values = image.mode, np.asarray(image)
     if mode not in ("L", "P", "1", "I", "I;16"):
         raise DataError(f"{path} is in mode {mode}; a mask holds one class number a pixel (mode L or P), no colours")
     if values.max(initial=0) > 255:

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.detection.parts import Frame
-from hwnas.data.letterbox import IGNORE
 from hwnas.data.moments import WithMoments
 from hwnas.errors import DataError
+from hwnas.imaging.letterbox import IGNORE
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]

@@ -10,8 +10,11 @@ import numpy as np
 
 from hwnas.deploy.runner.boxes import decode, suppressed
 from hwnas.deploy.runner.bundle import ANCHORS, Bundle
-from hwnas.deploy.runner.images import Letterbox, cropped, pillow, read_array, read_image, to_input
+from hwnas.deploy.runner.images import read_array, to_input
 from hwnas.deploy.runner.loading import Loaded, load
+from hwnas.imaging.letterbox import Letterbox
+from hwnas.imaging.opening import pillow
+from hwnas.imaging.picture import Picture
 
 if TYPE_CHECKING:
     from hwnas.deploy.runner.bundle import Array
@@ -61,14 +64,19 @@ class Model:
             pixels = read_array(path, self.bundle.size, self._channels)
             box = Letterbox(*self.bundle.size, self.bundle.size)
         else:
-            image = read_image(path)
-            width, height = image.size
-            box = Letterbox(height, width, self.bundle.size)
-            whole = self.bundle.task != "classify"
-            pixels = box.image(image) if whole else cropped(image, self.bundle.size, self._channels)
+            picture = Picture.read(path)
+            box = Letterbox(*picture.size, self.bundle.size)
+            pixels = self.fitted(picture)
         outputs = self.run(pixels[None])
         return {"classify": self._classes, "detect": self._boxes, "segment": self._mask}[self.bundle.task](
             path.name, outputs, box, threshold)
+
+    def fitted(self, picture: Picture) -> Array:
+        """The pixels that the network eats of an image: uint8 (H, W, C)."""
+        size = self.bundle.size
+        if self.bundle.task == "classify":
+            return picture.square(size[0], self._channels)
+        return picture.letterboxed(Letterbox(*picture.size, size))
 
     def run(self, images: Array) -> list[Array]:
         """Raw outputs for uint8 images (N, H, W, C) of the input's size."""
@@ -86,13 +94,13 @@ class Model:
     def _boxes(self, name: str, outputs: list[Array], box: Letterbox, threshold: float) -> Answer:
         boxes, scores, labels = suppressed(
             *decode(self.bundle.facts["detection_head"], self._places, outputs), threshold)
-        rows = zip(box.boxes(boxes).tolist(), scores.tolist(), labels.tolist())  # noqa: B905 - Python 3.8
+        rows = zip(box.to_original(boxes).tolist(), scores.tolist(), labels.tolist())  # noqa: B905 - Python 3.8
         told = [{"label": self.bundle.classes[k], "score": round(s, 4), "box": [round(v, 1) for v in b]}
                 for b, s, k in rows]
         return Answer({"file": name, "boxes": told})
 
     def _mask(self, name: str, outputs: list[Array], box: Letterbox, threshold: float) -> Answer:
-        mask = box.mask(outputs[0][0].argmax(0).astype(np.uint8))
+        mask = box.mask_to_original(outputs[0][0].argmax(0).astype(np.uint8))
         shares = np.bincount(mask.reshape(-1), minlength=len(self.bundle.classes)) / mask.size
         told = {label: round(float(s), 4) for label, s in zip(self.bundle.classes, shares)}  # noqa: B905
         return Answer({"file": name, "shares": told}, mask)

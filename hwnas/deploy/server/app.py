@@ -31,7 +31,7 @@ from hwnas.deploy.server.bodies import read_body
 from hwnas.deploy.server.forms import NAME, first_file, is_form
 from hwnas.deploy.server.limits import Limits, Refusal
 from hwnas.deploy.server.metrics import CONTENT_TYPE, Metrics
-from hwnas.deploy.server.pictures import decoded
+from hwnas.deploy.server.pictures import decoded, refusing
 from hwnas.deploy.server.worker import Worker
 from hwnas.pipeline.frames import Frame
 from hwnas.pipeline.predicting import Prediction, Predictor
@@ -133,9 +133,9 @@ class Service:
 
     def _answer(self, name: str, data: bytes, wanted: str) -> Response:
         """In the worker: decode, predict, encode."""
-        image = decoded(data, self._limits.pixels)
-        found = self._predictor.predict(Frame(name, image, 1))
-        return _png(found, wanted) if wanted else JSONResponse(found.facts)
+        with refusing(self._limits.pixels):
+            found = self._predictor.predict(Frame(name, decoded(data, self._limits.pixels), 1))
+            return _png(found, wanted) if wanted else JSONResponse(found.facts)
 
 
 def _png(found: Prediction, wanted: str) -> Response:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
-
-from PIL import Image, ImageOps, UnidentifiedImageError
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hwnas.deploy.server.limits import Refusal
+from hwnas.errors import ImageError
+from hwnas.imaging.picture import Picture
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _KNOWN = "PNG, JPEG, WebP or BMP"
-_TOO_MANY = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
-def decoded(data: bytes, most_pixels: int) -> Image.Image:
-    """The image, upright.
+def decoded(data: bytes, most_pixels: int) -> Picture:
+    """An image whose header was read; its pixels are decoded when they are needed, inside `refusing`.
 
     Args:
         most_pixels: that its header may announce.
@@ -22,39 +22,21 @@ def decoded(data: bytes, most_pixels: int) -> Image.Image:
     Raises:
         Refusal: 415 no image, 413 too many pixels, 400 damaged.
     """
-    image = _opened(data, most_pixels)
-    try:
-        image.load()
-    except Exception as err:  # decoders raise nearly every type on damaged bytes
-        raise Refusal(400, f"the image cannot be decoded: {_line(err)}: send a whole {_KNOWN}") from err
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF says nothing about the pixels: shown as stored, as viewers do
-        return image
-
-
-def _opened(data: bytes, most_pixels: int) -> Image.Image:
-    """The header alone; Pillow reads pixels on `load`."""
     if not data:
         raise Refusal(400, f"the body is empty: send the bytes of a {_KNOWN}, or a form with a file")
+    with refusing(most_pixels):
+        return Picture(data, formats=FORMATS, most_pixels=most_pixels)
+
+
+@contextmanager
+def refusing(most_pixels: int) -> Iterator[None]:
+    """An image that cannot be read becomes a Refusal, as of `decoded`."""
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError as err:
-        raise Refusal(415, f"the body must be a {_KNOWN}, and is none of them: convert it before") from err
-    except _TOO_MANY as err:
-        raise _too_many(most_pixels, _line(err)) from err
-    except Exception as err:  # as above
-        raise Refusal(400, f"the image's header cannot be read: {_line(err)}: send a whole {_KNOWN}") from err
-    width, height = image.size
-    if width * height > most_pixels:
-        raise _too_many(most_pixels, f"this one has {width * height / 1e6:.1f} ({width}x{height})")
-    return image
-
-
-def _too_many(most_pixels: int, what: str) -> Refusal:
-    return Refusal(413, f"an image may have at most {most_pixels / 1e6:g} megapixels; {what}: send a smaller one, or "
-                        "start the server with a higher --max-megapixels")
-
-
-def _line(err: Exception) -> str:
-    return " ".join(str(err).split()).rstrip(".") or type(err).__name__
+        yield
+    except ImageError as err:
+        if err.kind == "unknown":
+            raise Refusal(415, f"the body must be a {_KNOWN}, and is none of them: convert it before") from err
+        if err.kind == "large":
+            raise Refusal(413, f"an image may have at most {most_pixels / 1e6:g} megapixels; {err.reason}: send a "
+                               "smaller one, or start the server with a higher --max-megapixels") from err
+        raise Refusal(400, f"the image cannot be decoded: {err.reason}: send a whole {_KNOWN}") from err

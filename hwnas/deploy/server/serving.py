@@ -6,19 +6,19 @@ import contextlib
 import ipaddress
 import signal
 import socket
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uvicorn
-from PIL import Image
 
 from hwnas.deploy.runner.bundle import MODEL, SUMS, Bundle
 from hwnas.deploy.server.app import Service, make_app
 from hwnas.deploy.server.connection import Connection
 from hwnas.deploy.server.limits import Limits
 from hwnas.errors import UsageError
+from hwnas.imaging.picture import Decoded
 from hwnas.pipeline.frames import Frame
 from hwnas.pipeline.predicting import Predictor
 
@@ -51,7 +51,6 @@ def serve(path: Path, *, host: str = "127.0.0.1", port: int = 8000, token: str |
     if token is not None and not token.strip():
         raise UsageError("--token is empty: give a secret, or leave it out to let everybody in")
     bounds = limits or Limits()
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `pictures` judges by its own limit
     with contextlib.closing(listening(host, port)) as listener:  # first, so that of two starts one fails at once
         predictor = loaded(path, overrides or {}, threshold)
         service = Service(predictor, bounds, token)
@@ -79,7 +78,8 @@ def loaded(path: Path, overrides: Mapping[str, object], threshold: float) -> Pre
         model = path / MODEL
         fields = {name: target[name] for name in ("runtime", "precision", "threads")} | fields
     predictor = Predictor.of(model, overrides=fields, threshold=threshold)
-    predictor.predict(Frame("warm-up", Image.new("RGB", (64, 64)), 1))  # compiles for one image, where that is needed
+    blank = Decoded(np.zeros((64, 64, 3), np.uint8))
+    predictor.predict(Frame("warm-up", blank, 1))  # compiles for one image, where that is needed
     return predictor
 
 

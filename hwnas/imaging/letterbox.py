@@ -10,19 +10,22 @@ boxes   x0, y0, x1, y1 in pixels, of the input or the original  (n, 4)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from hwnas.errors import UsageError
+from hwnas.imaging.fitting import NEAREST, resized
+from hwnas.imaging.opening import pillow
 
-Pixels = npt.NDArray[np.uint8]
-Boxes = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+    Boxes = NDArray[np.float32]
 
 GREY = 114
 IGNORE = 255
-_LINEAR, _NEAREST = Image.Resampling.BILINEAR, Image.Resampling.NEAREST
 
 
 @dataclass(frozen=True)
@@ -67,20 +70,30 @@ class Letterbox:
     def left(self) -> int:
         return (self.size[1] - self.inner[1]) // 2
 
-    def image(self, pixels: Pixels | Image.Image) -> Pixels:
-        """The image (height, width, 3) in the input: uint8 (*size, 3); bilinear, antialiased where it shrinks."""
-        found = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-        return self._placed(found.convert("RGB"), _LINEAR, np.full((*self.size, 3), GREY, np.uint8))
+    def image(self, pixels: Any, reduced: int = 1) -> Pixels:
+        """An image in the input: uint8 (*size, 3); bilinear, antialiased where it shrinks.
+
+        Args:
+            pixels: uint8 (height, width, 3), or a Pillow image in mode L or RGB.
+            reduced: the image was decoded at 1 / `reduced` of its size, sides rounded up.
+        """
+        found = pillow().fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
+        part = (0.0, 0.0, self.width / reduced, self.height / reduced)
+        small = np.asarray(resized(found, self.inner[::-1], part))
+        return self._placed(small if small.ndim == 3 else small[..., None], np.full((*self.size, 3), GREY, np.uint8))
 
     def mask(self, pixels: Pixels) -> Pixels:
         """A mask (height, width) of class numbers in the input: uint8 size, nearest, padded with 255."""
-        return self._placed(Image.fromarray(pixels), _NEAREST, np.full(self.size, IGNORE, np.uint8))
+        small = pillow().fromarray(pixels).resize(self.inner[::-1], NEAREST)
+        return self._placed(np.asarray(small), np.full(self.size, IGNORE, np.uint8))
 
     def mask_to_original(self, mask: Pixels) -> Pixels:
         """A mask of the input, uint8 size, for the original: uint8 (height, width)."""
         h, w = self.inner
         cut = np.ascontiguousarray(mask[self.top : self.top + h, self.left : self.left + w])
-        return np.asarray(Image.fromarray(cut).resize((self.width, self.height), _NEAREST))
+        if (h, w) == (self.height, self.width):
+            return cut
+        return np.asarray(pillow().fromarray(cut).resize((self.width, self.height), NEAREST))
 
     def to_input(self, boxes: Boxes) -> Boxes:
         """Boxes of the original in pixels of the input."""
@@ -103,8 +116,7 @@ class Letterbox:
         return (np.array([x, y, x, y], np.float32),
                 np.array([self.left, self.top, self.left, self.top], np.float32))
 
-    def _placed(self, image: Image.Image, how: Image.Resampling, canvas: Pixels) -> Pixels:
+    def _placed(self, small: Pixels, canvas: Pixels) -> Pixels:
         h, w = self.inner
-        resized = image if image.size == (w, h) else image.resize((w, h), how)
-        canvas[self.top : self.top + h, self.left : self.left + w] = np.asarray(resized)
+        canvas[self.top : self.top + h, self.left : self.left + w] = small
         return canvas

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.data.letterbox import GREY, IGNORE, Letterbox
 from hwnas.errors import UsageError
+from hwnas.imaging.letterbox import GREY, IGNORE, Letterbox
 
 SIDES = st.integers(1, 700)
 
