@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hwnas.cli.console import say, say_facts, say_table
+from hwnas.cli.score_lines import standing_rows
 from hwnas.cli.watch import duration
 
 Facts = Mapping[str, Any]
@@ -111,6 +112,7 @@ def say_result(facts: Facts) -> None:
     titles = {"predicted_ms": f"{_word(facts)}, ms (90 %)", "accuracy": f"{facts['metric']}, %"}
     rows = [(titles.get(key, title), show(facts["reference"]), show(facts["compressed"]), _compared(key, facts))
             for title, show, key in _ROWS]
+    rows[1:1] = standing_rows(facts["reference"], facts["compressed"])
     say_table(("", "reference", "compressed", "ratio"), rows)
     target = facts["target"]
     served = f"through {target['runtime']} on {target['name']}"
@@ -118,6 +120,8 @@ def say_result(facts: Facts) -> None:
     both = "and latency " if facts["here"] else ""
     say(f"{facts['metric']} on {facts['compressed']['images']:,} images {both}{through} "
         f"({target['precision']}, batch {target['batch']}, threads {target['threads']})")
+    if facts["difference"]:
+        say(f"against the reference: {facts['difference']['told']}")
     _say_precisions(facts)
     _say_kinds(facts)
     for budget in facts["budgets"]:
@@ -128,3 +132,5 @@ def say_result(facts: Facts) -> None:
         say(f"not measured on the device; the latencies are {facts['latency_source']}. Next: {facts['next']}")
     say_facts([("model", facts["model"]), ("report", facts["report"]), ("run folder", facts["run"]),
                ("time", duration(facts["seconds"]))])
+    if facts["no_success"]:
+        say(f"verdict: {facts['no_success']}: not a model to ship, whatever it costs")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hwnas.cli.score_lines import score
+
 Facts = Mapping[str, Any]
 BREAK = f"\n{'':<22}"  # before a further line: name and seconds of the stage stand in front of the first
 
@@ -32,7 +34,7 @@ def _lane(lane: Facts, found: Facts) -> str:
 
 
 def _trained(found: Facts) -> str:
-    return f"{_metric(found)} {found['accuracy']:.2f} %"
+    return f"{_metric(found)} {score(found)}"
 
 
 def _metric(found: Facts) -> str:
@@ -63,7 +65,7 @@ def _export(found: Facts) -> str:
     loss = verdict.get("loss")
     lost = f", {verdict['precision']} against fp32 {0 - loss['drop']:+.2f} points" if loss else ""
     outputs = ("fp32 " if loss else "") + ("logits" if _metric(verdict) == "accuracy" else "outputs")
-    return (f"{_metric(verdict)} {verdict['accuracy']:.2f} %{lost}, {latency}, {outputs} within "
+    return (f"{_metric(verdict)} {score(verdict)}{lost}, {latency}, {outputs} within "
             f"{exact['max_difference']:.0e} of torch's")
 
 
@@ -75,4 +77,6 @@ _LINES: dict[str, Callable[[Facts], str]] = {
 
 def line(stage: str, result: Facts) -> str:
     """What a finished stage found."""
-    return _LINES[stage](result) if stage in _LINES else ""
+    told = _LINES[stage](result) if stage in _LINES else ""
+    told += f"{BREAK}{result['close']}" if result.get("close") else ""
+    return told + "".join(f"{BREAK}warning: {warning}" for warning in result.get("warnings", []) if stage == "data")

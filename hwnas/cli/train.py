@@ -14,6 +14,7 @@ def command(run: Run, json: Json = False) -> None:
     on from there.
     """
     from hwnas.cli.console import say, say_json
+    from hwnas.cli.score_lines import score
     from hwnas.cli.work import carry_out
     from hwnas.pipeline import RunFolder
     from hwnas.pipeline.commands import resume_command
@@ -26,5 +27,5 @@ def command(run: Run, json: Json = False) -> None:
     if json:
         say_json({"run": str(run), "finetune": result, "reference": reference})
         return
-    say(f"{result.get('metric', 'accuracy')} {result['accuracy']:.2f} %, reference {reference['accuracy']:.2f} %")
+    say(f"{result.get('metric', 'accuracy')} {score(result)}, reference {reference['accuracy']:.2f} %")
     say(f"weights  {run / 'model.safetensors'}", f"go on:   {resume_command(run)}")

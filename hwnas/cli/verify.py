@@ -42,6 +42,7 @@ def command(
 
 def _say(found: Check, json: bool) -> None:
     from hwnas.cli.console import say_facts, say_json
+    from hwnas.cli.score_lines import class_lines
 
     if json:
         say_json(found.to_json())
@@ -53,8 +54,9 @@ def _say(found: Check, json: bool) -> None:
         ("logits" if v.metric == "accuracy" else "outputs", f"at most {v.max_difference:.1e} from torch's"),
         ("answers", f"{v.agreement:.2f} % are torch's" if v.metric == "accuracy" else
          f"{v.metric} to {100 - v.agreement:.2f} points as torch has it"),
-        (v.metric, f"{v.accuracy:.2f} % of {v.images} images" if v.metric == "accuracy" else
-         f"{v.accuracy:.2f} % over {v.images} images"),
+        (v.metric, f"{v.accuracy:.2f} % {'of' if v.metric == 'accuracy' else 'over'} {v.images} images"
+         + (f" ({v.breakdown.standing.told})" if v.breakdown and v.breakdown.standing.told else "")),
+        *(class_lines(v.breakdown.to_json()) if v.breakdown else []),
     ]
     if v.loss is not None:
         lines.append(("loss", f"{0 - v.loss.drop:+.2f} points against fp32, standard error {v.loss.error:.2f}"))
@@ -63,4 +65,12 @@ def _say(found: Check, json: bool) -> None:
         lines.append(("latency", f"{v.latency.median_ms:.3f} ms {spread}{budget}"))
     if found.reference is not None:
         lines.append(("reference", f"{found.reference.median_ms:.3f} ms, timed in turns with the model"))
-    say_facts([*lines, ("verdict", "failed" if v.failures() else "good")])
+    say_facts([*lines, *(("warning", warning) for warning in found.warnings), ("verdict", _verdict(found))])
+
+
+def _verdict(found: Check) -> str:
+    """What the exit code says; a model that knows nothing is as exported, and not called good."""
+    if found.verdict.failures():
+        return "failed"
+    parts = found.verdict.breakdown
+    return "as exported, but see the warnings" if parts and parts.standing.level == "nothing" else "good"

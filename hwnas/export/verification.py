@@ -8,7 +8,7 @@ latency must be within the budget on this device. The score is that of its task 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from hwnas.errors import InputError, VerificationFailed
 from hwnas.export.samples import Samples, to_pixels
 from hwnas.runtime import Measurement, Session, measure_latency, runtime_for
 from hwnas.target import Target
+from hwnas.tasks.breakdown import Breakdown
 from hwnas.tasks.judge import Batches, ClassJudge, Judge
 
 PARITY = 1e-4
@@ -72,6 +73,7 @@ class Verdict:
         precision: of the model.
         loss: what a precision other than fp32 costs; None for fp32.
         metric: what the score is: accuracy, mAP or mIoU.
+        breakdown: what the score is worth and made of.
     """
 
     max_difference: float
@@ -83,6 +85,7 @@ class Verdict:
     precision: str = "fp32"
     loss: Loss | None = None
     metric: str = "accuracy"
+    breakdown: Breakdown | None = field(default=None, compare=False, repr=False)
 
     @property
     def within_budget(self) -> bool:
@@ -119,7 +122,11 @@ class Verdict:
             raise VerificationFailed("the exported model failed its check: " + "; ".join(failures))
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "within_budget": self.within_budget, "failures": self.failures()}
+        """The fields, but of the breakdown only the `standing` of the score."""
+        told = asdict(replace(self, breakdown=None))
+        told.pop("breakdown")
+        standing = self.breakdown.standing.to_json() if self.breakdown else None
+        return {**told, "standing": standing, "within_budget": self.within_budget, "failures": self.failures()}
 
 
 def answers(session: Session, images: np.ndarray, batch: int = BATCH) -> Iterator[list[np.ndarray]]:
@@ -136,7 +143,8 @@ def predict(session: Session, images: np.ndarray, batch: int = BATCH) -> np.ndar
 
 def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | None = None,
            evaluation: tuple[np.ndarray, Judge] | None = None, exact: Batches | None = None,
-           latency: Measurement | None = None, session: Session | None = None, timing: bool = True) -> Verdict:
+           latency: Measurement | None = None, session: Session | None = None, timing: bool = True,
+           classes: Sequence[str] | None = None) -> Verdict:
     """Check an exported model against torch's stored outputs and against the budget.
 
     Args:
@@ -150,9 +158,10 @@ def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | 
         latency: a measurement made already (interleaved with the reference, say); None measures now.
         session: the model loaded already; None loads it on the target's runtime.
         timing: whether to measure if there is no `latency`.
+        classes: names, for the breakdown of the score; None takes their numbers.
 
     Raises:
-        InputError: the file is missing or not a model.
+        InputError: the file is missing or not a model, or the truth names classes that it does not have.
     """
     loaded = session or runtime_for(target).load(_read(model))
     ours = list(answers(loaded, samples.images))
@@ -160,16 +169,18 @@ def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | 
     _check_shapes(model, joined, samples.outputs)
     images, judge = evaluation if evaluation is not None else (samples.images, samples.judge)
     found = list(answers(loaded, images)) if evaluation is not None else ours
+    breakdown = judge.breakdown(found, classes or [str(i) for i in range(samples.classes)])
     return Verdict(
         max_difference=_difference(joined, samples),
         agreement=samples.judge.agreement([samples.outputs], ours),
-        accuracy=judge.score(found),
+        accuracy=breakdown.standing.score,
         images=len(images),
         latency=latency or (measure_latency(loaded, batch=target.batch) if timing else None),
         budget_ms=budget_ms,
         precision=target.precision,
         loss=_loss(judge, exact, found, samples, ours) if target.precision != "fp32" else None,
         metric=judge.metric,
+        breakdown=breakdown,
     )
 
 

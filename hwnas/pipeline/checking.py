@@ -16,6 +16,7 @@ from hwnas.export.metadata import read_metadata
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.pipeline.budget import Budget, parse
+from hwnas.pipeline.cautions import of_standing
 from hwnas.pipeline.lanes import in_fp32
 from hwnas.pipeline.material import load_data
 from hwnas.pipeline.run import CompressConfig, RunFolder
@@ -48,10 +49,17 @@ class Check:
     reference: Measurement | None
 
     def to_json(self) -> dict[str, Any]:
+        details = self.verdict.breakdown.to_json() if self.verdict.breakdown else None
         return {
             "model": str(self.model), "target": self.target.model_dump(), **self.verdict.to_json(),
             "reference_latency": self.reference.to_json() if self.reference else None,
+            "details": details, "warnings": self.warnings,
         }
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person must be told of the score."""
+        return of_standing("the model", self.verdict.breakdown.standing) if self.verdict.breakdown else []
 
 
 def check_model(path: Path, *, samples: Path | None = None, latency: str | None = None, data: str | None = None,
@@ -83,8 +91,15 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
     checked = Samples.load(samples or model.parent / "samples.safetensors")
     limit, timed, reference = _time(model, budget, where, progress)
     evaluation = _evaluation(data, metadata, progress) if data else None
-    verdict = verify(model, checked, where, budget_ms=limit, evaluation=evaluation, latency=timed)
+    verdict = verify(model, checked, where, budget_ms=limit, evaluation=evaluation, latency=timed,
+                     classes=_classes(metadata, checked))
     return Check(verdict, model, where, reference)
+
+
+def _classes(metadata: Mapping[str, Any], samples: Samples) -> list[str] | None:
+    """The names of the classes, where the model says as many as the samples hold."""
+    named = [str(name) for name in metadata.get("classes", [])]
+    return named if len(named) == samples.classes else None
 
 
 def model_of(path: Path) -> tuple[Path, str | None]:

@@ -12,6 +12,7 @@ Where the device is not at hand nothing is timed: predictions decide alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from hwnas.profile import network_model
 from hwnas.runtime import Measurement
 from hwnas.search.log import SearchLog
 from hwnas.space import FULL
+from hwnas.tasks.chance import Z95
 from hwnas.train import Teacher, fit
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class Chooser:
             "losses": {p: loss.drop for p, loss in losses.items()},
             "out": {str(kind): why for kind, why in fitting.notes.items()}
             | dict.fromkeys(self._run.state.refused, "refused after export"),
+            "close": self._close(trials),
             "candidates": [self._told(c, reached.get((c.precision, c.network))) for _, c in ranked],
         }, ["front.json", "architecture.json"]
 
@@ -252,6 +255,18 @@ class Chooser:
                 lost = self._loss(net, c.precision, fold).drop
             reached.append(accuracy - lost)
         return reached
+
+    def _close(self, trials: list[float]) -> str | None:
+        """That the choice between the best two finalists is within what chance does; None where it is not."""
+        fold = self._stages.searched.evaluator.fold
+        if len(trials) < 2 or fold.judge.metric != "accuracy" or not max(trials):
+            return None
+        second, first = sorted(trials)[-2:]
+        images, share = len(fold.val_images), first / 100
+        if first - second > Z95 * 100 * math.sqrt(2 * share * (1 - share) / images):
+            return None
+        return (f"the best two finalists lie {first - second:.2f} points apart on {images:,} held-out images, where "
+                f"one is {100 / images:.2f}: chance may have chosen between them")
 
     def _try(self, candidate: Candidate, teacher: Teacher, number: int, count: int) -> tuple[Network, float]:
         stages, arch = self._stages, candidate.answer.architecture

@@ -24,7 +24,7 @@ from hwnas.documents import read_json
 from hwnas.errors import InputError, RunError
 from hwnas.files import write_bytes, write_json
 from hwnas.latency import LatencyModel
-from hwnas.pipeline.cautions import warnings_of
+from hwnas.pipeline.cautions import no_success, warnings_of
 from hwnas.pipeline.evidence import NEEDED, Evidence
 from hwnas.pipeline.explaining import explain_bounds, words_of
 from hwnas.pipeline.picking import BYTES
@@ -32,6 +32,7 @@ from hwnas.pipeline.report_html import page
 from hwnas.pipeline.run import RunFolder
 from hwnas.pipeline.summary import finalists, precisions, variant_facts
 from hwnas.space import FULL, Architecture, Op
+from hwnas.tasks.breakdown import SCHEMA as DETAILS
 
 SCHEMA = 1
 Facts = dict[str, Any]
@@ -83,10 +84,13 @@ def _of_this_version(run: RunFolder) -> Iterator[None]:
 
 
 def _facts(e: Evidence) -> Facts:
-    comparison, budgets = _comparison(e), _budgets(e)
+    comparison, budgets, standing = _comparison(e), _budgets(e), _standing(e)
     return {
         "hwnas_report": SCHEMA,
-        "headline": _headline(comparison, budgets, _word(e), _metric(e)),
+        "headline": _headline(comparison, budgets, _word(e), _metric(e), standing),
+        "standing": standing,
+        "difference": e.results["export"].get("difference"),
+        "no_success": no_success({"compressed": {"standing": standing["compressed"]}}),
         "measured_here": "latency" in comparison,
         "metric": _metric(e),
         "word": _word(e),
@@ -97,6 +101,7 @@ def _facts(e: Evidence) -> Facts:
         "precisions": _precisions(e),
         "variant": variant_facts(e.picker),
         "finalists": finalists(e.run),
+        "close": e.results["generate"].get("close"),
         "out": e.results["generate"].get("out", {}),
         "details": _details(e),
         "front": _front(e),
@@ -117,11 +122,19 @@ def _metric(e: Evidence) -> str:
     return str(e.results["export"]["verdict"].get("metric", "accuracy"))
 
 
+def _standing(e: Evidence) -> Facts:
+    """Of both networks what the score is worth; None in runs of hwnas 0.1."""
+    export = e.results["export"]
+    return {"reference": export["reference"].get("standing"), "compressed": export["verdict"].get("standing")}
+
+
 def _details(e: Evidence) -> Facts | None:
-    """Scores of every class and examples with their pictures inside; None for a classifier."""
-    if _metric(e) == "accuracy":
+    """Figures of every class and examples with their pictures inside; None in runs of hwnas 0.1, which lack them."""
+    if "details.json" not in e.run.state.stages["export"].files:
         return None
     found: Facts = read_json(e.run.path / "details.json")
+    if found["hwnas_details"] != DETAILS:
+        return None
     for example in found["examples"]:
         content = (e.run.path / example["file"]).read_bytes()
         example["src"] = "data:image/png;base64," + base64.b64encode(content).decode()
@@ -133,8 +146,11 @@ def _word(e: Evidence) -> str:
     return "estimated" if e.picker.latency.source == "estimated" else "predicted"
 
 
-def _headline(comparison: Facts, budgets: list[Facts], word: str, metric: str) -> str:
+def _headline(comparison: Facts, budgets: list[Facts], word: str, metric: str, standing: Facts) -> str:
+    found = standing["compressed"] or {"told": "", "level": "better"}
     score = f"{'' if metric == 'accuracy' else metric + ' '}{comparison['accuracy']['compressed']:.1f} %"
+    failed = no_success({"compressed": {"standing": found}})
+    score += f", {failed}," if failed else f" ({found['told']})" if found["told"] else ""
     measured = "latency" in comparison
     row, key = (comparison["latency"], "median_ms") if measured else (comparison["predicted_latency"], "latency_ms")
     new, old = row["compressed"][key], row["reference"][key]

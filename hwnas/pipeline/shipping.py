@@ -110,10 +110,10 @@ class Shipper:
         limit = self._limit_ms(times.get("reference"))
         verdicts = {e.name: self._verdict(e, limit, times.get(e.name)) for e in exports.values()}
         self._judge(verdicts, limit)
-        shown = write_shown(exports["reference"].task, exports["reference"].session, exports["model"].task,
-                            exports["model"].session, self._run.path)
+        shown, told = write_shown(exports["model"].task, exports["model"].session, self._run.path,
+                                  {"reference": verdicts["reference"], "compressed": verdicts["model"]})
         files = [*(f"{name}.onnx" for name in exports), *shown]
-        return self._told(verdicts, limit), sorted([*files, "samples.safetensors"])
+        return self._told(verdicts, limit) | told, sorted([*files, "samples.safetensors"])
 
     def write_model(self, net: Network, path: Path) -> Session:
         """A network in eval mode as ONNX, in the precision that ships; returns it loaded."""
@@ -187,7 +187,7 @@ class Shipper:
         return verify(self._run.path / f"{export.name}.onnx", export.samples, export.target,
                       budget_ms=limit if export.name == "model" else None,
                       evaluation=(task.val_images, task.judge), exact=export.exact, latency=timing,
-                      session=export.session, timing=False)
+                      session=export.session, timing=False, classes=self._stages.dataset.classes)
 
     def _judge(self, verdicts: dict[str, Verdict], limit: float | None) -> None:
         """Raise where the result does not hold."""

@@ -1,14 +1,15 @@
-"""What people look at after a detector or a segmenter was exported: figures of every class, good and bad cases.
+"""What people look at after a model was exported: figures of every class, what is taken for what, good and bad cases.
 
-| file          | what                                                                                     |
-|---------------|------------------------------------------------------------------------------------------|
-| details.json  | scores of every class, of the reference and the result; precision at recall; confusion    |
-| example-N.png | an image of the validation set, truth at the left, answer at the right                     |
+| file          | what                                                                                          |
+|---------------|-----------------------------------------------------------------------------------------------|
+| details.json  | of the reference and the result the score taken apart (`hwnas.tasks.breakdown`), and how they differ |
+| example-N.png | of a detector or segmenter: an image of the validation set, truth at the left, answer at the right   |
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,52 +17,52 @@ import numpy as np
 from PIL import Image
 
 from hwnas.data.segmentation import SegmentationData
-from hwnas.export import answers
+from hwnas.export import Verdict, answers
 from hwnas.files import write_bytes, write_json
+from hwnas.pipeline.cautions import of_standing
 from hwnas.runtime import Session
-from hwnas.tasks.coco_map import RECALLS
+from hwnas.tasks.breakdown import SCHEMA, difference
 from hwnas.tasks.examples import examples
-from hwnas.tasks.judge import BoxJudge, Judge, MaskJudge
 
 if TYPE_CHECKING:
     from hwnas.train import Task
 
-SCHEMA = 1
-EVERY = 5  # of the recalls; enough for a line
 
-
-def write_shown(whole: Task, reference: Session, task: Task, model: Session, folder: Path) -> list[str]:
-    """Write details.json and the examples of a run; gives the names of the files, none for a classifier.
+def write_shown(task: Task, model: Session, folder: Path,
+                verdicts: Mapping[str, Verdict]) -> tuple[list[str], dict[str, Any]]:
+    """Write details.json and the examples of a run.
 
     Args:
-        whole, task: with images of the size of the reference, and of the result.
+        task: with images of the size of the result.
+        model: the result, loaded.
+        verdicts: `reference` and `compressed`, with their breakdowns.
+
+    Returns:
+        The names of the files, and what run.json says of it: the `difference` of the two and `warnings`.
     """
-    if not isinstance(task.judge, BoxJudge | MaskJudge):
-        return []
+    parts = {who: verdict.breakdown for who, verdict in verdicts.items() if verdict.breakdown is not None}
+    differs = difference(parts["reference"], parts["compressed"])
+    told, names = _examples(task, model, folder)
+    write_json(folder / "details.json", {
+        "hwnas_details": SCHEMA, "classes": list(task.data.classes), "metric": task.judge.metric,
+        **{who: part.to_json() for who, part in parts.items()}, "difference": differs, "examples": told,
+    })
+    warnings = [text for who, part in parts.items() for text in of_standing(f"the {who} network", part.standing)]
+    return [*names, "details.json"], {"difference": differs, "warnings": warnings}
+
+
+def _examples(task: Task, model: Session, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """What is told of the pictures, and their names; none of a classifier."""
+    if task.judge.task == "classify":
+        return [], []
     images, classes = task.val_images, list(task.data.classes)
-    given = {"reference": list(answers(reference, whole.val_images)), "compressed": list(answers(model, images))}
     palette = task.data.palette if isinstance(task.data, SegmentationData) else None
-    names, told = [], []
-    for number, example in enumerate(examples(task.judge, images, given["compressed"], classes, palette), 1):
-        names.append(f"example-{number}.png")
-        write_bytes(folder / names[-1], _png(example.picture))
-        told.append({"file": names[-1], "name": _frame(task, example.number), "score": example.score,
+    told: list[dict[str, Any]] = []
+    for number, example in enumerate(examples(task.judge, images, list(answers(model, images)), classes, palette), 1):
+        told.append({"file": f"example-{number}.png", "name": _frame(task, example.number), "score": example.score,
                      "good": example.good})
-    judges = {"reference": whole.judge, "compressed": task.judge}
-    details = {who: _details(judges[who], batches) for who, batches in given.items()}
-    write_json(folder / "details.json", {"hwnas_details": SCHEMA, "classes": classes, "metric": task.judge.metric,
-                                         **details, "examples": told})
-    return [*names, "details.json"]
-
-
-def _details(judge: Judge, batches: list[list[np.ndarray]]) -> dict[str, Any]:
-    if isinstance(judge, BoxJudge):
-        found = judge.details(batches)
-        curves = [[None if np.isnan(p) else round(float(p), 4) for p in row[::EVERY]] for row in found.precision]
-        return {**found.to_json(), "recalls": [round(float(r), 2) for r in RECALLS[::EVERY]], "precision": curves}
-    assert isinstance(judge, MaskJudge)
-    masks = judge.details(batches)
-    return {**masks.to_json(), "confusion": masks.matrix.tolist()}
+        write_bytes(folder / told[-1]["file"], _png(example.picture))
+    return told, [example["file"] for example in told]
 
 
 def _frame(task: Task, number: int) -> str:

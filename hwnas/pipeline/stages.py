@@ -27,6 +27,7 @@ from hwnas.errors import UsageError
 from hwnas.latency import LatencyModel
 from hwnas.nets import Network
 from hwnas.pipeline.budget import Budget, parse_all
+from hwnas.pipeline.cautions import of_data
 from hwnas.pipeline.lanes import targets_of
 from hwnas.pipeline.material import (
     AnyData,
@@ -47,6 +48,7 @@ from hwnas.space import FULL, Architecture, Space, Variant
 from hwnas.target import Target
 from hwnas.tasks.of_space import layout_of
 from hwnas.train import History, Task, Teacher, TrainConfig, as_task, fit
+from hwnas.train.evaluate import outputs_of
 from hwnas.train.tensors import adopt, load_tensors, save_tensors
 
 Result = tuple[dict[str, Any], list[str]]
@@ -156,6 +158,7 @@ class Stages:
             "space": asdict(self.space.config), "choices": len(self.space.choices), "size": str(self.space.size),
             "variants": [variant.key for variant in self.spaces],
             "target": described(first), "budgets": {n: b.text for n, b in self.budgets.items()},
+            "warnings": of_data(self.dataset.describe(), self.config.task),
         }, []
 
     def profile(self) -> Result:
@@ -174,7 +177,7 @@ class Stages:
         history = fit(net, self.task, self.training, seed=self.config.seed, progress=self.progress,
                       checkpoint=self.run.path / "reference.checkpoint", what="train reference")
         self._save(net, "reference.safetensors")
-        return self._trained(history), ["reference.safetensors"]
+        return self._trained(history, net, self.task), ["reference.safetensors"]
 
     def search(self) -> Result:
         """Learn the distribution."""
@@ -212,12 +215,13 @@ class Stages:
         """Train the winner from the shared weights with the reference as teacher."""
         arch = self.architecture
         net = self.searched.evaluator.network(arch)
-        history = fit(net, self.task_of(arch.space), self.training, seed=self.config.seed,
+        task = self.task_of(arch.space)
+        history = fit(net, task, self.training, seed=self.config.seed,
                       teacher=Teacher(self.reference_at(arch.space), features=attention_of(self.config)),
                       checkpoint=self.run.path / "model.checkpoint",
                       progress=self.progress, what="fine-tune")
         self._save(net, "model.safetensors")
-        return self._trained(history), ["model.safetensors"]
+        return self._trained(history, net, task), ["model.safetensors"]
 
     def export(self) -> Result:
         """Write the networks as ONNX in the precision that ships, check the result, measure them side by side."""
@@ -249,8 +253,9 @@ class Stages:
         other.check_file(stage, name)
         return other.path / name
 
-    def _trained(self, history: History) -> dict[str, Any]:
-        return {"accuracy": history.accuracy, "metric": self.task.judge.metric,
+    def _trained(self, history: History, net: Network, task: Task) -> dict[str, Any]:
+        found = task.judge.breakdown(outputs_of(net, task.val_images), self.dataset.classes)
+        return {"accuracy": history.accuracy, "metric": task.judge.metric, "standing": found.standing.to_json(),
                 "epochs": [asdict(e) for e in history.epochs]}
 
     def _cheapest(self) -> list[int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from hwnas.documents import read_json
 from hwnas.latency import Prediction
 from hwnas.pipeline.candidates import FP32, Kind
-from hwnas.pipeline.cautions import warnings_of
+from hwnas.pipeline.cautions import no_success, warnings_of
 from hwnas.pipeline.picking import BYTES, Picker
 from hwnas.pipeline.run import STAGES, RunFolder
 from hwnas.space import FULL, Architecture, Variant
+from hwnas.tasks.breakdown import SCHEMA
 
 
 def is_finished(run: RunFolder) -> bool:
@@ -34,7 +36,7 @@ def summary(run: RunFolder) -> dict[str, Any]:
     winner = picker.space.architecture(chosen["choice"])
     reference = _network(picker, picker.reference, exported["reference"], exported["reference_size_bytes"])
     compressed = _network(picker, winner, exported["verdict"], exported["size_bytes"])
-    return {
+    found = {
         "run": str(run.path), "model": str(run.path / "model.onnx"), "report": str(run.path / "report.html"),
         "data": run.result("data")["summary"],
         "target": {**run.result("data")["target"], "precision": lane["precision"]},
@@ -45,8 +47,25 @@ def summary(run: RunFolder) -> dict[str, Any]:
         "precisions": precisions(run), "finalists": finalists(run), "out": chosen.get("out", {}),
         "budgets": _budgets(run, compressed), "parity": _exact(exported)["max_difference"],
         "agreement": _exact(exported)["agreement"], "loss": exported["verdict"].get("loss"),
+        "difference": exported.get("difference"), "details": details_of(run),
         "seconds": sum(record.seconds for record in run.state.stages.values()),
     }
+    return found | {"no_success": no_success(found)}
+
+
+def details_of(run: RunFolder) -> dict[str, Any] | None:
+    """Of both networks the figures of every class and what is taken for what; None in runs of hwnas 0.1.
+
+    Raises:
+        RunError: the file is missing or was changed.
+    """
+    if "details.json" not in run.state.stages["export"].files:
+        return None
+    run.check_file("export", "details.json")
+    found = read_json(run.path / "details.json")
+    if not isinstance(found, dict) or found.get("hwnas_details") != SCHEMA:
+        return None
+    return {who: found[who] for who in ("reference", "compressed")} | {"classes": found["classes"]}
 
 
 def variant_facts(picker: Picker) -> dict[str, Any]:
@@ -101,7 +120,8 @@ def _network(picker: Picker, arch: Architecture, verdict: dict[str, Any], size_b
     predicted: Prediction = picker.predict(arch)
     factor = picker.reference_ratio if precision != picker.latency.precision else 1.0
     return {
-        "accuracy": verdict["accuracy"], "images": verdict["images"], "precision": precision,
+        "accuracy": verdict["accuracy"], "images": verdict["images"], "standing": verdict.get("standing"),
+        "precision": precision,
         "predicted_ms": factor * predicted.latency_ms, "predicted_low_ms": factor * predicted.low_ms,
         "predicted_high_ms": factor * predicted.high_ms, "measured_ms": verdict["latency"],
         "flops": arch.flops, "params": arch.params,

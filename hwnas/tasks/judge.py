@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from hwnas.data.detection import DetectionPart
 from hwnas.imaging.letterbox import Letterbox
+from hwnas.tasks.breakdown import Breakdown, of_classifier, of_detector, of_segmenter
 from hwnas.tasks.coco_map import CocoMap, coco_map
 from hwnas.tasks.detection import DetectionHead
 from hwnas.tasks.mean_iou import MeanIou, confusion
@@ -33,6 +34,7 @@ Outputs = Sequence[Array]
 Batches = Sequence[Outputs]
 Arrays = dict[str, npt.NDArray[Any]]
 
+EACH = 1 << 22  # numbers of the confusions of single images that are kept
 METRICS = {"classify": "accuracy", "detect": "mAP", "segment": "mIoU"}
 
 
@@ -49,6 +51,15 @@ class Judge(ABC):
     @abstractmethod
     def score(self, batches: Iterable[Outputs]) -> float:
         """Percent, from the outputs of all images in order, a batch at a time."""
+
+    @abstractmethod
+    def breakdown(self, batches: Iterable[Outputs], classes: Sequence[str]) -> Breakdown:
+        """The score with what it is worth and made of.
+
+        Args:
+            batches: as of `score`.
+            classes: names in the order of the outputs.
+        """
 
     def lost(self, exact: Batches, rounded: Batches) -> tuple[float, float, float]:
         """What a lower precision costs: the score in fp32, points lost, and the standard error where it is known.
@@ -85,6 +96,10 @@ class ClassJudge(Judge):
 
     def score(self, batches: Iterable[Outputs]) -> float:
         return float((self._answers(batches) == self.labels).mean() * 100)
+
+    def breakdown(self, batches: Iterable[Outputs], classes: Sequence[str]) -> Breakdown:
+        answers = self._answers(batches)
+        return of_classifier(confusion(answers, self.labels, len(classes)), answers == self.labels, classes)
 
     def _answers(self, batches: Iterable[Outputs]) -> npt.NDArray[np.int64]:
         return np.concatenate([outputs[0].argmax(1) for outputs in batches])
@@ -137,6 +152,11 @@ class BoxJudge(Judge):
         boxes = [self._fit(i).to_original(b) for i, b in enumerate(self.boxes)]
         return coco_map(found, boxes, self.labels, self.crowd, self.layout.classes)
 
+    def breakdown(self, batches: Iterable[Outputs], classes: Sequence[str]) -> Breakdown:
+        wanted = [k for labels, crowd in zip(self.labels, self.crowd, strict=True) for k in labels[~crowd].tolist()]
+        return of_detector(self.details(batches), np.bincount(np.array(wanted, np.int64), minlength=len(classes)),
+                           len(self), classes)
+
     def found(self, batches: Iterable[Outputs]) -> list[Detections]:
         """Detections of every image in pixels of the network's input."""
         return [d for outputs in batches for d in detections(*self.layout.decode(outputs))]
@@ -177,12 +197,25 @@ class MaskJudge(Judge):
 
     def details(self, batches: Iterable[Outputs]) -> MeanIou:
         """Intersection over union of every class as well."""
-        total, start = np.zeros((self.classes, self.classes), np.int64), 0
+        return MeanIou(self._confusions(batches, each=False)[1])
+
+    def breakdown(self, batches: Iterable[Outputs], classes: Sequence[str]) -> Breakdown:
+        each, total = self._confusions(batches, each=len(self) * self.classes**2 <= EACH)
+        return of_segmenter(each, total, len(self), classes)
+
+    def _confusions(self, batches: Iterable[Outputs], *, each: bool) -> tuple[npt.NDArray[np.int64] | None,
+                                                                              npt.NDArray[np.int64]]:
+        """Of every image if asked for, (N, K, K), and of all, (K, K)."""
+        total, found, start = np.zeros((self.classes, self.classes), np.int64), [], 0
         for outputs in batches:
             answers = outputs[0].argmax(1)
-            total += confusion(answers, self.masks[start : start + len(answers)], self.classes)
+            truth = self.masks[start : start + len(answers)]
+            if each:
+                found += [confusion(a, b, self.classes) for a, b in zip(answers, truth, strict=True)]
+            else:
+                total += confusion(answers, truth, self.classes)
             start += len(answers)
-        return MeanIou(total)
+        return (np.stack(found), np.sum(found, axis=0, dtype=np.int64)) if found else (None, total)
 
     def head(self, count: int) -> MaskJudge:
         return MaskJudge(self.masks[:count], self.classes)

@@ -40,7 +40,7 @@ def confusion(answers: Mask, truth: Mask, classes: int, ignore: int = IGNORE) ->
         raise InputError(f"answers of shape {answers.shape} cannot be compared with masks of shape {truth.shape}")
     counted = truth != ignore
     rows, columns = truth[counted].astype(np.int64), answers[counted].astype(np.int64)
-    for what, ids in (("masks", rows), ("answers", columns)):
+    for what, ids in (("the truth", rows), ("the answers", columns)):
         if ids.size and not 0 <= ids.min() <= ids.max() < classes:
             raise InputError(f"{what} must hold classes 0..{classes - 1}, not {ids.min()}..{ids.max()}")
     return np.bincount(rows * classes + columns, minlength=classes * classes).reshape(classes, classes)

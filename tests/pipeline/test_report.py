@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -22,12 +24,14 @@ from hwnas.latency import Calibration, LatencyModel
 from hwnas.pipeline.picking import Picker
 from hwnas.pipeline.report import NEEDED, write_report
 from hwnas.pipeline.report_html import page
-from hwnas.pipeline.report_html.axes import Canvas, span, ticks
+from hwnas.pipeline.report_html.axes import Canvas, score_span, span, ticks
 from hwnas.pipeline.report_html.hover import shown
 from hwnas.pipeline.run import CompressConfig, RunFolder
 from hwnas.search.distribution import Distribution
 from hwnas.search.log import Evaluation, SearchLog
 from hwnas.space import Space, SpaceConfig, build
+from hwnas.tasks.breakdown import Breakdown, difference
+from hwnas.tasks.judge import ClassJudge
 
 NASTY = "<script>alert(1)</script> & \"co\""
 VOID = {"meta", "link", "br", "img", "input", "hr", "path", "polyline", "polygon", "rect"}
@@ -92,7 +96,7 @@ def make(tmp_path: Path) -> Maker:
     """A finished run, written stage by stage with the results that the stages write."""
 
     def made(budgets: dict[str, str] | None = None, *, settle: int = 4, held_out: bool = True,
-             leave_out: str = "", **changes: Any) -> RunFolder:
+             leave_out: str = "", parts: tuple[Breakdown, Breakdown] | None = None, **changes: Any) -> RunFolder:
         of = space()
         config = CompressConfig(data="/data/private/pets", budgets=budgets or {"latency": "50%"}, settle=settle,
                                 seed=7)
@@ -133,6 +137,15 @@ def make(tmp_path: Path) -> Maker:
                         "reference": verdict(97.04, 0.203, None), "budget_ms": 0.1015 if limited else None,
                         "ratio": 0.4, "size_bytes": 1_234_567, "reference_size_bytes": 2_345_678}, []),
         }
+        if parts is not None:
+            write_json(run.path / "details.json", {
+                "hwnas_details": 2, "classes": list(parts[0].classes), "metric": "accuracy", "examples": [],
+                "difference": difference(*parts), "reference": parts[0].to_json(), "compressed": parts[1].to_json()})
+            exported = results["export"][0]
+            for key, part in zip(("reference", "verdict"), parts, strict=True):
+                exported[key] |= {"accuracy": part.standing.score, "standing": part.standing.to_json()}
+            results["export"] = (exported | {"difference": difference(*parts), "warnings": ["look out"]},
+                                 ["details.json"])
         for stage, (result, files) in results.items():
             if stage != leave_out:
                 run.finish(stage, {**result, **changes.get(stage, {})}, files, 1.5)
@@ -438,3 +451,107 @@ def test_the_report_explains_the_budgets(make: Maker) -> None:
     assert story["choice"] == list(best.architecture.choice)
     assert all(line in reader.text for line in story["lines"])
     assert all(row["reached"] <= row["budget"] == bounds[row["name"]] for row in story["limits"])
+
+
+def answered(truth: list[int], answers: list[int], names: tuple[str, ...]) -> Breakdown:
+    return ClassJudge(np.array(truth)).breakdown([[np.eye(len(names), dtype=np.float32)[np.array(answers)]]], names)
+
+
+def test_every_class_stands_on_the_page_as_in_the_json(make: Maker) -> None:
+    truth, names = [0] * 20 + [1] * 15 + [2] * 5, ("cat", NASTY, "owl")
+    old, new = answered(truth, truth, names), answered(truth, [0] * 24 + [1] * 16, names)
+    reader, facts, html = written(make(parts=(old, new)))
+    assert facts["warnings"] == ["look out"]
+    assert facts["details"]["compressed"]["confusion"] == [[20, 0, 0], [4, 11, 0], [0, 5, 0]]
+    for row in facts["details"]["compressed"]["per_class"]:
+        assert f"{row['count']:,}" in reader.text
+        assert row["recall"] is None or f"{row['recall']:.1f}" in reader.text
+    assert facts["difference"]["told"] in reader.text
+    assert facts["headline"].startswith("77.5 % (always 'cat': 50.00 %) at 0.081 ms")
+    assert "always 'cat': 50.00 %" in reader.text
+    assert "95 %: 62.5 to 87.7" in reader.text
+    assert "owl never found" in reader.text
+    matrix = html.split('class="matrix"')[1].split("</table>")[0]
+    assert re.findall(r'class="(up|down)"[^>]*>(\d+)<', matrix) == [("up", "20"), ("down", "4"), ("up", "11"),
+                                                                   ("down", "5")]
+    assert reader.open == []
+    assert "<script" not in html
+
+
+def test_a_useless_result_does_not_look_like_a_success(make: Maker) -> None:
+    truth, names = [0] * 20 + [1] * 15, ("cat", "dog")
+    never = answered(truth, [0] * 35, names)
+    reader, facts, html = written(make(parts=(never, never)))
+    assert facts["headline"].startswith("57.1 %, no better than always 'cat', at 0.081 ms")
+    assert facts["headline"].endswith("budget 50 %: met")
+    assert "Not a model to ship" in reader.text
+    assert 'class="met"' not in html
+
+
+def test_of_many_classes_the_worst_and_the_confused_are_shown(make: Maker) -> None:
+    names = tuple(f"kind {i}" for i in range(120))
+    truth = [i for i in range(120) for _ in range(2)]
+    found = answered(truth, [0 if i == 7 else i for i in truth], names)
+    reader, facts, _ = written(make(parts=(found, found)))
+    assert facts["details"]["compressed"]["confusion"] is None
+    assert "kind 7 kind 0 2 100.0 %" in reader.text
+    assert "The 12 worst of 120 classes" in reader.text
+    assert "matrix" not in [a.get("class") for tag, a in reader.starts if tag == "table"]
+
+
+def test_a_run_without_details_is_still_reported(make: Maker) -> None:
+    reader, facts, _ = written(make())
+    assert facts["details"] is None
+    assert facts["standing"] == {"reference": None, "compressed": None}
+    assert "class by class" not in reader.text
+
+
+@pytest.mark.parametrize("values, least, word", [
+    ([95.0, 96.0, 97.5], 90.0, "axis from"), ([0.0, 1.0, 2.0], -0.2, ""), ([50.0, 50.1], 48.9, "axis from"),
+    ([5.0, 95.0, 95.5, 96.0, 96.2, 96.5, 96.6, 97.0], 90.0, "1 lower ones are not shown"),
+])
+def test_an_axis_of_scores_begins_where_they_are_and_says_so(values: list[float], least: float, word: str) -> None:
+    (low, high), told = score_span(values)
+    assert low >= least
+    assert high >= max(values)
+    assert high - low >= 2.0 or not word
+    assert word in told
+
+
+def test_nothing_is_wider_than_a_phone(make: Maker) -> None:
+    """Figures scale, and whatever may be wide scrolls in itself; a browser checks the rest where there is one."""
+    reader, _, html = written(make())
+    assert all(a.get("viewbox") for tag, a in reader.starts if tag == "svg")
+    assert not [a for tag, a in reader.starts if tag in ("svg", "table", "img", "figure") and a.get("width")]
+    style = html.split("<style>")[1].split("</style>")[0]
+    narrow = style.split("@media (max-width: 760px)")[1]
+    assert not re.search(r"[^-]width:\s*\d{3,}px", style)
+    assert "min-width: 0" in narrow
+
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+OVER = """<script>addEventListener("load", () => {
+  const over = [...document.querySelectorAll("section *")].filter(e => !e.closest(".scroll, svg, .sr") &&
+    e.getBoundingClientRect().right > e.closest("section").getBoundingClientRect().right + 1).map(e => e.outerHTML);
+  const bars = [...document.querySelectorAll(".stage i")].map(e => Math.round(e.getBoundingClientRect().left));
+  parent.postMessage(JSON.stringify({over, wide: document.documentElement.scrollWidth, bars: [...new Set(bars)]}), "*");
+})</script></body>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium to look at the page with")
+def test_in_a_browser_400_px_wide_nothing_is_over_its_card(make: Maker, tmp_path: Path) -> None:
+    names = ("person_with_a_rather_long_name_and_no_blank", "dog")
+    found = answered([0] * 20 + [1] * 15, [0] * 30 + [1] * 5, names)
+    html = written(make({"latency": "50%", "memory": "64MB"}, parts=(found, found)))[2]
+    (tmp_path / "page.html").write_text(html.replace("</body>", OVER), encoding="utf-8")
+    (tmp_path / "frame.html").write_text(
+        '<iframe src="page.html" style="width:400px;height:900px;border:0"></iframe><pre id="told"></pre><script>'
+        'addEventListener("message", e => { document.getElementById("told").textContent = e.data })</script>')
+    done = subprocess.run(
+        [str(BROWSER), "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+         "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=4000",
+         "--dump-dom", (tmp_path / "frame.html").as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    told = json.loads(unescape(done.stdout.split('<pre id="told">')[1].split("</pre>")[0]))
+    assert told["over"] == []
+    assert told["wide"] == 400
+    assert len(told["bars"]) == 1

@@ -83,6 +83,23 @@ def test_report_and_summary_name_the_metric(run: RunFolder) -> None:
     assert f"{metric}, %" in page
 
 
+def test_every_class_is_told_and_what_the_score_is_worth(run: RunFolder) -> None:
+    told, found = facts(run), summary(run)
+    for who in ("reference", "compressed"):
+        standing = found[who]["standing"]
+        assert standing == told["standing"][who] == told["details"][who]["standing"]
+        assert standing["score"] == found[who]["accuracy"]
+        assert (standing["majority"] is None) == (run.state.config.task == "detect")
+        rows = told["details"][who]["per_class"]
+        assert [row["class"] for row in rows] == told["details"]["classes"]
+        assert found["details"][who]["per_class"] == rows
+    assert run.result("reference")["standing"]["score"] == pytest.approx(run.result("reference")["accuracy"])
+    assert any("12 validation images" in warning for warning in found["warnings"])
+    assert found["warnings"] == told["warnings"]
+    assert found["difference"]["points"] == pytest.approx(
+        found["compressed"]["accuracy"] - found["reference"]["accuracy"])
+
+
 def test_a_head_of_another_task_is_refused() -> None:
     with pytest.raises(UsageError, match="head lraspp is for --task segment, not for --task detect"):
         make_config({"task": "detect", "head": "lraspp"})

@@ -61,9 +61,9 @@ def test_nothing_to_judge_by_is_null_in_json() -> None:
 
 def test_bad_masks() -> None:
     good = np.zeros((2, 2), np.uint8)
-    with pytest.raises(InputError, match=r"masks must hold classes 0\.\.2, not 0\.\.3"):
+    with pytest.raises(InputError, match=r"the truth must hold classes 0\.\.2, not 0\.\.3"):
         confusion(good, np.array([[0, 3], [0, 0]], np.uint8), 3)
-    with pytest.raises(InputError, match=r"answers must hold classes 0\.\.2, not -1\.\.0"):
+    with pytest.raises(InputError, match=r"the answers must hold classes 0\.\.2, not -1\.\.0"):
         confusion(np.array([[0, -1], [0, 0]]), good, 3)
     with pytest.raises(InputError, match="shape"):
         confusion(good, good[:1], 3)

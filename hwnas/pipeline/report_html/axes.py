@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 480, 320
-LEFT, RIGHT, TOP, BOTTOM = 58, 18, 14, 48
+LEFT, RIGHT, TOP, BOTTOM = 66, 18, 14, 48
+LEAST = 2.0  # points, of an axis of scores
 SHAPES = {
     "dot": "M-1,0a1,1 0 1,0 2,0a1,1 0 1,0 -2,0z",
     "square": "M-.9,-.9h1.8v1.8h-1.8z",
@@ -37,6 +38,24 @@ def span(values: Iterable[float], margin: float = 0.06) -> Point:
     low, high = min(found), max(found)
     room = (high - low) * margin or max(abs(high) * margin, 1e-3)
     return low - room, high + room
+
+
+def score_span(values: Sequence[float]) -> tuple[Point, str]:
+    """An axis of scores, percent, and a word on where it begins.
+
+    It is at least `LEAST` points high, so that noise does not look like a slope; where the first scores lie far below
+    the others, as while a network begins to learn, it begins above them.
+    """
+    low, high = min(values), max(values)
+    quarter = sorted(values)[len(values) // 4]
+    if len(values) >= 8 and high - low > 4 * (high - quarter) > 0:
+        low = quarter - (high - quarter) / 2
+    room = max(0.08 * (high - low), (LEAST - (high - low)) / 2)
+    low, high = low - room, high + room
+    if low <= 0 <= min(values):
+        return (min(0.0, low) if min(values) == 0 else 0.0, high), ""
+    below = sum(value < low for value in values)
+    return (low, high), f"axis from {low:.1f} %{f', {below} lower ones are not shown' if below else ''}"
 
 
 def mark(shape: str, x: float, y: float, size: float, style: str, tip: str = "") -> Markup:

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from hwnas.pipeline.report_html.axes import Canvas, Point, mark, span
+from hwnas.pipeline.report_html.axes import Canvas, Point, mark, score_span, span
 from hwnas.pipeline.report_html.hover import shown, strips, with_operations
 
 Facts = dict[str, Any]
@@ -28,7 +28,7 @@ def figures(facts: Facts) -> dict[str, Figure]:
     return {
         "front": _front(facts),
         **({"latency": _latency(facts)} if facts["measured_here"] else {}),
-        **({"precision": _precision(facts)} if facts["metric"] == "mAP" else {}),
+        **({"precision": _precision(facts)} if facts["metric"] == "mAP" and facts["details"] else {}),
         "history": _history(facts),
         "loss": _curve(facts, "loss", "Training loss per epoch", "loss"),
         "accuracy": _curve(facts, "val_accuracy", f"Validation {facts['metric']} per epoch", f"{facts['metric']}, %"),
@@ -43,16 +43,17 @@ def _front(facts: Facts) -> Figure:
     tried = [(c["measured_ms"], c["shared_weights_accuracy"]) for c in candidates]
     everything = [*points, *tried, old, new]
     limit = next((b["limit"] for b in facts["budgets"] if b["name"] == "latency"), None)
+    scores, begins = score_span([y for _, y in everything])
     canvas = Canvas(
         "front", f"{'Accuracy' if facts['metric'] == 'accuracy' else facts['metric']} against latency: the front",
         f"{len(points)} architectures that no other beats, predicted from {points[0][0]:.3f} ms and "
         f"{points[0][1]:.1f} % to {points[-1][0]:.3f} ms and {points[-1][1]:.1f} %; the chosen one at {new[0]:.3f} ms "
         f"and {new[1]:.1f} %, the reference at {old[0]:.3f} ms and {old[1]:.1f} %.",
-        span(x for x, _ in [*everything, *([(limit, 0.0)] if limit else [])]), span([y for _, y in everything], 0.1),
+        span(x for x, _ in [*everything, *([(limit, 0.0)] if limit else [])]), scores,
         "latency, ms", f"{facts['metric']} with shared weights, %",
     )
     key = [(_symbol("dot", "front open"), "front, predicted"), (_symbol("diamond", "new open"), "chosen, predicted"),
-           (_symbol("square", "old open"), "reference, predicted")]
+           (_symbol("square", "old open"), "reference, predicted"), *_begins(begins)]
     if candidates:
         key[1:1] = [(_symbol("dot", "tried full"), "tried, measured"),
                     (_symbol("diamond", "new full"), "chosen, measured")]
@@ -115,7 +116,7 @@ def _latency(facts: Facts) -> Figure:
 def _precision(facts: Facts) -> Figure:
     """Precision at every recall of the shipped model, mean over the classes and each class, at an overlap of .5."""
     found = facts["details"]
-    rows = [[p if p is not None else 0.0 for p in row] for row in found["compressed"]["precision"]]
+    rows = [[p if p is not None else 0.0 for p in row] for row in found["compressed"]["curves"]]
     recalls = found["compressed"]["recalls"]
     mean = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
     half = len(mean) // 2
@@ -137,11 +138,12 @@ def _history(facts: Facts) -> Figure:
     evaluations = search["evaluations"]
     scores = [e["score"] for e in evaluations]
     trained = sum(e["phase"] == "train" for e in evaluations)
+    band, begins = score_span(scores)
     canvas = Canvas(
         "history", "Search history",
         f"{trained} evaluations while the shared weights were trained, {len(scores) - trained} with the final weights; "
         f"scores from {min(scores):.1f} to {max(scores):.1f} %, baseline {search['baseline']:.1f} %.",
-        (0.0, len(scores) + 1.0), span(scores, 0.08), "evaluation", "score, %", whole_x=True,
+        (0.0, len(scores) + 1.0), band, "evaluation", "score, %", whole_x=True,
     )
     key = [(_symbol("dot", "old full"), "train")]
     if trained < len(scores):
@@ -150,6 +152,7 @@ def _history(facts: Facts) -> Figure:
         canvas.line([(trained + 0.5, search["baseline"]), (len(scores) + 1.0, search["baseline"])], "tried")
         key.append((Markup('<svg class="symbol" viewBox="0 0 16 16"><path class="line tried" d="M1 8H15"/></svg>'),
                     "mean of settle"))
+    key += _begins(begins)
     for i, e in enumerate(evaluations, 1):
         shape, style = ("dot", "old full") if e["phase"] == "train" else ("triangle", "tried full")
         canvas.mark(shape, i, e["score"], 3, style, f"{e['phase']} {e['number'] + 1}: {e['score']:.2f} %")
@@ -162,15 +165,20 @@ def _curve(facts: Facts, field: str, title: str, label: str) -> Figure:
     values = [y for line in lines.values() for _, y in line]
     last = max(x for line in lines.values() for x, _ in line)
     ends = ", ".join(f"{who} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for who, line in lines.items())
+    band, begins = score_span(values) if field == "val_accuracy" else (span(values, 0.08), "")
     canvas = Canvas(f"curve-{field.replace('_', '-')}", title, f"{title}: {ends}.", (0.5, last + 0.5),
-                    span(values, 0.08), "epoch", label, whole_x=True)
-    key = []
+                    band, "epoch", label, whole_x=True)
+    key = _begins(begins)
     for (who, line), (shape, style) in zip(lines.items(), (("square", "old"), ("diamond", "new")), strict=True):
         canvas.line(line, style)
         for x, y in line:
             canvas.mark(shape, x, y, 3, f"{style} full", f"{who}, epoch {x:.0f}: {y:.4g}")
         key.append((_symbol(shape, f"{style} full"), who))
     return Figure(canvas.render(), key)
+
+
+def _begins(text: str) -> list[tuple[Markup, str]]:
+    return [(Markup(), text)] if text else []
 
 
 def _steps(points: list[Point]) -> list[Point]:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from hwnas.pipeline.report_html.charts import figures
+from hwnas.pipeline.report_html.classes import class_table, confusion_table
 
 NAMES = {
     "latency": "Latency", "predicted_latency": "Predicted latency", "flops": "FLOPs",
@@ -37,6 +38,8 @@ def render(facts: dict[str, Any]) -> str:
         return template.render(
             **facts, figures=figures(facts), names=NAMES | {"accuracy": _title(facts["metric"])}, stage_names=STAGES,
             columns=_columns(facts["distribution"]), strongest=_strongest(facts["distribution"]),
+            class_rows=class_table(facts["details"], facts["metric"]) if facts["details"] else None,
+            confusion=confusion_table(facts["details"]) if facts["details"] else None,
             longest_ms=longest, total_seconds=sum(s["seconds"] for s in facts["stages"]),
         )
     except UndefinedError as err:

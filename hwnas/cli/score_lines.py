@@ -1,0 +1,48 @@
+"""How a score is said: never without what it must be held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Facts = Mapping[str, Any]
+SHOWN = 8  # classes whose recall is a line
+
+
+def score(found: Facts) -> str:
+    """"63.04 % (always 'x': 61.70 %)" from what a stage or a check found; runs of hwnas 0.1 have no standing."""
+    told = (found.get("standing") or {}).get("told")
+    return f"{found['accuracy']:.2f} %" + (f" ({told})" if told else "")
+
+
+def standing_rows(reference: Facts, compressed: Facts) -> list[tuple[str, str, str, str]]:
+    """Rows below the score in a table of both networks."""
+    old, new = reference.get("standing"), compressed.get("standing")
+    if not old or not new:
+        return []
+    rows: list[tuple[str, str, str, str]] = []
+    if old["told"]:
+        name = old["told"].rsplit(":", 1)[0]
+        rows.append((f"{name}, %", f"{old['majority_score']:.2f}", f"{new['majority_score']:.2f}", ""))
+    if old["interval"]:
+        rows.append(("95 % interval, %", _range(old["interval"]), _range(new["interval"]), ""))
+        rows.append(("mean recall, %", f"{old['mean_recall']:.2f}", f"{new['mean_recall']:.2f}", ""))
+    return rows
+
+
+def _range(ends: Sequence[float]) -> str:
+    return f"{ends[0]:.1f}-{ends[1]:.1f}"
+
+
+def class_lines(details: Facts) -> list[tuple[str, str]]:
+    """Lines of a check: what the score can tell, and the classes that are found least."""
+    standing, key = details["standing"], next(k for k in ("recall", "ap50") if k in details["per_class"][0])
+    lines = []
+    if standing["interval"]:
+        low, high = standing["interval"]
+        lines.append(("interval", f"95 %: {low:.1f} to {high:.1f} %; one image is {standing['one_image']:.2f} points"))
+    known = sorted((row for row in details["per_class"] if row[key] is not None), key=lambda row: float(row[key]))
+    told = ", ".join(f"{row['class']} {row[key]:.1f}" for row in known[:SHOWN])
+    least = f", the least of {len(known)}" if len(known) > SHOWN else ""
+    name = "AP@.5" if key == "ap50" else key
+    return [*lines, (name, f"{told} %{least}")] if known else lines
