@@ -63,8 +63,8 @@ def _import(
     json: Json = False,
 ) -> None:
     """Turn what came back into the table of the target."""
-    from hwnas.cli.watch import watching
     from hwnas.pipeline.elsewhere import import_job
+    from hwnas.pipeline.watch import watching
 
     with watching(json) as watch:
         found = import_job(folder, tables=tables, progress=watch.progress)

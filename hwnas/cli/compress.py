@@ -99,10 +99,10 @@ def _say(run: RunFolder, json: bool) -> None:
 
 def _dry_run(options: dict[str, Any], out: Path | None, source: Path | None, json: bool) -> None:
     from hwnas.cli.plan import say_plan
-    from hwnas.cli.watch import watching
     from hwnas.pipeline import make_config
     from hwnas.pipeline.job import next_folder
     from hwnas.pipeline.plan import plan
+    from hwnas.pipeline.watch import watching
 
     if source is not None:
         raise UsageError("--dry-run looks at a new search: leave out --from; `hwnas generate RUN` answers at once")

@@ -28,11 +28,11 @@ def command(
     What the run has not done yet is done first. With --features the backbone alone, for other code.
     """
     from hwnas.cli.console import say, say_json
-    from hwnas.cli.watch import watching
     from hwnas.cli.work import carry_out
     from hwnas.pipeline import RunFolder
     from hwnas.pipeline.job import require_torch
     from hwnas.pipeline.standalone import export_features, export_run, export_with_nms
+    from hwnas.pipeline.watch import watching
 
     if nms and (features or out is None):
         raise UsageError("--nms writes a model of its own: give -o FILE, and leave out --features")

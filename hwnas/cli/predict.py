@@ -30,8 +30,8 @@ def command(
     Classes with their scores, boxes in pixels of the image, or the class of every pixel.
     """
     from hwnas.cli.console import say, say_json
-    from hwnas.cli.watch import watching
     from hwnas.pipeline.predicting import Predictor, predict_files
+    from hwnas.pipeline.watch import watching
 
     overrides = {name: given.get(name) for name in ("runtime", "threads")}
     with watching(json) as watch:

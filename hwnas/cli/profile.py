@@ -44,8 +44,8 @@ def command(
     Only what the table of the target lacks is measured. A detector or a segmenter is measured at every width that a
     compress would choose from.
     """
-    from hwnas.cli.watch import watching
     from hwnas.pipeline.standalone import profile_target, spaces_for
+    from hwnas.pipeline.watch import watching
 
     space, target = asked(given, channels, classes)
     spaces = spaces_for({name: given[name] for name in VARIANTS if name in given}, space)

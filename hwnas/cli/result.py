@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hwnas.cli.console import say, say_facts, say_table
-from hwnas.cli.score_lines import standing_rows
-from hwnas.cli.watch import duration
+from hwnas.pipeline.score_lines import standing_rows
+from hwnas.pipeline.watch import duration
 
 Facts = Mapping[str, Any]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwnas.cli.stage_lines import BREAK, line
-from hwnas.cli.watch import Watch, duration, watching
 from hwnas.errors import BudgetInfeasible, HwnasError, TrainingDiverged
 from hwnas.pipeline.commands import resume_command, shell
+from hwnas.pipeline.stage_lines import BREAK, line
+from hwnas.pipeline.watch import Watch, duration, watching
 
 if TYPE_CHECKING:
     from hwnas.pipeline import RunFolder

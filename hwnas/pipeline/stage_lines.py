@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hwnas.cli.score_lines import score
+from hwnas.pipeline.score_lines import score
 
 Facts = Mapping[str, Any]
 BREAK = f"\n{'':<22}"  # before a further line: name and seconds of the stage stand in front of the first
