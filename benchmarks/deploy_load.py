@@ -3,29 +3,34 @@
     python benchmarks/deploy_load.py MODEL photo.jpg --seconds 2
 
 MODEL is a bundle, a run folder or an ONNX file. The server is a process of its own; the client is one event loop of
-plain sockets, which keeps its connections open. The first two rows are in this process: the session alone, and an image
-from its bytes to its answer; so what decoding costs and what HTTP costs are told apart. Client and server share the
-machine's cores.
+plain sockets, which keeps its connections open. The first rows are in this process: the session alone, an image from
+its bytes to the input of the network, and to its answer; so what decoding costs and what HTTP costs are told apart. All
+of them are measured in turns with the server at one connection, so that a machine that changes its speed changes all
+alike. Client and server share the machine's cores. The last lines are the ratios to the bare session.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from hwnas.deploy.server.pictures import decoded
-from hwnas.deploy.server.serving import loaded
-from hwnas.pipeline.frames import Frame
+from hwnas.deploy.server.answering import answer, loaded, seen
+from hwnas.deploy.server.job import Job
+from hwnas.runtime import Session
+from hwnas.runtime.runtime import Array, Inputs
 
 CONNECTIONS = (1, 2, 4, 8, 16, 32)
+ROUNDS = 8
+SESSION, FITTED, WHOLE = "session alone", "image to input", "image to answer"
 
 
 @dataclass(frozen=True)
@@ -80,15 +85,31 @@ async def status_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     return int(head.split(b" ", 2)[1])
 
 
-def bare_ms(model: Path, body: bytes, seconds: float) -> tuple[list[float], list[float]]:
-    """Times of the session alone on an input of its own shape, and of an image from its bytes to its answer."""
+class Reached(Exception):
+    """The input of the network is made."""
+
+
+class Stop(Session):
+    """A session that ends the prediction where the network would begin."""
+
+    def __init__(self, other: Session) -> None:
+        self.input_name = other.input_name
+
+    def run(self, inputs: Inputs) -> list[Array]:
+        raise Reached
+
+
+def alone(model: Path, body: bytes) -> dict[str, Callable[[], object]]:
+    """What is timed without HTTP, from the least to all of it."""
     predictor = loaded(model, {}, 0.3)
-    feed = predictor.session.example(1)
+    feed, stopped, job = predictor.session.example(1), replace(predictor, session=Stop(predictor.session)), Job()
 
-    def answer() -> None:
-        predictor.predict(Frame("image", decoded(body, 1 << 30), 1))
+    def fitted() -> None:
+        with contextlib.suppress(Reached):
+            seen(stopped, job, body)
 
-    return timed(lambda: predictor.session.run(feed), seconds), timed(answer, seconds)
+    return {SESSION: lambda: predictor.session.run(feed), FITTED: fitted,
+            WHOLE: lambda: answer(predictor, job, body)}
 
 
 def timed(call: Callable[[], object], seconds: float) -> list[float]:
@@ -102,9 +123,10 @@ def timed(call: Callable[[], object], seconds: float) -> list[float]:
 
 
 def memory_mb(pid: int) -> float:
-    """What a process holds now, 10^6 bytes."""
+    """What a process and its children hold now, 10^6 bytes."""
     (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024 / 1e6
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(line.split()[1]) * 1024 / 1e6 + sum(memory_mb(int(child)) for child in children)
 
 
 def row(name: str, seconds: float, times_ms: Sequence[float], refused: int, lost: int, memory: str) -> str:
@@ -113,47 +135,67 @@ def row(name: str, seconds: float, times_ms: Sequence[float], refused: int, lost
     return f"| {name} | {len(times_ms) / seconds:.0f} | {p50:.2f} | {p99:.2f} | {refused} | {lost} | {memory} |"
 
 
-def table(server: subprocess.Popen[str], body: bytes, alone: Sequence[tuple[str, list[float]]], seconds: float) -> Load:
-    """Print the table, a row as soon as it is known; the load of one connection."""
+def in_turns(calls: Mapping[str, Callable[[], object]], port: int, body: bytes, seconds: float
+             ) -> tuple[dict[str, list[float]], Load]:
+    """Times of the calls, and of the server at one connection, `ROUNDS` times one after the other."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    loads = []
+    for number in range(ROUNDS + 1):  # the first one warms up
+        found = {name: timed(call, seconds / ROUNDS) for name, call in calls.items()}
+        seen = asyncio.run(load(port, body, 1, seconds / ROUNDS))
+        if number:
+            loads.append(seen)
+            times = {name: times[name] + found[name] for name in calls}
+    return times, Load(1, sum(x.seconds for x in loads), [t for x in loads for t in x.times_ms],
+                       sum(x.refused for x in loads), sum(x.lost for x in loads))
+
+
+def table(server: subprocess.Popen[str], model: Path, body: bytes, seconds: float) -> dict[str, float]:
+    """Print the table; the medians by row."""
     assert server.stdout is not None
     port = int(server.stdout.readline().split()[0].rpartition(":")[2])
-    asyncio.run(load(port, body, 1, seconds / 4))  # warm
-    before, found = memory_mb(server.pid), []
+    times, first = in_turns(alone(model, body), port, body, seconds)
+    medians = {name: float(np.median(found)) for name, found in times.items()}
     print("| connections | answers a second | p50, ms | p99, ms | refused | lost | memory before and after, MB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name, times_ms in alone:
-        print(row(name, seconds, times_ms, 0, 0, ""))
+    for name, found in times.items():
+        print(row(name, sum(found) / 1e3, found, 0, 0, ""))
+    before = memory_mb(server.pid)
     for connections in CONNECTIONS:
-        seen = asyncio.run(load(port, body, connections, seconds))
-        found.append(seen)
+        seen = first if connections == 1 else asyncio.run(load(port, body, connections, seconds))
+        medians[str(connections)] = float(np.median(seen.times_ms))
         after = memory_mb(server.pid)
         memory = f"{before:.0f} to {after:.0f}"
         print(row(str(connections), seen.seconds, seen.times_ms, seen.refused, seen.lost, memory), flush=True)
         before = after
-    return found[0]
+    return medians
+
+
+def told(ms: Mapping[str, float]) -> str:
+    """The ratios, in words."""
+    bare, http = ms[SESSION], ms["1"] - ms[WHOLE]
+    ratios = ", ".join(f"{ms[str(n)] / bare:.2f} at {n}" for n in CONNECTIONS)
+    return (f"\nDecoding and fitting {ms[FITTED]:.2f} ms, session {bare:.2f} ms, what is left of the answer "
+            f"{ms[WHOLE] - ms[FITTED] - bare:.2f} ms, HTTP {http:.2f} ms.\n"
+            f"Ratio to the bare session: in process {ms[WHOLE] / bare:.2f}; served {ms['1'] / bare:.2f} at one "
+            f"connection, HTTP alone {(bare + http) / bare:.2f}. By connections: {ratios}.")
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("image", type=Path)
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each number of connections")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each row")
     parser.add_argument("--workers-queue", type=int, default=32)
     given = parser.parse_args()
-    body = given.image.read_bytes()
-    bare, whole = bare_ms(given.model, body, given.seconds)
     words = [sys.executable, "-m", "hwnas", "serve", str(given.model), "--port", "0", "--workers-queue",
              str(given.workers_queue)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
         try:
-            first = table(server, body, [("session alone", bare), ("image to answer", whole)], given.seconds)
+            print(told(table(server, given.model, given.image.read_bytes(), given.seconds)))
         finally:
             server.terminate()
-    alone, decoding, served = (float(np.median(times)) for times in (bare, whole, first.times_ms))
-    print(f"\nAt one connection: {served:.2f} ms, of them {alone:.2f} the session, {decoding - alone:.2f} decoding and "
-          f"fitting the image, {served - decoding:.2f} HTTP; {100 * (served / alone - 1):.0f} % over the session, "
-          f"{100 * (served / decoding - 1):.0f} % over the same work without HTTP.")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from hwnas.cli.options import takes
 from hwnas.documents import printable
 from hwnas.errors import MissingDependency
 
+NEEDED = ("fastapi", "starlette", "uvicorn", "h11", "prometheus_client", "python_multipart")
 EPILOG = "Example: hwnas serve cells-bundle --port 8000"
 
 
@@ -27,23 +28,25 @@ def command(
     queue: Annotated[int, typer.Option("--workers-queue", min=0, help="Predictions that may wait.")] = 16,
     max_mb: Annotated[float, typer.Option("--max-mb", min=0.001, help="Largest request, MiB.")] = 20.0,
     max_megapixels: Annotated[float, typer.Option("--max-megapixels", min=0.001, help="Largest image.")] = 32.0,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds a client has for a request.")] = 30.0,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for a request, and its image.")] = 30.0,
     threshold: Annotated[float, typer.Option("--threshold", min=0.0, max=1.0, help="Least score of a box.")] = 0.3,
 ) -> None:
     """Answer images over HTTP.
 
-    POST /predict, GET /health, GET /metrics. SIGTERM and Ctrl-C end it when everything that was accepted is
-    answered.
+    POST /predict, GET /health, GET /metrics, GET /openapi.json; with a token, all but /health ask for it. SIGTERM and
+    Ctrl-C end it when everything that was accepted is answered.
     """
     try:
+        import python_multipart  # noqa: F401 - of use in the worker's process, missed here
+
         from hwnas.deploy.server.serving import is_loopback, serve
     except ModuleNotFoundError as err:
-        if (err.name or "").partition(".")[0] not in ("fastapi", "starlette", "uvicorn", "h11"):
+        if (err.name or "").partition(".")[0] not in NEEDED:
             raise
         raise MissingDependency(str(err.name), "hwnas serve", 'pip install "hwnas[serve]"') from err
     from hwnas.deploy.server.limits import Limits
 
-    limits = Limits(int(max_mb * (1 << 20)), int(max_megapixels * 1e6), queue, client_s=timeout)
+    limits = Limits(max(1, int(max_mb * (1 << 20))), max(1, int(max_megapixels * 1e6)), queue, client_s=timeout)
 
     def warn(text: str) -> None:
         note(f"warning: {text}")

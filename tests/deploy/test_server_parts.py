@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import struct
-import threading
+import time
 import zlib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from starlette.requests import Request
 
+from hwnas.deploy.server.bodies import Bodies
 from hwnas.deploy.server.forms import first_file, is_form
+from hwnas.deploy.server.job import Answer, Job
 from hwnas.deploy.server.limits import Limits, Refusal
 from hwnas.deploy.server.metrics import BOUNDS_S, Metrics
 from hwnas.deploy.server.pictures import decoded, refusing
-from hwnas.deploy.server.worker import Worker
-from hwnas.errors import UsageError
+from hwnas.deploy.server.scans import check_structure
+from hwnas.deploy.server.worker import Model, Worker
+from hwnas.errors import InputError, UsageError
 
 KIND = 'multipart/form-data; boundary="x-yz"'
 
@@ -60,6 +68,46 @@ def test_no_form_raises_anything_but_a_refusal(body: bytes, kind: str) -> None:
             first_file(body, content_type)
         except Refusal as err:
             assert err.status == 400  # noqa: PT017 - either way is right
+
+
+BIG = 900_000
+ATTACKS = {
+    "semicolons": form(('Content-Disposition: form-data; name=image; filename="' + ";" * BIG, b"x")),
+    "short semicolons": form(('Content-Disposition: form-data; filename="' + ";" * 4000, b"x")),
+    "quotes": form(("Content-Disposition: form-data; filename=" + '"' * 4000, b"x")),
+    "backslashes": form(('Content-Disposition: form-data; filename="' + "\\" * 4000 + '"', b"x")),
+    "a long header": form(("a" * BIG + ": b", b"x")), "many headers": form(("a: b\r\n" * 100_000, b"x")),
+    "many parts": form(*[("a: b", b"")] * 100_000), "no colon": form(("a" * BIG, b"x")),
+    "nearly the boundary": b"--x-yz\r\n\r\n" + b"\r\n--x-y" * 300_000 + b"\r\n--x-yz--",
+    "the boundary, not at an end": b"--x-yz\r\n\r\n" + b"\r\n--x-yza" * 300_000 + b"\r\n--x-yz--",
+    "line ends": b"\r\n" * BIG, "dashes": b"-" * BIG, "carriage returns": b"--x-yz\r\n\r\n" + b"\r" * BIG,
+    "behind the end": form(("a: b", b"x")) + b"\r\n--x-y" * 300_000,
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_no_form_takes_long(attack: str) -> None:
+    begin = time.process_time()
+    with contextlib.suppress(Refusal):
+        first_file(ATTACKS[attack], KIND)
+    assert time.process_time() - begin < 0.5
+
+
+@pytest.mark.parametrize("name", ["filename*=idna''%ff", "filename*=rot13''%41", "filename*0*=base64''a",
+                                  "filename*=undefined''x; filename=safe.png", 'filename="\x1b[31m\x07"',
+                                  "filename=" + "a" * 3000])
+def test_a_client_chooses_no_codec_and_no_control_characters(name: str) -> None:
+    told, content = first_file(form((f"Content-Disposition: form-data; name=image; {name}", b"1")), KIND)
+    assert content == b"1"
+    assert told.isprintable()
+    assert len(told) <= 255
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=",
+                                  "multipart/form-data; boundary=" + "x" * 71, "multipart/form-data;" + ";" * 16_000])
+def test_a_boundary_that_is_none(kind: str) -> None:
+    with pytest.raises(Refusal, match=r"boundary|longer"):
+        first_file(form(("a: b", b"1")), kind)
 
 
 def test_what_a_form_is() -> None:
@@ -116,74 +164,192 @@ def test_an_image_is_turned_upright() -> None:
     assert pixels(buffer.getvalue(), 2400).shape == (60, 40, 3)
 
 
+@pytest.mark.parametrize(("data", "part"), [
+    (saved(NOISE, "JPEG")[:-2] + b"\xff\xda\0\x02" * 65, "at most 64 scans"),
+    (saved(NOISE, "PNG")[:33] + (b"\0\0\0\0tEXt" + b"\0" * 4) * 20_000, "at most 20000 chunks"),
+    (saved(NOISE, "PNG")[:33] + b"\0" * 12 * 20_000, "at most 20000 chunks"),
+])
+def test_pictures_that_are_long_to_decode(data: bytes, part: str) -> None:
+    with pytest.raises(Refusal, match=part):
+        check_structure(data)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
+def test_usual_pictures_have_few_parts(kind: str) -> None:
+    check_structure(saved(NOISE, kind))
+    buffer = io.BytesIO()
+    NOISE.save(buffer, "JPEG", progressive=True)
+    check_structure(buffer.getvalue())
+
+
 def test_figures_are_in_the_form_of_prometheus() -> None:
     metrics = Metrics(("/predict",))
     for path, status in (("/predict", 200), ("/predict", 200), ("/predict", 503), ("/a", 404), ("/b", 404)):
         metrics.request(path, status)
     for seconds in (0.001, 0.003, 99.0):
-        metrics.answered.add(seconds)
-    lines = metrics.text(waiting=3).splitlines()
-    assert 'hwnas_requests_total{path="/predict",status="200"} 2' in lines
-    assert 'hwnas_requests_total{path="other",status="404"} 2' in lines
-    assert 'hwnas_errors_total{kind="overloaded"} 1' in lines
-    assert "hwnas_queue_length 3" in lines
-    assert 'hwnas_request_seconds_bucket{le="0.001"} 1' in lines
-    assert 'hwnas_request_seconds_bucket{le="10.0"} 2' in lines
-    assert 'hwnas_request_seconds_bucket{le="+Inf"} 3' in lines
-    assert "hwnas_request_seconds_count 3" in lines
+        metrics.answered(seconds)
+    lines = metrics.text(waiting=3).decode().splitlines()
+    assert 'hwnas_requests_total{path="/predict",status="200"} 2.0' in lines
+    assert 'hwnas_requests_total{path="other",status="404"} 2.0' in lines
+    assert 'hwnas_errors_total{kind="overloaded"} 1.0' in lines
+    assert "hwnas_queue_length 3.0" in lines
+    assert 'hwnas_request_seconds_bucket{le="0.001"} 1.0' in lines
+    assert 'hwnas_request_seconds_bucket{le="10.0"} 2.0' in lines
+    assert 'hwnas_request_seconds_bucket{le="+Inf"} 3.0' in lines
+    assert "hwnas_request_seconds_count 3.0" in lines
     assert len([line for line in lines if line.startswith("hwnas_inference_seconds_bucket")]) == len(BOUNDS_S) + 1
     named = {line.split()[2] for line in lines if line.startswith("# TYPE")}
     assert {line.split("{")[0].split(" ")[0].replace("_bucket", "").replace("_sum", "").replace("_count", "")
             for line in lines if line[0] != "#"} == named
 
 
-def test_the_worker_does_one_job_at_a_time_and_sheds_the_rest() -> None:
-    gate, running, most = threading.Event(), [0], [0]
+def test_two_servers_in_one_process_count_apart() -> None:
+    first, second = Metrics(("/a",)), Metrics(("/a",))
+    first.request("/a", 200)
+    assert b'hwnas_requests_total{path="/a",status="200"} 1.0' in first.text(0)
+    assert b"hwnas_requests_total{" not in second.text(0)
 
-    def job() -> int:
-        running[0] += 1
-        most[0] = max(most[0], running[0])
-        gate.wait(30)
-        running[0] -= 1
-        return 7
 
-    async def all_of_it() -> tuple[list[int], list[Refusal]]:
-        took: list[float] = []
-        worker = Worker(2, took.append)
-        tasks = [asyncio.ensure_future(worker.do(job)) for _ in range(6)]
-        await asyncio.sleep(0.05)
+def bodies(limits: Limits) -> tuple[Bodies, Callable[[list[bytes], float], Coroutine[Any, Any, bytes]]]:
+    """Bodies, and how one of them is sent in pieces, with a pause behind each."""
+    held = Bodies(limits)
+
+    async def sent(pieces: list[bytes], pause_s: float) -> bytes:
+        left = list(pieces)
+
+        async def receive() -> dict[str, Any]:
+            piece = left.pop(0)
+            await asyncio.sleep(pause_s)
+            return {"type": "http.request", "body": piece, "more_body": bool(left)}
+
+        async with held.read(Request({"type": "http", "headers": []}, receive)) as body:
+            return body
+
+    return held, sent
+
+
+def test_a_body_comes_out_as_it_was_sent_and_gives_its_room_back() -> None:
+    _, sent = bodies(Limits(request_bytes=100))
+
+    async def many() -> None:
+        for _ in range(50):
+            assert await sent([b"a" * 50, b"b" * 50], 0) == b"a" * 50 + b"b" * 50
+            with pytest.raises(Refusal, match="at most"):
+                await sent([b"a" * 101], 0)
+
+    asyncio.run(many())
+
+
+def test_where_room_is_short_the_body_that_is_longest_on_its_way_goes() -> None:
+    _, sent = bodies(Limits(request_bytes=100))
+
+    async def all_of_it() -> list[Any]:
+        return await asyncio.gather(*(sent([b"x" * 99, b"x"], 0.05) for _ in range(9)), return_exceptions=True)
+
+    found = asyncio.run(all_of_it())
+    refused = [f for f in found if isinstance(f, Refusal)]
+    assert [r.status for r in refused] == [503]
+    assert isinstance(found[0], Refusal)
+    assert found[1:] == [b"x" * 100] * 8
+
+
+def test_a_body_that_is_too_slow() -> None:
+    _, sent = bodies(Limits(client_s=0.05))
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(sent([b"few", b"more"], 0.04))
+    assert refused.value.status == 408
+    assert "3 bytes came" in refused.value.message
+
+
+JOB = Job()
+BLACK = saved(Image.new("RGB", (3000, 3000)), "PNG")
+
+
+def working(model: Path, queue: int, most_s: float, act: Callable[[Worker], Coroutine[Any, Any, None]]) -> list[float]:
+    """Start a worker, do something with it, end it; the seconds that its jobs took."""
+    took: list[float] = []
+
+    async def all_of_it() -> None:
+        worker = Worker(Model(model), queue, most_s, took.append)
+        try:
+            assert (await worker.start()).task == "classify"
+            await act(worker)
+        finally:
+            await worker.close()
+
+    asyncio.run(all_of_it())
+    return took
+
+
+def test_the_worker_does_one_job_at_a_time_and_sheds_the_rest(bundles: Callable[[str], Path]) -> None:
+    async def act(worker: Worker) -> None:
+        tasks = [asyncio.ensure_future(worker.do(JOB, BLACK)) for _ in range(6)]
+        await asyncio.sleep(0)
         assert worker.waiting == 2
-        gate.set()
         found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [f.status for f in found if isinstance(f, Answer)] == [200] * 3
+        refused = [f for f in found if isinstance(f, Refusal)]
+        assert [r.status for r in refused] == [503] * 3
+        assert all(int(r.headers["Retry-After"]) >= 1 for r in refused)
         worker.check()
-        worker.close()
-        assert len(took) == 3
-        return [f for f in found if isinstance(f, int)], [f for f in found if isinstance(f, Refusal)]
 
-    done, refused = asyncio.run(all_of_it())
-    assert done == [7, 7, 7]
-    assert most == [1]
-    assert [r.status for r in refused] == [503] * 3
-    assert all(int(r.headers["Retry-After"]) >= 1 for r in refused)
+    assert len(working(bundles("classify"), 2, 60, act)) == 3
 
 
-def test_a_job_nobody_waits_for_is_done_and_its_place_is_free_again() -> None:
-    async def all_of_it() -> list[int]:
-        done: list[int] = []
-        worker = Worker(0, lambda seconds: None)
-        task = asyncio.ensure_future(worker.do(lambda: (threading.Event().wait(0.1), done.append(1))))
+def test_a_job_nobody_waits_for_leaves_the_queue_but_is_done_once_begun(bundles: Callable[[str], Path]) -> None:
+    async def act(worker: Worker) -> None:
+        first, second = (asyncio.ensure_future(worker.do(JOB, BLACK)) for _ in range(2))
         await asyncio.sleep(0.02)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        with pytest.raises(Refusal):
-            worker.check()
-        await asyncio.sleep(0.3)
-        worker.check()
-        worker.close()
-        return done
+        assert worker.waiting == 1
+        second.cancel()
+        first.cancel()
+        await asyncio.wait((first, second))
+        assert worker.busy
+        assert (await worker.do(JOB, BLACK)).status == 200
+        assert not worker.busy
 
-    assert asyncio.run(all_of_it()) == [1]
+    assert len(working(bundles("classify"), 2, 60, act)) == 2
+
+
+def test_a_job_that_takes_too_long_is_ended_and_the_next_one_is_answered(bundles: Callable[[str], Path]) -> None:
+    async def act(worker: Worker) -> None:
+        begin = time.monotonic()
+        with pytest.raises(Refusal, match="--timeout") as refused:
+            await worker.do(JOB, saved(Image.new("RGB", (5600, 5600)), "PNG"))
+        assert refused.value.status == 422
+        assert time.monotonic() - begin < 2
+        worker._most_s = 60
+        assert (await worker.do(JOB, saved(NOISE, "PNG"))).status == 200
+
+    working(bundles("classify"), 2, 0.02, act)
+
+
+def test_a_process_that_breaks_is_started_again(bundles: Callable[[str], Path]) -> None:
+    async def act(worker: Worker) -> None:
+        assert worker._process is not None
+        task = asyncio.ensure_future(worker.do(JOB, BLACK))
+        await asyncio.sleep(0.01)
+        worker._process.kill()
+        with pytest.raises(Refusal, match="started again") as refused:
+            await task
+        assert refused.value.status == 500
+        while not worker.alive:
+            await asyncio.sleep(0.05)
+        assert (await worker.do(JOB, BLACK)).status == 200
+
+    working(bundles("classify"), 2, 60, act)
+
+
+def test_a_model_that_cannot_be_loaded_is_an_error_of_its_own_class(tmp_path: Path) -> None:
+    async def start() -> None:
+        worker = Worker(Model(tmp_path / "absent.onnx"), 1, 60, lambda seconds: None)
+        try:
+            await worker.start()
+        finally:
+            await worker.close()
+
+    with pytest.raises(InputError, match=r"absent\.onnx"):
+        asyncio.run(start())
 
 
 @pytest.mark.parametrize("wrong", [{"request_bytes": 0}, {"pixels": 0}, {"queue": -1}, {"client_s": 0.0}])

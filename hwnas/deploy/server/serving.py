@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import signal
@@ -10,21 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import uvicorn
 
-from hwnas.deploy.runner.bundle import MODEL, SUMS, Bundle
-from hwnas.deploy.server.app import Service, make_app
+from hwnas.deploy.server.app import Service
 from hwnas.deploy.server.connection import Connection
-from hwnas.deploy.server.limits import Limits
+from hwnas.deploy.server.limits import HEAD_BYTES, Limits
+from hwnas.deploy.server.worker import Model
 from hwnas.errors import UsageError
-from hwnas.imaging.picture import Decoded
-from hwnas.pipeline.frames import Frame
-from hwnas.pipeline.predicting import Predictor
 
 BACKLOG = 128
-HEAD_BYTES = 16 << 10  # of one request
 SILENT_S = 5  # between two requests of a connection
+SENDING_S = 1.0  # after a stop, for bodies that are on their way
 
 
 def serve(path: Path, *, host: str = "127.0.0.1", port: int = 8000, token: str | None = None,
@@ -50,42 +47,39 @@ def serve(path: Path, *, host: str = "127.0.0.1", port: int = 8000, token: str |
     """
     if token is not None and not token.strip():
         raise UsageError("--token is empty: give a secret, or leave it out to let everybody in")
-    bounds = limits or Limits()
+    model = Model(path, dict(overrides or {}), threshold)
     with contextlib.closing(listening(host, port)) as listener:  # first, so that of two starts one fails at once
-        predictor = loaded(path, overrides or {}, threshold)
-        service = Service(predictor, bounds, token)
-        server = uvicorn.Server(_config(service, bounds))
-        if predictor.stands_in_for:
-            warn(f"{predictor.stands_in_for} cannot run this model here: ONNX Runtime answers in its place, and what "
-                 "was promised of the latency does not hold; `hwnas doctor` says what is missing")
-        ready(_address(listener), predictor.task)
+        asyncio.run(_serve(model, limits or Limits(), token, listener, ready, warn))
+
+
+async def _serve(model: Model, limits: Limits, token: str | None, listener: socket.socket,
+                 ready: Callable[[str, str], None], warn: Callable[[str], None]) -> None:
+    service = Service(model, limits, token)
+    server = _Server(_config(service, limits), service)
+    with _stopping(server):
         try:
-            with _stopping(server):
-                server.run(sockets=[listener])
+            service.facts = facts = await service.worker.start()
+            if facts.stands_in_for:
+                warn(f"{facts.stands_in_for} cannot run this model here: ONNX Runtime answers in its place, and what "
+                     "was promised of the latency does not hold; `hwnas doctor` says what is missing")
+            if not server.should_exit:
+                ready(_address(listener), facts.task)
+            await server.serve(sockets=[listener])
         finally:
-            service.worker.close()
+            await service.worker.close()
 
 
-def loaded(path: Path, overrides: Mapping[str, object], threshold: float) -> Predictor:
-    """The model at `path`, warmed up.
+class _Server(uvicorn.Server):
+    """uvicorn, which on its stop also refuses what is still on its way."""
 
-    Raises:
-        As `serve`.
-    """
-    model, fields = path, {"batch": 1, **given(overrides)}  # a request holds one image
-    if path.is_dir() and (path / SUMS).exists():
-        target = Bundle(path).facts["target"]
-        model = path / MODEL
-        fields = {name: target[name] for name in ("runtime", "precision", "threads")} | fields
-    predictor = Predictor.of(model, overrides=fields, threshold=threshold)
-    blank = Decoded(np.zeros((64, 64, 3), np.uint8))
-    predictor.predict(Frame("warm-up", blank, 1))  # compiles for one image, where that is needed
-    return predictor
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
 
-
-def given(overrides: Mapping[str, object]) -> dict[str, object]:
-    """Those that are not None."""
-    return {name: value for name, value in overrides.items() if value is not None}
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for what was accepted."""
+        asyncio.get_running_loop().call_later(SENDING_S, self._service.bodies.stop)
+        await super().shutdown(sockets)
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -120,10 +114,11 @@ def is_loopback(host: str) -> bool:
 
 
 def _config(service: Service, limits: Limits) -> uvicorn.Config:
-    facts = {"patience_s": limits.client_s, "count": staticmethod(service.metrics.error)}
+    facts = {"patience_s": limits.client_s, "most": limits.connections, "waiting": {},
+             "count": staticmethod(service.metrics.error)}
     protocol: Any = type("PatientConnection", (Connection,), facts)
     return uvicorn.Config(
-        make_app(service), http=protocol, ws="none", loop="asyncio", lifespan="off", log_level="error",
+        service.app, http=protocol, ws="none", loop="asyncio", lifespan="off", log_level="error",
         access_log=False, server_header=False, timeout_keep_alive=SILENT_S, backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(limits.stop_s)), h11_max_incomplete_event_size=HEAD_BYTES,
     )
