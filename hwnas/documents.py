@@ -12,6 +12,7 @@ import math
 import os
 import re
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -94,6 +95,15 @@ def open_regular(path: Path, error: type[HwnasError] = InputError) -> BinaryIO:
     return os.fdopen(handle, "rb")
 
 
+def require_file(path: Path, error: type[HwnasError] = InputError) -> None:
+    """For libraries that open paths themselves: a regular file that can be read.
+
+    Raises:
+        error: missing, not readable, or no regular file (a pipe would never end).
+    """
+    open_regular(path, error).close()
+
+
 def read_text(path: Path, most: int = MOST_BYTES, error: type[HwnasError] = InputError) -> str:
     """A text file in UTF-8, with or without a byte-order mark, which is left out.
 
@@ -170,3 +180,109 @@ def parts_of(whole: object) -> Any:
     if isinstance(whole, dict):
         return whole.values()
     return whole if isinstance(whole, list) else ()
+
+
+_REQUIRED: Any = object()
+MOST_NUMBER = 1e15  # of any number that a format does not bound itself
+
+
+class Record:
+    """A JSON object from outside; every value is asked for by its key, with its type and bounds.
+
+    Where pydantic is at hand, `hwnas.validation` says the same of a whole format at once; this runs on devices.
+
+    Args:
+        value: what was read.
+        where: names the file and the place in messages.
+        way_out: ends every message.
+
+    Raises:
+        InputError: it is no object.
+    """
+
+    def __init__(self, value: object, where: str, way_out: str = "", error: type[HwnasError] = InputError) -> None:
+        self.where, self._way_out, self._error = where, way_out, error
+        self._values: dict[str, Any] = value if isinstance(value, dict) else {}
+        if not isinstance(value, dict):
+            raise self._refusal("", "must be an object", value)
+
+    def __contains__(self, key: str) -> bool:
+        return self._values.get(key) is not None
+
+    def keys(self) -> list[str]:
+        return list(self._values)
+
+    def get(self, key: str, default: Any = _REQUIRED) -> Any:
+        """The value as it is; with a default, of a missing key or null that.
+
+        Raises:
+            InputError: missing, and no default.
+        """
+        found = self._values.get(key)
+        if found is None and default is not _REQUIRED:
+            return default
+        if key not in self._values:
+            raise self._error(f"{self.where}: {brief(key)} is missing{self._way_out and '; ' + self._way_out}")
+        return found
+
+    def number(self, key: str, low: float = -MOST_NUMBER, high: float = MOST_NUMBER, default: Any = _REQUIRED) -> Any:
+        """A finite number within bounds, as a float."""
+        return self._checked(key, default, lambda value: self.number_of(value, key, low, high))
+
+    def integer(self, key: str, low: int = 0, high: int = 2**53, default: Any = _REQUIRED) -> Any:
+        """A whole number within bounds."""
+        return self._checked(key, default, lambda value: self.integer_of(value, key, low, high))
+
+    def text(self, key: str, default: Any = _REQUIRED, known: Sequence[str] = (), most: int = 10_000) -> Any:
+        """A text; one of `known`, where they are given."""
+        return self._checked(key, default, lambda value: self.text_of(value, key, known, most))
+
+    def record(self, key: str, default: Any = _REQUIRED) -> Any:
+        """An object, as a `Record` of its own."""
+        return self._checked(key, default, lambda value: Record(value, f"{self.where}: {key}", self._way_out,
+                                                                self._error))
+
+    def items(self, key: str, read: Callable[[object, str], Any], least: int = 0, most: int = 1_000_000,
+              default: Any = _REQUIRED) -> Any:
+        """A list, each of its values read by `read(value, place)`; as a list."""
+        def values(value: object) -> list[Any]:
+            if not isinstance(value, list) or not least <= len(value) <= most:
+                raise self._refusal(key, f"must be a list of {least} to {most:,} values", value)
+            return [read(part, f"{key}[{i}]") for i, part in enumerate(value)]
+
+        return self._checked(key, default, values)
+
+    def pairs(self, key: str, read: Callable[[object, str], Any], most: int = 1_000_000,
+              default: Any = _REQUIRED) -> Any:
+        """An object whose keys are names, each of its values read by `read(value, place)`; as a dict."""
+        def values(value: object) -> dict[str, Any]:
+            if not isinstance(value, dict) or len(value) > most:
+                raise self._refusal(key, f"must be an object of at most {most:,} values", value)
+            return {name: read(part, f"{key}.{name[:SHOWN]}") for name, part in value.items()}
+
+        return self._checked(key, default, values)
+
+    def number_of(self, value: object, place: str = "", low: float = -MOST_NUMBER, high: float = MOST_NUMBER) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise self._refusal(place, f"must be a number from {low:g} to {high:g}", value)
+        return float(value)
+
+    def integer_of(self, value: object, place: str = "", low: int = 0, high: int = 2**53) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise self._refusal(place, f"must be a whole number from {low} to {high}", value)
+        return value
+
+    def text_of(self, value: object, place: str = "", known: Sequence[str] = (), most: int = 10_000) -> str:
+        if not isinstance(value, str) or len(value) > most:
+            raise self._refusal(place, f"must be a text of at most {most:,} characters", value)
+        if known and value not in known:
+            raise self._refusal(place, f"must be one of {', '.join(known)}", value)
+        return value
+
+    def _checked(self, key: str, default: Any, read: Callable[[Any], Any]) -> Any:
+        found = self.get(key, default)
+        return found if found is default else read(found)
+
+    def _refusal(self, place: str, rule: str, value: object) -> HwnasError:
+        at = f": {place}" if place else ""
+        return self._error(f"{self.where}{at} {rule}, not {brief(value)}{self._way_out and '; ' + self._way_out}")
