@@ -20,16 +20,18 @@ The edges of a cell are fused with what they are added to, or not: that depends 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from hwnas.errors import TableError
 from hwnas.latency.residuals import UNKNOWN_SPREAD, Spread, spread
+from hwnas.space.op import KINDS
+from hwnas.validation import MOST_MS, Milliseconds, Name, Schema, checked
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +40,33 @@ _PRIOR_SD, _NOISE_SD = 0.05, 0.02  # of d, and of one network's relative residua
 _MEMBERS = 10  # networks, at least, that have a part before it gets a coefficient
 FORMS = {"sum": 0, "scale": 1, "affine": 2, "affine+weights": 3}  # and how many of a, b, c are fitted
 _PER_COEFFICIENT = 3  # networks; a alone is fitted to fewer
+
+
+class CalibrationSchema(Schema):
+    """The keys of a calibration; b may be negative, what an op costs never is."""
+
+    form: Annotated[str, Field(max_length=100)] = "sum"
+    a: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
+    b_ms: Annotated[float, Field(ge=-MOST_MS, le=MOST_MS)] = 0.0
+    c_ms_per_mb: Milliseconds = 0.0
+    log_spread: Annotated[float, Field(ge=0, le=5)] = UNKNOWN_SPREAD
+    log_sd: Annotated[float, Field(ge=0, le=5)] = 0.0
+    freedom: Annotated[float, Field(ge=0, le=MOST_MS)] = 0.0
+    networks: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    loo_mape: Milliseconds | None = None
+    held_out: Annotated[dict[Name, float | None], Field(max_length=100)] = Field(default_factory=dict)
+    kernel_ms: Milliseconds = 0.0
+    kinds: Annotated[dict[Name, Annotated[float, Field(ge=-1e3, le=1e3)]], Field(max_length=len(KINDS))] = (
+        Field(default_factory=dict))
+    shared_ms_per_mb: Milliseconds = 0.0
+
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        if wrong := [kind for kind, k in self.kinds.items() if self.a + k <= 0]:
+            raise ValueError(f"the factor a + kinds.{wrong[0][:40]} of an op's time must be above 0")
+        if self.log_sd > 0 and self.freedom < 1:
+            raise ValueError("a log_sd needs a freedom of 1 or more")
+        return self
 
 
 @dataclass(frozen=True)
@@ -118,18 +147,10 @@ class Calibration:
         """Read `to_json` back; fields of a later version are left out.
 
         Raises:
-            TableError: a coefficient is missing or no number.
+            TableError: a coefficient is no number or out of range.
         """
-        names = set(cls.__dataclass_fields__)
-        try:
-            made = cls(**{k: v for k, v in data.items() if k in names})
-            numbers = (made.a, made.b_ms, made.c_ms_per_mb, made.log_spread, made.log_sd, made.freedom, made.kernel_ms,
-                       made.shared_ms_per_mb, *made.kinds.values())
-            if not all(math.isfinite(v) for v in numbers):
-                raise TypeError("coefficients must be finite")
-        except (TypeError, AttributeError) as err:
-            raise TableError(f"not a calibration: {err}; measure it again with `hwnas profile`") from err
-        return made
+        return cls(**dict(checked(CalibrationSchema, data, "the calibration", TableError,
+                                  "measure it again with `hwnas profile`")))
 
 
 def fit(sum_ms: Floats, weights_mb: Floats, measured_ms: Floats, parts: Parts | None = None) -> Calibration:

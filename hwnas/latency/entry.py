@@ -5,10 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from hwnas.errors import InputError
 from hwnas.space import Op
+from hwnas.validation import MOST_MS, Count, Milliseconds, Name, Schema, checked
+
+LEAST_MS = 1e-6  # a nanosecond, the last digit that is written; 0 is an op that a runtime fuses into another
+_TOLERANCE = 1e-3  # of a time: percentiles are rounded, and taken of other samples than the median
+
+
+# what a block costs is a difference of two times: tables of 0.1.0 hold quantiles below 0
+Quantile = Annotated[float, Field(ge=-MOST_MS, le=MOST_MS)]
+
+
+class EntrySchema(Schema):
+    """The keys of an entry's line."""
+
+    signature: Annotated[str, Field(max_length=200)]
+    median_ms: Milliseconds
+    p10_ms: Quantile
+    p90_ms: Quantile
+    runs: Count
+    when: Name
 
 
 def now() -> str:
@@ -36,14 +57,16 @@ class Entry:
         """Read one line.
 
         Raises:
-            InputError: a field is missing, of the wrong type or negative, or the signature is none.
+            InputError: a field is missing, of the wrong type or out of range, the percentiles are not in order, or
+                the signature is none.
         """
-        try:
-            entry = cls(str(data["signature"]), float(data["median_ms"]), float(data["p10_ms"]),
-                        float(data["p90_ms"]), int(data["runs"]), str(data["when"]))
-        except (KeyError, TypeError, ValueError, OverflowError) as err:
-            raise InputError(f"incomplete entry ({err!r})") from err
-        if not 0 <= entry.median_ms < float("inf"):
-            raise InputError(f"median_ms must be a number of milliseconds, 0 or more; got {entry.median_ms}")
+        found = checked(EntrySchema, data, "the entry")
+        entry = cls(found.signature, found.median_ms, found.p10_ms, found.p90_ms, found.runs, found.when)
+        low, high = entry.median_ms * (1 - _TOLERANCE) - LEAST_MS, entry.median_ms * (1 + _TOLERANCE) + LEAST_MS
+        if not (entry.p10_ms <= high and low <= entry.p90_ms):
+            raise InputError(f"p10_ms <= median_ms <= p90_ms is needed, not {entry.p10_ms:g}, {entry.median_ms:g}, "
+                             f"{entry.p90_ms:g}")
+        if 0 < entry.median_ms < LEAST_MS:
+            raise InputError(f"median_ms must be 0 or at least a nanosecond (1e-6), not {entry.median_ms:g}")
         Op.parse(entry.signature)
         return entry

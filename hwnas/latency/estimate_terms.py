@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from hwnas.errors import InputError
 from hwnas.latency.model import LatencyModel, Prediction
 from hwnas.space import Architecture, Op, Space
 
@@ -104,10 +103,8 @@ class EstimatedModel(LatencyModel):
             InputError: another schema, a field is missing or malformed.
         """
         made = super().from_json(data)
-        try:
-            terms = {str(k): (float(v[0]), float(v[1])) for k, v in data.get("terms_ms", {}).items()}
-        except (TypeError, ValueError, IndexError, AttributeError) as err:
-            raise InputError(f"latency model is incomplete or malformed: {err!r}") from err
+        terms = {signature: (float(second), float(later)) for signature, (second, later)
+                 in data.get("terms_ms", {}).items()}  # checked above, with the rest
         kept = {f.name: getattr(made, f.name) for f in fields(LatencyModel)}
         return cls(**kept, terms_ms=terms)
 

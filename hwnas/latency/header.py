@@ -10,17 +10,69 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from hwnas.documents import brief
 from hwnas.errors import TableError
 from hwnas.latency.entry import now
-from hwnas.target import Target
+from hwnas.target import Precision, Target
+from hwnas.validation import Count, Name, Scalar, Schema, Sha256, checked
 
 SCHEMA = 1
 SOURCES = ("measured", "estimated", "imported")
 # Fields of a fingerprint in which two comparable tables may differ, as `Fingerprint.same_device` has them; this room
 # and the runtime's are side by side, and tests/latency/test_table.py holds the two to one rule.
 NOT_SPEED = frozenset({"python", "mhz", "os_release"})
+
+
+Device = Annotated[dict[Name, Scalar | list[Scalar]], Field(max_length=100)]
+
+
+class RuntimeSchema(Schema):
+    """The runtime of a header."""
+
+    name: Name
+    version: Name = ""
+
+
+class ProvenanceSchema(Schema):
+    """Where imported numbers come from."""
+
+    file: Name
+    sha256: Sha256
+    format: Name
+    device: Name = ""
+    unit: Name = ""
+    statistic: Name = ""
+
+
+class OriginSchema(Schema):
+    """A table that this one was merged from or begun with."""
+
+    file: Name = ""
+    target: Name
+    device: Device = Field(default_factory=dict)
+    content_hash: Name = ""
+
+
+class HeaderSchema(Schema):
+    """The keys of a table's first line."""
+
+    target: Name
+    runtime: Name | RuntimeSchema
+    precision: Precision
+    batch: Annotated[int, Field(ge=1, le=1024)]
+    threads: Annotated[int, Field(ge=1, le=256)]
+    cores: Annotated[list[Count], Field(max_length=4096)] | None = None
+    device: Device
+    source: Literal["measured", "estimated", "imported"]
+    created: Name = ""
+    tool_version: Name = ""
+    provenance: list[ProvenanceSchema] = Field(default_factory=list)
+    based_on: OriginSchema | None = None
+    merged_from: list[OriginSchema] = Field(default_factory=list)
 
 
 def make_header(
@@ -68,13 +120,10 @@ def check(header: Any, where: str, way_out: str) -> dict[str, Any]:
     """
     found = header.get("hwnas_table") if isinstance(header, dict) else None
     if not isinstance(header, dict) or found != SCHEMA:
-        raise TableError(
-            f"{where}: not a latency table of schema {SCHEMA} (found {found!r}): move the file away and run {way_out}"
-        )
-    lacking = [k for k in ("target", "runtime", "precision", "batch", "threads", "device", "source") if k not in header]
-    if lacking or not isinstance(header["device"], dict):
-        what = f"without {', '.join(lacking)}" if lacking else "with a device that is no object"
-        raise TableError(f"{where}: a header {what}: repair the line, or move the file away and run {way_out}")
+        raise TableError(f"{where}: not a latency table of schema {SCHEMA} (found {brief(found)}): "
+                         f"move the file away and run {way_out}")
+    checked(HeaderSchema, header, f"{where}: header", TableError,
+            f"repair the line, or move the file away and run {way_out}")
     return header
 
 

@@ -31,8 +31,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.errors import TableError
 from hwnas.latency.residuals import Spread
 
+MOST_COST_MS = 1e9  # in whole nanoseconds, thousands of them add up within 64 bits
+_MOST_MARGIN = 50.0  # a factor of 1e21, which no cost survives
 _LEAST_COMMON = 0.5  # of s: the standard errors of entries are themselves estimates
 
 
@@ -94,10 +97,13 @@ class Margin:
 
     def _factors(self, confidence: float) -> tuple[float, float]:
         """(k, z); z is the quantile of the spread's own distribution."""
-        margin = self.common.quantile(confidence)
+        margin = min(self.common.quantile(confidence), _MOST_MARGIN)
         return math.expm1(margin), margin / self.common.log_sd if self.common.log_sd > 0 else 0.0
 
 
 def _ns(cost_ms: float) -> int:
     # the subtraction forgives the last bit of a float: 0.3 ms is 300000 ns, not 300001
+    if not abs(cost_ms) <= MOST_COST_MS:
+        raise TableError(f"an op or a network would cost {cost_ms:.3g} ms, beyond {MOST_COST_MS:g}: the table or its "
+                         "calibration is wrong, or the confidence too close to 1; measure again or lower it")
     return math.ceil(cost_ms * 1e6 - 1e-6)

@@ -17,23 +17,41 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from hwnas.documents import brief
 from hwnas.errors import InputError, MissingEntry, TableError
 from hwnas.latency.calibrate import Calibration, Parts
-from hwnas.latency.entry import Entry
+from hwnas.latency.entry import LEAST_MS, Entry
 from hwnas.latency.live import charged_ops, live_ops, shared_activations
-from hwnas.latency.margin import Margin
+from hwnas.latency.margin import MOST_COST_MS, Margin
 from hwnas.latency.table import Table
 from hwnas.space import Architecture, Op, Space
+from hwnas.target import Precision
+from hwnas.validation import MOST_OPS, Milliseconds, Name, Schema, checked
 
 SCHEMA = 1
 WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 _TENTHS = 2.563  # standard deviations from the 10th to the 90th percentile of normal samples
 _RUNS_PER_SAMPLE = 2  # the runs of one visit share one state of the machine
+
+
+class ModelSchema(Schema):
+    """The keys of a latency model's JSON; the calibration's are those of `CalibrationSchema`."""
+
+    target: Name
+    source: Literal["measured", "estimated", "imported"]
+    precision: Precision
+    entries_ms: Annotated[dict[Name, Milliseconds], Field(max_length=MOST_OPS)]
+    errors_ms: Annotated[dict[Name, Milliseconds], Field(max_length=MOST_OPS)] = Field(default_factory=dict)
+    terms_ms: Annotated[dict[Name, Annotated[list[Milliseconds], Field(min_length=2, max_length=2)]],
+                        Field(max_length=MOST_OPS)] = Field(default_factory=dict)
+    calibration: dict[str, Any]
+    table_hash: Name
 
 
 @dataclass(frozen=True)
@@ -80,10 +98,11 @@ class LatencyModel:
 
         Raises:
             MissingEntry: the table lacks a signature of the space.
+            TableError: the largest network would cost nothing.
         """
         table.require(space.signatures)
         entries = [table.lookup(s) for s in space.signatures]
-        return cls(
+        made = cls(
             target=table.target,
             source=table.source,
             entries_ms={entry.signature: entry.median_ms for entry in entries},
@@ -92,6 +111,7 @@ class LatencyModel:
             precision=str(table.header["precision"]),
             errors_ms={entry.signature: standard_error_ms(entry) for entry in entries},
         )
+        return made.check(space)
 
     def at_speed(self, factor: float) -> LatencyModel:
         """The same for a device that takes `factor` times as long for everything."""
@@ -211,23 +231,27 @@ class LatencyModel:
             InputError: another schema, a field is missing, or an unknown precision.
         """
         if not isinstance(data, Mapping) or data.get("hwnas_latency_model") != SCHEMA:
-            raise InputError(f"not a latency model of schema {SCHEMA}: {str(data)[:80]}")
+            raise InputError(f"not a latency model of schema {SCHEMA}: {brief(data)}")
         if cls is LatencyModel and "terms_ms" in data:
             from hwnas.latency.estimate_terms import EstimatedModel  # it is a LatencyModel itself
 
             return EstimatedModel.from_json(data)
-        try:
-            made = cls(
-                str(data["target"]), str(data["source"]), _numbers(data["entries_ms"]),
-                Calibration.from_json(data["calibration"]), str(data["table_hash"]), str(data["precision"]),
-                _numbers(data.get("errors_ms", {})),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, TableError) as err:
-            raise InputError(f"latency model is incomplete or malformed: {err!r}") from err
-        if made.precision not in WEIGHT_BYTES:
-            known = ", ".join(WEIGHT_BYTES)
-            raise InputError(f"precision of a latency model must be one of {known}; got {made.precision}")
-        return made
+        found = checked(ModelSchema, data, "the latency model", way_out="profile again, or start a new run")
+        return cls(found.target, found.source, found.entries_ms, Calibration.from_json(found.calibration),
+                   found.table_hash, found.precision, found.errors_ms)
+
+    def check(self, space: Space) -> LatencyModel:
+        """Whether it says anything of a space; itself.
+
+        Raises:
+            TableError: the largest network costs nothing, so no percentage of it means anything.
+            MissingEntry: an op has no entry.
+        """
+        found = self.predict(space.largest()).latency_ms
+        if not LEAST_MS <= found <= MOST_COST_MS:
+            raise TableError(f"the largest network of space {space.name} would take {found:.3g} ms on {self.target}: "
+                             "the table or its calibration is wrong; measure again with `hwnas profile --again`")
+        return self
 
     def _margin(self, space: Space) -> Margin:
         (fixed_ms, fixed_variance), rows = self._amounts(space)
@@ -282,5 +306,3 @@ def standard_error_ms(entry: Entry) -> float:
     return deviation * math.sqrt(math.pi / 2 / max(1.0, entry.runs / _RUNS_PER_SAMPLE))
 
 
-def _numbers(data: Mapping[str, Any]) -> dict[str, float]:
-    return {str(k): float(v) for k, v in data.items()}

@@ -11,8 +11,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from hwnas.documents import brief
 from hwnas.errors import InputError, MissingEntry, TableError
 from hwnas.files import read_lines
 from hwnas.latency import header as headers
@@ -20,6 +23,14 @@ from hwnas.latency import journal
 from hwnas.latency.calibrate import Calibration
 from hwnas.latency.entry import Entry, now
 from hwnas.target import Target
+from hwnas.validation import Name, Schema, checked
+
+
+class RecordSchema(Schema):
+    """What a line with a calibration says beside the coefficients."""
+
+    space: Annotated[str, Field(max_length=200)]
+    when: Name = ""
 
 
 def table_path(folder: Path, target: Target) -> Path:
@@ -208,13 +219,13 @@ class Table:
             if isinstance(line, dict) and isinstance(line.get("calibration"), dict):
                 record = line["calibration"]
                 Calibration.from_json(record)
-                self._calibrations[str(record["space"])] = record
+                self._calibrations[checked(RecordSchema, record, "the calibration").space] = record
             elif isinstance(line, dict):
                 entry = Entry.from_json(line)
                 self._entries[entry.signature] = entry
             else:
-                raise InputError(f"expected an object, got {type(line).__name__}")
-        except (InputError, KeyError) as err:
+                raise InputError(f"expected an object, got {brief(line)}")
+        except InputError as err:
             raise TableError(f"{self.path}, line {number}: {err}: repair or delete that line") from err
 
     def _check_target(self, target: Target) -> None:

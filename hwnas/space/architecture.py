@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import Field
+
+from hwnas.documents import brief
 from hwnas.errors import InputError, UsageError
 from hwnas.space.op import Op
 from hwnas.space.position import SpaceConfig, live_positions
 from hwnas.space.values import Step, steps
+from hwnas.validation import MOST_OPS, Name, Schema, checked
 
 if TYPE_CHECKING:
     from hwnas.space.space import Space
 
 SCHEMA = 1
+
+
+class ArchitectureSchema(Schema):
+    """What an architecture's JSON holds beside its space."""
+
+    space: dict[str, Any]
+    choice: Annotated[list[Annotated[int, Field(ge=0, le=1023)]], Field(max_length=MOST_OPS)]
+    ops: Annotated[list[Name], Field(max_length=MOST_OPS)]
 
 
 @dataclass(frozen=True)
@@ -123,15 +134,13 @@ class Architecture:
         from hwnas.space.builtin import build  # the registry imports this module, by way of the space
 
         if not isinstance(data, dict) or data.get("hwnas_architecture") != SCHEMA:
-            raise InputError(
-                f"not an architecture of schema {SCHEMA}: {json.dumps(data, default=str)[:80]}"
-            )
+            raise InputError(f"not an architecture of schema {SCHEMA}: {brief(data)}")
+        found = checked(ArchitectureSchema, data, "the architecture", way_out="write it anew with `hwnas generate -o`")
         try:
-            arch = build(SpaceConfig(**data["space"])).architecture(data["choice"])
-            stored = data["ops"]
-        except (KeyError, TypeError, ValueError, OverflowError, UsageError) as err:
-            raise InputError(f"architecture file is incomplete or malformed: {err!r}") from err
-        if [op.signature for op in arch.ops] != stored:
+            arch = build(SpaceConfig.from_json(data["space"], "the architecture's space")).architecture(found.choice)
+        except UsageError as err:
+            raise InputError(f"the architecture's space cannot be built: {err}") from err
+        if [op.signature for op in arch.ops] != found.ops:
             raise InputError(
                 "the stored op signatures differ from what this version of hwnas builds for "
                 f"{arch.space.name}: the file was edited or comes from another version"

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from hwnas.errors import UnknownName, UsageError
 from hwnas.space.chain import Chain, Stage
 from hwnas.space.nasbench201 import nasbench201
 from hwnas.space.op import Op
-from hwnas.space.position import SpaceConfig
+from hwnas.space.position import SpaceConfig, SpaceSchema
 from hwnas.space.space import Space
+from hwnas.validation import checked
 
 MBCONV_CHOICES = ((3, 3), (3, 6), (5, 3), (5, 6), (7, 3), (7, 6))  # (kernel, expand); op 6 is skip or k3 e1
 SMALL_CHOICES = ((3, 2), (3, 4), (3, 6), (5, 2), (5, 4), (5, 6))  # 7x7 kernels outgrow the maps of small images
@@ -155,4 +156,5 @@ def build(config: SpaceConfig) -> Space:
             raise UsageError(f"{name} must be at least 1; got {value}")
     if config.output_stride is not None and not config.head:
         raise UsageError(f"an output stride is for segmenters: name a head; got {config.output_stride}")
+    checked(SpaceSchema, asdict(config), f"space {config.name}", UsageError)
     return description.builder(config)

@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from hwnas.documents import brief
 from hwnas.errors import InputError
 from hwnas.space.steps import (
     Act,
@@ -60,11 +61,12 @@ _LABELS = {
 }
 
 _SIGNATURE = re.compile(
-    r"^(?P<kind>[a-z]+) k(?P<kernel>\d+) e(?P<expand>\d+) s(?P<stride>\d+) "
-    r"(?P<cin>\d+)-(?P<cout>\d+) (?P<h>\d+)x(?P<w>\d+) (?P<act>[a-z0-9]+)"
-    r"(?P<se> se)?(?: g(?P<groups>\d+))?(?: d(?P<dilation>\d+))?(?: x(?P<scale>\d+))?"
-    r"(?: m(?P<hidden>\d+(?:-\d+)*))?(?: v\d+)?$"
+    r"^(?P<kind>[a-z]+) k(?P<kernel>#) e(?P<expand>#) s(?P<stride>#) "
+    r"(?P<cin>#)-(?P<cout>#) (?P<h>#)x(?P<w>#) (?P<act>[a-z0-9]+)"
+    r"(?P<se> se)?(?: g(?P<groups>#))?(?: d(?P<dilation>#))?(?: x(?P<scale>#))?"
+    r"(?: m(?P<hidden>#(?:-#){0,7}))?(?: v#)?$".replace("#", "[0-9]{1,6}")
 )
+LARGEST = 10**18  # inputs, outputs, taps and expansion of an op multiplied: with it, every count fits into 64 bits
 
 
 @dataclass(frozen=True)
@@ -150,12 +152,10 @@ class Op:
         """
         found = _SIGNATURE.fullmatch(signature)
         if found is None:
-            raise InputError(
-                f"not an op signature: {signature!r}; expected e.g. "
-                "'mbconv k5 e6 s2 24-40 56x56 relu6 se'"
-            )
+            raise InputError(f"not an op signature: {brief(signature)}; expected e.g. "
+                             "'mbconv k5 e6 s2 24-40 56x56 relu6 se'")
         hidden = found["hidden"]
-        return cls(
+        op = cls(
             kind=found["kind"],
             kernel=int(found["kernel"]),
             expand=int(found["expand"]),
@@ -171,6 +171,15 @@ class Op:
             scale=int(found["scale"] or 1),
             hidden=tuple(int(v) for v in hidden.split("-")) if hidden else (),
         )
+        if op._extent > LARGEST:
+            raise InputError(f"the op {signature!r} is larger than any that is run: check its sizes")
+        return op
+
+    @property
+    def _extent(self) -> int:
+        """Never less than a hundredth of what its counts come to."""
+        inner = max((self.in_channels * self.expand, self.out_channels, *self.hidden))
+        return self.height * self.width * self.scale**2 * self.kernel**2 * inner**2
 
     @property
     def label(self) -> str:

@@ -10,10 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
 
 from hwnas.space.op import Op
+from hwnas.validation import Schema, checked
 
 INPUT = "input"
+Side = Annotated[int, Field(ge=8, le=16_384)]
+
+
+class SpaceSchema(Schema):
+    """What a file may say of a space; `SpaceConfig` says what it means."""
+
+    model_config = ConfigDict(extra="forbid")  # a parameter of a later version would build another space
+
+    name: Annotated[str, Field(max_length=100)]
+    imgsz: Side
+    in_channels: Annotated[int, Field(ge=1, le=256)] = 3
+    classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    width_mult: Annotated[float, Field(gt=0, le=64)] = 1.0
+    depth: Annotated[int, Field(ge=1, le=64)] | None = None
+    width: Side | None = None
+    head: Annotated[str, Field(max_length=100)] = ""
+    head_width: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    output_stride: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +65,15 @@ class SpaceConfig:
     head: str = ""
     head_width: int | None = None
     output_stride: int | None = None
+
+    @classmethod
+    def from_json(cls, data: object, where: str = "the space") -> SpaceConfig:
+        """Read what a file says of a space.
+
+        Raises:
+            InputError: a parameter is missing, of another type or out of range.
+        """
+        return cls(**dict(checked(SpaceSchema, data, where)))
 
     @property
     def size(self) -> tuple[int, int]:

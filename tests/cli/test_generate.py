@@ -141,7 +141,8 @@ def test_another_device_is_answered_from_its_table(made: Path, answer: Answer, r
     space, target = Picker.of_run(RunFolder.open(made)).space, load("raspberry-pi-4", threads=2)
     slow = space.choices[0].ops[0].signature
     table = Table.open(table_path(tmp_path, target), target, {"cpu": "a board"}, source="measured")
-    table.add([Entry(s, 10.0 if s == slow else 1.0, 0.9, 1.1, 20, "2026") for s in space.signatures])
+    times = {s: 10.0 if s == slow else 1.0 for s in space.signatures}
+    table.add([Entry(s, ms, 0.9 * ms, 1.1 * ms, 20, "2026") for s, ms in times.items()])
     words = ["--target", "raspberry-pi-4", "--threads", "2", "--tables", tmp_path]
     found = answer("generate", made, *words, "--latency", "100%")
     assert (found["latency_source"], found["table"]) == ("measured", str(table.path))

@@ -108,7 +108,7 @@ def test_weights_have_the_size_of_their_precision(precision: str, size: int) -> 
 
 
 def test_unknown_precision_is_refused() -> None:
-    with pytest.raises(InputError, match="precision of a latency model"):
+    with pytest.raises(InputError, match="the latency model: precision"):
         LatencyModel.from_json({**model_of(CALIBRATED).to_json(), "precision": "fp8"})
 
 

@@ -33,8 +33,7 @@ for number in range(rounds):
         table = Table.open(path, load("local"), {"cpu": "test"})
         os.write(write_end, b"o")
         for i in range(100000):
-            width = 8 * (100000 * number + i + 1)
-            names = [f"mbconv k3 e{e} s1 {width}-{width} 8x8 relu" for e in range(1, 9)]
+            names = [f"mbconv k3 e{e} s1 {8 * number + 8}-{8 * i + 8} 8x8 relu" for e in range(1, 9)]
             table.add([Entry(name, 0.1, 0.1, 0.1, 8, "") for name in names])
             table.add_calibration(f"space{number}", Calibration("scale", 1.0, networks=i))
             os.write(write_end, b"+")
@@ -55,8 +54,7 @@ for number in range(rounds):
         Table.read(path)
 held = Table.read(path)
 lost = [(number, i) for number, i in reported for e in range(1, 9)
-        for width in [8 * (100000 * number + i + 1)]
-        if f"mbconv k3 e{e} s1 {width}-{width} 8x8 relu" not in held.entries]
+        if f"mbconv k3 e{e} s1 {8 * number + 8}-{8 * i + 8} 8x8 relu" not in held.entries]
 for number in {n for n, _ in reported}:
     newest = max(i for n, i in reported if n == number)
     assert held.calibration(f"space{number}").networks >= newest
@@ -155,7 +153,7 @@ def test_a_full_disk_leaves_the_table_as_it_was(table: Table, monkeypatch: pytes
 def test_what_is_no_number_is_refused_before_anything_is_written(table: Table) -> None:
     before = table.path.read_bytes()
     bad = Entry(entry(1).signature, 0.1, float("nan"), 0.1, 8, "2020")
-    with pytest.raises(InputError, match="cannot append"):
+    with pytest.raises(InputError, match=r"p10_ms: .* finite"):
         table.add([entry(2), bad])
     with pytest.raises(InputError, match="median_ms"):
         table.add([entry(2), Entry(entry(1).signature, -1.0, 0.1, 0.1, 8, "2020")])

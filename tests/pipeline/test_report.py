@@ -104,7 +104,8 @@ def make(tmp_path: Path) -> Maker:
         checked = {"networks": 10, "mape": 1.25, "bias": -0.5, "within_5": 100.0, "within_10": 100.0,
                    "kendall_tau": 0.956}
         model = LatencyModel("local", "measured", {s: 0.001 * (i + 3) for i, s in enumerate(of.signatures)},
-                             Calibration("affine", 0.95, 0.004, 0.0, 0.04, 10, 1.5, checked), "feed" * 16)
+                             Calibration("affine", 0.95, 0.004, 0.0, 0.04, networks=10, loo_mape=1.5,
+                                         held_out=checked), "feed" * 16)
         distribution = law(of)
         picker = Picker(of, distribution, model, BASELINE)
         choice = [1 + i % 2 for i in range(len(of.sizes))]
