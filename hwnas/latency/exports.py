@@ -1,4 +1,4 @@
-"""A table as rows, for spreadsheets and data frames: CSV and parquet, and back.
+"""A table as rows, for spreadsheets and data frames: CSV and parquet; the way back is in `imports_rows`.
 
 One row an entry: what makes the table (target, runtime, device ...), what the op is, what it costs. The signature is
 the key; the columns that follow from it are there to be filtered by. Times are in milliseconds, flops are
@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import InputError, MissingDependency, UsageError
+from hwnas.errors import MissingDependency, UsageError
 from hwnas.files import replacing, write_bytes
-from hwnas.latency.entry import Entry
 from hwnas.latency.header import runtime_name
 from hwnas.latency.table import Table
 from hwnas.space import Op
@@ -59,23 +58,6 @@ def export(table: Table, path: Path) -> int:
     return len(found)
 
 
-def read_rows(path: Path) -> tuple[list[Entry], str]:
-    """Entries of an exported .csv or .parquet, and the device that the first row names.
-
-    Raises:
-        InputError: the file is missing, no such export, or a row is broken; names the row.
-        MissingDependency: parquet needs pyarrow.
-    """
-    found = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
-    entries = []
-    for number, row in enumerate(found, 1):
-        try:
-            entries.append(Entry.from_json(row))
-        except InputError as err:
-            raise InputError(f"{path}, row {number}: {err}") from err
-    return entries, str(found[0].get("device") or "") if found else ""
-
-
 def _of_op(op: Op) -> dict[str, Any]:
     return {
         **{name: getattr(op, name) for name in _OP},
@@ -92,35 +74,19 @@ def _write_csv(path: Path, found: list[dict[str, Any]]) -> None:
 
 
 def _write_parquet(path: Path, found: list[dict[str, Any]], header: Mapping[str, Any]) -> None:
-    pyarrow, parquet = _pyarrow()
+    pyarrow, parquet = pyarrow_modules()
     frame = pyarrow.Table.from_pylist(found)
     frame = frame.replace_schema_metadata({"hwnas": json.dumps(dict(header))})
     with replacing(path) as beside:
         parquet.write_table(frame, beside)
 
 
-def _read_csv(path: Path) -> list[dict[str, Any]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns, found = reader.fieldnames or (), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as err:
-        raise InputError(f"cannot read {path} as CSV: {err}") from err
-    if "signature" not in columns:
-        raise InputError(f"{path} is not an exported table: its first line has no column 'signature'")
-    return found
+def pyarrow_modules() -> tuple[Any, Any]:
+    """pyarrow and pyarrow.parquet.
 
-
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    pyarrow, parquet = _pyarrow()
-    try:
-        found: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
-    except (OSError, pyarrow.ArrowException) as err:
-        raise InputError(f"cannot read {path} as parquet: {str(err).splitlines()[0]}") from err
-    return found
-
-
-def _pyarrow() -> tuple[Any, Any]:
+    Raises:
+        MissingDependency: not installed.
+    """
     try:
         import pyarrow
         from pyarrow import parquet

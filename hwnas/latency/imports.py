@@ -5,7 +5,8 @@
 | proxyless | YAML or JSON, keys `expanded_conv-input:56x56x24-...-idskip:1` (Cai et al. 2019) | imports_keys     |
 | ofa       | the same with `-se:0-hs:1` (Cai et al., once-for-all, 2020)                   | imports_keys     |
 | fbnet     | text: a line of op names, then a line of microseconds a layer; or JSON with the layers | imports_fbnet |
-| rows      | .csv or .parquet, as `hwnas tables export` writes them                         | exports          |
+| nni       | text: a Python dictionary a line, `op_name`, `op_data_shape`, microseconds      | imports_nni      |
+| rows      | .csv, .tsv or .parquet, as `hwnas tables export` writes them or a spreadsheet   | imports_rows     |
 
 JSON may be wrapped as {"table": ..., "unit": "ms" or "us", "device": "..."}. What cannot be mapped is listed with the
 reason; nothing is rounded to the nearest op that we have.
@@ -13,21 +14,23 @@ reason; nothing is rounded to the nearest op that we have.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas.documents import MIB, brief, json_value, read_bytes, text_of
 from hwnas.errors import InputError, TableError
-from hwnas.latency import imports_fbnet, imports_keys, journal
+from hwnas.latency import imports_fbnet, imports_keys, imports_nni, journal
 from hwnas.latency.entry import Entry
-from hwnas.latency.exports import SUFFIXES, read_rows
 from hwnas.latency.header import device_differences, make_header
+from hwnas.latency.imports_rows import SUFFIXES, read_rows
 from hwnas.latency.published import Mapped, Unmapped, unit_of
 from hwnas.latency.table import Table
 from hwnas.target import Target
+from hwnas.validation import YAML_BYTES, yaml_value
 
 UNKNOWN_DEVICE = "not stated by the file"
 
@@ -65,16 +68,14 @@ def read_published(path: Path, *, imgsz: int = 224) -> Imported:
         InputError: missing, in none of the formats, or broken; names the file and the place.
         MissingDependency: parquet needs pyarrow.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as err:
-        raise InputError(f"cannot read {path}: {err.strerror or err}") from err
-    device = ""
+    content, device = read_bytes(path), ""
     if path.suffix in SUFFIXES:
         entries, device = read_rows(path)
         found = Mapped("rows", entries, [], "ms", "as exported by hwnas")
     else:
         found, device = _parse(path, content, imgsz)
+        for entry in found.entries:
+            Entry.from_json(entry.to_json())  # what is written must be read again
     if not found.entries:
         why = f", e.g. {found.unmapped[0].key}: {found.unmapped[0].why}" if found.unmapped else ""
         raise InputError(f"{path}: none of its {len(found.unmapped)} keys has a counterpart among our ops{why}")
@@ -117,16 +118,17 @@ def _check_mix(table: Table, device: Mapping[str, Any]) -> None:
 
 
 def _parse(path: Path, content: bytes, imgsz: int) -> tuple[Mapped, str]:
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as err:
-        raise InputError(f"{path} is no text: {err}") from err
+    text = text_of(content, str(path))
+    if imports_nni.is_text(text):
+        return imports_nni.read_text(path, text), ""
     if imports_fbnet.is_text(text):
         return imports_fbnet.read_text(path, text, imgsz), ""
     data = _document(path, text)
     if not isinstance(data, dict) or not data:
         raise InputError(f"{path}: expected a mapping of keys to times, got {_kind(data)}: {_FORMATS}")
-    table, device = data.get("table", data), str(data.get("device", "")) if "table" in data else ""
+    table, device = data.get("table", data), data.get("device", "") if "table" in data else ""
+    if not isinstance(device, str) or len(device) > 1000:
+        raise InputError(f"{path}: device must be a text of at most 1000 characters, not {brief(device)}")
     if "table" in data and "ops" in data:
         return imports_fbnet.read_json(path, data), device
     if isinstance(table, dict) and imports_keys.recognises(table):
@@ -134,26 +136,22 @@ def _parse(path: Path, content: bytes, imgsz: int) -> tuple[Mapped, str]:
     if _is_single_path(table):
         raise InputError(f"{path} looks like Single-Path NAS's table, which does not say what its options are: "
                          "it cannot be mapped exactly")
-    raise InputError(f"{path}: {_FORMATS}; its first key is {str(next(iter(table), None))[:60]!r}"
+    raise InputError(f"{path}: {_FORMATS}; its first key is {brief(next(iter(table), None))}"
                      if isinstance(table, dict) else f"{path}: {_FORMATS}; its table is {_kind(table)}")
 
 
-_FORMATS = "not in a format that can be imported (proxyless, ofa, fbnet, or rows from `hwnas tables export`)"
+_FORMATS = "not in a format that can be imported (proxyless, ofa, fbnet, nni, or rows from `hwnas tables export`)"
 
 
 def _document(path: Path, text: str) -> Any:
     """JSON where it is JSON, which is quick; YAML otherwise."""
-    import yaml
-
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as err:
-        if text.lstrip()[:1] in ("{", "[") and path.suffix == ".json":
-            raise InputError(f"{path} is not valid JSON: {err}") from err
-    try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as err:
-        raise InputError(f"{path} is neither JSON nor YAML: {' '.join(str(err).split())[:160]}") from err
+    if path.suffix == ".json":
+        return json_value(text, str(path))
+    with contextlib.suppress(InputError):
+        return json_value(text, str(path))
+    if len(text) > YAML_BYTES:
+        raise InputError(f"{path} is no JSON, and larger than the {YAML_BYTES / MIB:g} MiB that are read of YAML")
+    return yaml_value(text, str(path))
 
 
 def _is_single_path(table: object) -> bool:

@@ -21,14 +21,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
+from pydantic import Field
 
 from hwnas.errors import InputError
-from hwnas.latency.entry import Entry
-from hwnas.latency.published import UNITS_MS, Mapped, Unmapped, read_number, unit_of
+from hwnas.latency.published import UNITS_MS, Mapped, Unmapped, median_entry, read_number, unit_of
 from hwnas.space import Op, SpaceConfig, build
+from hwnas.validation import Schema, checked
 
 _COLUMN = re.compile(
     r"(?:ir_)?k(?P<kernel>\d{1,4})_(?:e(?P<expand>\d{1,4})(?:_g(?P<groups>\d{1,4}))?|s(?P<shuffle>\d{1,4}))"
@@ -36,6 +36,31 @@ _COLUMN = re.compile(
 _STATISTIC = "mean of the file; median, p10 and p90 over the layers of one shape"
 _KERAS_GROUPS = "this form shuffles the channels a second time behind the block"
 _STAYS = "a skip that keeps the shape costs nothing in our spaces"
+
+
+Size = Annotated[int, Field(ge=1, le=99_999)]
+
+
+class LayerSchema(Schema):
+    """A layer of the JSON form: channels, height and width that come in, channels that go out."""
+
+    in_chw: Annotated[list[Size], Field(min_length=3, max_length=3)]
+    out_c: Size
+    stride: Size
+
+
+class ListedSchema(Schema):
+    """The JSON form, whose layers are listed."""
+
+    layers: list[LayerSchema]
+
+
+class StagesSchema(Schema):
+    """The Keras form, whose layers follow from stages."""
+
+    input: Annotated[str, Field(max_length=100_000)]
+    stage_channels: Annotated[list[Size], Field(min_length=1, max_length=1000)]
+    stage_repeats: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=1000)]
 
 
 def is_text(text: str) -> bool:
@@ -95,7 +120,7 @@ def _mapped(names: Sequence[str], layers: Sequence[Op], rows: Sequence[Sequence[
                 times.setdefault(found.signature, []).append(UNITS_MS[unit] * value)
             else:
                 unmapped.append(Unmapped(f"{name} of layer {number}", found))
-    return Mapped("fbnet", [_entry(s, found) for s, found in times.items()], unmapped, unit, _STATISTIC)
+    return Mapped("fbnet", [median_entry(s, found) for s, found in times.items()], unmapped, unit, _STATISTIC)
 
 
 def _op(name: str, layer: Op, keras: bool) -> Op | str:
@@ -105,7 +130,7 @@ def _op(name: str, layer: Op, keras: bool) -> Op | str:
         return _STAYS if stays else replace(layer, kind="conv", kernel=1, expand=1, groups=1, act="relu")
     found = _COLUMN.fullmatch(name)
     if found is None:
-        return f"no op of ours is exactly {name!r}"
+        return f"no op of ours is exactly {name[:40]!r}"
     groups = int(found["shuffle"] or found["groups"] or 1)
     if keras and groups > 1:
         return _KERAS_GROUPS
@@ -116,19 +141,10 @@ def _op(name: str, layer: Op, keras: bool) -> Op | str:
         return str(err)
 
 
-def _entry(signature: str, times_ms: Sequence[float]) -> Entry:
-    p10, median, p90 = np.percentile(times_ms, [10, 50, 90])
-    return Entry(signature, float(median), float(p10), float(p90), len(times_ms), "")
-
-
 def _listed_layers(path: Path, data: dict[str, Any]) -> list[Op]:
-    try:
-        return [
-            Op("conv", int(c), int(layer["out_c"]), int(h), int(w), stride=int(layer["stride"]))
-            for layer in data["layers"] for c, h, w in [layer["in_chw"]]
-        ]
-    except (KeyError, TypeError, ValueError, InputError) as err:
-        raise InputError(f"{path}: the rows need 'layers', each with in_chw, out_c and stride ({err!r})") from err
+    found = checked(ListedSchema, data, str(path), way_out="the rows need 'layers', each with in_chw, out_c and stride")
+    return [Op("conv", c, layer.out_c, h, w, stride=layer.stride)
+            for layer in found.layers for c, h, w in [layer.in_chw]]
 
 
 def _stage_layers(path: Path, data: dict[str, Any]) -> list[Op]:
@@ -136,22 +152,23 @@ def _stage_layers(path: Path, data: dict[str, Any]) -> list[Op]:
 
     Its padding is 'same', so a map of n pixels becomes one of ceil(n / stride), as ours does.
     """
+    given = checked(StagesSchema, data, str(path), way_out="the rows need stage_channels, stage_repeats and 'input'")
     try:
-        shape = re.search(r"(\d{1,5})x(\d{1,5})x(\d{1,5})x(\d{1,5})", data["input"])
-        strides = re.search(r"strides (\d{1,2}(?:,\d{1,2})*)", data["input"])
+        shape = re.search(r"(\d{1,5})x(\d{1,5})x(\d{1,5})x(\d{1,5})", given.input)
+        strides = re.search(r"strides (\d{1,2}(?:,\d{1,2})*)", given.input)
         if shape is None or strides is None:
             raise ValueError("no shape and strides in 'input'")
         stem, *steps = (int(s) for s in strides[1].split(","))
-        repeats = [int(n) for n in data["stage_repeats"]]
-        if min(repeats) < 0 or sum(repeats) != len(data["table"]):
+        repeats = given.stage_repeats
+        if sum(repeats) != len(data["table"]):
             raise ValueError(f"{sum(repeats)} layers in stage_repeats, {len(data['table'])} rows")
-        size, channels = -(-int(shape[2]) // stem), int(data["stage_channels"][0])
+        size, channels = -(-int(shape[2]) // stem), given.stage_channels[0]
         layers = []
-        for width, count, step in zip(data["stage_channels"], repeats, steps, strict=False):
+        for width, count, step in zip(given.stage_channels, repeats, steps, strict=False):
             for i in range(count):
-                layers.append(Op("conv", channels, int(width), size, size, stride=step if i == 0 else 1))
-                channels, size = int(width), layers[-1].out_hw[0]
-    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError, InputError) as err:
+                layers.append(Op("conv", channels, width, size, size, stride=step if i == 0 else 1))
+                channels, size = width, layers[-1].out_hw[0]
+    except (ValueError, ZeroDivisionError, InputError) as err:
         raise InputError(f"{path}: the rows need stage_channels, stage_repeats and an 'input' with shape and strides "
                          f"({err})") from err
     return layers

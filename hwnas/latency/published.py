@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from hwnas.documents import brief
 from hwnas.errors import InputError
 from hwnas.latency.entry import Entry
+from hwnas.validation import MOST_MS
 
+_MOST = MOST_MS * 1000  # in the finest unit
 UNITS_MS = {"ms": 1.0, "us": 1e-3, "s": 1e3}
 _NORMAL_90 = 1.2815515655446004  # standard deviations from the median of a normal to its 90 % quantile
 
@@ -60,6 +65,12 @@ class Time:
         return Entry(signature, self.mean_ms, max(0.0, self.mean_ms - reach), self.mean_ms + reach, self.runs, "")
 
 
+def median_entry(signature: str, times_ms: Sequence[float]) -> Entry:
+    """The median of several times of one op; p10 and p90 over them."""
+    p10, median, p90 = np.percentile(times_ms, [10, 50, 90])
+    return Entry(signature, float(median), float(p10), float(p90), len(times_ms), "")
+
+
 def unit_of(path: Path, data: Mapping[str, Any], default: str) -> str:
     """The file's own unit, or what its format has.
 
@@ -68,28 +79,25 @@ def unit_of(path: Path, data: Mapping[str, Any], default: str) -> str:
     """
     unit = str(data.get("unit", default)) if "table" in data else default
     if unit not in UNITS_MS:
-        raise InputError(f"{path}: unit must be one of {', '.join(UNITS_MS)}; got {unit!r}")
+        raise InputError(f"{path}: unit must be one of {', '.join(UNITS_MS)}; got {brief(unit)}")
     return unit
 
 
 def read_number(path: Path, key: str, value: Any) -> float:
-    """A number that is 0 or more.
+    """A number that is 0 or more and no more than a time can be.
 
     Raises:
         InputError: it is none; names the key.
     """
     plain = isinstance(value, int | float) and not isinstance(value, bool)
-    try:
-        number = float(value) if plain else math.nan
-    except OverflowError:  # an integer of more than 308 digits
-        number = math.inf
-    if not 0 <= number < math.inf:
-        raise InputError(f"{path}, {key}: a time must be a number, 0 or more; got {str(value)[:40]!r}")
-    return number
+    if not plain or not 0 <= value <= _MOST:
+        raise InputError(f"{path}, {key[:200]}: a time must be a number, 0 or more and at most {_MOST:g}; "
+                         f"got {brief(value)}")
+    return float(value)
 
 
 def read_time(path: Path, key: str, value: Any, unit: str) -> Time:
-    """A number, or a mapping with `mean` and perhaps `var` and `count`.
+    """A number, or a mapping with `mean` and perhaps `var` or `std`, and `count`.
 
     Raises:
         InputError: neither; names the key.
@@ -98,7 +106,9 @@ def read_time(path: Path, key: str, value: Any, unit: str) -> Time:
     if not isinstance(value, Mapping):
         return Time(scale * read_number(path, key, value))
     if "mean" not in value:
-        raise InputError(f"{path}, {key}: expected a number or a mapping with 'mean'; got {str(dict(value))[:60]}")
-    mean, variance, runs = (read_number(path, f"{key}, {name}", value.get(name, default))
-                            for name, default in (("mean", None), ("var", 0.0), ("count", 1)))
+        raise InputError(f"{path}, {key[:200]}: expected a number or a mapping with 'mean'; got {brief(value)}")
+    mean, variance, deviation, runs = (
+        read_number(path, f"{key}, {name}", value.get(name, default))
+        for name, default in (("mean", None), ("var", 0.0), ("std", 0.0), ("count", 1)))
+    variance = variance if "var" in value else deviation**2
     return Time(scale * mean, scale**2 * variance, max(1, int(runs)))

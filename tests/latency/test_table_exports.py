@@ -13,16 +13,19 @@ from hypothesis import strategies as st
 
 from hwnas.errors import InputError, MissingDependency, UsageError
 from hwnas.latency import Entry, Table
-from hwnas.latency.exports import export, read_rows
+from hwnas.latency.exports import export
 from hwnas.latency.imports import import_table, read_published
+from hwnas.latency.imports_rows import read_rows
 from hwnas.space import Op, SpaceConfig, build
 from hwnas.target import load
 
 OPS = [Op.parse(s) for name in ("mobile", "ofa", "fbnet") for s in build(SpaceConfig(name, 64)).signatures]
 MS = st.floats(0, 1e5, allow_nan=False)
 ENTRIES = st.lists(
-    st.builds(lambda op, a, b, c, runs, when: Entry.from_json(Entry(op.signature, a, b, c, runs, when).to_json()),
-              st.sampled_from(OPS), MS, MS, MS, st.integers(1, 10**6), st.sampled_from(["", "2026-01-01T00:00:00"])),
+    st.builds(lambda op, ms, runs, when: Entry.from_json(
+                  Entry(op.signature, *(sorted(ms)[i] for i in (1, 0, 2)), runs, when).to_json()),
+              st.sampled_from(OPS), st.tuples(MS, MS, MS), st.integers(1, 10**6),
+              st.sampled_from(["", "2026-01-01T00:00:00"])),
     min_size=1, max_size=8, unique_by=lambda e: e.signature,
 )
 
