@@ -48,8 +48,8 @@ class Ledger:
             if all(line.get(key) == value for key, value in head.items()):
                 try:
                     outcome = Outcome.from_json(line)
-                except (KeyError, TypeError, ValueError) as err:
-                    raise InputError(f"{self.path}, line {number} is no outcome ({err!r}): delete that line") from err
+                except InputError as err:
+                    raise InputError(f"{self.path}, line {number} is no outcome ({err}): delete that line") from err
                 found[outcome.seed, outcome.evaluations] = outcome
         return found
 

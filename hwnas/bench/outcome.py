@@ -5,7 +5,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from hwnas.validation import MOST_OPS, Count, Schema, checked
+
+Figure = Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
+class OutcomeSchema(Schema):
+    """The keys of a line of regret.jsonl beside those that say whose outcome it is."""
+
+    seed: Count
+    evaluations: Count
+    spent: Count
+    choice: Annotated[list[Annotated[int, Field(ge=0, le=1023)]], Field(max_length=MOST_OPS)]
+    signal: Figure
+    truth: Figure
+    regret: Figure
+    limit: Figure | None
 
 
 @dataclass(frozen=True)
@@ -38,10 +57,11 @@ class Outcome:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Outcome:
-        """Read what `to_json` wrote among other keys; KeyError, TypeError or ValueError if it is not that."""
-        limit = value["limit"]
-        return cls(
-            int(value["seed"]), int(value["evaluations"]), int(value["spent"]),
-            tuple(int(op) for op in value["choice"]), float(value["signal"]), float(value["truth"]),
-            float(value["regret"]), None if limit is None else float(limit),
-        )
+        """Read what `to_json` wrote among other keys.
+
+        Raises:
+            InputError: a key is missing, of another type or out of range.
+        """
+        found = checked(OutcomeSchema, value, "the outcome")
+        return cls(found.seed, found.evaluations, found.spent, tuple(found.choice), found.signal, found.truth,
+                   found.regret, found.limit)

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 
 from hwnas.errors import BudgetInfeasible, InputError, UsageError
 from hwnas.generate.chain import affordable, all_points
@@ -17,8 +18,27 @@ from hwnas.generate.labels import run
 from hwnas.generate.pace import Pace
 from hwnas.generate.problem import Floats, Ints, Problem, alive_ids, assemble, read_cost, read_utilities
 from hwnas.generate.ticks import Exact, exact
+from hwnas.validation import MOST_OPS, Schema, checked
 
 FORMAT = 1
+
+
+Amount = Annotated[float, Field(ge=-(2.0**62), le=2.0**62)]
+
+
+class PointSchema(Schema):
+    """A point of a front's JSON."""
+
+    cost: Amount
+    utility: Amount
+    choice: Annotated[list[Annotated[int, Field(ge=0, le=2**15 - 1)]], Field(max_length=MOST_OPS)]
+
+
+class FrontSchema(Schema):
+    """The keys of a front's JSON."""
+
+    gap: Annotated[float, Field(ge=0, le=2.0**62)]
+    points: Annotated[list[PointSchema], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -109,17 +129,15 @@ class Front:
         """
         if not isinstance(data, Mapping) or data.get("hwnas_front") != FORMAT:
             raise InputError(f'not a front that this version reads: it needs "hwnas_front": {FORMAT}')
-        try:
-            points = data["points"]
-            costs = np.array([point["cost"] for point in points])
-            utilities = np.array([point["utility"] for point in points], dtype=np.float64)
-            choices = np.array([point["choice"] for point in points], dtype=np.int16)
-            gap = float(data["gap"])
-        except (KeyError, TypeError, ValueError, OverflowError) as err:
-            raise InputError(f"the front's points cannot be read ({type(err).__name__}: {err}): write it anew") from err
-        if not _is_front(costs, utilities, choices, gap):
+        found = checked(FrontSchema, data, "the front's points cannot be read", way_out="write it anew")
+        if len({len(point.choice) for point in found.points}) > 1:
+            raise InputError("the points of the front have choices of different lengths: write it anew")
+        costs = np.array([point["cost"] for point in data["points"]])  # whole numbers stay whole
+        utilities = np.array([point.utility for point in found.points], dtype=np.float64)
+        choices = np.array([point.choice for point in found.points], dtype=np.int16)
+        if not _is_front(costs, utilities, choices, found.gap):
             raise InputError("the points are not a front: costs and utilities must rise strictly; write it anew")
-        return cls(costs, utilities, choices, gap)
+        return cls(costs, utilities, choices, found.gap)
 
 
 def front(

@@ -13,19 +13,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from hwnas.errors import InputError
 from hwnas.generate.utilities import utilities_of
+from hwnas.validation import MOST_OPS, Schema, checked
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 Rows = list[FloatArray]
 
 SCHEMA = "hwnas_distribution"
+
+
+Score = Annotated[float, Field(ge=-1e6, le=1e6)]  # effects are percent points
+
+
+class DistributionSchema(Schema):
+    """The keys of a distribution's JSON, a row a choice; `Distribution` says what must hold of them together."""
+
+    probabilities: Annotated[list[list[Annotated[float, Field(ge=0, le=1)]]], Field(max_length=MOST_OPS)]
+    live: Annotated[list[list[bool]], Field(max_length=MOST_OPS)]
+    effects: Annotated[list[list[Score]], Field(max_length=MOST_OPS)]
+    stderr: Annotated[list[list[Annotated[float, Field(ge=0, le=1e6)]]], Field(max_length=MOST_OPS)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +120,9 @@ class Distribution:
         """
         if not isinstance(value, Mapping) or value.get(SCHEMA) != 1:
             raise InputError(f'not a distribution: the key "{SCHEMA}" must be 1; write it with Distribution.to_json')
-        try:
-            return cls(value["probabilities"], value["live"], value["effects"], value["stderr"])
-        except (KeyError, TypeError, ValueError) as err:
-            raise InputError(f"broken distribution: {type(err).__name__} {err}; run the search again") from err
+        found = checked(DistributionSchema, value, "broken distribution", way_out="run the search again")
+        return cls([np.array(row) for row in found.probabilities], [np.array(row) for row in found.live],
+                   [np.array(row) for row in found.effects], [np.array(row) for row in found.stderr])
 
 
 def everything_live(choices: Sequence[int]) -> Distribution:

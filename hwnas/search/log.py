@@ -5,9 +5,25 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-from hwnas.errors import RunError
+from pydantic import ConfigDict, Field
+
+from hwnas.errors import InputError, RunError
 from hwnas.files import append_line, read_lines, write_bytes
+from hwnas.validation import MOST_OPS, Count, Schema, checked
+
+
+class EvaluationSchema(Schema):
+    """The keys of a line of search.jsonl."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    phase: Literal["train", "settle"]
+    number: Count
+    choice: Annotated[list[Annotated[int, Field(ge=0, le=1023)]], Field(max_length=MOST_OPS)]
+    score: Annotated[float, Field(ge=-1e6, le=1e6)]
+    seconds: Annotated[float, Field(ge=0, le=1e9)]
 
 
 @dataclass(frozen=True)
@@ -38,7 +54,7 @@ class SearchLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries = [_read(path, i, line) for i, line in enumerate(read_lines(path), 1)] if path.exists() else []
+        self.entries = _entries(path) if path.exists() else []
 
     def of(self, phase: str) -> list[Evaluation]:
         """Evaluations of one phase, in order."""
@@ -57,9 +73,16 @@ class SearchLog:
             write_bytes(self.path, b"".join(json.dumps(asdict(e)).encode() + b"\n" for e in kept))
 
 
-def _read(path: Path, number: int, line: object) -> Evaluation:
+def _entries(path: Path) -> list[Evaluation]:
     try:
-        values = dict(line)  # type: ignore[call-overload]
-        return Evaluation(**{**values, "choice": tuple(values["choice"])})
-    except (TypeError, KeyError, ValueError) as err:
-        raise RunError(f"{path}, line {number} is not an evaluation ({err}): delete that line and resume") from err
+        return [_read(path, number, line) for number, line in enumerate(read_lines(path), 1)]
+    except RunError:
+        raise
+    except InputError as err:
+        raise RunError(f"{err}") from err
+
+
+def _read(path: Path, number: int, line: object) -> Evaluation:
+    found = checked(EvaluationSchema, line, f"{path}, line {number} is not an evaluation", RunError,
+                    "delete that line and resume")
+    return Evaluation(found.phase, found.number, tuple(found.choice), found.score, found.seconds)

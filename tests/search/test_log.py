@@ -58,7 +58,7 @@ def test_a_line_that_is_no_evaluation_is_named(tmp_path: Path, line: str) -> Non
     filled(path)
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], line, *lines[2:]]) + "\n")
-    with pytest.raises(RunError, match=r"search\.jsonl, line 2 is not an evaluation .*delete that line"):
+    with pytest.raises(RunError, match=r"search\.jsonl, line 2 is not an evaluation.*delete that line"):
         SearchLog(path)
 
 
