@@ -5,16 +5,27 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from pydantic import Field
+from safetensors import safe_open
 from safetensors.numpy import save
 
+from hwnas.documents import json_value, require_file
 from hwnas.errors import InputError, RunError
 from hwnas.files import write_bytes
-from hwnas.tasks.judge import ClassJudge, Judge, facts_of, judge_from
+from hwnas.tasks.judge import ClassJudge, Judge, array_of, facts_of, judge_from
+from hwnas.validation import Schema, checked
 
 TRUTH = "truth."  # leads the names of a judge's arrays, but for a classifier's labels
+
+
+class FactsSchema(Schema):
+    """The metadata of a file; `DetectionHead` reads its own."""
+
+    classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    detection_head: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,16 +74,44 @@ class Samples:
             RunError: the file is missing or damaged.
         """
         try:
-            with safe_open(str(path), framework="numpy") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-                facts = json.loads((file.metadata() or {}).get("hwnas", "{}"))
-            truth = {name.removeprefix(TRUTH): array for name, array in tensors.items()}
+            tensors, facts = _read(path)
             outputs = (tensors["logits"],) if "logits" in tensors else tuple(
                 tensors[f"output_{i}"] for i in range(sum(name.startswith("output_") for name in tensors)))
-            judge = judge_from(truth, facts)
-            return cls(tensors["images"], judge, outputs, int(facts.get("classes", outputs[0].shape[1])))
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, IndexError, InputError) as err:
+            classes = facts.classes if facts.classes is not None else _classes_of(outputs)
+            images = array_of(tensors, "images", np.uint8, 4)
+            for i, output in enumerate(outputs):
+                _check_output(i, output, len(images))
+            truth = {name.removeprefix(TRUTH): array for name, array in tensors.items()}
+            judge = judge_from(truth, {"classes": classes, "detection_head": facts.detection_head}, images.shape)
+            return cls(images, judge, outputs, classes)
+        except InputError as err:
             raise RunError(f"{path} does not hold check samples: {err}; export the model again") from err
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], FactsSchema]:
+    """The arrays of a file, and what it says of them."""
+    require_file(path)
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            stored = (file.metadata() or {}).get("hwnas", "{}")
+    except Exception as err:  # safetensors and numpy raise several types on damaged bytes
+        raise InputError(" ".join(str(err).split())[:200]) from err
+    return tensors, checked(FactsSchema, json_value(stored, "metadata 'hwnas'"), "metadata 'hwnas'")
+
+
+def _classes_of(outputs: tuple[np.ndarray, ...]) -> int:
+    """Files of hwnas 0.1.0 do not name the number; a classifier's logits have as many."""
+    if not outputs or outputs[0].ndim != 2:
+        raise InputError("neither logits nor the number of classes are there")
+    return int(outputs[0].shape[1])
+
+
+def _check_output(number: int, output: np.ndarray, images: int) -> None:
+    if output.dtype != np.float32 or output.ndim < 2 or len(output) != images:
+        raise InputError(f"output {number} must be float32 of {images} images, not {output.dtype} {output.shape}")
+    if not np.isfinite(output).all():
+        raise InputError(f"output {number} holds numbers that are NaN or infinite")
 
 
 def to_pixels(images: np.ndarray) -> np.ndarray:

@@ -39,12 +39,17 @@ class Evidence:
 
         Raises:
             RunError: a stage is not finished, or a file is missing or was changed.
+            InputError: a file holds architectures of another space.
         """
         results = {stage: run.result(stage) for stage in NEEDED}
         for stage in NEEDED:
             run.done(stage)
-        front = Front.from_json(read_json(run.path / "front.json"))
-        return cls(run, Picker.of_run(run), front, SearchLog(run.path / "search.jsonl"), results)
+        found = cls(run, Picker.of_run(run), Front.from_json(read_json(run.path / "front.json")),
+                    SearchLog(run.path / "search.jsonl"), results)
+        space = found.picker.space
+        for point in (*found.front, *found.log.entries):
+            space.architecture(point.choice)  # every choice of another file is one of the space
+        return found
 
     @property
     def reference(self) -> Architecture:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from hwnas.documents import read_json
-from hwnas.errors import BudgetInfeasible, InputError, RunError
+from hwnas.errors import BudgetInfeasible, InputError, RunError, UsageError
 from hwnas.generate import Front, front, solve
 from hwnas.latency import LatencyModel, Prediction
 from hwnas.latency.model import WEIGHT_BYTES
@@ -100,17 +100,17 @@ class Picker:
         for file in files.values():
             run.check_file("profile", file)
         try:
-            space = build(SpaceConfig(**run.result("data")["space"]))
+            space = build(SpaceConfig.from_json(run.result("data")["space"]))
             law = Distribution.from_json(read_json(run.path / "distribution.json"))
             models = {variant: LatencyModel.from_json(read_json(run.path / file)) for variant, file in files.items()}
             offsets = {FULL.key: 0.0, **result.get("offsets", {})}
             baselines = {variant: float(result["baseline"]) + float(offsets[variant.key]) for variant in models}
-        except (KeyError, TypeError, ValueError, InputError) as err:
+        except (KeyError, InputError, UsageError) as err:  # KeyError: a variant without an offset
             raise RunError(f"{run.path} does not hold a usable search: {err}") from err
         if law.choices != space.sizes:
             raise RunError(f"{run.path}: distribution.json has {law.choices} ops, the space {space.sizes}")
         sure = (run.state.config.confidence if confidence is None else confidence) or 0.5
-        full = cls(space, law, models[FULL], baselines[FULL], sure, float(lane["reference_ratio"]))
+        full = cls(space, law, models[FULL].check(space), baselines[FULL], sure, float(lane["reference_ratio"]))
         return {FULL: full} | {variant: full.scaled(variant, model, baselines[variant])
                                for variant, model in models.items() if variant != FULL}
 

@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from hwnas.documents import read_json
 from hwnas.errors import RunError, UnknownName, UsageError
 from hwnas.files import sha256, write_json
 from hwnas.pipeline.commands import resume_command
+from hwnas.pipeline.results import check_result
 from hwnas.target.find import names_a_file
+from hwnas.validation import FileName, Sha256, checked
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
 STAGES = ("data", "profile", "reference", "search", "generate", "finetune", "export", "report")
@@ -150,9 +152,9 @@ class StageRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    seconds: float
+    seconds: float = Field(ge=0, le=1e12)
     result: dict[str, Any]
-    files: dict[str, str]
+    files: dict[FileName, Sha256]
 
 
 class RunState(BaseModel):
@@ -170,8 +172,8 @@ class RunState(BaseModel):
     versions: dict[str, str]
     created: str
     stages: dict[str, StageRecord] = Field(default_factory=dict)
-    tighten: float = 1.0
-    attempts: int = 0
+    tighten: float = Field(default=1.0, gt=0, le=1)
+    attempts: int = Field(default=0, ge=0, le=1000)
     refused: list[str] = Field(default_factory=list)
     integrity: str = ""
 
@@ -220,13 +222,10 @@ class RunFolder:
         file = path / "run.json"
         if not file.is_file():
             raise RunError(f"{path} is not a run folder: it has no run.json")
-        raw = read_json(file)
-        try:
-            state = RunState.model_validate(raw)
-        except ValidationError as err:
-            first = err.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise RunError(f"{file} is not a run of this version of hwnas: {where}: {first['msg']}") from err
+        raw = read_json(file, error=RunError)
+        state = checked(RunState, raw, f"{file} is not a run of this version of hwnas", RunError)
+        for stage, record in state.stages.items():
+            check_result(stage, record.result, str(file))
         if state.integrity != digest(raw):
             raise RunError(f"{file} was edited after hwnas wrote it (its hash differs): restore it or start a new run")
         return cls(path, state)

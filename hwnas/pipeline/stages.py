@@ -49,7 +49,7 @@ from hwnas.target import Target
 from hwnas.tasks.of_space import layout_of
 from hwnas.train import History, Task, Teacher, TrainConfig, as_task, fit
 from hwnas.train.evaluate import outputs_of
-from hwnas.train.tensors import adopt, load_tensors, save_tensors
+from hwnas.train.tensors import adopt, load_into, load_tensors, save_tensors
 
 Result = tuple[dict[str, Any], list[str]]
 OFFSETS = 8  # architectures that compare variants
@@ -277,7 +277,7 @@ class Stages:
     def network_of(self, arch: Architecture, path: Path) -> Network:
         """`arch` with the weights stored at `path`, in eval mode."""
         net = self._new(arch)
-        net.load_state_dict(load_tensors(path)[0])
+        load_into(net, path)
         return net.eval()
 
     def _save(self, net: Network, name: str) -> None:

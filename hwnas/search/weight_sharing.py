@@ -35,7 +35,8 @@ from hwnas.space import FULL, Space, scaled, variants
 from hwnas.train import Task, TrainConfig, as_task
 from hwnas.train.loop import restore, snapshot
 from hwnas.train.task import AnyData
-from hwnas.train.tensors import adopt, load_tensors, save_tensors
+from hwnas.train.tensors import adopt, load_tensors, one_line, save_tensors
+from hwnas.validation import Count, Schema, checked
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,14 @@ class SearchConfig:
     train: TrainConfig = TrainConfig()
     widths: tuple[float, ...] = ()
     sizes: tuple[int, ...] = ()
+
+
+class CheckpointSchema(Schema):
+    """The metadata of search.safetensors; the strategy checks its own state."""
+
+    origin: dict[str, Any]
+    strategy: dict[str, Any]
+    ticks: Count
 
 
 @dataclass(frozen=True)
@@ -165,12 +174,14 @@ def _learn(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, che
     done, origin = 0, _origin(evaluator, config)
     if checkpoint.exists():
         state = load_tensors(checkpoint)[1]
-        if state.get("origin") != origin:
+        stored = checked(CheckpointSchema, state, f"{checkpoint} is not a checkpoint of a search", RunError,
+                         "delete it to start again")
+        if stored.origin != origin:
             raise RunError(f"{checkpoint} belongs to another search (space, data, seed or options differ): "
                            "choose another folder, or delete it to start again")
-        strategy.load_state_dict(state["strategy"])
+        strategy.load_state_dict(stored.strategy)
         _restore(evaluator, checkpoint)
-        done = int(state["ticks"])
+        done = stored.ticks
     log.keep("train", strategy.asked)
     ticks = _ticks(space, evaluator, strategy, config)
     if done < len(ticks):
@@ -212,9 +223,8 @@ def _restore(evaluator: SupernetEvaluator, path: Path) -> None:
     """
     try:
         restore(evaluator.supernet, evaluator.optimizer, load_tensors(path)[0])
-    except RuntimeError as err:
-        first = str(err).splitlines()[0]
-        raise RunError(f"{path} does not hold the weights of this space: {first}") from err
+    except RuntimeError as err:  # names or shapes; torch lists them all
+        raise RunError(f"{path} does not hold the weights of this space: {one_line(err)}") from err
 
 
 def _paths(strategy: Strategy, asked: Sequence[int] | None, config: SearchConfig, seed: int,

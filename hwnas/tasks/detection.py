@@ -21,18 +21,36 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from hwnas.errors import InputError, UnknownName, UsageError
 from hwnas.tasks.anchors import PER_CELL, Array, Size, grid_anchors, grid_points, grid_strides
+from hwnas.validation import Schema, checked
 
 Kind = Literal["fcos", "ssdlite"]
 
 SCHEMA = "hwnas_detection_head"
 VARIANCES = (0.1, 0.1, 0.2, 0.2)
 LARGEST_GROWTH = math.log(1000 / 16)  # of a side over its anchor's: an untrained net must not overflow
+
+
+MOST_VALUES = 10**9  # of all maps of one image
+Side = Annotated[int, Field(ge=1, le=16_384)]
+Sides = Annotated[list[Side], Field(min_length=2, max_length=2)]
+
+
+class HeadSchema(Schema):
+    """The keys of a head's JSON."""
+
+    kind: Kind
+    size: Sides
+    maps: Annotated[list[Sides], Field(min_length=1, max_length=16)]
+    strides: Annotated[list[Side], Field(min_length=1, max_length=16)]
+    classes: Annotated[int, Field(ge=1, le=1_000_000)]
+    reg_max: Annotated[int, Field(ge=1, le=256)]
 
 
 @dataclass(frozen=True)
@@ -149,7 +167,8 @@ class DetectionHead:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` reads."""
-        return {SCHEMA: 1} | asdict(self)
+        lists = {"size": list(self.size), "maps": [list(sides) for sides in self.maps], "strides": list(self.strides)}
+        return {SCHEMA: 1} | asdict(self) | lists
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> DetectionHead:
@@ -160,13 +179,17 @@ class DetectionHead:
         """
         if not isinstance(value, Mapping) or value.get(SCHEMA) != 1:
             raise InputError(f'not a detection head: the key "{SCHEMA}" must be 1; export the model again')
+        found = checked(HeadSchema, dict(value), "broken detection head", way_out="export the model again")
+        height, width = found.size
+        maps = tuple((h, w) for h, w in found.maps)
         try:
-            height, width = (int(side) for side in value["size"])
-            maps = tuple((int(h), int(w)) for h, w in value["maps"])
-            strides = tuple(int(stride) for stride in value["strides"])
-            return cls(value["kind"], (height, width), maps, strides, int(value["classes"]), int(value["reg_max"]))
-        except (KeyError, TypeError, ValueError, UsageError) as err:
-            raise InputError(f"broken detection head: {type(err).__name__} {err}; export the model again") from err
+            made = cls(found.kind, (height, width), maps, tuple(found.strides), found.classes, found.reg_max)
+        except UsageError as err:
+            raise InputError(f"broken detection head: {err}; export the model again") from err
+        if made.count * made.values > MOST_VALUES:
+            raise InputError(f"broken detection head: {made.count} predictions of {made.values} numbers are more than "
+                             "any detector gives; export the model again")
+        return made
 
 
 def _fcos(head: DetectionHead, raw: Array) -> tuple[Array, Array]:

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.detection import DetectionPart
-from hwnas.imaging.letterbox import Letterbox
+from hwnas.errors import InputError
+from hwnas.imaging.letterbox import IGNORE, Letterbox
 from hwnas.tasks.breakdown import Breakdown, of_classifier, of_detector, of_segmenter
 from hwnas.tasks.coco_map import CocoMap, coco_map
 from hwnas.tasks.detection import DetectionHead
@@ -35,6 +36,7 @@ Batches = Sequence[Outputs]
 Arrays = dict[str, npt.NDArray[Any]]
 
 EACH = 1 << 22  # numbers of the confusions of single images that are kept
+_MOST_SIDE = 1_000_000
 METRICS = {"classify": "accuracy", "detect": "mAP", "segment": "mIoU"}
 
 
@@ -239,21 +241,61 @@ def facts_of(judge: Judge) -> dict[str, Any]:
     return {"task": judge.task, "metric": judge.metric, **layout}
 
 
-def judge_from(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]) -> Judge:
+def judge_from(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any], images: tuple[int, ...]) -> Judge:
     """The judge whose `arrays` these are.
 
     Args:
-        facts: what `facts_of` gave, and the number of `classes`; empty for a classifier.
+        facts: what `facts_of` gave, and the number of `classes`.
+        images: shape of the images that the truth is about, (N, H, W, C).
 
     Raises:
-        KeyError: an array or a fact is missing.
-        InputError: the layout of a detector's maps is broken.
+        InputError: an array or a fact is missing, of another type or shape, or says what cannot be.
     """
+    classes, n = int(facts["classes"]), images[0]
     if "masks" in arrays:
-        return MaskJudge(arrays["masks"], int(facts["classes"]))
+        masks = array_of(arrays, "masks", np.uint8, 3)
+        _require(masks.shape == images[:3], f"masks must be {images[:3]} as the images, not {masks.shape}")
+        _require(not ((masks >= classes) & (masks != IGNORE)).any(), f"a mask names a class beyond {classes - 1}")
+        return MaskJudge(masks, classes)
+    labels = array_of(arrays, "labels", np.int64, 1)
+    _require(not labels.size or 0 <= labels.min() <= labels.max() < classes,
+             f"labels must be from 0 to {classes - 1}, not {labels.min(initial=0)} to {labels.max(initial=0)}")
     if "boxes" not in arrays:
-        return ClassJudge(arrays["labels"])
-    ends = np.cumsum(arrays["counts"])[:-1]
-    split = {name: tuple(np.split(arrays[name], ends)) for name in ("boxes", "labels", "crowd")}
-    return BoxJudge(DetectionHead.from_json(facts["detection_head"]), split["boxes"], split["labels"],
-                    tuple(c.astype(np.bool_) for c in split["crowd"]), arrays["originals"])
+        _require(len(labels) == n, f"{n} images need as many labels, not {len(labels)}")
+        return ClassJudge(labels)
+    return _box_judge(arrays, DetectionHead.from_json(facts["detection_head"]), labels, n)
+
+
+def _box_judge(arrays: Mapping[str, npt.NDArray[Any]], layout: DetectionHead, labels: npt.NDArray[np.int64],
+               n: int) -> BoxJudge:
+    boxes, crowd = array_of(arrays, "boxes", np.float32, 2), array_of(arrays, "crowd", np.uint8, 1)
+    counts, originals = array_of(arrays, "counts", np.int64, 1), array_of(arrays, "originals", np.int64, 2)
+    _require(boxes.shape == (len(labels), 4) and len(crowd) == len(labels), "boxes, labels and crowd differ in length")
+    _require(len(counts) == n and not (counts < 0).any() and int(counts.sum()) == len(labels),
+             f"counts must say how the {len(labels)} boxes belong to {n} images")
+    _require(originals.shape == (n, 2) and not ((originals < 1) | (originals > _MOST_SIDE)).any(),
+             f"originals must be the sizes of {n} images in pixels, 1 to {_MOST_SIDE}")
+    _require(bool((np.abs(boxes) <= _MOST_SIDE).all()), "boxes must be finite, in pixels of the input")
+    ends = np.cumsum(counts)[:-1]
+    return BoxJudge(layout, tuple(np.split(boxes, ends)), tuple(np.split(labels, ends)),
+                    tuple(c.astype(np.bool_) for c in np.split(crowd, ends)), originals)
+
+
+def array_of(arrays: Mapping[str, npt.NDArray[Any]], name: str, dtype: type[np.generic], dims: int
+             ) -> npt.NDArray[Any]:
+    """An array of a file.
+
+    Raises:
+        InputError: it is missing, of another type, or has another number of dimensions.
+    """
+    found = arrays.get(name)
+    if found is None:
+        raise InputError(f"the array {name!r} is missing")
+    if found.dtype != dtype or found.ndim != dims or not (found.size or dims == 1 or name == "boxes"):
+        raise InputError(f"{name} must be {np.dtype(dtype)} of {dims} dimensions, not {found.dtype} {found.shape}")
+    return found
+
+
+def _require(holds: bool, rule: str) -> None:
+    if not holds:
+        raise InputError(rule)

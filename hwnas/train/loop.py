@@ -22,7 +22,8 @@ from hwnas.progress import Progress, silent
 from hwnas.train.distill import Teacher
 from hwnas.train.ema import Ema
 from hwnas.train.task import AnyData, Task, as_task
-from hwnas.train.tensors import load_tensors, save_tensors, to_pixels
+from hwnas.train.tensors import load_tensors, one_line, save_tensors, to_pixels
+from hwnas.validation import Count, Schema, checked
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,21 @@ class EpochLog:
     loss: float
     val_accuracy: float
     seconds: float
+
+
+class EpochSchema(Schema):
+    """An epoch in the metadata of a checkpoint."""
+
+    epoch: Count
+    loss: float
+    val_accuracy: float
+    seconds: float
+
+
+class CheckpointSchema(Schema):
+    """The metadata of a checkpoint."""
+
+    history: list[EpochSchema]
 
 
 @dataclass
@@ -189,6 +205,8 @@ def restore(net: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str,
         for name, key in STATE.items():
             stored = tensors.get(f"{name}.{parameter}")
             if stored is not None:  # in the memory format of the parameter, or the next step differs
+                if stored.shape != p.shape and stored.numel() != 1:
+                    raise RuntimeError(f"{name}.{parameter} has the shape {tuple(stored.shape)}, not {tuple(p.shape)}")
                 layout = torch.empty_like(p) if stored.shape == p.shape else torch.empty_like(stored)
                 optimizer.state[p][key] = layout.copy_(stored)
 
@@ -206,11 +224,14 @@ def _save(net: nn.Module, optimizer: torch.optim.Optimizer, average: Ema | None,
 
 def _resume(net: nn.Module, optimizer: torch.optim.Optimizer, average: Ema | None, path: Path) -> History:
     tensors, metadata = load_tensors(path)
+    stored = checked(CheckpointSchema, metadata, f"{path} is not a checkpoint of this network", RunError,
+                     "delete it to train again")
+    history = History([EpochLog(e.epoch, e.loss, e.val_accuracy, e.seconds) for e in stored.history])
     try:
-        history = History([EpochLog(**entry) for entry in metadata["history"]])
         restore(net, optimizer, tensors)
         if average:
             average.restore(tensors)
-    except (KeyError, TypeError, RuntimeError) as err:
-        raise RunError(f"{path} is not a checkpoint of this network ({err}): delete it to train again") from err
+    except RuntimeError as err:  # names or shapes; torch lists them all
+        raise RunError(f"{path} is not a checkpoint of this network ({one_line(err)}): delete it to train again"
+                       ) from err
     return history

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from hwnas.documents import brief, json_value, require_file
 from hwnas.errors import RunError
 from hwnas.files import replacing
+
+METADATA = "hwnas"
 
 
 def to_pixels(images: np.ndarray) -> Tensor:
@@ -49,18 +52,48 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any
     """
     flat = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as beside:
-        beside.write_bytes(save(flat, metadata={"hwnas": json.dumps(metadata)}))
+        beside.write_bytes(save(flat, metadata={METADATA: json.dumps(metadata)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote.
+    """Read what `save_tensors` wrote; every number is finite.
 
     Raises:
-        RunError: the file is missing, truncated or not ours.
+        RunError: the file is missing, truncated or not ours, or holds NaN or infinite numbers.
     """
+    require_file(path, RunError)
     try:
         with safe_open(str(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            return tensors, json.loads((file.metadata() or {})["hwnas"])
-    except (OSError, SafetensorError, KeyError, ValueError) as err:
-        raise RunError(f"{path} cannot be read as weights of hwnas: {err}") from err
+            stored = (file.metadata() or {}).get(METADATA)
+    except Exception as err:  # safetensors and torch raise several types on damaged bytes
+        raise RunError(f"{path} cannot be read as weights of hwnas: {one_line(err)}; restore it or train again"
+                       ) from err
+    if stored is None:
+        raise RunError(f"{path} cannot be read as weights of hwnas: it has no metadata {METADATA!r}")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise RunError(f"{path}: {brief(name)} holds numbers that are NaN or infinite: restore it or train again")
+    metadata = json_value(stored, f"{path}: metadata {METADATA!r}", RunError)
+    if not isinstance(metadata, dict):
+        raise RunError(f"{path}: the metadata {METADATA!r} must be an object, not {brief(metadata)}")
+    return tensors, metadata
+
+
+def load_into(net: nn.Module, path: Path) -> None:
+    """Read weights into the network that they are of.
+
+    Raises:
+        RunError: as `load_tensors`, or weights of another network.
+    """
+    tensors = load_tensors(path)[0]
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as err:  # names or shapes; torch lists them all
+        raise RunError(f"{path} holds the weights of another network: {one_line(err)}; restore it or train again"
+                       ) from err
+
+
+def one_line(err: Exception) -> str:
+    """What a library said, shortened to a line."""
+    return " ".join(str(err).split())[:200]

@@ -19,12 +19,12 @@ def run(tmp_path: Path) -> RunFolder:
 
 def test_round_trip(run: RunFolder) -> None:
     (run.path / "a.bin").write_bytes(b"abc")
-    run.finish("data", {"found": 3}, ["a.bin"], 1.5)
+    run.finish("report", {"found": 3}, ["a.bin"], 1.5)
     again = RunFolder.open(run.path)
     assert again.state == run.state
-    assert again.done("data")
+    assert again.done("report")
     assert not again.done("profile")
-    assert again.result("data") == {"found": 3}
+    assert again.result("report") == {"found": 3}
 
 
 def test_edited_run_json_is_refused(run: RunFolder) -> None:

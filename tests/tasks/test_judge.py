@@ -87,7 +87,8 @@ def test_classes() -> None:
 
 @pytest.mark.parametrize("judge", [boxes(), MaskJudge(np.zeros((3, 4, 4), np.uint8), 5), ClassJudge(np.arange(4))])
 def test_a_judge_comes_back_from_its_arrays(judge: Judge) -> None:
-    again = judge_from(judge.arrays(), facts_of(judge) | {"classes": 5})
+    shape = (len(judge), 4, 4, 3)
+    again = judge_from(judge.arrays(), facts_of(judge) | {"classes": 5}, shape)
     assert (len(again), again.task, again.metric) == (len(judge), judge.task, judge.metric)
     for name, array in judge.arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], array)
