@@ -79,7 +79,7 @@ def described(model: bytes, metadata: Mapping[str, Any], target: Target, latency
 
 def preprocessing(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """How an image becomes the input, in words and numbers."""
-    space = SpaceConfig(**metadata["architecture"]["space"])
+    space = SpaceConfig.from_json(metadata["architecture"]["space"])
     height, width = space.size
     whole = metadata.get("task", "classify") != "classify"
     how = {"fit": "letterbox", "pad": GREY} if whole else {"fit": "crop"}

@@ -21,7 +21,7 @@ from hwnas.deploy.runner.bundle import ANCHORS, DESCRIPTION, IR, MODEL, SAMPLES,
 from hwnas.deploy.runner.checking import Finding, verify
 from hwnas.deploy.travel import sources
 from hwnas.errors import InputError, MissingDependency, UsageError, VerificationFailed
-from hwnas.export.metadata import read_metadata
+from hwnas.export.metadata import read_exported
 from hwnas.export.samples import Samples
 from hwnas.export.verification import answers
 from hwnas.files import sha256, write_bytes, write_json
@@ -72,7 +72,7 @@ def deploy_run(run: RunFolder, out: Path, target: str | None = None) -> Deployed
     told = run.result("export")
     run.done("export")
     model = (run.path / "model.onnx").read_bytes()
-    metadata = read_metadata(model)
+    metadata = read_exported(model)
     made, where = target_of(metadata, None, {}), _named(metadata, target)
     if graph_form(where) != graph_form(made):
         raise UsageError(f"{where} takes a graph in {graph_form(where)}, the model of {run.path} is one in "
@@ -96,7 +96,7 @@ def write_bundle(out: Path, model: bytes, samples: Samples, target: Target, prom
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not an empty folder: remove it, or choose another -o")
-    metadata = read_metadata(model)
+    metadata = read_exported(model)
     stored, outputs_of = _stored(model, samples, target)
     latency = (promise or Promise()).to_json(metadata if promise else {})
     facts = described(model, metadata, target, latency, outputs_of)

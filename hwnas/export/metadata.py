@@ -3,12 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
+import numpy as np
+from pydantic import Field
+
+from hwnas.documents import brief, json_value
 from hwnas.errors import InputError
+from hwnas.runtime.onnx_file import check_onnx
+from hwnas.space import SpaceConfig
+from hwnas.target import Precision, Target
+from hwnas.tasks.detection import DetectionHead
+from hwnas.validation import Count, Milliseconds, Name, Schema, checked
 
 METADATA_KEY = "hwnas"
+Colour = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+
+
+class BuiltSchema(Schema):
+    """The architecture of a model; its space is held against its own schema."""
+
+    space: dict[Name, Any]
+
+
+class MetadataSchema(Schema):
+    """The keys of a model's metadata, as far as they are read again."""
+
+    task: Literal["classify", "detect", "segment"] = "classify"
+    classes: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=1_000_000)]
+    precision: Precision | None = None
+    architecture: BuiltSchema
+    target: dict[Name, Any]
+    seed: Count = 0
+    detection_head: dict[Name, Any] | None = None
+    palette: list[Colour] | None = None
+    predicted_latency_ms: Milliseconds | None = None
+    predicted_low_ms: Milliseconds | None = None
+    predicted_high_ms: Milliseconds | None = None
+    latency_source: Name | None = None
+    table_hash: Name | None = None
 
 
 def stamped(model: bytes, metadata: Mapping[str, Any]) -> bytes:
@@ -36,19 +70,81 @@ def read_metadata(model: bytes) -> dict[str, Any]:
     stored = {p.key: p.value for p in _parse(model).metadata_props}
     if METADATA_KEY not in stored:
         raise InputError("the model has no 'hwnas' metadata: it was not exported by hwnas")
-    try:
-        values = json.loads(stored[METADATA_KEY])
-    except ValueError as err:
-        raise InputError(f"the model's 'hwnas' metadata is not JSON: {err}") from err
+    values = json_value(stored[METADATA_KEY], "the model's 'hwnas' metadata")
     if not isinstance(values, dict):
-        raise InputError("the model's 'hwnas' metadata is not a JSON object")
+        raise InputError(f"the model's 'hwnas' metadata must be an object, not {brief(values)}")
     return values
+
+
+def read_exported(model: bytes) -> dict[str, Any]:
+    """The provenance of a model that can be run: complete, and with the inputs and outputs that it tells of.
+
+    Raises:
+        InputError: as `read_metadata`, or a key is missing or wrong, or the graph is of another network.
+    """
+    values = read_metadata(model)
+    facts = checked(MetadataSchema, values, "the model's 'hwnas' metadata")
+    space = SpaceConfig.from_json(facts.architecture.space, "the model's 'hwnas' metadata: architecture.space")
+    checked(Target, facts.target, "the model's 'hwnas' metadata: target")
+    head = DetectionHead.from_json(facts.detection_head or {}) if facts.task == "detect" else None
+    known = head.classes if head else space.classes
+    if len(facts.classes) != known:
+        raise InputError(f"the model names {len(facts.classes)} classes and was built for {known}")
+    if facts.palette is not None and len(facts.palette) != known:
+        raise InputError(f"the model has {len(facts.palette)} colours for {known} classes")
+    _check_interface(_parse(model).graph, space, head, facts.task)
+    return values
+
+
+def _check_interface(graph: Any, space: SpaceConfig, head: DetectionHead | None, task: str) -> None:
+    """Whether a graph takes images of the space and gives what the task wants."""
+    stored = {tensor.name for tensor in graph.initializer}
+    inputs = [_shape(value) for value in graph.input if value.name not in stored]
+    if len(inputs) != 1 or not _fits(inputs[0], (None, space.in_channels, *space.size)):
+        raise InputError(f"the model must take images of {space.in_channels}x{space.size[0]}x{space.size[1]} alone, "
+                         f"not {brief(inputs)} {inputs[:2]}")
+    wanted = output_shapes(task, space, head)
+    outputs = [_shape(value) for value in graph.output]
+    if len(outputs) != len(wanted) or not all(map(_fits, outputs, wanted)):
+        raise InputError(f"the outputs of the model, {outputs[:4]}, are not those of a network to {task}, {wanted[:4]}")
+
+
+def output_shapes(task: str, space: SpaceConfig, head: DetectionHead | None) -> list[tuple[int | None, ...]]:
+    """Shapes of what a network gives; None for the images of a batch."""
+    if head is not None:
+        return [(None, head.channels, *sides) for sides in head.maps]
+    return [(None, space.classes, *space.size) if task == "segment" else (None, space.classes)]
+
+
+def check_outputs(outputs: Sequence[np.ndarray], wanted: Sequence[tuple[int | None, ...]]) -> None:
+    """Whether what a model gave is finite and of the shapes of its task.
+
+    Raises:
+        InputError: it is not.
+    """
+    if len(outputs) != len(wanted) or not all(map(_fits, [o.shape for o in outputs], wanted)):
+        given = [output.shape for output in outputs[:4]]
+        raise InputError(f"the model gives outputs of the shapes {given}, not those that it tells of: "
+                         "copy it again, or export it anew")
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise InputError("the model gives numbers that are NaN or infinite: export it again, or train anew")
+
+
+def _shape(value: Any) -> tuple[int | None, ...]:
+    """Sizes of a graph's input or output, cut at 8; None takes any."""
+    return tuple(d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim[:8])
+
+
+def _fits(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(None in pair or pair[0] == pair[1]
+                                             for pair in zip(shape, wanted, strict=True))
 
 
 def _parse(model: bytes) -> Any:
     import onnx
     from google.protobuf.message import DecodeError
 
+    check_onnx(model)
     try:
         return onnx.load_model_from_string(model)
     except DecodeError as err:

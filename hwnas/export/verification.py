@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.documents import read_bytes
 from hwnas.errors import InputError, VerificationFailed
 from hwnas.export.samples import Samples, to_pixels
 from hwnas.runtime import Measurement, Session, measure_latency, runtime_for
+from hwnas.runtime.onnx_file import LARGEST_MODEL
 from hwnas.target import Target
 from hwnas.tasks.breakdown import Breakdown
 from hwnas.tasks.judge import Batches, ClassJudge, Judge
@@ -206,7 +208,4 @@ def _difference(ours: Sequence[np.ndarray], samples: Samples) -> float:
 
 
 def _read(model: Path) -> bytes:
-    try:
-        return model.read_bytes()
-    except OSError as err:
-        raise InputError(f"cannot read {model}: {err.strerror or err}") from err
+    return read_bytes(model, LARGEST_MODEL)

@@ -11,8 +11,9 @@ import numpy as np
 
 from hwnas.data import Dataset
 from hwnas.data.segmentation import SegmentationData
+from hwnas.documents import read_bytes
 from hwnas.errors import DataError, InputError, UsageError
-from hwnas.export.metadata import read_metadata
+from hwnas.export.metadata import read_exported
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.pipeline.budget import Budget, parse
@@ -24,11 +25,13 @@ from hwnas.pipeline.serving import Entry, timed
 from hwnas.profile.form import graph_form
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Measurement
+from hwnas.runtime.onnx_file import LARGEST_MODEL
 from hwnas.space import SpaceConfig
 from hwnas.target import Target
 from hwnas.target import load as load_target
 from hwnas.tasks.detection import DetectionHead
 from hwnas.tasks.judge import ClassJudge, Judge, MaskJudge, boxes_of
+from hwnas.validation import checked
 
 SWEEPS = 40  # as many as the export stage compares with
 
@@ -120,22 +123,19 @@ def exported_model(path: Path) -> tuple[bytes, dict[str, Any]]:
     """
     content = read_model(path)
     try:
-        return content, read_metadata(content)
+        return content, read_exported(content)
     except InputError as err:
         raise InputError(f"{path}: {err}: copy it again, or export it anew with `hwnas export RUN`") from err
 
 
 def read_model(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as err:
-        raise InputError(f"cannot read {path}: {err.strerror or err}") from err
+    return read_bytes(path, LARGEST_MODEL)
 
 
 def target_of(metadata: Mapping[str, Any], name: str | None, overrides: Mapping[str, object]) -> Target:
     if name is not None:
         return load_target(name, **{"precision": metadata.get("precision"), **_given(overrides)})
-    return Target.model_validate({**metadata["target"], **_given(overrides)})
+    return checked(Target, {**metadata["target"], **_given(overrides)}, "the target", UsageError)
 
 
 def _given(overrides: Mapping[str, object]) -> dict[str, object]:
@@ -167,7 +167,7 @@ def _time(model: Path, budget: Budget | None, target: Target,
 
 def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[np.ndarray, Judge]:
     """Validation images and their truth, split with the seed of the run so that no training image is among them."""
-    space = SpaceConfig(**metadata["architecture"]["space"])
+    space = SpaceConfig.from_json(metadata["architecture"]["space"])
     config = CompressConfig(task=metadata.get("task", "classify"), data=data, imgsz=space.imgsz, width=space.width,
                             seed=int(metadata.get("seed", 0)))
     found = load_data(config, progress)

@@ -66,7 +66,7 @@ def import_job(folder: Path, *, tables: Path | None = None, progress: Progress =
     """
     job = FolderJob.read(folder)
     try:
-        space, target = build(SpaceConfig(**job.about["space"])), Target.model_validate(job.about["target"])
+        space, target = build(SpaceConfig.from_json(job.about["space"])), Target.model_validate(job.about["target"])
         seed, max_seconds = int(job.about["seed"]), float(job.about["max_seconds"])
     except (KeyError, TypeError, ValueError) as err:
         raise InputError(f"{folder} was exported by another version of hwnas: export and measure again") from err

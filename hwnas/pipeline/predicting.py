@@ -22,6 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from hwnas.errors import UsageError
+from hwnas.export.metadata import check_outputs, output_shapes
 from hwnas.export.samples import to_pixels
 from hwnas.files import write_bytes
 from hwnas.imaging.letterbox import Letterbox
@@ -109,7 +110,13 @@ class Predictor:
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width of the input."""
-        return SpaceConfig(**self.metadata["architecture"]["space"]).size
+        return SpaceConfig.from_json(self.metadata["architecture"]["space"]).size
+
+    @cached_property
+    def _wanted(self) -> list[tuple[int | None, ...]]:
+        """Shapes of the outputs."""
+        space = SpaceConfig.from_json(self.metadata["architecture"]["space"])
+        return output_shapes(self.task, space, self._layout if self.task == "detect" else None)
 
     @cached_property
     def _grey(self) -> bool:
@@ -178,7 +185,9 @@ class Predictor:
 
     def _run(self, images: Pixels) -> list[npt.NDArray[np.float32]]:
         outputs = self.session.run({self.session.input_name: to_pixels(images)})
-        return [np.asarray(output, np.float32) for output in outputs]
+        found = [np.asarray(output, np.float32) for output in outputs]
+        check_outputs(found, self._wanted)
+        return found
 
 
 def predict_files(predictor: Predictor, source: Path, out: Path | None, progress: Progress = silent

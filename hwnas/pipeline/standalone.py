@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import UsageError
-from hwnas.export.metadata import read_metadata
+from hwnas.export.metadata import read_exported
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.files import write_bytes
@@ -155,7 +155,7 @@ def export_with_nms(run: RunFolder, out: Path) -> None:
     run.result("export")
     run.done("export")
     model = (run.path / "model.onnx").read_bytes()
-    metadata = read_metadata(model)
+    metadata = read_exported(model)
     if metadata.get("task") != "detect":
         raise UsageError(f"--nms is for detectors; {run.path} made a model to {metadata.get('task', 'classify')}")
     write_bytes(out, with_nms(model, DetectionHead.from_json(metadata["detection_head"])))

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 
 from hwnas.errors import InputError
+from hwnas.runtime.onnx_file import check_onnx
 from hwnas.runtime.runtime import Array, Inputs, Runtime, Session
 
 _DTYPES = {
@@ -79,14 +80,15 @@ class OnnxRuntime(Runtime):
         self, model: bytes, options: onnxruntime.SessionOptions, settings: dict[str, str] | None = None
     ) -> onnxruntime.InferenceSession:
         """A session on this provider and on no other."""
+        check_onnx(model)
         try:
             session = onnxruntime.InferenceSession(
                 model, options, providers=[(self.provider, settings or {})], enable_fallback=0
             )
         except Exception as err:  # the library's errors share no base class of their own
             raise InputError(f"not a model that ONNX Runtime {self.version} can run: {first_line(err)}") from err
-        if not session.get_inputs():
-            raise InputError("the model has no input")
+        if not session.get_inputs() or not session.get_outputs():
+            raise InputError("the model has no input, or no output")
         return session
 
 

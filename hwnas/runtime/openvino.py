@@ -16,6 +16,7 @@ import numpy as np
 
 from hwnas.errors import InputError, MissingDependency
 from hwnas.runtime.inputs import check
+from hwnas.runtime.onnx_file import check_onnx
 from hwnas.runtime.runtime import Array, Inputs, Runtime, Session
 from hwnas.runtime.timing import Timer
 
@@ -118,6 +119,7 @@ class OpenVino(Runtime):
         return _HINTS.get(self.precision, "f32" if self.cpu else "f16")
 
     def load(self, model: bytes) -> Session:
+        check_onnx(model)
         try:
             return OpenVinoSession(self, self._read(model))
         except RuntimeError as err:

@@ -16,6 +16,7 @@ from hwnas.errors import InputError, MissingDependency
 from hwnas.runtime import host
 from hwnas.runtime.cuda import Cuda
 from hwnas.runtime.engine_cache import EngineCache, default_folder
+from hwnas.runtime.onnx_file import check_onnx
 from hwnas.runtime.runtime import Runtime, Session
 from hwnas.runtime.tensorrt_session import TensorRtSession
 
@@ -84,6 +85,7 @@ class TensorRt(Runtime):
         return Cuda()
 
     def load(self, model: bytes) -> Session:
+        check_onnx(model)
         log = _collector(self._trt)
         path = self._cache.path(model, self._made_for())
         kept = self._cache.read(path)
