@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hwnas.generate.explain import Explanation
     from hwnas.pipeline import Answer, Picker
     from hwnas.pipeline.picking import Point
+    from hwnas.pipeline.reference import Limit
     from hwnas.pipeline.retargeting import Elsewhere
     from hwnas.pipeline.run import RunFolder
     from hwnas.space import Variant
@@ -52,10 +53,10 @@ def command(
     from hwnas.space import FULL
 
     budgets, source = parse_all({name: given.get(name) for name in BUDGETS}), RunFolder.open(run)
-    there = _elsewhere(source, given)
-    pickers = there.pickers if there else Picker.all_of_run(source, given.get("precision"), given.get("confidence"))
+    there, precision = _elsewhere(source, given)
+    pickers = there.pickers if there else Picker.all_of_run(source, precision, given.get("confidence"))
     picker = pickers[FULL]
-    bounds = picker.absolute(budgets)
+    bounds, limits = picker.absolute(budgets), picker.limits(budgets)
     wanted = bool(budgets) or out is not None
     tell = _say_json if json else _say
     try:
@@ -63,7 +64,7 @@ def command(
     except BudgetInfeasible:
         if explain:
             least = list(pickers.values())[-1]
-            tell(Found(run, pickers, least, bounds, [], None, explain_bounds(least, bounds), there))
+            tell(Found(run, pickers, least, bounds, limits, [], None, explain_bounds(least, bounds), there))
         raise
     if picks:
         picker = pickers[_variant(pickers, picks[0])]
@@ -71,7 +72,7 @@ def command(
     line = front_of(pickers) if front or not wanted else None
     if out is not None:
         write_json(out, picks[0].architecture.to_json())
-    tell(Found(run, pickers, picker, bounds, picks, line, why, there))
+    tell(Found(run, pickers, picker, bounds, limits, picks, line, why, there))
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Found:
     pickers: Mapping[Variant, Picker]
     picker: Picker
     bounds: dict[str, float]
+    limits: dict[str, Limit]
     picks: list[Answer]
     front: list[Point] | None
     why: Explanation | None
@@ -93,8 +95,8 @@ def _say(found: Found) -> None:
     from hwnas.pipeline.budget import show
 
     picker = found.picker
-    if found.bounds:
-        say("within " + ", ".join(f"{name} {show(name, bound)}" for name, bound in found.bounds.items()))
+    if found.limits:
+        say("within " + ", ".join(f"{name} {limit.text()}" for name, limit in found.limits.items()))
     if found.picks:
         rows = [(i, f"{a.predicted_accuracy:.2f}", *(show(n, a.costs[n]) for n in BUDGETS),
                  _labels(picker, a.architecture.choice, _variant(found.pickers, a).told))
@@ -149,6 +151,7 @@ def _say_json(found: Found) -> None:
     say_json({
         "run": str(found.run), "target": picker.latency.target, "latency_source": picker.latency.source,
         "precision": picker.latency.precision, "confidence": picker.confidence, "bounds": found.bounds,
+        "limits": {name: limit.text() for name, limit in found.limits.items()},
         "units": {"latency": "ns", "flops": "multiply-accumulates", "params": "parameters", "memory": "bytes"},
         "picks": [{**a.to_json(), "variant": _variant(found.pickers, a).key,
                    "ops": _labels(picker, a.architecture.choice).split(" | ")} for a in found.picks],
@@ -167,14 +170,20 @@ def _labels(picker: Picker, choice: tuple[int, ...], told: str = "") -> str:
     return f"{told}: {ops}" if told else ops
 
 
-def _elsewhere(run: RunFolder, given: Mapping[str, Any]) -> Elsewhere | None:
-    """The search as another device sees it, where one is asked about; its warnings go to standard error."""
+def _elsewhere(run: RunFolder, given: Mapping[str, Any]) -> tuple[Elsewhere | None, str | None]:
+    """The search as another device sees it, where one is asked about, or else the precision of the run's own target.
+
+    Warnings go to standard error.
+    """
     overrides = {name: given[name] for name in ("target", "tables", *TARGET) if name in given}
     if set(overrides) <= {"precision"} and overrides.get("precision") in (None, *run.precisions):
-        return None
+        return None, overrides.get("precision")
     from hwnas.cli.console import note
-    from hwnas.pipeline.retargeting import elsewhere
+    from hwnas.pipeline.retargeting import elsewhere, own_precision
 
+    own = own_precision(run, overrides)
+    if own is not None:
+        return None, own
     found = elsewhere(run, overrides, given.get("confidence"))
     note(*(f"warning: {warning}" for warning in found.warnings))
-    return found
+    return found, None

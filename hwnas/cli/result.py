@@ -69,15 +69,18 @@ def _word(facts: Facts) -> str:
 
 
 def _say_budget(budget: Facts, facts: Facts) -> None:
-    name, kind = budget["name"], budget["kind"]
-    limit, achieved = (_amount(name, budget[key]) for key in ("limit", "achieved"))
-    if kind == "predicted":
+    name, kind, met = budget["name"], budget["kind"], budget["met"]
+    asked, achieved = f"budget {name} {budget['asked']} = {budget['told']}", _amount(name, budget["achieved"])
+    if met is None:
         low, high = (facts["compressed"][f"predicted_{end}_ms"] for end in ("low", "high"))
-        verdict = f"{_word(facts)} ({low:.3f}-{high:.3f}), not measured on the device"
-        say(f"budget {name} {budget['asked']} = {limit} {_word(facts)}: {achieved} {verdict}")
+        say(f"{asked}: {achieved} {kind} ({low:.3f}-{high:.3f}), not measured on the device")
         return
-    measured = " measured" if kind == "measured" else ""
-    say(f"budget {name} {budget['asked']} = {limit}: {achieved}{measured}, {'met' if budget['met'] else 'NOT met'}")
+    verdict = "met" if met else "NOT met"
+    if budget["moved"]:
+        say(f"{asked}: {verdict}: {budget['judged']}")
+        return
+    beside = f" measured, {100 * facts['ratio']:.1f} % of the reference beside it" if kind == "measured" else ""
+    say(f"{asked}: {achieved}{beside}, {verdict}")
 
 
 def _say_precisions(facts: Facts) -> None:

@@ -48,7 +48,6 @@ def _say(found: Check, json: bool) -> None:
         say_json(found.to_json())
         return
     v = found.verdict
-    budget = f", budget {v.budget_ms:.3f} ms" if v.budget_ms is not None else ", no budget"
     lines: list[tuple[str, object]] = [
         ("model", found.model), ("target", found.target),
         ("logits" if v.metric == "accuracy" else "outputs", f"at most {v.max_difference:.1e} from torch's"),
@@ -60,12 +59,23 @@ def _say(found: Check, json: bool) -> None:
     ]
     if v.loss is not None:
         lines.append(("loss", f"{0 - v.loss.drop:+.2f} points against fp32, standard error {v.loss.error:.2f}"))
-    if v.latency is not None:
-        spread = f"({v.latency.p10_ms:.3f}-{v.latency.p90_ms:.3f})"
-        lines.append(("latency", f"{v.latency.median_ms:.3f} ms {spread}{budget}"))
+    lines += _about_speed(found)
+    say_facts([*lines, *(("warning", warning) for warning in found.warnings), ("verdict", _verdict(found))])
+
+
+def _about_speed(found: Check) -> list[tuple[str, object]]:
+    """The latency, what it was held against, and what came of it."""
+    latency, promise, judgement = found.verdict.latency, found.promise, found.verdict.judgement
+    lines: list[tuple[str, object]] = [("budget", promise.text() if promise is not None else "none")]
+    if latency is not None:
+        lines.append(("latency", f"{latency.median_ms:.3f} ms ({latency.p10_ms:.3f}-{latency.p90_ms:.3f})"))
     if found.reference is not None:
         lines.append(("reference", f"{found.reference.median_ms:.3f} ms, timed in turns with the model"))
-    say_facts([*lines, *(("warning", warning) for warning in found.warnings), ("verdict", _verdict(found))])
+    if found.elsewhere is not None:
+        lines.append(("judged", f"not the latency: {found.elsewhere}"))
+    elif judgement is not None:
+        lines.append(("judged", judgement.sentence))
+    return lines
 
 
 def _verdict(found: Check) -> str:

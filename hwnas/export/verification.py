@@ -19,6 +19,7 @@ from hwnas.errors import InputError, VerificationFailed
 from hwnas.export.samples import Samples, to_pixels
 from hwnas.runtime import Measurement, Session, measure_latency, runtime_for
 from hwnas.runtime.onnx_file import LARGEST_MODEL
+from hwnas.runtime.promise import Judgement, Promise, judge
 from hwnas.target import Target
 from hwnas.tasks.breakdown import Breakdown
 from hwnas.tasks.judge import Batches, ClassJudge, Judge
@@ -72,6 +73,7 @@ class Verdict:
         accuracy: the score through the runtime, percent, over `images` images.
         latency: measured on the target; None where that is not at hand.
         budget_ms: the budget, if there is one.
+        judgement: whether `latency` keeps what was promised; None where there was nothing to judge, or to judge by.
         precision: of the model.
         loss: what a precision other than fp32 costs; None for fp32.
         metric: what the score is: accuracy, mAP or mIoU.
@@ -88,18 +90,22 @@ class Verdict:
     loss: Loss | None = None
     metric: str = "accuracy"
     breakdown: Breakdown | None = field(default=None, compare=False, repr=False)
+    judgement: Judgement | None = None
 
     @property
     def within_budget(self) -> bool:
         """False only if a measurement says so."""
+        if self.judgement is not None:
+            return not self.judgement.failed
         return self.budget_ms is None or self.latency is None or self.latency.median_ms <= self.budget_ms
 
     def failures(self) -> list[str]:
         """What is wrong, one sentence each; empty if all is well."""
         found = self._inexact() if self.loss is None else self._lossy(self.loss)
         if not self.within_budget and self.latency is not None:
-            median = self.latency.median_ms
-            found.append(f"median latency is {median:.3f} ms, over the budget of {self.budget_ms:.3f} ms")
+            why = f": {self.judgement.sentence}" if self.judgement is not None else ""
+            found.append(f"median latency is {self.latency.median_ms:.3f} ms, over the budget of {self.budget_ms:.3f} "
+                         f"ms{why}")
         return found
 
     def _inexact(self) -> list[str]:
@@ -144,20 +150,22 @@ def predict(session: Session, images: np.ndarray, batch: int = BATCH) -> np.ndar
 
 
 def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | None = None,
-           evaluation: tuple[np.ndarray, Judge] | None = None, exact: Batches | None = None,
-           latency: Measurement | None = None, session: Session | None = None, timing: bool = True,
-           classes: Sequence[str] | None = None) -> Verdict:
+           promise: Promise | None = None, evaluation: tuple[np.ndarray, Judge] | None = None,
+           exact: Batches | None = None, latency: Measurement | None = None, reference: Measurement | None = None,
+           session: Session | None = None, timing: bool = True, classes: Sequence[str] | None = None) -> Verdict:
     """Check an exported model against torch's stored outputs and against the budget.
 
     Args:
         model: the ONNX file, in the precision of the target.
         samples: images with torch's outputs.
         target: where and how it runs; the latency is measured with its batch and threads.
-        budget_ms: largest median latency.
+        budget_ms: largest median latency, whatever the speed of the device.
+        promise: largest median latency at the speed of a reference; in place of `budget_ms`.
         evaluation: uint8 images and the truth about them for the score; None takes those of `samples`.
         exact: outputs of the network in fp32 on the images of `evaluation`, for the loss of a lower precision; None
             takes torch's on those of `samples`.
         latency: a measurement made already (interleaved with the reference, say); None measures now.
+        reference: latency of the promise's reference in the same run; None where it was not timed.
         session: the model loaded already; None loads it on the target's runtime.
         timing: whether to measure if there is no `latency`.
         classes: names, for the breakdown of the score; None takes their numbers.
@@ -169,21 +177,30 @@ def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | 
     ours = list(answers(loaded, samples.images))
     joined = [np.concatenate(parts) for parts in zip(*ours, strict=True)]
     _check_shapes(model, joined, samples.outputs)
-    images, judge = evaluation if evaluation is not None else (samples.images, samples.judge)
+    images, truth = evaluation if evaluation is not None else (samples.images, samples.judge)
     found = list(answers(loaded, images)) if evaluation is not None else ours
-    breakdown = judge.breakdown(found, classes or [str(i) for i in range(samples.classes)])
+    breakdown = truth.breakdown(found, classes or [str(i) for i in range(samples.classes)])
+    asked = promise or (Promise(budget_ms, noise=0.0) if budget_ms is not None else None)
+    timed = latency or (measure_latency(loaded, batch=target.batch) if timing else None)
     return Verdict(
         max_difference=_difference(joined, samples),
         agreement=samples.judge.agreement([samples.outputs], ours),
         accuracy=breakdown.standing.score,
         images=len(images),
-        latency=latency or (measure_latency(loaded, batch=target.batch) if timing else None),
-        budget_ms=budget_ms,
+        latency=timed,
+        budget_ms=asked.latency_ms if asked else None,
         precision=target.precision,
-        loss=_loss(judge, exact, found, samples, ours) if target.precision != "fp32" else None,
-        metric=judge.metric,
+        loss=_loss(truth, exact, found, samples, ours) if target.precision != "fp32" else None,
+        metric=truth.metric,
+        judgement=_judged(asked, timed, reference),
         breakdown=breakdown,
     )
+
+
+def _judged(promise: Promise | None, latency: Measurement | None, reference: Measurement | None) -> Judgement | None:
+    if promise is None or latency is None:
+        return None
+    return judge(promise, latency.median_ms, reference.median_ms if reference else None)
 
 
 def _loss(judge: Judge, exact: Batches | None, found: Batches, samples: Samples, ours: Batches) -> Loss:

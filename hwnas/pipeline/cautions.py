@@ -1,7 +1,8 @@
 """What a person must be told before the numbers of a run are believed: the one channel of its warnings.
 
 Every stage may leave a list `warnings` in its result, and stage profile one in the lane of every precision. They are
-joined here, and only here: report.json, the report page, the end of a run and `summary` say the same.
+joined here with those about the speed of the machine, and only here: report.json, the report page, the end of a run
+and `summary` say the same.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hwnas.pipeline.moments import apart
 from hwnas.pipeline.run import STAGES, RunFolder
 from hwnas.tasks.chance import wilson
 from hwnas.tasks.standing import Standing
@@ -26,6 +28,7 @@ def warnings_of(run: RunFolder) -> list[str]:
         if stage in run.state.stages:
             found += run.result(stage).get("warnings", [])
             found += run.lane().get("warnings", []) if stage == "profile" else []
+    found += apart(run)
     return list(dict.fromkeys(found))
 
 

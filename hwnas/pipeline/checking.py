@@ -16,16 +16,19 @@ from hwnas.errors import DataError, InputError, UsageError
 from hwnas.export.metadata import read_exported
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
-from hwnas.pipeline.budget import Budget, parse
+from hwnas.pipeline.budget import Budget, parse, parse_all
 from hwnas.pipeline.cautions import of_standing
-from hwnas.pipeline.lanes import in_fp32
+from hwnas.pipeline.lanes import cannot_be_here, in_fp32
+from hwnas.pipeline.limits import promise_of, reference_of
 from hwnas.pipeline.material import load_data
+from hwnas.pipeline.reference import Reference
 from hwnas.pipeline.run import CompressConfig, RunFolder
 from hwnas.pipeline.serving import Entry, timed
 from hwnas.profile.form import graph_form
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Measurement
 from hwnas.runtime.onnx_file import LARGEST_MODEL
+from hwnas.runtime.promise import MEASURED, Promise
 from hwnas.space import SpaceConfig
 from hwnas.target import Target
 from hwnas.target import load as load_target
@@ -43,13 +46,17 @@ class Check:
     Args:
         model: the file.
         target: where it ran.
-        reference: latency of reference.onnx in the same run; None unless the budget is a share of it.
+        reference: latency of reference.onnx in the same run; None where that tells nothing of the budget.
+        promise: what the latency was held against; None without a budget.
+        elsewhere: why this machine cannot be the target, so that its latency says nothing; None where it can.
     """
 
     verdict: Verdict
     model: Path
     target: Target
     reference: Measurement | None
+    promise: Promise | None = None
+    elsewhere: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         details = self.verdict.breakdown.to_json() if self.verdict.breakdown else None
@@ -57,6 +64,8 @@ class Check:
             "model": str(self.model), "target": self.target.model_dump(), **self.verdict.to_json(),
             "reference_latency": self.reference.to_json() if self.reference else None,
             "details": details, "warnings": self.warnings,
+            "promise": self.promise.to_json() if self.promise else None, "elsewhere": self.elsewhere,
+            "budget_ms": self.promise.latency_ms if self.promise else None,
         }
 
     @property
@@ -73,8 +82,8 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
     Args:
         path: a run folder or an ONNX file that hwnas exported.
         samples: images with torch's logits; None takes samples.safetensors beside the model.
-        latency: budget such as "8ms" or "50%" (of reference.onnx beside the model, timed interleaved); None takes
-            the budget of the run, or none for a single file.
+        latency: budget such as "8ms" or "50%" (of the reference as its run fixed it, else of reference.onnx beside the
+            model, which is timed in turns with it); None takes the budget of the run, or none for a single file.
         data: data set whose validation part gives the accuracy; None takes the samples.
         target: name of a target; None takes the one the model was made for.
         overrides: fields of the target to replace.
@@ -85,18 +94,29 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
         UsageError: a budget that cannot be read, a percentage without a reference, or a precision that is not the
             model's.
     """
-    model, stored = model_of(path)
+    model, run = model_of(path)
     metadata = exported_model(model)[1]
-    text = latency or stored
-    budget = parse("latency", text) if text is not None else None
+    budget = parse("latency", latency) if latency is not None else None
     where = target_of(metadata, target, overrides or {})
     _check_precision(model, metadata, where)
-    checked = Samples.load(samples or model.parent / "samples.safetensors")
-    limit, timed, reference = _time(model, budget, where, progress)
+    stored = Samples.load(samples or model.parent / "samples.safetensors")
+    own = _is_its_own(metadata, where)
+    if budget is None and run is not None and not own:  # another setting: the same share, of its own reference
+        budget = parse_all(run.state.config.budgets).get("latency")
+    promise = _promise(run, metadata, budget, own)
+    times = _time(model, where, progress) if (promise is None and budget) or (promise and promise.reference_ms) else {}
+    if budget is not None and budget.relative and "reference" not in times:
+        raise UsageError(f"--latency {budget.text} is a share of reference.onnx, which is not beside {model}: "
+                         "give a budget in ms")
+    if promise is None and budget is not None:
+        now_ms = times["reference"].median_ms  # of another setting, or of a file that knows no reference
+        promise = Promise(budget.absolute(now_ms), MEASURED, now_ms, budget.value, noise=0.0)
     evaluation = _evaluation(data, metadata, progress) if data else None
-    verdict = verify(model, checked, where, budget_ms=limit, evaluation=evaluation, latency=timed,
-                     classes=_classes(metadata, checked))
-    return Check(verdict, model, where, reference)
+    elsewhere = cannot_be_here(where)
+    verdict = verify(model, stored, where, promise=None if elsewhere else promise, evaluation=evaluation,
+                     latency=times.get("model"), reference=times.get("reference"),
+                     classes=_classes(metadata, stored))
+    return Check(verdict, model, where, times.get("reference"), promise, elsewhere)
 
 
 def _classes(metadata: Mapping[str, Any], samples: Samples) -> list[str] | None:
@@ -105,14 +125,14 @@ def _classes(metadata: Mapping[str, Any], samples: Samples) -> list[str] | None:
     return named if len(named) == samples.classes else None
 
 
-def model_of(path: Path) -> tuple[Path, str | None]:
-    """The ONNX file, and the latency budget of its run."""
+def model_of(path: Path) -> tuple[Path, RunFolder | None]:
+    """The ONNX file, and its run if that was given."""
     if path.is_file():
         return path, None
     run = RunFolder.open(path)
     run.result("export")
     run.done("export")
-    return path / "model.onnx", run.state.config.budgets.get("latency")
+    return path / "model.onnx", run
 
 
 def exported_model(path: Path) -> tuple[bytes, dict[str, Any]]:
@@ -150,19 +170,36 @@ def _check_precision(model: Path, metadata: Mapping[str, Any], where: Target) ->
                          f"out, or compress with --precision {where.precision}")
 
 
-def _time(model: Path, budget: Budget | None, target: Target,
-          progress: Progress) -> tuple[float | None, Measurement | None, Measurement | None]:
-    """(limit in ms, latency of the model, latency of the reference); latencies only where they had to be compared."""
-    if budget is None or not budget.relative:
-        return (budget.absolute(0.0) / 1e6 if budget else None), None, None
+def _is_its_own(metadata: Mapping[str, Any], where: Target) -> bool:
+    """Whether a model runs as it was made to: only then the milliseconds of its run say anything."""
+    made = target_of(metadata, None, {})
+    return (made.name, made.key, made.cores) == (where.name, where.key, where.cores)
+
+
+def _promise(run: RunFolder | None, metadata: Mapping[str, Any], budget: Budget | None,
+             own: bool) -> Promise | None:
+    """What the model is held against; None where a percentage is of a reference that has yet to be timed."""
+    if budget is None:
+        return promise_of(run) if run is not None else None
+    if not budget.relative:
+        return Promise(budget.value / 1e6, noise=0.0)
+    if not own:
+        return None
+    stored = metadata.get("reference")
+    reference = reference_of(run) if run is not None else checked(Reference, stored, "the model") if stored else None
+    if reference is None:
+        return None
+    limit = reference.limit(budget)
+    return Promise(limit.value / 1e6, limit.basis, limit.reference / 1e6, budget.value, noise=0.0)
+
+
+def _time(model: Path, target: Target, progress: Progress) -> dict[str, Measurement]:
+    """Latencies of 'reference' and 'model' in turns; of the model alone where no reference lies beside it."""
+    models = {"model": Entry(read_model(model), target, in_form=True)}
     other = model.parent / "reference.onnx"
-    if not other.is_file():
-        raise UsageError(f"--latency {budget.text} is a share of reference.onnx, which is not beside {model}: "
-                         "give a budget in ms")
-    models = {"reference": Entry(read_model(other), in_fp32(target), in_form=True),
-              "model": Entry(read_model(model), target, in_form=True)}
-    found = timed(models, sweeps=SWEEPS, progress=progress)
-    return budget.absolute(found["reference"].median_ms), found["model"], found["reference"]
+    if other.is_file():
+        models = {"reference": Entry(read_model(other), in_fp32(target), in_form=True), **models}
+    return timed(models, sweeps=SWEEPS, progress=progress)
 
 
 def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[np.ndarray, Judge]:

@@ -80,7 +80,9 @@ class Chooser:
         predicted = picker.latency.predict(winner.answer.architecture)
         return {
             "choice": list(winner.choice), "variant": winner.kind.variant.key, "precision": winner.precision,
-            "bounds": fitting.bounds[winner.kind], "tighten": fitting.tighten[winner.kind],
+            "bounds": fitting.bounds[winner.kind],
+            "limits": {n: limit.text() for n, limit in picker.limits(self._stages.budgets).items()},
+            "tighten": fitting.tighten[winner.kind],
             "predicted_accuracy": winner.answer.predicted_accuracy,
             "shared_weights_accuracy": score, "predicted": winner.answer.costs, "latency_source": picker.latency.source,
             "predicted_low_ms": predicted.low_ms, "predicted_high_ms": predicted.high_ms,
@@ -283,5 +285,5 @@ def _median(candidate: Candidate) -> float:
     return candidate.timing.median_ms if candidate.timing else 0.0
 
 
-def _json(timing: Measurement | None) -> dict[str, float] | None:
+def _json(timing: Measurement | None) -> dict[str, float | None] | None:
     return timing.to_json() if timing else None

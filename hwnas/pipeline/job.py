@@ -102,9 +102,9 @@ def _back_to_generate(run: RunFolder, failed: OverBudget | Refused) -> None:
             latency = failed.verdict.latency
             median = latency.median_ms if latency else float("nan")
             raise VerificationFailed(
-                f"over budget after {TRIES} tries: median {median:.3f} ms, budget {failed.verdict.budget_ms:.3f} ms; "
-                f"the model is in {run.path / 'model.onnx'}: "
-                "measure the table again (`hwnas profile --again`) or raise the budget"
+                f"over budget after {TRIES} tries: median {median:.3f} ms, budget {failed.limit_ms:.3f} ms beside the "
+                f"reference; the model is in {run.path / 'model.onnx'}: measure the table "
+                "again (`hwnas profile --again`) or raise the budget"
             )
         run.state.tighten *= failed.factor
         run.state.attempts += 1

@@ -130,13 +130,19 @@ def measured(
     return Latencies(target, found.model, device is None, facts, path, found.report)
 
 
-def _may_be_here(target: Target) -> None:
-    """A table of this machine must not pass for one of a board."""
+def cannot_be_here(target: Target) -> str | None:
+    """Why this machine is not the device of a target, in words; None where it may be."""
     machine = platform.machine()
     wanted = target.hardware.machines if target.hardware else ()
-    if wanted and machine.lower() not in wanted:
-        raise UsageError(f"target {target.name} is a device with a processor of type {wanted[0]}, and this machine is "
-                         f"{machine}: name the device with --device ssh://user@host, or carry its blocks there with "
+    if not wanted or machine.lower() in wanted:
+        return None
+    return f"target {target.name} is a device with a processor of type {wanted[0]}, and this machine is {machine}"
+
+
+def _may_be_here(target: Target) -> None:
+    """A table of this machine must not pass for one of a board."""
+    if why := cannot_be_here(target):
+        raise UsageError(f"{why}: name the device with --device ssh://user@host, or carry its blocks there with "
                          "`hwnas agent export`")
 
 
@@ -251,21 +257,3 @@ def tied(spaces: Mapping[Variant, Space], lanes: Mapping[Variant, Latencies],
         for end in (0, 1))) for variant in here}
     return {**lanes, **{variant: replace(lane, model=lane.model.at_speed(slower[variant] / slower[FULL]))
                         for variant, lane in here.items()}}
-
-
-def reference_ratios(space: Space, lanes: tuple[Latencies, ...], progress: Progress = silent) -> list[float]:
-    """Per lane, the latency of the fp32 reference over that of the reference in the lane's precision.
-
-    Measured in one interleaved run where this machine is the device, else from the models.
-    """
-    exact = in_fp32(lanes[0].target)
-    if all(lane.target.precision == "fp32" for lane in lanes):
-        return [1.0] * len(lanes)
-    if all(lane.here for lane in lanes):
-        model = network_model(space.largest(), batch=exact.batch)
-        targets = {t.precision: t for t in (exact, *(lane.target for lane in lanes))}
-        found = timed({p: Entry(model, t) for p, t in targets.items()}, sweeps=REFERENCE_SWEEPS, progress=progress)
-        return [found["fp32"].median_ms / found[lane.target.precision].median_ms for lane in lanes]
-    fp32 = next((lane.model for lane in lanes if lane.target.precision == "fp32"), None) or estimate(space, exact)
-    largest = space.largest()
-    return [fp32.predict(largest).latency_ms / lane.model.predict(largest).latency_ms for lane in lanes]

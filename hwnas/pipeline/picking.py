@@ -19,6 +19,8 @@ from hwnas.generate import Front, front, solve
 from hwnas.latency import LatencyModel, Prediction
 from hwnas.latency.model import WEIGHT_BYTES
 from hwnas.pipeline.budget import Budget, parse_all, show
+from hwnas.pipeline.limits import reference_of
+from hwnas.pipeline.reference import Limit, Reference
 from hwnas.pipeline.run import RunFolder
 from hwnas.search.distribution import Distribution
 from hwnas.space import FULL, Architecture, Space, SpaceConfig, Variant, build, scaled
@@ -59,7 +61,8 @@ class Picker:
         latency: the latency model of the target.
         baseline: mean score of the architectures from which the effects were estimated, percent.
         confidence: probability with which an answer is to measure within its latency budget.
-        reference_ratio: latency of the fp32 reference, which percentages are of, over what `latency` gives for it.
+        reference_ratio: latency of the fp32 reference over what `latency` gives for it.
+        of: what percentages are of, as the run fixed it; None takes what `latency` says.
         variant: what networks of `space` have of the reference's channels and pixels.
         full: the picker of all of them, which knows the reference; None if this is it.
     """
@@ -72,6 +75,7 @@ class Picker:
     reference_ratio: float = 1.0
     variant: Variant = FULL
     full: Picker | None = None
+    of: Reference | None = None
 
     @classmethod
     def of_run(cls, run: RunFolder, precision: str | None = None, confidence: float | None = None) -> Picker:
@@ -110,7 +114,8 @@ class Picker:
         if law.choices != space.sizes:
             raise RunError(f"{run.path}: distribution.json has {law.choices} ops, the space {space.sizes}")
         sure = (run.state.config.confidence if confidence is None else confidence) or 0.5
-        full = cls(space, law, models[FULL].check(space), baselines[FULL], sure, float(lane["reference_ratio"]))
+        full = cls(space, law, models[FULL].check(space), baselines[FULL], sure, float(lane["reference_ratio"]),
+                   of=reference_of(run, space))
         return {FULL: full} | {variant: full.scaled(variant, model, baselines[variant])
                                for variant, model in models.items() if variant != FULL}
 
@@ -182,16 +187,15 @@ class Picker:
         Args:
             tighten: factor on the latency budget.
         """
-        bounds = {name: b.absolute(self._reference(name)) for name, b in budgets.items()}
+        bounds = {name: limit.value for name, limit in self.limits(budgets).items()}
         if "latency" in bounds:
             bounds["latency"] *= tighten
         return bounds
 
-    def _reference(self, name: str) -> float:
-        """Cost of the fp32 reference, in the units of `hwnas.pipeline.budget`."""
-        if name == "memory":
-            return float(self.reference.memory_bytes(BYTES["fp32"]))
-        return self.cost(name, self.reference) * (self.reference_ratio if name == "latency" else 1.0)
+    def limits(self, budgets: Mapping[str, Budget]) -> dict[str, Limit]:
+        """What budgets come to, and of what."""
+        of = self.of or Reference.said(self.reference, self.knowing(self.reference).latency, self.reference_ratio)
+        return of.limits(budgets)
 
     def within(self, choice: tuple[int, ...], bounds: Mapping[str, float]) -> bool:
         """Whether an architecture meets every bound, latency with the confidence that is asked for."""

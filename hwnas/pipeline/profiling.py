@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from hwnas.errors import BudgetInfeasible
 from hwnas.files import write_json
 from hwnas.pipeline.commands import profile_command
-from hwnas.pipeline.lanes import Latencies, latencies, reference_ratios, tied
+from hwnas.pipeline.lanes import Latencies, latencies, tied
 from hwnas.pipeline.picking import Picker, best_of
+from hwnas.pipeline.reference import Reference
+from hwnas.pipeline.speed import Speed, at_speed, speed_of
 from hwnas.search.distribution import everything_live
 from hwnas.space import FULL, Variant
 from hwnas.target import Target
@@ -37,18 +39,33 @@ class Profiler:
     def profile(self) -> Result:
         """Time what the tables lack, or estimate; keep copies of tables and models in the run folder."""
         stages = self.stages
-        found = tuple(self._of_variants(target) for target in stages.targets.values())
-        ratios = reference_ratios(stages.space, tuple(lane[FULL] for lane in found), stages.progress)
+        tables = tuple(self._of_variants(target) for target in stages.targets.values())
+        speed = speed_of(stages.space, tuple(lane[FULL] for lane in tables), stages.progress)
+        found = tuple({variant: at_speed(lane, factor) for variant, lane in lanes.items()}
+                      for lanes, factor in zip(tables, speed.factors, strict=True))
+        reference = self._reference(found, speed)
         lanes, files = [], []
-        for i, (lane, ratio) in enumerate(zip(found, ratios, strict=True)):
+        for i, (lane, ratio) in enumerate(zip(found, speed.ratios, strict=True)):
             suffix = "" if i == 0 else f"-{lane[FULL].target.precision}"
-            lanes.append(self._keep(lane, ratio, suffix))
+            of_table = tables[i][FULL].model
+            lanes.append(self._keep(lane, ratio, suffix) | {
+                "table_reference_ms": of_table.predict(stages.space.largest()).latency_ms,
+                "table_kernel_ms": of_table.calibration.kernel_ms or None, "speed": speed.factors[i]})
             files += [f"latency{suffix}.json", *lanes[-1]["variants"].values()]
             files += [f"table{suffix}.jsonl"] if lane[FULL].table else []
-        self._check_feasible(found, ratios)
+        self._check_feasible(found, speed.ratios, reference)
+        stages.run.state.reference = reference
         first = lanes[0]
         return {**found[0][FULL].report, **{k: first[k] for k in ("reference_ms", "smallest_ms", "device")},
-                "lanes": lanes}, sorted(files)
+                "lanes": lanes, "reference": reference.model_dump(),
+                "limits": {n: limit.text() for n, limit in reference.limits(stages.budgets).items()}}, sorted(files)
+
+    def _reference(self, lanes: tuple[dict[Variant, Latencies], ...], speed: Speed) -> Reference:
+        """What percentages are of from now on."""
+        largest = self.stages.space.largest()
+        if speed.reference is not None:
+            return Reference.measured(largest, speed.reference)
+        return Reference.said(largest, lanes[0][FULL].model, speed.ratios[0])
 
     def _of_variants(self, target: Target) -> dict[Variant, Latencies]:
         """Variant -> latencies, all at one speed of the machine."""
@@ -95,12 +112,13 @@ class Profiler:
             "next": None if lane.here else self._way_out(lane.target),
         }
 
-    def _check_feasible(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: list[float]) -> None:
+    def _check_feasible(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
+                        reference: Reference) -> None:
         """A budget that no architecture meets is better said now than after the search."""
         space, confidence = self.stages.space, self.stages.config.confidence or 0.5
         law, refusals = everything_live(space.sizes), []
         for lane, ratio in zip(lanes, ratios, strict=True):
-            full = Picker(space, law, lane[FULL].model, 0.0, confidence, ratio)
+            full = Picker(space, law, lane[FULL].model, 0.0, confidence, ratio, of=reference)
             pickers = {v: full if v == FULL else full.scaled(v, found.model, 0.0) for v, found in lane.items()}
             try:
                 best_of(pickers, full.absolute(self.stages.budgets))

@@ -27,7 +27,10 @@ from hwnas.latency import LatencyModel
 from hwnas.pipeline.cautions import no_success, warnings_of
 from hwnas.pipeline.evidence import NEEDED, Evidence
 from hwnas.pipeline.explaining import explain_bounds, words_of
+from hwnas.pipeline.limits import reference_of
+from hwnas.pipeline.moments import moments_of
 from hwnas.pipeline.picking import BYTES
+from hwnas.pipeline.reached import reached
 from hwnas.pipeline.report_html import page
 from hwnas.pipeline.run import RunFolder
 from hwnas.pipeline.summary import finalists, precisions, variant_facts
@@ -97,6 +100,8 @@ def _facts(e: Evidence) -> Facts:
         "warnings": warnings_of(e.run),
         "next": e.results["export"].get("next"),
         "budgets": budgets,
+        "reference": reference_of(e.run).model_dump(),
+        "moments": [moment.to_json() for moment in moments_of(e.run)],
         "comparison": comparison,
         "precisions": _precisions(e),
         "variant": variant_facts(e.picker),
@@ -156,7 +161,7 @@ def _headline(comparison: Facts, budgets: list[Facts], word: str, metric: str, s
     new, old = row["compressed"][key], row["reference"][key]
     verdicts = [
         f"{'' if b['name'] == 'latency' else page.NAMES[b['name']] + ' '}budget {page.spaced(b['text'])}: "
-        f"{('met' if b['met'] else 'missed') if b['kind'] != 'predicted' else 'not measured'}" for b in budgets
+        f"{('met' if b['met'] else 'missed') if b['met'] is not None else 'not measured'}" for b in budgets
     ]
     how = "" if measured else f" {word}"
     lead = f"{score} at {page.ms(new)} ms{how}: {100 * new / old:.0f} % of the reference's {page.ms(old)} ms"
@@ -165,18 +170,9 @@ def _headline(comparison: Facts, budgets: list[Facts], word: str, metric: str, s
 
 def _budgets(e: Evidence) -> list[Facts]:
     """Every budget as asked, as a bound and as reached: latency as measured on the target, the others exact."""
-    found, export, generate = [], e.results["export"], e.results["generate"]
-    for name, text in e.run.state.config.budgets.items():
-        if name == "latency":
-            timed = export["verdict"]["latency"]
-            kind, limit = "measured" if timed else "predicted", export["budget_ms"]
-            reached = timed["median_ms"] if timed else e.picker.predict(e.chosen).latency_ms
-        else:
-            kind, limit, reached = "exact", generate["bounds"][name], e.picker.cost(name, e.chosen)
-        unit = {"latency": "ms", "memory": "bytes"}.get(name, "")
-        found.append({"name": name, "text": text, "kind": kind, "unit": unit, "limit": limit, "reached": reached,
-                      "met": reached <= limit})
-    return found
+    return [{"name": b.name, "text": b.asked, "told": b.told, "kind": b.kind, "unit": b.unit, "limit": b.limit,
+             "reached": b.value, "met": b.met, "judged": b.sentence,
+             "speed": b.speed, "moved": b.moved} for b in reached(e.run, e.picker, e.chosen)]
 
 
 def _comparison(e: Evidence) -> Facts:

@@ -7,7 +7,7 @@ tells an accident, not an intention, so nothing of it is believed unseen.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ Choice = Annotated[list[Annotated[int, Field(ge=0, le=1023)]], Field(max_length=
 VariantKey = Annotated[str, Field(pattern=r"^(0\.[0-9]{1,9}|1)(@[0-9]{1,5})?$")]
 Percent = Annotated[float, Field(ge=-1e6, le=1e6)]  # a sum of effects passes 100
 Amount = Annotated[float, Field(ge=0, le=1e18)]
+Factor = Annotated[float, Field(gt=0, le=1e6)]
 Texts = Annotated[list[Name], Field(max_length=1000)]
 
 
@@ -43,7 +44,7 @@ class LaneResult(Schema):
 
     precision: Precision
     file: FileName
-    reference_ratio: Annotated[float, Field(gt=0, le=1e6)]
+    reference_ratio: Factor
     variants: dict[VariantKey, FileName] = Field(default_factory=dict)
     here: bool
     warnings: Texts = Field(default_factory=list)
@@ -55,6 +56,9 @@ class LaneResult(Schema):
     reference_low_ms: Milliseconds
     reference_high_ms: Milliseconds
     smallest_ms: Milliseconds
+    speed: Factor | None = None
+    table_reference_ms: Milliseconds | None = None
+    table_kernel_ms: Milliseconds | None = None
 
 
 class ProfileResult(Schema):
@@ -101,6 +105,18 @@ class TimedResult(Schema):
     p10_ms: Milliseconds
     p90_ms: Milliseconds
     runs: Count
+    kernel_ms: Milliseconds | None = None
+
+
+class PromiseResult(Schema):
+    """A promised latency, see `hwnas.runtime.promise`."""
+
+    latency_ms: Milliseconds
+    basis: Literal["measured", "predicted", "estimated"]
+    reference_ms: Milliseconds | None = None
+    share: Factor | None = None
+    interval: Annotated[list[Milliseconds], Field(min_length=2, max_length=2)] | None = None
+    noise: Annotated[float, Field(ge=0, le=1)]
 
 
 class CandidateResult(Schema):
@@ -155,6 +171,7 @@ class ExportedResult(Schema):
     exact: VerdictResult | None = None
     references: dict[Name, VerdictResult] = Field(default_factory=dict)
     budget_ms: Milliseconds | None
+    promise: PromiseResult | None = None
     ratio: Amount | None
     size_bytes: Count
     reference_size_bytes: Count

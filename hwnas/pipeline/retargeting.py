@@ -83,6 +83,18 @@ def elsewhere(run: RunFolder, overrides: Mapping[str, object], confidence: float
                      profile_command(config, spaces[FULL], target))
 
 
+def own_precision(run: RunFolder, overrides: Mapping[str, object]) -> str | None:
+    """The precision of the run's own target that is asked about; None where another device is, or another table.
+
+    What the run fixed holds for its own target however that is spelled: a percentage is of the same milliseconds.
+    """
+    config = asked_of(run.state.config, overrides)
+    if overrides.get("tables") is not None or config.precision == AUTO:
+        return None
+    (target,) = targets_of(config)
+    return target.precision if target in targets_of(run.state.config) else None
+
+
 def asked_of(config: CompressConfig, overrides: Mapping[str, object]) -> CompressConfig:
     """A configuration for another device, or for another way of running on its own."""
     given = {name: value for name, value in overrides.items() if value is not None}

@@ -25,6 +25,7 @@ from hwnas.documents import read_json
 from hwnas.errors import RunError, UnknownName, UsageError
 from hwnas.files import sha256, write_json
 from hwnas.pipeline.commands import resume_command
+from hwnas.pipeline.reference import Reference
 from hwnas.pipeline.results import check_result
 from hwnas.target.find import names_a_file
 from hwnas.validation import FileName, Sha256, checked
@@ -162,6 +163,7 @@ class RunState(BaseModel):
 
     Args:
         tighten: factor on the latency budget after an exported model measured over it; `attempts`: how often it did.
+        reference: what percentages are of, fixed in stage profile; None before that, and in runs of hwnas 0.1.
         refused: precisions that `auto` tried and that lost too much, or nothing, by the time the model was exported.
     """
 
@@ -172,6 +174,7 @@ class RunState(BaseModel):
     versions: dict[str, str]
     created: str
     stages: dict[str, StageRecord] = Field(default_factory=dict)
+    reference: Reference | None = None
     tighten: float = Field(default=1.0, gt=0, le=1)
     attempts: int = Field(default=0, ge=0, le=1000)
     refused: list[str] = Field(default_factory=list)
@@ -249,6 +252,7 @@ class RunFolder:
                 lanes = [lane for lane in record.result["lanes"] if lane["precision"] == config.precision]
                 record = record.model_copy(update={"result": {**record.result, "lanes": lanes}})
             run.state.stages[stage] = record
+        run.state.reference = self.state.reference
         run.save()
         return run
 

@@ -12,6 +12,7 @@ A lower precision is calibrated on training images and judged on the validation 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +27,13 @@ from hwnas.pipeline.candidates import FP32
 from hwnas.pipeline.choosing import MARGIN
 from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.lanes import in_fp32
+from hwnas.pipeline.limits import limits_of, promised
 from hwnas.pipeline.serving import answering, calibration, in_form
 from hwnas.pipeline.showing import write_shown
 from hwnas.pipeline.telling import provenance
 from hwnas.runtime import Measurement, Session, compare
 from hwnas.runtime.pinning import pinned
+from hwnas.runtime.promise import Promise
 from hwnas.space import Architecture
 from hwnas.target import Target
 from hwnas.tasks.judge import Batches
@@ -46,11 +49,16 @@ SWEEPS = 40
 
 
 class OverBudget(Exception):
-    """The exported model measured over its latency budget; carries by how much to tighten."""
+    """The exported model measured over its latency budget.
 
-    def __init__(self, verdict: Verdict, factor: float) -> None:
+    Args:
+        limit_ms: what the budget came to at the speed of the measurement.
+        factor: by how much to tighten.
+    """
+
+    def __init__(self, verdict: Verdict, limit_ms: float, factor: float) -> None:
         super().__init__()
-        self.verdict, self.factor = verdict, factor
+        self.verdict, self.limit_ms, self.factor = verdict, limit_ms, factor
 
 
 class Refused(Exception):
@@ -107,13 +115,13 @@ class Shipper:
         """
         exports = self._exports()
         times = self._times(exports)
-        limit = self._limit_ms(times.get("reference"))
-        verdicts = {e.name: self._verdict(e, limit, times.get(e.name)) for e in exports.values()}
-        self._judge(verdicts, limit)
+        promise = self._promise(times.get("reference"))
+        verdicts = {e.name: self._verdict(e, promise, times) for e in exports.values()}
+        self._judge(verdicts)
         shown, told = write_shown(exports["model"].task, exports["model"].session, self._run.path,
                                   {"reference": verdicts["reference"], "compressed": verdicts["model"]})
         files = [*(f"{name}.onnx" for name in exports), *shown]
-        return self._told(verdicts, limit) | told, sorted([*files, "samples.safetensors"])
+        return self._told(verdicts, promise) | told, sorted([*files, "samples.safetensors"])
 
     def write_model(self, net: Network, path: Path) -> Session:
         """A network in eval mode as ONNX, in the precision that ships; returns it loaded."""
@@ -173,34 +181,43 @@ class Shipper:
             return compare({name: e.session for name, e in exports.items()}, sweeps=SWEEPS, batch=self.target.batch,
                            progress=self._stages.progress)
 
-    def _limit_ms(self, reference: Measurement | None) -> float | None:
-        """The latency budget: of the fp32 reference as measured in the same run, or as predicted."""
-        budget = self._stages.budgets.get("latency")
-        if budget is None:
+    def _promise(self, reference: Measurement | None) -> Promise | None:
+        """The latency budget as it will be judged from now on."""
+        limit = limits_of(self._run).get("latency")
+        if limit is None:
             return None
-        if reference is None:
-            return float(self._run.result("generate")["bounds"]["latency"]) / 1e6
-        return budget.absolute(reference.median_ms * 1e6) / 1e6
+        generated = self._run.result("generate")
+        interval = None if reference else (generated["predicted_low_ms"], generated["predicted_high_ms"])
+        return promised(limit, reference.to_json() if reference else None, interval)
 
-    def _verdict(self, export: Export, limit: float | None, timing: Measurement | None) -> Verdict:
+    def _verdict(self, export: Export, promise: Promise | None, times: Mapping[str, Measurement]) -> Verdict:
         task = export.task
         return verify(self._run.path / f"{export.name}.onnx", export.samples, export.target,
-                      budget_ms=limit if export.name == "model" else None,
-                      evaluation=(task.val_images, task.judge), exact=export.exact, latency=timing,
-                      session=export.session, timing=False, classes=self._stages.dataset.classes)
+                      promise=promise if export.name == "model" else None,
+                      evaluation=(task.val_images, task.judge), exact=export.exact, latency=times.get(export.name),
+                      reference=times.get("reference"), session=export.session, timing=False,
+                      classes=self._stages.dataset.classes)
 
-    def _judge(self, verdicts: dict[str, Verdict], limit: float | None) -> None:
+    def _judge(self, verdicts: dict[str, Verdict]) -> None:
         """Raise where the result does not hold."""
         found, exact = verdicts["model"], verdicts.get("model-fp32")
         if exact is not None:
             exact.check()
             if len(self._stages.targets) > 1 and (_costs_too_much(found) or _gains_nothing(found, exact)):
                 raise Refused(self.precision)
-        if not found.within_budget and limit is not None and found.latency is not None:
-            raise OverBudget(found, MARGIN * limit / found.latency.median_ms)
+        limit = self._limit_now_ms(verdicts["reference"])
+        if limit is not None and found.latency is not None and found.latency.median_ms > limit:
+            raise OverBudget(found, limit, MARGIN * limit / found.latency.median_ms)
         found.check()
 
-    def _told(self, verdicts: dict[str, Verdict], limit: float | None) -> dict[str, Any]:
+    def _limit_now_ms(self, reference: Verdict) -> float | None:
+        """What the budget comes to at the speed of this run's times: a percentage is of the reference among them."""
+        budget = self._stages.budgets.get("latency")
+        if budget is None or reference.latency is None:
+            return None
+        return budget.absolute(reference.latency.median_ms * 1e6) / 1e6
+
+    def _told(self, verdicts: dict[str, Verdict], promise: Promise | None) -> dict[str, Any]:
         found, reference, exact = verdicts["model"], verdicts["reference"], verdicts.get("model-fp32")
         path = self._run.path
         ratio = found.latency.median_ms / reference.latency.median_ms if found.latency and reference.latency else None
@@ -209,7 +226,9 @@ class Shipper:
         return {
             "precision": self.precision, "here": self._here, "verdict": found.to_json(),
             "reference": reference.to_json(), "exact": exact.to_json() if exact else None, "references": others,
-            "budget_ms": limit, "ratio": ratio, "size_bytes": (path / "model.onnx").stat().st_size,
+            "budget_ms": promise.latency_ms if promise else None,
+            "promise": promise.to_json() if promise else None, "ratio": ratio,
+            "size_bytes": (path / "model.onnx").stat().st_size,
             "reference_size_bytes": (path / "reference.onnx").stat().st_size,
             "next": None if self._here else profile_command(self._stages.config, self._stages.space, self.target),
         }

@@ -17,7 +17,17 @@ def _data(found: Facts) -> str:
 
 
 def _profile(found: Facts) -> str:
-    return BREAK.join(_lane(lane, found) for lane in found.get("lanes", [found]))
+    lines = [_lane(lane, found) for lane in found.get("lanes", [found])]
+    return BREAK.join([*lines, *_reference(found)])
+
+
+def _reference(found: Facts) -> list[str]:
+    """What percentages are of from now on; nothing of a run of hwnas 0.1."""
+    if "reference" not in found:
+        return []
+    reference = found["reference"]
+    told = f"reference {reference['latency_ms']:.3f} ms {reference['basis']}"
+    return ["; ".join([told, *(f"budget {name} {text}" for name, text in found["limits"].items())])]
 
 
 def _lane(lane: Facts, found: Facts) -> str:
@@ -46,7 +56,8 @@ def _search(found: Facts) -> str:
 
 
 def _generate(found: Facts) -> str:
-    count = f"{len(found['candidates'])} candidates within the budget"
+    within = ", ".join(f"{name} {text}" for name, text in found.get("limits", {}).items()) or "the budget"
+    count = f"{len(found['candidates'])} candidates within {within}"
     out = "".join(f"; {precision} is out: {why}" for precision, why in found.get("out", {}).items())
     chosen = f" in {found['precision']}" if found.get("precision", "fp32") != "fp32" else ""
     if found["measured_ms"] is None:

@@ -8,7 +8,10 @@ from hwnas.documents import read_json
 from hwnas.latency import Prediction
 from hwnas.pipeline.candidates import FP32, Kind
 from hwnas.pipeline.cautions import no_success, warnings_of
+from hwnas.pipeline.limits import reference_of
+from hwnas.pipeline.moments import moments_of
 from hwnas.pipeline.picking import BYTES, Picker
+from hwnas.pipeline.reached import Reached, reached
 from hwnas.pipeline.run import STAGES, RunFolder
 from hwnas.space import FULL, Architecture, Variant
 from hwnas.tasks.breakdown import SCHEMA
@@ -45,7 +48,10 @@ def summary(run: RunFolder) -> dict[str, Any]:
         "metric": exported["verdict"].get("metric", "accuracy"),
         "reference": reference, "compressed": compressed, "ratio": exported["ratio"],
         "precisions": precisions(run), "finalists": finalists(run), "out": chosen.get("out", {}),
-        "budgets": _budgets(run, compressed), "parity": _exact(exported)["max_difference"],
+        "budgets": _budgets(reached(run, picker, winner)),
+        "reference_of_budgets": reference_of(run).model_dump(),
+        "moments": [m.to_json() for m in moments_of(run)],
+        "parity": _exact(exported)["max_difference"],
         "agreement": _exact(exported)["agreement"], "loss": exported["verdict"].get("loss"),
         "difference": exported.get("difference"), "details": details_of(run),
         "seconds": sum(record.seconds for record in run.state.stages.values()),
@@ -129,18 +135,8 @@ def _network(picker: Picker, arch: Architecture, verdict: dict[str, Any], size_b
     }
 
 
-def _budgets(run: RunFolder, compressed: dict[str, Any]) -> list[dict[str, Any]]:
+def _budgets(found: list[Reached]) -> list[dict[str, Any]]:
     """Every budget with its limit and what was achieved: latency as measured, or as predicted if it was not."""
-    bounds, limit_ms = run.result("generate")["bounds"], run.result("export")["budget_ms"]
-    timed, found = compressed["measured_ms"], []
-    for name, text in run.state.config.budgets.items():
-        kind = "exact"
-        if name == "latency":
-            kind = "measured" if timed else "predicted"
-            limit, achieved = limit_ms, timed["median_ms"] if timed else compressed["predicted_ms"]
-        else:
-            limit = bounds[name]
-            achieved = compressed["memory_bytes" if name == "memory" else name]
-        found.append({"name": name, "asked": text, "limit": limit, "achieved": achieved, "met": achieved <= limit,
-                      "kind": kind})
-    return found
+    return [{"name": b.name, "asked": b.asked, "told": b.told, "limit": b.limit, "achieved": b.value, "met": b.met,
+             "kind": b.kind, "judged": b.sentence,
+             "speed": b.speed, "moved": b.moved} for b in found]

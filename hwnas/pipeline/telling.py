@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.data.segmentation import SegmentationData
+from hwnas.pipeline.limits import reference_of
 from hwnas.space import Architecture
 from hwnas.target import Target
 from hwnas.tasks.judge import facts_of
@@ -45,5 +46,5 @@ def provenance(stages: Stages, arch: Architecture, role: str, target: Target) ->
         "predicted_high_ms": predicted.high_ms if predicted else None,
         "latency_source": model.source if model else None, "measured_ms": measured,
         "data": stages.config.data if stages.config.data == "digits" else Path(stages.config.data).name,
-        "seed": stages.config.seed, **palette,
+        "seed": stages.config.seed, "reference": reference_of(run).model_dump(exclude={"derived"}), **palette,
     }

@@ -9,7 +9,10 @@ Python 0.87 and 0.73, `numpy.einsum` 0.88 and 0.80, element-wise numpy 0.82 and 
 
 from __future__ import annotations
 
-from hwnas.runtime.timing import Timer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hwnas.runtime.timing import Timer
 
 _MODULUS = 2**255 - 19  # a prime, so the power never falls to a trivial value
 _BASE = 12345678901234567890**3

@@ -4,17 +4,23 @@ A device changes its speed by more than most budgets leave room for. So a model 
 alone where there is a reference model that was timed when the promise was made and can be timed beside it now: what
 counts then is what the model would take at that speed. And a limit that is a share of an estimate is an estimate: no
 measurement in milliseconds can break it, only a measured share can. `hwnas compress`, `hwnas verify` and the runner of
-a bundle judge by this file, so that they cannot disagree; it runs under Python 3.8 without any library.
+a bundle judge by this file, so that they cannot disagree; it runs under Python 3.8.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from hwnas.documents import brief
+from hwnas.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MEASURED, PREDICTED, ESTIMATED = "measured", "predicted", "estimated"
 GOOD, SLOW, OPEN = "good", "slow", "open"
-NOISE = 0.05  # by which two medians of one model on one machine may differ
+NOISE = 0.05  # by which two measurements may differ: a promise that one of them kept is not broken by the other
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class Promise:
             None where there is none.
         share: the limit as a share of `reference_ms`, where that is what was asked for; None of a limit in ms.
         interval: 90 % interval of the model's own latency, ms, where that was not measured.
+        noise: share of the limit by which a measurement may be over it: what two measurements of one model differ by
+            where one has kept the promise already; 0 where none has.
     """
 
     latency_ms: float
@@ -35,6 +43,7 @@ class Promise:
     reference_ms: float | None = None
     share: float | None = None
     interval: tuple[float, float] | None = None
+    noise: float = NOISE
 
     @property
     def soft(self) -> bool:
@@ -49,8 +58,21 @@ class Promise:
         return f"{100 * self.share:g} % of {self.reference_ms:.3f} ms {self.basis} = {limit}"
 
     def to_json(self) -> dict[str, Any]:
-        """The fields."""
+        """The fields; the interval as a list."""
         return {**asdict(self), "interval": list(self.interval) if self.interval else None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Promise:
+        """Read `to_json` back.
+
+        Raises:
+            InputError: a field is missing or unknown.
+        """
+        try:
+            interval = data.get("interval")
+            return cls(**{**data, "interval": (float(interval[0]), float(interval[1])) if interval else None})
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as err:
+            raise InputError(f"not a promised latency: {brief(data)}") from err
 
 
 @dataclass(frozen=True)
@@ -103,28 +125,29 @@ def _of_estimate(promise: Promise, measured_ms: float, now_ms: float | None) -> 
     ratio = measured_ms / now_ms
     told = (f"{measured_ms:.3f} ms measured, {100 * ratio:.1f} % of the reference's {now_ms:.3f} ms beside it; asked "
             f"was {origin}")
-    return Judgement(GOOD if ratio <= share * (1 + NOISE) else SLOW, told)
+    return Judgement(GOOD if ratio <= share * (1 + promise.noise) else SLOW, told)
 
 
 def _of_milliseconds(promise: Promise, measured_ms: float) -> Judgement:
     limit = promise.latency_ms
-    verdict = GOOD if measured_ms <= limit * (1 + NOISE) else SLOW
+    verdict = GOOD if measured_ms <= limit * (1 + promise.noise) else SLOW
     known = "" if promise.basis == MEASURED else f", which the model was only {promise.basis} to keep{_band(promise)}"
-    return Judgement(verdict, f"{measured_ms:.3f} ms measured, {_held(measured_ms, limit)} {promise.text()}{known}")
+    held = _held(measured_ms, limit, promise.noise)
+    return Judgement(verdict, f"{measured_ms:.3f} ms measured, {held} {promise.text()}{known}")
 
 
 def _at_its_speed(promise: Promise, measured_ms: float, then_ms: float, now_ms: float) -> Judgement:
     speed, limit = now_ms / then_ms, promise.latency_ms
     corrected = measured_ms / speed
-    kept = min(measured_ms, corrected) <= limit * (1 + NOISE)
+    kept = min(measured_ms, corrected) <= limit * (1 + promise.noise)
     share = f" ({100 * measured_ms / now_ms:.1f} % of the reference beside it)" if promise.share is not None else ""
     told = f"{measured_ms:.3f} ms measured{share}"
     if abs(speed - 1) <= NOISE:
-        told += f", {_held(min(measured_ms, corrected), limit)} {promise.text()}"
+        told += f", {_held(min(measured_ms, corrected), limit, promise.noise)} {promise.text()}"
     else:
         told += (f" while the device runs {slower(speed)} than at the time of the promise (the reference takes "
                  f"{now_ms:.3f} ms, then {then_ms:.3f} ms): {corrected:.3f} ms at that speed, "
-                 f"{_held(corrected if not measured_ms <= limit else measured_ms, limit)} {promise.text()}")
+                 f"{_held(min(measured_ms, corrected), limit, promise.noise)} {promise.text()}")
     return Judgement(GOOD if kept else SLOW, told, corrected, speed)
 
 
@@ -133,11 +156,13 @@ def slower(times: float) -> str:
     return f"{times:.2f} times slower" if times >= 1 else f"{1 / times:.2f} times faster"
 
 
-def _held(value_ms: float, limit_ms: float) -> str:
+def _held(value_ms: float, limit_ms: float, noise: float) -> str:
     if value_ms <= limit_ms:
         return "within"
+    if limit_ms <= 0:
+        return "over"
     over = 100 * (value_ms / limit_ms - 1)
-    return f"{over:.1f} % over, as two measurements may differ," if over <= 100 * NOISE else f"{over:.0f} % over"
+    return f"{over:.1f} % over, as two measurements may differ," if over <= 100 * noise else f"{over:.1f} % over"
 
 
 def _band(promise: Promise) -> str:

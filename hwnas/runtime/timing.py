@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from hwnas.progress import Progress, silent
+from hwnas.runtime.kernel import kernel_ms
 from hwnas.runtime.runtime import Inputs, Session
 
 WARMUP, TIMED = 3, 2
@@ -24,22 +25,29 @@ WARMUP, TIMED = 3, 2
 
 @dataclass(frozen=True)
 class Measurement:
-    """Quantiles of the times of single runs."""
+    """Quantiles of the times of single runs, and the speed of the machine meanwhile.
+
+    Args:
+        kernel_ms: median time of the reference kernel (`hwnas.runtime.kernel`) between those runs; None where it was
+            not timed.
+    """
 
     median_ms: float
     p10_ms: float
     p90_ms: float
     runs: int
+    kernel_ms: float | None = None
 
     @classmethod
-    def of(cls, samples_ms: Sequence[float]) -> Measurement:
-        """From the times of single runs."""
+    def of(cls, samples_ms: Sequence[float], kernels_ms: Sequence[float] = ()) -> Measurement:
+        """From the times of single runs, and of the reference kernel between them."""
         p10, median, p90 = np.percentile(samples_ms, [10, 50, 90])
-        return cls(float(median), float(p10), float(p90), len(samples_ms))
+        kernel = float(np.median(kernels_ms)) if len(kernels_ms) else None
+        return cls(float(median), float(p10), float(p90), len(samples_ms), kernel)
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, float | None]:
         """The fields, rounded to a nanosecond."""
-        return {k: round(v, 6) for k, v in asdict(self).items()}
+        return {k: None if v is None else round(v, 6) for k, v in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -98,8 +106,8 @@ def measure_latency(
 ) -> Measurement:
     """Steady latency of one network, from at least `visits` visits over at least `min_seconds`, back to back.
 
-    There is no pause between visits: a processor that slept 25 ms needs more than ten runs to be as fast as
-    before, and times after three warm-up runs were seen to be 39 % too long.
+    There is no pause between visits, only the reference kernel: a processor that slept 25 ms needs more than ten runs
+    to be as fast as before, and times after three warm-up runs were seen to be 39 % too long.
 
     Args:
         inputs: one batch; None takes random numbers of the model's own shape.
@@ -110,12 +118,13 @@ def measure_latency(
     """
     feed = session.example(batch) if inputs is None else inputs
     samples: list[float] = []
-    begin = time.perf_counter()
-    elapsed = 0.0
+    kernels: list[float] = []
+    timer, begin, elapsed = Timer(session.threads), time.perf_counter(), 0.0
     while elapsed < max_seconds and (elapsed < min_seconds or len(samples) < visits * timed):
         samples += visit(session, feed, warmup, timed)
+        kernels.append(kernel_ms(timer))
         elapsed = time.perf_counter() - begin
-    return Measurement.of(samples)
+    return Measurement.of(samples, kernels)
 
 
 def compare(
@@ -136,8 +145,10 @@ def compare(
     """
     feeds = {name: session.example(batch) for name, session in sessions.items()}
     samples: dict[str, list[float]] = {name: [] for name in sessions}
+    kernels: list[float] = []
     for i in range(sweeps):
         for name, session in sessions.items():
             samples[name] += visit(session, feeds[name], warmup, timed)
+        kernels += [kernel_ms(Timer(session.threads)) for session in list(sessions.values())[:1]]
         progress("comparing networks", i + 1, sweeps)
-    return {name: Measurement.of(times) for name, times in samples.items()}
+    return {name: Measurement.of(times, kernels) for name, times in samples.items()}

@@ -15,6 +15,7 @@ import pytest
 from onnx import numpy_helper
 
 from hwnas.cli import main
+from hwnas.pipeline import RunFolder
 
 Answer, Refusal = Callable[..., Any], Callable[..., str]
 
@@ -26,12 +27,25 @@ def test_the_model_of_a_run_is_good(made: Path, answer: Answer) -> None:
     assert found["budget_ms"] == 1000
 
 
-def test_a_share_is_of_the_reference_timed_with_it(made: Path, answer: Answer,
-                                                   capsys: pytest.CaptureFixture[str]) -> None:
-    found = answer("verify", made, "--latency", "300%")
-    assert found["budget_ms"] == pytest.approx(3 * found["reference_latency"]["median_ms"], abs=1e-5)
+def test_a_share_is_of_the_reference_as_its_run_fixed_it(made: Path, answer: Answer,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    fixed = RunFolder.open(made).state.reference
+    assert fixed is not None
+    for path in (made, made / "model.onnx"):
+        found = answer("verify", path, "--latency", "300%")
+        assert found["budget_ms"] == pytest.approx(3 * fixed.latency_ms)
+        assert found["judgement"]["speed"] == pytest.approx(
+            found["reference_latency"]["median_ms"] / fixed.latency_ms, rel=1e-3)
+    capsys.readouterr()
     assert main(["verify", str(made), "--latency", "300%"]) == 0
-    assert "timed in turns" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "timed in turns" in out
+    assert f"300 % of {fixed.latency_ms:.3f} ms measured = {3 * fixed.latency_ms:.3f} ms" in " ".join(out.split())
+
+
+def test_a_share_of_another_setting_is_of_the_reference_timed_with_it(made: Path, answer: Answer) -> None:
+    found = answer("verify", made, "--latency", "300%", "--threads", "2")
+    assert found["budget_ms"] == pytest.approx(3 * found["reference_latency"]["median_ms"], abs=1e-5)
 
 
 def test_over_the_budget_is_exit_4(made: Path, refusal: Refusal) -> None:

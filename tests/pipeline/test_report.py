@@ -22,11 +22,13 @@ from hwnas.errors import RunError
 from hwnas.files import write_json
 from hwnas.latency import Calibration, LatencyModel
 from hwnas.pipeline.picking import Picker
+from hwnas.pipeline.reference import Reference
 from hwnas.pipeline.report import NEEDED, write_report
 from hwnas.pipeline.report_html import page
 from hwnas.pipeline.report_html.axes import Canvas, score_span, span, ticks
 from hwnas.pipeline.report_html.hover import shown
 from hwnas.pipeline.run import CompressConfig, RunFolder
+from hwnas.runtime import Measurement
 from hwnas.search.distribution import Distribution
 from hwnas.search.log import Evaluation, SearchLog
 from hwnas.space import Space, SpaceConfig, build
@@ -327,6 +329,21 @@ def test_a_missed_budget_says_so(make: Maker) -> None:
     assert facts["headline"].endswith("budget 50 %: missed")
     assert not facts["budgets"][0]["met"]
     assert "missed" in [a.get("class") for tag, a in reader.starts if tag == "td"]
+
+
+def test_dots_of_another_speed_have_a_line_and_a_word_of_their_own(make: Maker) -> None:
+    run = make(generate={"reference_measured_ms": timing(1.8 * 0.203), "measured_ms": timing(0.17), "candidates": [
+        {"choice": [2] * len(space().sizes), "predicted_accuracy": 91.0, "score": 91.5, "predicted_ms": 0.09,
+         "measured_ms": 0.175}]})
+    run.state.reference = Reference.measured(space().largest(), Measurement(0.203, 0.2, 0.21, 100))
+    run.save()
+    reader, facts, html = written(run)
+    budget, (dot,) = facts["budgets"][0], facts["candidates"]
+    assert budget["limit"] < dot["measured_ms"] <= 1.8 * budget["limit"]
+    assert "1.80 times slower when the candidates were measured" in facts["warnings"][0]
+    assert html.count("limit-text") > 1
+    assert "at their speed the budget of 0.102" in " ".join(reader.text.split()).replace("\N{NO-BREAK SPACE}", " ")
+    assert budget["told"] == "50 % of 0.203 ms measured = 0.102 ms"
 
 
 def test_without_settle_phase_or_held_out_networks(make: Maker) -> None:
