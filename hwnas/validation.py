@@ -79,13 +79,17 @@ def checked(model: type[Model], value: object, where: str, error: type[HwnasErro
     try:
         return model.model_validate(value)
     except ValidationError as err:
-        faults = err.errors(include_url=False, include_context=False)
-        first = faults[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the document"
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        got = "" if first["type"] == "missing" else f", not {brief(first['input'])}"
-        raise error(f"{where}: {place[:SHOWN]}: {_rule(first['msg'])}{got}{more}"
-                    f"{f'; {way_out}' if way_out else ''}") from None
+        raise error(fault(err, where) + (f"; {way_out}" if way_out else "")) from None
+
+
+def fault(err: ValidationError, where: str) -> str:
+    """The first thing that is wrong, its place and value, and how many more there are: one line."""
+    faults = err.errors(include_url=False, include_context=False)
+    first = faults[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the document"
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    got = "" if first["type"] == "missing" else f", not {brief(first['input'])}"
+    return f"{where}: {place[:SHOWN]}: {_rule(first['msg'])}{got}{more}"
 
 
 def _rule(text: str) -> str:

@@ -20,7 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.moments import pixel_moments
+from hwnas.data.notes import joined
 from hwnas.data.split import allocate, pick
+from hwnas.documents import brief
 from hwnas.errors import DataError, UsageError
 
 Images = npt.NDArray[np.uint8]
@@ -40,6 +42,7 @@ class Dataset:
         classes: K >= 2 class names in label order.
         source: what was loaded: a name or a path.
         split: one sentence on how training and validation were told apart.
+        notes: what the reader left out or decided by itself, a line each.
 
     Raises:
         DataError: arrays that break the rules above.
@@ -53,6 +56,7 @@ class Dataset:
     classes: tuple[str, ...]
     source: str
     split: str = "given by the caller"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -67,7 +71,7 @@ class Dataset:
         absent = np.flatnonzero(self._counts(self.train_labels) == 0)
         if absent.size:
             name = self.classes[absent[0]]
-            raise DataError(f"{self.source}: class {name!r} has no training image; add some or drop it")
+            raise DataError(f"{self.source}: class {brief(name)} has no training image; add some or drop it")
 
     @property
     def imgsz(self) -> int:
@@ -116,6 +120,7 @@ class Dataset:
             "train": len(self.train_labels),
             "val": len(self.val_labels),
             "split": self.split,
+            "notes": list(self.notes),
             "classes": {
                 name: {"train": int(t), "val": int(v)} for name, t, v in zip(self.classes, train, val, strict=True)
             },
@@ -130,7 +135,7 @@ class Dataset:
         return (
             f"{self.name}: {len(self.train_labels):,} training and {len(self.val_labels):,} validation images, "
             f"{self.imgsz}x{self.imgsz} {colour}, {len(self.classes)} classes ({each} training images each); "
-            f"{self.split}"
+            f"{self.split}{joined(self.notes)}"
         )
 
     def subset(self, n_train: int, n_val: int, seed: int) -> Dataset:

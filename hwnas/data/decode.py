@@ -121,15 +121,6 @@ def _fault(work: Callable[[int], None], index: int, name: Callable[[int], str]) 
     return ""
 
 
-def labelled_picture(path: Path, size: tuple[int, int] | None = None) -> Picture:
-    """An image file, turned upright by its EXIF tag unless it has the `size` (height, width) as stored.
-
-    Labels of boxes and masks are mostly made on the pixels as stored, and say so by the size that they give.
-    """
-    data = read_image_bytes(path)
-    return Picture(data, str(path), upright=size is None or read_header(data, str(path)).size != size)
-
-
 def _report(broken: list[str], total: int, source: str) -> None:
     if broken:
         more = f" and {len(broken) - _REPORTED} more" if len(broken) > _REPORTED else ""

@@ -1,8 +1,12 @@
-"""A folder per class: DIR/train/CLASS/* with DIR/val/CLASS/*, or DIR/CLASS/* to be split."""
+"""A folder per class: DIR/train/CLASS/* with DIR/val/CLASS/*, or DIR/CLASS/* to be split.
+
+What the parts may be called stands in partnames.py. A `classes.txt` with the names of the folders, a line each, gives
+the order of the classes; without one they are sorted.
+"""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,37 +15,39 @@ import numpy.typing as npt
 from hwnas.data import parquet
 from hwnas.data.decode import common_size, decode_all
 from hwnas.data.labels import class_names
+from hwnas.data.listing import files_in, folders_in, images_below, is_image
+from hwnas.data.names import checked_names
+from hwnas.data.notes import Notes
+from hwnas.data.partnames import TRAIN, part_of, parts_among, roles
 from hwnas.data.pixels import check_imgsz
 from hwnas.data.samples import Samples
+from hwnas.documents import brief, read_text
 from hwnas.errors import DataError
+from hwnas.imaging.opening import SUFFIXES
 from hwnas.progress import Progress
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
-_VALIDATION = ("val", "valid", "validation")
+Classes = dict[str, list[Path]]
 
 
 def read(path: Path) -> Samples:
-    """List the images under `path`; classes are the folder names in sorted order.
+    """List the images under `path`.
 
-    `path/train` that holds folders is a training part, beside `path/val` (or valid, validation); without one the
-    training part is split. Images are found at any depth below their class; hidden files and folders and files that
-    are no images by their suffix are passed over. A folder of one .parquet and no folders is read as that table.
+    Images are found at any depth below their class; hidden files and folders are passed over, files that are no images
+    by their suffix too, and counted. A folder of .parquet files and no class folders is read as those tables.
 
     Raises:
-        DataError: no class folders, a class without images, one class, a class in validation only.
+        DataError: no class folders, a class without images, one class, a class in validation only, a folder that may
+            be a part or a class.
     """
-    if not _folders(path) and (tables := sorted(path.glob("*.parquet"))):
-        return parquet.read(_only(tables))
-    split = bool(_folders(path / "train"))
-    train = _listed(path / "train" if split else path)
-    beside = next((path / name for name in _VALIDATION if split and _folders(path / name)), None)
-    val = _listed(beside) if beside else {}
-    names = sorted({**train, **val}, key=lambda name: (name not in train, name))
+    if tables := parquet.tables_in(path):
+        return parquet.read_parts(path, tables)
+    notes = Notes()
+    train, val, note = _parts(path, notes)
+    names = _ordered(path, sorted({**train, **val}, key=lambda name: (name not in train, name)), notes)
     files = [(file, names.index(name), part is val) for part in (train, val) for name in part for file in part[name]]
     labels = np.array([label for _, label, _ in files], np.int64)
-    held_out = np.array([held for *_, held in files], bool) if beside else None
+    held_out = np.array([held for *_, held in files], bool) if val else None
     classes = class_names(labels, held_out, names, str(path))
-    note = f"as the folders train and {beside.name} say" if beside else ""
     paths = [file for file, *_ in files]
 
     def fetch(index: int) -> tuple[str, Path]:
@@ -51,42 +57,66 @@ def read(path: Path) -> Samples:
         side = check_imgsz(imgsz or common_size(fetch, len(paths), exact=False), str(path))
         return decode_all(fetch, indices, side, progress, str(path))
 
-    return Samples(path.resolve().name, str(path), labels, held_out, classes, note, pixels)
+    return Samples(path.resolve().name, str(path), labels, held_out, classes, note, pixels, notes.told())
 
 
-def _only(tables: list[Path]) -> Path:
-    if len(tables) > 1:
-        names = ", ".join(table.name for table in tables[:5])
-        raise DataError(f"{tables[0].parent} holds {len(tables)} parquet files ({names}): pass the path of one of them")
-    return tables[0]
+def _parts(path: Path, notes: Notes) -> tuple[Classes, Classes, str]:
+    """Training, validation (empty where it is to be split), and how the folders say so."""
+    folders = {folder.name: folder for folder in folders_in(path)}
+    names = {part: name for name, part in parts_among(folders).items()}
+    if not names:
+        return _listed(path, notes), {}, ""
+    if TRAIN not in names or not folders_in(folders[names[TRAIN]]):
+        raise _unclear(path, names)
+    held = {part: folders[name] for part, name in names.items() if folders_in(folders[name])}
+    found = roles(held, names, str(path), "the folders")
+    for folder in folders.values():
+        if folder not in (found.train, found.val):
+            _leave_out(folder, folder == found.unused, notes)
+    return _listed(found.train, notes), _listed(found.val, notes) if found.val else {}, found.note
 
 
-def _folders(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return []
-    try:
-        found = [entry.name for entry in os.scandir(path) if entry.is_dir()]
-    except OSError as err:
-        raise DataError(f"{path}: cannot be listed: {err.strerror}; check its permissions") from err
-    return [path / name for name in sorted(found) if not name.startswith((".", "__"))]
+def _unclear(path: Path, names: dict[str, str]) -> DataError:
+    name = names.get(TRAIN, next(iter(names.values())))
+    return DataError(f"{path}: {brief(name)} is the name of a part, and parts hold a folder per class with one called "
+                     f"{TRAIN} among them: if it is a part, make {path}/{TRAIN}/CLASS/x.png; if it is a class, rename "
+                     f"it, like 'a {name}'")
 
 
-def _listed(path: Path) -> dict[str, list[Path]]:
-    classes = {folder.name: _images(folder) for folder in _folders(path)}
+def _leave_out(folder: Path, is_test: bool, notes: Notes) -> None:
+    images = images_below(folder)
+    kind = f"images of the test part {folder.name} left out" if is_test else \
+        "images in folders that are neither training nor validation left out"
+    notes.left_out(kind, str(images[0]) if images else "", len(images))
+
+
+def _listed(path: Path, notes: Notes) -> Classes:
+    folders = folders_in(path)
+    for folder in folders:
+        if part_of(folder.name):
+            raise DataError(f"{folder}: a class cannot be called {brief(folder.name)}, the name of a part of a data "
+                            f"set: rename the folder, like 'a {folder.name}'")
+    checked_names([folder.name for folder in folders] or ["none"], str(path))
+    stray = [file for file in files_in(path) if is_image(file.name)]
+    classes = {folder.name: images_below(folder, notes) for folder in folders}
     if not any(classes.values()):
         known = " ".join(sorted(SUFFIXES))
         raise DataError(f"{path}: no images; put them in one folder per class, like {path}/CLASS/x.png (read: {known})")
     for name, files in classes.items():
         if not files:
             raise DataError(f"{path / name}: a class folder without images; add images or remove the folder")
+    if stray:
+        notes.left_out("images in no folder of a class left out", str(stray[0]), len(stray))
     return classes
 
 
-def _images(folder: Path) -> list[Path]:
-    found = []
-    for root, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-        found += [
-            Path(root, name) for name in files if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
-    return sorted(found)
+def _ordered(path: Path, names: Sequence[str], notes: Notes) -> list[str]:
+    """The classes in the order of classes.txt, where it names them."""
+    file = path / "classes.txt"
+    if not file.is_file():
+        return list(names)
+    told = [line.strip() for line in read_text(file, error=DataError).splitlines() if line.strip()]
+    if sorted(told) == sorted(names):
+        return told
+    notes.say(f"{file.name} does not name the folders of the classes and was not used; their order is alphabetical")
+    return list(names)

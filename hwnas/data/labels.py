@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.names import checked_names
+from hwnas.documents import brief
 from hwnas.errors import DataError
 
 Ints = npt.NDArray[np.int64]
@@ -60,7 +62,7 @@ def class_names(
     _check_gaps(seen, names, source)
     if len(seen) < 2:
         raise DataError(f"{source}: only one class, {_named(0, names)}; a classifier needs two or more")
-    return tuple(names) if names is not None else tuple(str(k) for k in range(len(seen)))
+    return checked_names(names if names is not None else [str(k) for k in range(len(seen))], source)
 
 
 def _check_gaps(seen: Ints, names: Sequence[str] | None, source: str) -> None:
@@ -73,13 +75,7 @@ def _check_gaps(seen: Ints, names: Sequence[str] | None, source: str) -> None:
         gap = int(positions[0]) if positions.size else len(seen)
         tip = "count from 0: subtract 1 from every label" if gap == 0 and int(seen[0]) == 1 else "renumber the labels"
         raise DataError(f"{source}: class {_named(gap, names)} has no training image; {tip} or drop the class")
-    if names is not None and len(set(names)) < len(names):
-        raise DataError(f"{source}: class names must differ, and {_twice(names)!r} is there twice; rename one")
-
-
-def _twice(names: Sequence[str]) -> str:
-    return next(name for name in names if list(names).count(name) > 1)
 
 
 def _named(label: int, names: Sequence[str] | None) -> str:
-    return repr(names[label]) if names is not None and label < len(names) else str(label)
+    return brief(names[label]) if names is not None and label < len(names) else str(label)

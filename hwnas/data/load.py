@@ -70,6 +70,7 @@ def load(
         classes=samples.classes,
         source=samples.source,
         split=f"{how}; limited to {limit} of {len(samples.labels)} images, seed {seed}" if cut else how,
+        notes=samples.notes,
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +14,43 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.labels import as_labels, class_names
+from hwnas.data.notes import Notes, plain
+from hwnas.data.partnames import TRAIN, part_of, roles
 from hwnas.data.pixels import as_pixels, check_imgsz, resized
 from hwnas.data.samples import Samples
+from hwnas.documents import open_regular
 from hwnas.errors import DataError
 from hwnas.progress import Progress
 
 Array = npt.NDArray[Any]
 
-_TRAIN = (("images", "labels"), ("x_train", "y_train"), ("train_images", "train_labels"))
-_VAL = (("x_val", "y_val"), ("x_test", "y_test"), ("val_images", "val_labels"), ("test_images", "test_labels"))
+_PLAIN = ("images", "labels")
+_Y = {"x": "y", "X": "y", "images": "labels"}
+_KEY = re.compile(r"(?P<x1>[xX]|images)_(?P<last>\w+)|(?P<first>\w+)_(?P<x2>[xX]|images)")
 
 
 def read(path: Path) -> Samples:
-    """Read the keys images and labels, or x_train, y_train with x_val, y_val (else x_test, y_test); or the
-    MedMNIST spelling train_images, train_labels, val_images, ... Optional: `classes`, an array of K names.
+    """Read the keys images and labels; or x_train, y_train with x_val, y_val or x_test, y_test; or the spelling of
+    MedMNIST: train_images, train_labels, val_images, ... Optional: `classes`, an array of K names.
 
     Grey and colour parts are brought to RGB together. Without a validation part the images are to be split.
 
     Raises:
         DataError: not a .npz, a key missing, pickled content, images or labels that break their rules.
     """
-    source = str(path)
-    arrays = _arrays(path)
-    train = _pair(arrays, _TRAIN, source)
-    if train is None:
-        expected = " or ".join(f"{x} and {y}" for x, y in _TRAIN)
-        raise DataError(f"{source}: needs the keys {expected}; it holds {', '.join(arrays) or 'nothing'}")
-    val = _pair(arrays, _VAL, source)
-    parts = [train, val] if val else [train]
-    images = _joined([part[1] for part in parts], source)
-    labels = np.concatenate([part[2] for part in parts])
-    held_out = np.arange(len(labels)) >= len(train[2]) if val else None
-    classes = class_names(labels, held_out, _names(arrays, source), source)
+    source, notes = str(path), Notes()
+    with _archive(path) as archive:
+        keys = _keys(archive.files, source)
+        found = roles(keys, {part: x for part, (x, _) in keys.items()}, source, "the keys")
+        wanted = [pair for pair in (found.train, found.val) if pair]
+        if found.unused:
+            notes.say(f"{found.unused[0]} is a test part and was left out")
+        parts = [_part(archive, *pair, source) for pair in wanted]
+        names = _names(_array(archive, "classes", source), source) if "classes" in archive.files else None
+    images = _joined([pixels for pixels, _ in parts], source)
+    labels = np.concatenate([numbers for _, numbers in parts])
+    held_out = np.arange(len(labels)) >= len(parts[0][1]) if found.val else None
+    classes = class_names(labels, held_out, names, source)
 
     def pixels(indices: npt.NDArray[np.int64], imgsz: int | None, progress: Progress) -> npt.NDArray[np.uint8]:
         side = check_imgsz(imgsz or min(images.shape[1:3]), source)
@@ -51,34 +58,74 @@ def read(path: Path) -> Samples:
         progress("decode images", len(indices), len(indices))
         return out
 
-    note = f"as the keys {train[0]} and {val[0]} say" if val else ""
-    return Samples(path.stem, source, labels, held_out, classes, note, pixels)
+    return Samples(path.stem, source, labels, held_out, classes, found.note, pixels, notes.told())
 
 
-def _arrays(path: Path) -> dict[str, Array]:
-    wanted = {key for pair in (*_TRAIN, *_VAL) for key in pair} | {"classes"}
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path}: not a .npz archive; write the arrays with np.savez")
+@contextlib.contextmanager
+def _archive(path: Path) -> Iterator[Any]:
+    with open_regular(path, DataError) as stream:
+        if not zipfile.is_zipfile(stream):
+            raise DataError(f"{path}: not a .npz archive; write the arrays with np.savez")
+        stream.seek(0)
+        try:
+            with np.load(stream, allow_pickle=False) as archive:
+                yield archive
+        except DataError:
+            raise
+        except Exception as err:  # a damaged archive raises nearly every type
+            reason = " ".join(str(err).split())[:200] or type(err).__name__
+            raise DataError(f"{path}: not a readable .npz ({reason}); write it again with np.savez") from err
+
+
+def _array(archive: Any, key: str, source: str) -> Array:
+    """One array; its size is known before it is unpacked, since a megabyte may unpack to a terabyte."""
+    members = [info for info in archive.zip.infolist() if info.filename in (key, f"{key}.npy")]
+    if len(members) != 1:
+        raise DataError(f"{source}: the key {key} is there {len(members)} times; store it once")
+    room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1 << 40
+    if members[0].file_size > room:
+        size = members[0].file_size / 2**30
+        raise DataError(f"{source}: {key} takes {size:.1f} GiB, more than this machine has; store fewer")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            # Other keys are listed for messages and never decoded.
-            return {key: np.asarray(archive[key]) if key in wanted else np.empty(0) for key in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as err:
+        return np.asarray(archive[key])
+    except ValueError as err:
         if "Object arrays" in str(err):
-            raise DataError(f"{path}: pickled (object) arrays are never loaded; store plain numbers") from err
-        raise DataError(f"{path}: not a readable .npz ({err}); write it again with np.savez") from err
+            raise DataError(f"{source}: pickled (object) arrays are never loaded; store plain numbers") from err
+        raise
 
 
-def _pair(
-    arrays: Mapping[str, Array], layouts: tuple[tuple[str, str], ...], source: str
-) -> tuple[str, npt.NDArray[np.uint8], npt.NDArray[np.int64]] | None:
-    for x, y in layouts:
-        if x in arrays:
-            if y not in arrays:
-                raise DataError(f"{source}: {x} needs {y} beside it; it holds {', '.join(arrays)}. Store both")
-            images = as_pixels(arrays[x], f"{source}, {x}")
-            return x, images, as_labels(arrays[y], len(images), f"{source}, {y}")
-    return None
+def _keys(files: list[str], source: str) -> dict[str, tuple[str, str]]:
+    """Part -> its keys of images and labels; one part, 'train', where the archive has no others."""
+    found: dict[str, tuple[str, str]] = {}
+    for key in files:
+        if key == _PLAIN[0]:
+            part, y = TRAIN, _PLAIN[1]
+        else:
+            name = _KEY.fullmatch(key)
+            told = name and part_of(name["last"] or name["first"])
+            if not name or not told:
+                continue
+            part = told
+            y = f"{_Y[name['x1']]}_{name['last']}" if name["last"] else f"{name['first']}_{_Y[name['x2']]}"
+        if part in found:
+            raise DataError(f"{source}: {found[part][0]} and {key} are both the part {part}: store one of them")
+        found[part] = _beside(key, y, files, source)
+    if not found:
+        held = ", ".join(map(plain, files[:20])) or "nothing"
+        raise DataError(f"{source}: needs the keys images and labels or x_train and y_train or train_images and "
+                        f"train_labels; it holds {held}")
+    return found
+
+
+def _beside(x: str, y: str, files: list[str], source: str) -> tuple[str, str]:
+    if y not in files:
+        raise DataError(f"{source}: {x} needs {y} beside it; it holds {', '.join(map(plain, files[:20]))}. Store both")
+    return x, y
+
+
+def _part(archive: Any, x: str, y: str, source: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    images = as_pixels(_array(archive, x, source), f"{source}, {x}")
+    return images, as_labels(_array(archive, y, source), len(images), f"{source}, {y}")
 
 
 def _joined(parts: list[npt.NDArray[np.uint8]], source: str) -> npt.NDArray[np.uint8]:
@@ -90,10 +137,7 @@ def _joined(parts: list[npt.NDArray[np.uint8]], source: str) -> npt.NDArray[np.u
     return wide[0] if len(wide) == 1 else np.concatenate(wide)
 
 
-def _names(arrays: Mapping[str, Array], source: str) -> list[str] | None:
-    if "classes" not in arrays:
-        return None
-    names = arrays["classes"]
+def _names(names: Array, source: str) -> list[str]:
     if names.ndim != 1 or names.dtype.kind not in "UiuS":
         raise DataError(f"{source}: classes must be K names, not {names.dtype.name} {names.shape}")
     return [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in names.tolist()]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,26 @@ import numpy.typing as npt
 
 from hwnas.data.decode import common_size, decode_all
 from hwnas.data.labels import as_labels, class_names
+from hwnas.data.listing import files_in, folders_in
+from hwnas.data.names import checked_names
+from hwnas.data.notes import Notes, plain
+from hwnas.data.partnames import TEST, TRAIN, VAL, roles, words_in
 from hwnas.data.pixels import check_imgsz
 from hwnas.data.samples import INSTALL, Samples
+from hwnas.documents import json_value, open_regular
 from hwnas.errors import DataError, MissingDependency
 from hwnas.progress import Progress
 
+_SHARD = re.compile(r"-\d{3,6}-of-\d{3,6}")
 _IMAGE, _LABEL = ("jpeg", "image", "bytes", "img"), "label"
+
+
+def tables_in(path: Path) -> list[Path]:
+    """The .parquet files of a folder that holds no folders but `data`, there or in `data`; none where it is another."""
+    folders = folders_in(path)
+    if [folder.name for folder in folders] == ["data"] and not files_in(path, (".parquet",)):
+        return files_in(folders[0], (".parquet",))
+    return [] if folders else files_in(path, (".parquet",))
 
 
 def read(path: Path) -> Samples:
@@ -30,23 +45,78 @@ def read(path: Path) -> Samples:
         MissingDependency: pyarrow is not installed.
         DataError: not a parquet file, columns that do not fit, missing labels.
     """
-    source = str(path)
-    column, table, metadata = _table(path)
-    images, labels_column = table.column(column), table.column(_LABEL)
-    if labels_column.null_count:
-        raise DataError(f"{source}: {labels_column.null_count} rows without a label; remove them")
-    labels = as_labels(labels_column.to_numpy(), len(images), f"{source}, column {_LABEL}")
-    classes = class_names(labels, None, _names(metadata), source)
+    return _samples(path.stem, str(path), [path], None, Notes())
+
+
+def read_parts(path: Path, tables: list[Path]) -> Samples:
+    """Read the tables of a folder: one, the shards of one (`x-00000-of-00002`), or some whose names say their part.
+
+    Raises:
+        MissingDependency: pyarrow is not installed.
+        DataError: as `read`; several tables whose names say no part.
+    """
+    notes, name = Notes(), path.resolve().name
+    if len(tables) == 1:
+        return _samples(tables[0].stem, str(tables[0]), tables, None, notes)
+    parts: dict[str, list[Path]] = {}
+    for table in tables:
+        parts.setdefault(words_in(table.stem) or _SHARD.sub("", table.stem), []).append(table)
+    if len(parts) == 1:
+        return _samples(name, str(path), tables, None, notes)
+    if not set(parts) <= {TRAIN, VAL, TEST}:
+        names = ", ".join(plain(table.name) for table in tables[:5])
+        raise DataError(f"{path} holds {len(tables)} parquet files ({names}): pass the path of one of them")
+    found = roles(parts, {part: files[0].name for part, files in parts.items()}, str(path), "the files")
+    if found.unused:
+        notes.left_out("tables of the test part left out", found.unused[0].name, len(found.unused))
+    return _samples(name, str(path), found.train, (found.val, found.note) if found.val else None, notes)
+
+
+def _samples(name: str, source: str, train: list[Path], val: tuple[list[Path], str] | None, notes: Notes) -> Samples:
+    read = [_rows(file) for file in (*train, *(val[0] if val else []))]
+    labels = np.concatenate([rows.labels for rows in read])
+    inside = sum(len(rows.labels) for rows in read[: len(train)])
+    held_out = np.arange(len(labels)) >= inside if val else None
+    names = next((rows.names for rows in read if rows.names), None)
+    if other := next((rows for rows in read if rows.names and rows.names != names), None):
+        raise DataError(f"{other.file} names other classes than {read[0].file}: give all tables the same names")
+    classes = class_names(labels, held_out, names, source)
+    ends = np.cumsum([len(rows.labels) for rows in read])
 
     def fetch(index: int) -> tuple[str, bytes | None]:
-        value = images[index].as_py()
-        return f"row {index}", value.get("bytes") if isinstance(value, dict) else value
+        which = int(np.searchsorted(ends, index, "right"))
+        row = index - (int(ends[which - 1]) if which else 0)
+        value = read[which].images[row].as_py()
+        told = f"row {row}" if len(read) == 1 else f"row {row} of {read[which].file.name}"
+        return told, value.get("bytes") if isinstance(value, dict) else value
 
     def pixels(indices: npt.NDArray[np.int64], imgsz: int | None, progress: Progress) -> npt.NDArray[np.uint8]:
-        side = check_imgsz(imgsz or common_size(fetch, len(images), exact=True), source)
+        side = check_imgsz(imgsz or common_size(fetch, len(labels), exact=True), source)
         return decode_all(fetch, indices, side, progress, source)
 
-    return Samples(path.stem, source, labels, None, classes, "", pixels)
+    return Samples(name, source, labels, held_out, classes, val[1] if val else "", pixels, notes.told())
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """One table: encoded images, their labels, and the classes that its metadata names."""
+
+    file: Path
+    images: Any
+    labels: npt.NDArray[np.int64]
+    names: list[str] | None
+
+
+def _rows(path: Path) -> _Rows:
+    column, table, metadata = _table(path)
+    images, labels = table.column(column), table.column(_LABEL)
+    if labels.null_count:
+        raise DataError(f"{path}: {labels.null_count} rows without a label; remove them")
+    try:
+        raw = labels.to_numpy()
+    except (ValueError, TypeError, NotImplementedError) as err:  # Arrow's own errors are ValueErrors, too
+        raise DataError(f"{path}: labels must be integers 0..K-1, not {labels.type}; number the classes first") from err
+    return _Rows(path, images, as_labels(raw, len(images), f"{path}, column {_LABEL}"), _names(metadata, path))
 
 
 def _table(path: Path) -> tuple[str, Any, dict[bytes, bytes]]:
@@ -55,13 +125,15 @@ def _table(path: Path) -> tuple[str, Any, dict[bytes, bytes]]:
         import pyarrow.parquet as pq
     except ImportError as err:
         raise MissingDependency("pyarrow", "reading .parquet", INSTALL) from err
-    try:
-        with pq.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            column = _image_column(schema, path)
-            return column, file.read(columns=[column, _LABEL]), schema.metadata or {}
-    except (pa.ArrowException, OSError, MemoryError) as err:
-        raise DataError(f"{path}: not a readable parquet file ({' '.join(str(err).split())}); write it again") from err
+    with open_regular(path, DataError) as stream:
+        try:
+            with pq.ParquetFile(stream) as file:
+                schema = file.schema_arrow
+                column = _image_column(schema, path)
+                return column, file.read(columns=[column, _LABEL]), schema.metadata or {}
+        except (pa.ArrowException, OSError, MemoryError, ValueError, TypeError, UnicodeDecodeError) as err:
+            reason = " ".join(str(err).split())[:200]
+            raise DataError(f"{path}: not a readable parquet file ({reason}); write it again") from err
 
 
 def _image_column(schema: Any, path: Path) -> str:
@@ -82,14 +154,14 @@ def _image_column(schema: Any, path: Path) -> str:
     )
 
 
-def _names(metadata: dict[bytes, bytes]) -> list[str] | None:
+def _names(metadata: dict[bytes, bytes], path: Path) -> list[str] | None:
     for key, steps in ((b"classes", ()), (b"huggingface", ("info", "features", _LABEL, "names"))):
         try:
-            value: Any = json.loads(metadata[key])
+            value: Any = json_value(metadata[key], f"{path}, its metadata", DataError)
             for step in steps:
                 value = value[step]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, IndexError, DataError):  # metadata of another make is no fault of the table
             continue
         if isinstance(value, list) and value:
-            return [str(name) for name in value]
+            return list(checked_names([str(n) if isinstance(n, int) else n for n in value], f"{path}, its metadata"))
     return None

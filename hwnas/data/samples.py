@@ -25,6 +25,7 @@ class Samples:
         classes: class names in label order.
         split: how the source says it is split; used where `held_out` is given.
         pixels: (indices (n,), imgsz or None for the source's own size, progress) -> uint8 (n, S, S, C).
+        notes: what was left out or decided, a line each (see notes.py).
     """
 
     name: str
@@ -34,3 +35,4 @@ class Samples:
     classes: tuple[str, ...]
     split: str
     pixels: Callable[[npt.NDArray[np.int64], int | None, Progress], npt.NDArray[np.uint8]]
+    notes: tuple[str, ...] = ()

@@ -15,6 +15,8 @@ from hwnas.errors import DataError, UsageError
 
 Ints = npt.NDArray[np.int64]
 
+_FEW = 4  # images: fewer have no shares
+
 
 def allocate(counts: Ints, total: int, least: int = 1) -> Ints:
     """Share `total` over the classes in proportion to `counts`, by largest remainder.
@@ -71,8 +73,11 @@ def choose(
 
 
 def divided(count: int, held_out: npt.NDArray[np.bool_] | None, val_fraction: float, limit: int | None, seed: int,
-            source: str) -> tuple[Ints, Ints]:
+            source: str, kinds: Ints | None = None) -> tuple[Ints, Ints]:
     """`choose` where images have no class of their own: indices of training and of validation.
+
+    Args:
+        kinds: (N,) 0 for images with boxes and 1 for those without, which both parts get their share of.
 
     Raises:
         UsageError: `limit` under two images, or a fraction that is none.
@@ -82,7 +87,9 @@ def divided(count: int, held_out: npt.NDArray[np.bool_] | None, val_fraction: fl
         raise UsageError(f"val_fraction must be between 0 and 1, both excluded, not {val_fraction}")
     if count < 2 or (held_out is not None and (held_out.all() or not held_out.any())):
         raise DataError(f"{source}: {count} images; training and validation need one each at least")
-    return choose(np.zeros(count, np.int64), held_out, val_fraction, limit, seed)
+    if kinds is None or (limit is not None and limit < _FEW):
+        kinds = np.zeros(count, np.int64)
+    return choose(kinds, held_out, val_fraction, limit, seed)
 
 
 def check_splittable(labels: Ints, classes: tuple[str, ...], source: str) -> None:

@@ -158,7 +158,7 @@ class Stages:
             "space": asdict(self.space.config), "choices": len(self.space.choices), "size": str(self.space.size),
             "variants": [variant.key for variant in self.spaces],
             "target": described(first), "budgets": {n: b.text for n, b in self.budgets.items()},
-            "warnings": of_data(self.dataset.describe(), self.config.task),
+            "warnings": [*self.dataset.notes, *of_data(self.dataset.describe(), self.config.task)],
         }, []
 
     def profile(self) -> Result:

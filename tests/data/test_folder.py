@@ -54,16 +54,87 @@ def test_limit_of_a_given_split(tmp_path):
     assert np.bincount(data.val_labels).tolist() == [2, 2]
 
 
-def test_train_without_val_is_split_and_test_is_left_alone(tmp_path):
+@pytest.mark.parametrize("names", [("Training", "Test"), ("train", "testing"), ("TRAIN2017", "test_set")])
+def test_test_validates_where_there_is_no_val_and_it_is_said(tmp_path, names):
+    fill(tmp_path / names[0], count=5)
+    fill(tmp_path / names[1], count=3)
+    data = load(tmp_path)
+    assert (len(data.train_labels), len(data.val_labels), data.classes) == (10, 6, ("cat", "dog"))
+    assert data.split == f"as the folders {names[0]} and {names[1]} say, where {names[1]} validates as no part is " \
+                         "called val"
+
+
+def test_test_is_left_out_and_counted_where_val_validates(tmp_path):
+    for name, count in (("train", 5), ("Validation", 2), ("test", 7), ("extra", 4)):
+        fill(tmp_path / name, count=count)
+    data = load(tmp_path)
+    assert (len(data.train_labels), len(data.val_labels)) == (10, 4)
+    first = {name: tmp_path / name / "cat" / "0.png" for name in ("test", "extra")}
+    assert set(data.notes) == {
+        f"images of the test part test left out: 14 (first: {first['test']})",
+        f"images in folders that are neither training nor validation left out: 8 (first: {first['extra']})"}
+    assert all(note in data.summary() and note in data.describe()["notes"] for note in data.notes)
+
+
+def test_a_train_part_alone_is_split(tmp_path):
     fill(tmp_path / "train", count=5)
-    fill(tmp_path / "test", count=7)
+    save(tmp_path / "test" / "flat.png")
     data = load(tmp_path)
     assert len(data.train_labels) + len(data.val_labels) == 10
+    assert data.notes[0].startswith("images in folders that are neither training nor validation left out: 1 (first: ")
 
 
-def test_a_class_may_be_called_train(tmp_path):
-    data = load(fill(tmp_path, classes=("plane", "train")))
-    assert data.classes == ("plane", "train")
+@pytest.mark.parametrize("classes", [("plane", "train"), ("control", "test"), ("val", "x"), ("Testing", "b", "c")])
+def test_a_class_called_like_a_part_is_refused_with_a_way_out(tmp_path, classes):
+    with pytest.raises(DataError, match=r"is the name of a part, .* if it is a class, rename it"):
+        load(fill(tmp_path, classes=classes))
+    with pytest.raises(DataError, match=r"a class cannot be called .*rename the folder"):
+        load(fill(tmp_path / "deeper" / "train", classes=classes).parent)
+
+
+def test_two_folders_for_one_part_are_refused(tmp_path):
+    for name in ("train", "val", "valid"):
+        fill(tmp_path / name)
+    with pytest.raises(DataError, match="'val' and 'valid' both look like the part 'val': keep one"):
+        load(tmp_path)
+
+
+def test_dev_is_a_part_beside_train_and_a_class_beside_others(tmp_path):
+    assert load(fill(tmp_path / "a", classes=("dev", "ops"))).classes == ("dev", "ops")
+    for name in ("train", "dev"):
+        fill(tmp_path / "b" / name)
+    assert load(tmp_path / "b").split == "as the folders train and dev say"
+
+
+def test_the_order_of_classes_txt_is_kept(tmp_path):
+    (fill(tmp_path) / "classes.txt").write_bytes(b"\xef\xbb\xbfdog\r\ncat\r\n")
+    data = load(tmp_path)
+    assert data.classes == ("dog", "cat")
+    assert (data.train_images[:, 0, 0, 0] == 10 * (1 - data.train_labels)).all()
+    (tmp_path / "classes.txt").write_text("wolf\ncat\n")
+    assert load(tmp_path).classes == ("cat", "dog")
+    assert "classes.txt does not name the folders" in load(tmp_path).notes[0]
+
+
+def test_what_is_not_read_is_counted(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "cat" / "a.heic").write_bytes(b"")
+    (tmp_path / "dog" / "clip.mp4").write_bytes(b"")
+    save(tmp_path / "stray.png")
+    for junk in ("Thumbs.db", "desktop.ini", ".DS_Store", "._9.png"):
+        (tmp_path / "cat" / junk).write_bytes(b"junk")
+    (tmp_path / "cat" / "more").symlink_to(tmp_path / "dog")
+    assert set(load(tmp_path).notes) == {
+        f"files that are no images by their name passed over: 2 (first: {tmp_path / 'cat' / 'a.heic'})",
+        f"images in no folder of a class left out: 1 (first: {tmp_path / 'stray.png'})",
+        f"links to folders not entered: 1 (first: {tmp_path / 'cat' / 'more'})"}
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31mb", "a\nb", "x" * 200, "\udcff"])
+def test_names_that_no_line_can_hold_are_refused(tmp_path, name):
+    with pytest.raises(DataError, match="at most 120 printable characters in one line") as caught:
+        load(fill(tmp_path, classes=("cat", name)))
+    assert str(caught.value).isprintable()
 
 
 def test_hidden_and_foreign_files_are_passed_over(tmp_path):

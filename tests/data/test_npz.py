@@ -38,12 +38,35 @@ def test_two_parts(tmp_path, val):
     data = load(path)
     np.testing.assert_array_equal(data.train_images, IMAGES)
     np.testing.assert_array_equal(data.val_labels, LABELS[:6])
-    assert data.split == f"as the keys x_train and x_{val} say"
+    assert data.split.startswith(f"as the keys x_train and x_{val} say")
+    assert ("x_test validates as no part is called val" in data.split) == (val == "test")
 
 
 def test_validation_goes_before_test(tmp_path):
     parts = {"x_val": IMAGES[:4], "y_val": LABELS[:4], "x_test": IMAGES[:6], "y_test": LABELS[:6]}
-    assert len(load(store(tmp_path, x_train=IMAGES, y_train=LABELS, **parts)).val_labels) == 4
+    data = load(store(tmp_path, x_train=IMAGES, y_train=LABELS, **parts))
+    assert len(data.val_labels) == 4
+    assert data.notes == ("x_test is a test part and was left out",)
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    path = store(tmp_path, images=IMAGES, labels=LABELS)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("labels.npy", archive.read("labels.npy"))
+    with pytest.raises(DataError, match="the key labels is there 2 times; store it once"):
+        load(path)
+    with pytest.raises(DataError, match="x_train and train_images are both the part train"):
+        load(store(tmp_path, x_train=IMAGES, y_train=LABELS, train_images=IMAGES, train_labels=LABELS))
+
+
+@pytest.mark.parametrize("size", [1 << 50, 1 << 40])
+def test_an_array_that_claims_more_than_the_machine_has_is_refused_before_it_is_made(tmp_path, size):
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({size >> 8}, 16, 16, 1), }}".ljust(117) + "\n"
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
+        archive.writestr("labels.npy", b"")
+    with pytest.raises(DataError, match=r"not a readable \.npz \("):
+        load(tmp_path / "x.npz")
 
 
 def test_medmnist_keys(tmp_path):
@@ -102,7 +125,7 @@ def test_resized_and_cropped(tmp_path):
         ({"images": IMAGES, "labels": np.arange(20)}, r"needs two images per class; 20 have fewer: '0', '1'"),
         ({"images": IMAGES, "labels": LABELS, "classes": ["a"]}, "label 1 has no name: 1 class names cover 0..0"),
         ({"images": IMAGES, "labels": LABELS, "classes": list("abc")}, "class 'c' has no training image"),
-        ({"images": IMAGES, "labels": LABELS, "classes": ["a", "a"]}, "'a' is there twice"),
+        ({"images": IMAGES, "labels": LABELS, "classes": ["a", "a"]}, "two classes are called 'a'; rename one"),
         ({"images": IMAGES, "labels": LABELS, "classes": 0.5}, "classes must be K names, not float64"),
         ({"images": IMAGES * 2.0, "labels": LABELS}, "float images must be in 0..1, not 0..510"),
         ({"images": IMAGES * np.nan, "labels": LABELS}, "images hold NaN"),

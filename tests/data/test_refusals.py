@@ -73,11 +73,12 @@ def masks(folder: Path, value: int = 1) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"annotations": {"id": 2}}, "annotation id 2 is there twice; renumber one"),
-        ({"images": {"file_name": "2.png"}}, r"2\.png is listed twice; remove one entry"),
-        ({"annotations": {"bbox": [4, 6, 10**400, 5]}}, "annotation 0 must have image_id, category_id and bbox"),
-        ({"images": {"file_name": "x" * 5000}}, "x is not there; copy the image or remove its entry"),
-        ({"images": {"width": "wide"}}, r"height and width of 1\.png must be whole numbers of px"),
+        ({"images": {"file_name": "2.png"}}, r"'2\.png' is listed twice; remove one entry"),
+        ({"images": {"file_name": "x" * 5000}}, "is no path of at most 4096 printable characters"),
+        ({"images": {"file_name": "a\nb.png"}}, r"'a\\nb\.png' is no path"),
+        ({"images": {"width": "wide"}}, r"images\.0\.width: Input should be a valid integer"),
+        ({"images": {"width": -1}}, r"images\.0\.width: Input should be greater than or equal to 0, not -1"),
+        ({"images": {"width": 1e308}}, r"images\.0\.width: "),
     ],
 )
 def test_coco(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -92,28 +93,45 @@ def test_coco_does_not_choose_between_two_files(tmp_path: Path) -> None:
         load_detection(tmp_path)
 
 
-def test_voc_entities_do_not_hide_in_utf_16(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("encoding", "message"), [
+    ("utf-16", "is UTF-16 text; store it as UTF-8"), ("utf-16-le", "holds zero bytes; store it as UTF-8"),
+    ("cp037", "is not UTF-8 text"),
+    ("utf-8", "declare no entities"), ("utf-8-sig", "declare no entities"), ("latin-1", "declare no entities"),
+])
+def test_voc_entities_do_not_hide_in_an_encoding(tmp_path: Path, encoding: str, message: str) -> None:
     steps = zip("abcdef", "bcdefg", strict=True)
     entities = '<!ENTITY a "x">' + "".join(f'<!ENTITY {new} "{f"&{old};" * 10}">' for old, new in steps)
     text = f"<!DOCTYPE a [{entities}]><annotation><filename>&g;</filename></annotation>"
-    with pytest.raises(DataError, match=r"3\.xml holds zero bytes; store it as UTF-8"):
-        load_detection(voc(tmp_path, text.encode("utf-16")))
+    told = f'<?xml version="1.0" encoding="{encoding}"?>'
+    head = told.encode("ascii" if encoding == "cp037" else encoding)
+    with pytest.raises(DataError, match=rf"3\.xml.*{message}") as caught:
+        load_detection(voc(tmp_path, head + text.encode(encoding)))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"<html/>", "the root is <html>, not <annotation>; this is not Pascal VOC"),
-        (b'<?xml version="1.0" encoding="no-such"?><annotation/>', "is not XML: "),
+        (b"<html/>", "the root is 'html', not 'annotation'; this is not Pascal VOC"),
+        (b"<annotation", "is not XML: "),
+        (b"<annotation>\x00</annotation>", "holds zero bytes"),
+        (b"<annotation>" + b"<a>" * 200_000, "is not XML: "),
+        (b"<annotation><object><name>a\x1b[1m</name></object></annotation>", "is not XML: "),
+        (f"<annotation><object><name>{'a' * 500}</name>{BOX}</object></annotation>".encode(), "at most 120 printable"),
+        (b"<annotation><object><name>a\xc2\x9b</name></object></annotation>", "at most 120 printable"),
+        (f"<annotation><filename>/etc/x.png</filename><object><name>a</name>{BOX}</object></annotation>".encode(),
+         "'/etc/x.png' leads out of"),
+        (f"<annotation><filename>../../x.png</filename><object><name>a</name>{BOX}</object></annotation>".encode(),
+         "'../../x.png' leads out of"),
     ],
 )
 def test_voc(tmp_path: Path, content: bytes, message: str) -> None:
-    with pytest.raises(DataError, match=rf"3\.xml.*{message}"):
+    with pytest.raises(DataError, match=message):
         load_detection(voc(tmp_path, content))
 
 
 @pytest.mark.parametrize("val", ["val", "valid", None])
-def test_voc_folders_are_the_parts_and_test_is_left_alone(tmp_path: Path, val: str | None) -> None:
+def test_voc_folders_are_the_parts_and_test_validates_where_there_is_no_other(tmp_path: Path, val: str | None) -> None:
     for part, count in (("train", 6), (val, 2), ("test", 4)):
         for i in range(count if part else 0):
             file = tmp_path / str(part) / f"{part}{i}.png"
@@ -121,14 +139,18 @@ def test_voc_folders_are_the_parts_and_test_is_left_alone(tmp_path: Path, val: s
             file.with_suffix(".xml").write_text(f"<annotation><object><name>cat</name>{BOX}</object></annotation>")
     data = load_detection(tmp_path)
     names = [{frame.name[:-5] for frame in part.frames} for part in (data.train, data.val)]
-    assert names == [{"train"}, {val or "train"}]
-    assert len(data.train) + len(data.val) == (8 if val else 6)
-    assert data.split == (f"as the folders train and {val} say" if val else data.split)
+    assert names == [{"train"}, {val or "test"}]
+    assert (len(data.train), len(data.val)) == (6, 2 if val else 4)
+    assert data.split.startswith(f"as the folders train and {val or 'test'} say")
+    assert [note for note in data.notes if "XML of the test part left out: 4" in note] or not val
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [("[cat, cat]", "two classes are called 'cat'; rename one"), ("{0: cat, 5: dog}", r"must have a list 'names'")],
+    [("[cat, cat]", "two classes are called 'cat'; rename one"), ("{0: cat, 5: dog}", r"must have a list 'names'"),
+     ("[]", "no class is named"), ("[[cat], dog]", "the name of a class is text, not a list of 1"),
+     ("7", "must have a list 'names' of the classes"), ('["a\\e[1m", b]', "at most 120 printable"),
+     ("[cat, dog]\nnc: 3", "nc says '3' classes and names has 2")],
 )
 def test_yolo_names(tmp_path: Path, names: str, message: str) -> None:
     with pytest.raises(DataError, match=rf"data\.yaml.*{message}"):
@@ -138,8 +160,9 @@ def test_yolo_names(tmp_path: Path, names: str, message: str) -> None:
 def test_yolo_labels_without_an_image(tmp_path: Path) -> None:
     for name in ("9", "classes"):
         (yolo(tmp_path) / "labels" / "train" / f"{name}.txt").write_text("0 .5 .5 .5 .5\n")
-    with pytest.raises(DataError, match=r"^\S*9\.txt has no image in \S*train; add the image or remove the label$"):
-        load_detection(tmp_path)
+    data = load_detection(tmp_path)
+    label = tmp_path / "labels" / "train" / "9.txt"
+    assert data.notes[0] == f"labels have no image, left out: 1 (first: {label})"
 
 
 def classes(content: bytes) -> Callable[[Path], object]:
@@ -151,7 +174,8 @@ def classes(content: bytes) -> Callable[[Path], object]:
     [
         (classes(b"0 a\n1 a\n"), r"classes\.txt: two classes are called 'a'; rename one"),
         (classes(b"0 \xff\n1 b\n"), r"classes\.txt is not UTF-8 text"),
-        (lambda folder: (masks(folder) / "images" / "2.png").unlink(), "images has no image for 1 of 3 masks, e.g. 2"),
+        (lambda folder: [(folder / "images" / f"{i}.png").unlink() for folder in [masks(folder)] for i in (1, 2)],
+         r"images: 2 of 3 masks have no image: 1\.png, 2\.png; add the images or remove the masks"),
         (
             lambda folder: (masks(folder, 9) / "classes.txt").write_text("0 a\n1 b\n9 ignore\n"),
             "every pixel of the training masks is ignored; there is nothing to learn",

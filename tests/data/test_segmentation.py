@@ -113,7 +113,10 @@ def test_bad_masks(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"1\.png cannot be read"):
         load_segmentation(folder)
     mask.unlink()
-    with pytest.raises(DataError, match=r"has no PNG for 1 of 3 images, e\.g\. 1\.png"):
+    assert load_segmentation(folder).notes[0] == (
+        "images have no mask (.png, .bmp, .tif, .tiff, .gif), left out: 1 (first: 1.png)")
+    (mask.parent / "2.png").unlink()
+    with pytest.raises(DataError, match=r"2 of 3 images have no mask .*: 1\.png, 2\.png; add the masks"):
         load_segmentation(folder)
 
 

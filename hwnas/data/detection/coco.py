@@ -1,155 +1,147 @@
-"""COCO JSON: DIR/train.json and DIR/val.json with DIR/images, COCO's own folders, or one JSON beside its images.
+"""COCO JSON, as COCO itself and most labelling tools write it; where files may lie stands in coco_files.py.
 
-Known layouts
-    DIR/train.json [DIR/val.json] DIR/images/*               as exported by most labelling tools
-    DIR/annotations/instances_train*.json, instances_val*.json with DIR/train*/ and DIR/val*/    as COCO ships
-    FILE.json with images beside it or in images/              one part, to be split
+An annotation without a bbox takes that of its outline. Ids are numbers or texts. Annotations of images that are not
+listed, those that are there twice, and images that are not there are left out and counted.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from hwnas.data.detection.listed import Listed, Mark, Record, refuse
+from hwnas.data.detection import coco_schema as schema
+from hwnas.data.detection.coco_files import Files, Places
+from hwnas.data.detection.listed import Listed, Mark, Record
+from hwnas.data.detection.outlines import Boxes
+from hwnas.data.names import checked_names
+from hwnas.data.notes import Notes, leave_out, plain
+from hwnas.data.partnames import roles
+from hwnas.documents import brief
 from hwnas.errors import DataError
 
-LARGEST_BYTES = 4 << 30
+Told = list[tuple[str, Path, schema.Document, bool | None]]  # part, file, content, whether it validates
 
 
-def find(path: Path) -> dict[str, Path] | None:
-    """The annotation files of a folder by part ('train', 'val', 'all'), or None where it has none."""
-    if path.is_file():
-        return {"all": path} if path.suffix.lower() == ".json" else None
-    for folder, names in ((path, ("{}.json", "_annotations.{}.json")),
-                          (path / "annotations", ("instances_{}*.json", "{}.json"))):
-        for name in names:
-            train, val = (_only(sorted(folder.glob(name.format(part)))) for part in ("train", "val"))
-            if train is not None:
-                return {"train": train} | ({"val": val} if val else {})
-    alone = sorted(path.glob("*.json"))
-    return {"all": alone[0]} if len(alone) == 1 else None
-
-
-def _only(files: list[Path]) -> Path | None:
-    if len(files) > 1:
-        names = ", ".join(file.name for file in files[:5])
-        raise DataError(f"{files[0].parent} holds {len(files)} files for one part ({names}); pass the path of one")
-    return files[0] if files else None
-
-
-def read(path: Path, files: dict[str, Path]) -> Listed:
-    """Read what `find` found.
+def read(path: Path, files: Files) -> Listed:
+    """Read what `coco_files.find` found.
 
     Raises:
-        DataError: files that are not COCO's JSON, unknown ids, images that are not there; names the first five.
+        DataError: files that are not COCO's JSON, ids that are not listed, half of the images not there.
     """
-    root = path if path.is_dir() else path.parent
-    told = {part: _load(file) for part, file in files.items()}
-    names = _categories(told, files)
-    ids = sorted(names)
-    split = "train" in files and "val" in files
+    notes = Notes()
+    told, note = _told(path, files, notes)
+    names = _categories(told, notes)
+    numbers = {key: number for number, key in enumerate(names)}
     records: list[Record] = []
-    for part, content in told.items():
-        records += _records(content, files[part], root, part, {k: i for i, k in enumerate(ids)},
-                            part == "val" if split else None)
-    note = f"as {files['train'].name} and {files['val'].name} say" if split else ""
-    return Listed(root.resolve().name, str(path), tuple(records), tuple(names[k] for k in ids), tuple(ids), note)
+    for part, file, content, held_out in told:
+        places = Places(files.root, file, part)
+        records += _records(content, file, places, numbers, held_out, notes)
+    classes = checked_names(list(names.values()), str(told[0][1]))
+    ids = tuple(int(key) if key.lstrip("-").isdigit() else number for number, key in enumerate(names))
+    return Listed(files.root.resolve().name, str(path), tuple(records), classes, ids, note, notes)
 
 
-def _load(file: Path) -> dict[str, Any]:
-    try:
-        if file.stat().st_size > LARGEST_BYTES:
-            raise DataError(f"{file} is larger than {LARGEST_BYTES >> 30} GiB: split it")
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError) as err:
-        raise DataError(f"{file} cannot be read: {err}") from err
-    except json.JSONDecodeError as err:
-        raise DataError(f"{file} is not JSON: {err.msg} at line {err.lineno}, column {err.colno}; export it again"
-                        ) from err
-    lists = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in lists):
-        raise DataError(f"{file} is not COCO's JSON: it must be an object with the lists {', '.join(lists)}")
-    return content
+def _told(path: Path, files: Files, notes: Notes) -> tuple[Told, str]:
+    """What the files of training and validation hold, and how they say which is which."""
+    if "all" in files.parts or (len(files.parts) == 1 and path.is_dir()):
+        part, file = next(iter(files.parts.items()))
+        return [(part, file, schema.load(file), None)], ""
+    found = roles(files.parts, {part: file.name for part, file in files.parts.items()}, str(path), "the files")
+    if len({file.name for file in files.parts.values()}) < len(files.parts):  # Roboflow's, one name in every folder
+        found = roles(files.parts, {part: file.parent.name for part, file in files.parts.items()}, str(path),
+                      "the folders")
+    if found.unused:
+        notes.left_out("images of the test part left out", found.unused.name, len(schema.load(found.unused)["images"]))
+    if found.val is None:
+        return [("train", found.train, schema.load(found.train), None)], ""
+    held = next(part for part, file in files.parts.items() if file == found.val)
+    return [("train", found.train, schema.load(found.train), False),
+            (held, found.val, schema.load(found.val), True)], found.note
 
 
-def _categories(told: dict[str, dict[str, Any]], files: dict[str, Path]) -> dict[int, str]:
-    names: dict[int, str] = {}
-    for part, content in told.items():
-        for i, entry in enumerate(content["categories"]):
-            try:
-                number, name = int(entry["id"]), str(entry["name"])
-            except (TypeError, KeyError, ValueError) as err:
-                raise DataError(f"{files[part]}: category {i} must have an id and a name: {err!r}") from err
+def _categories(told: Told, notes: Notes) -> dict[str, str]:
+    """Id -> name, in the order of the ids."""
+    names: dict[str, str] = {}
+    for _, file, content, _ in told:
+        for entry in content["categories"]:
+            number, name = schema.key(entry["id"]), entry["name"].strip()
             if names.setdefault(number, name) != name:
-                raise DataError(f"{files[part]}: category {number} is {name!r} here and {names[number]!r} before; give "
-                                "every category one name")
+                raise DataError(f"{file}: category {plain(number)} is {brief(name)} here and {brief(names[number])} "
+                                "before; give every category one name")
     if not names:
-        raise DataError(f"{next(iter(files.values()))}: no categories; name the classes under 'categories'")
-    if len(set(names.values())) < len(names):
-        twice = next(n for n in names.values() if list(names.values()).count(n) > 1)
-        raise DataError(f"{next(iter(files.values()))}: two categories are called {twice!r}; rename one")
-    return names
+        raise DataError(f"{told[0][1]}: no categories; name the classes under 'categories'")
+    used = {schema.key(entry["category_id"]) for _, _, content, _ in told for entry in content["annotations"]}
+    above = {(schema.key(entry["id"]), str(entry.get("supercategory"))) for _, _, content, _ in told
+             for entry in content["categories"]}
+    for number, name in list(names.items()):
+        if number not in used and len(names) > 1 and any(k != number and s == name for k, s in above):
+            notes.say(f"category {plain(number)} ({plain(name)}) only groups the others and was left out")
+            del names[number]
+    numeric = all(number.lstrip("-").isdigit() for number in names)
+    return {k: names[k] for k in sorted(names, key=lambda k: (int(k), "") if numeric else (0, k))}
 
 
-def _records(content: dict[str, Any], file: Path, root: Path, part: str, labels: dict[int, int],
-             held_out: bool | None) -> list[Record]:
-    marks: dict[int, list[Mark]] = {}
-    images: dict[int, dict[str, Any]] = {}
-    wrong: list[str] = []
-    for i, entry in enumerate(content["images"]):
-        try:
-            number = int(entry["id"])
-            str(entry["file_name"])
-        except (TypeError, KeyError, ValueError) as err:
-            raise DataError(f"{file}: image {i} must have an id and a file_name: {err!r}") from err
+def _records(content: schema.Document, file: Path, places: Places, labels: dict[str, int], held_out: bool | None,
+             notes: Notes) -> list[Record]:
+    images = _images(content, file, notes)
+    marks: dict[str, list[Mark]] = {number: [] for number in images}
+    _sort_in(content["annotations"], file, labels, marks, notes)
+    found, gone = [], []
+    for number, entry in images.items():
+        path = places.find(entry["file_name"], f"{file}: image {plain(number)}")
+        if path is None:
+            gone.append(entry["file_name"])
+            continue
+        found.append(Record(entry["file_name"], path, entry.get("height") or None, entry.get("width") or None,
+                            tuple(marks[number]), held_out, where=f"{file.name}: annotation"))
+    leave_out(gone, len(images), "images are not there", notes, str(file), "copy the images or remove their entries")
+    return found
+
+
+def _images(content: schema.Document, file: Path, notes: Notes) -> dict[str, schema.Image]:
+    images: dict[str, schema.Image] = {}
+    names: dict[str, str] = {}
+    for entry in content["images"]:
+        number = schema.key(entry["id"])
+        if number in images and images[number] == entry:
+            notes.left_out("images listed twice taken once", entry["file_name"])
+            continue
         if number in images:
-            wrong.append(f"{file}: image id {number} is there twice; number the images anew")
-        images[number], marks[number] = entry, []
-    wrong += [f"{file}: {twice} is listed twice; remove one entry"
-              for twice, count in Counter(str(entry["file_name"]) for entry in images.values()).items() if count > 1]
-    numbers = Counter(str(entry["id"]) for entry in content["annotations"] if isinstance(entry, dict) and "id" in entry)
-    wrong += [f"{file}: annotation id {number} is there twice; renumber one"
-              for number, count in numbers.items() if count > 1]
-    for i, entry in enumerate(content["annotations"]):
-        fault = _mark(entry, f"{file}: annotation {i}", labels, marks)
-        if fault:
-            wrong.append(fault)
-    refuse(wrong)
-    found = [_record(entry, file, root, part, tuple(marks[number]), held_out) for number, entry in images.items()]
-    refuse([f"{file}: {record} is not there; copy the image or remove its entry"
-            for record in found if isinstance(record, str)])
-    return [record for record in found if isinstance(record, Record)]
+            raise DataError(f"{file}: image id {plain(number)} is there twice; number the images anew")
+        if entry["file_name"] in names:
+            raise DataError(f"{file}: {brief(entry['file_name'])} is listed twice; remove one entry")
+        images[number], names[entry["file_name"]] = entry, number
+    if not images:
+        raise DataError(f"{file}: no images; list them under 'images'")
+    return images
 
 
-def _mark(entry: Any, where: str, labels: dict[int, int], marks: dict[int, list[Mark]]) -> str:
-    """Add an annotation to its image; what is wrong with it, if anything."""
-    try:
-        image, category, box = int(entry["image_id"]), int(entry["category_id"]), [float(v) for v in entry["bbox"]]
+def _sort_in(entries: Sequence[schema.Annotation], file: Path, labels: dict[str, int], marks: dict[str, list[Mark]],
+             notes: Notes) -> None:
+    """Add every annotation to its image."""
+    lost: list[str] = []
+    seen: set[tuple[str, int, tuple[float, ...]]] = set()
+    boxes = Boxes(file)
+    for i, entry in enumerate(entries):
+        image, category = schema.key(entry["image_id"]), schema.key(entry["category_id"])
+        if image not in marks:
+            lost.append(f"annotation {i} of image {plain(image)}")
+            continue
+        if category not in labels:
+            raise DataError(f"{file}: annotation {i} is of category {plain(category)}, which is not listed; known: "
+                            f"{', '.join(map(plain, list(labels)[:20]))}")
+        box = boxes.of(i, entry)
+        same = image, labels[category], box or ()
+        if box is None or same in seen:
+            kind = "boxes that are there twice taken once" if box else \
+                "annotations with neither a bbox nor an outline left out"
+            notes.left_out(kind, f"{file.name}: annotation {i}")
+            continue
+        seen.add(same)
+        crowd = bool(entry.get("iscrowd"))
+        if crowd:
+            notes.left_out("boxes of crowds (iscrowd) that need not be found", f"{file.name}: annotation {i}")
         x, y, w, h = box
-    except (TypeError, KeyError, ValueError, OverflowError) as err:
-        return f"{where} must have image_id, category_id and bbox [x, y, width, height]: {err!r}"
-    if image not in marks:
-        return f"{where} is of image {image}, which is not listed; remove it or list the image"
-    if category not in labels:
-        return f"{where} is of category {category}, which is not listed; known: {', '.join(map(str, labels))}"
-    marks[image].append(Mark((x, y, x + w, y + h), labels[category], bool(entry.get("iscrowd", 0)), where))
-    return ""
-
-
-def _record(entry: dict[str, Any], file: Path, root: Path, part: str, marks: tuple[Mark, ...],
-            held_out: bool | None) -> Record | str:
-    name = str(entry["file_name"])
-    places = [root / "images" / name, root / name, root / "images" / part / name, root / part / name,
-              *(folder / name for folder in sorted(root.glob(f"{part}*")) if folder.is_dir()), file.parent / name]
-    path = next((place for place in places if os.path.isfile(place)), None)
-    if path is None:
-        return name
-    try:
-        height, width = (int(entry[key]) if entry.get(key) else None for key in ("height", "width"))
-    except (TypeError, ValueError, OverflowError) as err:
-        raise DataError(f"{file}: height and width of {name} must be whole numbers of px: {err}") from err
-    return Record(name, path, height, width, marks, held_out)
+        marks[image].append(Mark((x, y, x + w, y + h), labels[category], crowd, i))
+    leave_out(lost, len(entries), "annotations are of images that are not listed", notes, str(file),
+              "list the images or remove the annotations")

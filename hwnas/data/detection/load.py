@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.decode import decode_each, labelled_picture
-from hwnas.data.detection import coco, voc, yolo
-from hwnas.data.detection.listed import Boxes, Listed, Record, checked_boxes
+from hwnas.data.decode import decode_each
+from hwnas.data.detection import coco, coco_files, voc, yolo
+from hwnas.data.detection.listed import Checked, Listed, Record, checked_marks, without_shared
 from hwnas.data.detection.parts import DetectionData, DetectionPart, Frame
+from hwnas.data.listing import files_in
+from hwnas.data.notes import told_unseen
 from hwnas.data.split import divided
+from hwnas.data.turning import headers, turned
 from hwnas.errors import DataError
 from hwnas.imaging.letterbox import Letterbox
+from hwnas.imaging.opening import Header
+from hwnas.imaging.picture import Picture
 from hwnas.progress import Progress, silent
 
 SIZE = (320, 320)
@@ -26,65 +31,119 @@ def load_detection(source: str | Path, *, size: tuple[int, int] | None = None, v
     """Load images with boxes into memory.
 
     Args:
-        source: a folder in one of the layouts of coco.py, voc.py and yolo.py, or a COCO JSON.
+        source: a folder in one of the layouts of coco_files.py, voc.py and yolo.py, a COCO JSON, or YOLO's YAML.
         size: (height, width) of the network's input; images are letterboxed to it.
         val_fraction: share of the images that validates where the source has no validation part of its own.
         seed: for the split and for `limit`.
         limit: use at most this many images, both parts together, in the proportions of the source.
-        progress: told while images are decoded.
+        progress: told while headers are read and images are decoded.
 
     Raises:
         DataError: anything wrong with the data; says which file, which entry and what to do.
     """
     listed = _listed(Path(source).expanduser())
-    held = [r.held_out for r in listed.records]
+    notes = listed.notes
+    records = without_shared(list(listed.records), notes)
+    held = [record.held_out for record in records]
     held_out = None if None in held else np.array(held, bool)
-    train, val = divided(len(held), held_out, val_fraction, limit, seed, listed.source)
-    chosen = np.concatenate([train, val])
-    part, clipped = _decoded([listed.records[i] for i in chosen], size or SIZE, progress, listed.source)
+    train, val = divided(len(held), held_out, val_fraction, limit, seed, listed.source, _kinds(records, listed.source))
+    chosen = [records[i] for i in np.concatenate([train, val])]
+    found = headers([record.path for record in chosen], progress)
+    upright = turned([record.name for record in chosen], found, [_told(record) for record in chosen], notes)
+    sizes = [_size(*each) for each in zip(chosen, found, upright, strict=True)]
+    checked = checked_marks(chosen, sizes, notes, listed.source)
+    _check_parts(checked, len(train), listed.source)
+    part = _decoded(chosen, sizes, upright, checked, size or SIZE, progress, listed.source)
     how = listed.split or f"random split, {val_fraction:g} of the images validate, seed {seed}"
     if len(chosen) < len(held):
         how += f"; limited to {limit} of {len(held)} images, seed {seed}"
     order = np.arange(len(chosen))
-    return DetectionData(listed.name, part.take(order[: len(train)]), part.take(order[len(train) :]), listed.classes,
-                         listed.category_ids, size or SIZE, listed.source, how, clipped)
+    data = DetectionData(listed.name, part.take(order[: len(train)]), part.take(order[len(train) :]), listed.classes,
+                         listed.category_ids, size or SIZE, listed.source, how, checked.clipped, notes.told())
+    return data.with_notes(_unseen(data))
 
 
 def _listed(path: Path) -> Listed:
     if not path.exists():
         raise DataError(f"no such file or folder: {path}; pass a folder in one of these layouts: {LAYOUTS}")
-    if (folders := yolo.find(path)) is not None:
-        return yolo.read(path, folders)
-    if (files := coco.find(path)) is not None:
+    if (layout := yolo.find(path)) is not None:
+        return yolo.read(path, layout)
+    if (files := coco_files.find(path)) is not None:
         return coco.read(path, files)
     if (trees := voc.find(path)) is not None:
         return voc.read(path, trees)
-    raise DataError(f"{path} has no boxes that hwnas can read; known layouts: {LAYOUTS}")
+    several = files_in(path, (".json",))
+    way = f"; it holds {len(several)} JSON files: pass the path of the one with the boxes" if len(several) > 1 else ""
+    raise DataError(f"{path} has no boxes that hwnas can read{way}; known layouts: {LAYOUTS}")
 
 
-def _decoded(records: list[Record], size: tuple[int, int], progress: Progress,
-             source: str) -> tuple[DetectionPart, int]:
+def _kinds(records: list[Record], source: str) -> npt.NDArray[np.int64]:
+    """0 for an image with a box to be found, 1 for one without.
+
+    Raises:
+        DataError: no image has one.
+    """
+    kinds = np.array([all(mark.crowd for mark in record.marks) for record in records], np.int64)
+    if kinds.all():
+        crowds = sum(len(record.marks) for record in records)
+        why = f": its {crowds} boxes are crowds or difficult, which need not be found" if crowds else ""
+        raise DataError(f"{source}: no image has a box{why}; there is nothing to learn: annotate some")
+    return kinds
+
+
+def _told(record: Record) -> tuple[int, int] | None:
+    return None if record.height is None or record.width is None else (record.height, record.width)
+
+
+def _size(record: Record, header: Header | None, upright: bool) -> tuple[int, int]:
+    """Height and width of an image as it is read.
+
+    Raises:
+        DataError: not what its annotation says.
+    """
+    told = _told(record)
+    if header is None:  # told with all the others that cannot be read, when they are decoded
+        return told or (1, 1)
+    found = header.upright if upright else header.size
+    if told is not None and told != found:
+        raise DataError(f"{record.name} is {found[1]}x{found[0]} px, its annotation says {told[1]}x{told[0]}; annotate "
+                        "the image that is there")
+    return found
+
+
+def _check_parts(checked: Checked, train: int, source: str) -> None:
+    """There is something to learn from, and something to judge by; known before anything is decoded.
+
+    Raises:
+        DataError: a part without a box that is to be found.
+    """
+    counts = np.array([int((~crowd).sum()) for crowd in checked.crowd])
+    crowds = int(sum(int(crowd.sum()) for crowd in checked.crowd))
+    why = f" ({crowds} boxes are crowds or difficult, which need not be found)" if crowds else ""
+    if not counts[:train].sum():
+        raise DataError(f"{source}: no training image has a box{why}; there is nothing to learn: annotate some")
+    if not counts[train:].sum():
+        raise DataError(f"{source}: no validation image has a box{why}; there is nothing to judge by: annotate some, "
+                        "or take another --seed where hwnas splits")
+
+
+def _unseen(data: DetectionData) -> tuple[str, ...]:
+    def absent(part: DetectionPart) -> list[str]:
+        return [name for name, count in zip(data.classes, data.counts(part), strict=True) if not count]
+
+    return (told_unseen(absent(data.train), "classes without a training box")
+            + told_unseen(absent(data.val), "classes without a validation box"))
+
+
+def _decoded(records: list[Record], sizes: list[tuple[int, int]], upright: list[bool], checked: Checked,
+             size: tuple[int, int], progress: Progress, source: str) -> DetectionPart:
     images = np.empty((len(records), *size, 3), np.uint8)
-    frames: list[Frame | None] = [None] * len(records)
-    boxes: list[Boxes] = [np.zeros((0, 4), np.float32)] * len(records)
-    clipped = np.zeros(len(records), np.int64)
 
     def one(i: int) -> None:
-        record = records[i]
-        known = None if record.height is None or record.width is None else (record.height, record.width)
-        picture = labelled_picture(record.path, known)
-        height, width = picture.size
-        if record.height is not None and (height, width) != (record.height, record.width):
-            said = f"{record.width}x{record.height}"
-            raise DataError(f"{record.name} is {width}x{height} px, its annotation says {said}; annotate the image "
-                            "that is there")
-        box = Letterbox.fit(height, width, size)
-        images[i] = picture.letterboxed(box)
-        found, clipped[i] = checked_boxes(record, height, width)
-        boxes[i], frames[i] = box.to_input(found), Frame(record.name, record.path, height, width)
+        picture = Picture.read(records[i].path, upright=upright[i])
+        images[i] = picture.letterboxed(Letterbox.fit(*picture.size, size))
 
     decode_each(len(records), one, lambda i: records[i].name, progress, source)
-    labels = tuple(np.array([m.label for m in r.marks], np.int64) for r in records)
-    crowd: tuple[npt.NDArray[np.bool_], ...] = tuple(np.array([m.crowd for m in r.marks], bool) for r in records)
-    placed = tuple(frame for frame in frames if frame is not None)
-    return DetectionPart(images, placed, tuple(boxes), labels, crowd), int(clipped.sum())
+    boxes = tuple(Letterbox.fit(*told, size).to_input(found) for told, found in zip(sizes, checked.boxes, strict=True))
+    frames = tuple(Frame(r.name, r.path, *told) for r, told in zip(records, sizes, strict=True))
+    return DetectionPart(images, frames, boxes, tuple(checked.labels), tuple(checked.crowd))

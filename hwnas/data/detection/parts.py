@@ -13,7 +13,7 @@ crowd   whether a box need not be found                     (n,)
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.moments import WithMoments
+from hwnas.data.notes import joined
 from hwnas.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
@@ -83,9 +84,10 @@ class DetectionData(WithMoments):
         source: what was loaded.
         split: how training and validation were told apart.
         clipped: boxes that reached beyond their image and were cut at its border.
+        notes: what the reader left out or decided by itself, a line each.
 
     Raises:
-        DataError: no training or validation image, or no box to learn from.
+        DataError: no training or validation image, or no box to learn from or to judge by; crowds are none.
     """
 
     name: str
@@ -97,13 +99,20 @@ class DetectionData(WithMoments):
     source: str
     split: str = "given by the caller"
     clipped: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part, name in ((self.train, "training"), (self.val, "validation")):
             if not len(part):
                 raise DataError(f"{self.source}: no {name} images; give at least one")
-        if not any(len(boxes) for boxes in self.train.boxes):
-            raise DataError(f"{self.source}: no training image has a box; there is nothing to learn")
+        for part, name, what in ((self.train, "training", "learn"), (self.val, "validation", "judge by")):
+            if all(crowd.all() for crowd in part.crowd):
+                raise DataError(f"{self.source}: no {name} image has a box that is no crowd; there is nothing to "
+                                f"{what}")
+
+    def with_notes(self, notes: tuple[str, ...]) -> DetectionData:
+        """The same data with more notes."""
+        return replace(self, notes=self.notes + notes)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -127,6 +136,7 @@ class DetectionData(WithMoments):
         return {
             "name": self.name, "source": self.source, "imgsz": self.size[0], "width": self.size[1], "channels": 3,
             "train": len(self.train), "val": len(self.val), "split": self.split, "clipped": self.clipped,
+            "notes": list(self.notes),
             "classes": {n: {"train": int(t), "val": int(v)} for n, t, v in zip(self.classes, train, val, strict=True)},
         }
 
@@ -136,4 +146,4 @@ class DetectionData(WithMoments):
         cut = f"; {self.clipped} boxes were cut at the border of their image" if self.clipped else ""
         return (f"{self.name}: {len(self.train):,} training images with {boxes[0]:,} boxes, {len(self.val):,} "
                 f"validation images with {boxes[1]:,}, {self.size[0]}x{self.size[1]}, {len(self.classes)} classes; "
-                f"{self.split}{cut}")
+                f"{self.split}{cut}{joined(self.notes)}")

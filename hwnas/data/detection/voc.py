@@ -1,122 +1,155 @@
 """Pascal VOC: an XML an image, in DIR/Annotations with DIR/JPEGImages and DIR/ImageSets/Main, or beside the images.
 
 A box marked `difficult` counts as a crowd: it need not be found, and excuses what is found in it, as VOC judges it.
-Without those lists the folders train and val (or valid, validation) are the parts, if they hold the XML.
-Coordinates of VOC count from 1 and include the last pixel: (xmin - 1, ymin - 1) to (xmax, ymax).
+Without lists the folders of parts (partnames.py) are the parts, if they hold the XML. A `classes.txt` gives the order
+of the classes; without one they are sorted. Coordinates of VOC count from 1 and include the last pixel: (xmin - 1,
+ymin - 1) to (xmax, ymax).
 """
 
 from __future__ import annotations
 
-import os
-import re
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from hwnas.data.detection.listed import Listed, Mark, Record, refuse
-from hwnas.data.folder import SUFFIXES
+from hwnas.data.detection.listed import Listed, Mark, Record
+from hwnas.data.detection.voc_xml import Thing, number, objects, read_tree
+from hwnas.data.inside import Finder, parts_inside
+from hwnas.data.listing import files_below, folders_in
+from hwnas.data.lists import Lists, read_lists
+from hwnas.data.names import checked_names
+from hwnas.data.notes import Notes, leave_out
+from hwnas.data.partnames import parts_among, roles
+from hwnas.documents import brief, read_text
 from hwnas.errors import DataError
 
-LARGEST_BYTES = 16 << 20
-_FORBIDDEN = re.compile(rb"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
+XML = (".xml",)
+_IMAGES = ("JPEGImages", "images", "Images", "imgs")
+_MOST_SIDE = 1_000_000
 
 
 def find(path: Path) -> list[Path] | None:
     """The XML files of a folder, or None where it has none."""
     if not path.is_dir():
         return None
-    if not (path / "Annotations").is_dir() and (parts := _part_folders(path)):
-        return sorted(file for folder in parts for file in folder.rglob("*.xml"))
     folder = path / "Annotations" if (path / "Annotations").is_dir() else path
-    return sorted(folder.rglob("*.xml")) or None
-
-
-def _part_folders(path: Path) -> dict[Path, bool]:
-    """The folders train and val (or valid, validation) of XML, and whether each validates; test is left alone."""
-    folders = [path / "train", *(path / name for name in ("val", "valid", "validation"))]
-    held = [folder for folder in folders if folder.is_dir() and any(folder.rglob("*.xml"))]
-    return {folder: folder.name != "train" for folder in held[:2]} if folders[0] in held else {}
+    return files_below(folder, XML) or None
 
 
 def read(path: Path, files: list[Path]) -> Listed:
     """Read what `find` found.
 
     Raises:
-        DataError: files that are not VOC's XML, images that are not there; names the first five.
+        DataError: files that are not VOC's XML, half of the images not there; names the first five.
     """
-    parts = _parts(path)
-    trees = {file: _tree(file) for file in files if not parts or file.stem in parts}
-    names = sorted({_text(o, "name", file) for file, tree in trees.items() for o in tree.iter("object")})
-    if not names:
+    notes = Notes()
+    chosen, note = _chosen(path, files, notes)
+    trees = {file: read_tree(file) for file in chosen}
+    things = {file: objects(tree, file) for file, tree in trees.items()}
+    names = _names(path, {thing.name for found in things.values() for thing in found})
+    numbers = {name: k for k, name in enumerate(names)}
+    finder, gone, records = Finder(), list[str](), list[Record]()
+    for file, tree in trees.items():
+        image = _image(path, file, tree, finder)
+        if image is None:
+            gone.append(f"{file}: its image {brief(tree.findtext('filename') or file.stem)}")
+            continue
+        height, width = _size(tree, file, notes)
+        marks = _marks(things[file], numbers, file, notes)
+        records.append(Record(image.name, image, height, width, marks, chosen[file], where=f"{file}: object"))
+    leave_out(gone, len(trees), "images are not there", notes, str(path), "copy the images or remove their XML")
+    return Listed(path.resolve().name, str(path), tuple(records), names, tuple(range(1, len(names) + 1)), note, notes)
+
+
+def _chosen(path: Path, files: list[Path], notes: Notes) -> tuple[dict[Path, bool | None], str]:
+    """XML -> whether it validates (None: to be split), and how the source says so."""
+    top = path / "Annotations" if (path / "Annotations").is_dir() else path
+    stems = {file: file.relative_to(top).with_suffix("").as_posix() for file in files}
+    bare = {stem.rpartition("/")[2] for stem in stems.values()}
+    lists = read_lists(path / "ImageSets" / "Main", {*stems.values(), *bare}, notes)
+    if not lists.held and not lists.missing:
+        return _by_folders(path, top, files, notes)
+    if not lists.held:
+        raise DataError(f"{path / 'ImageSets' / 'Main'}: none of the names in its lists has an XML in {top}")
+    return _by_lists(lists, files, stems, notes, str(path))
+
+
+def _by_lists(lists: Lists, files: list[Path], stems: dict[Path, str], notes: Notes, source: str
+              ) -> tuple[dict[Path, bool | None], str]:
+    def listed(file: Path, names: Iterable[str]) -> str | None:
+        stem = stems[file]
+        return stem if stem in names else last if (last := stem.rpartition("/")[2]) in names else None
+
+    chosen = {file: lists.held[name] for file in files if (name := listed(file, lists.held)) is not None}
+    test = [file for file in files if file not in chosen and listed(file, lists.unused)]
+    rest = [file for file in files if file not in chosen and file not in set(test)]
+    for left, what in ((test, "XML of the test part left out"), (rest, "XML in no list left out")):
+        if left:
+            notes.left_out(what, str(left[0]), len(left))
+    leave_out(lists.missing, len(lists.missing) + len(lists.held), "names in lists have no XML", notes, source,
+              "annotate them or remove them from the lists")
+    return chosen, lists.note
+
+
+def _by_folders(path: Path, top: Path, files: list[Path], notes: Notes) -> tuple[dict[Path, bool | None], str]:
+    inner = {folder.name: folder for folder in folders_in(top)}
+    held = {name: [file for file in files if inner[name] in file.parents] for name in inner}
+    parts = {part: name for name, part in parts_among(name for name, its in held.items() if its).items()}
+    if not parts:
+        return dict.fromkeys(files), ""
+    found = roles({part: held[name] for part, name in parts.items()}, parts, str(path), "the folders")
+    chosen: dict[Path, bool | None] = dict.fromkeys(found.train, False if found.val else None)
+    chosen |= dict.fromkeys(found.val or [], True)
+    rest = [file for file in files if file not in chosen and file not in (found.unused or [])]
+    for left, what in ((found.unused, "XML of the test part left out"), (rest, "XML of no part left out")):
+        if left:
+            notes.left_out(what, str(left[0]), len(left))
+    return chosen, found.note
+
+
+def _names(path: Path, used: set[str]) -> tuple[str, ...]:
+    if not used:
         raise DataError(f"{path}: no object in any XML; there is nothing to learn")
-    folders = {} if (path / "Annotations").is_dir() else _part_folders(path)
-    told = folders if len(folders) > 1 else {}
-    held = {file: next((val for folder, val in told.items() if folder in file.parents), parts.get(file.stem))
-            for file in trees}
-    found = [_record(path, file, tree, names, held[file]) for file, tree in trees.items()]
-    refuse([entry for entry in found if isinstance(entry, str)])
-    missing = sorted(set(parts) - {file.stem for file in files})
-    refuse([f"{path}: ImageSets lists {name}, which has no XML; annotate it or remove it" for name in missing])
-    note = f"as the folders {' and '.join(folder.name for folder in told)} say" if told else ""
-    note = "as ImageSets/Main says" if parts else note
-    return Listed(path.resolve().name, str(path), tuple(r for r in found if isinstance(r, Record)), tuple(names),
-                  tuple(range(1, len(names) + 1)), note)
+    file = path / "classes.txt"
+    if not file.is_file():
+        return checked_names(sorted(used), str(path))
+    told = checked_names([line for line in read_text(file, error=DataError).splitlines() if line.strip()], str(file))
+    if absent := sorted(used - set(told)):
+        raise DataError(f"{file} does not name {', '.join(map(brief, absent[:5]))}, which the XML has: add it")
+    return told
 
 
-def _parts(path: Path) -> dict[str, bool]:
-    """Stem of an image -> whether it validates; empty where no lists say so."""
-    folder = path / "ImageSets" / "Main"
-    for train, val in (("train", "val"), ("trainval", "test")):
-        both = [folder / f"{name}.txt" for name in (train, val)]
-        if all(file.is_file() for file in both):
-            return {line.split()[0]: held for file, held in zip(both, (False, True), strict=True)
-                    for line in file.read_text(encoding="utf-8").splitlines() if line.strip()}
-    return {}
+def _image(path: Path, file: Path, tree: ElementTree.Element, finder: Finder) -> Path | None:
+    """The image of an XML: of the name that it gives, whatever its suffix and case, else of its own stem."""
+    top = path / "Annotations"
+    below = file.parent.relative_to(top if top in file.parents else path)
+    folders = [*(path / name / below for name in _IMAGES), *(path / name for name in _IMAGES), file.parent,
+               *(file.parent.parent / name for name in _IMAGES if file.parent != path), path / below]
+    told = (tree.findtext("filename") or "").strip()
+    names = [parts_inside(told, path, file.parent if ".." in told else path, f"{file}: filename")] if told else []
+    for parts in (*names, (f"{file.stem}.jpg",)):
+        if (image := finder.find(folders, parts, any_suffix=True)) is not None:
+            return image
+    return None
 
 
-def _tree(file: Path) -> ElementTree.Element:
-    try:
-        content = file.read_bytes()
-    except OSError as err:
-        raise DataError(f"{file} cannot be read: {err.strerror}") from err
-    if len(content) > LARGEST_BYTES or _FORBIDDEN.search(content):
-        raise DataError(f"{file}: annotations are small and declare no entities; this one is refused")
-    if b"\0" in content:  # UTF-16, in which the pattern above would not be seen
-        raise DataError(f"{file} holds zero bytes; store it as UTF-8")
-    try:
-        root = ElementTree.fromstring(content)
-    except (ElementTree.ParseError, ValueError, LookupError) as err:
-        raise DataError(f"{file} is not XML: {err}; export it again") from err
-    if root.tag != "annotation":
-        raise DataError(f"{file}: the root is <{root.tag[:40]}>, not <annotation>; this is not Pascal VOC")
-    return root
+def _size(tree: ElementTree.Element, file: Path, notes: Notes) -> tuple[int | None, int | None]:
+    sides = [number(tree.findtext(f"size/{side}")) for side in ("height", "width")]
+    if all(1 <= side <= _MOST_SIDE and side == int(side) for side in sides):
+        return int(sides[0]), int(sides[1])
+    if tree.find("size") is not None:
+        notes.left_out("sizes that are no sizes not used", str(file))
+    return None, None
 
 
-def _record(path: Path, file: Path, tree: ElementTree.Element, names: list[str], held_out: bool | None) -> Record | str:
-    listed = tree.findtext("filename") or ""
-    stems = [listed, *(f"{file.stem}{suffix}" for suffix in sorted(SUFFIXES))]
-    folders = (path / "JPEGImages", path / "images", file.parent)
-    places = (folder / name for folder in folders for name in stems if name)
-    image = next((place for place in places if os.path.isfile(place)), None)
-    if image is None:
-        return f"{file}: its image {listed or file.stem} is not there; copy it or remove the XML"
-    try:
-        height, width = (int(tree.findtext(f"size/{side}") or 0) or None for side in ("height", "width"))
-    except ValueError as err:
-        return f"{file}: its size is not a number: {err}"
-    marks = []
-    for i, found in enumerate(tree.iter("object")):
-        try:
-            x0, y0, x1, y1 = (float(found.findtext(f"bndbox/{k}") or "nan") for k in ("xmin", "ymin", "xmax", "ymax"))
-        except ValueError as err:
-            return f"{file}: object {i} must have bndbox with xmin, ymin, xmax, ymax: {err}"
-        difficult = (found.findtext("difficult") or "0").strip() == "1"
-        marks.append(Mark((x0 - 1, y0 - 1, x1, y1), names.index(_text(found, "name", file)), difficult,
-                          f"{file}: object {i}"))
-    return Record(image.name, image, height, width, tuple(marks), held_out)
-
-
-def _text(element: ElementTree.Element, tag: str, file: Path) -> str:
-    text = (element.findtext(tag) or "").strip()
-    if not text:
-        raise DataError(f"{file}: an object has no <{tag}>; name its class")
-    return text
+def _marks(things: list[Thing], numbers: dict[str, int], file: Path, notes: Notes) -> tuple[Mark, ...]:
+    marks: dict[tuple[object, ...], Mark] = {}
+    for i, thing in enumerate(things):
+        x0, y0, x1, y1 = thing.box
+        if thing.difficult:
+            notes.left_out("boxes marked difficult that need not be found", f"{file}: object {i}")
+        if (thing.name, thing.box) in marks:
+            notes.left_out("boxes that are there twice taken once", f"{file}: object {i}")
+        marks.setdefault((thing.name, thing.box), Mark((x0 - 1, y0 - 1, x1, y1), numbers[thing.name], thing.difficult,
+                                                       i))
+    return tuple(marks.values())

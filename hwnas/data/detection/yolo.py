@@ -1,100 +1,127 @@
-"""YOLO text: DIR/images/{train,val} with DIR/labels/{train,val}, classes in DIR/data.yaml or DIR/classes.txt.
+"""YOLO text: a label file an image, a line a box; where files may lie stands in yolo_files.py.
 
-A line of a label file is a box: class, then centre x, centre y, width and height as shares of the image.
+A line is a class, then centre x, centre y, width and height as shares of the image, or the points x y x y ... of an
+outline, of which the box around it is taken; one file may hold both. An image without a label has no box.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from pathlib import Path
-from typing import Any
 
 from hwnas.data.detection.listed import Listed, Mark, Record, refuse
-from hwnas.data.folder import SUFFIXES
+from hwnas.data.detection.yolo_files import Layout, find, images_of, label_folders, label_of, names_of
+from hwnas.data.listing import files_below
+from hwnas.data.notes import Notes, leave_out, plain
+from hwnas.data.partnames import TRAIN, roles
+from hwnas.documents import MIB, brief, read_text
 from hwnas.errors import DataError
+from hwnas.imaging.opening import SUFFIXES
 
-PARTS = {"train": False, "val": True, "valid": True}
+__all__ = ["find", "read"]
 
-
-def find(path: Path) -> dict[str, Path] | None:
-    """The folders of images by part, or None where it is no such layout."""
-    if not (path / "labels").is_dir() or not (path / "images").is_dir():
-        return None
-    parts = {part: path / "images" / part for part in PARTS if (path / "images" / part).is_dir()}
-    return parts or {"all": path / "images"}
+_LABEL_BYTES = 16 * MIB
+_NO_LABELS = ("classes.txt", "notes.txt", "readme.txt")
+_FORM = "'class x y width height' or 'class x y x y x y ...'"
 
 
-def read(path: Path, folders: dict[str, Path]) -> Listed:
-    """Read what `find` found.
+def read(path: Path, layout: Layout) -> Listed:
+    """Read what `yolo_files.find` found.
 
     Raises:
         DataError: lines that are no boxes, classes without a name; names the first five.
     """
-    names = _names(path)
-    split = sum(folder.is_dir() for folder in folders.values()) > 1
-    records, wrong = [], list[str]()
-    for part, folder in folders.items():
-        for image in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
-            label = (path / "labels" / image.relative_to(path / "images")).with_suffix(".txt")
-            marks = _marks(label, len(names), wrong) if label.is_file() else ()
-            records.append(Record(image.name, image, None, None, marks, PARTS[part] if split else None, relative=True))
-    wrong += _orphans(path, folders)
+    names = names_of(layout)
+    parts = {part: images_of(places, layout) for part, places in layout.parts.items()}
+    train, held, note = _roles(path, layout, parts)
+    keypoints = layout.told.keypoints if layout.told else 0
+    wrong: list[str] = []
+    records = [_record(image, layout, len(names), keypoints, held_out, wrong)
+               for images, held_out in ((train, False if held else None), (held, True)) for image in images]
     refuse(wrong)
     if not records:
-        raise DataError(f"{path / 'images'}: no images ({' '.join(sorted(SUFFIXES))})")
-    return Listed(path.resolve().name, str(path), tuple(records), names, tuple(range(len(names))),
-                  "as the folders train and val say" if split else "")
+        raise DataError(f"{path}: no images ({' '.join(sorted(SUFFIXES))})")
+    _orphans(layout, {record.path for record in records}, str(path))
+    return Listed(layout.root.resolve().name, str(path), tuple(records), names, tuple(range(len(names))), note,
+                  layout.notes)
 
 
-def _orphans(path: Path, folders: dict[str, Path]) -> list[str]:
-    """Labels that no image has."""
-    found = []
-    for folder in folders.values():
-        files = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-        images = {p.relative_to(path / "images").with_suffix("") for p in files}
-        labels = sorted((path / "labels" / folder.relative_to(path / "images")).rglob("*.txt"))
-        found += [f"{label} has no image in {folder}; add the image or remove the label" for label in labels
-                  if label.name != "classes.txt" and label.relative_to(path / "labels").with_suffix("") not in images]
-    return found
+def _roles(path: Path, layout: Layout, parts: dict[str, list[Path]]) -> tuple[list[Path], list[Path], str]:
+    if "all" in parts:
+        return parts["all"], [], ""
+    there = {part: images for part, images in parts.items() if images}
+    what = "the folders" if not layout.told or not layout.told.parts else f"the keys of {layout.told.file.name}"
+    if TRAIN not in there:
+        where = layout.called.get(TRAIN, "train")
+        raise DataError(f"{path}: {what} have no image for training where {where} is or should be (read: "
+                        f"{' '.join(sorted(SUFFIXES))})")
+    if there.get("val") == there[TRAIN]:  # as small examples are handed out
+        layout.notes.say(f"{layout.called['val']} holds the very images of {layout.called[TRAIN]}, which were split")
+        del there["val"]
+        there.pop("test", None)
+    found = roles(there, layout.called, str(path), what)
+    if found.unused:
+        layout.notes.left_out("images of the test part left out", found.unused[0].name, len(found.unused))
+    return found.train, found.val or [], found.note
 
 
-def _marks(file: Path, classes: int, wrong: list[str]) -> tuple[Mark, ...]:
-    found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        if not line.strip():
+def _record(image: Path, layout: Layout, classes: int, keypoints: int, held_out: bool | None,
+            wrong: list[str]) -> Record:
+    label = label_of(image, layout.root)
+    if label is None:
+        layout.notes.left_out("images without a label file taken as images without a box", image.name)
+    marks = _marks(label, classes, keypoints, wrong, layout.notes) if label else ()
+    return Record(image.name, image, None, None, marks, held_out, relative=True, where=f"{label}: line")
+
+
+def _orphans(layout: Layout, images: set[Path], source: str) -> None:
+    """Count the labels that no image has."""
+    stems = {label for image in images if (label := label_of(image, layout.root))}
+    used = [part for part in layout.parts if part != "test" or "val" not in layout.parts]
+    labels = [label for part in used for folder in label_folders(layout.parts[part], layout.root)
+              for label in files_below(folder, (".txt",)) if label.name.casefold() not in _NO_LABELS]
+    leave_out([str(label) for label in labels if label not in stems], len(labels), "labels have no image", layout.notes,
+              source, "add the images or remove the labels")
+
+
+def _marks(file: Path, classes: int, keypoints: int, wrong: list[str], notes: Notes) -> tuple[Mark, ...]:
+    found: dict[tuple[object, ...], Mark] = {}
+    for number, line in enumerate(read_text(file, _LABEL_BYTES, DataError).splitlines(), 1):
+        words = line.split()
+        if not words:
             continue
         where = f"{file}: line {number}"
         try:
-            label, x, y, w, h = int(line.split()[0]), *(float(v) for v in line.split()[1:])
-        except (ValueError, IndexError):
-            wrong.append(f"{where} must be 'class x y width height', not {line[:60]!r}")
+            label, box, outline = _box([float(word) for word in words], keypoints)
+        except ValueError:
+            wrong.append(f"{where} must be {_FORM}, not {brief(line)}")
             continue
         if not 0 <= label < classes:
-            wrong.append(f"{where} is of class {label}; data.yaml names 0..{classes - 1}")
+            shown = label if abs(label) < 10**6 else plain(words[0][:20])
+            wrong.append(f"{where} is of class {shown}; data.yaml names 0..{classes - 1}")
             continue
-        found.append(Mark((x - w / 2, y - h / 2, x + w / 2, y + h / 2), label, False, where))
-    return tuple(found)
+        if outline:
+            notes.left_out("outlines of which the box was taken", where)
+        if (label, *box) in found:
+            notes.left_out("boxes that are there twice taken once", where)
+        found.setdefault((label, *box), Mark(box, label, False, number))
+    return tuple(found.values())
 
 
-def _different(names: list[str], file: Path) -> tuple[str, ...]:
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
-    refuse([f"{file}: two classes are called {name!r}; rename one" for name in twice])
-    return tuple(names)
+def _box(numbers: list[float], keypoints: int) -> tuple[int, tuple[float, float, float, float], bool]:
+    """Class, x0, y0, x1, y1 as shares, and whether they are of an outline.
 
-
-def _names(path: Path) -> tuple[str, ...]:
-    import yaml
-
-    for file in (path / "data.yaml", path / "dataset.yaml"):
-        if file.is_file():
-            try:
-                content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-                names = content["names"]
-                # A gap would number the classes after it differently from their labels.
-                found = [names[k] for k in range(len(names))] if isinstance(names, dict) else list(names)
-            except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as err:
-                raise DataError(f"{file} must have a list 'names' of the classes: {err!r}") from err
-            return _different(list(map(str, found)), file)
-    if (path / "classes.txt").is_file():
-        return tuple(line.strip() for line in (path / "classes.txt").read_text("utf-8").splitlines() if line.strip())
-    raise DataError(f"{path} has no data.yaml with the names of its classes; write one: names: [first, second]")
+    Raises:
+        ValueError: another number of numbers, or a class that is no whole number.
+    """
+    if not math.isfinite(numbers[0]) or numbers[0] != int(numbers[0]):
+        raise ValueError
+    values = numbers[1:5] if keypoints and len(numbers) == 5 + keypoints else numbers[1:]
+    if len(values) == 4:
+        x, y, w, h = values
+        return int(numbers[0]), (x - w / 2, y - h / 2, x + w / 2, y + h / 2), False
+    if len(values) < 6 or len(values) % 2:
+        raise ValueError
+    if not all(map(math.isfinite, values)):
+        return int(numbers[0]), (math.nan,) * 4, True
+    return int(numbers[0]), (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])), True

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from hwnas.data.decode import decode_each, labelled_picture
+from hwnas.data.decode import decode_each
 from hwnas.data.detection.parts import Frame
-from hwnas.data.segmentation.folders import Listed, Pair, listed
-from hwnas.data.segmentation.palette import UNKNOWN, mask_pixels
+from hwnas.data.notes import told_unseen
+from hwnas.data.segmentation.folders import Listed, listed
+from hwnas.data.segmentation.pairs import Pair
 from hwnas.data.segmentation.parts import SegmentationData, SegmentationPart
 from hwnas.data.split import divided
+from hwnas.data.turning import Size, headers, turned
 from hwnas.errors import DataError, ImageError
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.opening import read_header
+from hwnas.imaging.picture import Picture
 from hwnas.progress import Progress, silent
 
 LONGEST, MULTIPLE, LOOKED_AT = 512, 32, 50
@@ -38,30 +42,37 @@ def load_segmentation(source: str | Path, *, size: tuple[int, int] | None = None
         DataError: anything wrong with the data; says which file and what to do.
     """
     found = listed(Path(source).expanduser())
+    notes = found.notes
     held = [pair.held_out for pair in found.pairs]
     held_out = None if None in held else np.array(held, bool)
     train, val = divided(len(held), held_out, val_fraction, limit, seed, found.source)
-    chosen = np.concatenate([train, val])
+    chosen = [found.pairs[i] for i in np.concatenate([train, val])]
     target = size or common_size(found.pairs)
-    part = _decoded(found, [found.pairs[i] for i in chosen], target, progress)
+    told = [header.size if header else None for header in headers([pair.mask for pair in chosen], silent)]
+    images = headers([pair.image for pair in chosen], progress)
+    upright = turned([pair.image.name for pair in chosen], images, told, notes)
+    _check_sizes(chosen, [(header.upright if up else header.size) if header else None
+                          for header, up in zip(images, upright, strict=True)], told)
+    part = _decoded(found, chosen, upright, target, progress)
     how = found.split or f"random split, {val_fraction:g} of the images validate, seed {seed}"
     if len(chosen) < len(held):
         how += f"; limited to {limit} of {len(held)} images, seed {seed}"
     order = np.arange(len(chosen))
-    return SegmentationData(found.name, part.take(order[: len(train)]), part.take(order[len(train) :]),
-                            found.palette.classes, found.palette.colours, target, found.source, how)
+    data = SegmentationData(found.name, part.take(order[: len(train)]), part.take(order[len(train) :]),
+                            found.palette.classes, found.palette.colours, target, found.source, how, notes.told())
+    return data.with_notes(_unseen(data))
 
 
 def common_size(pairs: tuple[Pair, ...]) -> tuple[int, int]:
-    """The input size where none was asked for, from the headers of up to 50 images.
+    """The input size where none was asked for, from the headers of up to 50 masks, which are as large as their images.
 
     Raises:
-        DataError: an image that cannot be read.
+        DataError: a mask that cannot be read.
     """
     sizes = Counter[tuple[int, int]]()
     for pair in pairs[:: max(1, len(pairs) // LOOKED_AT)]:
         try:
-            sizes[read_header(pair.image).size] += 1
+            sizes[read_header(pair.mask).size] += 1
         except ImageError as err:
             raise DataError(f"{err}; replace or remove it") from err
     height, width = sizes.most_common(1)[0][0]
@@ -69,27 +80,33 @@ def common_size(pairs: tuple[Pair, ...]) -> tuple[int, int]:
     return tuple(max(MULTIPLE, int(side * scale) // MULTIPLE * MULTIPLE) for side in (height, width))  # type: ignore[return-value]
 
 
-def _decoded(found: Listed, pairs: list[Pair], size: tuple[int, int], progress: Progress) -> SegmentationPart:
+def _check_sizes(pairs: Sequence[Pair], images: Sequence[Size | None], masks: Sequence[Size | None]) -> None:
+    """Masks are as large as their images; what cannot be read is told with all the others when it is decoded."""
+    for pair, image, mask in zip(pairs, images, masks, strict=True):
+        if image and mask and image != mask:
+            raise DataError(f"{pair.mask} is {mask[1]}x{mask[0]} px, its image {image[1]}x{image[0]}; make them the "
+                            "same size")
+
+
+def _unseen(data: SegmentationData) -> tuple[str, ...]:
+    def absent(part: SegmentationPart) -> list[str]:
+        return [name for name, share in zip(data.classes, data.shares(part), strict=True) if not share]
+
+    return (told_unseen(absent(data.train), "classes without a training pixel")
+            + told_unseen(absent(data.val), "classes without a validation pixel"))
+
+
+def _decoded(found: Listed, pairs: Sequence[Pair], upright: Sequence[bool], size: tuple[int, int], progress: Progress
+             ) -> SegmentationPart:
     images = np.empty((len(pairs), *size, 3), np.uint8)
     masks = np.empty((len(pairs), *size), np.uint8)
     frames: list[Frame | None] = [None] * len(pairs)
-    table = found.palette.table
 
     def one(i: int) -> None:
-        numbers = mask_pixels(pairs[i].mask)
-        picture = labelled_picture(pairs[i].image, numbers.shape)
-        height, width = picture.size
-        if numbers.shape != (height, width):
-            raise DataError(f"{pairs[i].mask} is {numbers.shape[1]}x{numbers.shape[0]} px, its image {width}x{height}; "
-                            "make them the same size")
-        classes = table[numbers]
-        if (classes == UNKNOWN).any():
-            wrong = np.unique(numbers[classes == UNKNOWN])
-            raise DataError(f"{pairs[i].mask} holds the numbers {', '.join(map(str, wrong[:5]))}, which are no class; "
-                            "known: " + ", ".join(map(str, found.palette.numbers)) + "; add them to classes.txt")
-        box = Letterbox.fit(height, width, size)
-        images[i], masks[i] = picture.letterboxed(box), box.mask(classes)
-        frames[i] = Frame(pairs[i].image.name, pairs[i].image, height, width)
+        picture = Picture.read(pairs[i].image, upright=upright[i])
+        box = Letterbox.fit(*picture.size, size)
+        images[i], masks[i] = picture.letterboxed(box), box.mask(found.palette.classes_in(pairs[i].mask))
+        frames[i] = Frame(pairs[i].image.name, pairs[i].image, *picture.size)
 
     decode_each(len(pairs), one, lambda i: pairs[i].image.name, progress, found.source)
     return SegmentationPart(images, masks, tuple(frame for frame in frames if frame is not None))

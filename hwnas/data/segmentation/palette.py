@@ -1,8 +1,11 @@
-"""What the numbers in masks mean: classes with names and colours, and numbers that do not matter.
+"""What the numbers or colours in masks mean: classes with names and colours, and what does not matter.
 
-A palette file lies beside the data, `classes.txt`: a line a class, `id name r g b`, the colour may be left out; the
-name `ignore` (or void, unlabelled) marks numbers that do not matter. Without one every number that training masks hold
-is a class, and 255 does not matter.
+symbol   meaning                                                   shape
+numbers  number of each class in masks that hold numbers           (K,)
+colours  colour of each class, in masks of colours or for pictures (K, 3)
+
+How a file names them stands in palette_file.py. Without one every number that training masks hold is a class, and 255
+does not matter; a file that names 255 makes it a class like any other.
 """
 
 from __future__ import annotations
@@ -20,9 +23,12 @@ from hwnas.imaging.letterbox import IGNORE
 from hwnas.imaging.picture import stored_image
 
 Pixels = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
 
-IGNORED = ("ignore", "void", "unlabelled", "unlabeled")
 UNKNOWN = 254  # a number that no class has
+MOST_CLASSES = 254  # 0..253: two numbers have another meaning
+_NUMBERS = ("L", "P", "1", "I", "I;16")
+_WAY_OUT = "a mask holds one class number a pixel (mode L or P), or the colours that classes.txt gives to its classes"
 # Number, name, colour of the classes that Cityscapes judges (Cordts et al., CVPR 2016), in the order of its train ids.
 _CITYSCAPES = (
     (7, "road", 128, 64, 128), (8, "sidewalk", 244, 35, 232), (11, "building", 70, 70, 70), (12, "wall", 102, 102, 156),
@@ -41,78 +47,110 @@ class Palette:
     Attributes:
         classes: names.
         colours: uint8 (K, 3).
-        numbers: number of each class in the masks.
+        numbers: number of each class in the masks; empty where masks hold colours alone.
         ignored: numbers that do not matter.
+        coloured: whether the colours are those of the masks, not made up for pictures.
+        ignored_colours: colours that do not matter.
     """
 
     classes: tuple[str, ...]
     colours: Pixels
     numbers: tuple[int, ...]
     ignored: tuple[int, ...]
+    coloured: bool = False
+    ignored_colours: tuple[Colour, ...] = ()
 
     @property
     def table(self) -> Pixels:
-        """What a number in a mask becomes: uint8 (256,); `UNKNOWN` for one that is not listed."""
+        """What a number in a mask becomes: uint8 (256,); `UNKNOWN` for one that is not listed.
+
+        255 does not matter, unless a class has it.
+        """
         found = np.full(256, UNKNOWN, np.uint8)
-        found[list(self.numbers)] = np.arange(len(self.numbers))
         found[[*self.ignored, IGNORE]] = IGNORE
+        found[list(self.numbers)] = np.arange(len(self.numbers))
+        return found
+
+    def classes_in(self, path: Path) -> Pixels:
+        """The class of every pixel of a mask: uint8 (H, W), 255 where it does not matter.
+
+        Raises:
+            DataError: a mask that cannot be read, numbers or colours of no class.
+        """
+        mode, values = _stored(path, as_colours=not self.numbers)
+        if values.ndim == 2:
+            return self._of_numbers(path, values)
+        if not self.coloured:
+            raise DataError(f"{path} is in mode {mode}; {_WAY_OUT}")
+        return self._of_colours(path, values)
+
+    def _of_numbers(self, path: Path, values: Pixels) -> Pixels:
+        found: Pixels = self.table[values]
+        if (found == UNKNOWN).any():
+            wrong = np.unique(values[found == UNKNOWN])
+            raise DataError(f"{path} holds the numbers {', '.join(map(str, wrong[:5]))}, which are no class; known: "
+                            f"{', '.join(map(str, self.numbers[:40]))}; add them to classes.txt")
+        return found
+
+    def _of_colours(self, path: Path, values: Pixels) -> Pixels:
+        known = _packed(np.array([*self.colours.tolist(), *self.ignored_colours], np.uint8))
+        order = np.argsort(known)
+        wanted = _packed(values)
+        place = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
+        right = known[order][place] == wanted
+        if not right.all():
+            wrong = np.unique(values[~right], axis=0)
+            more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+            shown = ", ".join(str(tuple(colour)) for colour in wrong[:5].tolist())
+            raise DataError(f"{path} holds the colours {shown}{more}, which are no class; add them to classes.txt, and "
+                            "store masks as PNG")
+        found: Pixels = np.where(order < len(self.classes), order, IGNORE).astype(np.uint8)[place]
         return found
 
 
-def read_palette(folder: Path) -> Palette | None:
-    """The palette of a data set, or None where it has no classes.txt.
+def _packed(colours: Pixels) -> npt.NDArray[np.int64]:
+    packed: npt.NDArray[np.int64] = np.asarray(colours, np.int64) @ np.array([65536, 256, 1])
+    return packed
 
-    Raises:
-        DataError: a line that cannot be read, or a number that is there twice.
-    """
-    file = folder / "classes.txt"
-    if not file.is_file():
-        return None
+
+def _stored(path: Path, as_colours: bool) -> tuple[str, Pixels]:
+    """The mode of a mask, and its numbers (H, W) or colours (H, W, 3)."""
     try:
-        lines = file.read_text("utf-8").splitlines()
-    except UnicodeDecodeError as err:
-        raise DataError(f"{file} is not UTF-8 text ({err.reason} at byte {err.start}); store it as UTF-8") from err
-    rows = [(number, line.split()) for number, line in enumerate(lines, 1)
-            if line.strip() and not line.lstrip().startswith("#")]
-    found = [_row(words, f"{file}: line {number}") for number, words in rows]
-    numbers = [number for number, *_ in found]
-    if len(set(numbers)) < len(numbers):
-        raise DataError(f"{file}: a number is there twice; every class needs one of its own")
-    kept = [row for row in found if row[1].lower() not in IGNORED]
-    names = [row[1] for row in kept]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{file}: two classes are called {twice!r}; rename one")
-    plain = colours_for(len(kept))
-    shades = [row[2] or tuple(plain[i].tolist()) for i, row in enumerate(kept)]
-    return Palette(tuple(row[1] for row in kept), np.array(shades, np.uint8).reshape(-1, 3),
-                   tuple(row[0] for row in kept), tuple(row[0] for row in found if row[1].lower() in IGNORED))
-
-
-def _row(words: Sequence[str], where: str) -> tuple[int, str, tuple[int, ...] | None]:
-    try:
-        number, colour = int(words[0]), None
-        name = list(words[1:])
-        if len(name) > 3 and all(word.isdigit() for word in name[-3:]):
-            name, colour = name[:-3], tuple(int(word) for word in name[-3:])
-        if not name or not 0 <= number <= 255 or (colour and max(colour) > 255):
-            raise ValueError
-    except (ValueError, IndexError) as err:
-        raise DataError(f"{where} must be 'id name' or 'id name r g b' with numbers of 0 to 255, not "
-                        f"{' '.join(words)[:60]!r}") from err
-    return number, " ".join(name), colour
+        image = stored_image(path)
+    except ImageError as err:
+        raise DataError(f"{err}; export the mask again") from err
+    mode = image.mode
+    if mode in ("RGB", "RGBA") or (as_colours and mode in ("L", "P", "1")):
+        return mode, np.asarray(image.convert("RGB"))
+    if mode not in _NUMBERS:
+        raise DataError(f"{path} is in mode {mode}; {_WAY_OUT}")
+    values = np.asarray(image)
+    if values.max(initial=0) > 255 or values.min(initial=0) < 0:
+        raise DataError(f"{path} holds the number {values.max() if values.max() > 255 else values.min()}; a mask holds "
+                        "0 to 255")
+    return mode, values.astype(np.uint8)
 
 
 def found_ids(masks: Sequence[Path]) -> Palette:
     """The numbers that the masks hold, as classes 'class 0', 'class 1', ...
 
     Raises:
-        DataError: a mask that cannot be read.
+        DataError: a mask that cannot be read or holds colours, or one number alone beside 255.
     """
     seen = np.zeros(256, bool)
     for mask in masks:
-        seen[np.unique(mask_pixels(mask))] = True
+        mode, values = _stored(mask, as_colours=False)
+        if values.ndim == 3:
+            raise DataError(f"{mask} is in mode {mode}; {_WAY_OUT}: write one with a line 'name r g b' a class")
+        seen[np.unique(values)] = True
     numbers = [int(n) for n in np.flatnonzero(seen) if n != IGNORE]
+    if len(numbers) < 2 and seen[IGNORE]:
+        told = f"{numbers[0]} and 255" if numbers else "255 alone"
+        raise DataError(f"{masks[0].parent}: masks hold {told}, and 255 does not matter unless classes.txt names it: "
+                        f"write one, like '{(*numbers, 0)[0]} background' and '255 lesion'")
+    if len(numbers) > MOST_CLASSES:
+        raise DataError(f"{masks[0].parent}: masks hold {len(numbers)} numbers; at most {MOST_CLASSES} classes are "
+                        "told apart: name some 'ignore' in a classes.txt")
     return Palette(tuple(f"class {n}" for n in numbers), colours_for(len(numbers)), tuple(numbers), ())
 
 
@@ -122,24 +160,6 @@ def cityscapes(train_ids: bool) -> Palette:
     ignored = tuple(n for n in range(256) if n not in numbers)
     return Palette(tuple(row[1] for row in _CITYSCAPES), np.array([row[2:] for row in _CITYSCAPES], np.uint8), numbers,
                    ignored)
-
-
-def mask_pixels(path: Path) -> Pixels:
-    """The class numbers in a PNG of mode L, P, 1 or I: uint8 (H, W).
-
-    Raises:
-        DataError: colours instead of numbers, numbers above 255, or no image.
-    """
-    try:
-        image = stored_image(path)
-    except ImageError as err:
-        raise DataError(f"{err}; export the mask again") from err
-    mode, values = image.mode, np.asarray(image)
-    if mode not in ("L", "P", "1", "I", "I;16"):
-        raise DataError(f"{path} is in mode {mode}; a mask holds one class number a pixel (mode L or P), no colours")
-    if values.max(initial=0) > 255:
-        raise DataError(f"{path} holds the number {values.max()}; a mask holds 0 to 255")
-    return np.asarray(values, np.uint8)
 
 
 def colours_for(count: int) -> Pixels:

@@ -11,7 +11,7 @@ masks   uint8 class of every pixel, 255 does not matter     (N, H, W)
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from hwnas.data.detection.parts import Frame
 from hwnas.data.moments import WithMoments
+from hwnas.data.notes import joined
 from hwnas.errors import DataError
 from hwnas.imaging.letterbox import IGNORE
 
@@ -61,9 +62,10 @@ class SegmentationData(WithMoments):
     Attributes:
         palette: uint8 (K, 3), a colour a class.
         size: (H, W).
+        notes: what the reader left out or decided by itself, a line each.
 
     Raises:
-        DataError: no images in a part, or no pixel of any class.
+        DataError: no images in a part, no pixel to learn from or to judge by, or one class in all of them.
     """
 
     name: str
@@ -74,6 +76,7 @@ class SegmentationData(WithMoments):
     size: tuple[int, int]
     source: str
     split: str = "given by the caller"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part, name in ((self.train, "training"), (self.val, "validation")):
@@ -81,8 +84,18 @@ class SegmentationData(WithMoments):
                 raise DataError(f"{self.source}: no {name} images; give at least one")
         if len(self.classes) < 2:
             raise DataError(f"{self.source}: {len(self.classes)} class; telling pixels apart needs two or more")
-        if all((mask == IGNORE).all() for mask in self.train.masks):
-            raise DataError(f"{self.source}: every pixel of the training masks is ignored; there is nothing to learn")
+        for part, name, what in ((self.train, "training", "learn"), (self.val, "validation", "judge by")):
+            if (part.masks == IGNORE).all():
+                raise DataError(f"{self.source}: every pixel of the {name} masks is ignored; there is nothing to "
+                                f"{what}")
+        there = np.flatnonzero(self.shares(self.train))
+        if len(there) < 2:
+            raise DataError(f"{self.source}: every pixel of the training masks is {self.classes[there[0]]!r} or "
+                            "ignored; there is nothing to tell apart: check what the numbers in the masks mean")
+
+    def with_notes(self, notes: tuple[str, ...]) -> SegmentationData:
+        """The same data with more notes."""
+        return replace(self, notes=self.notes + notes)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -106,6 +119,7 @@ class SegmentationData(WithMoments):
         return {
             "name": self.name, "source": self.source, "imgsz": self.size[0], "width": self.size[1], "channels": 3,
             "train": len(self.train), "val": len(self.val), "split": self.split,
+            "notes": list(self.notes),
             "classes": {n: {"train": round(float(t), 3), "val": round(float(v), 3)}
                         for n, t, v in zip(self.classes, train, val, strict=True)},
         }
@@ -115,4 +129,4 @@ class SegmentationData(WithMoments):
         ignored = float((self.train.masks == IGNORE).mean() * 100)
         return (f"{self.name}: {len(self.train):,} training and {len(self.val):,} validation images, "
                 f"{self.size[0]}x{self.size[1]}, {len(self.classes)} classes, {ignored:.1f} % of the pixels do not "
-                f"matter; {self.split}")
+                f"matter; {self.split}{joined(self.notes)}")
