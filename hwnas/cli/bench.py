@@ -55,11 +55,12 @@ def search(
     strategy: Annotated[list[str] | None, typer.Option("--strategy", help="A strategy; again for another one.",
                                                        show_default="migo and random")] = None,
     evaluations: Annotated[str, typer.Option("--evaluations", help="Numbers to compare at.")] = "25,50,100,200,400",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Searches of every strategy: seeds 0, 1, ...")] = 20,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100_000,
+                                       help="Searches of every strategy: seeds 0, 1, ...")] = 20,
     option: Annotated[list[str] | None, typer.Option(
         "--option", metavar="[NAME.]KEY=VALUE", show_default=False,
         help="An option of every strategy; with a name before, of that one or the benchmark: migo.ridge=5.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes.",
+    workers: Annotated[int | None, typer.Option("--workers", min=1, max=1024, help="Processes.",
                                                 show_default="one per core")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder that keeps every outcome (regret.jsonl); the same "
                                              "command goes on there.", show_default=False)] = None,

@@ -29,8 +29,9 @@ EPILOG = "Example: hwnas generate runs/photos --latency 2ms --flops 20M --top 5"
 def command(
     given: dict[str, Any],
     run: Run,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many architectures, best first.")] = 1,
-    min_distance: Annotated[int, typer.Option("--min-distance", min=0, help="Choices in which any two differ.")] = 0,
+    top: Annotated[int, typer.Option("--top", min=1, max=10_000, help="How many architectures, best first.")] = 1,
+    min_distance: Annotated[int, typer.Option("--min-distance", min=0, max=1000,
+                                              help="Choices in which any two differ.")] = 0,
     front: Annotated[bool, typer.Option("--front", help="The whole front, too; alone if no budget is given.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="What each budget does: whether it binds, what more of "
                                           "it buys; if none can be met, why and the cheapest way out.")] = False,

@@ -4,13 +4,40 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from hwnas.documents import brief
 from hwnas.errors import UsageError
+
+
+class Range(NamedTuple):
+    """What a number may be; `low` alone may be left out."""
+
+    low: float
+    high: float
+    above: bool = False
+
+    def refuses(self, value: float) -> bool:
+        return not (self.low <= value <= self.high) or (self.above and value == self.low)
+
+    def __str__(self) -> str:
+        return f"{'above' if self.above else 'from'} {self.low:,} to {self.high:,}"
+
+
+RANGES = {  # as in `hwnas.pipeline.CompressConfig`: here too, so that every command refuses before it does anything
+    "imgsz": Range(8, 1024), "width": Range(8, 2048), "limit": Range(2, 10**9), "batch": Range(1, 1024),
+    "threads": Range(1, 256), "confidence": Range(0.5, 0.9999), "width_mult": Range(0, 8, above=True),
+    "depth": Range(1, 16), "head_width": Range(8, 1024), "output_stride": Range(16, 32), "epochs": Range(1, 10**5),
+    "batch_size": Range(2, 10**5), "lr": Range(0, 100, above=True), "attention": Range(0, 10**6),
+    "seed": Range(0, 2**63 - 1), "torch_threads": Range(1, 1024), "warmup": Range(0, 10**5),
+    "epochs_per_evaluation": Range(0, 1000, above=True), "cycles": Range(1, 10**4), "keep": Range(1, 1000),
+    "settle": Range(0, 10**6), "top": Range(1, 10**4), "finalists": Range(1, 10**4), "trial_epochs": Range(0, 10**5),
+}
 
 TARGET = ("runtime", "precision", "batch", "threads")
 BUDGETS = ("latency", "flops", "params", "memory")
@@ -80,7 +107,8 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, not
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder.",
                                           show_default="hwnas-runs/<data>-<target>-<n>")]
-Config = Annotated[Path | None, typer.Option("--config", help="YAML with these flags as keys; flags win.",
+Config = Annotated[Path | None, typer.Option("--config", help="YAML with these flags as keys (latency: 40%), or what "
+                                             "--dry-run --json printed; flags win.",
                                              show_default=False)]
 Resume = Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was cut off.",
                                              show_default=False)]
@@ -102,6 +130,7 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
             given = {name: found for name in names if (found := values.pop(name)) is not None}
+            _check_ranges({**given, **values})
             command(given=given, **values)
 
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + shared
@@ -110,6 +139,15 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         return wrapper
 
     return decorate
+
+
+def _check_ranges(values: Mapping[str, Any]) -> None:
+    """Raises UsageError where a number is outside what its flag takes, or is no finite one."""
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{spelled(name)} {value}: a finite number is needed")
+        if name in RANGES and isinstance(value, int | float) and RANGES[name].refuses(value):
+            raise UsageError(f"{spelled(name)} {brief(value)}: takes {RANGES[name]}")
 
 
 def config_options(given: Mapping[str, Any], config: Path | None) -> dict[str, Any]:

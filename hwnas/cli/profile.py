@@ -19,11 +19,11 @@ EPILOG = "Example: hwnas profile --target local --space mobile --data digits"
 
 SIZE = ("space", "width_mult", "depth", "head", "head_width", "output_stride", "data", "task", "imgsz", "width")
 VARIANTS = ("widths", "sizes")
-Channels = Annotated[int | None, typer.Option("--channels", min=1, help="Channels of the input image.",
+Channels = Annotated[int | None, typer.Option("--channels", min=1, max=16, help="Channels of the input image.",
                                               show_default="3", rich_help_panel="Data")]
-Classes = Annotated[int | None, typer.Option("--classes", min=1, help="Number of classes.", show_default="1000",
-                                             rich_help_panel="Data")]
-MaxSeconds = Annotated[float, typer.Option("--max-seconds", min=1, help="Of timing, at most.")]
+Classes = Annotated[int | None, typer.Option("--classes", min=1, max=100_000, help="Number of classes.",
+                                             show_default="1000", rich_help_panel="Data")]
+MaxSeconds = Annotated[float, typer.Option("--max-seconds", min=1, max=1e6, help="Of timing, at most.")]
 
 
 @takes("target", *TARGET, "tables", *SIZE, *VARIANTS, "seed")

@@ -25,10 +25,12 @@ def command(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8000,
     token: Annotated[str | None, typer.Option("--token", envvar="HWNAS_TOKEN", help="Secret that clients send.",
                                               show_default="everybody is let in")] = None,
-    queue: Annotated[int, typer.Option("--workers-queue", min=0, help="Predictions that may wait.")] = 16,
-    max_mb: Annotated[float, typer.Option("--max-mb", min=0.001, help="Largest request, MiB.")] = 20.0,
-    max_megapixels: Annotated[float, typer.Option("--max-megapixels", min=0.001, help="Largest image.")] = 32.0,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for a request, and its image.")] = 30.0,
+    queue: Annotated[int, typer.Option("--workers-queue", min=0, max=100_000, help="Predictions that may wait.")] = 16,
+    max_mb: Annotated[float, typer.Option("--max-mb", min=0.001, max=2048, help="Largest request, MiB.")] = 20.0,
+    max_megapixels: Annotated[float, typer.Option("--max-megapixels", min=0.001, max=1000,
+                                                  help="Largest image.")] = 32.0,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, max=86400,
+                                           help="Seconds for a request, and its image.")] = 30.0,
     threshold: Annotated[float, typer.Option("--threshold", min=0.0, max=1.0, help="Least score of a box.")] = 0.3,
 ) -> None:
     """Answer images over HTTP.

@@ -22,7 +22,7 @@ FIRST = 5  # examples of a longer list
 Folder = Annotated[Path | None, typer.Option("--tables", help="Folder of latency tables.",
                                              show_default="the user's cache")]
 TablePath = Annotated[Path, typer.Argument(metavar="PATH", help="A table.", show_default=False)]
-Imgsz = Annotated[int, typer.Option("--imgsz", min=8, help="Input size that a look-up text of FBNet is for.")]
+Imgsz = Annotated[int, typer.Option("--imgsz", min=8, max=1024, help="Input size that a look-up text of FBNet is for.")]
 
 
 def make_group() -> typer.Typer:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hwnas.documents import brief
 from hwnas.errors import UsageError
 
 _COUNT = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
@@ -24,6 +25,7 @@ UNITS: dict[str, dict[str, float]] = {
     "memory": {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
 }
 _EXAMPLE = {"latency": "8ms or 50%", "flops": "300M or 60%", "params": "2M or 50%", "memory": "64MB or 50%"}
+MOST, LONGEST = 1e12, 64  # of the number, and characters of the text
 _TEXT = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%]*)\s*$")
 
 
@@ -56,14 +58,17 @@ def parse(name: str, text: str) -> Budget:
     """
     if name not in UNITS:
         raise UsageError(f"unknown budget {name!r}; known: {', '.join(UNITS)}")
-    found = _TEXT.match(str(text))
+    found = _TEXT.match(str(text)) if len(str(text)) <= LONGEST else None
     units = UNITS[name]
     if found is None or (found[2] != "%" and found[2] not in units):
         known = ", ".join(unit or "a plain number" for unit in (*units, "%"))
-        raise UsageError(f"--{name} {text!r}: a number and a unit are needed ({known}), e.g. --{name} {_EXAMPLE[name]}")
+        raise UsageError(f"--{name} {brief(text)}: a number and a unit are needed ({known}), e.g. --{name} "
+                         f"{_EXAMPLE[name]}")
     number = float(found[1])
     if not number > 0:
         raise UsageError(f"--{name} {text!r}: a budget must be above zero")
+    if not number <= MOST:
+        raise UsageError(f"--{name} {brief(text)}: a budget is at most {MOST:.0e} of its unit")
     if found[2] == "%":
         return Budget(name, number / 100, True, str(text))
     return Budget(name, number * units[found[2]], False, str(text))

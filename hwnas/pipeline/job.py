@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwnas.documents import brief
 from hwnas.errors import MissingDependency, VerificationFailed
 from hwnas.pipeline.run import STAGES, CompressConfig, RunFolder
 from hwnas.progress import Progress, silent
@@ -213,9 +214,10 @@ def make_config(options: dict[str, object]) -> CompressConfig:
         config = CompressConfig.model_validate(options)
     except ValidationError as err:
         first = err.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        name, *inside = map(str, first["loc"])
+        flag = "--" + (inside[0] if name == "budgets" and inside else name).replace("_", "-")
         rule = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}: {rule}; got {first.get('input')!r}") from err
+        raise UsageError(f"{flag}: {rule}; got {brief(first.get('input'))}") from err
     describe(config.space)
     head_of(config)
     check_sizes(config)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from hwnas.documents import read_json
 from hwnas.errors import RunError, UnknownName, UsageError
@@ -73,7 +73,7 @@ class CompressConfig(BaseModel):
         tables: folder of latency tables; None takes the user's cache.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     task: Literal["classify", "detect", "segment"] = "classify"
     data: str = "digits"
@@ -82,9 +82,9 @@ class CompressConfig(BaseModel):
     budgets: dict[str, str] = Field(default_factory=lambda: {"latency": "50%"})
     runtime: str | None = None
     precision: str | None = None
-    batch: int | None = Field(default=None, ge=1)
-    threads: int | None = Field(default=None, ge=1)
-    confidence: float | None = Field(default=None, ge=0.5, lt=1)
+    batch: int | None = Field(default=None, ge=1, le=1024)
+    threads: int | None = Field(default=None, ge=1, le=256)
+    confidence: float | None = Field(default=None, ge=0.5, le=0.9999)
     require_measured: bool = False
     imgsz: int | None = Field(default=None, ge=8, le=1024)
     width: int | None = Field(default=None, ge=8, le=2048)
@@ -95,25 +95,33 @@ class CompressConfig(BaseModel):
     init: str | None = None
     head: str | None = None
     head_width: int | None = Field(default=None, ge=8, le=1024)
-    output_stride: int | None = None
-    epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=64, ge=2)
-    lr: float | None = Field(default=None, gt=0)
-    attention: float | None = Field(default=None, ge=0)
+    output_stride: int | None = Field(default=None, ge=16, le=32)
+    epochs: int = Field(default=20, ge=1, le=10**5)
+    batch_size: int = Field(default=64, ge=2, le=10**5)
+    lr: float | None = Field(default=None, gt=0, le=100)
+    attention: float | None = Field(default=None, ge=0, le=10**6)
     mode: Literal["pooled", "corrected", "reference"] = "pooled"
     training: Literal["fair", "path"] = "fair"
-    warmup: int = Field(default=10, ge=0)
-    epochs_per_evaluation: float = Field(default=0.5, gt=0)
-    cycles: int = Field(default=2, ge=1)
-    keep: int = Field(default=3, ge=1)
-    settle: int = Field(default=60, ge=0)
-    top: int = Field(default=12, ge=1)
-    finalists: int = Field(default=4, ge=1)
-    trial_epochs: int = Field(default=3, ge=0)
-    seed: int = Field(default=0, ge=0)
-    torch_threads: int | None = Field(default=None, ge=1)
-    limit: int | None = Field(default=None, ge=2)
+    warmup: int = Field(default=10, ge=0, le=10**5)
+    epochs_per_evaluation: float = Field(default=0.5, gt=0, le=1000)
+    cycles: int = Field(default=2, ge=1, le=10**4)
+    keep: int = Field(default=3, ge=1, le=1000)
+    settle: int = Field(default=60, ge=0, le=10**6)
+    top: int = Field(default=12, ge=1, le=10**4)
+    finalists: int = Field(default=4, ge=1, le=10**4)
+    trial_epochs: int = Field(default=3, ge=0, le=10**5)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    torch_threads: int | None = Field(default=None, ge=1, le=1024)
+    limit: int | None = Field(default=None, ge=2, le=10**9)
     tables: str | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, given: object, info: ValidationInfo) -> object:
+        """`epochs: yes` is no number, though Python takes True for 1."""
+        if isinstance(given, bool) and info.field_name != "require_measured":
+            raise ValueError("a value is needed, not yes or no")
+        return given
 
     @field_validator("widths", "sizes", mode="before")
     @classmethod
@@ -126,6 +134,13 @@ class CompressConfig(BaseModel):
     def _shares(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if given is not None and not all(0 < width <= 1 for width in given):
             raise ValueError("widths are shares of the reference's channels, above 0 and at most 1, e.g. 0.75,0.5")
+        return given
+
+    @field_validator("output_stride")
+    @classmethod
+    def _stride(cls, given: int | None) -> int | None:
+        if given not in (None, 16, 32):
+            raise ValueError("the stride of the coarsest map is 16 or 32")
         return given
 
     def anchored(self) -> CompressConfig:
