@@ -37,11 +37,13 @@ def command(
                                                rich_help_panel="Target")] = "python3",
     again: Annotated[bool, typer.Option("--again", help="Measure what the table has, too.")] = False,
     max_seconds: MaxSeconds = 60.0,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Refuse if another process measures this table.")] = False,
     json: Json = False,
 ) -> None:
     """Time the blocks of a space on a device, and check the sums.
 
-    Only what the table of the target lacks is measured. A detector or a segmenter is measured at every width that a
+    Only what the table of the target lacks is measured. A table has one campaign at a time: a second process waits for
+    the first and adds what is still missing. A detector or a segmenter is measured at every width that a
     compress would choose from.
     """
     from hwnas.pipeline.standalone import profile_target, spaces_for
@@ -58,7 +60,7 @@ def command(
             where = ssh_device(target, device, python=device_python, progress=watch.progress)
         first, *others = [
             (variant, profile_target(of, target, tables=tables, device=where, seed=given.get("seed", 0), again=again,
-                                     max_seconds=max_seconds, progress=watch.progress))
+                                     max_seconds=max_seconds, wait=not no_wait, progress=watch.progress))
             for variant, of in spaces.items()
         ]
     tell(first[1], json, dict(others))

@@ -142,8 +142,10 @@ def _merge(
     """Merge tables of one target and device: of each entry the one from the most runs, of equals the latest."""
     from hwnas.cli.console import note, say, say_json
     from hwnas.latency.merge import merge
+    from hwnas.pipeline.watch import watching
 
-    table, warnings = merge(paths, out, force=force)
+    with watching(json) as watch:
+        table, warnings = merge(paths, out, force=force, progress=watch.progress)
     for warning in warnings:
         note(f"warning: {warning}")
     if json:

@@ -8,6 +8,7 @@ oldest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ from hwnas.errors import TableError, UsageError
 from hwnas.latency import journal
 from hwnas.latency.entry import Entry
 from hwnas.latency.header import device_differences, differences
+from hwnas.latency.hold import held
 from hwnas.latency.table import Table
+from hwnas.progress import Progress, silent
 
 
-def merge(paths: Sequence[Path], out: Path | None = None, *, force: bool = False) -> tuple[Table, list[str]]:
+def merge(paths: Sequence[Path], out: Path | None = None, *, force: bool = False,
+          progress: Progress = silent) -> tuple[Table, list[str]]:
     """Merge tables into the first one, or into a new file.
 
     The file is written beside and renamed under the table's lock, and the tables are read inside it, so nothing that
-    another process adds meanwhile is lost.
+    another process adds meanwhile is lost; a campaign that fills the first table is waited for.
 
     Args:
         paths: two tables or more; the header comes from the first.
@@ -42,7 +46,7 @@ def merge(paths: Sequence[Path], out: Path | None = None, *, force: bool = False
     if out is not None and out.exists():
         raise UsageError(f"{out} exists: choose another --out, or name it first to merge into it")
     goal = out or paths[0]
-    with journal.locked(goal):
+    with held(goal, seconds=0.0, progress=progress) if goal.is_file() else nullcontext(), journal.locked(goal):
         first, *others = (Table.read(path) for path in paths)
         warnings = [warning for other in others for warning in _conflicts(first, other)]
         if warnings and not force:

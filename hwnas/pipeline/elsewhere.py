@@ -75,7 +75,7 @@ def import_job(folder: Path, *, tables: Path | None = None, progress: Progress =
         new = Path(scratch) / path.name
         found = measure(space, target, new, device=job.results(), seed=seed, max_seconds=max_seconds, progress=progress)
         if path.is_file():
-            table, _ = merge([path, new])
+            table, _ = merge([path, new], progress=progress)
             found = ProfileResult(LatencyModel.from_table(table, space), found.report)
         else:
             write_bytes(path, new.read_bytes())

@@ -107,17 +107,17 @@ class Latencies:
 
 def measured(
     space: Space, target: Target, *, tables: Path | None = None, device: Device | None = None, seed: int = 0,
-    again: bool = False, max_seconds: float = 60.0, progress: Progress = silent,
+    again: bool = False, max_seconds: float = 60.0, wait: bool = True, progress: Progress = silent,
 ) -> Latencies:
     """Fill the user's table of a target with what a space lacks in it.
 
     Args:
         tables: folder of the user's tables; None takes their cache.
         device: where to measure; None is this machine.
-        again, max_seconds, seed: as in `hwnas.profile.measure`.
+        again, max_seconds, seed, wait: as in `hwnas.profile.measure`.
 
     Raises:
-        TableError: the table is broken, or of another device.
+        TableError: the table is broken, of another device, or held by another process.
         MissingDependency: the runtime is not installed.
         UsageError: no device was given, and this machine cannot be the target.
     """
@@ -126,7 +126,7 @@ def measured(
     facts = (device.fingerprint() if device else Fingerprint.of(runtime_for(target))).to_json()
     path = own_table(target, facts, tables)
     found = measure(space, target, path, device=device, seed=seed, again=again, max_seconds=max_seconds,
-                    progress=progress)
+                    wait=wait, progress=progress)
     return Latencies(target, found.model, device is None, facts, path, found.report)
 
 

@@ -74,17 +74,17 @@ def spaces_for(options: Mapping[str, Any], space: Space) -> dict[Variant, Space]
 
 
 def profile_target(space: Space, target: Target, *, tables: Path | None = None, device: Device | None = None,
-                   seed: int = 0, again: bool = False, max_seconds: float = 60.0,
+                   seed: int = 0, again: bool = False, max_seconds: float = 60.0, wait: bool = True,
                    progress: Progress = silent) -> Profiled:
     """Fill the table of a target with what a space lacks in it.
 
     Args:
         tables: folder of tables; None takes the user's cache.
         device: where to measure; None is this machine.
-        again, max_seconds, seed: as in `hwnas.profile.measure`.
+        again, max_seconds, seed, wait: as in `hwnas.profile.measure`.
     """
     found = measured(space, target, tables=tables, device=device, seed=seed, again=again, max_seconds=max_seconds,
-                     progress=progress)
+                     wait=wait, progress=progress)
     largest, smallest = (found.model.predict(a).latency_ms for a in (space.largest(), space.smallest()))
     assert found.table is not None  # what was measured is in one
     return Profiled(ProfileResult(found.model, dict(found.report)), found.table, largest, smallest)

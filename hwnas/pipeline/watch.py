@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+WAITING = "waiting for "  # how work begins that another process does
 EVERY_SECONDS = 10.0  # between two lines about the same work in a pipe
 
 
@@ -83,6 +84,8 @@ class Lines:
         now = self._clock()
         if what != self._what:
             self._what, self._began, self._last, self._first = what, now, now, done
+            if what.startswith(WAITING):  # said at once: nothing is being done that could be seen otherwise
+                self.say(f"  {what}")
         elif now - self._last >= EVERY_SECONDS and done < total:
             self._last = now
             rate = (done - self._first) / (now - self._began)

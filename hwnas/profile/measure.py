@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hwnas.errors import TableError
 from hwnas.latency import Calibration, LatencyModel, Table, errors
+from hwnas.latency.hold import held
 from hwnas.profile import campaign as campaigns
 from hwnas.profile.calibrating import calibrate
 from hwnas.profile.campaign import Outcome
@@ -61,8 +62,11 @@ def measure(
     max_seconds: float = 60.0,
     again: bool = False,
     isolated: bool = False,
+    wait: bool = True,
 ) -> ProfileResult:
     """Measure every signature of `space` that the table lacks, and calibrate the sum.
+
+    The table is held meanwhile: a second process waits, and then adds what is still missing.
 
     Blocks, calibration networks and held-out networks are timed in the same sweeps. Entries are appended after 4, 8,
     16, ... sweeps, so a killed run keeps them; as long as the table holds no calibration of the space, entries with
@@ -79,24 +83,59 @@ def measure(
         max_seconds: of timing.
         again: measure signatures that the table has, too; they come out at the speed the table was made at.
         isolated: time every block alone as well and report the error of that sum.
+        wait: for another process that measures this table; if not, it is refused.
 
     Raises:
-        TableError: the table is broken, or of another target or device.
+        TableError: the table is broken, of another target or device, or held by another process.
         InputError: the table cannot be written, or the device cannot be reached.
         MissingDependency: the runtime is not installed.
     """
     where = device or LocalDevice(runtime_for(target), target.cores)
     here = where.fingerprint()
-    table = _open(table_path, target, here)
+    full = _full(_open(table_path, target, here), space, calibration_networks) if not again else None
+    if full is not None:
+        return full
+    asked = _Asked(space, target, seed, calibration_networks, held_out, max_seconds, again, isolated)
+    with held(table_path, wait=wait, seconds=max_seconds, progress=progress):
+        return _measure(asked, _open(table_path, target, here), where, here, progress)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The arguments of `measure`."""
+
+    space: Space
+    target: Target
+    seed: int
+    calibration_networks: int
+    held_out: int
+    max_seconds: float
+    again: bool
+    isolated: bool
+
+
+def _full(table: Table, space: Space, calibration_networks: int) -> ProfileResult | None:
+    """What a table says that lacks nothing of a space; None if it lacks something."""
+    done = table.calibration(space.fingerprint) is not None or not calibration_networks
+    if not done or table.missing(space.signatures):
+        return None
+    return ProfileResult(LatencyModel.from_table(table, space), _nothing_to_do(table, space))
+
+
+def _measure(asked: _Asked, table: Table, where: Device, here: Fingerprint, progress: Progress) -> ProfileResult:
+    """As `measure`, while the table is held: another process may have filled it by now."""
+    space, target = asked.space, asked.target
+    full = _full(table, space, asked.calibration_networks) if not asked.again else None
+    if full is not None:
+        return full
     stored = table.calibration(space.fingerprint)
-    done = stored is not None or not calibration_networks
-    wanted = list(space.signatures) if again else table.missing(space.signatures, 1 if done else MIN_RUNS)
-    if not wanted and done:
-        return ProfileResult(LatencyModel.from_table(table, space), _nothing_to_do(table, space))
+    done = stored is not None or not asked.calibration_networks
+    wanted = list(space.signatures) if asked.again else table.missing(space.signatures, 1 if done else MIN_RUNS)
     begin = time.perf_counter()
-    fitted, held = _networks(space, calibration_networks, held_out, seed)
+    fitted, others = _networks(space, asked.calibration_networks, asked.held_out, asked.seed)
     known = tuple(s for s in space.signatures if s not in set(wanted))
-    job = Job(space, tuple(wanted), known, (*fitted, *held), target.batch, seed, max_seconds, isolated)
+    job = Job(space, tuple(wanted), known, (*fitted, *others), target.batch, asked.seed, asked.max_seconds,
+              asked.isolated)
     recipe = recipe_for(target, here.runtime_version)
     outcomes = _run(job, where, recipe, table, stored.kernel_ms if stored else 0.0, progress)
     labels = np.exp(np.mean([np.log(o.networks_ms) for o in outcomes], axis=0))
@@ -107,7 +146,8 @@ def measure(
         "seconds": round(time.perf_counter() - begin, 2),
         "seconds_held_out": round(sum(float(o.networks_seconds[len(fitted):].sum()) for o in outcomes), 2),
         **_machine(outcomes), "calibration": model.calibration.to_json(), **evidence,
-        "held_out_isolated_sum": _isolated_errors(table, alone, held, labels[len(fitted):]) if isolated else None,
+        "held_out_isolated_sum": (_isolated_errors(table, alone, others, labels[len(fitted):]) if asked.isolated
+                                  else None),
         "table_hash": table.content_hash,
     }
     return ProfileResult(model, report, job.networks, labels, alone)
@@ -141,7 +181,8 @@ def measure_networks(
     ties = known_ms or {}
     job = Job(space, (), known, (*ties, *networks), target.batch, seed, max_seconds)
     recipe = recipe_for(target, here.runtime_version)
-    (outcome,) = _run(job, where, recipe, table, 0.0, progress, dict(enumerate(ties.values())))
+    with held(table_path, seconds=max_seconds, progress=progress):
+        (outcome,) = _run(job, where, recipe, table, 0.0, progress, dict(enumerate(ties.values())))
     return outcome.networks_ms[len(ties):]
 
 
