@@ -35,6 +35,10 @@ def load(run: str | Path) -> RunFolder:
     return RunFolder.open(Path(run))
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(importlib.import_module("hwnas.pipeline"), name)

@@ -20,6 +20,8 @@ A message is the rule, the value and the way out, in one or two lines.
 from __future__ import annotations
 
 import difflib
+import os
+import traceback
 from collections.abc import Iterable, Mapping
 
 
@@ -27,6 +29,15 @@ class HwnasError(Exception):
     """Base of all errors raised on purpose by hwnas."""
 
     exit_code = 1
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and Jupyter show in place of a traceback: the message, which says the way out."""
+        if os.environ.get("HWNAS_DEBUG"):
+            return traceback.format_exception(type(self), self, self.__traceback__)
+        notes = getattr(self, "__notes__", [])
+        way_in = "(%debug goes to the place; HWNAS_DEBUG=1 shows it)"
+        told = "\n".join([f"{type(self).__name__}: {self}", *notes, way_in])
+        return ["".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in told)]
 
 
 class UsageError(HwnasError):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from hwnas.errors import BudgetInfeasible, HwnasError, TrainingDiverged
 from hwnas.pipeline.commands import resume_command, shell
-from hwnas.pipeline.stage_lines import BREAK, line
-from hwnas.pipeline.watch import Watch, duration, watching
+from hwnas.pipeline.stage_lines import ended, heading
+from hwnas.pipeline.watch import Watch, watching
 
 if TYPE_CHECKING:
     from hwnas.pipeline import RunFolder
@@ -23,7 +23,8 @@ def carry_out(run: RunFolder, *, until: str | None = None, lines: bool = False) 
     from hwnas.pipeline.job import compress_run
 
     with watching(lines) as watch:
-        _header(run, watch)
+        for text in heading(run):
+            watch.say(text)
 
         def hook(stage: str, event: str, seconds: float) -> None:
             _tell(run, watch, stage, event, seconds)
@@ -35,23 +36,12 @@ def carry_out(run: RunFolder, *, until: str | None = None, lines: bool = False) 
             raise
 
 
-def _header(run: RunFolder, watch: Watch) -> None:
-    config = run.state.config
-    budgets = ", ".join(f"{name} {text}" for name, text in config.budgets.items())
-    watch.say(f"{config.data} -> {config.target}, space {config.space}, budget {budgets}, seed {config.seed}")
-    watch.say(f"run folder {run.path}")
-
-
 def _tell(run: RunFolder, watch: Watch, stage: str, event: str, seconds: float) -> None:
     if event == "start":
         watch.progress(stage, 0, 0)
         return
-    told = line(stage, run.result(stage))
-    took = "kept" if event == "kept" else duration(seconds)
-    first, *others = told.split(BREAK)
-    watch.say(f"{stage:<10} {took:>9}  {first}".rstrip())
-    for other in others:
-        watch.say(f"{BREAK[1:]}{other}")
+    for text in ended(stage, event, seconds, run):
+        watch.say(text)
 
 
 def _way_on(run: RunFolder, err: BaseException) -> None:

@@ -6,10 +6,12 @@ import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from hwnas.documents import brief
 from hwnas.errors import MissingDependency, VerificationFailed
+from hwnas.pipeline.interactive import shown
+from hwnas.pipeline.options import CompressOptions, with_options
 from hwnas.pipeline.run import STAGES, CompressConfig, RunFolder
 from hwnas.progress import Progress, silent
 
@@ -124,30 +126,38 @@ def _discard_unstarted(run: RunFolder) -> None:
     run.path.rmdir()
 
 
-def compress(out: str | Path | None = None, *, until: str | None = None, progress: Progress = silent,
-             hook: StageHook = quiet, **options: object) -> RunFolder:
+@with_options
+def compress(out: str | Path | None = None, *, until: str | None = None, progress: Progress | None = None,
+             hook: StageHook | None = None, **options: Unpack[CompressOptions]) -> RunFolder:
     """Find, train, export and check a network within budgets.
 
     Args:
         out: the run folder; None takes the next free `hwnas-runs/<data>-<target>-<n>`.
         until: the last stage to do; None does all.
+        progress, hook: told how far it is; None shows it in a notebook or an interpreter and is silent in a script.
         options: fields of `CompressConfig`, e.g. data="digits", budgets={"latency": "50%"}, seed=0.
 
     Returns:
         The finished run.
 
     Raises:
+        UnknownName: no such option.
         UsageError: an option is wrong, or `out` is taken.
         BudgetInfeasible: no architecture meets the budgets.
         VerificationFailed: the exported model failed its check.
     """
-    config = make_config(options)
+    config = make_config(dict(options))
     run = RunFolder.create(Path(out) if out else next_folder(config), config)
-    return compress_run(run, until=until, progress=progress, hook=hook)
+    return _watched(run, until, progress, hook)
+
+
+def _watched(run: RunFolder, until: str | None, progress: Progress | None, hook: StageHook | None) -> RunFolder:
+    with shown(run, progress, hook) as (telling, hooked):
+        return compress_run(run, until=until, progress=telling, hook=hooked)
 
 
 def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str], *, precision: str | None = None,
-             until: str | None = None, progress: Progress = silent, hook: StageHook = quiet) -> RunFolder:
+             until: str | None = None, progress: Progress | None = None, hook: StageHook | None = None) -> RunFolder:
     """Another network from a finished search, for other budgets: no profiling, no search, the same reference.
 
     Args:
@@ -161,7 +171,7 @@ def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str], *,
         UnknownName: `source` has no latencies of this precision.
         BudgetInfeasible: no architecture meets the budgets.
     """
-    return compress_run(branch(source, out, budgets, precision), until=until, progress=progress, hook=hook)
+    return _watched(branch(source, out, budgets, precision), until, progress, hook)
 
 
 def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str], precision: str | None = None) -> RunFolder:
@@ -181,14 +191,14 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str], prec
     return found.branch(Path(out), make_config(config))
 
 
-def resume(path: str | Path, *, until: str | None = None, progress: Progress = silent,
-           hook: StageHook = quiet) -> RunFolder:
+def resume(path: str | Path, *, until: str | None = None, progress: Progress | None = None,
+           hook: StageHook | None = None) -> RunFolder:
     """Go on with a run that was cut off; finished stages are not repeated.
 
     Raises:
         RunError: no run there, or it was tampered with.
     """
-    return compress_run(RunFolder.open(Path(path)), until=until, progress=progress, hook=hook)
+    return _watched(RunFolder.open(Path(path)), until, progress, hook)
 
 
 def make_config(options: dict[str, object]) -> CompressConfig:

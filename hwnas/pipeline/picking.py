@@ -19,6 +19,7 @@ from hwnas.generate import Front, front, solve
 from hwnas.latency import LatencyModel, Prediction
 from hwnas.latency.model import WEIGHT_BYTES
 from hwnas.pipeline.budget import Budget, parse_all, show
+from hwnas.pipeline.displaying import answer_text, answers_html, answers_text
 from hwnas.pipeline.limits import reference_of
 from hwnas.pipeline.reference import Limit, Reference
 from hwnas.pipeline.run import RunFolder
@@ -29,7 +30,7 @@ from hwnas.space.space import Cost
 BYTES = WEIGHT_BYTES  # of an activation: as wide as a weight
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """An architecture with what it should reach and cost.
 
@@ -43,12 +44,25 @@ class Answer:
     predicted_accuracy: float
     costs: dict[str, float]
 
+    def __repr__(self) -> str:
+        return answer_text(self)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "architecture": self.architecture.to_json(),
             "predicted_accuracy": self.predicted_accuracy,
             "costs": self.costs,
         }
+
+
+class Answers(list[Answer]):
+    """Answers, best first, which show themselves as a table."""
+
+    def __repr__(self) -> str:
+        return answers_text(self)
+
+    def _repr_html_(self) -> str:
+        return answers_html(self)
 
 
 @dataclass(frozen=True)
@@ -270,7 +284,7 @@ def front_of(pickers: Mapping[Variant, Picker]) -> list[Point]:
 
 
 def pick(run: str | Path, budgets: Mapping[str, str | None], *, top: int = 1, min_distance: int = 0,
-         precision: str | None = None, confidence: float | None = None) -> list[Answer]:
+         precision: str | None = None, confidence: float | None = None) -> Answers:
     """Architectures of a finished search within new budgets, best first; no torch, milliseconds.
 
     Args:
@@ -284,7 +298,7 @@ def pick(run: str | Path, budgets: Mapping[str, str | None], *, top: int = 1, mi
         BudgetInfeasible: no architecture meets the budgets.
     """
     pickers = Picker.all_of_run(RunFolder.open(Path(run)), precision, confidence)
-    return best_of(pickers, pickers[FULL].absolute(parse_all(budgets)), top, min_distance)
+    return Answers(best_of(pickers, pickers[FULL].absolute(parse_all(budgets)), top, min_distance))
 
 
 def best_of(pickers: Mapping[Variant, Picker], bounds: Mapping[str, float], top: int = 1,

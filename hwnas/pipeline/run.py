@@ -25,6 +25,7 @@ from hwnas.documents import read_json
 from hwnas.errors import RunError, UnknownName, UsageError
 from hwnas.files import sha256, write_json
 from hwnas.pipeline.commands import resume_command
+from hwnas.pipeline.displaying import run_html, run_text
 from hwnas.pipeline.reference import Reference
 from hwnas.pipeline.results import check_result
 from hwnas.target.find import names_a_file
@@ -212,6 +213,12 @@ class RunFolder:
 
     def __init__(self, path: Path, state: RunState) -> None:
         self.path, self.state = path, state
+
+    def __repr__(self) -> str:
+        return run_text(self)
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
     @classmethod
     def create(cls, path: Path, config: CompressConfig) -> RunFolder:

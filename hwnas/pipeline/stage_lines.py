@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwnas.pipeline.score_lines import score
+from hwnas.pipeline.watch import duration
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.run import RunFolder
 
 Facts = Mapping[str, Any]
 BREAK = f"\n{'':<22}"  # before a further line: name and seconds of the stage stand in front of the first
@@ -91,3 +95,18 @@ def line(stage: str, result: Facts) -> str:
     told = _LINES[stage](result) if stage in _LINES else ""
     told += f"{BREAK}{result['close']}" if result.get("close") else ""
     return told + "".join(f"{BREAK}warning: {warning}" for warning in result.get("warnings", []) if stage == "data")
+
+
+def heading(run: RunFolder) -> list[str]:
+    """What a run is about."""
+    config = run.state.config
+    budgets = ", ".join(f"{name} {text}" for name, text in config.budgets.items())
+    return [f"{config.data} -> {config.target}, space {config.space}, budget {budgets}, seed {config.seed}",
+            f"run folder {run.path}"]
+
+
+def ended(stage: str, event: str, seconds: float, run: RunFolder) -> list[str]:
+    """What a finished stage found, after its name and how long it took or that it was 'kept'."""
+    took = "kept" if event == "kept" else duration(seconds)
+    first, *others = line(stage, run.result(stage)).split(BREAK)
+    return [f"{stage:<10} {took:>9}  {first}".rstrip(), *(f"{BREAK[1:]}{other}" for other in others)]

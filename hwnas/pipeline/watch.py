@@ -73,8 +73,8 @@ class Bars:
 class Lines:
     """At most a line every ten seconds, with an estimate of the time left."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, every: float = EVERY_SECONDS) -> None:
+        self._clock, self._every = clock, every
         self._what = ""
         self._began = self._last = clock()
         self._first = 0
@@ -85,12 +85,16 @@ class Lines:
         if what != self._what:
             self._what, self._began, self._last, self._first = what, now, now, done
             if what.startswith(WAITING):  # said at once: nothing is being done that could be seen otherwise
-                self.say(f"  {what}")
-        elif now - self._last >= EVERY_SECONDS and done < total:
+                self.note(f"  {what}")
+        elif now - self._last >= self._every and done < total:
             self._last = now
             rate = (done - self._first) / (now - self._began)
             left = f", about {duration((total - done) / rate)} left" if rate > 0 else ""
-            self.say(f"  {what}: {done} of {total}{left}")
+            self.note(f"  {what}: {done} of {total}{left}")
+
+    def note(self, text: str) -> None:
+        """How far it is."""
+        self.say(text)
 
     def say(self, text: str) -> None:
         """A line."""

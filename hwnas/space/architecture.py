@@ -30,7 +30,7 @@ class ArchitectureSchema(Schema):
     ops: Annotated[list[Name], Field(max_length=MOST_OPS)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Architecture:
     """One op index per choice of a space.
 
@@ -40,6 +40,9 @@ class Architecture:
 
     space: Space
     choice: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return f"<Architecture of {self.space!r}: choice {self.choice}>"
 
     def __post_init__(self) -> None:
         sizes = self.space.sizes

@@ -27,7 +27,7 @@ from hwnas.space.position import Position, SpaceConfig, Wire, wires
 Cost = Literal["flops", "params", "memory"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Space:
     """A family of networks: positions wired as a DAG, each fixed or a choice.
 
@@ -41,6 +41,11 @@ class Space:
 
     config: SpaceConfig
     positions: tuple[Position, ...]
+
+    def __repr__(self) -> str:
+        c = self.config
+        return (f"<Space {c.name}: {c.width or c.imgsz}x{c.imgsz}, {len(self.choices)} choices, "
+                f"{self.size:,} architectures>")
 
     def __post_init__(self) -> None:
         for before, after in self._neighbours():
