@@ -20,11 +20,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from hwnas.documents import read_json
 from hwnas.errors import InputError, RunError
 from hwnas.files import write_bytes, write_json
 from hwnas.latency import LatencyModel
 from hwnas.pipeline.cautions import no_success, warnings_of
+from hwnas.pipeline.details import read_details
 from hwnas.pipeline.evidence import NEEDED, Evidence
 from hwnas.pipeline.explaining import explain_bounds, words_of
 from hwnas.pipeline.limits import reference_of
@@ -35,7 +35,6 @@ from hwnas.pipeline.report_html import page
 from hwnas.pipeline.run import RunFolder
 from hwnas.pipeline.summary import finalists, precisions, variant_facts
 from hwnas.space import FULL, Architecture, Op
-from hwnas.tasks.breakdown import SCHEMA as DETAILS
 
 SCHEMA = 1
 Facts = dict[str, Any]
@@ -135,10 +134,8 @@ def _standing(e: Evidence) -> Facts:
 
 def _details(e: Evidence) -> Facts | None:
     """Figures of every class and examples with their pictures inside; None in runs of hwnas 0.1, which lack them."""
-    if "details.json" not in e.run.state.stages["export"].files:
-        return None
-    found: Facts = read_json(e.run.path / "details.json")
-    if found["hwnas_details"] != DETAILS:
+    found = read_details(e.run)
+    if found is None:
         return None
     for example in found["examples"]:
         content = (e.run.path / example["file"]).read_bytes()

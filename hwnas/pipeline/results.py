@@ -68,6 +68,24 @@ class ProfileResult(Schema):
     warnings: Texts = Field(default_factory=list)
 
 
+class StandingResult(Schema):
+    """What a score is worth: `hwnas.tasks.standing`."""
+
+    metric: Name
+    score: Percent
+    images: Count
+    majority: Name | None = None
+    majority_score: Percent = 0.0
+    interval: Annotated[list[Percent], Field(min_length=2, max_length=2)] | None = None
+    mean_recall: Percent | None = None
+    p_majority: Annotated[float, Field(ge=0, le=1)] | None = None
+    p_recall: Annotated[float, Field(ge=0, le=1)] | None = None
+    never: list[Name] = Field(default_factory=list)
+    one_image: Percent | None = None
+    told: Name
+    level: Literal["better", "unclear", "nothing"]
+
+
 class EpochResult(Schema):
     """One epoch of training."""
 
@@ -82,6 +100,7 @@ class TrainedResult(Schema):
 
     accuracy: Percent
     metric: Name = "accuracy"
+    standing: StandingResult | None = None
     epochs: list[EpochResult]
     warnings: Texts = Field(default_factory=list)
 
@@ -144,6 +163,7 @@ class GeneratedResult(Schema):
     reference_measured_ms: TimedResult | None = None
     references_ms: dict[Name, TimedResult | None] = Field(default_factory=dict)
     out: dict[Name, Name] = Field(default_factory=dict)
+    close: Name | None = None
     candidates: Annotated[list[CandidateResult], Field(max_length=100_000)]
     warnings: Texts = Field(default_factory=list)
 
@@ -160,6 +180,17 @@ class VerdictResult(Schema):
     precision: Precision = "fp32"
     loss: dict[Name, Any] | None = None
     metric: Name = "accuracy"
+    standing: StandingResult | None = None
+
+
+class DifferenceResult(Schema):
+    """What the validation images tell of the points between the two networks."""
+
+    points: Percent
+    beyond_chance: bool | None = None
+    p: Annotated[float, Field(ge=0, le=1)] | None = None
+    interval: Annotated[list[Percent], Field(min_length=2, max_length=2)] | None = None
+    told: Name
 
 
 class ExportedResult(Schema):
@@ -175,6 +206,7 @@ class ExportedResult(Schema):
     ratio: Amount | None
     size_bytes: Count
     reference_size_bytes: Count
+    difference: DifferenceResult | None = None
     warnings: Texts = Field(default_factory=list)
 
 

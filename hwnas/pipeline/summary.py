@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from hwnas.documents import read_json
 from hwnas.latency import Prediction
 from hwnas.pipeline.candidates import FP32, Kind
 from hwnas.pipeline.cautions import no_success, warnings_of
+from hwnas.pipeline.details import read_details
 from hwnas.pipeline.limits import reference_of
 from hwnas.pipeline.moments import moments_of
 from hwnas.pipeline.picking import BYTES, Picker
 from hwnas.pipeline.reached import Reached, reached
 from hwnas.pipeline.run import STAGES, RunFolder
 from hwnas.space import FULL, Architecture, Variant
-from hwnas.tasks.breakdown import SCHEMA
 
 
 def is_finished(run: RunFolder) -> bool:
@@ -63,15 +62,10 @@ def details_of(run: RunFolder) -> dict[str, Any] | None:
     """Of both networks the figures of every class and what is taken for what; None in runs of hwnas 0.1.
 
     Raises:
-        RunError: the file is missing or was changed.
+        RunError: as `read_details`.
     """
-    if "details.json" not in run.state.stages["export"].files:
-        return None
-    run.check_file("export", "details.json")
-    found = read_json(run.path / "details.json")
-    if not isinstance(found, dict) or found.get("hwnas_details") != SCHEMA:
-        return None
-    return {who: found[who] for who in ("reference", "compressed")} | {"classes": found["classes"]}
+    found = read_details(run)
+    return None if found is None else {who: found[who] for who in ("classes", "reference", "compressed")}
 
 
 def variant_facts(picker: Picker) -> dict[str, Any]:
