@@ -11,13 +11,14 @@ from hwnas.deploy.runner.bundle import SCHEMA, VERSION
 from hwnas.deploy.runner.checking import LARGEST, RMS
 from hwnas.export.verification import PARITY
 from hwnas.imaging.letterbox import GREY
+from hwnas.runtime.promise import ESTIMATED, MEASURED, PREDICTED
 from hwnas.space import SpaceConfig
 from hwnas.target import Target
 
 LOSSY = {"int8": 0.1, "fp16": 0.02, "bf16": 0.05}  # root of the mean squared difference over that of the outputs
 SLACK = 1.1  # a latency that was measured once may be a tenth longer the next time
-PREDICTED = {"predicted_ms": "predicted_latency_ms", "predicted_low_ms": "predicted_low_ms",
-             "predicted_high_ms": "predicted_high_ms", "source": "latency_source"}
+TOLD = {"predicted_ms": "predicted_latency_ms", "predicted_low_ms": "predicted_low_ms",
+        "predicted_high_ms": "predicted_high_ms", "source": "latency_source"}
 PROVENANCE = ("hwnas", "role", "architecture", "data", "seed", "table_hash")
 
 
@@ -29,20 +30,31 @@ class Promise:
         measured: median, 10th and 90th percentile in ms and runs, as JSON; None where it was not measured.
         budget_ms: the budget that it was made for.
         device: fingerprint of the device that was measured, as JSON.
+        share: the budget as a share of the run's reference, where that was asked for; None of a budget in ms.
+        of_ms: what that reference took, or was said to take.
     """
 
     measured: Mapping[str, Any] | None = None
     budget_ms: float | None = None
     device: Mapping[str, Any] | None = None
+    share: float | None = None
+    of_ms: float | None = None
 
-    def to_json(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """With what the model itself says was predicted."""
+    def to_json(self, metadata: Mapping[str, Any], reference_ms: float | None = None) -> dict[str, Any]:
+        """With what the model itself says was predicted.
+
+        Args:
+            reference_ms: what the bundle's own reference takes at the speed of the promise.
+        """
         limit, source = self._limit()
+        estimated = metadata.get("latency_source") == ESTIMATED
+        basis = MEASURED if self.measured else ESTIMATED if estimated else PREDICTED
         return {
-            "promise_ms": limit, "promise": source, "budget_ms": self.budget_ms,
+            "promise_ms": limit, "promise": source, "basis": None if limit is None else basis,
+            "budget_ms": self.budget_ms, "share": self.share, "of_ms": self.of_ms, "reference_ms": reference_ms,
             "measured": dict(self.measured) if self.measured else None,
             "device": dict(self.device) if self.device else None,
-            **{ours: metadata.get(theirs) for ours, theirs in PREDICTED.items()},
+            **{ours: metadata.get(theirs) for ours, theirs in TOLD.items()},
         }
 
     def _limit(self) -> tuple[float | None, str | None]:

@@ -17,7 +17,8 @@ import numpy as np
 from hwnas.deploy.container import DOCKERFILE, IGNORED, container_of
 from hwnas.deploy.describing import LOSSY, Promise, described
 from hwnas.deploy.readme import readme
-from hwnas.deploy.runner.bundle import ANCHORS, DESCRIPTION, IR, MODEL, SAMPLES, SUMS, Bundle
+from hwnas.deploy.reference import beside
+from hwnas.deploy.runner.bundle import ANCHORS, DESCRIPTION, IR, MODEL, REFERENCE, SAMPLES, SUMS, Bundle
 from hwnas.deploy.runner.checking import Finding, verify
 from hwnas.deploy.travel import sources
 from hwnas.errors import InputError, MissingDependency, UsageError, VerificationFailed
@@ -25,10 +26,12 @@ from hwnas.export.metadata import read_exported
 from hwnas.export.samples import Samples
 from hwnas.export.verification import answers
 from hwnas.files import sha256, write_bytes, write_json
+from hwnas.pipeline.budget import parse
 from hwnas.pipeline.checking import target_of
 from hwnas.pipeline.run import RunFolder
 from hwnas.pipeline.serving import SUBSTITUTE, answering, reach
 from hwnas.profile.form import graph_form
+from hwnas.quantize import variant_for
 from hwnas.target import Target
 from hwnas.target import load as load_target
 from hwnas.tasks.detection import DetectionHead
@@ -45,6 +48,8 @@ class Deployed:
         target: what it is for.
         size_bytes: of all its files.
         promise_ms: largest median latency that it promises; None where nothing is known.
+        basis: what that is known from: 'measured', 'predicted' or 'estimated'; None where nothing is.
+        reference_ms: what the reference that travels with it takes at the speed of the promise; None without one.
         finding: its outputs against the stored ones, on this machine.
     """
 
@@ -53,6 +58,8 @@ class Deployed:
     size_bytes: int
     promise_ms: float | None
     finding: Finding
+    basis: str | None = None
+    reference_ms: float | None = None
 
 
 def deploy_run(run: RunFolder, out: Path, target: str | None = None) -> Deployed:
@@ -74,9 +81,7 @@ def deploy_run(run: RunFolder, out: Path, target: str | None = None) -> Deployed
     model = (run.path / "model.onnx").read_bytes()
     metadata = read_exported(model)
     made, where = target_of(metadata, None, {}), _named(metadata, target)
-    if graph_form(where) != graph_form(made):
-        raise UsageError(f"{where} takes a graph in {graph_form(where)}, the model of {run.path} is one in "
-                         f"{graph_form(made)}: hwnas compress --from {run.path} --target {where.name}")
+    _check_target(run, made, where)
     promise = _promise(run, told) if (where.name, where.key) == (made.name, made.key) else None
     return write_bundle(out, model, Samples.load(run.path / "samples.safetensors"), where, promise)
 
@@ -98,15 +103,32 @@ def write_bundle(out: Path, model: bytes, samples: Samples, target: Target, prom
         raise UsageError(f"{out} exists and is not an empty folder: remove it, or choose another -o")
     metadata = read_exported(model)
     stored, outputs_of = _stored(model, samples, target)
-    latency = (promise or Promise()).to_json(metadata if promise else {})
+    known = promise or Promise()
+    reference = beside(model, metadata, target, reach(target), known.measured, known.device)
+    latency = known.to_json(metadata if promise else {}, reference.median_ms if reference else None)
     facts = described(model, metadata, target, latency, outputs_of)
-    with _appearing(out) as beside:
-        _write(beside, model, facts, stored, target)
-        finding = verify(Bundle(beside), None if reach(target) else SUBSTITUTE, timing=False, keep=False)
+    with _appearing(out) as folder:
+        if reference:
+            write_bytes(folder / REFERENCE, reference.model)
+        _write(folder, model, facts, stored, target)
+        finding = verify(Bundle(folder), None if reach(target) else SUBSTITUTE, timing=False, keep=False)
         if failures := finding.failures():
             raise VerificationFailed(f"the bundle was not written, its model fails its check: {'; '.join(failures)}")
-        size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
-    return Deployed(out, target, size, latency["promise_ms"], finding)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Deployed(out, target, size, latency["promise_ms"], finding, latency["basis"], latency["reference_ms"])
+
+
+def _check_target(run: RunFolder, made: Target, where: Target) -> None:
+    """The graph must be one that the target takes; and a name alone never changes what was chosen of it."""
+    again = f"hwnas compress --from {run.path} --target {where.name}"
+    forms = [(graph_form(t), variant_for(t.runtime) if graph_form(t) == "int8" else "") for t in (where, made)]
+    if forms[0] != forms[1]:
+        told = [f"{form}{f' as {t.runtime} wants it' if variant else ''}" for (form, variant), t in
+                zip(forms, (where, made), strict=True)]
+        raise UsageError(f"{where} takes a graph in {told[0]}, the model of {run.path} is one in {told[1]}: {again}")
+    if where.name == made.name and where.key != made.key:
+        raise UsageError(f"the model of {run.path} was made for {made}, --target {where.name} alone is {where}: leave "
+                         f"--target out, or make another model: {again}")
 
 
 def _named(metadata: dict[str, Any], name: str | None) -> Target:
@@ -120,7 +142,19 @@ def _promise(run: RunFolder, told: dict[str, Any]) -> Promise:
     """What the run measured: of its final model, on the device that its tables are of."""
     lane = run.lane()
     device = lane.get("device") if lane["here"] else None
-    return Promise(told["verdict"]["latency"], told.get("budget_ms"), device or None)
+    asked = _share(run, told)
+    return Promise(told["verdict"]["latency"], told.get("budget_ms"), device or None, *asked)
+
+
+def _share(run: RunFolder, told: dict[str, Any]) -> tuple[float | None, float | None]:
+    """The budget as a share, and what of in ms; none of a budget in ms. Runs of 0.1 say it in their budget alone."""
+    if promise := told.get("promise"):
+        return promise.get("share"), promise.get("reference_ms") if promise.get("share") else None
+    text, limit = run.state.config.budgets.get("latency"), told.get("budget_ms")
+    budget = parse("latency", text) if text is not None else None
+    if budget is None or limit is None or not budget.relative:
+        return None, None
+    return budget.value, limit / budget.value
 
 
 def _stored(model: bytes, samples: Samples, target: Target) -> tuple[dict[str, np.ndarray], str]:

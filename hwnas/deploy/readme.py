@@ -33,7 +33,8 @@ Then type these two, here in this folder:
     python3 bundle.py verify
     python3 bundle.py predict photo.jpg
 
-`verify` compares every file with its hash, the model's outputs with the stored ones, and the latency with the promise.
+`verify` compares every file with its hash, the model's outputs with the stored ones, and the latency with the promise:
+at the speed that the device had when the promise was made, if `reference.onnx` is here to tell.
 It prints one line and ends with 0 (good), 2 (a file was changed, or something is not installed) or 4 (wrong or slow).
 `predict` prints a JSON line for each image: {does}.
 {compiled}{container}
@@ -69,5 +70,5 @@ def _latency(latency: Mapping[str, Any]) -> str:
     if latency["promise_ms"] is None:
         return "No latency is promised."
     measured = latency["measured"]
-    told = f"measured {measured['median_ms']:.3f} ms" if measured else "not measured yet"
+    told = f"measured {measured['median_ms']:.3f} ms" if measured else f"{latency['basis']}, not measured yet"
     return f"Promised: a median of at most {latency['promise_ms']:.3f} ms, {told}."

@@ -41,12 +41,14 @@ def test_a_run_goes_all_the_way_to_its_device(finished: RunFolder, tmp_path: Pat
     assert facts["latency"]["promise"] == "measured"
     assert facts["latency"]["device"]["runtime"] == "onnxruntime"
     assert facts["provenance"]["table_hash"]
+    assert facts["latency"]["basis"] == "measured"
+    assert told["reference_ms"] == facts["latency"]["reference_ms"] > 0
     done = on_device(bundle, "verify", "--json")
-    assert done.returncode in (0, 4), done.stderr  # a busy machine may break the promise; nothing else may fail
     found = json.loads(done.stdout)
+    assert done.returncode == 0, found["failures"]
     assert found["difference"] <= 1e-4
     assert found["elsewhere"] == []
-    assert all("median latency" in failure for failure in found["failures"])
+    assert found["judgement"]["speed"] > 0
     assert "python3 bundle.py verify" in (bundle / "README.md").read_text()
 
 

@@ -6,6 +6,7 @@
 | model.json           | inputs, outputs, preprocessing, classes, task, promise, provenance     |
 | samples.npz          | images and the outputs that the model must give for them               |
 | anchors.npz          | of a detector: where its predictions stand                             |
+| reference.onnx       | where the promise was measured: what tells how fast the device is now  |
 | bundle.py, runner/   | predict and verify, for the device                                     |
 | Dockerfile           | an image of the bundle; beside it what the image leaves out            |
 | README.md            | what to type there                                                     |
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 SCHEMA, VERSION = "hwnas_bundle", 1
-SUMS, DESCRIPTION, MODEL, IR, SAMPLES, ANCHORS = (
-    "SHA256SUMS", "model.json", "model.onnx", "model.xml", "samples.npz", "anchors.npz"
+SUMS, DESCRIPTION, MODEL, IR, SAMPLES, ANCHORS, REFERENCE = (
+    "SHA256SUMS", "model.json", "model.onnx", "model.xml", "samples.npz", "anchors.npz", "reference.onnx"
 )
 NEEDED = (DESCRIPTION, MODEL, SAMPLES)
 _DIGITS = 64
@@ -73,6 +74,13 @@ class Bundle:
     def model(self) -> bytes:
         """The ONNX file."""
         return (self.folder / MODEL).read_bytes()
+
+    @property
+    def reference(self) -> bytes | None:
+        """The ONNX file that is timed beside the model; None where none travels with it."""
+        path = self.folder / REFERENCE
+        known = self.facts["latency"].get("reference_ms") is not None
+        return path.read_bytes() if known and path.is_file() else None
 
     def arrays(self, name: str) -> dict[str, Array]:
         """The arrays of an .npz of the bundle.

@@ -15,10 +15,12 @@ import numpy as np
 from hwnas.deploy.runner.bundle import SAMPLES, Bundle
 from hwnas.deploy.runner.loading import Loaded, load
 from hwnas.deploy.runner.predicting import Model
+from hwnas.deploy.runner.promised import in_turns, judged
 from hwnas.errors import InputError
 from hwnas.runtime.fingerprint import Fingerprint
 from hwnas.runtime.pinning import pinned
-from hwnas.runtime.timing import Measurement, measure_latency
+from hwnas.runtime.promise import OPEN, Judgement
+from hwnas.runtime.timing import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from hwnas.deploy.runner.bundle import Array
 
 LARGEST, RMS = "largest", "rms"
-MAX_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,13 @@ class Finding:
         agreement: images, or pixels of a segmenter, whose class is the stored one, percent; None of a detector.
         images: how many were compared.
         latency: here; None where it would say nothing: on another runtime than the bundle's.
+        reference: of the reference, in turns with it; None where none travels with the bundle.
         promise_ms: largest median latency; None where nothing was promised.
         promise: what it comes from: 'budget' or 'measured'.
         elsewhere: how this device differs from the one that was measured.
         runtime: name and version.
         cache: see `Loaded`.
+        judgement: what the measurement says of the promise; None where one of them is not there.
     """
 
     difference: float
@@ -52,37 +55,43 @@ class Finding:
     agreement: float | None
     images: int
     latency: Measurement | None
+    reference: Measurement | None
     promise_ms: float | None
     promise: str | None
     elsewhere: Sequence[str]
     runtime: str
     cache: str
+    judgement: Judgement | None = None
 
     def failures(self) -> list[str]:
         """What is wrong, one clause each; empty if all is well."""
         found = []
         if not self.difference <= self.limit:
             found.append(f"outputs differ from the stored ones by {self.difference:.1e}, more than {self.limit:.0e}")
-        if self.latency is not None and self.promise_ms is not None and self.latency.median_ms > self.promise_ms:
-            where = f", but on another device ({'; '.join(self.elsewhere)})" if self.elsewhere else ""
-            found.append(f"median latency is {self.latency.median_ms:.3f} ms, over the promised "
-                         f"{self.promise_ms:.3f} ms{where}")
+        if self.judgement is not None and self.judgement.failed:
+            found.append(f"median latency: {self.judgement.sentence}")
         return found
 
     def verdict(self) -> str:
         """One line."""
         if failures := self.failures():
             return f"failed: {'; '.join(failures)} ({self.runtime})"
-        promise = f"promised at most {self.promise_ms:.3f}" if self.promise_ms is not None else "nothing promised"
-        timed = f"{self.latency.median_ms:.3f} ms ({promise})" if self.latency else "latency not measured"
-        return (f"good: outputs within {self.difference:.1e} of the stored ones on {self.images} images, {timed}, "
-                f"{self.runtime}")
+        return (f"good: outputs within {self.difference:.1e} of the stored ones on {self.images} images; "
+                f"{self._timed()}; {self.runtime}")
+
+    def _timed(self) -> str:
+        """The latency in words."""
+        if self.judgement is not None:
+            return f"latency: {'open: ' if self.judgement.verdict == OPEN else ''}{self.judgement.sentence}"
+        return f"{self.latency.median_ms:.3f} ms, nothing promised" if self.latency else "latency not measured"
 
     def to_json(self) -> dict[str, Any]:
         """The fields, the failures and whether there are none."""
         told = {field.name: getattr(self, field.name) for field in fields(self)}
-        told.update(latency=self.latency.to_json() if self.latency else None, elsewhere=list(self.elsewhere),
-                      failures=self.failures(), good=not self.failures())
+        for name in ("latency", "reference", "judgement"):
+            value = getattr(self, name)
+            told[name] = value.to_json() if value is not None else None
+        told.update(elsewhere=list(self.elsewhere), failures=self.failures(), good=not self.failures())
         return told
 
 
@@ -98,7 +107,7 @@ def verify(bundle: Bundle, runtime: str | None = None, *, timing: bool = True, k
         InputError: the model cannot be run, or gives outputs of other shapes than the stored ones.
         MissingDependency: the runtime is not installed here.
     """
-    loaded = load(bundle, runtime, keep=keep)
+    loaded = load(bundle, runtime, keep=keep, reference=timing)
     stored = bundle.arrays(SAMPLES)
     theirs = [stored[f"output_{i}"] for i in range(len(stored) - 1)]
     ours = _answers(Model(bundle, loaded), stored["images"], int(bundle.facts["target"]["batch"]))
@@ -106,16 +115,20 @@ def verify(bundle: Bundle, runtime: str | None = None, *, timing: bool = True, k
         raise InputError(f"{bundle.folder}: the model gives outputs {[a.shape for a in ours]}, the samples hold "
                          f"{[b.shape for b in theirs]}: make the bundle again")
     parity, promise = bundle.facts["parity"], bundle.facts["latency"]
-    measured = promise.get("device")
-    device = Fingerprint.of(loaded.runtime)
+    latency, reference = _timed(bundle, loaded) if timing and loaded.own else (None, None)
+    elsewhere = _elsewhere(promise.get("device"), loaded)
     return Finding(
         difference=_difference(ours, theirs, parity["rule"], bundle.task), limit=float(parity["limit"]),
         rule=parity["rule"], agreement=_agreement(ours, theirs, bundle.task), images=len(stored["images"]),
-        latency=_timed(bundle, loaded) if timing and loaded.own else None, promise_ms=promise["promise_ms"],
-        promise=promise["promise"],
-        elsewhere=device.same_device(Fingerprint.from_json(measured)) if measured else [],
-        runtime=f"{loaded.runtime.name} {loaded.runtime.version}", cache=loaded.cache,
+        latency=latency, reference=reference, promise_ms=promise["promise_ms"], promise=promise["promise"],
+        elsewhere=elsewhere, runtime=f"{loaded.runtime.name} {loaded.runtime.version}", cache=loaded.cache,
+        judgement=judged(promise, elsewhere, latency, reference) if latency else None,
     )
+
+
+def _elsewhere(measured: Any, loaded: Loaded) -> list[str]:
+    """How this device differs from the one that was measured; empty if it does not, or none was."""
+    return Fingerprint.of(loaded.runtime).same_device(Fingerprint.from_json(measured)) if measured else []
 
 
 def _answers(model: Model, images: Array, batch: int) -> list[Array]:
@@ -145,7 +158,12 @@ def _agreement(ours: Sequence[Array], theirs: Sequence[Array], task: str) -> flo
     return float(100 * np.mean(ours[0].argmax(1) == theirs[0].argmax(1)))
 
 
-def _timed(bundle: Bundle, loaded: Loaded) -> Measurement:
+def _timed(bundle: Bundle, loaded: Loaded) -> tuple[Measurement, Measurement | None]:
+    """Latencies of the model and of the reference, in turns."""
     target = bundle.facts["target"]
+    sessions = {"model": loaded.session}
+    if loaded.reference is not None:
+        sessions["reference"] = loaded.reference
     with pinned(target.get("cores")):
-        return measure_latency(loaded.session, batch=int(target["batch"]), max_seconds=MAX_SECONDS)
+        found = in_turns(sessions, int(target["batch"]))
+    return found["model"], found.get("reference")

@@ -32,20 +32,23 @@ class Loaded:
         runtime: what executes it.
         cache: 'kept' if it was compiled at an earlier start, 'built', 'rebuilt', or 'none' where nothing is kept.
         own: whether it runs on the bundle's own runtime.
+        reference: what is timed beside the session; None where that was not asked for, or does not travel with it.
     """
 
     session: Session
     runtime: Runtime
     cache: str
     own: bool
+    reference: Session | None = None
 
 
-def load(bundle: Bundle, runtime: str | None = None, *, keep: bool = True) -> Loaded:
+def load(bundle: Bundle, runtime: str | None = None, *, keep: bool = True, reference: bool = False) -> Loaded:
     """Load a bundle's model.
 
     Args:
         runtime: another than the bundle's, to look at the answers only.
         keep: whether what is compiled is kept on disk.
+        reference: whether the reference that travels with the bundle is loaded, too.
 
     Raises:
         MissingDependency: the runtime is not installed here.
@@ -56,10 +59,11 @@ def load(bundle: Bundle, runtime: str | None = None, *, keep: bool = True) -> Lo
     name = str(runtime or target["runtime"])
     own = name == target["runtime"]
     opened = open_runtime(name, int(target["threads"]), target["precision"] if own else "fp32", int(target["batch"]))
+    beside = bundle.reference if reference and own else None
     if not (keep and name.startswith(COMPILES)):
-        return Loaded(_session(bundle, opened, None), opened, NONE, own)
+        return Loaded(_session(bundle, opened, None), opened, NONE, own, _beside(beside, opened, None))
     with Cache(folder_of(bundle.folder)).place(made_for(bundle, opened)) as (place, state):
-        return Loaded(_session(bundle, opened, place), opened, state, own)
+        return Loaded(_session(bundle, opened, place), opened, state, own, _beside(beside, opened, place))
 
 
 def made_for(bundle: Bundle, runtime: Runtime) -> dict[str, Any]:
@@ -80,6 +84,14 @@ def _session(bundle: Bundle, runtime: Runtime, place: Path | None) -> Session:
             return runtime.load(bundle.model)
         except InputError as err:
             raise InputError(f"{bundle.folder / MODEL}: {err}") from err
+
+
+def _beside(model: bytes | None, runtime: Runtime, place: Path | None) -> Session | None:
+    """The reference, compiled as the model is."""
+    if model is None:
+        return None
+    with _engines_in(place):
+        return runtime.load(model)
 
 
 def _keeping(runtime: Runtime, place: Path | None, ir: Path) -> Runtime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from hwnas.errors import HwnasError, UsageError, VerificationFailed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+BROKEN_PIPE = 141  # as a shell says of a program that SIGPIPE ended
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".npy")
 
 
@@ -27,10 +29,15 @@ def main(folder: Path, words: Sequence[str]) -> int:
     """
     given = _parser().parse_args(list(words))
     try:
-        return int(given.command(folder, given))
+        code = int(given.command(folder, given))
+        sys.stdout.flush()
+        return code
     except HwnasError as err:
         print(printable(f"error: {err}", lines=True), file=sys.stderr)
         return err.exit_code
+    except BrokenPipeError:  # whoever read has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except OSError as err:
         print(printable(f"error: {err}"), file=sys.stderr)
         return 1
