@@ -17,8 +17,8 @@ from hwnas.target import Target
 
 WANTED_BYTES = 512 << 10
 SMALLER: tuple[tuple[float, int | None], ...] = ((1.0, None), (1.0, 1), (0.5, 1), (0.25, 1))
-"""Share of the width of the model's space, and its depth, until the reference is as small as wanted; of the built-in ones
-the last has at most 1.8 MiB, where a model has 10 and more."""
+"""Share of the width of the model's space, and its depth, until the reference is as small as wanted; in the built-in
+spaces the last has at most 1.8 MiB, where a model has 10 and more."""
 CLASSES = 10  # of a classifier, whose last layer may hold more weights than all others
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,12 +19,15 @@ from hypothesis import strategies as st
 from hwnas.cli import main
 from hwnas.deploy import Bundle, verify
 from hwnas.deploy.describing import Promise
+from hwnas.deploy.making import _check_target
 from hwnas.deploy.reference import WANTED_BYTES, reference_model
 from hwnas.deploy.runner.promised import NO_REFERENCE, in_turns, judged
+from hwnas.errors import UsageError
 from hwnas.files import sha256
 from hwnas.runtime import Fingerprint, Measurement, open_runtime
 from hwnas.runtime.promise import GOOD, NOISE, OPEN, SLOW
 from hwnas.space import SpaceConfig, build
+from hwnas.target import load
 
 MS = st.floats(1e-2, 1e3)
 OTHER = ["cpu: this / that"]
@@ -180,3 +184,27 @@ def test_a_reader_that_has_enough_ends_it_quietly(bundles: Callable[[str], Path]
     assert done.returncode == 141
     assert done.stderr == ""
     assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(("made_for", "named", "part"), [
+    ({"runtime": "openvino", "precision": "int8"}, {"precision": "int8"}, "int8 as onnxruntime wants it"),
+    ({"runtime": "openvino"}, {}, "leave --target out"), ({"threads": 2}, {}, "leave --target out"),
+    ({"precision": "int8"}, {}, "a graph in fp32"),
+])
+def test_a_name_changes_nothing_in_silence(made_for: dict[str, Any], named: dict[str, Any], part: str,
+                                           tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="hwnas compress --from") as refused:
+        _check_target(SimpleNamespace(path=tmp_path), load("local", **made_for), load("local", **named))  # type: ignore[arg-type]
+    assert part in str(refused.value)
+
+
+def test_the_same_target_by_its_name_is_fine(tmp_path: Path) -> None:
+    _check_target(SimpleNamespace(path=tmp_path), load("local"), load("local"))  # type: ignore[arg-type]
+    _check_target(SimpleNamespace(path=tmp_path), load("local"), load("raspberry-pi-5"))  # type: ignore[arg-type]
+
+
+def test_help_says_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["deploy", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "[default: (the run's)]" in told
+    assert "(local)" not in told
