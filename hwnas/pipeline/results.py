@@ -74,14 +74,14 @@ class StandingResult(Schema):
     metric: Name
     score: Percent
     images: Count
-    majority: Name | None = None
-    majority_score: Percent = 0.0
-    interval: Annotated[list[Percent], Field(min_length=2, max_length=2)] | None = None
-    mean_recall: Percent | None = None
-    p_majority: Annotated[float, Field(ge=0, le=1)] | None = None
-    p_recall: Annotated[float, Field(ge=0, le=1)] | None = None
-    never: list[Name] = Field(default_factory=list)
-    one_image: Percent | None = None
+    majority: Name | None
+    majority_score: Percent
+    interval: Annotated[list[Percent], Field(min_length=2, max_length=2)] | None
+    mean_recall: Percent | None
+    p_majority: Annotated[float, Field(ge=0, le=1)] | None
+    p_recall: Annotated[float, Field(ge=0, le=1)] | None
+    never: list[Name]
+    one_image: Percent | None
     told: Name
     level: Literal["better", "unclear", "nothing"]
 
