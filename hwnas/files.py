@@ -6,7 +6,10 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -16,7 +19,11 @@ from hwnas.documents import json_value, read_bytes
 from hwnas.errors import InputError
 
 MOST_LOG_BYTES = 1 << 30
+PART = ".hwnas-part"  # ends the names of what is being written; a process that is killed leaves it
+_ABANDONED_SECONDS = 600.0  # nothing was written to it for so long, and no process holds it
+_NAMED = 40  # characters of a file's name that are part of its part's
 _TAIL = 1 << 16  # bytes read at once when looking back for the last whole line
+_swept: set[str] = set()  # folders that this process has looked through
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -37,21 +44,73 @@ def replacing(path: Path) -> Iterator[Path]:
         InputError: the folder is not writable or the disk is full; what was there stays.
     """
     beside: Path | None = None
+    held: int | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
+        _sweep_once(path.parent)
+        held, name = tempfile.mkstemp(prefix=f".{path.name[:_NAMED]}.", suffix=PART, dir=path.parent)
         beside = Path(name)
+        if not _hold(held):
+            os.close(held)
+            held = None
         yield beside
         beside.chmod(0o644)  # mkstemp gives 0600, and so do some writers
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as err:
-        raise InputError(f"cannot write {path}: {err.strerror or err}; the file that was there is untouched") from err
+        raise InputError(f"cannot write {path}: {err.strerror or err}; the file that was there is untouched. "
+                         "Free some space, make the folder writable or name another one") from err
     finally:
+        if held is not None:
+            os.close(held)
         if beside is not None:
             beside.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove what killed processes left half-written in a folder; what was removed.
+
+    Only files and folders that `PART` ends, that nothing was written to for ten minutes and no process holds.
+    """
+    gone = []
+    with contextlib.suppress(OSError):  # not readable, or gone meanwhile: nothing is lost by leaving it
+        for path in sorted(folder.glob(f".*{PART}")):
+            with contextlib.suppress(OSError):
+                if time.time() - path.lstat().st_mtime > _ABANDONED_SECONDS and not _is_held(path):
+                    shutil.rmtree(str(path)) if path.is_dir() and not path.is_symlink() else path.unlink()
+                    gone.append(path)
+    return gone
+
+
+def _sweep_once(folder: Path) -> None:
+    if str(folder) not in _swept:
+        _swept.add(str(folder))
+        sweep(folder)
+
+
+def _hold(handle: int) -> bool:
+    """Lock an open file for as long as it is open; False where the system cannot."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a process holds a file, as `_hold` does."""
+    if sys.platform == "win32" or not path.is_file():
+        return False
+    handle = os.open(str(path), os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        return not _hold(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,3 +194,49 @@ def test_json_on_disk_is_readable_by_others(tmp_path: Path) -> None:
     files.write_json(tmp_path / "c.json", {"ü": [1]})
     assert json.loads((tmp_path / "c.json").read_bytes()) == {"ü": [1]}
     assert (tmp_path / "c.json").read_bytes().endswith(b"}\n")
+
+
+def _abandoned(folder: Path, name: str, seconds: float = 3600.0) -> Path:
+    path = folder / name
+    path.write_bytes(b"half")
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime - seconds))
+    return path
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left = _abandoned(tmp_path, f".model.onnx.abc12345{files.PART}")
+    folder = tmp_path / f".bundle.x{files.PART}"
+    folder.mkdir()
+    _abandoned(folder, "model.onnx")
+    os.utime(folder, (0, 0))
+    kept = [_abandoned(tmp_path, ".model.onnx.abc12345"), _abandoned(tmp_path, f"mine{files.PART}"),
+            _abandoned(tmp_path, ".lock"), _abandoned(tmp_path, f".new{files.PART}", seconds=10)]
+    assert sorted(files.sweep(tmp_path)) == sorted([left, folder])
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    assert files.sweep(tmp_path / "absent") == []
+
+
+def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
+    with files.replacing(tmp_path / "big.bin") as beside:
+        beside.write_bytes(b"much")
+        os.utime(beside, (0, 0))
+        assert files.sweep(tmp_path) == []
+        assert beside.is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["big.bin"]
+
+
+def test_a_killed_writer_is_cleaned_up_by_the_next_write(tmp_path: Path) -> None:
+    program = ("import os, signal, sys\nfrom pathlib import Path\nfrom hwnas import files\n"
+               "with files.replacing(Path(sys.argv[1]) / 'a.bin') as beside:\n"
+               "    beside.write_bytes(b'half')\n    os.utime(beside, (0, 0))\n"
+               "    os.kill(os.getpid(), signal.SIGKILL)")
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, timeout=60)
+    (part,) = tmp_path.iterdir()
+    assert part.name.endswith(files.PART)
+    files.write_bytes(tmp_path / "b.bin", b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["b.bin"]
+
+
+def test_a_long_name_leaves_room_for_the_part(tmp_path: Path) -> None:
+    files.write_bytes(tmp_path / ("a" * 255), b"x")
+    assert [len(path.name) for path in tmp_path.iterdir()] == [255]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 import typer
 from typer.main import get_command
@@ -15,7 +19,16 @@ from hwnas.documents import printable
 from hwnas.errors import HwnasError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
+BY_SIGNAL = 128  # and the number of the signal, as shells count
 DEBUG = "--debug"
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was told to end: what works on something stops as at Ctrl-C, and says how to go on."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,14 +41,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = DEBUG in words or bool(os.environ.get("HWNAS_DEBUG"))
+    _print_anything()
     try:
-        code = _invoke([word for word in words if word != DEBUG])
-        sys.stdout.flush()
+        with _told_to_end():
+            code = _invoke([word for word in words if word != DEBUG])
+            sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as err:
         if debug:
             traceback.print_exc()
         return _explain(err)
     return code
+
+
+def _print_anything() -> None:
+    """A terminal that lacks a letter gets an escape instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _told_to_end() -> Iterator[None]:
+    """SIGTERM, and SIGHUP unless nohup ignores it, raise Terminated meanwhile."""
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _invoke(words: list[str]) -> int:
@@ -65,6 +106,8 @@ def _explain(err: BaseException) -> int:
 def _message(err: BaseException) -> tuple[str, int]:
     if isinstance(err, HwnasError):
         return f"error: {err}", err.exit_code
+    if isinstance(err, Terminated):
+        return f"ended by {signal.Signals(err.number).name}", BY_SIGNAL + err.number
     if isinstance(err, KeyboardInterrupt):
         return "interrupted", INTERRUPTED
     if hasattr(err, "format_message"):  # what typer raises for a wrong command line
@@ -72,7 +115,7 @@ def _message(err: BaseException) -> tuple[str, int]:
     if isinstance(err, MemoryError) or "can't allocate memory" in str(err):
         return "error: not enough memory: take fewer images (--limit), smaller ones (--imgsz) or a narrower space", 1
     if isinstance(err, OSError):
-        return f"error: {_system(err)}", 1
+        return f"error: {_system(err)}", 2 if err.errno in _OURS else 1
     return (f"error: something unexpected: {type(err).__name__}: {err}\n"
             f"This is a defect of hwnas. Run it again with {DEBUG} for the place, and report it"), 1
 
@@ -84,7 +127,15 @@ def _usage(err: BaseException) -> str:
     return f"error: {text}\nSee `{path} --help`"
 
 
+# what the user can change: space, rights, a name
+_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
+
+
 def _system(err: OSError) -> str:
+    where = f" ({err.filename})" if err.filename else ""
     if err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full{f' ({err.filename})' if err.filename else ''}: free some space and go on"
-    return f"{err.filename}: {err.strerror}" if err.filename and err.strerror else str(err)
+        return f"the disk is full{where}: free some space and go on"
+    text = f"{err.filename}: {err.strerror}" if err.filename and err.strerror else str(err)
+    if err.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{text}: make it writable for you, or name another place"
+    return text

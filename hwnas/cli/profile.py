@@ -58,11 +58,16 @@ def command(
             from hwnas.pipeline.elsewhere import ssh_device
 
             where = ssh_device(target, device, python=device_python, progress=watch.progress)
-        first, *others = [
-            (variant, profile_target(of, target, tables=tables, device=where, seed=given.get("seed", 0), again=again,
-                                     max_seconds=max_seconds, wait=not no_wait, progress=watch.progress))
-            for variant, of in spaces.items()
-        ]
+        try:
+            first, *others = [
+                (variant, profile_target(of, target, tables=tables, device=where, seed=given.get("seed", 0),
+                                         again=again, max_seconds=max_seconds, wait=not no_wait,
+                                         progress=watch.progress))
+                for variant, of in spaces.items()
+            ]
+        except KeyboardInterrupt as err:
+            err.add_note("What was timed so far is in the table: the same command, without --again, adds the rest")
+            raise
     tell(first[1], json, dict(others))
 
 

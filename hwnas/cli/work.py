@@ -51,5 +51,12 @@ def _way_on(run: RunFolder, err: BaseException) -> None:
         err.add_note(f"The search is kept: ask it for another budget with `{ask} --latency ...`")
     elif not run.state.stages or isinstance(err, TrainingDiverged):
         return  # nothing to go on from, or it would end the same way
-    elif not isinstance(err, HwnasError) or err.exit_code == 1 or "cannot write" in str(err):
+    elif isinstance(err, KeyboardInterrupt | OSError) or "cannot write" in str(err) or _passing(err):
         err.add_note(f"What is done is kept. Go on with: {resume_command(run.path)}")
+    elif not isinstance(err, HwnasError):
+        err.add_note(f"What is done is kept in {run.path}; going on with it may end the same way")
+
+
+def _passing(err: BaseException) -> bool:
+    """Whether it need not come again: an error of hwnas that blames neither the request nor a file."""
+    return isinstance(err, HwnasError) and err.exit_code == 1

@@ -25,7 +25,7 @@ from hwnas.errors import InputError, MissingDependency, UsageError, Verification
 from hwnas.export.metadata import read_exported
 from hwnas.export.samples import Samples
 from hwnas.export.verification import answers
-from hwnas.files import sha256, write_bytes, write_json
+from hwnas.files import PART, sha256, sweep, write_bytes, write_json
 from hwnas.pipeline.budget import parse
 from hwnas.pipeline.checking import target_of
 from hwnas.pipeline.run import RunFolder
@@ -221,7 +221,8 @@ def _appearing(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place if the block succeeds, and is removed if not."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        sweep(out.parent)
+        beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=PART, dir=out.parent))
     except OSError as err:
         raise InputError(f"cannot write {out}: {err.strerror or err}") from err
     try:

@@ -32,6 +32,7 @@ from hwnas.target.find import names_a_file
 from hwnas.validation import FileName, Sha256, checked
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
+LOCK = ".lock"
 STAGES = ("data", "profile", "reference", "search", "generate", "finetune", "export", "report")
 
 
@@ -289,13 +290,20 @@ class RunFolder:
 
         Raises:
             UsageError: another process works on this run.
+            RunError: the folder cannot be written.
         """
-        lock = FileLock(self.path / ".lock", timeout=0)
+        lock = FileLock(self.path / LOCK, timeout=0)
         try:
-            with lock:
-                yield
+            lock.acquire()
         except Timeout as err:
             raise UsageError(f"another hwnas process works on {self.path}: wait for it or end it") from err
+        except OSError as err:
+            raise RunError(f"{self.path} cannot be written ({err.strerror}): make it writable, or copy it and go on "
+                           f"with the copy: {resume_command(Path('COPY'))}") from err
+        try:
+            yield
+        finally:
+            lock.release()
 
     def done(self, stage: str) -> bool:
         """Whether a stage is finished and its files are as it left them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 
@@ -20,8 +21,11 @@ from hwnas.errors import BudgetInfeasible, HwnasError, UsageError, VerificationF
     (HwnasError("something known"), 1, "something known"),
     (KeyboardInterrupt(), 130, "interrupted"),
     (MemoryError(), 1, "not enough memory"),
-    (OSError(errno.ENOSPC, "No space left on device"), 1, "the disk is full"),
-    (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "/x: Permission denied"),
+    (OSError(errno.ENOSPC, "No space left on device"), 2, "the disk is full"),
+    (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "/x: Permission denied: make it writable"),
+    (OSError(errno.EROFS, "Read-only file system", "/x"), 2, "name another place"),
+    (OSError(errno.EIO, "Input/output error", "/x"), 1, "/x: Input/output error"),
+    (entry.Terminated(signal.SIGTERM), 143, "ended by SIGTERM"), (entry.Terminated(signal.SIGHUP), 129, "SIGHUP"),
     (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError"),
 ])
 def test_every_end_has_its_code_and_its_message(err: BaseException, code: int, part: str,
