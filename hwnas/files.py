@@ -22,6 +22,7 @@ MOST_LOG_BYTES = 1 << 30
 PART = ".hwnas-part"  # ends the names of what is being written; a process that is killed leaves it
 _ABANDONED_SECONDS = 600.0  # nothing was written to it for so long, and no process holds it
 _NAMED = 40  # characters of a file's name that are part of its part's
+LINES_S = 1.0  # that a line of a LineLog may wait
 _TAIL = 1 << 16  # bytes read at once when looking back for the last whole line
 _swept: set[str] = set()  # folders that this process has looked through
 
@@ -148,6 +149,48 @@ def append_bytes(path: Path, block: bytes) -> None:
                 raise
     except OSError as err:
         raise InputError(f"cannot append to {path}: {err.strerror or err}") from err
+
+
+class LineLog:
+    """JSON lines that somebody waits for: whole lines, at the latest a second old on the disk, whatever ends the work.
+
+    A context. What the file held before is replaced by the first lines.
+
+    Args:
+        path: of the file; its folder is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kept: list[str] = []
+        self._begun, self._written_s = False, 0.0
+
+    def add(self, value: Any) -> None:
+        """Append a JSON value.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        self._kept.append(json.dumps(value) + "\n")
+        if time.monotonic() - self._written_s >= LINES_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is kept back; makes an empty file where nothing ever was.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        block, self._kept = "".join(self._kept).encode(), []
+        (append_bytes if self._begun else write_bytes)(self.path, block)
+        self._begun, self._written_s = True, time.monotonic()
+
+    def __enter__(self) -> LineLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept:
+            self.flush()
 
 
 def _cut_torn_line(file: FileIO) -> int:

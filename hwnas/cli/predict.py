@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hwnas.cli.options import Json, takes
+from hwnas.errors import InputError
 
 EPILOG = "Example: hwnas predict runs/cells photos/ -o looked-at"
 
@@ -27,9 +28,10 @@ def command(
 ) -> None:
     """Show what an exported model says of images; needs no torch.
 
-    Classes with their scores, boxes in pixels of the image, or the class of every pixel.
+    Classes with their scores, boxes in pixels of the image, or the class of every pixel. A file of a folder that cannot
+    be read is named, the others are predicted, and the exit code is 2.
     """
-    from hwnas.cli.console import say, say_json
+    from hwnas.cli.console import note, say, say_json
     from hwnas.pipeline.predicting import Predictor, predict_files
     from hwnas.pipeline.watch import watching
 
@@ -37,14 +39,20 @@ def command(
     with watching(json) as watch:
         predictor = Predictor.of(model, target=given.get("target"), overrides=overrides, threshold=threshold,
                                  tiled=tiled)
-        found = [p.facts for p in predict_files(predictor, source, out, watch.progress)]
+        found = [p.facts for p in predict_files(predictor, source, out, watch.progress, watch.say)]
+    good, failed = ([facts for facts in found if ("error" in facts) is bad] for bad in (False, True))
     if json:
         say_json({"predictions": found})
-        return
-    for facts in found:
-        say(f"{facts['file']}: {_told(facts)}")
-    if out is not None:
-        say(f"{len(found)} images, written to {out}")
+    else:
+        for facts in good:
+            say(f"{facts['file']}: {_told(facts)}")
+        if out is not None:
+            say(f"{len(good)} images, written to {out}")
+    if failed:
+        first = "" if len(failed) == 1 else ", the first"
+        note(f"error: {len(failed)} of {len(found)} files cannot be read as images{first}: {failed[0]['file']}: "
+             f"{failed[0]['error']}; replace or remove them")
+        raise typer.Exit(InputError.exit_code)
 
 
 def _told(facts: dict[str, Any]) -> str:

@@ -112,8 +112,3 @@ def _check_output(number: int, output: np.ndarray, images: int) -> None:
         raise InputError(f"output {number} must be float32 of {images} images, not {output.dtype} {output.shape}")
     if not np.isfinite(output).all():
         raise InputError(f"output {number} holds numbers that are NaN or infinite")
-
-
-def to_pixels(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W, C) -> float32 (N, C, H, W) in 0..1, what the exported model takes."""
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)

@@ -16,7 +16,8 @@ import numpy as np
 
 from hwnas.documents import read_bytes
 from hwnas.errors import InputError, VerificationFailed
-from hwnas.export.samples import Samples, to_pixels
+from hwnas.export.samples import Samples
+from hwnas.imaging.fitting import to_input
 from hwnas.runtime import Measurement, Session, measure_latency, runtime_for
 from hwnas.runtime.onnx_file import LARGEST_MODEL
 from hwnas.runtime.promise import Judgement, Promise, judge
@@ -141,7 +142,7 @@ def answers(session: Session, images: np.ndarray, batch: int = BATCH) -> Iterato
     """All outputs for uint8 images (N, H, W, C), in order, at most `batch` images at a time."""
     size = min(batch, max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2])))
     for i in range(0, len(images), size):
-        yield list(session.run({session.input_name: to_pixels(images[i : i + size])}))
+        yield list(session.run({session.input_name: to_input(images[i : i + size])}))
 
 
 def predict(session: Session, images: np.ndarray, batch: int = BATCH) -> np.ndarray:

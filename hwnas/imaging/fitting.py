@@ -48,3 +48,8 @@ def square_pixels(pixels: Pixels, side: int) -> Pixels:
     """`square` of uint8 (H, W, 1 or 3): uint8 (S, S, as many)."""
     image = pillow().fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     return np.asarray(square(image, side)).reshape(side, side, pixels.shape[2])
+
+
+def to_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What a network eats: uint8 (N, H, W, C) -> float32 (N, C, H, W) in 0..1."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)

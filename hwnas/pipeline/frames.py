@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.errors import InputError, MissingDependency, UsageError
-from hwnas.imaging.opening import SUFFIXES as IMAGES
+from hwnas.documents import open_regular
+from hwnas.errors import ImageError, InputError, MissingDependency, UsageError
+from hwnas.imaging.listing import Listing, list_images
+from hwnas.imaging.opening import SUFFIXES
 from hwnas.imaging.picture import Decoded, Picture
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+_MP4, _MATROSKA = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"), b"\x1aE\xdf\xa3"
 RATE = 25.0  # frames per second of a video that does not say
 
 
@@ -23,6 +27,7 @@ class Frame:
     """An image with its name, relative to what was asked for, and how many there are in all.
 
     Args:
+        image: its pixels are decoded when they are needed.
         rate: frames per second of the video that it is of; 0 for an image.
     """
 
@@ -32,26 +37,56 @@ class Frame:
     rate: float = 0.0
 
 
-def frames(source: Path) -> Iterator[Frame]:
+@dataclass(frozen=True)
+class Unread:
+    """A file of a folder that is no image, or no longer a whole one.
+
+    Args:
+        name: relative to the folder.
+        reason: why.
+        total: files in all.
+    """
+
+    name: str
+    reason: str
+    total: int
+
+
+def frames(source: Path, listing: Listing | None = None) -> Iterator[Frame | Unread]:
     """The images at `source`, upright.
 
+    Args:
+        listing: of a folder, where it was listed before.
+
     Raises:
-        InputError: a file that cannot be read as an image or a video.
+        InputError: a file that cannot be read as an image or a video; those of a folder are `Unread`.
         UsageError: nothing there.
         MissingDependency: a video, and OpenCV is not installed.
     """
     if source.is_dir():
-        files = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGES)
-        if not files:
-            raise UsageError(f"{source} holds no images ({', '.join(IMAGES)})")
-        for file in files:
-            yield Frame(file.relative_to(source).as_posix(), Picture.read(file), len(files))
-    elif not source.exists():
+        yield from _of_folder(source, listing or list_images(source))
+    elif not os.path.lexists(source):
         raise UsageError(f"no such file or folder: {source}")
     elif source.suffix.lower() in VIDEOS:
         yield from _video(source)
     else:
         yield Frame(source.name, Picture.read(source), 1)
+
+
+def _of_folder(source: Path, listing: Listing) -> Iterator[Frame | Unread]:
+    total = len(listing.images) + len(listing.closed)
+    if not total:
+        hint = f"; {listing.left_out()}" if listing.left_out() else ""
+        raise UsageError(f"{source} holds no images ({', '.join(SUFFIXES)}){hint}")
+    for name, reason in listing.closed:
+        yield Unread(str(name), reason, total)
+    for path in listing.images:
+        try:
+            frame = Frame(str(path), Picture.read(source / path), total)
+        except ImageError as err:
+            yield Unread(str(path), err.reason, total)
+        else:
+            yield frame
 
 
 class FilmWriter:
@@ -103,8 +138,18 @@ def _opencv() -> Any:
     return cv2
 
 
+def _check_video(source: Path) -> None:
+    """OpenCV opens playlists, too, which lead to other files and to the network: only containers that hold frames."""
+    with open_regular(source) as file:
+        start = file.read(16)
+    known = start[4:8] in _MP4 or start[:4] == _MATROSKA or (start[:4] == b"RIFF" and start[8:12] == b"AVI ")
+    if not known:
+        raise InputError(f"{source} cannot be read as a video: it is no MP4, MOV, AVI, Matroska or WebM")
+
+
 def _video(source: Path) -> Iterator[Frame]:
     cv2 = _opencv()
+    _check_video(source)
     film = cv2.VideoCapture(str(source))
     try:
         total, number = max(1, int(film.get(cv2.CAP_PROP_FRAME_COUNT))), 0

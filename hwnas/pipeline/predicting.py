@@ -9,26 +9,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hwnas.errors import UsageError
+from hwnas.errors import ImageError, UsageError
 from hwnas.export.metadata import check_outputs, output_shapes
-from hwnas.export.samples import to_pixels
-from hwnas.files import write_bytes
+from hwnas.files import LineLog, write_bytes
+from hwnas.imaging.fitting import to_input
 from hwnas.imaging.letterbox import Letterbox
+from hwnas.imaging.listing import ANSWERS, Listing, list_images, output_stems
 from hwnas.imaging.picture import Picture
 from hwnas.pipeline.checking import exported_model, model_of, target_of
-from hwnas.pipeline.frames import FilmWriter, Frame, frames
+from hwnas.pipeline.frames import FilmWriter, Frame, Unread, frames
 from hwnas.pipeline.serving import answering, reach
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Session
@@ -40,6 +40,7 @@ from hwnas.tasks.tiling import tiled_logits
 
 Pixels = npt.NDArray[np.uint8]
 LIKELIEST = 5
+PICTURE, MASK = ".png", "-mask.png"  # ends of what is written
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Prediction:
 
     Args:
         name: of the file; of a frame of a video with its number.
-        facts: JSON values.
+        facts: JSON values; of a file that could not be read "error", why.
         draw: makes the picture, which takes longer than many a model; None for a classifier.
         mask: uint8 (H, W) of class numbers; of a segmenter.
     """
@@ -57,6 +58,11 @@ class Prediction:
     facts: dict[str, Any]
     draw: Callable[[], Pixels] | None = None
     mask: Pixels | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the image could not be read; the facts say why under "error"."""
+        return "error" in self.facts
 
     @property
     def picture(self) -> Pixels | None:
@@ -184,55 +190,82 @@ class Predictor:
         return Letterbox.fit(*picture.size, self.size).mask_to_original(answers)
 
     def _run(self, images: Pixels) -> list[npt.NDArray[np.float32]]:
-        outputs = self.session.run({self.session.input_name: to_pixels(images)})
+        outputs = self.session.run({self.session.input_name: to_input(images)})
         found = [np.asarray(output, np.float32) for output in outputs]
         check_outputs(found, self._wanted)
         return found
 
 
-def predict_files(predictor: Predictor, source: Path, out: Path | None, progress: Progress = silent
-                  ) -> Iterator[Prediction]:
+def predict_files(predictor: Predictor, source: Path, out: Path | None, progress: Progress = silent,
+                  warn: Callable[[str], None] = lambda text: None) -> Iterator[Prediction]:
     """Predict an image, every image of a folder, or every frame of a video; write pictures and predictions.jsonl.
 
-    The pictures of a video are one .mp4 of its name.
+    A file of a folder that cannot be read costs nothing but its own answer, which says so under "error". The lines of
+    predictions.jsonl are there as far as the work got, whatever ends it. The pictures of a video are one .mp4 of its
+    name.
 
     Args:
         out: a folder, made if it is not there; None writes nothing.
+        warn: told what a folder holds that was left out.
 
     Raises:
-        InputError: a file that is no image, or `out` cannot be written.
+        InputError: one file that is no image, or `out` cannot be written.
         UsageError: nothing to predict at `source`, or `out` is where it lies.
         MissingDependency: a video, and OpenCV is not installed.
     """
-    if out is not None and out.resolve() == (source if source.is_dir() else source.parent).resolve():
+    listing = list_images(source, out) if source.is_dir() else None
+    if out is not None and out.resolve() == (source if listing else source.parent).resolve():
         raise UsageError(f"{out} holds what is to be predicted, and pictures have the names of what they show: "
                          "give -o another folder")
-    lines = []
-    film: FilmWriter | None = None
+    if listing and listing.left_out():
+        warn(f"{source}: {listing.left_out()}")
+    stems = _stems(listing)
     with ExitStack() as stack:
-        for number, frame in enumerate(frames(source), 1):
-            found = predictor.predict(frame)
-            if out is not None:
-                if frame.rate and film is None:
-                    film = stack.enter_context(FilmWriter(out / f"{source.stem}.mp4", frame.rate))
-                found = _written(found, out, film)
-                lines.append(json.dumps(found.facts))
+        lines = stack.enter_context(LineLog(out / ANSWERS)) if out is not None else None
+        film: FilmWriter | None = None
+        for number, frame in enumerate(frames(source, listing), 1):
+            if out is not None and isinstance(frame, Frame) and frame.rate and film is None:
+                film = stack.enter_context(FilmWriter(out / f"{source.stem}.mp4", frame.rate))
+            found = _answered(predictor, frame, out, stems.get(frame.name), film)
+            if lines is not None:
+                lines.add(found.facts)
             progress("predict", number, frame.total)
             yield found
-    if out is not None:
-        write_bytes(out / "predictions.jsonl", ("\n".join(lines) + "\n").encode())
 
 
-def _written(found: Prediction, out: Path, film: FilmWriter | None) -> Prediction:
-    stem, facts, picture = Path(found.name).with_suffix("").as_posix(), dict(found.facts), found.picture
+def _stems(listing: Listing | None) -> dict[str, str]:
+    names = [str(path) for path in listing.images] if listing else []
+    return dict(zip(names, output_stems(names, (PICTURE, MASK)), strict=True))
+
+
+def _answered(predictor: Predictor, frame: Frame | Unread, out: Path | None, stem: str | None,
+              film: FilmWriter | None) -> Prediction:
+    """What the model says of an image, its pictures written; of a folder's file that cannot be decoded, why."""
+    if isinstance(frame, Unread):
+        return Prediction(frame.name, {"file": frame.name, "error": frame.reason})
+    try:
+        found = predictor.predict(frame)
+        return found if out is None else _written(found, out, stem or _stem(frame.name), film)
+    except (ImageError, MemoryError) as err:
+        if stem is None:  # asked for alone
+            raise
+        reason = err.reason if isinstance(err, ImageError) else "not enough memory for it"
+        return Prediction(frame.name, {"file": frame.name, "error": reason})
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()
+
+
+def _written(found: Prediction, out: Path, stem: str, film: FilmWriter | None) -> Prediction:
+    facts, picture = dict(found.facts), found.picture
     if film is not None and picture is not None:
         film.add(picture)
         picture = None
-    for suffix, pixels in ((".png", picture), ("-mask.png", found.mask)):
+    for end, pixels in ((PICTURE, picture), (MASK, found.mask)):
         if pixels is not None:
-            target = out / f"{stem}{suffix}"
-            write_bytes(target, _png(pixels))
-            facts["mask" if suffix.startswith("-") else "picture"] = target.relative_to(out).as_posix()
+            write_bytes(out / f"{stem}{end}", _png(pixels))
+            facts["mask" if end == MASK else "picture"] = f"{stem}{end}"
     return Prediction(found.name, facts, found.draw, found.mask)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.errors import MissingDependency, UsageError
-from hwnas.export.samples import to_pixels
+from hwnas.imaging.fitting import to_input
 from hwnas.profile.form import graph_form
 from hwnas.progress import Progress, silent
 from hwnas.quantize import Samples, cached, to_form, variant_for
@@ -62,7 +62,7 @@ def calibration(images: np.ndarray, name: str, seed: int) -> list[dict[str, np.n
     count = min(CALIBRATION_IMAGES, len(images))
     drawn = np.sort(np.random.default_rng((seed, 3)).permutation(len(images))[:count])
     parts = (images[drawn[i : i + CALIBRATION_BATCH]] for i in range(0, count, CALIBRATION_BATCH))
-    return [{name: to_pixels(part)} for part in parts]
+    return [{name: to_input(part)} for part in parts]
 
 
 def answering(model: bytes, target: Target) -> Session:

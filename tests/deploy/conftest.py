@@ -17,7 +17,8 @@ from PIL import Image
 
 from hwnas.deploy.describing import Promise
 from hwnas.deploy.making import write_bundle
-from hwnas.export.samples import Samples, to_pixels
+from hwnas.export.samples import Samples
+from hwnas.imaging.fitting import to_input
 from hwnas.pipeline.telling import described
 from hwnas.space import SpaceConfig, build
 from hwnas.target import Target, load
@@ -68,7 +69,7 @@ def exported(task: str) -> Made:
     net.eval()
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, *shape), dtype=np.uint8)
     with torch.no_grad():
-        found = net(torch.from_numpy(to_pixels(images)))
+        found = net(torch.from_numpy(to_input(images)))
     outputs = tuple(o.numpy() for o in (found if isinstance(found, list) else [found]))
     judge = judge_of(task, space)
     target = load("local")

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from hwnas.deploy.making import _places
 from hwnas.deploy.runner.boxes import decode, suppressed
-from hwnas.deploy.runner.images import read_array, to_input
+from hwnas.deploy.runner.images import read_array
 from hwnas.errors import InputError
-from hwnas.export.samples import to_pixels
 from hwnas.tasks import DetectionHead, detections
 
 HEADS = [DetectionHead.over("fcos", (72, 104), (8, 16, 32), classes=3, reg_max=5),
@@ -53,12 +52,6 @@ def test_maps_of_another_head_are_refused() -> None:
     maps = [np.zeros((1, other.channels, h, w), np.float32) for h, w in other.maps]
     with pytest.raises(InputError, match="predictions of"):
         decode(first.to_json(), _places(first), maps)
-
-
-@given(st.integers(1, 4), st.integers(1, 3))
-def test_inputs_are_those_of_export(count: int, channels: int) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (count, 5, 7, channels), dtype=np.uint8)
-    assert np.array_equal(to_input(images), to_pixels(images))
 
 
 @pytest.mark.parametrize("array", [np.zeros((4, 4), np.float32), np.zeros((4, 5), np.uint8), np.array([None])])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +28,15 @@ def call(*words: object) -> dict[str, object]:
     assert found.exit_code == 0, found.output
     told: dict[str, object] = json.loads(found.stdout)
     return told
+
+
+def lines_of(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+
+
+def picture(path: Path, shade: int = 100) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((20, 30, 3), shade, np.uint8)).save(path)
 
 
 def test_boxes_of_a_folder_are_written_and_drawn(detector: RunFolder, boxes: Path, tmp_path: Path) -> None:
@@ -99,9 +110,10 @@ def test_a_video_that_is_cut_off_leaves_no_part(detector: RunFolder, film: Path,
     found = predict_files(Predictor.of(detector.path), film, tmp_path / "out")
     assert isinstance(found, Generator)
     next(found)
-    assert [p.name for p in (tmp_path / "out").iterdir()] == [".film.mp4"]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {".film.mp4", "predictions.jsonl"}
     found.close()
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["predictions.jsonl"]
+    assert [line["file"] for line in lines_of(tmp_path / "out")] == ["film-000001.png"]
 
 
 def test_a_segmenter_keeps_the_mask_of_every_frame(segmenter: RunFolder, film: Path, tmp_path: Path) -> None:
@@ -125,6 +137,81 @@ def test_pictures_never_replace_what_they_show(detector: RunFolder, film: Path, 
         list(predict_files(Predictor.of(detector.path), film.parent / name, film.parent))
     assert film.read_bytes() == before
     assert list(film.parent.iterdir()) == [film]
+
+
+def test_one_bad_file_costs_its_own_answer(segmenter: RunFolder, tmp_path: Path) -> None:
+    """The others are predicted, each failure has its line, one word on stderr, exit code 2."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    for name in ("a.png", "B.PNG", "z/c.JPG"):
+        picture(photos / name)
+    (photos / "bad.png").write_bytes((photos / "a.png").read_bytes()[:60])
+    (photos / "e.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    for name in ("._a.png", ".hidden/d.png"):
+        picture(photos / name)
+    os.mkfifo(photos / "pipe.png")
+    (photos / "loop.png").symlink_to(photos / "loop.png")
+    (photos / "notes.txt").write_text("no image")
+    found = CliRunner().invoke(make_app(), ["predict", str(segmenter.path), str(photos), "-o", str(out)])
+    assert found.exit_code == 2
+    assert "3 images, written to" in found.stdout
+    assert "left out 2 hidden images, the first: ._a.png" in found.stderr
+    assert "error: 4 of 7 files cannot be read as images, the first: bad.png: " in found.stderr
+    lines = lines_of(out)
+    assert [line["file"] for line in lines] == ["B.PNG", "a.png", "bad.png", "e.png", "loop.png", "pipe.png", "z/c.JPG"]
+    told = {line["file"]: line["error"] for line in lines if "error" in line}
+    assert set(told) == {"bad.png", "e.png", "loop.png", "pipe.png"}
+    assert "no PNG, JPEG" in told["e.png"]
+    assert "a pipe or a device" in told["pipe.png"]
+    assert {p.relative_to(out).as_posix() for p in out.rglob("*.png")} == {
+        "B.png", "B-mask.png", "a.png", "a-mask.png", "z/c.png", "z/c-mask.png"}
+    again = CliRunner().invoke(make_app(), ["predict", str(segmenter.path), str(photos), "-o", str(photos / "out")])
+    assert again.exit_code == 2
+    before = lines_of(photos / "out")
+    CliRunner().invoke(make_app(), ["predict", str(segmenter.path), str(photos), "-o", str(photos / "out")])
+    assert lines_of(photos / "out") == before  # what was written there is not predicted the second time
+    assert [line["file"] for line in before] == [line["file"] for line in lines]
+
+
+def test_pictures_of_like_names_have_names_of_their_own(segmenter: RunFolder, tmp_path: Path) -> None:
+    names = ["a.jpg", "a.png", "A.bmp", "sub/a.jpg", "b.png", "b-mask.png", "c.png/d.png", "c.jpg"]
+    for shade, name in enumerate(names):
+        picture(tmp_path / "photos" / name, 20 * shade)
+    call("predict", segmenter.path, tmp_path / "photos", "-o", tmp_path / "out")
+    lines = lines_of(tmp_path / "out")
+    assert {line["file"] for line in lines} == set(names)
+    written = [line[what] for line in lines for what in ("picture", "mask")]
+    assert len({name.lower() for name in written}) == 2 * len(names)
+    assert all((tmp_path / "out" / name).is_file() for name in written)
+
+
+def test_lines_are_there_as_far_as_the_work_got(finished: RunFolder, tmp_path: Path) -> None:
+    for i in range(4):
+        picture(tmp_path / "photos" / f"{i}.png")
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(predict_files(Predictor.of(finished.path), tmp_path / "photos", tmp_path / "out", stop))
+    assert [line["file"] for line in lines_of(tmp_path / "out")] == ["0.png", "1.png", "2.png"]
+
+
+def test_nothing_but_bad_files(finished: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "x.png").write_text("no image")
+    found = CliRunner().invoke(make_app(), ["predict", str(finished.path), str(tmp_path / "photos"), "--json"])
+    assert found.exit_code == 2
+    assert [list(line) for line in json.loads(found.stdout)["predictions"]] == [["file", "error"]]
+    assert "error: 1 of 1 files cannot be read as images: x.png: " in found.stderr
+
+
+@pytest.mark.parametrize("start", [b"#EXTM3U\nhttp://localhost:1/a.ts\n", b"ffconcat version 1.0\nfile x\n", b""])
+def test_a_video_that_leads_elsewhere_is_not_opened(finished: RunFolder, tmp_path: Path, start: bytes) -> None:
+    pytest.importorskip("cv2")
+    (tmp_path / "film.mp4").write_bytes(start)
+    with pytest.raises(InputError, match=r"film\.mp4 cannot be read as a video: it is no MP4"):
+        list(predict_files(Predictor.of(finished.path), tmp_path / "film.mp4", None))
 
 
 def test_tiles_of_one_tile_are_the_whole(segmenter: RunFolder, masks: Path) -> None:

@@ -29,8 +29,3 @@ def read_array(path: Path, size: tuple[int, int], channels: int) -> Array:
         raise InputError(f"{path} must hold uint8 {(*size, channels)}, not {found.dtype} {found.shape}: "
                          "resize it before, or give an image file")
     return np.ascontiguousarray(found)
-
-
-def to_input(images: Array) -> Array:
-    """uint8 (N, H, W, C) -> float32 (N, C, H, W) in 0..1."""
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -11,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.deploy.runner.bundle import Bundle
 from hwnas.deploy.runner.checking import verify
-from hwnas.deploy.runner.predicting import THRESHOLD, load_model, write_mask
+from hwnas.deploy.runner.predicting import THRESHOLD, Model, load_model, write_mask
 from hwnas.documents import printable
-from hwnas.errors import HwnasError, UsageError, VerificationFailed
+from hwnas.errors import HwnasError, InputError, UsageError, VerificationFailed
+from hwnas.files import LineLog
+from hwnas.imaging.listing import ANSWERS, list_images, output_stems
+from hwnas.imaging.opening import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 BROKEN_PIPE = 141  # as a shell says of a program that SIGPIPE ended
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".npy")
+MASK = "-mask.png"
 
 
 def main(folder: Path, words: Sequence[str]) -> int:
@@ -72,33 +76,48 @@ def _verify(folder: Path, given: Any) -> int:
 def _predict(folder: Path, given: Any) -> int:
     if not 0 <= given.threshold <= 1:
         raise UsageError(f"--threshold must be in 0..1, not {given.threshold}: it is the least score of a box")
-    files = [file for source in given.sources for file in _files(Path(source))]
-    model = load_model(folder, given.runtime)
-    lines = []
-    for path, name in files:
+    files = [file for source in given.sources for file in _files(Path(source), given.out)]
+    stems = output_stems([name for _, name, _ in files], [MASK])
+    model, failed = load_model(folder, given.runtime), []
+    with contextlib.ExitStack() as stack:
+        lines = None if given.out is None else stack.enter_context(LineLog(given.out / ANSWERS))
+        for (path, name, reason), stem in zip(files, stems):  # noqa: B905 - Python 3.8
+            facts = {"file": name, "error": reason} if reason else _facts(model, path, name, stem, given)
+            print(json.dumps(facts), flush=True)
+            failed += [facts] if "error" in facts else []
+            if lines is not None:
+                lines.add(facts)
+    if failed:
+        first = failed[0]
+        print(printable(f"error: {len(failed)} of {len(files)} files cannot be read; {first['file']}: "
+                        f"{first['error']}"), file=sys.stderr)
+    return InputError.exit_code if failed else 0
+
+
+def _facts(model: Model, path: Path, name: str, stem: str, given: Any) -> dict[str, Any]:
+    """What the model says of a file, its mask written; of one that cannot be read, why."""
+    try:
         answer = model.predict(path, given.threshold)
-        facts = dict(answer.facts, file=name.as_posix())
-        if given.out is not None and answer.mask is not None:
-            mask = name.with_name(f"{name.stem}-mask.png")
-            write_mask(given.out / mask, answer.mask)
-            facts["mask"] = mask.as_posix()
-        lines.append(json.dumps(facts))
-        print(lines[-1], flush=True)
-    if given.out is not None:
-        given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "predictions.jsonl").write_bytes(("\n".join(lines) + "\n").encode())
-    return 0
+    except (InputError, MemoryError) as err:
+        return {"file": name, "error": getattr(err, "reason", None) or str(err) or "not enough memory for it"}
+    facts = dict(answer.facts, file=name)
+    if given.out is not None and answer.mask is not None:
+        write_mask(given.out / f"{stem}{MASK}", answer.mask)
+        facts["mask"] = f"{stem}{MASK}"
+    return facts
 
 
-def _files(source: Path) -> Iterator[tuple[Path, Path]]:
-    """Files to look at, each with its name in the answers: below the folder that was asked for, or alone."""
-    if source.is_dir():
-        found = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGES)
-        if not found:
-            raise UsageError(f"{source} holds no images ({', '.join(IMAGES)})")
-        for path in found:
-            yield path, path.relative_to(source)
-    elif source.is_file():
-        yield source, Path(source.name)
-    else:
-        raise UsageError(f"no such file or folder: {source}")
+def _files(source: Path, out: Path | None) -> Iterator[tuple[Path, str, str]]:
+    """Files to look at, their names in the answers, and why one cannot be: below the folder that was asked for."""
+    if not source.is_dir():
+        yield source, source.name, "" if source.exists() else f"no such file or folder: {source}"
+        return
+    found = list_images(source, out, (*SUFFIXES, ".npy"))
+    if not found.images and not found.closed:
+        raise UsageError(f"{source} holds no images ({', '.join(SUFFIXES)}, .npy)")
+    if found.left_out():
+        print(printable(f"{source}: {found.left_out()}"), file=sys.stderr)
+    for path, reason in found.closed:
+        yield source / path, str(path), reason
+    for path in found.images:
+        yield source / path, str(path), ""

@@ -10,8 +10,9 @@ import numpy as np
 
 from hwnas.deploy.runner.boxes import decode, suppressed
 from hwnas.deploy.runner.bundle import ANCHORS, Bundle
-from hwnas.deploy.runner.images import read_array, to_input
+from hwnas.deploy.runner.images import read_array
 from hwnas.deploy.runner.loading import Loaded, load
+from hwnas.imaging.fitting import to_input
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.opening import pillow
 from hwnas.imaging.picture import Picture
