@@ -18,7 +18,7 @@ from hwnas.data.labels import class_names
 from hwnas.data.listing import files_in, folders_in, images_below, is_image
 from hwnas.data.names import checked_names
 from hwnas.data.notes import Notes
-from hwnas.data.partnames import TRAIN, part_of, parts_among, roles
+from hwnas.data.partnames import TEST, TRAIN, VAL, part_of, parts_among, roles
 from hwnas.data.pixels import check_imgsz
 from hwnas.data.samples import Samples
 from hwnas.documents import brief, read_text
@@ -41,7 +41,8 @@ def read(path: Path) -> Samples:
     """
     if tables := parquet.tables_in(path):
         return parquet.read_parts(path, tables)
-    notes = Notes()
+    notes, given = Notes(), path
+    path = _unwrapped(path, whole=True)
     train, val, note = _parts(path, notes)
     names = _ordered(path, sorted({**train, **val}, key=lambda name: (name not in train, name)), notes)
     files = [(file, names.index(name), part is val) for part in (train, val) for name in part for file in part[name]]
@@ -57,7 +58,7 @@ def read(path: Path) -> Samples:
         side = check_imgsz(imgsz or common_size(fetch, len(paths), exact=False), str(path))
         return decode_all(fetch, indices, side, progress, str(path))
 
-    return Samples(path.resolve().name, str(path), labels, held_out, classes, note, pixels, notes.told())
+    return Samples(given.resolve().name, str(given), labels, held_out, classes, note, pixels, notes.told())
 
 
 def _parts(path: Path, notes: Notes) -> tuple[Classes, Classes, str]:
@@ -68,12 +69,29 @@ def _parts(path: Path, notes: Notes) -> tuple[Classes, Classes, str]:
         return _listed(path, notes), {}, ""
     if TRAIN not in names or not folders_in(folders[names[TRAIN]]):
         raise _unclear(path, names)
-    held = {part: folders[name] for part, name in names.items() if folders_in(folders[name])}
+    held = {part: _unwrapped(folders[name]) for part, name in names.items() if folders_in(folders[name])}
+    if VAL in names and VAL not in held:
+        raise DataError(f"{folders[names[VAL]]}: a validation part without folders of classes; make them, or remove it "
+                        "to have the training part split")
     found = roles(held, names, str(path), "the folders")
-    for folder in folders.values():
-        if folder not in (found.train, found.val):
-            _leave_out(folder, folder == found.unused, notes)
+    used = {name for part, name in names.items() if part in held and held[part] in (found.train, found.val)}
+    for name, folder in folders.items():
+        if name not in used:
+            _leave_out(folder, names.get(TEST) == name, notes)
     return _listed(found.train, notes), _listed(found.val, notes) if found.val else {}, found.note
+
+
+def _unwrapped(path: Path, whole: bool = False) -> Path:
+    """The folder itself, or the one in it that holds all there is, as archives are often packed: train/train/CLASS.
+
+    Args:
+        whole: whether it is the data set: it needs two classes or parts, so one folder alone is a wrapping.
+    """
+    inner = folders_in(path)
+    if len(inner) != 1 or not folders_in(inner[0]) or any(is_image(file.name) for file in files_in(path)):
+        return path
+    alike = inner[0].name.casefold() == path.name.casefold()
+    return _unwrapped(inner[0], whole) if alike or (whole and not part_of(inner[0].name)) else path
 
 
 def _unclear(path: Path, names: dict[str, str]) -> DataError:
@@ -85,9 +103,11 @@ def _unclear(path: Path, names: dict[str, str]) -> DataError:
 
 def _leave_out(folder: Path, is_test: bool, notes: Notes) -> None:
     images = images_below(folder)
-    kind = f"images of the test part {folder.name} left out" if is_test else \
+    kind = "images of the test part left out" if is_test else \
         "images in folders that are neither training nor validation left out"
-    notes.left_out(kind, str(images[0]) if images else "", len(images))
+    if not images:
+        return
+    notes.left_out(kind, str(images[0]), len(images))
 
 
 def _listed(path: Path, notes: Notes) -> Classes:

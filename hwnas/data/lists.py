@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hwnas.data.listing import files_in
 from hwnas.data.notes import Notes
-from hwnas.data.partnames import TRAIN, parts_among, roles
+from hwnas.data.partnames import TRAIN, VAL, parts_among, roles
 from hwnas.documents import read_text
 from hwnas.errors import DataError
 
@@ -51,6 +51,9 @@ def read_lists(folder: Path, known: Collection[str], notes: Notes) -> Lists:
     if TRAIN not in parts:
         raise DataError(f"{folder}: the list {parts.popitem()[1]}.txt is there and none for training: add train.txt")
     read = {part: _names(files[name], known) for part, name in parts.items()}
+    if VAL in read and not read[VAL][0]:
+        raise DataError(f"{files[parts[VAL]]} names no image that is there; correct it, or remove it to have training "
+                        "split")
     found = roles({part: names for part, (names, _) in read.items() if names or part == TRAIN}, parts, str(folder),
                   f"the lists of {folder.parent.name}/{folder.name}")
     val = found.val or []

@@ -35,11 +35,18 @@ def part_of(name: str) -> str | None:
 def parts_among(names: Iterable[str]) -> dict[str, str]:
     """Name -> part, of those names that are parts; `dev`, `eval` and `trainval` are, where nothing else is that part.
 
+    Where none is called train, names that differ in the word alone are parts: `seg_train` beside `seg_test`.
+
     Raises:
         DataError: two names for one part.
     """
     listed = sorted(names)
     found = {name: part for name in listed if (part := part_of(name))}
+    if TRAIN not in found.values():
+        worded = [(name, part, _around(name)) for name in listed if (part := words_in(name))]
+        for _, _, around in [entry for entry in worded if entry[1] == TRAIN]:
+            alike = {name: part for name, part, its in worded if its == around}
+            found = alike if len(alike) > 1 else found
     if found:
         for name in listed:
             part = _WEAK.get(name.strip().casefold())
@@ -57,6 +64,11 @@ def words_in(stem: str) -> str | None:
     """The part that the words of a file's stem say: `instances_train2017`, `train-00000-of-00004`."""
     words = [part for word in re.split(r"[ _.-]+", stem) if (part := part_of(word))]
     return words[0] if len(set(words)) == 1 else part_of(stem)
+
+
+def _around(name: str) -> str:
+    """What a name holds besides the word for its part."""
+    return " ".join(word for word in re.split(r"[ _.-]+", name.casefold()) if not part_of(word))
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,15 @@ def yolo_lists(folder: Path) -> Path:
     return folder
 
 
+def yolo_cvat(folder: Path) -> Path:
+    for part, count in (("train", 6), ("Validation", 4)):
+        yolo_part(folder / f"obj_{part}_data", folder / f"obj_{part}_data", count)
+        write(folder / f"{part}.txt", "".join(f"data/obj_{part}_data/{i}.png\n" for i in range(count)))
+    write(folder / "obj.names", "blue\nred\n")
+    write(folder / "obj.data", "classes = 2\nnames = data/obj.names\n")
+    return folder
+
+
 def yolo_unsplit(folder: Path) -> Path:
     yolo_part(folder / "images", folder / "labels", 10)
     write(folder / "dataset.yaml", "names: [blue, red]\n")
@@ -220,7 +229,7 @@ def voc_beside(folder: Path) -> Path:
 
 
 GIVEN: list[Make] = [coco_plain, coco_official, coco_roboflow, coco_fiftyone_parts, yolo_ultralytics, yolo_folders,
-                     yolo_roboflow, yolo_lists, voc_official, voc_marked, voc_roboflow]
+                     yolo_roboflow, yolo_lists, yolo_cvat, voc_official, voc_marked, voc_roboflow]
 """Six images train and four validate, as the source says."""
 UNSPLIT: list[Make] = [coco_cvat, coco_fiftyone, coco_label_studio, coco_texts, coco_runs, yolo_unsplit, voc_beside]
 """Ten images that are to be split."""

@@ -71,7 +71,7 @@ def test_test_is_left_out_and_counted_where_val_validates(tmp_path):
     assert (len(data.train_labels), len(data.val_labels)) == (10, 4)
     first = {name: tmp_path / name / "cat" / "0.png" for name in ("test", "extra")}
     assert set(data.notes) == {
-        f"images of the test part test left out: 14 (first: {first['test']})",
+        f"images of the test part left out: 14 (first: {first['test']})",
         f"images in folders that are neither training nor validation left out: 8 (first: {first['extra']})"}
     assert all(note in data.summary() and note in data.describe()["notes"] for note in data.notes)
 
@@ -81,7 +81,7 @@ def test_a_train_part_alone_is_split(tmp_path):
     save(tmp_path / "test" / "flat.png")
     data = load(tmp_path)
     assert len(data.train_labels) + len(data.val_labels) == 10
-    assert data.notes[0].startswith("images in folders that are neither training nor validation left out: 1 (first: ")
+    assert data.notes == (f"images of the test part left out: 1 (first: {tmp_path / 'test' / 'flat.png'})",)
 
 
 @pytest.mark.parametrize("classes", [("plane", "train"), ("control", "test"), ("val", "x"), ("Testing", "b", "c")])
@@ -96,6 +96,27 @@ def test_two_folders_for_one_part_are_refused(tmp_path):
     for name in ("train", "val", "valid"):
         fill(tmp_path / name)
     with pytest.raises(DataError, match="'val' and 'valid' both look like the part 'val': keep one"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("seg_train/seg_train", "seg_test/seg_test"), ("asl_train", "asl_val"),
+                                   ("box/train", "box/test"), ("a/b/training_set/training_set", "a/b/test_set")])
+def test_parts_in_wrappings_and_with_other_words_are_no_classes(tmp_path, names):
+    for name, count in zip(names, (5, 3), strict=True):
+        fill(tmp_path / name, count=count)
+    data = load(tmp_path)
+    assert (len(data.train_labels), len(data.val_labels), data.classes) == (10, 6, ("cat", "dog"))
+    assert (data.name, data.source) == (tmp_path.name, str(tmp_path))
+
+
+def test_classes_that_hold_the_word_are_classes(tmp_path):
+    assert load(fill(tmp_path, classes=("crash test", "test tube", "train car"))).classes[0] == "crash test"
+
+
+def test_an_empty_validation_part_is_refused(tmp_path):
+    fill(tmp_path / "train")
+    (tmp_path / "val").mkdir()
+    with pytest.raises(DataError, match="val: a validation part without folders of classes; make them, or remove it"):
         load(tmp_path)
 
 

@@ -58,6 +58,18 @@ def test_test_validates_where_no_part_is_called_val(tmp_path: Path) -> None:
     assert "where test validates as no part is called val" in data.split
 
 
+def test_an_empty_validation_part_is_refused(tmp_path: Path) -> None:
+    folder = layouts.yolo_folders(tmp_path / "yolo")
+    for image in (folder / "images" / "Validation").iterdir():
+        image.unlink()
+    with pytest.raises(DataError, match="Validation holds no image; add some, or remove it"):
+        load_detection(folder)
+    folder = layouts.voc_official(tmp_path / "voc")
+    write(folder / "ImageSets" / "Main" / "val.txt", "")
+    with pytest.raises(DataError, match=r"val\.txt names no image that is there; correct it, or remove it"):
+        load_detection(folder)
+
+
 def test_a_category_that_only_groups_the_others_is_left_out(tmp_path: Path) -> None:
     data = load_detection(layouts.coco_roboflow(tmp_path / "data"))
     assert "category 0 (boxes) only groups the others and was left out" in data.notes

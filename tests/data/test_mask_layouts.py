@@ -138,6 +138,7 @@ PALETTES: list[tuple[str, str, Save]] = [
     ("classes.txt", "0 ground\n1 field\n", numbers),
     ("classes.txt", "0 ground\n1 field\n", one_bit),
     ("classes.txt", "0 ground\n255 field\n", black_and_white),
+    ("classes.txt", "255 field\n0 ground\n254 ignore\n", black_and_white),
     ("classes.txt", "0 ground 60 60 60\n7 field 30 160 30\n", colours),
     ("classes.txt", "0 ground 60 60 60\n5 field 30 160 30\n", palette),
     ("classes.txt", "ground 60 60 60\nfield 30 160 30\n", colours),
@@ -157,7 +158,11 @@ PALETTES: list[tuple[str, str, Save]] = [
 def test_what_masks_hold_is_what_the_file_says(name: str, text: str, save: Save, mark: str, tmp_path: Path) -> None:
     folder = filled(tmp_path, "{part}/{i}.png", "{part}annot/{i}.png", {"train": 4, "val": 2}, save)
     (folder / name).write_text(mark + text, encoding="utf-8")
-    check(load_segmentation(folder, size=SIZE), NAMES)
+    data = load_segmentation(folder, size=SIZE)
+    assert sorted(data.classes) == sorted(NAMES)
+    field = data.classes.index("field")
+    for part in (data.train, data.val):
+        assert ((part.images.astype(int)[..., 1] > 110) == (part.masks == field)).all()
 
 
 @pytest.mark.parametrize(("save", "text", "message"), [

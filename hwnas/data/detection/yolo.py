@@ -49,6 +49,8 @@ def read(path: Path, layout: Layout) -> Listed:
 def _roles(path: Path, layout: Layout, parts: dict[str, list[Path]]) -> tuple[list[Path], list[Path], str]:
     if "all" in parts:
         return parts["all"], [], ""
+    if parts.get("val") == []:
+        raise DataError(f"{path}: {layout.called['val']} holds no image; add some, or remove it to have training split")
     there = {part: images for part, images in parts.items() if images}
     what = "the folders" if not layout.told or not layout.told.parts else f"the keys of {layout.told.file.name}"
     if TRAIN not in there:

@@ -3,6 +3,7 @@
 Known layouts
     DIR/images/{train,val}/* with DIR/labels/{train,val}/*       Ultralytics; without parts to be split
     DIR/{train,valid}/images/* with DIR/{train,valid}/labels/*   Roboflow
+    DIR/train.txt with DIR/obj.names and images beside labels    CVAT
     whatever train:, val: and path: of a YAML say: folders, lists of images in a .txt, or several of them
 """
 
@@ -119,6 +120,10 @@ def _of_folders(root: Path, notes: Notes) -> tuple[dict[str, list[Path]], dict[s
         if left:
             notes.left_out("images of no part left out", str(left[0]), len(left))
         return {part: [inner[name]] for part, name in parts.items()}, parts
+    if (root / _NAMES[1]).is_file():
+        lists = {file.stem: file for file in files_in(root, (".txt",))}
+        parts = {part: name for name, part in parts_among(lists).items()}
+        return ({part: [lists[name]] for part, name in parts.items()}, parts) if parts else None
     inner = {folder.name: folder for folder in folders_in(root)
              if (folder / IMAGES).is_dir() and (folder / LABELS).is_dir()}
     parts = {part: name for name, part in parts_among(inner).items()}

@@ -82,6 +82,8 @@ def _rows(file: Path) -> list[_Row]:
     words = [(line.split(), f"{file}: line {number}") for number, line in lines]
     if not words:
         raise DataError(f"{file} names no class; write a line a class: {_FORMS}")
+    if empty := next((where for row, where in words if not row), None):
+        raise _fault([], empty)
     first = all(_int(row[0]) is not None for row, _ in words)
     colour_first = first and all(len(row) > 3 and _colour(row[:3]) and _int(row[3]) is None for row, _ in words)
     read = _colour_first if colour_first else _colour_last if not any(_int(row[0]) is not None for row, _ in words) \
