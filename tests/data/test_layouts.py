@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +219,19 @@ def test_exif_is_decided_for_the_whole_set(orientation: int, upright: bool, squa
             x0, y0, x1, y1 = boxes[0].round().astype(int)
             assert image[y0 + 1 : y1 - 1, x0 + 1 : x1 - 1].min() > 200
     assert told(data.notes)
+
+
+def test_the_table_of_the_documentation_names_tests_that_are_there() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8").partition("## Layouts")[2]
+    rows = [line.split("|")[3] for line in page.partition("## A file")[0].splitlines() if line.startswith("| ")][2:]
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    tests = "".join(file.read_text("utf-8") for file in Path(__file__).parent.glob("test_*.py"))
+    made = {make.__name__ for make in (*GIVEN, *UNSPLIT)}
+    for name in named:
+        file, _, test = name.partition("::")
+        assert name in made or (Path(__file__).parent / Path(file).name).is_file(), name
+        assert not test or f"def {test}(" in tests
+    assert made <= named
 
 
 def test_images_are_read(tmp_path: Path) -> None:

@@ -43,6 +43,37 @@ def test_columns(tmp_path, column, struct):
     assert (data.train_images[:, 0, 0, 0] % 3 == data.train_labels).all()
 
 
+def shards(folder: Path, **parts: int) -> Path:
+    for stem, count in parts.items():
+        folder.mkdir(exist_ok=True)
+        table = pa.table({"image": ROWS[:count], "label": LABELS[:count]})
+        pq.write_table(table, folder / f"{stem.replace('__', '-')}.parquet")
+    return folder
+
+
+def test_a_folder_of_tables_as_hugging_face_has_it(tmp_path):
+    folder = shards(tmp_path / "data", train__00000__of__00002=12, train__00001__of__00002=9,
+                    test__00000__of__00001=6)
+    (tmp_path / "README.md").write_text("a card")
+    for source in (tmp_path, folder):
+        data = load(source)
+        assert (len(data.train_labels), len(data.val_labels)) == (21, 6)
+        assert (data.train_images[:, 0, 0, 0] % 3 == data.train_labels).all()
+        assert (data.val_images[:, 0, 0, 0] % 3 == data.val_labels).all()
+        assert "validates as no part is called val" in data.split
+    shards(folder, validation__00000__of__00001=3)
+    data = load(folder)
+    assert (len(data.val_labels), data.notes) == (
+        3, ("tables of the test part left out: 1 (first: test-00000-of-00001.parquet)",))
+
+
+def test_shards_of_one_table_are_one_and_other_tables_are_not_mixed(tmp_path):
+    folder = shards(tmp_path / "a", cells__00000__of__00002=6, cells__00001__of__00002=6)
+    assert len(load(folder).train_labels) + len(load(folder).val_labels) == 12
+    with pytest.raises(DataError, match=r"holds 2 parquet files \(cells\.parquet, more\.parquet\): pass the path"):
+        load(shards(tmp_path / "b", cells=6, more=6))
+
+
 def test_large_binary_and_several_row_groups(tmp_path):
     table = pa.table({"jpeg": pa.array(ROWS, pa.large_binary()), "label": pa.array(LABELS, pa.int8())})
     pq.write_table(table, tmp_path / "x.parquet", row_group_size=5)
