@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -38,46 +38,43 @@ def run_html(run: RunFolder) -> str:
 
 
 def run_rows(run: RunFolder) -> Rows:
-    """What was asked and reached; of an unfinished run how far it is. Reads run.json alone and never raises."""
+    """What was asked and reached; of an unfinished run how far it is. Never raises."""
+    if "export" not in run.state.stages:
+        return _unfinished(run)
+    from hwnas.pipeline.summary import summary
+
     try:
-        return _finished(run) if "export" in run.state.stages else _unfinished(run)
+        return _finished(summary(run))
     except (HwnasError, KeyError, TypeError, ValueError, AttributeError) as err:
-        return [("state", f"cannot be read ({err}): it was made by another version of hwnas")]
+        return [("state", f"cannot be told: {err}")]
 
 
-def _finished(run: RunFolder) -> Rows:
-    from hwnas.pipeline.cautions import no_success, warnings_of
+def _finished(facts: Mapping[str, Any]) -> Rows:
     from hwnas.pipeline.score_lines import score
 
-    export, generate = run.result("export"), run.result("generate")
-    verdict, metric = export["verdict"], export["verdict"].get("metric", "accuracy")
-    rows = [(metric, f"{score(verdict)}, reference {export['reference']['accuracy']:.2f} %"),
-            ("latency", _latency(export, generate))]
-    rows += [("budget", f"{name} {text}{_met(name, generate)}") for name, text in run.state.config.budgets.items()]
-    if failed := no_success({"compressed": verdict}):
-        rows.append(("verdict", f"{failed}: not a model to ship, whatever it costs"))
-    rows += [("warning", warning) for warning in warnings_of(run)]
-    rows.append(("model", str(run.path / "model.onnx")))
-    return [*rows, ("report", str(run.path / "report.html"))] if "report" in run.state.stages else rows
+    old, new = facts["reference"], facts["compressed"]
+    rows = [(facts["metric"], f"{score(new)}, reference {old['accuracy']:.2f} %"),
+            ("latency", _latency(old, new, facts))]
+    rows += [("budget", _budget(budget)) for budget in facts["budgets"]]
+    if facts["no_success"]:
+        rows.append(("verdict", f"{facts['no_success']}: not a model to ship, whatever it costs"))
+    rows += [("warning", warning) for warning in facts["warnings"]]
+    return [*rows, ("model", facts["model"]), ("report", facts["report"])]
 
 
-def _met(name: str, generate: dict[str, Any]) -> str:
-    """Of a budget that is counted; that of the latency is told with it."""
-    if name == "latency":
-        return ""
-    bound, reached = generate["bounds"][name], generate["predicted"][name]
-    return f" = {show(name, bound)}: {show(name, reached)}, {'met' if reached <= bound else 'NOT met'}"
+def _latency(old: Mapping[str, Any], new: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    if new["measured_ms"] is None:
+        how = "estimated" if facts["latency_source"] == "estimated" else "predicted"
+        return f"{new['predicted_ms']:.3f} ms {how}, reference {old['predicted_ms']:.3f} ms"
+    return (f"{new['measured_ms']['median_ms']:.3f} ms measured, reference {old['measured_ms']['median_ms']:.3f} ms "
+            "beside it")
 
 
-def _latency(export: dict[str, Any], generate: dict[str, Any]) -> str:
-    timed, limit = export["verdict"]["latency"], export["budget_ms"]
-    within = f", budget {limit:.3f} ms" if limit is not None else ""
-    if timed is None:
-        how = "estimated" if generate.get("latency_source") == "estimated" else "predicted"
-        return f"{generate['predicted']['latency'] / 1e6:.3f} ms {how}, not measured on the device{within}"
-    met = "" if limit is None else " met" if timed["median_ms"] <= limit else " NOT met"
-    return (f"{timed['median_ms']:.3f} ms measured, reference {export['reference']['latency']['median_ms']:.3f} ms"
-            f"{within}{met}")
+def _budget(budget: Mapping[str, Any]) -> str:
+    name, value = budget["name"], budget["achieved"]
+    reached = f"{value:.3f} ms" if name == "latency" else show(name, value)
+    word = {True: "met", False: "NOT met", None: f"{budget['kind']}, not measured on the device"}[budget["met"]]
+    return f"{name} {budget['told']}: {reached}, {word}"
 
 
 def _unfinished(run: RunFolder) -> Rows:
