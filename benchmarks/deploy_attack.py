@@ -120,7 +120,7 @@ def kinds(photo: bytes) -> dict[str, Kind]:
         "a body that trickles": trickle(POST + b"Content-Length: 1000000\r\n\r\n", b"x", 0.05),
         "19 MB, then silence": trickle(POST + b"Content-Length: 20000000\r\n\r\n" + bytes(19_000_000), b"", 1),
         "chunks of one byte": trickle(chunked, b"1\r\nx\r\n" * 10_000, 0),
-        "chunks of 1,100 bytes": trickle(chunked, (b"44c\r\n" + bytes(1100) + b"\r\n") * 50, 0),
+        "chunks of 4,200 bytes": trickle(chunked, (b"1068\r\n" + bytes(4200) + b"\r\n") * 50, 0),
         "a trailer of blanks": whole(chunked + b"1\r\nx\r\n0\r\na:" + b" " * 15_000 + b"\x01\r\n\r\n"),
         "a header of blanks": whole(get + b"a:" + b" " * 15_000 + b"\x01\r\n\r\n"),
         "4,000 headers": whole(get + b"a:\r\n" * 4000 + b"\r\n"),

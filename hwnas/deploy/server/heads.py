@@ -20,7 +20,7 @@ _FOLDED = re.compile(rb"\n[ \t]")
 _CLIENT = "see the documentation of your client"
 
 CHUNK_LINE = 32  # bytes of a chunk's size with its line end; extensions, which nobody uses, do not fit far
-FREE_CHUNKS, MEAN_CHUNK = 64, 1024
+FREE_CHUNKS, MEAN_CHUNK = 64, 4096
 
 
 class Head:
