@@ -213,8 +213,10 @@ def _fine(server: Server, image: bytes) -> bool:
 
 
 def _peak_mb(pid: int) -> float:
+    """The most that a process and its children ever held."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     (line,) = (x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmHWM"))
-    return int(line.split()[1]) / 1e3
+    return int(line.split()[1]) / 1e3 + sum(_peak_mb(int(child)) for child in children)
 
 
 def _png(width: int, height: int, rows: bytes) -> bytes:

@@ -165,9 +165,13 @@ def test_an_image_is_turned_upright() -> None:
 
 
 @pytest.mark.parametrize(("data", "part"), [
-    (saved(NOISE, "JPEG")[:-2] + b"\xff\xda\0\x02" * 65, "at most 64 scans"),
-    (saved(NOISE, "PNG")[:33] + (b"\0\0\0\0tEXt" + b"\0" * 4) * 20_000, "at most 20000 chunks"),
-    (saved(NOISE, "PNG")[:33] + b"\0" * 12 * 20_000, "at most 20000 chunks"),
+    (saved(NOISE, "JPEG")[:-2] + b"\xff\xda\0\x02" * 65, "at most 32 scans"),
+    (saved(NOISE, "JPEG")[:2] + b"\xff" * 100_000 + saved(NOISE, "JPEG")[2:], "at most 2000 parts before its pixels"),
+    (saved(NOISE, "JPEG")[:2] + b"\xff\xfe\0\x02" * 9000 + saved(NOISE, "JPEG")[2:], "at most 2000 parts"),
+    (saved(NOISE, "JPEG")[:2] + b"\xff\xfe\0\x02" + b"\0" * 9000 + saved(NOISE, "JPEG")[2:], "at most 2000 parts"),
+    (saved(NOISE, "JPEG")[:2] + b"\xff\0" * 9000 + saved(NOISE, "JPEG")[2:], "at most 2000 parts"),
+    (saved(NOISE, "PNG")[:33] + (b"\0\0\0\0tEXt" + b"\0" * 4) * 20_000, "at most 20000 parts"),
+    (saved(NOISE, "PNG")[:33] + b"\0" * 12 * 20_000, "at most 20000 parts"),
 ])
 def test_pictures_that_are_long_to_decode(data: bytes, part: str) -> None:
     with pytest.raises(Refusal, match=part):

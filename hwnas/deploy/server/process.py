@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ def main() -> None:
     """Read how to load, say what was loaded; then a job in, an answer out."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the server ends it, when everything that was accepted is answered
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it warns of whatever a client sends
     source, sink = sys.stdin.buffer, _answers_only()
     with contextlib.suppress(wire.Ended, BrokenPipeError):
         _serve(source, sink, wire.read(source)[0])
