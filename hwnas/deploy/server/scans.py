@@ -1,7 +1,7 @@
 """Pictures that are small to send and long to read, told by a walk over their parts before anything is decoded.
 
-Pillow reads the parts of a PNG, and those of a JPEG before its pixels, in Python, some microseconds each, and goes byte by
-byte where there are none; libjpeg goes over all pixels for every scan.
+Pillow reads the parts of a PNG, and those of a JPEG before its pixels, in Python, some microseconds each, and goes on
+byte by byte where there are none; libjpeg goes over all pixels for every scan.
 """
 
 from __future__ import annotations
