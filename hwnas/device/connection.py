@@ -16,6 +16,7 @@ from hwnas.device import bootstrap
 from hwnas.device.address import Address
 from hwnas.device.bundle import bundle
 from hwnas.device.reasons import explain
+from hwnas.documents import MOST_BYTES, json_value
 from hwnas.errors import InputError, MissingDependency
 
 OPTIONS = (
@@ -90,14 +91,14 @@ class Connection:
             InputError: the agent says that something is wrong.
         """
         try:
-            line = self._out.readline()
-            answer = json.loads(line) if line.endswith(b"\n") else None
-        except (OSError, ValueError):
+            line = self._out.readline(MOST_BYTES)
+            answer = json_value(line, "the answer") if line.endswith(b"\n") else None
+        except (OSError, ValueError, InputError):
             answer = None
         if not isinstance(answer, dict):
             raise Dropped(self._reason(""))
         if answer.get("say") == "error":
-            raise InputError(f"on {self._address}: {answer.get('message')}")
+            raise InputError(f"on {self._address}: {' '.join(str(answer.get('message')).split())[:1000]}")
         return answer
 
     def close(self, farewell: bool = False) -> None:

@@ -24,6 +24,8 @@ from hwnas.runtime import Device, Fingerprint, Sweep, SweepPlan
 from hwnas.runtime.agent import JOB, read_job
 from hwnas.runtime.agent_job import SCHEMA, Job, Part, Setup, digest
 from hwnas.runtime.agent_store import RESULTS, job_hash
+from hwnas.runtime.sweeping import check_sweep
+from hwnas.validation import Name, Schema, checked
 
 AGENT, EXPORT, README = "hwnas-agent.pyz", "export.json", "README.txt"
 _TEXT = """Measures {models} models on a device ({runtime}, {precision}, {threads} thread(s)), for hwnas.
@@ -39,6 +41,12 @@ _TEXT = """Measures {models} models on a device ({runtime}, {precision}, {thread
 
        hwnas agent import {folder}
 """
+
+
+class ExportSchema(Schema):
+    """The keys of export.json beside its version; who reads the results reads `about`."""
+
+    about: dict[Name, Any]
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,7 @@ class FolderJob:
         job, export = read_job(folder), read_json(folder / EXPORT)
         if not isinstance(export, dict) or export.get("hwnas_export") != SCHEMA:
             raise InputError(f"{folder / EXPORT} is not of schema {SCHEMA}: export the job again with this version")
-        return cls(folder, job, export["about"])
+        return cls(folder, job, checked(ExportSchema, export, str(folder / EXPORT), way_out="export it again").about)
 
     def results(self) -> RecordedDevice:
         """The device as it was recorded.
@@ -114,7 +122,7 @@ class FolderJob:
         if header.get("job") != job_hash(self.job):
             raise InputError(f"{path} is of another job than {self.folder / JOB}: copy the one of this folder back")
         made = [_sweeps_of(path, lines, index, part) for index, part in enumerate(self.job.parts)]
-        return RecordedDevice(Fingerprint.from_json(header["device"]), self.job.parts, made)
+        return RecordedDevice(Fingerprint.from_json(header.get("device")), self.job.parts, made)
 
 
 class RecordedDevice(Device):
@@ -147,14 +155,26 @@ class RecordedDevice(Device):
 
 def _sweeps_of(path: Path, lines: list[Any], index: int, part: Part) -> list[Sweep]:
     """The sweeps of one part, in order and each once."""
-    made = [Sweep.from_json(line) for line in lines if isinstance(line, dict) and line.get("part") == index]
+    made = []
+    for number, line in enumerate(lines, 2):
+        if not isinstance(line, dict) or not isinstance(line.get("part"), int):
+            raise InputError(f"{path}, line {number} is no sweep of a part: copy it again")
+        if line["part"] == index:
+            made.append(_sweep(f"{path}, line {number}", line, part))
     if not made:
         raise InputError(f"{path} lacks part {index + 1}: run the agent on the device until it says done")
     if [sweep.number for sweep in made] != list(range(len(made))):
         raise InputError(f"{path}: the sweeps of part {index + 1} are not numbered one after the other: copy it again")
-    if any(set(sweep.times_ms) != set(part.models) for sweep in made):
-        raise InputError(f"{path}: a sweep of part {index + 1} lacks models: copy it again")
     return made
+
+
+def _sweep(where: str, line: Any, part: Part) -> Sweep:
+    try:
+        sweep = Sweep.from_json(line)
+        check_sweep(sweep, part.models, part.plan)
+    except InputError as err:
+        raise InputError(f"{where}: {err}: copy it again") from err
+    return sweep
 
 
 def _readme(folder: Path, job: Job) -> str:

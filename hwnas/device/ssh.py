@@ -8,10 +8,12 @@ from contextlib import contextmanager
 
 from hwnas.device.address import Address, check_python
 from hwnas.device.connection import Connection, Dropped, Unreachable
+from hwnas.documents import Record
 from hwnas.errors import InputError
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Device, Fingerprint, Sweep, SweepPlan
 from hwnas.runtime.agent_job import Part, Setup, digest
+from hwnas.runtime.sweeping import check_sweep
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 15.0  # seconds between two attempts to connect again
 _FRUITLESS = 3  # connections in a row that broke off before they gave a sweep
@@ -97,6 +99,8 @@ class _Work:
                 self._connect_again(err)
                 continue
             sweep = Sweep.from_json(answer.get("sweep", {}))
+            if self._part is not None:
+                check_sweep(sweep, self._part.models, self._part.plan)
             if sweep.number != self._next:
                 raise InputError(f"{self._device.address} sent sweep {sweep.number}, not {self._next}")
             self._next, fruitless = self._next + 1, 0
@@ -141,16 +145,17 @@ class _Work:
         device, connection = self._device, self._connection
         connection.send({"do": "open", "setup": device.setup.to_json(), "lease_s": device.lease_s,
                          "previous": self._folder})
-        opened = connection.receive()
-        self._folder = str(opened["folder"])
-        self.fingerprint = Fingerprint.from_json(opened["device"])
+        opened = Record(connection.receive(), f"the agent on {device.address}")
+        self._folder = opened.text("folder", most=1000)
+        self.fingerprint = Fingerprint.from_json(opened.get("device"))
+        stored = set(opened.items("stored", opened.text_of))
         if self._part is None:
             return
-        missing = [name for name in self._models if name not in set(opened["stored"])]
+        missing = [name for name in self._models if name not in stored]
         for done, name in enumerate(missing, 1):
             connection.send({"do": "put", "sha256": name, "size": len(self._models[name])}, self._models[name])
             device.progress("sending models", done, len(missing))
         connection.send({"do": "load", "part": self._part.to_json()})
-        while (answer := connection.receive())["say"] != "ready":
-            device.progress("loading models", int(answer["done"]), int(answer["total"]))
+        while (answer := Record(connection.receive(), f"the agent on {device.address}")).text("say") != "ready":
+            device.progress("loading models", answer.integer("done"), answer.integer("total"))
         connection.send({"do": "go", "first": self._next})

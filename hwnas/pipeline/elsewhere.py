@@ -7,9 +7,13 @@ import shlex
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from hwnas.device import FolderJob, SshDevice
-from hwnas.errors import InputError, UsageError
+from hwnas.device.folder import EXPORT
+from hwnas.errors import UsageError
 from hwnas.files import write_bytes
 from hwnas.latency import LatencyModel, table_path
 from hwnas.latency.merge import merge
@@ -20,6 +24,16 @@ from hwnas.progress import Progress, silent
 from hwnas.runtime.agent_job import Setup
 from hwnas.space import Space, SpaceConfig, build
 from hwnas.target import Target
+from hwnas.validation import Count, Name, Schema, checked
+
+
+class AboutSchema(Schema):
+    """What a job was made from."""
+
+    space: dict[Name, Any]
+    target: dict[Name, Any]
+    seed: Count
+    max_seconds: Annotated[float, Field(ge=0, le=1e7)]
 
 
 def ssh_device(target: Target, address: str, *, python: str = "python3", progress: Progress = silent) -> SshDevice:
@@ -65,11 +79,10 @@ def import_job(folder: Path, *, tables: Path | None = None, progress: Progress =
         TableError: the table that is there is of another device.
     """
     job = FolderJob.read(folder)
-    try:
-        space, target = build(SpaceConfig.from_json(job.about["space"])), Target.model_validate(job.about["target"])
-        seed, max_seconds = int(job.about["seed"]), float(job.about["max_seconds"])
-    except (KeyError, TypeError, ValueError) as err:
-        raise InputError(f"{folder} was exported by another version of hwnas: export and measure again") from err
+    about = checked(AboutSchema, dict(job.about), f"{folder / EXPORT}: about", way_out="export and measure again")
+    space = build(SpaceConfig.from_json(about.space, f"{folder / EXPORT}: about.space"))
+    target = checked(Target, about.target, f"{folder / EXPORT}: about.target")
+    seed, max_seconds = about.seed, about.max_seconds
     path = table_path(tables or default_folder(), target)
     with tempfile.TemporaryDirectory() as scratch:
         new = Path(scratch) / path.name

@@ -6,13 +6,13 @@ under Python 3.8 with numpy and the runtime alone.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from hwnas.documents import read_json
 from hwnas.errors import HwnasError, InputError
 from hwnas.runtime.agent_job import Job, Part
 from hwnas.runtime.agent_server import Server
@@ -73,12 +73,12 @@ def read_job(folder: Path) -> Job:
     Raises:
         InputError: there is none, or it is not of this version.
     """
+    if not (folder / JOB).exists():
+        raise InputError(f"no {JOB} in {folder}: give the folder that `hwnas agent export` made")
     try:
-        return Job.from_json(json.loads((folder / JOB).read_text(encoding="utf-8")))
-    except OSError as err:
-        raise InputError(f"no {JOB} in {folder}: give the folder that `hwnas agent export` made") from err
-    except ValueError as err:
-        raise InputError(f"{folder / JOB} is not valid JSON ({err}): copy it again") from err
+        return Job.from_json(read_json(folder / JOB))
+    except InputError as err:
+        raise InputError(f"{folder / JOB}: {err}: copy it again") from err
 
 
 def _measure_part(

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hwnas.documents import Record, brief
 from hwnas.errors import InputError
 from hwnas.runtime.runtime import Runtime, open_runtime
 from hwnas.runtime.sweeping import SweepPlan
 
 SCHEMA = 1
+MOST_MODELS = 100_000
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -28,7 +30,7 @@ def check_digest(value: Any) -> str:
         InputError: it is none.
     """
     if not isinstance(value, str) or not _DIGEST.match(value):
-        raise InputError(f"a model is named by the sha256 of its bytes, 64 hex digits; got {value!r}")
+        raise InputError(f"a model is named by the sha256 of its bytes, 64 hex digits; got {brief(value)}")
     return value
 
 
@@ -65,18 +67,16 @@ class Setup:
         return {**asdict(self), "cores": None if self.cores is None else list(self.cores)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Setup:
+    def from_json(cls, data: object) -> Setup:
         """Read `to_json` back.
 
         Raises:
             InputError: a field is missing or of the wrong kind.
         """
-        try:
-            cores = data["cores"]
-            return cls(str(data["runtime"]), int(data["threads"]), str(data["precision"]), int(data["batch"]),
-                       None if cores is None else tuple(int(core) for core in cores))
-        except (KeyError, TypeError, ValueError) as err:
-            raise InputError(f"not the setting of a measurement: {err!r}") from err
+        told = Record(data, "not the setting of a measurement")
+        cores = told.items("cores", lambda core, place: told.integer_of(core, place, 0, 65_535), 0, 4096, default=None)
+        return cls(told.text("runtime", most=100), told.integer("threads", 1, 256), told.text("precision", most=10),
+                   told.integer("batch", 1, 1024), None if cores is None else tuple(cores))
 
 
 @dataclass(frozen=True)
@@ -91,17 +91,15 @@ class Part:
         return {"models": dict(self.models), "plan": self.plan.to_json()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Part:
+    def from_json(cls, data: object) -> Part:
         """Read `to_json` back.
 
         Raises:
             InputError: a field is missing or of the wrong kind, or a hash is none.
         """
-        try:
-            models = {str(name): check_digest(value) for name, value in data["models"].items()}
-            return cls(models, SweepPlan.from_json(data["plan"]))
-        except (KeyError, TypeError, AttributeError) as err:
-            raise InputError(f"not a part of a job: {err!r}") from err
+        told = Record(data, "not a part of a job")
+        models = told.pairs("models", lambda value, place: check_digest(value), MOST_MODELS)
+        return cls(models, SweepPlan.from_json(told.get("plan")))
 
 
 @dataclass(frozen=True)
@@ -124,8 +122,7 @@ class Job:
         """
         if not isinstance(data, dict) or data.get("hwnas_job") != SCHEMA:
             found = data.get("hwnas_job") if isinstance(data, dict) else None
-            raise InputError(f"not a job of schema {SCHEMA} (found {found!r}): export it again with this version")
-        try:
-            return cls(Setup.from_json(data["setup"]), tuple(Part.from_json(part) for part in data["parts"]))
-        except (KeyError, TypeError) as err:
-            raise InputError(f"not a job: {err!r}") from err
+            raise InputError(f"not a job of schema {SCHEMA} (found {brief(found)}): export it again with this version")
+        told = Record(data, "not a job")
+        return cls(Setup.from_json(told.get("setup")),
+                   tuple(told.items("parts", lambda part, place: Part.from_json(part), 1, 10_000)))

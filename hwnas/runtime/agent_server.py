@@ -33,6 +33,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hwnas.documents import MOST_BYTES, brief, json_value
 from hwnas.errors import HwnasError, InputError
 from hwnas.runtime.agent_job import Job, Part, Setup, check_digest
 from hwnas.runtime.agent_store import Store
@@ -63,6 +64,8 @@ class Incoming:
     def line(self) -> bytes:
         """The next line without its end."""
         while b"\n" not in self._kept:
+            if len(self._kept) > MOST_BYTES:
+                raise InputError(f"a command is at most {MOST_BYTES} bytes long")
             self._kept += self._read()
         line, _, self._kept = self._kept.partition(b"\n")
         return line
@@ -127,7 +130,7 @@ class Server:
         actions = {"open": self._open, "load": self._load, "go": self._go}
         name = str(command.get("do"))
         if name not in actions:
-            raise InputError(f"unknown command {name!r}; known: {', '.join([*actions, 'put', 'beat', 'bye'])}")
+            raise InputError(f"unknown command {brief(name)}; known: {', '.join([*actions, 'put', 'beat', 'bye'])}")
         actions[name](command)
 
     def _open(self, command: dict[str, Any]) -> None:
@@ -170,9 +173,9 @@ class Server:
         """Take commands in; runs beside the measuring and sleeps nearly always."""
         try:
             while True:
-                command = json.loads(self._incoming.line())
+                command = json_value(self._incoming.line(), "the agent did not understand: the command")
                 if not isinstance(command, dict):
-                    raise InputError(f"a command is a JSON object; got {command!r}")
+                    raise InputError(f"a command is a JSON object; got {brief(command)}")
                 (self._folder / "alive").touch()
                 name = command.get("do")
                 if name == "open":
@@ -227,7 +230,7 @@ def number(command: dict[str, Any], name: str) -> float:
     """
     value = command.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _LARGEST:
-        raise InputError(f"{name!r} of {command.get('do')!r} must be a number from 0 to {_LARGEST}; got {value!r}")
+        raise InputError(f"{name!r} of {command.get('do')!r} must be a number from 0 to {_LARGEST}; got {brief(value)}")
     return value
 
 
@@ -238,7 +241,7 @@ def take_over(folder: Path, previous: Any) -> None:
         InputError: `previous` is no name of an agent's folder.
     """
     if not isinstance(previous, str) or not _FOLDER.match(previous):
-        raise InputError(f"not the folder of an agent: {previous!r}")
+        raise InputError(f"not the folder of an agent: {brief(previous)}")
     try:
         os.rename(folder.parent / previous / "job", folder / "job")
     except OSError:

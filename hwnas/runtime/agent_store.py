@@ -14,9 +14,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hwnas.documents import json_value, read_bytes
 from hwnas.errors import InputError
 from hwnas.runtime.agent_job import SCHEMA, Job, check_digest, digest
 from hwnas.runtime.fingerprint import Fingerprint
+from hwnas.runtime.onnx_file import LARGEST_MODEL
+from hwnas.runtime.sweeping import Sweep
 
 RESULTS = "results.jsonl"
 
@@ -62,9 +65,9 @@ class Store:
         """
         path = self._models / f"{check_digest(name)}.onnx"
         try:
-            data = path.read_bytes()
-        except OSError as err:
-            raise InputError(f"cannot read {path}: {err.strerror or err}; copy the whole folder") from err
+            data = read_bytes(path, LARGEST_MODEL)
+        except InputError as err:
+            raise InputError(f"{err}; copy the whole folder") from err
         if digest(data) != name:
             raise InputError(f"{path} is not what was exported: copy it again")
         return data
@@ -113,8 +116,9 @@ class Store:
                 data = file.read()
                 whole = data.rfind(b"\n") + 1
                 file.truncate(whole)
-            return [json.loads(line) for line in data[:whole].splitlines()]
-        except (OSError, ValueError):
+            lines = [json_value(line, str(self.folder / RESULTS)) for line in data[:whole].splitlines()]
+            return lines[:1] + [_checked(line) for line in lines[1:]]
+        except (OSError, InputError):
             return []
 
 
@@ -123,9 +127,16 @@ def _continues(found: Any, header: Mapping[str, Any], device: Fingerprint) -> bo
     if not isinstance(found, dict) or any(found.get(key) != header[key] for key in ("hwnas_results", "job")):
         return False
     try:
-        return not Fingerprint.from_json(found["device"]).same_device(device)
-    except (InputError, KeyError):
+        return not Fingerprint.from_json(found.get("device")).same_device(device)
+    except InputError:
         return False
+
+
+def _checked(line: Any) -> dict[str, Any]:
+    """A line of results, if it is a sweep."""
+    Sweep.from_json(line)
+    found: dict[str, Any] = line
+    return found
 
 
 def job_hash(job: Job) -> str:

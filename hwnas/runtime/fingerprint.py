@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hwnas.documents import Record, brief
 from hwnas.errors import InputError
 from hwnas.runtime import host
 from hwnas.runtime.runtime import Runtime
@@ -19,6 +19,10 @@ _FLAGS = (
 )
 # known, and shown, but two tables that differ in these alone can be compared
 _HARMLESS = {"python", "mhz", "os_release"}
+
+
+_TEXTS = ("cpu", "system", "machine", "python", "runtime", "runtime_version")
+_KNOWN = ("provider", "governor", "power_mode", "gpu", "gpu_driver", "os_release")  # or not
 
 
 @dataclass(frozen=True)
@@ -99,13 +103,17 @@ class Fingerprint:
         return {**asdict(self), "flags": list(self.flags)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Fingerprint:
+    def from_json(cls, data: object) -> Fingerprint:
         """Read `to_json` back, or what an older version wrote.
 
         Raises:
             InputError: a field is missing or unknown.
         """
-        try:
-            return cls(**{**data, "flags": tuple(data["flags"])})
-        except (KeyError, TypeError) as err:
-            raise InputError(f"not a device fingerprint: {err}") from err
+        told = Record(data, "not a device fingerprint")
+        if unknown := [key for key in told.keys() if key not in cls.__dataclass_fields__]:  # noqa: SIM118 - no dict
+            raise InputError(f"not a device fingerprint: {brief(unknown[0])} is no field of it")
+        texts = {name: told.text(name, most=1000) for name in _TEXTS}
+        known = {name: told.text(name, None, most=1000) for name in _KNOWN}
+        clocks = {name: told.number(name, 0, 1e7, None) for name in ("max_mhz", "mhz")}
+        flags = tuple(told.items("flags", told.text_of, 0, 1000))
+        return cls(flags=flags, cores=told.integer("cores", 1, 1_000_000), **texts, **known, **clocks)

@@ -13,8 +13,11 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hwnas.documents import Record, brief
 from hwnas.errors import InputError
 from hwnas.runtime.fingerprint import Fingerprint
+
+LEAST_MS, MOST_MS = 1e-6, 1e7  # of one run: a nanosecond, and close to three hours
 
 
 @dataclass(frozen=True)
@@ -43,23 +46,23 @@ class SweepPlan:
         return {**asdict(self), "sentinels": list(self.sentinels)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> SweepPlan:
+    def from_json(cls, data: object) -> SweepPlan:
         """Read `to_json` back.
 
         Raises:
             InputError: a field is missing, unknown or of the wrong kind.
         """
-        try:
-            large, small = data["sentinels"]
-            plan = cls(**{**data, "sentinels": (str(large), str(small))})
-        except (KeyError, TypeError, ValueError) as err:
-            raise InputError(f"not a sweep plan: {err!r}") from err
-        least = {"warmup": 0, "timed": 1, "sentinel_visits": 1, "seed": 0, "max_sweeps": 1, "max_seconds": 0}
-        for name, low in least.items():
-            value = getattr(plan, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < low:
-                raise InputError(f"not a sweep plan: {name} must be a number, {low} or more; got {value!r}")
-        return plan
+        told = Record(data, "not a sweep plan")
+        if unknown := [key for key in told.keys() if key not in cls.__dataclass_fields__]:  # noqa: SIM118 - no dict
+            raise InputError(f"not a sweep plan: {brief(unknown[0])} is no field of it")
+        large, small = told.items("sentinels", told.text_of, 2, 2)
+        return cls(
+            (large, small), told.integer("warmup", 0, 10_000, default=cls.warmup),
+            told.integer("timed", 1, 10_000, default=cls.timed),
+            told.integer("sentinel_visits", 1, 10_000, default=cls.sentinel_visits),
+            told.integer("seed", 0, default=cls.seed), told.integer("max_sweeps", 1, 1_000_000, default=cls.max_sweeps),
+            told.number("max_seconds", 0, 1e7, default=cls.max_seconds),
+        )
 
 
 @dataclass(frozen=True)
@@ -98,28 +101,56 @@ class Sweep:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Sweep:
+    def from_json(cls, data: object) -> Sweep:
         """Read `to_json` back.
 
         Raises:
             InputError: a field is missing or is not what it should be.
         """
-        try:
-            sweep = cls(
-                number=int(data["number"]),
-                times_ms={str(name): [float(t) for t in times] for name, times in data["times_ms"].items()},
-                sentinels_ms=[(float(large), float(small)) for large, small in data["sentinels_ms"]],
-                first_run_ratio=float(data["first_run_ratio"]),
-                kernel_ms=[float(t) for t in data["kernel_ms"]],
-                seconds={str(name): float(s) for name, s in data["seconds"].items()},
-                state=dict(data["state"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as err:
-            raise InputError(f"not a sweep: {err!r}") from err
-        every = [*(t for times in sweep.times_ms.values() for t in times), *sweep.kernel_ms]
-        if not all(0 <= t < float("inf") for t in every):
-            raise InputError(f"not a sweep: number {sweep.number} holds a time that is none")
-        return sweep
+        told = Record(data, "not a sweep")
+
+        def time_ms(value: object, place: str) -> float:
+            return told.number_of(value, place, LEAST_MS, MOST_MS)
+
+        def times_ms(values: object, place: str) -> list[float]:
+            return list(Record({"times": values}, f"not a sweep: {place}").items("times", time_ms, 1, 100_000))
+
+        def pair(values: object, place: str) -> tuple[float, float]:
+            large, small = Record({"pair": values}, f"not a sweep: {place}").items("pair", time_ms, 2, 2)
+            return large, small
+
+        return cls(
+            number=told.integer("number", 0, 1_000_000_000), times_ms=told.pairs("times_ms", times_ms),
+            sentinels_ms=told.items("sentinels_ms", pair, 1), first_run_ratio=told.number("first_run_ratio", 0, 1e9),
+            kernel_ms=told.items("kernel_ms", time_ms, 1),
+            seconds=told.pairs("seconds", lambda value, place: told.number_of(value, place, 0, MOST_MS)),
+            state=dict(checked_state(told.record("state"))),
+        )
+
+
+def check_sweep(sweep: Sweep, models: Mapping[str, str], plan: SweepPlan) -> None:
+    """Whether a sweep visited these models as planned.
+
+    Raises:
+        InputError: it lacks models or has others, or another number of runs or visits.
+    """
+    if set(sweep.times_ms) != set(models) or set(sweep.seconds) != set(models):
+        raise InputError(f"sweep {sweep.number} lacks models, or has others than the {len(models)} of the job")
+    runs = {len(times) for times in sweep.times_ms.values()}
+    visits = {len(sweep.sentinels_ms), len(sweep.kernel_ms)}
+    if len(runs) > 1 or len(visits) > 1 or (plan.timed not in runs and runs) or plan.sentinel_visits not in visits:
+        raise InputError(f"sweep {sweep.number} has not the {plan.timed} runs of every model and the "
+                         f"{plan.sentinel_visits} visits of the sentinels that were asked for")
+
+
+def checked_state(state: Record) -> dict[str, Any]:
+    """What a machine says of itself: numbers, or true or false, by name.
+
+    Raises:
+        InputError: anything else.
+    """
+    values = {key: state.get(key) for key in state.keys()}  # noqa: SIM118 - no dict
+    return {key: value if isinstance(value, bool) else state.number_of(value, key) for key, value in values.items()}
 
 
 class Device(ABC):

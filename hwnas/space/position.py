@@ -18,23 +18,23 @@ from hwnas.space.op import Op
 from hwnas.validation import Schema, checked
 
 INPUT = "input"
-Side = Annotated[int, Field(ge=8, le=16_384)]
+Side = Annotated[int, Field(ge=8, le=8192)]
 
 
 class SpaceSchema(Schema):
-    """What a file may say of a space; `SpaceConfig` says what it means."""
+    """What a file may say of a space; `SpaceConfig` says what it means. The largest has weights of a few gigabytes."""
 
     model_config = ConfigDict(extra="forbid")  # a parameter of a later version would build another space
 
     name: Annotated[str, Field(max_length=100)]
     imgsz: Side
-    in_channels: Annotated[int, Field(ge=1, le=256)] = 3
-    classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
-    width_mult: Annotated[float, Field(gt=0, le=64)] = 1.0
+    in_channels: Annotated[int, Field(ge=1, le=64)] = 3
+    classes: Annotated[int, Field(ge=1, le=65_536)] = 1000
+    width_mult: Annotated[float, Field(gt=0, le=8)] = 1.0
     depth: Annotated[int, Field(ge=1, le=64)] | None = None
     width: Side | None = None
     head: Annotated[str, Field(max_length=100)] = ""
-    head_width: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    head_width: Annotated[int, Field(ge=1, le=8192)] | None = None
     output_stride: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 

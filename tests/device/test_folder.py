@@ -109,7 +109,7 @@ def test_other_models_are_refused(measured: Path, models) -> None:
     (lambda lines: [*lines[:2], lines[1], *lines[2:]], "not numbered one after the other"),
     (lambda lines: [line.replace('"middle"', '"centre"') for line in lines], "lacks models"),
     (lambda lines: [*lines[:1], lines[1].replace('"kernel_ms": [', '"kernel_ms": [-1, '), *lines[2:]],
-     "a time that is none"),
+     r"kernel_ms\[0\] must be a number"),
     (lambda lines: [*lines[:2], "{", *lines[2:]], "line 3 is not valid JSON"),
 ])
 def test_broken_results_are_refused(folder: Path, change, words: str) -> None:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from hwnas.errors import InputError
 from hwnas.runtime import Sweep, SweepPlan
 
-times = st.lists(st.floats(0, 1e4), min_size=1, max_size=3)
+ms = st.floats(1e-6, 1e4)
+times = st.lists(ms, min_size=1, max_size=3)
 names = st.text(min_size=1, max_size=20)
 sweeps = st.builds(
     Sweep, number=st.integers(0, 10**6), times_ms=st.dictionaries(names, times, max_size=4),
-    sentinels_ms=st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e4)), max_size=3), first_run_ratio=st.floats(0, 9),
+    sentinels_ms=st.lists(st.tuples(ms, ms), min_size=1, max_size=3), first_run_ratio=st.floats(0, 9),
     kernel_ms=times, seconds=st.dictionaries(names, st.floats(0, 99), max_size=4),
     state=st.dictionaries(st.sampled_from(["load", "mhz"]), st.floats(0, 1e4)),
 )

@@ -15,14 +15,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hwnas.documents import read_json
+from hwnas.deploy.runner.schema import check_facts, check_places, check_samples, read_arrays
+from hwnas.documents import MIB, read_bytes, read_json, read_text
 from hwnas.errors import InputError
 from hwnas.files import sha256
+from hwnas.runtime.onnx_file import LARGEST_MODEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,8 @@ SUMS, DESCRIPTION, MODEL, IR, SAMPLES, ANCHORS, REFERENCE = (
     "SHA256SUMS", "model.json", "model.onnx", "model.xml", "samples.npz", "anchors.npz", "reference.onnx"
 )
 NEEDED = (DESCRIPTION, MODEL, SAMPLES)
-_DIGITS = 64
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_INSIDE = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._/@+-]{0,300}\Z")  # never absolute, on no system
 
 
 class Bundle:
@@ -73,14 +75,14 @@ class Bundle:
     @property
     def model(self) -> bytes:
         """The ONNX file."""
-        return (self.folder / MODEL).read_bytes()
+        return read_bytes(self.folder / MODEL, LARGEST_MODEL)
 
     @property
     def reference(self) -> bytes | None:
         """The ONNX file that is timed beside the model; None where none travels with it."""
         path = self.folder / REFERENCE
         known = self.facts["latency"].get("reference_ms") is not None
-        return path.read_bytes() if known and path.is_file() else None
+        return read_bytes(path, LARGEST_MODEL) if known and path.is_file() else None
 
     def arrays(self, name: str) -> dict[str, Array]:
         """The arrays of an .npz of the bundle.
@@ -88,12 +90,25 @@ class Bundle:
         Raises:
             InputError: it holds anything but plain arrays.
         """
-        path = self.folder / name
-        try:
-            with np.load(str(path), allow_pickle=False) as stored:
-                return {key: stored[key] for key in stored.files}
-        except Exception as err:  # numpy and zipfile raise nearly every type on damaged bytes
-            raise InputError(f"{path} cannot be read: {err}; copy the bundle again") from err
+        return read_arrays(self.folder / name)
+
+    def samples(self) -> tuple[Array, list[Array]]:
+        """Images, uint8 (N, H, W, C), and the outputs that the model must give for them.
+
+        Raises:
+            InputError: they are not of this model.
+        """
+        return check_samples(self.arrays(SAMPLES), self.facts, str(self.folder / SAMPLES))
+
+    def places(self) -> dict[str, Array]:
+        """Where the predictions of a detector stand.
+
+        Raises:
+            InputError: they are not of this model.
+        """
+        found = self.arrays(ANCHORS)
+        check_places(found, self.facts["detection_head"], str(self.folder / ANCHORS))
+        return found
 
 
 def check_files(folder: Path) -> None:
@@ -124,17 +139,17 @@ def _sums(folder: Path) -> dict[str, str]:
     if not path.is_file():
         raise InputError(f"{folder} is not a bundle: it has no {SUMS}; make one with `hwnas deploy RUN -o BUNDLE`")
     found = {}
-    for number, line in enumerate(path.read_bytes().decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(read_text(path, MIB).splitlines(), 1):
         digest, _, name = line.partition("  ")
-        inside = name and not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
-        if len(digest) != _DIGITS or not inside:
+        if not _DIGEST.match(digest) or not _INSIDE.match(name) or ".." in PurePosixPath(name).parts:
             raise InputError(f"{path}, line {number} is not 'hash  file': copy the bundle again")
         found[name] = digest
     return found
 
 
 def _described(path: Path) -> dict[str, Any]:
-    facts = read_json(path)
+    facts: dict[str, Any] = read_json(path)
     if not isinstance(facts, dict) or facts.get(SCHEMA) != VERSION:
         raise InputError(f'{path}: the key "{SCHEMA}" must be {VERSION}: make the bundle again with this version')
+    check_facts(facts, str(path))
     return facts

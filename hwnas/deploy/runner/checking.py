@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas.deploy.runner.bundle import SAMPLES, Bundle
+from hwnas.deploy.runner.bundle import Bundle
 from hwnas.deploy.runner.loading import Loaded, load
 from hwnas.deploy.runner.predicting import Model
 from hwnas.deploy.runner.promised import in_turns, judged
@@ -108,9 +108,8 @@ def verify(bundle: Bundle, runtime: str | None = None, *, timing: bool = True, k
         MissingDependency: the runtime is not installed here.
     """
     loaded = load(bundle, runtime, keep=keep, reference=timing)
-    stored = bundle.arrays(SAMPLES)
-    theirs = [stored[f"output_{i}"] for i in range(len(stored) - 1)]
-    ours = _answers(Model(bundle, loaded), stored["images"], int(bundle.facts["target"]["batch"]))
+    images, theirs = bundle.samples()
+    ours = _answers(Model(bundle, loaded), images, int(bundle.facts["target"]["batch"]))
     if [a.shape for a in ours] != [b.shape for b in theirs]:
         raise InputError(f"{bundle.folder}: the model gives outputs {[a.shape for a in ours]}, the samples hold "
                          f"{[b.shape for b in theirs]}: make the bundle again")
@@ -119,7 +118,7 @@ def verify(bundle: Bundle, runtime: str | None = None, *, timing: bool = True, k
     elsewhere = _elsewhere(promise.get("device"), loaded)
     return Finding(
         difference=_difference(ours, theirs, parity["rule"], bundle.task), limit=float(parity["limit"]),
-        rule=parity["rule"], agreement=_agreement(ours, theirs, bundle.task), images=len(stored["images"]),
+        rule=parity["rule"], agreement=_agreement(ours, theirs, bundle.task), images=len(images),
         latency=latency, reference=reference, promise_ms=promise["promise_ms"], promise=promise["promise"],
         elsewhere=elsewhere, runtime=f"{loaded.runtime.name} {loaded.runtime.version}", cache=loaded.cache,
         judgement=judged(promise, elsewhere, latency, reference) if latency else None,

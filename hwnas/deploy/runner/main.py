@@ -48,6 +48,10 @@ def main(folder: Path, words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as err:  # a defect of the runner; what a person needs of it is one line
+        told = f"error: something unexpected: {type(err).__name__}: {' '.join(str(err).split())[:300]}"
+        print(printable(f"{told}: report it to who made the bundle"), file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas.deploy.runner.boxes import decode, suppressed
-from hwnas.deploy.runner.bundle import ANCHORS, Bundle
+from hwnas.deploy.runner.bundle import Bundle
 from hwnas.deploy.runner.images import read_array
 from hwnas.deploy.runner.loading import Loaded, load
+from hwnas.deploy.runner.schema import check_answer
 from hwnas.imaging.fitting import to_input
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.opening import pillow
@@ -48,7 +49,7 @@ class Model:
     def __init__(self, bundle: Bundle, loaded: Loaded) -> None:
         self.bundle, self.loaded = bundle, loaded
         self._channels = int(bundle.facts["preprocessing"]["channels"])
-        self._places = bundle.arrays(ANCHORS) if bundle.task == "detect" else {}
+        self._places = bundle.places() if bundle.task == "detect" else {}
 
     def predict(self, path: str | Path, threshold: float = THRESHOLD) -> Answer:
         """What it says of an image file, or of a .npy of the input's own size.
@@ -69,6 +70,7 @@ class Model:
             box = Letterbox(*picture.size, self.bundle.size)
             pixels = self.fitted(picture)
         outputs = self.run(pixels[None])
+        check_answer(outputs, self.bundle.facts)
         return {"classify": self._classes, "detect": self._boxes, "segment": self._mask}[self.bundle.task](
             path.name, outputs, box, threshold)
 
