@@ -6,12 +6,11 @@ import contextlib
 import os
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
+from hwnas.documents import brief
 from hwnas.errors import InputError, UnknownName
 from hwnas.target.packaged import data_folder
 from hwnas.target.profile import Target
+from hwnas.validation import checked, read_yaml
 
 VARIABLE = "HWNAS_TARGETS"
 _WAY_OUT = "compare with `hwnas targets show local`, then run `hwnas targets validate {path}`"
@@ -83,18 +82,11 @@ def read(path: Path, **overrides: object) -> Target:
         InputError: names file, field, value and the way out.
     """
     way_out = _WAY_OUT.format(path=path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        changed = {k: v for k, v in overrides.items() if v is not None}
-        target = Target.model_validate({**values, **changed})
-    except (yaml.YAMLError, TypeError, UnicodeDecodeError) as err:
-        raise InputError(f"{path} is not a target file: {err}: {way_out}") from err
-    except OSError as err:
-        raise InputError(f"{path} cannot be read: {err.strerror or err}") from err
-    except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "target"
-        raise InputError(f"{path}: {where}: {first['msg']}; got {first.get('input')!r}: {way_out}") from err
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise InputError(f"{path} is not a target file: it holds {brief(values)}, not fields: {way_out}")
+    target = checked(Target, {**values, **{k: v for k, v in overrides.items() if v is not None}}, str(path),
+                     way_out=way_out)
     if path.parent in folders() and path.stem != target.name:
         raise InputError(f"{path}: name: a target is found by its file name; got {target.name!r}: "
                          f"rename the file to {target.name}.yaml")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,14 +34,14 @@ class Target(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=NAME)
-    description: str = ""
+    name: str = Field(pattern=NAME, max_length=100)
+    description: str = Field(default="", max_length=10_000)
     runtime: RuntimeName = "onnxruntime"
     precision: Precision = "fp32"
     batch: int = Field(default=1, ge=1, le=1024)
     threads: int = Field(default=1, ge=1, le=256)
-    cores: tuple[int, ...] | None = None
-    aliases: tuple[str, ...] = ()
+    cores: tuple[Annotated[int, Field(ge=0, le=65_535)], ...] | None = Field(default=None, max_length=4096)
+    aliases: tuple[Annotated[str, Field(max_length=100)], ...] = Field(default=(), max_length=100)
     hardware: Hardware | None = None
     docker: Docker | None = None
 

@@ -51,4 +51,4 @@ def test_validate_checks_the_files_given_or_all(tmp_path: Path, refusal: Refusal
     said = refusal(2, "targets", "validate", good, bad, absent)
     assert "2 of 3 files are not targets" in said
     assert "bad.yaml: batch" in said
-    assert "absent.yaml cannot be read" in said
+    assert "absent.yaml" in said

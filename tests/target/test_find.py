@@ -56,7 +56,7 @@ def test_where_the_users_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_broken_file_of_the_users_is_named_when_asked_for_and_in_nobodys_way(mine: Path) -> None:
     (mine / "broken.yaml").write_text("name: [", encoding="utf-8")
     assert target.load("jetson").name == "jetson-orin-nano"
-    with pytest.raises(InputError, match=r"broken\.yaml is not a target file"):
+    with pytest.raises(InputError, match=r"broken\.yaml is not valid YAML"):
         target.load("broken")
     with pytest.raises(UnknownName):
         target.load("nowhere")
