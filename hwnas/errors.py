@@ -25,6 +25,9 @@ import traceback
 from collections.abc import Iterable, Mapping
 
 
+_SHOWN = 100
+
+
 class HwnasError(Exception):
     """Base of all errors raised on purpose by hwnas."""
 
@@ -51,11 +54,12 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        nearest = difflib.get_close_matches(name, self.known, n=1, cutoff=0.4)
+        shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."  # it may come from a file
+        nearest = difflib.get_close_matches(shown, self.known, n=1, cutoff=0.4)
         guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
         tail = f" {hint}" if hint else ""
         super().__init__(
-            f"unknown {kind} {name!r}.{guess} Known: {', '.join(self.known) or 'none'}.{tail}"
+            f"unknown {kind} {shown!r}.{guess} Known: {', '.join(self.known) or 'none'}.{tail}"
         )
 
 
