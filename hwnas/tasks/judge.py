@@ -258,8 +258,8 @@ def judge_from(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any],
         _require(not ((masks >= classes) & (masks != IGNORE)).any(), f"a mask names a class beyond {classes - 1}")
         return MaskJudge(masks, classes)
     labels = array_of(arrays, "labels", np.int64, 1)
-    _require(not labels.size or 0 <= labels.min() <= labels.max() < classes,
-             f"labels must be from 0 to {classes - 1}, not {labels.min(initial=0)} to {labels.max(initial=0)}")
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    _require(0 <= low <= high < classes, f"labels must be from 0 to {classes - 1}, not {low} to {high}")
     if "boxes" not in arrays:
         _require(len(labels) == n, f"{n} images need as many labels, not {len(labels)}")
         return ClassJudge(labels)

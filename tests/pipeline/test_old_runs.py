@@ -1,0 +1,136 @@
+"""Run folders of hwnas 0.1.0 are read as before; hostile ones end in a result, or in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnas.cli import main
+from hwnas.files import sha256
+from hwnas.pipeline.budget import parse_all
+from hwnas.pipeline.checking import check_model
+from hwnas.pipeline.config_file import read_options
+from hwnas.pipeline.evidence import Evidence
+from hwnas.pipeline.job import branch, make_config
+from hwnas.pipeline.picking import Picker, best_of, front_of
+from hwnas.pipeline.report import facts
+from hwnas.pipeline.run import RunFolder, digest
+from hwnas.pipeline.summary import summary
+from hwnas.space import FULL
+from tests.mutations import damaged_bytes, documents, fuzzed, judged, lines, mutated
+from tests.old_files import copy_of, unpacked
+
+OLD = unpacked() / "run"
+STATE = json.loads((OLD / "run.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the run, whose run.json and files a test replaces."""
+    return copy_of("run", tmp_path_factory.mktemp("old") / "run")
+
+
+def asked(path: Path) -> None:
+    run = RunFolder.open(path)
+    pickers = Picker.all_of_run(run)
+    judged(lambda: best_of(pickers, pickers[FULL].absolute(parse_all({"latency": "70%"})), 3), (2, 3))
+    front_of(pickers)
+
+
+def test_an_old_run_is_still_read(tmp_path: Path) -> None:
+    asked(OLD)
+    run = RunFolder.open(OLD)
+    exported, generated = (STATE["stages"][stage]["result"] for stage in ("export", "generate"))
+    assert facts(run)["comparison"]["accuracy"]["compressed"] == exported["verdict"]["accuracy"]
+    assert summary(run)["choice"] == generated["choice"]
+    assert not check_model(OLD).verdict.failures()
+    branched = branch(OLD, tmp_path / "new", {"flops": "80%"})
+    assert branched.done("search")
+
+
+def sealed(state: Any) -> bytes:
+    """run.json as somebody writes it who knows how it is hashed."""
+    if isinstance(state, dict):
+        state = {**state, "integrity": digest(state)}
+    return json.dumps(state).encode(errors="replace")
+
+
+STAGES_OF = st.sampled_from(sorted(STATE["stages"]))
+
+
+@fuzzed
+@given(content=STAGES_OF.flatmap(lambda s: mutated(STATE["stages"][s]).map(
+           lambda part: {**STATE, "stages": {**STATE["stages"], s: part}})).map(sealed)
+       | mutated(STATE).map(sealed) | damaged_bytes(json.dumps(STATE).encode()))
+def test_run_json(changed: Path, content: bytes) -> None:
+    (changed / "run.json").write_bytes(content)
+    judged(lambda: asked(changed), (2, 3))
+    judged(lambda: summary(RunFolder.open(changed)))
+    judged(lambda: facts(RunFolder.open(changed)))
+
+
+def with_hashes(path: Path) -> None:
+    """run.json that takes the files as they are."""
+    state = json.loads((OLD / "run.json").read_text())
+    for record in state["stages"].values():
+        record["files"] = {name: sha256(path / name) for name in record["files"] if (path / name).is_file()}
+    (path / "run.json").write_bytes(sealed(state))
+
+
+FILES = {name: json.loads((OLD / name).read_text()) for name in
+         ("distribution.json", "latency.json", "front.json", "architecture.json")}
+LOG = [json.loads(line) for line in (OLD / "search.jsonl").read_text().splitlines()]
+
+
+@fuzzed
+@given(case=st.sampled_from(sorted(FILES)).flatmap(lambda n: st.tuples(st.just(n), documents(FILES[n])))
+       | st.tuples(st.just("search.jsonl"), lines(LOG)))
+def test_files_of_a_run(changed: Path, case: tuple[str, bytes]) -> None:
+    name, content = case
+    (changed / name).write_bytes(content)
+    with_hashes(changed)
+    try:
+        judged(lambda: asked(changed), (2, 3))
+        judged(lambda: Evidence.of_run(RunFolder.open(changed)))
+        judged(lambda: facts(RunFolder.open(changed)))
+    finally:
+        shutil.copyfile(OLD / name, changed / name)
+
+
+CONFIG = {"data": "digits", "epochs": 3, "budgets": {"latency": "40%", "flops": 20_000_000}, "widths": [0.5, 0.75],
+          "target": "raspberry-pi-4", "seed": 1, "lr": 0.01}
+
+
+@fuzzed
+@given(content=mutated(CONFIG).map(lambda value: yaml.dump(value).encode(errors="replace"))
+       | damaged_bytes(yaml.safe_dump(CONFIG).encode()))
+def test_config_files(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "config.yaml"
+    path.write_bytes(content)
+    judged(lambda: make_config(dict(read_options(path))))
+
+
+@pytest.mark.parametrize(("name", "key", "value"), [
+    ("latency.json", "entries_ms", "all 1e308"), ("latency.json", "entries_ms", "all 0"),
+    ("latency.json", "calibration", {"a": -1}), ("distribution.json", "effects", [[1e308] * 7] * 3)])
+def test_impossible_numbers_end_generate_with_exit_2(changed: Path, capfd: pytest.CaptureFixture[str], name: str,
+                                                     key: str, value: Any) -> None:
+    content = json.loads((OLD / name).read_text())
+    if isinstance(value, str):
+        value = dict.fromkeys(content[key], float(value.split()[1]))
+    (changed / name).write_text(json.dumps({**content, key: value}))
+    with_hashes(changed)
+    try:
+        assert main(["generate", str(changed), "--latency", "70%"]) == 2
+    finally:
+        shutil.copyfile(OLD / name, changed / name)
+    said = capfd.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
