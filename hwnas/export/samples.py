@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from hwnas.documents import json_value, require_file
 from hwnas.errors import InputError, RunError
 from hwnas.files import write_bytes
-from hwnas.tasks.judge import ClassJudge, Judge, array_of, facts_of, judge_from
+from hwnas.tasks.judge import BoxJudge, ClassJudge, Judge, array_of, facts_of, judge_from
 from hwnas.validation import Schema, checked
 
 TRUTH = "truth."  # leads the names of a judge's arrays, but for a classifier's labels
@@ -83,6 +83,7 @@ class Samples:
                 _check_output(i, output, len(images))
             truth = {name.removeprefix(TRUTH): array for name, array in tensors.items()}
             judge = judge_from(truth, {"classes": classes, "detection_head": facts.detection_head}, images.shape)
+            _check_fit(judge, outputs, (len(images), classes), images.shape[1:3])
             return cls(images, judge, outputs, classes)
         except InputError as err:
             raise RunError(f"{path} does not hold check samples: {err}; export the model again") from err
@@ -112,3 +113,13 @@ def _check_output(number: int, output: np.ndarray, images: int) -> None:
         raise InputError(f"output {number} must be float32 of {images} images, not {output.dtype} {output.shape}")
     if not np.isfinite(output).all():
         raise InputError(f"output {number} holds numbers that are NaN or infinite")
+
+
+def _check_fit(judge: Judge, outputs: tuple[np.ndarray, ...], scores: tuple[int, int], size: tuple[int, ...]) -> None:
+    """Whether outputs are those of the judge's task, for `scores` images and classes."""
+    if isinstance(judge, BoxJudge):
+        judge.layout.check([output.shape for output in outputs])
+        return
+    wanted = scores if judge.task == "classify" else (*scores, *size)
+    if len(outputs) != 1 or outputs[0].shape != wanted:
+        raise InputError(f"the outputs must be one of {wanted}, not {[output.shape for output in outputs][:4]}")
