@@ -24,7 +24,6 @@ import os
 import traceback
 from collections.abc import Iterable, Mapping
 
-
 _SHOWN = 100
 
 
