@@ -58,9 +58,14 @@ def _check_target(target: Record) -> None:
 
 
 def _check_latency(latency: Record) -> None:
+    latency.get("promise_ms")  # both are there, or null
+    latency.get("promise")
     for name in ("promise_ms", "budget_ms", "predicted_ms", "predicted_low_ms", "predicted_high_ms"):
         latency.number(name, 0, 1e7, default=None)
+    for name in ("reference_ms", "of_ms", "share"):  # what is divided by
+        latency.number(name, 1e-9, 1e7, default=None)
     latency.text("promise", default=None)
+    latency.text("basis", default=None, known=("measured", "predicted", "estimated"))
     latency.record("device", default=None)
 
 
