@@ -90,12 +90,13 @@ def tell(found: Profiled, json: bool, others: Mapping[Variant, Profiled] | None 
         more = {v.key: {**p.result.report, "largest_ms": p.largest_ms, "smallest_ms": p.smallest_ms}
                 for v, p in (others or {}).items()}
         say_json({**report, "table": str(found.path), "largest_ms": found.largest_ms, "smallest_ms": found.smallest_ms,
-                  "variants": more})
+                  "origin": found.origin, "variants": more})
         return
     measured = f"{report['measured']} blocks and {report['networks']} networks in {report['seconds']:.0f} s"
     say_facts([
         ("target", report["target"]), ("space", report["space"]),
         ("measured", measured if report["measured"] else "nothing: the table has it all (--again measures anew)"),
+        *([("latencies", found.origin)] if found.origin else []),
         ("largest", f"{found.largest_ms:.3f} ms predicted"), ("smallest", f"{found.smallest_ms:.3f} ms predicted"),
         ("table", found.path),
     ])

@@ -132,7 +132,7 @@ def say_result(facts: Facts) -> None:
     for warning in facts["warnings"]:
         say(f"warning: {warning}")
     if facts["next"]:
-        say(f"not measured on the device; the latencies are {facts['latency_source']}. Next: {facts['next']}")
+        say(f"the networks were not measured on the device; latencies are {facts['origin']}. Next: {facts['next']}")
     say_facts([("model", facts["model"]), ("report", facts["report"]), ("run folder", facts["run"]),
                ("time", duration(facts["seconds"]))])
     if facts["no_success"]:

@@ -36,6 +36,7 @@ from hwnas.validation import MOST_MS, Milliseconds, Name, Schema, checked
 Floats = NDArray[np.float64]
 
 A_RANGE = (0.5, 2.0)  # outside it the table and the networks were not measured on the same machine state
+MOST_ERROR = 50.0  # percent on held-out networks, above which blocks and networks contradict each other
 _PRIOR_SD, _NOISE_SD = 0.05, 0.02  # of d, and of one network's relative residual
 _MEMBERS = 10  # networks, at least, that have a part before it gets a coefficient
 FORMS = {"sum": 0, "scale": 1, "affine": 2, "affine+weights": 3}  # and how many of a, b, c are fitted
@@ -132,6 +133,15 @@ class Calibration:
         return replace(self, a=self.a * factor, b_ms=self.b_ms * factor, c_ms_per_mb=self.c_ms_per_mb * factor,
                        kinds={kind: k * factor for kind, k in self.kinds.items()},
                        shared_ms_per_mb=self.shared_ms_per_mb * factor)
+
+    def contradiction(self) -> str | None:
+        """What shows that blocks and networks were not measured in one state of one machine; None if nothing does."""
+        held_out = self.held_out.get("mape")
+        if held_out is not None and held_out > MOST_ERROR:
+            return f"its predictions are off by {held_out:.0f} % on networks that it has not seen"
+        if held_out is None and self.loo_mape is not None and self.loo_mape > MOST_ERROR:
+            return f"its predictions are off by {self.loo_mape:.0f} % on the networks that it was fitted to"
+        return None
 
     @property
     def spread(self) -> Spread:

@@ -98,15 +98,19 @@ class LatencyModel:
 
         Raises:
             MissingEntry: the table lacks a signature of the space.
-            TableError: the largest network would cost nothing.
+            TableError: the largest network would cost nothing, or the calibration contradicts the blocks.
         """
         table.require(space.signatures)
+        known = table.calibration(space.fingerprint) or Calibration()
+        if why := known.contradiction():
+            raise TableError(f"{table.path}: the times of its blocks and of whole networks contradict each other: "
+                             f"{why}. Move the table away and measure again, with the device left alone")
         entries = [table.lookup(s) for s in space.signatures]
         made = cls(
             target=table.target,
             source=table.source,
             entries_ms={entry.signature: entry.median_ms for entry in entries},
-            calibration=table.calibration(space.fingerprint) or Calibration(),
+            calibration=known,
             table_hash=table.content_hash,
             precision=str(table.header["precision"]),
             errors_ms={entry.signature: standard_error_ms(entry) for entry in entries},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +14,13 @@ from pydantic import Field
 
 from hwnas.device import FolderJob, SshDevice
 from hwnas.device.folder import EXPORT
-from hwnas.errors import UsageError
+from hwnas.errors import InputError, UsageError
 from hwnas.files import write_bytes
 from hwnas.latency import LatencyModel, table_path
+from hwnas.latency.header import device_differences
 from hwnas.latency.merge import merge
+from hwnas.pipeline.origin import device_name, misfit, origin
+from hwnas.pipeline.serving import fingerprint
 from hwnas.pipeline.standalone import Profiled
 from hwnas.pipeline.tables import HERE, default_folder
 from hwnas.profile import ProfileResult, measure, planned
@@ -75,25 +79,36 @@ def import_job(folder: Path, *, tables: Path | None = None, progress: Progress =
         tables: folder of tables; None takes the user's cache.
 
     Raises:
-        InputError: the folder is none, or its results are missing, broken or of other models.
-        TableError: the table that is there is of another device.
+        InputError: the folder is none, or its results are missing, broken, of other models or of another device.
+        TableError: the table that is there is of another device, or the times contradict each other.
     """
     job = FolderJob.read(folder)
     about = checked(AboutSchema, dict(job.about), f"{folder / EXPORT}: about", way_out="export and measure again")
     space = build(SpaceConfig.from_json(about.space, f"{folder / EXPORT}: about.space"))
     target = checked(Target, about.target, f"{folder / EXPORT}: about.target")
     seed, max_seconds = about.seed, about.max_seconds
+    device = job.results()
+    made_on = device.fingerprint().to_json()
+    if why := misfit(target, made_on):
+        raise InputError(f"the results in {folder} were measured on {device_name(made_on)}, which is no {target.name}: "
+                         f"{why}. Run the agent on the device, or give that one a target of its own and export for it")
     path = table_path(tables or default_folder(), target)
     with tempfile.TemporaryDirectory() as scratch:
         new = Path(scratch) / path.name
-        found = measure(space, target, new, device=job.results(), seed=seed, max_seconds=max_seconds, progress=progress)
+        found = measure(space, target, new, device=device, seed=seed, max_seconds=max_seconds, progress=progress)
         if path.is_file():
             table, _ = merge([path, new], progress=progress)
             found = ProfileResult(LatencyModel.from_table(table, space), found.report)
         else:
             write_bytes(path, new.read_bytes())
     largest, smallest = (found.model.predict(a).latency_ms for a in (space.largest(), space.smallest()))
-    return Profiled(found, path, largest, smallest)
+    return Profiled(found, path, largest, smallest, _origin(target, made_on))
+
+
+def _origin(target: Target, made_on: Mapping[str, Any]) -> str:
+    machine = fingerprint(target)
+    here = machine is not None and not device_differences(made_on, machine.to_json())
+    return origin("measured", target, made_on, here=here)
 
 
 def _elsewhere(target: Target) -> None:

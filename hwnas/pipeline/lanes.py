@@ -185,7 +185,7 @@ def known_latencies(space: Space, target: Target, tables: Path | None = None, wa
     found = choose(target, machine.to_json() if machine else None, tables)
     missing = len(found.table.missing(space.signatures) if found else space.signatures)
     this_machine = target.hardware is None
-    here = this_machine or (found is not None and machine is not None and not found.warnings)
+    here = this_machine or (found is not None and found.mine)
     if found is not None and not missing:
         return Known(found.table.source, LatencyModel.from_table(found.table, space), found, found.table.path, 0,
                      here, found.warnings)

@@ -33,7 +33,7 @@ from hwnas.pipeline.picking import BYTES
 from hwnas.pipeline.reached import reached
 from hwnas.pipeline.report_html import page
 from hwnas.pipeline.run import RunFolder
-from hwnas.pipeline.summary import finalists, precisions, variant_facts
+from hwnas.pipeline.summary import finalists, origin_of, precisions, variant_facts
 from hwnas.space import FULL, Architecture, Op
 
 SCHEMA = 1
@@ -96,6 +96,7 @@ def _facts(e: Evidence) -> Facts:
         "measured_here": "latency" in comparison,
         "metric": _metric(e),
         "word": _word(e),
+        "origin": origin_of(e.run),
         "warnings": warnings_of(e.run),
         "next": e.results["export"].get("next"),
         "budgets": budgets,

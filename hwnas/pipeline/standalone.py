@@ -16,6 +16,7 @@ from hwnas.files import write_bytes
 from hwnas.pipeline.job import make_config
 from hwnas.pipeline.lanes import measured
 from hwnas.pipeline.material import head_of, load_data, space_for_data, spaces_of
+from hwnas.pipeline.origin import origin
 from hwnas.pipeline.run import RunFolder
 from hwnas.profile import ProfileResult
 from hwnas.progress import Progress, silent
@@ -29,12 +30,13 @@ from hwnas.tasks.of_space import task_of
 
 @dataclass(frozen=True)
 class Profiled:
-    """A filled table, where it lies, and what it says of the largest and the smallest network."""
+    """A filled table, where it lies, what it says of the largest and the smallest network, and where it is from."""
 
     result: ProfileResult
     path: Path
     largest_ms: float
     smallest_ms: float
+    origin: str = ""
 
 
 def space_for(options: Mapping[str, Any], *, channels: int | None = None, classes: int | None = None) -> Space:
@@ -87,7 +89,8 @@ def profile_target(space: Space, target: Target, *, tables: Path | None = None, 
                      wait=wait, progress=progress)
     largest, smallest = (found.model.predict(a).latency_ms for a in (space.largest(), space.smallest()))
     assert found.table is not None  # what was measured is in one
-    return Profiled(ProfileResult(found.model, dict(found.report)), found.table, largest, smallest)
+    return Profiled(ProfileResult(found.model, dict(found.report)), found.table, largest, smallest,
+                    origin("measured", target, found.device, here=found.here))
 
 
 def export_run(run: RunFolder, out: Path | None = None, progress: Progress = silent) -> tuple[Path, Verdict]:

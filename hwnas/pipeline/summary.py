@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from hwnas.latency import Prediction
+from hwnas.documents import read_json
+from hwnas.latency import LatencyModel, Prediction
 from hwnas.pipeline.candidates import FP32, Kind
 from hwnas.pipeline.cautions import no_success, warnings_of
 from hwnas.pipeline.details import read_details
 from hwnas.pipeline.limits import reference_of
 from hwnas.pipeline.moments import moments_of
+from hwnas.pipeline.origin import origin
 from hwnas.pipeline.picking import BYTES, Picker
 from hwnas.pipeline.reached import Reached, reached
 from hwnas.pipeline.run import STAGES, RunFolder
 from hwnas.space import FULL, Architecture, Variant
+from hwnas.target import Target
 
 
 def is_finished(run: RunFolder) -> bool:
@@ -42,7 +45,8 @@ def summary(run: RunFolder) -> dict[str, Any]:
         "run": str(run.path), "model": str(run.path / "model.onnx"), "report": str(run.path / "report.html"),
         "data": run.result("data")["summary"],
         "target": {**run.result("data")["target"], "precision": lane["precision"]},
-        "latency_source": picker.latency.source, "here": lane["here"], "warnings": warnings_of(run),
+        "latency_source": picker.latency.source, "origin": origin_of(run), "here": lane["here"],
+        "warnings": warnings_of(run),
         "next": exported.get("next"), "choice": list(winner.choice), "variant": variant_facts(picker),
         "metric": exported["verdict"].get("metric", "accuracy"),
         "reference": reference, "compressed": compressed, "ratio": exported["ratio"],
@@ -66,6 +70,13 @@ def details_of(run: RunFolder) -> dict[str, Any] | None:
     """
     found = read_details(run)
     return None if found is None else {who: found[who] for who in ("classes", "reference", "compressed")}
+
+
+def origin_of(run: RunFolder) -> str:
+    """Where the latencies of a run come from, for people."""
+    lane, target = run.lane(), Target.model_validate(run.result("data")["target"])
+    source = lane.get("source") or LatencyModel.from_json(read_json(run.path / lane["file"])).source
+    return origin(source, target, lane.get("device"), here=bool(lane["here"]))
 
 
 def variant_facts(picker: Picker) -> dict[str, Any]:

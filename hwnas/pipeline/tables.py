@@ -17,6 +17,7 @@ from typing import Any
 from hwnas.errors import TableError
 from hwnas.latency import Table, journal, table_path
 from hwnas.latency.header import differences, of_target
+from hwnas.pipeline.origin import device_name, misfit
 from hwnas.target import Target, data_folder
 
 HERE = "local"  # the target that is whatever machine hwnas runs on
@@ -30,12 +31,14 @@ class Choice:
     Args:
         table: as read; written only where `shipped` is false.
         shipped: whether it came with hwnas.
-        warnings: what a person must be told before its numbers are used; empty if they are this device's own.
+        warnings: what a person must be told before its numbers are used; empty if they are the target's own.
+        mine: whether it was measured on this machine.
     """
 
     table: Table
     shipped: bool
     warnings: tuple[str, ...]
+    mine: bool = False
 
 
 def default_folder() -> Path:
@@ -67,14 +70,16 @@ def choose(target: Target, device: Mapping[str, Any] | None, folder: Path | None
     path = table_path(folder or default_folder(), target)
     if path.is_file():
         own = Table.read(path, target)
-        return Choice(own, False, _warnings(own, device))
+        mine = device is not None and not own.differs_from(device)
+        return Choice(own, False, () if mine else _of_target(own, target, device), mine)
     same = _of_this_device(target, device) if device is not None else None
     if same is not None and (target.hardware is None or same.target == target.name):
-        return Choice(same, True, ())
+        return Choice(same, True, (), mine=True)
     named = table_path(shipped_folder(), target)
     if target.name != HERE and named.is_file():
         table = Table.read(named, target)
-        return Choice(table, True, _warnings(table, device) or (f"{named} was measured on {_name(table)}",))
+        made_on = f"{named} was measured on {device_name(table.device)}"
+        return Choice(table, True, _warnings(table, device) or (made_on,))
     return None
 
 
@@ -123,5 +128,12 @@ def _warnings(table: Table, device: Mapping[str, Any] | None) -> tuple[str, ...]
     return (f"{table.path} is not of this device ({'; '.join(differing)})",) if differing else ()
 
 
-def _name(table: Table) -> str:
-    return str(table.device.get("cpu") or "an unknown device")
+def _of_target(table: Table, target: Target, device: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """What must be said of a table of the user: a target with figures of its own need not be this machine."""
+    if target.hardware is None:
+        return _warnings(table, device)
+    if why := misfit(target, table.device):
+        return (f"{table.path} was measured on {device_name(table.device)}, which is no {target.name}: {why}",)
+    if table.source != "measured":
+        return (f"{table.path} was {table.source}, not measured: its times are of {device_name(table.device)}",)
+    return ()

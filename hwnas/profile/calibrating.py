@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.errors import TableError
 from hwnas.latency import Calibration, LatencyModel, Parts, Table, errors, fit
+from hwnas.latency.calibrate import MOST_ERROR
 from hwnas.space import Architecture, Space
+
+WAY_OUT = ("Leave the device alone while it measures, then move the table away, or give another --tables, and measure "
+           "again")
 
 
 def calibrate(
@@ -27,6 +32,9 @@ def calibrate(
     Returns:
         The model, and what the check found; its errors are of the calibration from `fitted` networks, the one that
         is kept has seen more.
+
+    Raises:
+        TableError: the calibration would be off by more than `MOST_ERROR`.
     """
     plain = replace(LatencyModel.from_table(table, space), calibration=Calibration())
     if not fitted:
@@ -35,9 +43,11 @@ def calibrate(
     parts = plain.parts(space, networks)
     evidence = _check(sums, weights, labels_ms, parts, fitted) if len(networks) - fitted >= 2 else {}
     kept = fit(sums, weights, labels_ms, parts)
-    table.add_calibration(
-        space.fingerprint, replace(kept, held_out=evidence.get("held_out", {}), kernel_ms=round(kernel_ms, 6))
-    )
+    made = replace(kept, held_out=evidence.get("held_out", {}), kernel_ms=round(kernel_ms, 6))
+    if why := made.contradiction():
+        raise TableError(f"the times of the blocks and of whole networks contradict each other: {why}, more than "
+                         f"{MOST_ERROR:.0f} %. Nothing is calibrated. {WAY_OUT}")
+    table.add_calibration(space.fingerprint, made)
     return LatencyModel.from_table(table, space), evidence
 
 

@@ -89,3 +89,29 @@ def test_help(command: str, capsys) -> None:
     shown = capsys.readouterr().out
     assert f"Example: hwnas agent {command}" in shown
     assert "--json" in shown
+
+
+def test_results_of_another_processor_or_that_contradict_each_other_are_refused(
+        target: str, tmp_path: Path, capsys, monkeypatch) -> None:
+    job, tables = tmp_path / "job", tmp_path / "tables"
+    run(capsys, "agent", "export", job, "--target", target, *SMALL, "--max-seconds", 2)
+    subprocess.run([sys.executable, str(job / "hwnas-agent.pyz")], check=True, capture_output=True)
+    whole = (job / "results.jsonl").read_text().splitlines()
+
+    def refused(lines: list[str], words: str) -> None:
+        (job / "results.jsonl").write_text("".join(line + "\n" for line in lines))
+        capsys.readouterr()
+        assert main(["agent", "import", str(job), "--tables", str(tables)]) == 2
+        assert words in capsys.readouterr().err
+        assert not list(tables.rglob("*.jsonl"))
+
+    header = json.loads(whole[0])
+    header["device"]["runtime"] = "openvino"
+    refused([json.dumps(header), *whole[1:]], "which is no board: it ran openvino, the target is onnxruntime")
+    slow = [json.loads(line) for line in whole]
+    for line in slow[1:]:
+        for i, name in enumerate(sorted(n for n in line["times_ms"] if n.startswith("net "))):
+            line["times_ms"][name] = [t * 4 ** (i % 5) for t in line["times_ms"][name]]
+    refused([json.dumps(line) for line in slow], "contradict each other")
+    (job / "results.jsonl").write_text("".join(line + "\n" for line in whole))
+    assert "measured on this machine" in str(run(capsys, "agent", "import", job, "--tables", tables)["origin"])
