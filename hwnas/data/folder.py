@@ -81,17 +81,18 @@ def _parts(path: Path, notes: Notes) -> tuple[Classes, Classes, str]:
     return _listed(found.train, notes), _listed(found.val, notes) if found.val else {}, found.note
 
 
-def _unwrapped(path: Path, whole: bool = False) -> Path:
+def _unwrapped(path: Path, whole: bool = False, most: int = 8) -> Path:
     """The folder itself, or the one in it that holds all there is, as archives are often packed: train/train/CLASS.
 
     Args:
         whole: whether it is the data set: it needs two classes or parts, so one folder alone is a wrapping.
+        most: wrappings that are taken off.
     """
     inner = folders_in(path)
-    if len(inner) != 1 or not folders_in(inner[0]) or any(is_image(file.name) for file in files_in(path)):
+    if not most or len(inner) != 1 or not folders_in(inner[0]) or any(is_image(file.name) for file in files_in(path)):
         return path
     alike = inner[0].name.casefold() == path.name.casefold()
-    return _unwrapped(inner[0], whole) if alike or (whole and not part_of(inner[0].name)) else path
+    return _unwrapped(inner[0], whole, most - 1) if alike or (whole and not part_of(inner[0].name)) else path
 
 
 def _unclear(path: Path, names: dict[str, str]) -> DataError:

@@ -11,7 +11,7 @@ from hwnas.data.listing import is_image
 from hwnas.documents import brief
 from hwnas.errors import DataError
 
-LONGEST = 4096
+LONGEST, LONGEST_NAME = 4096, 255  # of a path in characters, and of one of its names in bytes
 _STEPS = re.compile(r"[/\\:]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -28,7 +28,8 @@ def parts_inside(text: str, root: Path, base: Path, where: str) -> tuple[str, ..
     Raises:
         DataError: empty, too long, not printable, or a path that leads out of `root`.
     """
-    if not text.strip() or len(text) > LONGEST or not text.isprintable():
+    longest = max(len(step.encode("utf-8", "replace")) for step in re.split(r"[/\\]", text))
+    if not text.strip() or len(text) > LONGEST or longest > LONGEST_NAME or not text.isprintable():
         raise DataError(f"{where}: {brief(text)} is no path of at most {LONGEST} printable characters: name a file "
                         f"below {root}")
     if not _STEPS.search(text) and text not in (".", ".."):  # a bare name, as most are

@@ -14,6 +14,7 @@ from hwnas.data.notes import Notes
 from hwnas.errors import DataError
 from hwnas.imaging.opening import SUFFIXES
 
+DEEPEST = 40  # levels of folders
 _LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "system volume information",
                 "@eadir"}
 _PASSED = {".txt", ".md", ".rst", ".csv", ".json", ".xml", ".yaml", ".yml", ".cache", ".html", ".pdf"}
@@ -72,6 +73,8 @@ def files_below(path: Path, suffixes: Collection[str], notes: Notes | None = Non
 
     found: list[Path] = []
     for root, folders, files in os.walk(path, onerror=refuse, followlinks=False):
+        if root.count(os.sep) - str(path).count(os.sep) > DEEPEST:
+            raise DataError(f"{path}: folders are nested deeper than {DEEPEST} levels; no data set is")
         folders[:] = sorted(name for name in folders if not is_junk(name))
         for name in sorted(files):
             suffix = os.path.splitext(name)[1].lower()

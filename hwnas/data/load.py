@@ -9,8 +9,10 @@ import numpy as np
 
 from hwnas.data import digits, folder, npz, parquet
 from hwnas.data.dataset import Dataset
+from hwnas.data.notes import plain
 from hwnas.data.pixels import check_imgsz
 from hwnas.data.samples import Samples
+from hwnas.data.source import source_path
 from hwnas.data.split import check_splittable, choose
 from hwnas.errors import DataError, UnknownName, UsageError
 from hwnas.progress import Progress, silent
@@ -20,6 +22,7 @@ _FILES: dict[str, Callable[[Path], Samples]] = {".npz": npz.read, ".parquet": pa
 
 KNOWN = tuple(_NAMED)
 """Names of the data sets that need no file."""
+_WAYS = f"a folder of classes, a .npz, a .parquet or one of: {', '.join(KNOWN)}"
 
 
 def load(
@@ -75,8 +78,6 @@ def load(
 
 
 def _check_request(source: str | Path, imgsz: int | None, val_fraction: float, seed: int) -> None:
-    if not str(source):
-        raise UsageError(f"no data set given; pass a folder, a .npz, a .parquet or one of: {', '.join(KNOWN)}")
     if imgsz is not None:
         check_imgsz(imgsz, str(source))
     if not 0 < val_fraction < 1:
@@ -86,14 +87,10 @@ def _check_request(source: str | Path, imgsz: int | None, val_fraction: float, s
 
 
 def _listed(source: str | Path) -> Samples:
-    try:
-        path = Path(source).expanduser()
-        exists = path.exists()
-    except (OSError, RuntimeError) as err:  # a name too long for a path, a home that is not there
-        raise DataError(
-            f"not a path: {str(source)[:80]!r} ({getattr(err, 'strerror', None) or err}); check it"
-        ) from err
-    if str(source) in _NAMED and (isinstance(source, str) or not exists):
+    if isinstance(source, str) and source in _NAMED:
+        return _NAMED[source](source)
+    path, exists = source_path(source, _WAYS)
+    if str(source) in _NAMED and not exists:
         return _NAMED[str(source)](str(source))
     if path.is_dir():
         return folder.read(path)
@@ -107,5 +104,4 @@ def _listed(source: str | Path) -> Samples:
 def _absent(source: str | Path, path: Path) -> Exception:
     if isinstance(source, str) and source == path.name and not path.suffix:
         return UnknownName("data set", source, KNOWN, "Or pass a folder, a .npz or a .parquet that exists.")
-    ways = f"a folder of classes, a .npz, a .parquet or one of: {', '.join(KNOWN)}"
-    return DataError(f"no such file or folder: {path}; pass {ways}")
+    return DataError(f"no such file or folder: {plain(str(path))}; pass {_WAYS}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -64,11 +65,25 @@ def mutated(draw: Any, value: Any) -> Any:
             inner = place[key]
         if place is None:
             return draw(VALUES)
-        if draw(st.booleans()) and draw(st.booleans()):
-            del place[key]
-        else:
-            place[key] = draw(VALUES)
+        match draw(st.integers(0, 7)):
+            case 0:
+                del place[key]
+            case 1 | 2:
+                place[key] = draw(VALUES)
+            case _:
+                place[key] = draw(alike(inner))
     return found
+
+
+def alike(value: Any) -> st.SearchStrategy[Any]:
+    """Values of the same type: what a schema lets through."""
+    if isinstance(value, (int, float)):
+        return NUMBERS
+    if isinstance(value, str):
+        return TEXTS
+    if isinstance(value, list):
+        return st.sampled_from([value * 2, value[:-1], value[1:], value[::-1], []])
+    return st.just(value)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +151,60 @@ def test_coco_in_another_encoding_is_refused_and_a_mark_is_not(made: Callable[[M
     assert loads_or_one_line(lambda: load_detection(folder, size=(32, 32)))
     (folder / "train.json").write_text(text, encoding="utf-16")
     assert not loads_or_one_line(lambda: load_detection(folder, size=(32, 32)))
+
+
+@pytest.mark.parametrize("read", [load, load_detection, load_segmentation])
+@pytest.mark.parametrize("source", ["", "x" * 5000, "a\0b", "~nobody-of-that-name/x", "no such", "a\x1b[1m", __file__])
+def test_what_is_no_path_of_data(read: Callable[[str], object], source: str) -> None:
+    assert not loads_or_one_line(lambda: read(source))
+
+
+@pytest.mark.parametrize("name", ["train.json", "data.yaml", "images/train/0.png", "classes.txt", "annotations/x.xml"])
+def test_pipes_do_not_hang(name: str, tmp_path: Path) -> None:
+    folder = layouts.coco_plain(tmp_path)
+    file = folder / name
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    loads_or_one_line(lambda: load_detection(folder, size=(32, 32)))
+    for suffix in (".npz", ".parquet", ".json", ".yaml"):
+        os.mkfifo(folder / f"pipe{suffix}")
+        read = load if suffix in (".npz", ".parquet") else load_detection
+        assert not loads_or_one_line(lambda read=read, file=folder / f"pipe{suffix}": read(file))  # type: ignore[misc]
+
+
+def test_folders_without_end_are_refused(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        layouts.pictures(tmp_path / name, 3)
+    here = Path.cwd()
+    try:
+        os.chdir(tmp_path / "cat")
+        for _ in range(100):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(here)
+    with pytest.raises(HwnasError, match="folders are nested deeper than 40 levels"):
+        load(tmp_path)
+    with pytest.raises(HwnasError, match="folders are nested deeper than 40 levels"):
+        load(tmp_path / "cat")
+
+
+def test_loops_of_links_end(tmp_path: Path) -> None:
+    layouts.pictures(tmp_path / "train" / "a", 3)
+    layouts.pictures(tmp_path / "train" / "b", 3)
+    (tmp_path / "train" / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "train" / "b" / "self.png").symlink_to("self.png")
+    assert not loads_or_one_line(lambda: load(tmp_path))
+    (tmp_path / "train" / "b" / "self.png").unlink()
+    assert loads_or_one_line(lambda: load(tmp_path))
+
+
+def test_a_yaml_of_another_program_is_no_fault(made: Callable[[Make], Path]) -> None:
+    folder = made(layouts.coco_plain)
+    (folder / "environment.yml").write_text("a: [b")
+    (folder / "train.json").write_text(json.dumps(layouts.told(6)))
+    assert loads_or_one_line(lambda: load_detection(folder, size=(32, 32)))
 
 
 WORDS = st.one_of(TEXTS, st.sampled_from([
@@ -223,7 +292,8 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @fuzz
 @given(st.sampled_from(["classes.txt", "label_colors.txt", "labelmap.txt", "class_dict.csv"]),
-       st.lists(st.lists(WORDS | st.sampled_from(["255", "a", "b", "1:2", ","]), max_size=6).map(" ".join), max_size=4))
+       st.lists(st.lists(WORDS | st.sampled_from(["255", "a", "b", "1:2", ","]), max_size=6).map(" ".join)
+                | st.sampled_from(["0 ground", "1 field", "255 ignore", "a 0 0 0", "b 1 1 1"]), max_size=4))
 def test_palettes(fields: Path, name: str, lines: list[str]) -> None:
     (fields / name).write_text("\n".join(lines), "utf-8", errors="replace")
     try:
@@ -250,11 +320,12 @@ def test_npz(tmp_path_factory: pytest.TempPathFactory, wanted: dict[str, tuple[s
 
 
 @fuzz
-@given(arrays.arrays(st.sampled_from(["i1", "i8", "u8", "f4", "f8", "?", "U2", "S2"]), (6,)),
-       st.lists(TEXTS, max_size=4))
+@given(arrays.arrays(st.sampled_from(["i1", "i8", "u8", "f4", "f8", "?", "U2", "S2"]), (6,))
+       | st.lists(st.integers(-1, 2), min_size=6, max_size=6).map(np.array), st.lists(TEXTS, max_size=4))
 def test_labels_and_names_of_npz(tmp_path_factory: pytest.TempPathFactory, labels: Any, names: list[str]) -> None:
     path = tmp_path_factory.getbasetemp() / "labels.npz"
-    np.savez(path, images=np.zeros((6, 8, 8), np.uint8), labels=labels, classes=np.array(names, "U40"))
+    told = {"classes": np.array(names, "U40")} if names else {}
+    np.savez(path, images=np.zeros((6, 8, 8), np.uint8), labels=labels, **told)
     loads_or_one_line(lambda: load(path))
 
 
@@ -271,7 +342,8 @@ def test_bytes_that_change_in_a_npz(tmp_path_factory: pytest.TempPathFactory, da
 
 
 @fuzz
-@given(st.lists(LEAVES, min_size=6, max_size=6), st.lists(TEXTS | st.integers() | st.none(), max_size=3))
+@given(st.lists(LEAVES, min_size=6, max_size=6) | st.lists(st.integers(-1, 2), min_size=6, max_size=6),
+       st.lists(TEXTS | st.integers() | st.none(), max_size=3))
 def test_parquet(tmp_path_factory: pytest.TempPathFactory, labels: list[Any], names: list[Any]) -> None:
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path = tmp_path_factory.getbasetemp() / "fuzz.parquet"
@@ -279,7 +351,7 @@ def test_parquet(tmp_path_factory: pytest.TempPathFactory, labels: list[Any], na
         column = pa.array(labels)
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
         column = pa.array([str(label).encode("utf-8", "replace") for label in labels])
-    image = (tmp_path_factory.getbasetemp() / "one.png")
+    image = tmp_path_factory.getbasetemp() / "one.png"
     layouts.picture(image, 0)
     table = pa.table({"image": pa.array([image.read_bytes()] * 6), "label": column})
     pq.write_table(table.replace_schema_metadata({"classes": json.dumps(names)}), path)

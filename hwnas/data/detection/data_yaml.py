@@ -54,7 +54,7 @@ class DataYaml:
         usual = [file for file in files if file.stem.casefold() in _USUAL]
         if usual:
             return cls.read(min(usual, key=lambda file: (_USUAL.index(file.stem.casefold()), file.name)))
-        named = [file for file in files if "names" in (_content(file) or ())]
+        named = [file for file in files if _has_names(file)]
         if len(named) > 1:
             told = ", ".join(file.name for file in named[:5])
             raise DataError(f"{path} holds {len(named)} YAML files with names ({told}): pass the path of one of them")
@@ -83,6 +83,14 @@ class DataYaml:
         if not isinstance(told, str):
             raise DataError(f"{file}: path is {brief(told)}; it must be the folder of the data")
         return cls(file, names, parts, "" if told in _NOTHING else told, _keypoints(content.get("kpt_shape"), file))
+
+
+def _has_names(file: Path) -> bool:
+    """Of a YAML whose name says nothing: one that cannot be read is not of this data set."""
+    try:
+        return "names" in (_content(file) or ())
+    except DataError:
+        return False
 
 
 def _content(file: Path) -> dict[str, Any] | None:

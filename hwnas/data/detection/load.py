@@ -12,7 +12,8 @@ from hwnas.data.detection import coco, coco_files, voc, yolo
 from hwnas.data.detection.listed import Checked, Listed, Record, checked_marks, without_shared
 from hwnas.data.detection.parts import DetectionData, DetectionPart, Frame
 from hwnas.data.listing import files_in
-from hwnas.data.notes import told_unseen
+from hwnas.data.notes import plain, told_unseen
+from hwnas.data.source import source_path
 from hwnas.data.split import divided
 from hwnas.data.turning import headers, turned
 from hwnas.errors import DataError
@@ -41,7 +42,7 @@ def load_detection(source: str | Path, *, size: tuple[int, int] | None = None, v
     Raises:
         DataError: anything wrong with the data; says which file, which entry and what to do.
     """
-    listed = _listed(Path(source).expanduser())
+    listed = _listed(*source_path(source, f"a folder in one of these layouts: {LAYOUTS}"))
     notes = listed.notes
     records = without_shared(list(listed.records), notes)
     held = [record.held_out for record in records]
@@ -63,9 +64,9 @@ def load_detection(source: str | Path, *, size: tuple[int, int] | None = None, v
     return data.with_notes(_unseen(data))
 
 
-def _listed(path: Path) -> Listed:
-    if not path.exists():
-        raise DataError(f"no such file or folder: {path}; pass a folder in one of these layouts: {LAYOUTS}")
+def _listed(path: Path, exists: bool) -> Listed:
+    if not exists:
+        raise DataError(f"no such file or folder: {plain(str(path))}; pass a folder in one of these layouts: {LAYOUTS}")
     if (layout := yolo.find(path)) is not None:
         return yolo.read(path, layout)
     if (files := coco_files.find(path)) is not None:

@@ -9,6 +9,7 @@ Known layouts
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,9 +68,9 @@ def _of_yaml(root: Path, told: DataYaml, notes: Notes) -> dict[str, list[Path]]:
             base = path_inside(told.path, root, root, f"{told.file}: path")
         except DataError:
             base = root / told.path
-            if base.exists():
+            if os.path.exists(base):
                 raise
-        if base.is_dir():
+        if os.path.isdir(base):
             bases.insert(0, base)
         else:
             notes.say(f"path: {plain(told.path)} of {told.file.name} is not there; its own folder was taken")
@@ -103,7 +104,7 @@ def _place(text: str, root: Path, bases: list[Path], where: str) -> Path:
             except DataError as err:
                 refused = refused or err
                 continue
-            if place.exists():
+            if os.path.exists(place):
                 return place
     raise refused or DataError(f"{where}: {brief(text)} is not there; correct the path or copy the images to it")
 

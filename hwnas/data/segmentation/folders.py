@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hwnas.data.listing import folders_in, images_below
 from hwnas.data.lists import read_lists
-from hwnas.data.notes import Notes
+from hwnas.data.notes import Notes, plain
 from hwnas.data.partnames import TRAIN, parts_among, roles
 from hwnas.data.segmentation.cityscapes import is_cityscapes, read_cityscapes
 from hwnas.data.segmentation.pairs import Pair, pairs
@@ -51,7 +51,7 @@ def listed(path: Path) -> Listed:
         DataError: no known layout, half of the images without a mask, or a broken palette.
     """
     if not path.is_dir():
-        raise DataError(f"no such folder: {path}; pass one in one of these layouts: {LAYOUTS}")
+        raise DataError(f"no such folder: {plain(str(path))}; pass one in one of these layouts: {LAYOUTS}")
     notes = Notes()
     palette = read_palette(path)
     if is_cityscapes(path):

@@ -11,9 +11,10 @@ import numpy as np
 from hwnas.data.decode import decode_each
 from hwnas.data.detection.parts import Frame
 from hwnas.data.notes import told_unseen
-from hwnas.data.segmentation.folders import Listed, listed
+from hwnas.data.segmentation.folders import LAYOUTS, Listed, listed
 from hwnas.data.segmentation.pairs import Pair
 from hwnas.data.segmentation.parts import SegmentationData, SegmentationPart
+from hwnas.data.source import source_path
 from hwnas.data.split import divided
 from hwnas.data.turning import Size, headers, turned
 from hwnas.errors import DataError, ImageError
@@ -41,7 +42,8 @@ def load_segmentation(source: str | Path, *, size: tuple[int, int] | None = None
     Raises:
         DataError: anything wrong with the data; says which file and what to do.
     """
-    found = listed(Path(source).expanduser())
+    path, _ = source_path(source, f"a folder in one of these layouts: {LAYOUTS}")
+    found = listed(path)
     notes = found.notes
     held = [pair.held_out for pair in found.pairs]
     held_out = None if None in held else np.array(held, bool)
