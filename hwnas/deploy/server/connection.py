@@ -45,6 +45,7 @@ class Connection(H11Protocol):
     _taking: asyncio.TimerHandle | None = None
     _lingering: asyncio.TimerHandle | None = None
     _discarded = 0
+    _hasty = False
     _body: Length | Chunks | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -107,7 +108,7 @@ class Connection(H11Protocol):
         """End the connection; at once, unless the client is still sending."""
         if self.parting:
             return
-        if self._body is None or self._body.done:
+        if not self._hasty and (self._body is None or self._body.done):
             self._socket.close()
             return
         self._lingering = self.loop.call_later(LINGER_S, self.cut)
@@ -140,7 +141,7 @@ class Connection(H11Protocol):
         elif self._body is None:
             return self._take_head(data)
         elif self._body.done:  # nothing may follow a request before its answer: the connection ends with that
-            self.cycle.keep_alive = False
+            self.cycle.keep_alive, self._hasty = False, True
         else:
             mine = self._body.take(data)
             super().data_received(data[:mine])

@@ -119,7 +119,7 @@ def _config(service: Service, limits: Limits) -> uvicorn.Config:
     protocol: Any = type("PatientConnection", (Connection,), facts)
     return uvicorn.Config(
         service.app, http=protocol, ws="none", loop="asyncio", lifespan="off", log_level="error",
-        access_log=False, server_header=False, timeout_keep_alive=SILENT_S, backlog=BACKLOG,
+        access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=SILENT_S, backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(limits.stop_s)), h11_max_incomplete_event_size=HEAD_BYTES,
     )
 
