@@ -97,8 +97,9 @@ def preprocessing(metadata: Mapping[str, Any]) -> dict[str, Any]:
     how = {"fit": "letterbox", "pad": GREY} if whole else {"fit": "crop"}
     return {
         "colour": "grey" if space.in_channels == 1 else "RGB", "channels": space.in_channels, "height": height,
-        "width": width, **how, "filter": "bilinear", "scale": 1 / 255, "layout": "NCHW",
-        "normalisation": "inside the network",
+        "width": width, "orientation": "upright by EXIF", "transparency": "over white", "16 bits": "the upper 8",
+        "reduced JPEG": "sides decoded at 1/8, 1/4 or 1/2, the least that is not under the input's",
+        **how, "filter": "bilinear", "scale": 1 / 255, "layout": "NCHW", "normalisation": "inside the network",
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -73,6 +74,28 @@ def test_the_device_says_what_predict_says(task: str, bundles: Callable[[str], P
             assert np.array_equal(np.asarray(mask), found.mask)
     assert told == found.facts
     assert told.get("boxes") != []
+
+
+def test_one_bad_file_costs_its_own_answer_on_the_device(bundles: Callable[[str], Path], on_device: OnDevice,
+                                                          photo: Path, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "photos" / "seen"
+    photos.mkdir()
+    for name in ("a.png", "a.PNG", "._a.png", "a.jpg"):
+        shutil.copy(photo, photos / name)
+    (photos / "b.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    (photos / "c.npy").write_bytes(b"no array")
+    os.mkfifo(photos / "d.png")
+    first = on_device(bundles("segment"), "predict", photos, "-o", out)
+    assert first.returncode == 2
+    assert first.stderr.count("\n") == 2
+    assert "left out 1 hidden image: ._a.png" in first.stderr
+    assert "error: 3 of 6 files cannot be read; b.png: " in first.stderr
+    lines = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+    assert [json.loads(line) for line in first.stdout.splitlines()] == lines
+    assert [line["file"] for line in lines if "error" in line] == ["b.png", "c.npy", "d.png"]
+    assert len({line["mask"].lower() for line in lines if "mask" in line}) == 3
+    again = on_device(bundles("segment"), "predict", photos, "-o", out)
+    assert again.stdout == first.stdout
 
 
 def test_without_pillow_an_array_of_the_input_s_size_is_enough(bundles: Callable[[str], Path], on_device: OnDevice,
