@@ -120,15 +120,15 @@ def write_bundle(out: Path, model: bytes, samples: Samples, target: Target, prom
 
 def _check_target(run: RunFolder, made: Target, where: Target) -> None:
     """The graph must be one that the target takes; and a name alone never changes what was chosen of it."""
-    again = f"hwnas compress --from {run.path} --target {where.name}"
     forms = [(graph_form(t), variant_for(t.runtime) if graph_form(t) == "int8" else "") for t in (where, made)]
     if forms[0] != forms[1]:
         told = [f"{form}{f' as {t.runtime} wants it' if variant else ''}" for (form, variant), t in
                 zip(forms, (where, made), strict=True)]
-        raise UsageError(f"{where} takes a graph in {told[0]}, the model of {run.path} is one in {told[1]}: {again}")
+        raise UsageError(f"{where} takes a graph in {told[0]}, the model of {run.path} is one in {told[1]}: "
+                         f"hwnas compress --from {run.path} --target {where.name}")
     if where.name == made.name and where.key != made.key:
         raise UsageError(f"the model of {run.path} was made for {made}, --target {where.name} alone is {where}: leave "
-                         f"--target out, or make another model: {again}")
+                         f"--target out, or hwnas compress --from {run.path} --target {where.name}")
 
 
 def _named(metadata: dict[str, Any], name: str | None) -> Target:

@@ -89,7 +89,7 @@ def test_prometheus_asks_where_the_server_answers(compose: Any) -> None:
 def test_alerts_speak_of_figures_that_the_server_gives() -> None:
     metrics = Metrics(("/predict",))
     metrics.request("/predict", 503)
-    page = metrics.text(0)
+    page = metrics.text(0).decode()
     for rule in read(EDGE / "alerts.yml")["groups"][0]["rules"]:
         for figure, labels in re.findall(r"(hwnas_\w+)(?:\{(.*?)\})?", rule["expr"]):
             assert f"{figure}{{{labels or ''}" in page, figure
