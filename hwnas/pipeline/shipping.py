@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 CHECK_IMAGES = 512  # kept beside the model to check it on a device that has no data
 CHECK_PIXELS = 1 << 23  # of these at most, so that large images stay few megabytes
 SWEEPS = 40
+SAME = 0.02  # by which two medians of one interleaved run may differ and mean nothing
 
 
 class OverBudget(Exception):
@@ -121,7 +122,9 @@ class Shipper:
         shown, told = write_shown(exports["model"].task, exports["model"].session, self._run.path,
                                   {"reference": verdicts["reference"], "compressed": verdicts["model"]})
         files = [*(f"{name}.onnx" for name in exports), *shown]
-        return self._told(verdicts, promise) | told, sorted([*files, "samples.safetensors"])
+        found = self._told(verdicts, promise) | told
+        found["warnings"] = [*told.get("warnings", []), *no_gain(verdicts["model"], verdicts.get("model-fp32"))]
+        return found, sorted([*files, "samples.safetensors"])
 
     def write_model(self, net: Network, path: Path) -> Session:
         """A network in eval mode as ONNX, in the precision that ships; returns it loaded."""
@@ -236,6 +239,20 @@ class Shipper:
 
 def _check_images(images: np.ndarray) -> int:
     return int(min(CHECK_IMAGES, max(8, CHECK_PIXELS // (images.shape[1] * images.shape[2]))))
+
+
+def no_gain(found: Verdict, exact: Verdict | None) -> list[str]:
+    """What must be said of a lower precision that was asked for and gains nothing over the same network in fp32."""
+    if exact is None or found.latency is None or exact.latency is None:
+        return []
+    times, lost = found.latency.median_ms / exact.latency.median_ms, exact.accuracy - found.accuracy
+    if times < 1 - SAME or (times <= 1 + SAME and lost <= 0):
+        return []
+    how = "slower" if times > 1 + SAME else "no faster"
+    worse = " and worse" if lost > 0 else ""
+    return [f"{found.precision} is {how}{worse} than fp32 of the same network on this device: "
+            f"{found.latency.median_ms:.3f} ms and {found.accuracy:.2f} % against {exact.latency.median_ms:.3f} ms and "
+            f"{exact.accuracy:.2f} %. --precision fp32 ships the better one, --precision auto whichever is better"]
 
 
 def _costs_too_much(found: Verdict) -> bool:
