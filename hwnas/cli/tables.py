@@ -175,7 +175,7 @@ def _export(
 def _import(
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False,
                                          help="ProxylessNAS or once-for-all YAML or JSON, FBNet text or JSON, "
-                                              "or rows of `hwnas tables export`.")],
+                                              "NNI's lut.txt, or rows of `hwnas tables export`.")],
     target: Annotated[str, typer.Option("--target", help="Whose table it becomes: a name or a .yaml.",
                                         show_default=False)],
     imgsz: Imgsz = 224,
