@@ -209,13 +209,16 @@ def _cut_torn_line(file: FileIO) -> int:
     return position
 
 
-def read_lines(path: Path) -> list[Any]:
+def read_lines(path: Path, most: int = MOST_LOG_BYTES) -> list[Any]:
     """All JSON values of a JSON Lines file; a torn last line (no newline at its end) is left out.
 
+    Args:
+        most: bytes that are read.
+
     Raises:
-        InputError: the file is missing, or a line in the middle is not JSON; names the line.
+        InputError: the file is missing or larger, or a line in the middle is not JSON; names the line.
     """
-    text = read_bytes(path, MOST_LOG_BYTES)
+    text = read_bytes(path, most)
     values = []
     for number, line in enumerate(text[: text.rfind(b"\n") + 1].split(b"\n"), 1):
         if line.strip():

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hwnas.documents import brief
+from hwnas.documents import MOST_BYTES, brief
 from hwnas.errors import InputError, MissingEntry, TableError
 from hwnas.files import read_lines
 from hwnas.latency import header as headers
@@ -80,7 +80,7 @@ class Table:
         path = Path(path)
         way_out = f"`hwnas profile --target {target.name}`" if target else "`hwnas profile`"
         try:
-            lines = read_lines(path)
+            lines = read_lines(path, MOST_BYTES)
         except InputError as err:
             raise TableError(f"{err}. Fill a new table with {way_out}") from err
         table = cls(path, headers.check(lines[0] if lines else None, f"{path}, line 1", way_out))

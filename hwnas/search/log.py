@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from hwnas.documents import MOST_BYTES
 from hwnas.errors import InputError, RunError
 from hwnas.files import append_line, read_lines, write_bytes
 from hwnas.validation import MOST_OPS, Count, Schema, checked
@@ -75,7 +76,7 @@ class SearchLog:
 
 def _entries(path: Path) -> list[Evaluation]:
     try:
-        return [_read(path, number, line) for number, line in enumerate(read_lines(path), 1)]
+        return [_read(path, number, line) for number, line in enumerate(read_lines(path, MOST_BYTES), 1)]
     except RunError:
         raise
     except InputError as err:
