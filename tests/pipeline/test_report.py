@@ -551,6 +551,8 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 OVER = """<script>addEventListener("load", () => {
   const over = [...document.querySelectorAll("section *")].filter(e => !e.closest(".scroll, svg, .sr") &&
     e.getBoundingClientRect().right > e.closest("section").getBoundingClientRect().right + 1).map(e => e.outerHTML);
+  for (const e of document.querySelectorAll(".compare, .budgets"))
+    if (e.parentElement.scrollWidth > e.parentElement.clientWidth) over.push(e.className);
   const bars = [...document.querySelectorAll(".stage i")].map(e => Math.round(e.getBoundingClientRect().left));
   parent.postMessage(JSON.stringify({over, wide: document.documentElement.scrollWidth, bars: [...new Set(bars)]}), "*");
 })</script></body>"""
