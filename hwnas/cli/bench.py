@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.options import Json
+from hwnas.progress import plural
 
 if TYPE_CHECKING:
     from hwnas.bench import Benchmark, Entrant, Result
@@ -152,7 +153,7 @@ def _say(benchmark: Benchmark, results: list[Result], out: Path | None, plot: Pa
         say_json({**table.to_json(results), "best_truth": benchmark.best_truth, "seeds": seeds,
                   **{name: path and str(path) for name, path in written.items()}})
         return
-    say(f"{benchmark.name}: best {benchmark.best_truth:.2f}, {seeds} seeds; regret in points, by evaluations")
+    say(f"{benchmark.name}: best {benchmark.best_truth:.2f}, {plural(seeds, 'seed')}; regret in points, by evaluations")
     for title, rows in (("mean ± standard error", table.mean_rows(results)),
                         ("median (quartiles)", table.quartile_rows(results))):
         say()

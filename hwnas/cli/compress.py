@@ -110,3 +110,5 @@ def _dry_run(options: dict[str, Any], out: Path | None, source: Path | None, jso
     with watching(json) as watch:
         found = plan(config, out or next_folder(config), watch.progress)
     say_plan(found, json)
+    if found.infeasible is not None:
+        raise found.infeasible

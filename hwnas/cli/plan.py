@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, get_args
 
 from hwnas.cli.console import say, say_facts, say_json
+from hwnas.cli.options import OPTIONS, TARGET
+from hwnas.progress import plural
 
 if TYPE_CHECKING:
     from hwnas.pipeline.plan import Plan
+
+
+ROUGH = 180.0  # seconds or minutes from which on the next unit is said
 
 
 def say_plan(found: Plan, json: bool) -> None:
@@ -31,16 +37,44 @@ def say_plan(found: Plan, json: bool) -> None:
         ("space", f"{found.space.name}: {len(found.space.choices)} choices, {found.space.size:,} architectures"),
         *((("variants", "; ".join(v.told or "as the reference" for v in found.variants)),)
           if len(found.variants) > 1 else ()),
-        ("reference", costs), ("budgets", budgets), ("latencies", _latencies(found)), ("run folder", found.out),
-        *(("warning", warning) for warning in found.warnings),
+        ("reference", costs), ("budgets", budgets), ("latencies", _latencies(found)), ("time", _time(found)),
+        ("run folder", found.out), *(("warning", warning) for warning in found.warnings),
+        *((("to measure it", found.way_out),) if found.way_out else ()),
     ])
     say()
-    say_facts((f"  {name}", value) for name, value in found.config.model_dump().items())
-    say()
-    say("Nothing was done (--dry-run).")
+    said = ("data", "target", "budgets")  # above, whole
+    options = found.config.model_dump() | {name: getattr(found.target, name) for name in TARGET if name != "precision"}
+    say_facts((f"  {name.replace('_', '-')}", _words(name, value)) for name, value in options.items()
+              if name not in said)
+    say("", "Nothing was done (--dry-run).")
+
+
+def _words(name: str, value: object) -> str:
+    """The value of an option as people write it; where none was given, what is taken."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple | list):
+        return ", ".join(f"{part:g}" for part in value)
+    if value is None:
+        default = get_args(OPTIONS[name])[1].show_default
+        return default if isinstance(default, str) else {"limit": "all images"}.get(name, "none")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _time(found: Plan) -> str:
+    if found.infeasible:
+        return "none: the budgets cannot be met"
+    if found.seconds is None:
+        return 'unknown: torch is not installed (pip install "hwnas[train]")'
+    low, high = found.seconds
+    span = (f"{10 * math.floor(low / 10)} to {10 * math.ceil(high / 10)} seconds" if high < ROUGH else
+            f"{math.floor(low / 60)} to {math.ceil(high / 60)} minutes" if high < 60 * ROUGH else
+            f"{low / 3600:.1f} to {high / 3600:.1f} hours")
+    tables = ", the timing of blocks among them" if found.missing else ""
+    return f"about {span} on this machine{tables}; {plural(found.steps, 'training step')} were tried"
 
 
 def _latencies(found: Plan) -> str:
     if found.source == "estimated":
-        return "estimated from the target's public figures: it has no measured table of this space"
-    return f"{found.source}; {found.missing} of {found.blocks} blocks to measure; table {found.table}"
+        return "estimated from the target's public figures, not measured"
+    return f"{found.source}; {found.missing} of {plural(found.blocks, 'block')} to measure; table {found.table}"

@@ -9,6 +9,7 @@ import typer
 
 from hwnas.cli.options import Json, takes
 from hwnas.errors import InputError
+from hwnas.progress import plural
 
 EPILOG = "Example: hwnas predict runs/cells photos/ -o looked-at"
 
@@ -47,7 +48,7 @@ def command(
         for facts in good:
             say(f"{facts['file']}: {_told(facts)}")
         if out is not None:
-            say(f"{len(good)} images, written to {out}")
+            say(f"{plural(len(good), 'image')}, written to {out}")
     if failed:
         first = "" if len(failed) == 1 else ", the first"
         note(f"error: {len(failed)} of {len(found)} files cannot be read as images{first}: {failed[0]['file']}: "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.options import TARGET, Json, takes
+from hwnas.progress import plural
 
 if TYPE_CHECKING:
     from hwnas.pipeline.standalone import Profiled
@@ -92,7 +93,8 @@ def tell(found: Profiled, json: bool, others: Mapping[Variant, Profiled] | None 
         say_json({**report, "table": str(found.path), "largest_ms": found.largest_ms, "smallest_ms": found.smallest_ms,
                   "origin": found.origin, "variants": more})
         return
-    measured = f"{report['measured']} blocks and {report['networks']} networks in {report['seconds']:.0f} s"
+    measured = (f"{plural(report['measured'], 'block')} and {plural(report['networks'], 'network')} in "
+                f"{report['seconds']:.0f} s")
     say_facts([
         ("target", report["target"]), ("space", report["space"]),
         ("measured", measured if report["measured"] else "nothing: the table has it all (--again measures anew)"),
@@ -111,5 +113,5 @@ def tell(found: Profiled, json: bool, others: Mapping[Variant, Profiled] | None 
     for variant, other in (others or {}).items():
         error = other.result.report.get("held_out")
         said = f", mean error {error['mape']:.1f} %" if error else ""
-        say(f"{variant.told}: {other.result.report['measured']} blocks measured; largest {other.largest_ms:.3f} ms, "
-            f"smallest {other.smallest_ms:.3f} ms predicted{said}")
+        say(f"{variant.told}: {plural(other.result.report['measured'], 'block')} measured; largest "
+            f"{other.largest_ms:.3f} ms, smallest {other.smallest_ms:.3f} ms predicted{said}")

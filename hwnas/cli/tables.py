@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwnas.cli.options import Json
+from hwnas.progress import plural
 
 if TYPE_CHECKING:
     from hwnas.latency import Table
@@ -152,7 +153,7 @@ def _merge(
         say_json({"path": str(table.path), "entries": len(table.entries), "warnings": warnings,
                   "content_hash": table.content_hash})
     else:
-        say(f"{table.path}: {len(table.entries)} entries from {len(paths)} tables")
+        say(f"{table.path}: {plural(len(table.entries), 'entry', 'entries')} from {plural(len(paths), 'table')}")
 
 
 def _export(
@@ -169,7 +170,7 @@ def _export(
     if json:
         say_json({"path": str(out), "rows": count})
     else:
-        say(f"{out}: {count} rows")
+        say(f"{out}: {plural(count, 'row')}")
 
 
 def _import(

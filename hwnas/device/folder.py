@@ -20,6 +20,7 @@ from hwnas.device.bundle import bundle
 from hwnas.documents import read_json
 from hwnas.errors import InputError
 from hwnas.files import read_lines, write_bytes, write_json
+from hwnas.progress import plural
 from hwnas.runtime import Device, Fingerprint, Sweep, SweepPlan
 from hwnas.runtime.agent import JOB, read_job
 from hwnas.runtime.agent_job import SCHEMA, Job, Part, Setup, digest
@@ -35,7 +36,7 @@ _TEXT = """Measures {models} models on a device ({runtime}, {precision}, {thread
 
        python3 {agent}
 
-   It takes at most {minutes:.0f} minutes of measuring, plus loading. Leave the device alone meanwhile. A run that was
+   It takes at most {minutes} of measuring, plus loading. Leave the device alone meanwhile. A run that was
    stopped goes on where it was when the same command is typed again.
 3. Copy {results} back into this folder and type:
 
@@ -182,5 +183,5 @@ def _readme(folder: Path, job: Job) -> str:
     return _TEXT.format(
         models=sum(len(part.models) for part in job.parts), runtime=setup.runtime, precision=setup.precision,
         threads=setup.threads, agent=AGENT, results=RESULTS, folder=folder.name,
-        minutes=sum(part.plan.max_seconds for part in job.parts) / 60 + 0.5,
+        minutes=plural(round(sum(part.plan.max_seconds for part in job.parts) / 60 + 0.5), "minute"),
     )

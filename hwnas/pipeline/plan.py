@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import UsageError
-from hwnas.latency import Prediction
+from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.latency import LatencyModel, Prediction
 from hwnas.pipeline.budget import Budget, parse_all
-from hwnas.pipeline.commands import profile_command
+from hwnas.pipeline.commands import profile_command, resume_command
 from hwnas.pipeline.lanes import in_fp32, known_latencies, targets_of
-from hwnas.pipeline.material import load_data, sizes_of, space_for_data, spaces_of, widths_of
+from hwnas.pipeline.material import AnyData, load_data, sizes_of, space_for_data, spaces_of, widths_of
+from hwnas.pipeline.picking import Picker
 from hwnas.pipeline.run import CompressConfig
 from hwnas.progress import Progress, silent
+from hwnas.search.distribution import everything_live
 from hwnas.space import Space, Variant, variants
 from hwnas.target import Target
 
@@ -36,6 +40,9 @@ class Plan:
         band: 90 % interval of its latency in the unit of `reference`; None where that is not known.
         bounds: budget -> upper bound in the units of `hwnas.pipeline.budget`; None where it is not known yet.
         way_out: what has the target measured; None where this machine is the device.
+        infeasible: why no architecture meets the budgets, as far as that can be told yet.
+        seconds: what all of it takes on this machine, at least and at most; None where torch is not installed.
+        steps: of training that were tried to know that.
     """
 
     config: CompressConfig
@@ -53,6 +60,9 @@ class Plan:
     band: tuple[float, float] | None
     bounds: dict[str, float | None]
     way_out: str | None = None
+    infeasible: BudgetInfeasible | None = None
+    seconds: tuple[float, float] | None = None
+    steps: int = 0
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -69,6 +79,8 @@ class Plan:
             "table": str(self.table) if self.table else None, "blocks_to_time": self.missing,
             "reference": self.reference, "reference_latency_band": list(self.band) if self.band else None,
             "bounds": self.bounds, "next": self.way_out,
+            "infeasible": str(self.infeasible) if self.infeasible else None,
+            "seconds": list(self.seconds) if self.seconds else None,
         }
 
 
@@ -81,7 +93,8 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
         TableError: the table of the target is broken.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} exists and is not an empty folder: choose another --out, or go on with --resume {out}")
+        raise UsageError(f"{out} exists and is not an empty folder: choose another --out, or go on with "
+                         f"`{resume_command(out)}`")
     found = load_data(config, progress)
     space = space_for_data(config, found)
     targets = targets_of(config)
@@ -96,9 +109,11 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     band = (predicted.low_ms * 1e6, predicted.high_ms * 1e6) if predicted else None
     budgets = parse_all(config.budgets)
     bounds = {name: _bound(budget, reference[name]) for name, budget in budgets.items()}
+    impossible = _impossible(config, spaces_of(config, space), targets, bounds)
+    seconds, steps = (None, 0) if impossible else _duration(config, found, space, bool(missing) * len(targets))
     return Plan(config, out, found.summary(), targets[0], space, tuple(t.precision for t in targets), known.source,
                 known.table, len(blocks), missing, known.warnings, reference, band, bounds,
-                None if known.here else way_out)
+                None if known.here else way_out, impossible, seconds, steps)
 
 
 def _reference(space: Space, predicted: Prediction | None) -> dict[str, float | None]:
@@ -112,3 +127,34 @@ def _bound(budget: Budget, reference: float | None) -> float | None:
     if budget.relative and reference is None:
         return None
     return budget.absolute(reference or 0.0)
+
+
+def _duration(config: CompressConfig, data: AnyData, space: Space,
+              tables: int) -> tuple[tuple[float, float] | None, int]:
+    if importlib.util.find_spec("torch") is None:
+        return None, 0
+    from hwnas.pipeline.duration import expect
+
+    low, high, steps = expect(config, data, space, tables * len(spaces_of(config, space)))
+    return (low, high), steps
+
+
+def _impossible(config: CompressConfig, spaces: Mapping[Variant, Space], targets: tuple[Target, ...],
+                bounds: Mapping[str, float | None]) -> BudgetInfeasible | None:
+    """Why no architecture of any variant in any precision meets the bounds that are known; None where one may."""
+    known = {name: bound for name, bound in bounds.items() if bound is not None}
+    tables, refusal = Path(config.tables) if config.tables else None, None
+    for target in targets:
+        for variant, space in spaces.items():
+            found = known_latencies(space, target, tables).model
+            asked = known if found else {name: bound for name, bound in known.items() if name != "latency"}
+            model = found or LatencyModel(target.name, "estimated", dict.fromkeys(space.signatures, 0.0),
+                                          precision=target.precision)
+            picker = Picker(space, everything_live(space.sizes), model, 0.0, config.confidence or 0.5, variant=variant)
+            try:
+                if asked:
+                    picker.answers(asked)
+                return None
+            except BudgetInfeasible as err:
+                refusal = refusal or err
+    return refusal

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.pipeline.score_lines import score
 from hwnas.pipeline.watch import duration
+from hwnas.progress import plural
 
 if TYPE_CHECKING:
     from hwnas.pipeline.run import RunFolder
@@ -16,7 +17,8 @@ BREAK = f"\n{'':<22}"  # before a further line: name and seconds of the stage st
 
 
 def _data(found: Facts) -> str:
-    space = f"space {found['space']['name']}: {found['choices']} choices, {int(found['size']):,} architectures"
+    space = (f"space {found['space']['name']}: {plural(found['choices'], 'choice')}, "
+             f"{int(found['size']):,} architectures")
     return f"{found['summary']}{BREAK}{space}"
 
 
@@ -42,7 +44,7 @@ def _lane(lane: Facts, found: Facts) -> str:
         low, high = lane["reference_low_ms"], lane["reference_high_ms"]
         return (f"{named}nothing measured: reference estimated at {lane['reference_ms']:.3f} ms "
                 f"({low:.3f}-{high:.3f}){warned}")
-    timed = f"{lane['measured']} blocks timed" if lane["measured"] else "table is full"
+    timed = f"{plural(lane['measured'], 'block')} timed" if lane["measured"] else "table is full"
     error = f", error on held-out networks {lane['held_out']['mape']:.1f} %" if lane.get("held_out") else ""
     return f"{named}{timed}{error}; {reference}{warned}"
 
@@ -56,12 +58,13 @@ def _metric(found: Facts) -> str:
 
 
 def _search(found: Facts) -> str:
-    return f"{found['evaluations']} evaluations, mean {_metric(found)} with shared weights {found['baseline']:.2f} %"
+    return (f"{plural(found['evaluations'], 'evaluation')}, mean {_metric(found)} with shared weights "
+            f"{found['baseline']:.2f} %")
 
 
 def _generate(found: Facts) -> str:
     within = ", ".join(f"{name} {text}" for name, text in found.get("limits", {}).items()) or "the budget"
-    count = f"{len(found['candidates'])} candidates within {within}"
+    count = f"{plural(len(found['candidates']), 'candidate')} within {within}"
     out = "".join(f"; {precision} is out: {why}" for precision, why in found.get("out", {}).items())
     chosen = f" in {found['precision']}" if found.get("precision", "fp32") != "fp32" else ""
     if found["measured_ms"] is None:

@@ -16,7 +16,7 @@ from hwnas.profile.blocks import Block, empty_model
 from hwnas.profile.conditions import Conditions, conditions_of
 from hwnas.profile.graph import Weights, network_model
 from hwnas.profile.sweeps import Times, times_of
-from hwnas.progress import Progress
+from hwnas.progress import Progress, plural
 from hwnas.runtime import Device, Sweep, SweepPlan
 from hwnas.space import Architecture
 
@@ -122,11 +122,16 @@ def run(
         loaded = time.perf_counter()
         sweeps = _until_settled(campaign, stream, plan.max_seconds, flush, progress)
         seconds = time.perf_counter() - loaded
-    progress("timing blocks", 100, 100)
+    progress(_told(campaign), math.ceil(plan.max_seconds), math.ceil(plan.max_seconds))
     outcome = _outcome(campaign, sweeps, plan, processor_clock)
     flush(list(outcome.entries))
     spent = {"models": len(models), "seconds_load": loaded - begin, "seconds_sweeps": seconds}
     return replace(outcome, facts={**outcome.facts, **spent})
+
+
+def _told(campaign: Campaign) -> str:
+    """What its progress, which counts seconds, is called."""
+    return f"timing {plural(len(campaign.blocks), 'block')}, seconds at most"
 
 
 def _until_settled(
@@ -138,7 +143,7 @@ def _until_settled(
     for sweep in stream:
         sweeps.append(sweep)
         seconds = time.perf_counter() - begin
-        progress("timing blocks", min(99, int(100 * seconds / max_seconds)), 100)
+        progress(_told(campaign), min(int(seconds), math.ceil(max_seconds) - 1), math.ceil(max_seconds))
         over = seconds > max_seconds and len(sweeps) >= CHECK_EVERY
         if over:
             break

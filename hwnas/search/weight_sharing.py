@@ -113,14 +113,14 @@ def run(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Pat
         RunError: the files in `folder` belong to another search, or `init` cannot be read.
         UsageError: nothing in `init` fits.
     """
-    evaluator = _evaluator(space, data, config, seed, smaller or {})
+    evaluator = evaluator_of(space, data, config, seed, smaller or {})
     if init is not None and not adopt(evaluator.supernet, load_tensors(init)[0], "weight."):
         raise UsageError(f"{init} has no weights that fit space {space.name}: take a run of the same space and width")
     strategy = create("migo", space.sizes, mode=config.mode, s=config.cycles, keep=config.keep,
                       ridge=config.ridge, protect=list(protect or space.smallest().choice), seed=seed)
     log = SearchLog(folder / "search.jsonl")
-    _learn(strategy, evaluator, log, folder / "search.safetensors", config, space, progress)
-    distribution = _settle(strategy, evaluator, log, config, seed, progress)
+    ticks = _learn(strategy, evaluator, log, folder / "search.safetensors", config, space, progress)
+    distribution = _settle(strategy, evaluator, log, config, seed, ticks, progress)
     _restore(evaluator, folder / "search.safetensors")  # settling moved batch-norm statistics; a resumed run has not
     write_json(folder / "distribution.json", distribution.to_json())
     best = strategy.best
@@ -136,7 +136,7 @@ def load(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Pa
     Raises:
         RunError: the search is not finished or its files are damaged.
     """
-    evaluator = _evaluator(space, data, config, seed, smaller or {})
+    evaluator = evaluator_of(space, data, config, seed, smaller or {})
     try:
         _restore(evaluator, folder / "search.safetensors")
         distribution = Distribution.from_json(read_json(folder / "distribution.json"))
@@ -147,8 +147,9 @@ def load(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Pa
     return SearchResult(distribution, evaluator, (best.choice, best.score))
 
 
-def _evaluator(space: Space, data: AnyData | Task, config: SearchConfig, seed: int,
-               smaller: Mapping[int, Task]) -> SupernetEvaluator:
+def evaluator_of(space: Space, data: AnyData | Task, config: SearchConfig, seed: int,
+                 smaller: Mapping[int, Task]) -> SupernetEvaluator:
+    """Shared weights as a search begins with them, and what trains and scores them; arguments as of `run`."""
     torch.manual_seed(seed)
     task = as_task(data)
     supernet = Supernet(space, task.data.mean.tolist(), task.data.std.tolist())
@@ -169,8 +170,8 @@ def _ticks(space: Space, evaluator: SupernetEvaluator, strategy: Strategy, confi
 
 
 def _learn(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, checkpoint: Path,
-           config: SearchConfig, space: Space, progress: Progress) -> None:
-    """Train, ask, test, tell until the strategy is done; a checkpoint after every tick."""
+           config: SearchConfig, space: Space, progress: Progress) -> int:
+    """Train, ask, test, tell until the strategy is done; a checkpoint after every tick. How many ticks there are."""
     done, origin = 0, _origin(evaluator, config)
     if checkpoint.exists():
         state = load_tensors(checkpoint)[1]
@@ -197,7 +198,8 @@ def _learn(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, che
             log.append(Evaluation("train", strategy.asked - 1, choice, score, time.monotonic() - began))
         state = {"strategy": strategy.state_dict(), "origin": origin, "ticks": tick.number + 1}
         save_tensors(checkpoint, snapshot(evaluator.supernet, evaluator.optimizer), state)
-        progress("search", tick.number + 1, len(ticks))
+        progress("search", tick.number + 1, len(ticks) + config.settle)
+    return len(ticks)
 
 
 def _origin(evaluator: SupernetEvaluator, config: SearchConfig) -> dict[str, Any]:
@@ -237,7 +239,7 @@ def _paths(strategy: Strategy, asked: Sequence[int] | None, config: SearchConfig
 
 
 def _settle(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, config: SearchConfig, seed: int,
-            progress: Progress) -> Distribution:
+            ticks: int, progress: Progress) -> Distribution:
     """Score fair samples of the live ops with the final weights and take the effects from these.
 
     While weights are trained, scores drift and early samples judge half-trained ops; a score without training costs
@@ -255,7 +257,7 @@ def _settle(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, co
             began = time.monotonic()
             score = evaluator.score(choice)
             log.append(Evaluation("settle", number, choice, score, time.monotonic() - began))
-        progress("settle", number + 1, len(samples))
+        progress("search", ticks + number + 1, ticks + len(samples))
     if not samples:
         return learnt
     scores = [e.score for e in log.of("settle")]

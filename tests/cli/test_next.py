@@ -42,7 +42,7 @@ def flags(photos: Path, tmp_path: Path) -> list[str]:
     board["hardware"] |= {"launch": "cpu", "processor": "cpu"}
     (tmp_path / "my board.yaml").write_text(json.dumps(board), encoding="utf-8")
     return ["--data", str(photos), "--target", str(tmp_path / "my board.yaml"), "--imgsz", "16", "--depth", "1",
-            "--width-mult", "0.5", "--threads", "1", "--tables", str(tmp_path / "its tables"), "--latency", "60%"]
+            "--width-mult", "0.5", "--threads", "1", "--tables", str(tmp_path / "its tables"), "--flops", "95%"]
 
 
 def test_what_the_advised_command_measures_is_what_the_run_uses(flags: list[str], answer: Callable[..., Any],

@@ -28,6 +28,7 @@ FAIR = SearchConfig(warmup=2, epochs_per_evaluation=0.5, cycles=1, keep=5, settl
                     train=TrainConfig(batch=32, lr=0.05))
 PATH = replace(FAIR, training="path", warmup=0)
 CONFIGS = {"fair": FAIR, "path": PATH}
+SETTLED = 100  # and more: so many evaluations after the last tick
 TICKS = {"fair": 15, "path": 13}  # 7 + 6 evaluations, and two of warm-up
 
 
@@ -120,13 +121,12 @@ def test_the_distribution_keeps_what_it_should(whole: Undisturbed, space: Space)
     assert any(row.any() for row in found.stderr)
 
 
-@pytest.mark.parametrize(("what", "when"), [("search", 1), ("search", 3), ("search", -1), ("settle", 5),
-                                            ("settle", 8)])
+@pytest.mark.parametrize("when", [1, 3, SETTLED, SETTLED + 5, SETTLED + 8])
 def test_killed_and_resumed_is_the_undisturbed_run(
-    whole: Undisturbed, training: str, space: Space, data: Dataset, tmp_path: Path, what: str, when: int
+    whole: Undisturbed, training: str, space: Space, data: Dataset, tmp_path: Path, when: int
 ) -> None:
     config = CONFIGS[training]
-    killer = Killer(what, when if when > 0 else TICKS[training])
+    killer = Killer("search", when if when < SETTLED else TICKS[training] + when - SETTLED)
     with pytest.raises(Killed):
         weight_sharing.run(space, data, config, folder=tmp_path, seed=3, progress=killer)
     assert not (tmp_path / "distribution.json").exists()
@@ -157,11 +157,12 @@ def test_killed_between_the_log_and_the_checkpoint(
 
 
 def test_killed_again_and_again(whole: Undisturbed, training: str, space: Space, data: Dataset, tmp_path: Path) -> None:
-    stops = [("search", 2), ("search", 5), ("search", 6), ("search", TICKS[training]), ("settle", 2), ("settle", 7)]
-    for stop in stops:
+    last = TICKS[training]
+    for stop in (2, 5, 6, last, last + 2, last + 7):
         with pytest.raises(Killed):
-            weight_sharing.run(space, data, CONFIGS[training], folder=tmp_path, seed=3, progress=Killer(*stop))
-        if stop[0] == "settle":
+            weight_sharing.run(space, data, CONFIGS[training], folder=tmp_path, seed=3,
+                               progress=Killer("search", stop))
+        if stop > last:
             with (tmp_path / "search.jsonl").open("ab") as file:
                 file.write(b'{"phase": "settle", "number"')
     assert_same(weight_sharing.run(space, data, CONFIGS[training], folder=tmp_path, seed=3), tmp_path, whole)

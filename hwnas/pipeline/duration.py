@@ -1,0 +1,90 @@
+"""About how long a compress would take: a few real steps of training on this machine, times how many there will be.
+
+The largest network's step is what the reference trains by, and a mean path's what the shared weights, the trials and
+the result do. The range allows for a machine that others use, too, and for what is not tried: checkpoints, export.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from hwnas.pipeline.material import AnyData, recipe, sizes_of, widths_of
+from hwnas.pipeline.run import CompressConfig
+from hwnas.search.cycle import fair_cycle, planned_evaluations
+from hwnas.search.distribution import everything_live
+from hwnas.search.weight_sharing import SearchConfig, evaluator_of
+from hwnas.space import Space
+from hwnas.tasks.of_space import layout_of
+from hwnas.train import TrainConfig, as_task
+
+ENOUGH_SECONDS, STEPS = 0.5, 5  # of every probe: whichever comes first
+TEACHER = 1 / 3  # what a forward pass of the reference adds to a step of fine-tuning, in its own steps
+LOW, HIGH = 0.7, 1.8  # a shared machine, images of other sizes, checkpoints, export
+REST = (5.0, 40.0)  # export, checks, timing of what ships
+TIMING = (12.0, 90.0)  # a table of one variant in one precision
+
+
+def expect(config: CompressConfig, data: AnyData, space: Space, tables: int) -> tuple[float, float, int]:
+    """Seconds that the stages of a run take on this machine, at least and at most, and how many steps were tried.
+
+    Args:
+        tables: how many tables are timed here first.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.torch_threads or threads)
+    try:
+        seconds, steps = _trained(config, data, space)
+    finally:
+        torch.set_num_threads(threads)
+    return LOW * seconds + REST[0] + tables * TIMING[0], HIGH * seconds + REST[1] + tables * TIMING[1], steps
+
+
+def _trained(config: CompressConfig, data: AnyData, space: Space) -> tuple[float, int]:
+    """Seconds of training and scoring, and how many steps were tried."""
+    task = as_task(data, layout_of(space) if config.task == "detect" else None)
+    train = TrainConfig(batch=config.batch_size, **recipe(config))
+    evaluator = evaluator_of(space, task, SearchConfig(train=train), config.seed, {})
+    law, rng = everything_live(space.sizes), np.random.default_rng(config.seed)
+    paths = itertools.chain.from_iterable(fair_cycle(law.live, rng) for _ in itertools.count())
+    largest = space.largest().choice
+    path_s, tried = _timed(lambda i: evaluator.train(paths, i, 1, [1e-4]))
+    largest_s, more = _timed(lambda i: evaluator.train(itertools.repeat(largest), i, 1, [1e-4]))
+    score_s, _ = _timed(lambda i: evaluator.score(largest), most=1)
+    whole = task.steps(config.batch_size) * config.epochs * (largest_s * (1 + TEACHER) + path_s)
+    parts = _epochs_of_parts(config, space) * evaluator.steps_per_epoch * path_s
+    return whole + parts + _scores(config, space) * score_s, tried + more
+
+
+def _evaluations(config: CompressConfig, space: Space) -> int:
+    return planned_evaluations(space.sizes, config.cycles, min(config.keep, max(space.sizes) - 1))
+
+
+def _epochs_of_parts(config: CompressConfig, space: Space) -> float:
+    """Epochs on the part that the search trains on: of the shared weights, and of the finalists' trials."""
+    each, warmup = (1.0, 0) if config.training == "path" else (config.epochs_per_evaluation, config.warmup)
+    per_step = 2 if widths_of(config) or sizes_of(config, space) else 1
+    trials = config.finalists * config.trial_epochs if config.finalists > 1 else 0
+    return (warmup + _evaluations(config, space) * each) * per_step + trials
+
+
+def _scores(config: CompressConfig, space: Space) -> int:
+    return _evaluations(config, space) + config.settle + 2 * config.top
+
+
+def _timed(act: Callable[[int], object], most: int = STEPS) -> tuple[float, int]:
+    """Median seconds of an action after a first one, or of the first alone where that takes long; how many there were.
+    """
+    began = time.perf_counter()
+    act(0)
+    first = time.perf_counter() - began
+    seconds: list[float] = []
+    while first < ENOUGH_SECONDS and len(seconds) < most and sum(seconds) < ENOUGH_SECONDS:
+        began = time.perf_counter()
+        act(len(seconds) + 1)
+        seconds.append(time.perf_counter() - began)
+    return (float(np.median(seconds)) if seconds else first), 1 + len(seconds)

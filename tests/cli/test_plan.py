@@ -1,0 +1,49 @@
+"""--dry-run: words for people, a duration, and what cannot be met."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwnas.cli import main
+
+FLAGS = ["--depth", "1", "--width-mult", "0.5", "--target", "raspberry-pi-4"]
+
+
+def test_it_speaks_in_words(capsys: pytest.CaptureFixture[str], tables: Path) -> None:
+    assert main(["compress", *FLAGS, "--flops", "60%", "--sizes", "32,24", "--imgsz", "48", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert not re.search(r"None|True|False|[({]'|\b[0-9.]+,\)", shown)
+    assert re.search(r"^ +width-mult +0\.5$", shown, re.MULTILINE)
+    assert re.search(r"^ +sizes +32, 24$", shown, re.MULTILINE)
+    assert re.search(r"^ +threads +4$", shown, re.MULTILINE)
+    assert "to measure it" in shown
+
+
+@pytest.mark.parametrize("budget", [["--latency", "0.01ms"], ["--latency", "1%"], ["--flops", "3"],
+                                    ["--params", "0.1%"], ["--memory", "10B"], ["--flops", "100%", "--latency", "1ns"]])
+def test_what_cannot_be_met_is_said_and_is_exit_3(budget: list[str], refusal: Callable[..., str],
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    message = refusal(3, "compress", *FLAGS, *budget, "--dry-run")
+    assert "at least" in message
+    assert main(["compress", *FLAGS, *budget, "--dry-run", "--json"]) == 3
+    assert "at least" in json.loads(capsys.readouterr().out)["infeasible"]
+
+
+def test_what_is_not_timed_yet_is_judged_by_the_rest(refusal: Callable[..., str], answer: Callable[..., Any],
+                                                     tmp_path: Path) -> None:
+    here = ["--depth", "1", "--width-mult", "0.5", "--dry-run", "--tables", tmp_path]
+    assert "flops 3 asked" in refusal(3, "compress", *here, "--flops", "3")
+    assert answer("compress", *here, "--latency", "1ns")["infeasible"] is None
+
+
+def test_the_duration_follows_the_epochs(answer: Callable[..., Any]) -> None:
+    pytest.importorskip("torch")
+    few, many = (answer("compress", *FLAGS, "--flops", "60%", "--dry-run", "--epochs", n)["seconds"] for n in (1, 2000))
+    assert 0 < few[0] < few[1]
+    assert many[0] > 5 * few[0]
