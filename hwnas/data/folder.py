@@ -45,7 +45,8 @@ def read(path: Path) -> Samples:
     path = _unwrapped(path, whole=True)
     train, val, note = _parts(path, notes)
     names = _ordered(path, sorted({**train, **val}, key=lambda name: (name not in train, name)), notes)
-    files = [(file, names.index(name), part is val) for part in (train, val) for name in part for file in part[name]]
+    numbers = {name: k for k, name in enumerate(names)}
+    files = [(file, numbers[name], part is val) for part in (train, val) for name in part for file in part[name]]
     labels = np.array([label for _, label, _ in files], np.int64)
     held_out = np.array([held for *_, held in files], bool) if val else None
     classes = class_names(labels, held_out, names, str(path))

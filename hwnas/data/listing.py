@@ -16,7 +16,7 @@ from hwnas.imaging.opening import SUFFIXES
 
 DEEPEST = 40  # levels of folders
 _LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "system volume information",
-                "@eadir"}
+                "@eadir", "lost+found"}
 _PASSED = {".txt", ".md", ".rst", ".csv", ".json", ".xml", ".yaml", ".yml", ".cache", ".html", ".pdf"}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hwnas.documents import brief
 from hwnas.errors import DataError
 
-LONGEST, MOST_CLASSES = 120, 50_000
+LONGEST, MOST_CLASSES = 250, 50_000  # ImageNet has a name of 121 characters; a file system takes 255
 
 
 def checked_names(names: Sequence[object], where: str) -> tuple[str, ...]:
@@ -17,15 +17,20 @@ def checked_names(names: Sequence[object], where: str) -> tuple[str, ...]:
     Raises:
         DataError: none, too many, one that is empty, too long, or holds what cannot be printed; two that are the same.
     """
-    if not names:
-        raise DataError(f"{where}: no class is named; name two or more")
-    if len(names) > MOST_CLASSES:
-        raise DataError(f"{where}: {len(names):,} classes; at most {MOST_CLASSES:,} are told apart: leave some out")
+    check_count(len(names), where)
     found = tuple(_checked(name, where) for name in names)
     if len(set(found)) < len(found):
         twice = Counter(found).most_common(1)[0][0]
         raise DataError(f"{where}: two classes are called {brief(twice)}; rename one")
     return found
+
+
+def check_count(classes: int, where: str) -> None:
+    """Refuse no classes, and more than can be told apart."""
+    if not classes:
+        raise DataError(f"{where}: no class is named; name two or more")
+    if classes > MOST_CLASSES:
+        raise DataError(f"{where}: {classes:,} classes; at most {MOST_CLASSES:,} are told apart: leave some out")
 
 
 def _checked(name: object, where: str) -> str:

@@ -35,18 +35,6 @@ class Notes:
         """A decision that is told as it stands."""
         self._counts.setdefault(sentence, 0)
 
-    def count(self, what: str) -> int:
-        """How many of one kind so far."""
-        return self._counts.get(what, 0)
-
-    def add(self, other: Notes) -> None:
-        """What another one holds."""
-        for what, count in other._counts.items():
-            if count:
-                self.left_out(what, other._first[what], count)
-            else:
-                self.say(what)
-
     def told(self) -> tuple[str, ...]:
         """A line a kind, in the order in which they were met."""
         return tuple(f"{what}: {count:,} (first: {plain(self._first[what])})" if count else what

@@ -84,6 +84,7 @@ def coco_cvat(folder: Path) -> Path:
 
 def coco_fiftyone(folder: Path) -> Path:
     coco_json(folder, "labels.json", "data", 10)
+    write(folder / "metadata.json", "{}")
     return folder
 
 

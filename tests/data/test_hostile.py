@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -142,6 +143,18 @@ def test_coco_that_is_none(made: Callable[[Make], Path], text: str) -> None:
     folder = made(layouts.coco_plain)
     (folder / "train.json").write_text(text)
     assert not loads_or_one_line(lambda: load_detection(folder, size=(32, 32)))
+
+
+def test_the_time_for_many_categories_grows_with_their_number(made: Callable[[Make], Path]) -> None:
+    folder = made(layouts.coco_plain)
+    many = [{"id": i, "name": f"c{i}", "supercategory": "all"} for i in range(200_000)]
+    (folder / "train.json").write_text(json.dumps(layouts.told(6, categories=many)))
+    begin = time.monotonic()
+    assert not loads_or_one_line(lambda: load_detection(folder, size=(32, 32)))
+    (folder / "train.json").write_text(json.dumps(layouts.told(6, categories=[
+        {"id": 1, "name": "blue"}, {"id": 2, "name": "red"}, *many[3:40_000]])))
+    loads_or_one_line(lambda: load_detection(folder, size=(32, 32)))
+    assert time.monotonic() - begin < 20
 
 
 def test_coco_in_another_encoding_is_refused_and_a_mark_is_not(made: Callable[[Make], Path]) -> None:

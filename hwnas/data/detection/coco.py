@@ -13,7 +13,7 @@ from hwnas.data.detection import coco_schema as schema
 from hwnas.data.detection.coco_files import Files, Places
 from hwnas.data.detection.listed import Listed, Mark, Record
 from hwnas.data.detection.outlines import Boxes
-from hwnas.data.names import checked_names
+from hwnas.data.names import check_count, checked_names
 from hwnas.data.notes import Notes, leave_out, plain
 from hwnas.data.partnames import roles
 from hwnas.documents import brief
@@ -70,11 +70,14 @@ def _categories(told: Told, notes: Notes) -> dict[str, str]:
                                 "before; give every category one name")
     if not names:
         raise DataError(f"{told[0][1]}: no categories; name the classes under 'categories'")
+    check_count(len(names), str(told[0][1]))
     used = {schema.key(entry["category_id"]) for _, _, content, _ in told for entry in content["annotations"]}
-    above = {(schema.key(entry["id"]), str(entry.get("supercategory"))) for _, _, content, _ in told
-             for entry in content["categories"]}
+    below: dict[str, set[str]] = {}
+    for _, _, content, _ in told:
+        for entry in content["categories"]:
+            below.setdefault(str(entry.get("supercategory")), set()).add(schema.key(entry["id"]))
     for number, name in list(names.items()):
-        if number not in used and len(names) > 1 and any(k != number and s == name for k, s in above):
+        if number not in used and below.get(name, set()) - {number}:
             notes.say(f"category {plain(number)} ({plain(name)}) only groups the others and was left out")
             del names[number]
     numeric = all(number.lstrip("-").isdigit() for number in names)

@@ -20,6 +20,7 @@ from hwnas.data.partnames import part_of, words_in
 from hwnas.errors import DataError
 
 _OTHER = ("captions", "person_keypoints", "stuff", "panoptic", "image_info")  # of COCO, that hold no boxes of objects
+_NAMES = ("labels", "result", "coco", "_annotations.coco")
 _FOLDERS = ("annotations", "labels")
 _IMAGES = ("images", "data", "imgs", "JPEGImages")
 
@@ -49,7 +50,7 @@ def find(path: Path) -> Files | None:
     inner = {part: file for folder in folders_in(path) if (part := part_of(folder.name)) and (file := _inner(folder))}
     if "train" in inner:
         return Files(path, inner)
-    alone = [file for level in levels for file in level]
+    alone = _likely([file for level in levels for file in level])
     return Files(path, {words_in(alone[0].stem) or "all": alone[0]}) if len(alone) == 1 else None
 
 
@@ -59,10 +60,16 @@ def _json(folder: Path) -> list[Path]:
 
 def _inner(folder: Path) -> Path | None:
     found = _json(folder) or _json(folder / "annotations")
-    named = [file for file in found if "annotation" in file.name or file.name == "labels.json"]
-    if len(named or found) > 1:
-        raise _two(named or found)
-    return next(iter(named or found), None)
+    likely = _likely(found)
+    if len(likely) > 1:
+        raise _two(likely)
+    return next(iter(likely), None)
+
+
+def _likely(files: list[Path]) -> list[Path]:
+    """Those whose names say that they hold annotations, where some do."""
+    named = [file for file in files if "annotation" in file.name or file.stem in _NAMES or "instances" in file.name]
+    return named or files
 
 
 def _by_part(files: list[Path], path: Path) -> dict[str, Path]:

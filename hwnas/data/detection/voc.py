@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 from hwnas.data.detection.listed import Listed, Mark, Record
 from hwnas.data.detection.voc_xml import Thing, number, objects, read_tree
 from hwnas.data.inside import Finder, parts_inside
-from hwnas.data.listing import files_below, folders_in
+from hwnas.data.listing import files_below
 from hwnas.data.lists import Lists, read_lists
 from hwnas.data.names import checked_names
 from hwnas.data.notes import Notes, leave_out
@@ -82,7 +82,8 @@ def _by_lists(lists: Lists, files: list[Path], stems: dict[Path, str], notes: No
 
     chosen = {file: lists.held[name] for file in files if (name := listed(file, lists.held)) is not None}
     test = [file for file in files if file not in chosen and listed(file, lists.unused)]
-    rest = [file for file in files if file not in chosen and file not in set(test)]
+    used = {*chosen, *test}
+    rest = [file for file in files if file not in used]
     for left, what in ((test, "XML of the test part left out"), (rest, "XML in no list left out")):
         if left:
             notes.left_out(what, str(left[0]), len(left))
@@ -92,15 +93,18 @@ def _by_lists(lists: Lists, files: list[Path], stems: dict[Path, str], notes: No
 
 
 def _by_folders(path: Path, top: Path, files: list[Path], notes: Notes) -> tuple[dict[Path, bool | None], str]:
-    inner = {folder.name: folder for folder in folders_in(top)}
-    held = {name: [file for file in files if inner[name] in file.parents] for name in inner}
-    parts = {part: name for name, part in parts_among(name for name, its in held.items() if its).items()}
+    held: dict[str, list[Path]] = {}
+    for file in files:
+        if file.parent != top:
+            held.setdefault(file.relative_to(top).parts[0], []).append(file)
+    parts = {part: name for name, part in parts_among(held).items()}
     if not parts:
         return dict.fromkeys(files), ""
     found = roles({part: held[name] for part, name in parts.items()}, parts, str(path), "the folders")
     chosen: dict[Path, bool | None] = dict.fromkeys(found.train, False if found.val else None)
     chosen |= dict.fromkeys(found.val or [], True)
-    rest = [file for file in files if file not in chosen and file not in (found.unused or [])]
+    used = {*chosen, *(found.unused or [])}
+    rest = [file for file in files if file not in used]
     for left, what in ((found.unused, "XML of the test part left out"), (rest, "XML of no part left out")):
         if left:
             notes.left_out(what, str(left[0]), len(left))
