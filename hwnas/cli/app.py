@@ -40,19 +40,19 @@ def make_app(rich: bool = False) -> typer.Typer:
     app = typer.Typer(
         help="A network within your latency budget, measured on your device.",
         epilog="Begin with: hwnas compress",
-        rich_markup_mode="rich" if rich else None, add_completion=False, pretty_exceptions_enable=False,
+        rich_markup_mode="rich" if rich else None, add_completion=True, pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
     for panel, module in (
         (WORK, compress), (WORK, generate), (STAGE, profile), (STAGE, search), (STAGE, train), (STAGE, export),
-        (STAGE, verify), (STAGE, report), (WORK, predict), (WORK, deploy), (WORK, serve), (LOOK, spaces),
-        (LOOK, doctor),
+        (STAGE, verify), (STAGE, report), (WORK, predict), (WORK, deploy), (WORK, serve), (LOOK, doctor),
     ):
         name = module.__name__.rpartition(".")[2]
         app.command(name, epilog=module.EPILOG, rich_help_panel=panel)(module.command)
     app.add_typer(agent.make_group(), name="agent", rich_help_panel=STAGE, epilog=agent.EPILOG)
     app.add_typer(bundle.make_group(), name="bundle", rich_help_panel=STAGE, epilog=bundle.EPILOG)
+    app.add_typer(spaces.make_group(), name="spaces", rich_help_panel=LOOK, epilog=spaces.EPILOG)
     app.add_typer(targets.make_group(), name="targets", rich_help_panel=LOOK, epilog=targets.EPILOG)
     app.add_typer(tables.make_group(), name="tables", rich_help_panel=LOOK, epilog=tables.EPILOG)
     app.add_typer(bench.make_group(), name="bench", rich_help_panel=LOOK, epilog=bench.EPILOG)

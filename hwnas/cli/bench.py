@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.options import Json
+from hwnas.cli.completing import strategies
+from hwnas.cli.options import OUT, Json
 from hwnas.progress import plural
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def search(
     dataset: Annotated[str | None, typer.Option("--dataset", help="For nasbench201: cifar10, cifar100 or "
                                                 "ImageNet16-120.", show_default="the benchmark's own")] = None,
     strategy: Annotated[list[str] | None, typer.Option("--strategy", help="A strategy; again for another one.",
+                                                       autocompletion=strategies,
                                                        show_default="migo and random")] = None,
     evaluations: Annotated[str, typer.Option("--evaluations", help="Numbers to compare at.")] = "25,50,100,200,400",
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100_000,
@@ -63,7 +65,7 @@ def search(
         help="An option of every strategy; with a name before, of that one or the benchmark: migo.ridge=5.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, max=1024, help="Processes.",
                                                 show_default="one per core")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder that keeps every outcome (regret.jsonl); the same "
+    out: Annotated[Path | None, typer.Option(*OUT, help="Folder that keeps every outcome (regret.jsonl); the same "
                                              "command goes on there.", show_default=False)] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw regret against evaluations: .png, .pdf or .svg.",
                                               show_default=False)] = None,

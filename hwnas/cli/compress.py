@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas.cli.completing import runs
 from hwnas.cli.options import OPTIONS, Config, Json, Out, Resume, config_options, refuse_with_resume, takes
 from hwnas.errors import UsageError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 EPILOG = "Example: hwnas compress --data photos --latency 8ms --epochs 30 --out runs/photos"
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-Source = Annotated[Path | None, typer.Option("--from", metavar="RUN", show_default=False,
+Source = Annotated[Path | None, typer.Option("--from", metavar="RUN", show_default=False, autocompletion=runs,
                                              help="Reuse the search of a run for other budgets.")]
 
 

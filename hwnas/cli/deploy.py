@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.options import Json, Run
+from hwnas.cli.options import OUT, Json, Run
 
 if TYPE_CHECKING:
     from hwnas.deploy import Deployed
@@ -18,7 +18,7 @@ EPILOG = "Example: hwnas deploy runs/cells -o cells-bundle"
 def command(
     *,
     run: Run,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="BUNDLE", help="Folder to make.", show_default=False)],
+    out: Annotated[Path, typer.Option(*OUT, metavar="BUNDLE", help="Folder to make.", show_default=False)],
     target: Annotated[str | None, typer.Option("--target", help="Another target than the run's (hwnas targets).",
                                                show_default="the run's")] = None,
     json: Json = False,

@@ -21,6 +21,7 @@ from hwnas.errors import HwnasError
 INTERRUPTED, BROKEN_PIPE = 130, 141
 BY_SIGNAL = 128  # and the number of the signal, as shells count
 DEBUG = "--debug"
+COMPLETE = "_HWNAS_COMPLETE"  # set by what `hwnas --install-completion` puts into the shell's files
 
 
 class Terminated(KeyboardInterrupt):
@@ -83,6 +84,8 @@ def _invoke(words: list[str]) -> int:
     from hwnas.cli.app import make_app
 
     command = get_command(make_app(rich=sys.stdout.isatty()))
+    if COMPLETE in os.environ:  # a shell asks what could stand here
+        command.main(args=words, prog_name="hwnas")
     try:
         with command.make_context("hwnas", words or ["--help"]) as context:
             command.invoke(context)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.options import Json, Run
+from hwnas.cli.options import OUT, Json, Run
 from hwnas.errors import UsageError
 
 EPILOG = "Example: hwnas export runs/photos -o photos.onnx"
@@ -16,7 +16,7 @@ BODY = "backbone"
 
 def command(
     run: Run,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write the model.",
+    out: Annotated[Path | None, typer.Option(*OUT, help="Where to write the model.",
                                              show_default="RUN/model.onnx, RUN/backbone")] = None,
     features: Annotated[bool, typer.Option("--features", help="Write the bare backbone, maps at several strides, as "
                                            "ONNX and as weights with a model.py that needs no hwnas.")] = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.options import BUDGETS, TARGET, Json, Run, takes
+from hwnas.cli.options import BUDGETS, OUT, TARGET, Json, Run, takes
 from hwnas.progress import plural
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def command(
     front: Annotated[bool, typer.Option("--front", help="The whole front, too; alone if no budget is given.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="What each budget does: whether it binds, what more of "
                                           "it buys; if none can be met, why and the cheapest way out.")] = False,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the best architecture as JSON.",
+    out: Annotated[Path | None, typer.Option(*OUT, help="Write the best architecture as JSON.",
                                              show_default=False)] = None,
     json: Json = False,
 ) -> None:

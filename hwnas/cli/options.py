@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from hwnas.cli.completing import completion_of, runs
 from hwnas.documents import brief
 from hwnas.errors import UsageError
 
@@ -39,13 +40,15 @@ RANGES = {  # as in `hwnas.pipeline.CompressConfig`: here too, so that every com
     "settle": Range(0, 10**6), "top": Range(1, 10**4), "finalists": Range(1, 10**4), "trial_epochs": Range(0, 10**5),
 }
 
+OUT = ("-o", "--out", "--output")
 TARGET = ("runtime", "precision", "batch", "threads")
 BUDGETS = ("latency", "flops", "params", "memory")
 
 
 def _flag(kind: Any, name: str, text: str, panel: str, default: str | bool = False) -> Any:
     spelled = "--" + name.replace("_", "-")
-    return Annotated[kind, typer.Option(spelled, help=text, rich_help_panel=panel, show_default=default)]
+    return Annotated[kind, typer.Option(spelled, help=text, rich_help_panel=panel, show_default=default,
+                                        autocompletion=completion_of(name))]
 
 
 _TEXT, _INT, _FLOAT = str | None, int | None, float | None
@@ -104,8 +107,9 @@ OPTIONS: dict[str, Any] = {
 }
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, nothing else there.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", help="The run folder.",
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False,
+                                      autocompletion=runs)]
+Out = Annotated[Path | None, typer.Option(*OUT, help="The run folder.",
                                           show_default="hwnas-runs/<data>-<target>-<n>")]
 Config = Annotated[Path | None, typer.Option("--config", help="YAML with these flags as keys (latency: 40%), or what "
                                              "--dry-run --json printed; flags win.",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hwnas.cli.options import Json, takes
+from hwnas.cli.options import OUT, Json, takes
 from hwnas.errors import InputError
 from hwnas.progress import plural
 
@@ -21,7 +21,7 @@ def command(
                                           show_default=False)],
     source: Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER|VIDEO", help="What to look at.",
                                            show_default=False)],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for pictures, masks and predictions.jsonl.",
+    out: Annotated[Path | None, typer.Option(*OUT, help="Folder for pictures, masks and predictions.jsonl.",
                                              show_default=False)] = None,
     threshold: Annotated[float, typer.Option("--threshold", min=0.0, max=1.0, help="Least score of a box.")] = 0.3,
     tiled: Annotated[bool, typer.Option("--tiled", help="Segment images at their own size, in tiles.")] = False,

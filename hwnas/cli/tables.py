@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.options import Json
+from hwnas.cli.options import OUT, Json
 from hwnas.progress import plural
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _say_comparison(found: Comparison) -> None:
 def _merge(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", show_default=False,
                                                 help="Tables; the first is the one that the others go into.")],
-    out: Annotated[Path | None, typer.Option("--out", help="A new file.", show_default="the first table")] = None,
+    out: Annotated[Path | None, typer.Option(*OUT, help="A new file.", show_default="the first table")] = None,
     force: Annotated[bool, typer.Option("--force", help="Merge tables of other targets or devices, too.")] = False,
     json: Json = False,
 ) -> None:
@@ -158,7 +158,7 @@ def _merge(
 
 def _export(
     path: TablePath,
-    out: Annotated[Path, typer.Option("--out", help="A .csv or a .parquet.", show_default=False)],
+    out: Annotated[Path, typer.Option(*OUT, help="A .csv or a .parquet.", show_default=False)],
     json: Json = False,
 ) -> None:
     """Write a table as rows, for spreadsheets and data frames."""
@@ -181,7 +181,7 @@ def _import(
                                         show_default=False)],
     imgsz: Imgsz = 224,
     tables: Folder = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The table.", show_default="in --tables")] = None,
+    out: Annotated[Path | None, typer.Option(*OUT, help="The table.", show_default="in --tables")] = None,
     json: Json = False,
 ) -> None:
     """Import a published look-up table; what has no exact counterpart among our ops is left out and listed."""

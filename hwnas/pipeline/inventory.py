@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from hwnas.errors import TableError, UsageError
 from hwnas.latency import Table, table_path
 from hwnas.latency.header import runtime_name
 from hwnas.pipeline.tables import default_folder, shipped_folder
-from hwnas.space import SPACES, Op, SpaceConfig, build
+from hwnas.space import SPACES, Architecture, Op, Position, Space, SpaceConfig, build
 from hwnas.target import load, names
 
 
@@ -113,3 +113,28 @@ def spaces() -> list[dict[str, Any]]:
             "flops": [smallest.flops, largest.flops], "params": [smallest.params, largest.params],
         })
     return found
+
+
+def space_facts(space: Space) -> dict[str, Any]:
+    """Everything about a space: its positions with shapes and candidates, and the range of its networks' costs."""
+    ends = {"least": space.smallest(), "most": space.largest()}
+    return {
+        "space": asdict(space.config), "choices": len(space.choices), "architectures": str(space.size),
+        **{cost: [amount(ends["least"]), amount(ends["most"])] for cost, amount in _COSTS.items()},
+        "positions": [_position(p, choice, space) for p, choice in zip(space.positions, space.choice_of, strict=True)],
+    }
+
+
+_COSTS: dict[str, Callable[[Architecture], int]] = {
+    "flops": lambda arch: arch.flops, "params": lambda arch: arch.params,
+    "memory_bytes": lambda arch: arch.memory_bytes(),
+}
+
+
+def _position(position: Position, choice: int | None, space: Space) -> dict[str, Any]:
+    first = position.ops[0]
+    return {
+        "name": position.name, "choice": None if choice is None else space.choices[choice].name,
+        "reads": [first.in_channels, first.height, first.width], "writes": [first.out_channels, *first.out_hw],
+        "ops": [op.label for op in position.ops], "flops": [op.flops for op in position.ops],
+    }

@@ -1,0 +1,61 @@
+"""What a shell completes: names of targets, spaces and the like, and folders of runs. Nothing heavy is imported.
+
+Lists that would cost an import of half the package stand here, and a test holds them against the registries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+SPACES = ("mobile", "proxyless", "google", "ofa", "fbnet", "nasbench201")
+CHOICES: dict[str, Sequence[str]] = {
+    "space": SPACES,
+    "runtime": ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu",
+                "tensorrt"),
+    "precision": ("fp32", "fp16", "bf16", "int8", "auto"),
+    "task": ("classify", "detect", "segment"), "head": ("fcos", "ssdlite", "lraspp", "deeplab"),
+    "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
+}
+Complete = Callable[[str], list[str]]
+
+
+def among(names: Sequence[str]) -> Complete:
+    """Those of some names that begin so."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def targets(incomplete: str) -> list[str]:
+    """Targets at hand, and YAML files."""
+    from hwnas.target import names
+
+    return [name for name in (*names(), *_paths(incomplete, "*.yaml")) if name.startswith(incomplete)]
+
+
+def strategies(incomplete: str) -> list[str]:
+    """Search strategies, those of other packages among them."""
+    from hwnas.search.registry import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def runs(incomplete: str) -> list[str]:
+    """Folders of runs: below the one that is begun, here, and in hwnas-runs."""
+    found = {path.rpartition("/")[0] for place in ("*/run.json", "*/*/run.json")
+             for path in _paths(incomplete, place)}
+    return sorted(path for path in found if path.startswith(incomplete))
+
+
+def _paths(incomplete: str, pattern: str) -> list[str]:
+    folder = Path(incomplete if incomplete.endswith("/") else incomplete.rpartition("/")[0] or ".")
+    try:
+        return [path.as_posix() for path in sorted(folder.glob(pattern))[:1000]]
+    except OSError:
+        return []
+
+
+def completion_of(name: str) -> Complete | None:
+    """What completes a shared flag; None where only its user knows."""
+    if name in CHOICES:
+        return among(CHOICES[name])
+    return {"target": targets, "init": runs}.get(name)

@@ -1,0 +1,79 @@
+"""spaces show; one spelling of the output in every command; what a shell completes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from hwnas.cli import completing, main
+from hwnas.cli.app import make_app
+from hwnas.pipeline.lanes import AUTO, PRECISIONS
+from hwnas.runtime import RUNTIMES
+from hwnas.space import SPACES, SpaceConfig, build
+from hwnas.space.heads import HEADS
+
+
+def test_a_space_is_shown_position_by_position(answer: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
+    space = build(SpaceConfig("mobile", 96, 3, 6, 0.5))
+    found = answer("spaces", "show", "mobile", "--imgsz", "96", "--classes", "6", "--width-mult", "0.5")
+    assert found["flops"] == [space.smallest().flops, space.largest().flops]
+    assert (found["architectures"], found["choices"]) == (str(space.size), len(space.choices))
+    assert [p["name"] for p in found["positions"]] == [p.name for p in space.positions]
+    assert found["positions"][-1]["writes"][0] == 6
+    for before, after in zip(found["positions"], found["positions"][1:], strict=False):
+        assert before["writes"] == after["reads"]
+    assert main(["spaces", "show", "mobile", "--imgsz", "96"]) == 0
+    assert "which" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["show", "mobil"], ["show"], ["show", "mobile", "--imgsz", "4"],
+                                   ["show", "mobile", "--head", "fcs"]])
+def test_what_is_no_space_is_refused(words: list[str], refusal: Callable[..., str]) -> None:
+    refusal(2, "spaces", *words)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_space_can_be_shown(name: str) -> None:
+    assert main(["spaces", "show", name]) == 0
+
+
+def _commands(command: Any, path: str = "hwnas") -> Iterator[tuple[str, Any]]:
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, f"{path} {name}")
+
+
+def test_the_output_is_spelled_the_same_everywhere() -> None:
+    found = {path: set(p.opts) for path, command in _commands(get_command(make_app())) for p in command.params
+             if "--out" in p.opts}
+    assert len(found) >= 9
+    assert {path: opts for path, opts in found.items() if opts != {"-o", "--out", "--output"}} == {}
+
+
+def test_completed_names_are_those_of_the_registries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tuple(SPACES) == completing.SPACES
+    assert set(completing.CHOICES["runtime"]) == set(RUNTIMES)
+    assert set(completing.CHOICES["precision"]) == {*PRECISIONS, AUTO}
+    assert set(completing.CHOICES["head"]) == set(HEADS)
+    assert completing.targets("raspberry") == ["raspberry-pi-4", "raspberry-pi-5"]
+    assert "migo" in completing.strategies("mi")
+    (tmp_path / "hwnas-runs" / "a").mkdir(parents=True)
+    (tmp_path / "hwnas-runs" / "a" / "run.json").write_text("{}", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert completing.runs("") == completing.runs("hwnas-runs/") == ["hwnas-runs/a"]
+
+
+def test_a_shell_gets_its_answer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_HWNAS_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "hwnas compress --target rasp")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.split() == ["raspberry-pi-4", "raspberry-pi-5"]
+    assert os.environ["_HWNAS_COMPLETE"]
