@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hwnas import files
 from hwnas.documents import read_json
 from hwnas.errors import InputError
+from hwnas.files import LineLog
 
 resource = pytest.importorskip("resource", reason="needs POSIX limits")
 BAD_NUMBERS = [float("nan"), float("inf"), -float("inf")]
@@ -240,3 +241,26 @@ def test_a_killed_writer_is_cleaned_up_by_the_next_write(tmp_path: Path) -> None
 def test_a_long_name_leaves_room_for_the_part(tmp_path: Path) -> None:
     files.write_bytes(tmp_path / ("a" * 255), b"x")
     assert [len(path.name) for path in tmp_path.iterdir()] == [255]
+
+
+def test_lines_are_whole_and_replace_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "out" / "lines.jsonl"
+    with LineLog(path) as log:
+        log.add({"a": 1})
+        assert files.read_lines(path) == [{"a": 1}]  # the first is there at once
+        log.add({"a": 2})
+    assert files.read_lines(path) == [{"a": 1}, {"a": 2}]
+    with LineLog(path):
+        pass
+    assert files.read_lines(path) == [{"a": 1}, {"a": 2}]  # nothing was added: nothing is lost
+    with contextlib.suppress(KeyboardInterrupt), LineLog(path) as log:
+        for number in range(3):
+            log.add(number)
+        raise KeyboardInterrupt
+    assert files.read_lines(path) == [0, 1, 2]
+
+
+def test_lines_that_cannot_be_written_say_so(tmp_path: Path) -> None:
+    (tmp_path / "lines.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"lines\.jsonl"), LineLog(tmp_path / "lines.jsonl") as log:
+        log.add(1)
