@@ -20,6 +20,7 @@ from hwnas.deploy.server.worker import Model
 from hwnas.errors import UsageError
 
 BACKLOG = 128
+OWN_FILES = 32  # that are open besides connections: the listener, pipes, libraries
 SILENT_S = 5  # between two requests of a connection
 SENDING_S = 1.0  # after a stop, for bodies that are on their way
 
@@ -105,6 +106,26 @@ def listening(host: str, port: int) -> socket.socket:
     return listener
 
 
+def room_for(connections: int) -> tuple[int, int]:
+    """How many connections may be open, and how many are accepted at a time, with the files this process may open.
+
+    The limit of files is raised where that is allowed; without room, nobody would be answered.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return connections, BACKLOG
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + BACKLOG + OWN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < wanted:
+            half = max(1, (soft - OWN_FILES) // 2)
+            return min(connections, half), min(BACKLOG, half)
+    return connections, BACKLOG
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches an address."""
     try:
@@ -114,12 +135,13 @@ def is_loopback(host: str) -> bool:
 
 
 def _config(service: Service, limits: Limits) -> uvicorn.Config:
-    facts = {"patience_s": limits.client_s, "most": limits.connections, "waiting": {},
+    connections, backlog = room_for(limits.connections)
+    facts = {"patience_s": limits.client_s, "most": connections, "waiting": {},
              "count": staticmethod(service.metrics.error)}
     protocol: Any = type("PatientConnection", (Connection,), facts)
     return uvicorn.Config(
         service.app, http=protocol, ws="none", loop="asyncio", lifespan="off", log_level="error",
-        access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=SILENT_S, backlog=BACKLOG,
+        access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=SILENT_S, backlog=backlog,
         timeout_graceful_shutdown=max(1, round(limits.stop_s)), h11_max_incomplete_event_size=HEAD_BYTES,
     )
 
