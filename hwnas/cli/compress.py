@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.completing import runs
-from hwnas.cli.options import OPTIONS, Config, Json, Out, Resume, config_options, refuse_with_resume, takes
+from hwnas.cli.options import OPTIONS, Config, Json, Out, Resume, config_options, refuse_with_resume, spelled, takes
 from hwnas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ EPILOG = "Example: hwnas compress --data photos --latency 8ms --epochs 30 --out 
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Source = Annotated[Path | None, typer.Option("--from", metavar="RUN", show_default=False, autocompletion=runs,
-                                             help="Reuse the search of a run for other budgets.")]
+                                             help="Reuse the search of a run for other budgets, or "
+                                                                    "with --target for another device.")]
 
 
 @takes(*OPTIONS)
@@ -70,13 +71,18 @@ def _new(options: dict[str, Any], out: Path | None) -> RunFolder:
 
 
 def _branch(source: Path, out: Path | None, options: dict[str, Any]) -> RunFolder:
-    from hwnas.pipeline.job import branch, require_torch
+    from hwnas.pipeline import RunFolder
+    from hwnas.pipeline.job import CHANGES, branch, require_torch
 
-    if out is None or "budgets" not in options or set(options) - {"budgets", "precision"}:
-        raise UsageError("--from RUN takes --out, budgets (--latency, --flops, --params, --memory) and --precision, "
-                         "nothing else")
+    extra = [spelled(name) for name in options if name not in (*CHANGES, "budgets", "precision")]
+    changes = {name: value for name, value in options.items() if name in CHANGES}
+    budgets = options.get("budgets") or (RunFolder.open(source).state.config.budgets if "target" in options else None)
+    if out is None or budgets is None or extra:
+        raise UsageError("--from RUN takes --out, a budget or --target, --precision and "
+                         f"{', '.join(map(spelled, CHANGES))}; the search decided the rest"
+                         f"{f': leave out {extra[0]}' if extra else ''}")
     require_torch("hwnas compress")
-    return branch(source, out, options["budgets"], options.get("precision"))
+    return branch(source, out, budgets, options.get("precision"), **changes)
 
 
 def _finish(run: RunFolder, json: bool) -> None:

@@ -157,38 +157,59 @@ def _watched(run: RunFolder, until: str | None, progress: Progress | None, hook:
 
 
 def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str], *, precision: str | None = None,
-             until: str | None = None, progress: Progress | None = None, hook: StageHook | None = None) -> RunFolder:
-    """Another network from a finished search, for other budgets: no profiling, no search, the same reference.
+             until: str | None = None, progress: Progress | None = None, hook: StageHook | None = None,
+             **changes: object) -> RunFolder:
+    """Another network from a finished search, for other budgets or another device: no search, the same reference.
 
     Args:
         source: a run whose search is finished; not changed.
         out: the new run folder.
-        budgets: as in `CompressConfig`.
-        precision: one of those that `source` has latencies of; None takes over its own, 'auto' included.
+        budgets: as in `CompressConfig`; a percentage is of the reference on the device that the network is for.
+        precision: None takes over that of `source`, 'auto' included, or with another target that one's.
+        changes: any of `CHANGES`, e.g. target="raspberry-pi-5", threads=2.
 
     Raises:
         RunError: `source` has no finished search.
-        UnknownName: `source` has no latencies of this precision.
+        UsageError: a change that the search would have to be made anew for.
+        UnknownName: no such target; or without one, `source` has no latencies of this precision.
         BudgetInfeasible: no architecture meets the budgets.
     """
-    return _watched(branch(source, out, budgets, precision), until, progress, hook)
+    return _watched(branch(source, out, budgets, precision, **changes), until, progress, hook)
 
 
-def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str], precision: str | None = None) -> RunFolder:
-    """A new run that takes over the search of another, for other budgets; none of its own stages is done yet.
+DEVICE = ("target", "runtime", "batch", "threads", "tables", "require_measured")
+CHANGES = (*DEVICE, "confidence", "epochs", "batch_size", "lr", "attention", "top", "finalists", "trial_epochs",
+           "torch_threads")
+"""Options that may differ from those of the run whose search is taken over, besides budgets and precision."""
+
+
+def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str], precision: str | None = None,
+           **changes: object) -> RunFolder:
+    """A new run that takes over the search of another; none of its own stages is done yet.
 
     Args:
-        precision: as in `retarget`.
+        precision, changes: as in `retarget`.
 
     Raises:
         RunError: `source` has no finished search.
-        UsageError: `out` is taken, a budget cannot be read, or `source` has no latencies of this precision.
+        UsageError: `out` is taken, a budget cannot be read, a change needs another search, or `source` has no latencies
+            of this precision.
     """
+    from hwnas.errors import UsageError
+    from hwnas.pipeline.lanes import targets_of
+    from hwnas.pipeline.retargeting import asked_of
+    from hwnas.pipeline.telling import described
+
+    wrong = [name for name in changes if name not in CHANGES]
+    if wrong:
+        raise UsageError(f"{wrong[0]} was decided by the search, which is taken over: start a new run for another")
     found = RunFolder.open(Path(source))
-    config = {**found.state.config.model_dump(), "budgets": dict(budgets)}
-    if precision is not None and precision != config["precision"]:
-        config["precision"] = found.lane(precision)["precision"]
-    return found.branch(Path(out), make_config(config))
+    elsewhere = any(name in changes for name in DEVICE)
+    if precision is not None and precision != found.state.config.precision and not elsewhere:
+        precision = str(found.lane(precision)["precision"])
+    asked = asked_of(found.state.config, {**changes, "precision": precision})
+    config = make_config({**asked.model_dump(), "budgets": dict(budgets)})
+    return found.branch(Path(out), config, described(targets_of(config)[0]) if elsewhere else None)
 
 
 def resume(path: str | Path, *, until: str | None = None, progress: Progress | None = None,

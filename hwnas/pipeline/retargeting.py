@@ -96,11 +96,13 @@ def own_precision(run: RunFolder, overrides: Mapping[str, object]) -> str | None
 
 
 def asked_of(config: CompressConfig, overrides: Mapping[str, object]) -> CompressConfig:
-    """A configuration for another device, or for another way of running on its own."""
+    """A configuration for another device, or for another way of running on its own; raises as `make_config`."""
+    from hwnas.pipeline.job import make_config
+
     given = {name: value for name, value in overrides.items() if value is not None}
     if "target" in given:
         given = {**dict.fromkeys(OF_A_DEVICE), **given}
-    return CompressConfig.model_validate({**config.model_dump(), **given})
+    return make_config({**config.model_dump(), **given})
 
 
 def _known(space: Space, target: Target, config: CompressConfig) -> Known:

@@ -256,8 +256,11 @@ class RunFolder:
             raise RunError(f"{file} was edited after hwnas wrote it (its hash differs): restore it or start a new run")
         return cls(path, state)
 
-    def branch(self, path: Path, config: CompressConfig) -> RunFolder:
+    def branch(self, path: Path, config: CompressConfig, target: Mapping[str, Any] | None = None) -> RunFolder:
         """A new run that starts from this one's finished search: its data, table, reference and distribution.
+
+        Args:
+            target: another one, as `hwnas.pipeline.telling.described` gives it; its stage profile is done anew.
 
         Raises:
             RunError: the search is not finished or its files were changed.
@@ -267,15 +270,17 @@ class RunFolder:
             if not self.done(stage):
                 raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
         run = RunFolder.create(path, config)
-        for stage in SEARCHED:
+        for stage in (stage for stage in SEARCHED if target is None or stage != "profile"):
             record = self.state.stages[stage]
+            if stage == "data" and target is not None:
+                record = record.model_copy(update={"result": {**record.result, "target": dict(target)}})
             for name in record.files:
                 shutil.copyfile(self.path / name, path / name)
             if stage == "profile" and config.precision != self.state.config.precision:
                 lanes = [lane for lane in record.result["lanes"] if lane["precision"] == config.precision]
                 record = record.model_copy(update={"result": {**record.result, "lanes": lanes}})
             run.state.stages[stage] = record
-        run.state.reference = self.state.reference
+        run.state.reference = self.state.reference if target is None else None
         run.save()
         return run
 

@@ -145,3 +145,18 @@ def test_an_interrupted_run_says_how_to_go_on(tables: Path, made: Path, tmp_path
     assert f"hwnas compress --resume {tmp_path / 'run'}" in told
     assert "Traceback" not in told
     assert "profile" in RunFolder.open(tmp_path / "run").state.stages
+
+
+@pytest.mark.slow
+def test_a_network_for_another_device_takes_over_the_search(made: Path, tmp_path: Path, answer: Callable[..., Any],
+                                                            refusal: Callable[..., str]) -> None:
+    found = answer("compress", "--from", made, "--out", tmp_path / "pi", "--target", "raspberry-pi-4", "--flops", "95%",
+                   "--tables", tmp_path / "none", "--epochs", "2")
+    assert (found["target"]["name"], found["target"]["threads"]) == ("raspberry-pi-4", 4)
+    assert (found["latency_source"], found["compressed"]["measured_ms"]) == ("estimated", None)
+    state, before = (json.loads((run / "run.json").read_text(encoding="utf-8")) for run in (tmp_path / "pi", made))
+    assert state["stages"]["search"] == before["stages"]["search"]
+    assert len(state["stages"]["finetune"]["result"]["epochs"]) == 2
+    message = refusal(2, "compress", "--from", made, "--out", tmp_path / "c", "--target", "jetson", "--depth", "2")
+    assert "--depth" in message
+    assert not (tmp_path / "c").exists()
