@@ -64,7 +64,7 @@ def _categories(told: Told, notes: Notes) -> dict[str, str]:
     names: dict[str, str] = {}
     for _, file, content, _ in told:
         for entry in content["categories"]:
-            number, name = schema.key(entry["id"]), entry["name"].strip()
+            number, name = schema.key(entry["id"]), str(entry["name"]).strip()
             if names.setdefault(number, name) != name:
                 raise DataError(f"{file}: category {plain(number)} is {brief(name)} here and {brief(names[number])} "
                                 "before; give every category one name")

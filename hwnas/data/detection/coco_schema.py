@@ -50,7 +50,7 @@ class Category(TypedDict):
     """A class."""
 
     id: Id
-    name: Annotated[str, Field(coerce_numbers_to_str=True)]
+    name: str | int | float
     supercategory: NotRequired[Any]
 
 
