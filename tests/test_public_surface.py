@@ -54,7 +54,8 @@ SURFACE = {
 }
 COMMANDS = "hwnas.cli"  # its surface is the command line
 NEED_TORCH = {
-    "hwnas.nets", "hwnas.train", "hwnas.pipeline.choosing", "hwnas.pipeline.rounding", "hwnas.pipeline.shipping",
+    "hwnas.nets", "hwnas.train", "hwnas.pipeline.choosing", "hwnas.pipeline.duration", "hwnas.pipeline.rounding",
+    "hwnas.pipeline.shipping",
     "hwnas.pipeline.stages", "hwnas.search.evaluate", "hwnas.search.weight_sharing",
 }
 
