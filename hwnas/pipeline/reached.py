@@ -25,7 +25,7 @@ class Reached:
         told: the budget with its number and what that is of, e.g. '50 % of 0.252 ms measured = 0.126 ms'.
         unit: 'ms', 'bytes' or ''.
         limit: what was allowed, in that unit.
-        value: what was reached, in that unit; a measured latency at the speed that the limit is meant at.
+        value: what was reached, in that unit; a latency that measured over the limit, at the speed that is meant by it.
         kind: of `value`: 'measured', 'predicted', 'estimated', or 'exact' where it follows from the architecture.
         met: None where nothing was measured, so that nothing can tell.
         sentence: how a measured latency was judged; empty elsewhere.
@@ -83,5 +83,5 @@ def _latency(run: RunFolder, limit: Limit, picker: Picker, winner: Architecture)
     beside = exported["reference"]["latency"]
     found = judge(promise, value, float(beside["median_ms"]) if beside else None)
     return Reached("latency", asked, told, "ms", promise.latency_ms,
-                   min(value, value if found.corrected_ms is None else found.corrected_ms), MEASURED, not found.failed,
-                   found.sentence, found.speed)
+                   found.corrected_ms if found.corrected_ms is not None and value > promise.latency_ms else value,
+                   MEASURED, not found.failed, found.sentence, found.speed)
