@@ -32,6 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from hwnas.deploy.travel import sources  # noqa: E402
 from hwnas.files import sha256  # noqa: E402
 from hwnas.pipeline.run import digest  # noqa: E402
 from tests.mutations import ODD, places  # noqa: E402
@@ -71,6 +72,9 @@ UNREAD = {
 }
 
 
+DESCRIBED = ("stages", "data", "result", "data")  # of run.json: what the data set is, for people
+
+
 def spoilt(value: Any, rng: random.Random) -> tuple[Any, str, str]:
     """`value` with one thing wrong; what that is, and why it may be accepted ('' if it may not)."""
     value = copy.deepcopy(value)
@@ -89,7 +93,8 @@ def spoilt(value: Any, rng: random.Random) -> tuple[Any, str, str]:
     old, new = parent[key], copy.deepcopy(rng.choice(ODD))
     parent[key] = new
     why = CAN_BE if _alike(old, new) else "a key that is shown or passed on, never computed with"
-    return value, f"{place} = {str(new)[:30]!r}", why if why == CAN_BE or UNREAD & set(path) else ""
+    known = why == CAN_BE or UNREAD & set(path) or path[:4] == DESCRIBED
+    return value, f"{place} = {str(new)[:30]!r}", why if known else ""
 
 
 def _alike(old: Any, new: Any) -> bool:
@@ -149,26 +154,36 @@ def imports(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
 
     for i in range(inputs):
         value, label, why = spoilt(PUBLISHED, rng)
+        times = value["table"].values() if isinstance(value.get("table"), dict) else [None]
+        if not why and all(isinstance(time, int | float | dict) and not isinstance(time, bool) for time in times):
+            why = "a time may be a number alone" if label.count(".") == 1 else ""
         yield case(label, f"{i}.json", _json(value), why)
     for label, content in {**RAW, "alias bomb": BOMB.encode(), "nested YAML": b"- " * 100_000}.items():
         yield case(label, f"{label}.yaml", content)
         yield case(f"{label} as rows", f"{label}.csv", content)
 
 
+GENERATE, REPORT, PREDICT = ("generate", "--latency", "70%"), ("report",), ("predict",)
+READERS = {  # file of a run folder -> commands that read it
+    "run.json": (GENERATE, ("generate", "--front"), REPORT, PREDICT), "distribution.json": (GENERATE, REPORT),
+    "latency.json": (GENERATE, REPORT), "front.json": (REPORT,), "search.jsonl": (REPORT,),
+}
+
+
 def runs(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
     """Run folders, their hashes made anew, through `generate`, `report`, `verify`, `predict` and `compress --from`."""
     old = unpacked() / "run"
-    names = ("run.json", "distribution.json", "latency.json", "front.json", "architecture.json")
     image = folder / "digit.png"
     _image(image)
     for i in range(inputs):
-        run, name = copy_of("run", folder / str(i)), rng.choice(names)
-        value, label, why = spoilt(json.loads((old / name).read_text()), rng)
+        run, name = copy_of("run", folder / str(i)), rng.choice(list(READERS))
+        lines = (old / name).read_text().splitlines() if name == "search.jsonl" else [(old / name).read_text()]
+        value, label, why = spoilt(json.loads(lines[0]), rng)
         if name != "run.json":
-            (run / name).write_bytes(_json(value))
-        _seal(run, value if name == "run.json" else json.loads((old / name.replace(name, "run.json")).read_text()))
-        words = rng.choice([("generate", str(run), "--latency", "70%"), ("report", str(run)),
-                            ("predict", str(run), str(image)), ("generate", str(run), "--front")])
+            (run / name).write_bytes(b"\n".join([_json(value), *(line.encode() for line in lines[1:])]) + b"\n")
+        _seal(run, value if name == "run.json" else json.loads((old / "run.json").read_text()))
+        command, *more = rng.choice(READERS[name])
+        words = (command, str(run), *([str(image)] if command == "predict" else more))
         yield Case(f"{name}: {label}", (*HWNAS, *words), why, (2, 3))
     for label, content in RAW.items():
         run = copy_of("run", folder / label.replace(" ", "-").replace(",", ""))
@@ -237,6 +252,9 @@ def bundles(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
     def case(label: str, content: bytes, why: str = "") -> Case:
         bundle = copy_of("bundle", folder / str(rng.randrange(10**12)))
         (bundle / "model.json").write_bytes(content)
+        for name, source in sources(["onnxruntime"]).items():  # the runner of today
+            (bundle / name).parent.mkdir(parents=True, exist_ok=True)
+            (bundle / name).write_bytes(source)
         lines = [line.split("  ", 1)[1] for line in (bundle / "SHA256SUMS").read_text().splitlines()]
         (bundle / "SHA256SUMS").write_text("".join(f"{sha256(bundle / name)}  {name}\n" for name in lines))
         words = rng.choice([(*HWNAS, "bundle", "verify", str(bundle), "--runtime", "onnxruntime"),
@@ -252,10 +270,11 @@ def bundles(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
         yield case(label, content)
 
 
+DRY_RUN = ("compress", "--dry-run", "--target", "raspberry-pi-4", "--flops", "60%", "--config")
+
+
 def targets(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
     """Targets and --config through `targets validate` and `compress --dry-run`."""
-    import yaml
-
     from hwnas.target import load
 
     target = load("raspberry-pi-4").model_dump(mode="json", exclude_none=True)
@@ -266,23 +285,23 @@ def targets(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
         return Case(label, (*HWNAS, *command, str(folder / name)), why)
 
     for i in range(inputs):
-        kind, command = rng.choice([(target, ("targets", "validate")), (config, ("compress", "--dry-run", "--config"))])
+        kind, command = rng.choice([(target, ("targets", "validate")), (config, DRY_RUN)])
         value, label, why = spoilt(kind, rng)
-        yield case(f"{command[0]}: {label}", f"{i}.yaml", yaml.dump(value).encode(errors="replace"), command, why)
+        yield case(f"{command[0]}: {label}", f"{i}.yaml", _json(value), command, why)  # which is YAML, too
     for label, content in {**RAW, "alias bomb": BOMB.encode(), "nested YAML": b"- " * 100_000}.items():
         nothing = "an empty file asks for nothing" if label in ("empty", "null") else ""
         yield case(f"targets: {label}", f"t-{label}.yaml", content, ("targets", "validate"))
-        yield case(f"config: {label}", f"c-{label}.yaml", content, ("compress", "--dry-run", "--config"), nothing)
+        yield case(f"config: {label}", f"c-{label}.yaml", content, DRY_RUN, nothing)
 
 
 def carried(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
     """Carried folders through `agent import`."""
     from hwnas.pipeline.elsewhere import export_job
     from hwnas.space import SpaceConfig, build
-    from hwnas.target import load
+    from hwnas.target import Target
 
     job = folder / "job"
-    export_job(build(SpaceConfig("mobile", 16, 1, 10, depth=1)), load("raspberry-pi-4"), job, max_seconds=2.0)
+    export_job(build(SpaceConfig("mobile", 16, 1, 10, depth=1)), Target(name="mine"), job, max_seconds=2.0)
     subprocess.run([sys.executable, str(job / "hwnas-agent.pyz"), str(job)], check=True, capture_output=True)
     made = {name: (job / name).read_bytes() for name in ("job.json", "export.json", "results.jsonl")}
     lines = made["results.jsonl"].splitlines()

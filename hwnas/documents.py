@@ -258,7 +258,7 @@ class Record:
         def values(value: object) -> dict[str, Any]:
             if not isinstance(value, dict) or len(value) > most:
                 raise self._refusal(key, f"must be an object of at most {most:,} values", value)
-            return {name: read(part, f"{key}.{name[:SHOWN]}") for name, part in value.items()}
+            return {name: read(part, f"{key}.{brief(name)}") for name, part in value.items()}
 
         return self._checked(key, default, values)
 

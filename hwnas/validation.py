@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hwnas.documents import MIB, MOST_DEPTH, MOST_DIGITS, SHOWN, brief, parts_of, read_text
+from hwnas.documents import MIB, MOST_DEPTH, MOST_DIGITS, SHOWN, brief, parts_of, printable, read_text
 from hwnas.errors import HwnasError, InputError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -86,7 +86,7 @@ def fault(err: ValidationError, where: str) -> str:
     """The first thing that is wrong, its place and value, and how many more there are: one line."""
     faults = err.errors(include_url=False, include_context=False)
     first = faults[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the document"
+    place = printable(".".join(str(part) for part in first["loc"])) or "the document"  # keys may hold line feeds
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     got = "" if first["type"] == "missing" else f", not {brief(first['input'])}"
     return f"{where}: {place[:SHOWN]}: {_rule(first['msg'])}{got}{more}"

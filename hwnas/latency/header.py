@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hwnas.documents import brief
+from hwnas.documents import brief, printable
 from hwnas.errors import TableError
 from hwnas.latency.entry import now
 from hwnas.target import Precision, Target
@@ -149,7 +149,7 @@ def device_differences(device: Mapping[str, Any], other: Mapping[str, Any]) -> l
     What only one of them knows says nothing: older tables have fewer fields, imported ones hardly any.
     """
     known = [n for n, mine in device.items() if n not in NOT_SPEED and None not in (mine, other.get(n))]
-    return [f"{n}: {device[n]} / {other[n]}" for n in known if _plain(device[n]) != _plain(other[n])]
+    return [printable(f"{n}: {device[n]} / {other[n]}")[:400] for n in known if _plain(device[n]) != _plain(other[n])]
 
 
 def _plain(value: Any) -> Any:

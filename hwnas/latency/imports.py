@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.documents import MIB, brief, json_value, read_bytes, text_of
+from hwnas.documents import MIB, brief, json_value, printable, read_bytes, text_of
 from hwnas.errors import InputError, TableError
 from hwnas.latency import imports_fbnet, imports_keys, imports_nni, journal
 from hwnas.latency.entry import Entry
@@ -77,7 +77,8 @@ def read_published(path: Path, *, imgsz: int = 224) -> Imported:
         for entry in found.entries:
             Entry.from_json(entry.to_json())  # what is written must be read again
     if not found.entries:
-        why = f", e.g. {found.unmapped[0].key}: {found.unmapped[0].why}" if found.unmapped else ""
+        first = found.unmapped[0] if found.unmapped else None
+        why = f", e.g. {printable(first.key[:200])}: {first.why[:300]}" if first else ""
         raise InputError(f"{path}: none of its {len(found.unmapped)} keys has a counterpart among our ops{why}")
     provenance = {
         "file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "format": found.format,

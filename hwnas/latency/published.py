@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.documents import brief
+from hwnas.documents import brief, printable
 from hwnas.errors import InputError
 from hwnas.latency.entry import Entry
 from hwnas.validation import MOST_MS
@@ -91,7 +91,7 @@ def read_number(path: Path, key: str, value: Any) -> float:
     """
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     if not plain or not 0 <= value <= _MOST:
-        raise InputError(f"{path}, {key[:200]}: a time must be a number, 0 or more and at most {_MOST:g}; "
+        raise InputError(f"{path}, {printable(key[:200])}: a time must be a number, 0 or more and at most {_MOST:g}; "
                          f"got {brief(value)}")
     return float(value)
 
@@ -106,7 +106,8 @@ def read_time(path: Path, key: str, value: Any, unit: str) -> Time:
     if not isinstance(value, Mapping):
         return Time(scale * read_number(path, key, value))
     if "mean" not in value:
-        raise InputError(f"{path}, {key[:200]}: expected a number or a mapping with 'mean'; got {brief(value)}")
+        raise InputError(f"{path}, {printable(key[:200])}: expected a number or a mapping with 'mean'; "
+                         f"got {brief(value)}")
     mean, variance, deviation, runs = (
         read_number(path, f"{key}, {name}", value.get(name, default))
         for name, default in (("mean", None), ("var", 0.0), ("std", 0.0), ("count", 1)))

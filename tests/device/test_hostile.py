@@ -37,7 +37,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def header_of(job: Job) -> dict[str, Any]:
-    return {"hwnas_results": 1, "job": job_hash(job), "device": Fingerprint.of(open_runtime("onnxruntime")).to_json()}
+    board = {"machine": "aarch64", "cpu": "Cortex-A72", "flags": ["asimd"]}
+    device = {**Fingerprint.of(open_runtime("onnxruntime")).to_json(), **board}
+    return {"hwnas_results": 1, "job": job_hash(job), "device": device}
 
 
 def results(job: Job) -> list[dict[str, Any]]:
