@@ -176,5 +176,6 @@ def test_killed_anywhere_and_resumed_gives_the_same_weights(
 def test_latency_budget_holds_when_measured(small: dict[str, Any], tmp_path: Path) -> None:
     run = compress(tmp_path / "latency", budgets={"latency": "60%", "params": "90%"}, **small)
     found = run.result("export")
-    assert found["verdict"]["latency"]["median_ms"] <= found["budget_ms"]
+    assert found["verdict"]["within_budget"]
+    assert found["ratio"] <= found["promise"]["share"]  # at the speed of one run; the milliseconds are of another
     assert found["ratio"] <= 0.6

@@ -148,6 +148,7 @@ def test_what_ships_measures_within_its_budget(masks: Path, tmp_path: Path, tiny
     run = compress(tmp_path / "run", task="segment", data=str(masks), budgets={"latency": "80%"},
                    tables=str(tmp_path / "tables"), **{**tiny, "epochs": 1})
     found = run.result("export")
-    assert found["verdict"]["latency"]["median_ms"] <= found["budget_ms"]
+    assert found["verdict"]["within_budget"]
+    assert found["ratio"] <= found["promise"]["share"]  # at the speed of one run; the milliseconds are of another
     assert found["ratio"] <= 0.8
     assert run.lane()["source"] == "measured"
