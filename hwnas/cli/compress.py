@@ -72,16 +72,18 @@ def _new(options: dict[str, Any], out: Path | None) -> RunFolder:
 
 def _branch(source: Path, out: Path | None, options: dict[str, Any]) -> RunFolder:
     from hwnas.pipeline import RunFolder
-    from hwnas.pipeline.job import CHANGES, branch, require_torch
+    from hwnas.pipeline.job import CHANGES, branch, next_folder, require_torch
 
+    config = RunFolder.open(source).state.config
     extra = [spelled(name) for name in options if name not in (*CHANGES, "budgets", "precision")]
     changes = {name: value for name, value in options.items() if name in CHANGES}
-    budgets = options.get("budgets") or (RunFolder.open(source).state.config.budgets if "target" in options else None)
-    if out is None or budgets is None or extra:
-        raise UsageError("--from RUN takes --out, a budget or --target, --precision and "
+    budgets = options.get("budgets") or (config.budgets if "target" in options else None)
+    if budgets is None or extra:
+        raise UsageError("--from RUN takes a budget or --target, --out, --precision and "
                          f"{', '.join(map(spelled, CHANGES))}; the search decided the rest"
                          f"{f': leave out {extra[0]}' if extra else ''}")
     require_torch("hwnas compress")
+    out = out or next_folder(config.model_copy(update={"target": options.get("target", config.target)}))
     return branch(source, out, budgets, options.get("precision"), **changes)
 
 

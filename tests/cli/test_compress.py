@@ -91,7 +91,7 @@ def test_a_run_reuses_the_search_of_another(made: Path, tmp_path: Path, answer: 
 
 def test_from_takes_budgets_only(made: Path, tmp_path: Path, refusal: Refusal) -> None:
     refusal(2, "compress", "--from", made, "--out", tmp_path / "b", "--flops", "80%", "--seed", "1")
-    refusal(2, "compress", "--from", made, "--flops", "80%")
+    refusal(2, "compress", "--from", made, "--out", tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 
