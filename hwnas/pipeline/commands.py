@@ -22,6 +22,12 @@ def shell(*words: object) -> str:
                       for word in words)
 
 
+def nearby(name: str) -> str:
+    """A path as it is called from here, where it lies below; anything else as it is."""
+    path = Path(name)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else name
+
+
 def resume_command(run: Path) -> str:
     """What goes on with a run."""
     return shell("hwnas", "compress", "--resume", run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hwnas.pipeline.commands import nearby
 from hwnas.pipeline.score_lines import score
 from hwnas.pipeline.watch import duration
 from hwnas.progress import plural
@@ -104,7 +105,8 @@ def heading(run: RunFolder) -> list[str]:
     """What a run is about."""
     config = run.state.config
     budgets = ", ".join(f"{name} {text}" for name, text in config.budgets.items())
-    return [f"{config.data} -> {config.target}, space {config.space}, budget {budgets}, seed {config.seed}",
+    return [f"{nearby(config.data)} -> {nearby(config.target)}, space {config.space}, budget {budgets}, "
+            f"seed {config.seed}",
             f"run folder {run.path}"]
 
 
