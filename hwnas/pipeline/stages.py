@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from hwnas.documents import read_json
-from hwnas.errors import UsageError
+from hwnas.errors import RunError, UsageError
 from hwnas.latency import LatencyModel
 from hwnas.nets import Network
 from hwnas.pipeline.budget import Budget, parse_all
@@ -82,8 +82,11 @@ class Stages:
 
     @cached_property
     def dataset(self) -> AnyData:
+        before, place = self.run.state.stages.get("data"), Path(self.config.data)
+        if before is not None and place.is_absolute() and not place.exists():
+            raise RunError(f"the images of {self.run.path} were at {place}, and nothing is there: move them back, or "
+                           "make a link there")
         found = load_data(self.config, self.progress)
-        before = self.run.state.stages.get("data")
         if before is not None and before.result["fingerprint"] != found.fingerprint:
             raise UsageError(f"the images of {self.config.data} changed since this run began: start a new run")
         return found

@@ -106,3 +106,31 @@ def test_branch_needs_a_finished_search(run: RunFolder, tmp_path: Path) -> None:
 def test_make_config_refuses(options: dict[str, object], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         make_config(options)
+
+
+def test_a_run_goes_on_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("photos", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    asked = CompressConfig(data="photos", target="my.yaml", tables="tables", init="old")
+    run = RunFolder.create(Path("run"), asked)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = RunFolder.open(tmp_path / "run").state.config
+    assert config.data == str(tmp_path / "photos")
+    assert (config.target, config.tables, config.init) == tuple(str(tmp_path / n) for n in ("my.yaml", "tables", "old"))
+    assert run.state.config == config
+    named = CompressConfig(data="digits", target="local")
+    assert named.anchored() == named
+
+
+def test_moved_images_are_said_with_a_way_out(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from hwnas.pipeline.stages import Stages
+    from hwnas.progress import silent
+
+    (tmp_path / "photos").mkdir()
+    run = RunFolder.create(tmp_path / "run", CompressConfig(data=str(tmp_path / "photos")))
+    run.finish("data", {"fingerprint": "x"}, [], 0.0)
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    with pytest.raises(RunError, match="move them back, or make a link"):
+        _ = Stages(run, silent).dataset
