@@ -46,6 +46,8 @@ def read_options(path: Path) -> dict[str, Any]:
         if name == BUDGETS and isinstance(value, dict):
             for part, amount in value.items():
                 _put(budgets, str(part), amount, path)
+        elif name == BUDGETS and value is not None:
+            raise InputError(f"{path}: budgets: must be lines such as `latency: 40%`, not {brief(value)}")
         elif name in UNITS:
             _put(budgets, name, value, path)
         else:
