@@ -11,6 +11,7 @@ and packed without report.html.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import shutil
 import tarfile
@@ -22,11 +23,12 @@ ARCHIVE = Path(__file__).parent / "files_of_0_1" / "run-and-bundle.tar.xz"
 
 @functools.cache
 def unpacked() -> Path:
-    """A folder that holds `run` and `bundle`; only to be read."""
-    folder = Path(tempfile.mkdtemp(prefix="hwnas-old-"))
+    """A folder that holds `run` and `bundle`; only to be read. It goes with the process."""
+    folder = tempfile.mkdtemp(prefix="hwnas-old-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
-    return folder
+    return Path(folder)
 
 
 def copy_of(name: str, where: Path) -> Path:
