@@ -18,16 +18,17 @@ HWNAS = [sys.executable, "-m", "hwnas"]
 QUICK = ["--imgsz", "16", "--channels", "1", "--classes", "10", "--depth", "1", "--width-mult", "0.5"]
 
 
-def _ended(words: list[str], number: int, ready: str) -> tuple[int, str]:
-    """Send a signal once standard error holds `ready`, or 2.5 seconds after the start where it is empty."""
+def _ended(words: list[str], number: int, ready: str | Path) -> tuple[int, str]:
+    """Send a signal once standard error holds `ready`, or a campaign is under way in the folder of tables `ready`."""
     process = subprocess.Popen([*HWNAS, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     told = ""
     assert process.stderr is not None
-    if ready:
+    if isinstance(ready, str):
         while ready not in told and (line := process.stderr.readline()):
             told += line
     else:
-        time.sleep(2.5)
+        while process.poll() is None and not list(ready.rglob(".*.campaign")):
+            time.sleep(0.02)
     process.send_signal(number)
     rest = process.communicate(timeout=60)[1]
     return process.returncode, told + rest
@@ -35,7 +36,7 @@ def _ended(words: list[str], number: int, ready: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_profile_that_is_told_to_end_says_what_to_type(number: int, code: int, tmp_path: Path) -> None:
-    found, told = _ended(["profile", *QUICK, "--tables", str(tmp_path), "--max-seconds", "60"], number, "")
+    found, told = _ended(["profile", *QUICK, "--tables", str(tmp_path), "--max-seconds", "60"], number, tmp_path)
     assert found == code
     assert f"ended by {signal.Signals(number).name}" in told
     assert "the same command" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -424,18 +425,18 @@ def test_an_image_that_is_too_slow_is_given_up_and_the_next_is_answered(
 def test_more_connections_than_the_process_may_open_files(bundles: Callable[[str], Path]) -> None:
     pytest.importorskip("resource")
     words = ["bash", "-c", 'ulimit -n 64; exec "$@"', "_", *command(bundles("classify"), "--port", "0")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    with contextlib.ExitStack() as clients, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                                             text=True, env=ENVIRONMENT) as process:
         assert process.stdout is not None
         server = Served(process, int(process.stdout.readline().split()[0].rpartition(":")[2]))
-        clients = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(100)]
+        for _ in range(100):
+            clients.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
         assert server.ask("GET", "/health").status == 200
         assert server.predict(encoded()).status == 200
         process.terminate()
         told = process.communicate(timeout=60)[1]
     assert process.returncode == 0
     assert told == ""
-    for client in clients:
-        client.close()
 
 
 @pytest.mark.slow

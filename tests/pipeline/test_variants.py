@@ -16,6 +16,7 @@ from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.export.metadata import read_metadata
 from hwnas.latency import Entry, Table, table_path
 from hwnas.pipeline import Picker, RunFolder, compress, make_config, pick, retarget
+from hwnas.pipeline.budget import parse_all
 from hwnas.pipeline.material import spaces_of, widths_of
 from hwnas.pipeline.picking import best_of, front_of
 from hwnas.space import FULL, SpaceConfig, Variant, build, scaled
@@ -61,8 +62,8 @@ def test_what_ships_has_the_width_that_was_chosen(run: RunFolder) -> None:
 def test_percentages_are_of_the_reference_with_all_channels(run: RunFolder, pickers: dict[Variant, Picker]) -> None:
     largest = pickers[FULL].space.largest()
     assert pickers[HALF].reference == largest
-    for name in ("flops", "params", "memory", "latency"):
-        assert pickers[HALF]._reference(name) == pickers[FULL]._reference(name)
+    half = parse_all(dict.fromkeys(("flops", "params", "memory", "latency"), "50%"))
+    assert pickers[HALF].absolute(half) == pickers[FULL].absolute(half)
     assert pickers[HALF].space.largest().flops < 0.5 * largest.flops
 
 
@@ -157,7 +158,7 @@ def test_a_width_without_a_table_is_left_out_where_the_reference_has_one(small: 
     done = compress(tmp_path / "run", budgets={"latency": "90%"}, until="profile", **asked)
     assert done.lane()["source"] == "imported"
     assert done.lane()["variants"] == {}
-    assert any("width 0.5 is left out: its latencies are estimated" in w and "--width-mult 0.5" in w
+    assert any("width 0.5 is left out: its latencies are estimated" in w and "--widths 0.5" in w
                for w in done.lane()["warnings"])
 
 

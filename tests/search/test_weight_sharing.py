@@ -195,7 +195,7 @@ def test_weights_handed_on_do_not_depend_on_where_the_search_was_cut(
 ) -> None:
     """Networks start from these weights, batch-norm statistics included: they must be the same after a resume."""
     found = {}
-    for name, stops in {"whole": [], "resumed": [("settle", 5)]}.items():
+    for name, stops in {"whole": [], "resumed": [("search", TICKS["fair"] + 5)]}.items():
         for stop in stops:
             with pytest.raises(Killed):
                 weight_sharing.run(space, data, FAIR, folder=tmp_path / name, seed=3, progress=Killer(*stop))

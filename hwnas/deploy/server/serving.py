@@ -20,6 +20,7 @@ from hwnas.deploy.server.worker import Model
 from hwnas.errors import UsageError
 
 BACKLOG = 128
+TURNS = 4  # of the event loop, from accepting a connection to knowing of it
 OWN_FILES = 32  # that are open besides connections: the listener, pipes, libraries
 SILENT_S = 5  # between two requests of a connection
 SENDING_S = 1.0  # after a stop, for bodies that are on their way
@@ -122,7 +123,8 @@ def room_for(connections: int) -> tuple[int, int]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         if soft < wanted:
             half = max(1, (soft - OWN_FILES) // 2)
-            return min(connections, half), min(BACKLOG, half)
+            # A connection is counted some turns of the loop after it was accepted, and every turn accepts that many.
+            return min(connections, half), min(BACKLOG, max(1, half // TURNS))
     return connections, BACKLOG
 
 
