@@ -18,6 +18,7 @@ of centre and log side, relative to the anchor, in units of the variances: W. Li
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -192,11 +193,17 @@ class DetectionHead:
         return made
 
 
+@functools.lru_cache(16)
+def _grid(head: DetectionHead) -> tuple[Array, Array]:
+    """Points and strides of a head, made once: a server asks for them with every image."""
+    return head.points(), head.point_strides()
+
+
 def _fcos(head: DetectionHead, raw: Array) -> tuple[Array, Array]:
     bins = head.reg_max + 1
     spread = _softmax(raw[..., head.classes:].reshape(*raw.shape[:2], 4, bins))
-    distances = spread @ np.arange(bins, dtype=np.float32) * head.point_strides()[:, None]
-    points = head.points()
+    points, strides = _grid(head)
+    distances = spread @ np.arange(bins, dtype=np.float32) * strides[:, None]
     boxes = np.concatenate([points - distances[..., :2], points + distances[..., 2:]], axis=-1)
     return boxes, _sigmoid(raw[..., : head.classes])
 

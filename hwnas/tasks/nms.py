@@ -18,6 +18,7 @@ Array = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
 CANDIDATES = 1000  # (box, class) pairs of an image that take part, the best by score
+ALL_PAIRS = 200  # boxes whose overlaps are computed all at once: less work than call by call up to here
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,8 @@ def nms(boxes: Array, scores: Array, labels: Indices, *, iou: float, most: int) 
         most: boxes to keep.
     """
     left = np.argsort(-scores, kind="stable")
+    if len(left) <= ALL_PAIRS:
+        return left[_greedy(boxes[left], labels[left], iou, most)]
     kept: list[int] = []
     while left.size and len(kept) < most:
         first, left = left[0], left[1:]
@@ -92,10 +95,24 @@ def nms(boxes: Array, scores: Array, labels: Indices, *, iou: float, most: int) 
     return np.array(kept, np.int64)
 
 
+def _greedy(boxes: Array, labels: Indices, iou: float, most: int) -> Indices:
+    """`nms` of boxes that are sorted, from the overlaps of all pairs."""
+    rivals = (labels[:, None] == labels) & (overlaps(boxes[:, None], boxes) > iou)
+    alive = np.ones(len(boxes), bool)
+    kept: list[int] = []
+    for place in range(len(boxes)):
+        if alive[place]:
+            kept.append(place)
+            if len(kept) == most:
+                break
+            alive[rivals[place]] = False
+    return np.array(kept, np.int64)
+
+
 def overlaps(box: Array, boxes: Array) -> Array:
-    """IoU of one box (4,) with each of `boxes` (n, 4): float32 (n,)."""
-    inner = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    shared = np.maximum(inner, 0).prod(axis=1)
+    """IoU of one box (4,) with each of `boxes` (n, 4): float32 (n,); of boxes (m, 1, 4) float32 (m, n)."""
+    inner = np.maximum(np.minimum(box[..., 2:], boxes[..., 2:]) - np.maximum(box[..., :2], boxes[..., :2]), 0)
+    shared = inner[..., 0] * inner[..., 1]
     union = _area(box) + _area(boxes) - shared
     found: Array = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return found
