@@ -70,6 +70,7 @@ Kind = Callable[[Path, random.Random, int], Iterator[Case]]
 UNREAD = {
     "provenance", "versions", "created", "tool_version", "next", "description", "summary", "hwnas",
     "role", "input", "colour", "filter", "layout", "normalisation", "fit", "pad", "scale",
+    "ops",  # of a model: a record of what was built; where an architecture is rebuilt they are compared
     "outputs_of", "sources", "docker", "measured", "device", "name", "dtype", "split", "model_sha256",
 }
 
