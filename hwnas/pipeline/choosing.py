@@ -27,6 +27,7 @@ from hwnas.pipeline.rounding import loss_of
 from hwnas.pipeline.serving import Entry, timed
 from hwnas.profile import network_model
 from hwnas.runtime import Measurement
+from hwnas.runtime.promise import NOISE
 from hwnas.search.log import SearchLog
 from hwnas.space import FULL
 from hwnas.tasks.chance import Z95
@@ -205,7 +206,8 @@ class Chooser:
 
         Among many networks in turns none finds its weights in the cache, and the reference, which has the most, loses
         most by it; alone with the result, as both are judged, it is faster again. So it is not taken to be slower than
-        when the run fixed it, but for what the reference kernel is slower.
+        when the run fixed it, unless the reference kernel is. And where a result was over its budget in the end, what
+        is measured here is held to the tighter budget, too.
 
         Args:
             strict: whether to do so; where nothing is found that way, the run's own ratio has to do.
@@ -215,8 +217,9 @@ class Chooser:
             return float("inf")
         now_ms = reference.median_ms
         if strict and fixed is not None and fixed.kernel_ms and reference.kernel_ms:
-            now_ms = min(now_ms, fixed.latency_ms * max(1.0, reference.kernel_ms / fixed.kernel_ms))
-        return budget.absolute(now_ms * 1e6) / 1e6
+            slower = reference.kernel_ms / fixed.kernel_ms
+            now_ms = min(now_ms, fixed.latency_ms * (slower if slower > 1 + NOISE else 1.0))
+        return budget.absolute(now_ms * 1e6) / 1e6 * self._run.state.tighten
 
     def _reference_losses(self) -> dict[str, Loss]:
         """Precision -> what it costs the reference; only where precisions compete."""
