@@ -27,11 +27,7 @@ def say_plan(found: Plan, json: bool) -> None:
     band = f" ({show('latency', found.band[0])} to {show('latency', found.band[1])})" if found.band and word else ""
     costs = ", ".join(f"{name} {show(name, value)}{word.get(name, '')}{band if name == 'latency' else ''}"
                       if value is not None else f"{name} not measured yet" for name, value in found.reference.items())
-    budgets = "; ".join(
-        f"{name} {found.config.budgets[name]}"
-        + (f" = {show(name, bound)}{word.get(name, '')}" if bound is not None else "")
-        for name, bound in found.bounds.items()
-    )
+    budgets = "; ".join(f"{name} {text}" for name, text in found.limits.items())
     say_facts([
         ("data", found.data), ("target", found.target), ("precision", " or ".join(found.precisions)),
         ("space", f"{found.space.name}: {len(found.space.choices)} choices, {found.space.size:,} architectures"),

@@ -15,6 +15,7 @@ from hwnas.pipeline.commands import profile_command, resume_command
 from hwnas.pipeline.lanes import in_fp32, known_latencies, targets_of
 from hwnas.pipeline.material import AnyData, load_data, sizes_of, space_for_data, spaces_of, widths_of
 from hwnas.pipeline.picking import Picker
+from hwnas.pipeline.reference import EXACT, Limit
 from hwnas.pipeline.run import CompressConfig
 from hwnas.progress import Progress, silent
 from hwnas.search.distribution import everything_live
@@ -68,6 +69,14 @@ class Plan:
     def variants(self) -> tuple[Variant, ...]:
         """What the result may have of the reference's channels and pixels."""
         return variants(widths_of(self.config), sizes_of(self.config, self.space))
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """Budget -> what it comes to, in words; as it was given where that is not known yet."""
+        basis = "estimated" if self.source == "estimated" else "predicted"
+        return {name: self.config.budgets[name] if self.bounds[name] is None else
+                Limit(budget, self.reference[name] or 0.0, basis if name == "latency" else EXACT).text()
+                for name, budget in parse_all(self.config.budgets).items()}
 
     def to_json(self) -> dict[str, Any]:
         return {
