@@ -20,7 +20,8 @@ QUICK = ["--imgsz", "16", "--channels", "1", "--classes", "10", "--depth", "1", 
 
 def _ended(words: list[str], number: int, ready: str | Path) -> tuple[int, str]:
     """Send a signal once standard error holds `ready`, or a campaign is under way in the folder of tables `ready`."""
-    process = subprocess.Popen([*HWNAS, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen([*HWNAS, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # nohup ignores it
     told = ""
     assert process.stderr is not None
     if isinstance(ready, str):

@@ -179,7 +179,7 @@ def test_a_file_takes_the_names_of_the_flags(tmp_path: Path) -> None:
     ("resume: runs/x", ["resume"]), ("epochs: yes", ["--epochs", "yes or no"]),
     ("epochs: many", ["--epochs", "'many'"]),
     ("epochs: 2.5", ["--epochs", "2.5"]), ("data: [a, b]", ["--data", "a list of 2"]), ("seed: -1", ["--seed"]),
-    ("latency: 40", ["--latency", "unit"]), ("latency: [40%]", ["--latency"]), ("budgets: 40%", ["--budgets"]),
+    ("latency: 40", ["--latency", "unit"]), ("latency: [40%]", ["--latency"]), ("budgets: 40%", ["budgets"]),
     ("lr: .nan", ["finite"]), ("seed: 99999999999999999999999999", ["--seed"]), ("task: 1", ["--task"]),
     ("budgets: {speed: 40%}", ["speed"]), ("epochs: 1\nepochs: 2", ["twice"]), ("data: 5", ["--data", "string"]),
     ("a: &a [*a]", ["alias"]), ("target: 2020-01-01", ["2020-01-01"]),
