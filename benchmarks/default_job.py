@@ -30,7 +30,8 @@ def one(seed: int, out: Path, jobs: int) -> dict[str, float]:
     return {
         "seed": seed,
         "accuracy": found["verdict"]["accuracy"], "reference": found["reference"]["accuracy"],
-        "ms": found["verdict"]["latency"]["median_ms"], "budget": found["budget_ms"], "ratio": found["ratio"],
+        "budget": found["reference"]["latency"]["median_ms"] / 2, "fixed": found["budget_ms"],
+        "ms": found["verdict"]["latency"]["median_ms"], "ratio": found["ratio"],
         "stages": sum(s["seconds"] for s in state["stages"].values()), "attempts": state["attempts"],
     }
 
@@ -57,7 +58,9 @@ def main() -> None:
         )
     within = sum(r["ms"] <= r["budget"] for r in rows)
     close = sum(r["accuracy"] >= r["reference"] - 1 for r in rows)
-    print(f"\nwithin the budget {within}/{len(rows)}, within 1 point of the reference {close}/{len(rows)}, "
+    fixed = sum(r["ms"] <= r["fixed"] for r in rows)
+    print(f"\nwithin the budget {within}/{len(rows)} (in ms, within what the run fixed: {fixed}/{len(rows)}), "
+          f"within 1 point of the reference {close}/{len(rows)}, "
           f"longest job {max(r['stages'] for r in rows):.0f} s")
 
 
