@@ -10,8 +10,8 @@ import numpy as np
 
 from hwnas.errors import BudgetInfeasible
 from hwnas.generate import front, solve
+from hwnas.generate.chance_constraints import solve_uncertain
 from hwnas.generate.ranked import ranked_front
-from hwnas.generate.uncertain import solve_uncertain
 
 CHUNK = 500
 

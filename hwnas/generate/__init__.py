@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from hwnas.generate.block_tree import Layer, Parallel, Series
     from hwnas.generate.blocks import front_blocks, solve_blocks
     from hwnas.generate.cells import count_topologies, front_cell, solve_cell
+    from hwnas.generate.chance_constraints import Confident, solve_uncertain
     from hwnas.generate.devices import ForDevices, solve_for_devices
     from hwnas.generate.graph import Factor, front_graph, solve_graph
     from hwnas.generate.ranked import RankedFront, ranked_front
-    from hwnas.generate.uncertain import Confident, solve_uncertain
 
 __all__ = [
     "Candidate", "Confident", "Explanation", "Factor", "ForDevices", "Front", "Layer", "Parallel", "Point",
@@ -45,7 +45,7 @@ _MODULES = {
     "block_tree": ("Layer", "Parallel", "Series"), "blocks": ("front_blocks", "solve_blocks"),
     "cells": ("count_topologies", "front_cell", "solve_cell"), "devices": ("ForDevices", "solve_for_devices"),
     "graph": ("Factor", "front_graph", "solve_graph"), "ranked": ("RankedFront", "ranked_front"),
-    "uncertain": ("Confident", "solve_uncertain"),
+    "chance_constraints": ("Confident", "solve_uncertain"),
 }
 _LATER = {name: module for module, names in _MODULES.items() for name in names}
 

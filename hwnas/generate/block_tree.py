@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwnas.errors import UnknownName, UsageError
+from hwnas.generate.integer_costs import UNLIMITED, Cost, Exact
 from hwnas.generate.pareto import in_unit
 from hwnas.generate.problem import Floats, Ints, alive_ids, by_name, read_cost, read_utilities
 from hwnas.generate.tables import Picks, Table, join, pairs, pareto
-from hwnas.generate.ticks import UNLIMITED, Cost, Exact
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate.block_tree import Block, BlockTree, Layer, Parallel, Series
 from hwnas.generate.chain import affordable, best
-from hwnas.generate.pace import Pace
 from hwnas.generate.pareto import Front, chain_points
 from hwnas.generate.problem import MAX_OPERATIONS, Ints, Problem
 from hwnas.generate.search import search
 from hwnas.generate.solution import Candidate, Solution
 from hwnas.generate.tables import Table
+from hwnas.generate.time_limit import TimeLimit
 
 __all__ = ["Block", "Layer", "Parallel", "Series", "front_blocks", "solve_blocks"]
 
@@ -58,13 +58,13 @@ def solve_blocks(
         UsageError: names or numbers that do not fit together, a parallel part with too many labels, or a limit on
             work was reached before any choice within the budgets was found.
     """
-    tree, pace = BlockTree.read(block, overlapped, fixed or {}, quantum or {}), Pace(max_seconds)
+    tree, clock = BlockTree.read(block, overlapped, fixed or {}, quantum or {}), TimeLimit(max_seconds)
     tables, limits = tree.tables(budgets)
     if any(not len(table.utility) for table in tables) or (limits < 0).any():
         raise _infeasible(tree, budgets)
     problem = _chain(tables, limits)
-    alone = best(problem, affordable(problem, max_labels, pace)) if len(problem.limits) == 1 else None
-    found, gap = ([alone], 0.0) if alone is not None else search(problem, 1, max_labels, pace)
+    alone = best(problem, affordable(problem, max_labels, clock)) if len(problem.limits) == 1 else None
+    found, gap = ([alone], 0.0) if alone is not None else search(problem, 1, max_labels, clock)
     if not found and gap > 0.0:
         raise UsageError(f"max_labels = {max_labels} or max_seconds was reached before any choice met the budgets")
     if not found:
@@ -103,7 +103,7 @@ def front_blocks(
     problem = _chain(tables, limits)
     if (problem.limits < 0).any():
         raise _infeasible(tree, budgets)
-    ticks, worth, picks, loss = chain_points(problem, max_labels, Pace(max_seconds))
+    ticks, worth, picks, loss = chain_points(problem, max_labels, TimeLimit(max_seconds))
     return Front(tree.in_unit(cost, ticks + problem.base[0]), worth, _expanded(tables, picks), loss)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.generate.integer_costs import Cost, Exact, exact
 from hwnas.generate.problem import by_name
-from hwnas.generate.ticks import Cost, Exact, exact
 
 Budget: TypeAlias = float | tuple[float, float]
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import UsageError
-from hwnas.generate.pace import Pace
+from hwnas.generate.integer_costs import UNLIMITED, Cost
 from hwnas.generate.pareto import in_unit
 from hwnas.generate.problem import Floats, Ints
 from hwnas.generate.tables import Picks, Table, pairs, pareto, thinned
-from hwnas.generate.ticks import UNLIMITED, Cost
+from hwnas.generate.time_limit import TimeLimit
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,13 @@ class CellLabels:
         self.low_after = np.cumsum([np.zeros(len(costs), np.int64), *low[::-1]], axis=0)[::-1]
         self.best_after = np.cumsum([0.0, *most[::-1]])[::-1]
 
-    def final(self, max_labels: int, pace: Pace) -> tuple[Table, float]:
+    def final(self, max_labels: int, clock: TimeLimit) -> tuple[Table, float]:
         """Labels of whole cells, and the highest upper bound among those cut for want of room or time."""
         table, dropped = self._root(), -np.inf
         for node in range(self.nodes):
             table = pareto(self._extended(node, table), self._sizes(node + 1))
-            pace.made(len(table.utility))
-            room = pace.affordable(max_labels, self.nodes - node - 1, sum(len(item[3]) for item in self.items[node]))
+            clock.made(len(table.utility))
+            room = clock.affordable(max_labels, self.nodes - node - 1, sum(len(item[3]) for item in self.items[node]))
             if len(table.utility) > room:
                 split = np.argpartition(-table.utility, room)
                 cut = float(table.utility[split[room:]].max()) + float(self.best_after[node + 1])

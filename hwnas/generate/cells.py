@@ -25,11 +25,11 @@ from numpy.typing import ArrayLike
 
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate.cell_labels import CellLabels, CellRules
-from hwnas.generate.pace import Pace
+from hwnas.generate.integer_costs import Cost
 from hwnas.generate.pareto import Front
 from hwnas.generate.problem import Floats, alive_ids, by_name, read_cost, read_utilities
 from hwnas.generate.solution import Candidate, Solution
-from hwnas.generate.ticks import Cost
+from hwnas.generate.time_limit import TimeLimit
 
 Edges = Sequence[Sequence[ArrayLike]]
 
@@ -74,7 +74,7 @@ def solve_cell(
     """
     cell = _Cell(utilities, costs, fixed or {}, quantum or {}, CellRules.read(plain, plain_inputs, max_height))
     names = [name for name in costs if name in by_name("budgets", budgets, list(costs))]
-    found, gap = cell.best({name: budgets[name] for name in names}, max_labels, Pace(max_seconds))
+    found, gap = cell.best({name: budgets[name] for name in names}, max_labels, TimeLimit(max_seconds))
     if found is None and gap > 0.0:
         raise UsageError(f"max_labels = {max_labels} or max_seconds was reached before any cell met the budgets")
     if found is None:
@@ -154,9 +154,9 @@ class _Cell:
         return CellLabels(self.nodes, self.values, alive_ids(self.values), costs,
                           [budgets[cost.name] for cost in costs], self.rules)
 
-    def best(self, budgets: Mapping[str, float], max_labels: int, pace: Pace) -> tuple[Candidate | None, float]:
+    def best(self, budgets: Mapping[str, float], max_labels: int, clock: TimeLimit) -> tuple[Candidate | None, float]:
         """The best cell, None where none was found, and how far from the best it can be."""
-        table, dropped = self.labels(budgets).final(max_labels, pace)
+        table, dropped = self.labels(budgets).final(max_labels, clock)
         order = np.lexsort((*table.ticks.T[::-1], -table.utility))[:1]
         if not len(order):
             return None, 0.0 if dropped == -np.inf else np.inf
@@ -177,7 +177,7 @@ class _Cell:
         """The refusal: the least of every cost under the rules."""
         least = {}
         for cost in (cost for cost in self.costs if cost.name in budgets):
-            table, _ = self.labels({cost.name: math.inf}).final(1 << 30, Pace())
+            table, _ = self.labels({cost.name: math.inf}).final(1 << 30, TimeLimit())
             order = np.argsort(table.ticks[:, 0])[:1]
             least[cost.name] = self._total(cost, table.picks.made()[order[0]].tolist()) if len(order) else math.inf
         said = "; ".join(f"{name}: least achievable {value:.10g}, budget {budgets[name]:.10g}"

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from hwnas.generate import kernels
 from hwnas.generate.compiled import kernels_for
 from hwnas.generate.kernels import COMPLETE, EMPTY
-from hwnas.generate.pace import Pace
 from hwnas.generate.problem import Floats, Ints, Problem, offsets
+from hwnas.generate.time_limit import TimeLimit
 
 _FACTORS = np.array([1.0, 0.0, 0.8, 1.25, 0.93, 1.07, 0.5, 2.0])  # of the multiplier: a label's own best differs
 _FIRST_GUESS, _GROWTH = 1 / 32, 4.0
@@ -105,9 +105,9 @@ class Merged:
         return self.chain.ids.astype(np.int16)[places.T]
 
 
-def affordable(problem: Problem, max_labels: int, pace: Pace) -> int:
+def affordable(problem: Problem, max_labels: int, clock: TimeLimit) -> int:
     """Labels per layer that the kernels can make in the time left, `max_labels` or fewer; 0 for none."""
-    left = pace.left
+    left = clock.left
     if left is None:
         return max_labels
     rate = _INTERPRETED if kernels_for(len(problem.ids), sum(map(len, problem.ids))) is kernels else _COMPILED

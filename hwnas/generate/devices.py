@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwnas.errors import BudgetInfeasible, UnknownName, UsageError
+from hwnas.generate.integer_costs import exact
 from hwnas.generate.knapsack import solve
 from hwnas.generate.solution import Solution
-from hwnas.generate.ticks import exact
 
 _ROUNDS = 12
 

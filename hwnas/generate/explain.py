@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwnas.errors import BudgetInfeasible, UsageError
-from hwnas.generate import relax, shadow
+from hwnas.generate import infeasibility, shadow_prices
+from hwnas.generate.infeasibility import Holder, Relaxation
 from hwnas.generate.knapsack import Solution
-from hwnas.generate.question import Question
-from hwnas.generate.relax import Holder, Relaxation
-from hwnas.generate.shadow import Step
+from hwnas.generate.query import Query
+from hwnas.generate.shadow_prices import Step
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Limit:
         within: least total of the choices that keep the other budgets; None if there is none, or if an answer exists.
         reached: total of the answer; None without one.
         binds: whether the answer would be better without this budget; None without an answer.
-        holders: without an answer, the (layer, amount) pairs that hold the cost up, see `relax.holders`.
+        holders: without an answer, the (layer, amount) pairs that hold the cost up, see `infeasibility.holders`.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Explanation:
             "INFEASIBLE".
         choice, utility: the answer; None where infeasible.
         limits: one per budget.
-        steps: what other budgets would change, see `shadow.steps`; of binding budgets only.
+        steps: what other budgets would change, see `shadow_prices.steps`; of binding budgets only.
         relaxations: ways to meet the budgets where infeasible, the smallest raise first.
     """
 
@@ -132,35 +132,35 @@ def explain(
     """
     if not budgets:
         raise UsageError("there is no budget to explain: give at least one")
-    question = Question.of(utilities, costs, budgets, fixed or {}, quantum or {}, aggregate or {}, max_labels)
+    query = Query.of(utilities, costs, budgets, fixed or {}, quantum or {}, aggregate or {}, max_labels)
     try:
-        answer = question.answer()
+        answer = query.answer()
     except BudgetInfeasible:
-        return _infeasible(question)
-    return _feasible(question, answer)
+        return _infeasible(query)
+    return _feasible(query, answer)
 
 
-def _feasible(question: Question, answer: Solution) -> Explanation:
-    least = relax.least_alone(question)
+def _feasible(query: Query, answer: Solution) -> Explanation:
+    least = infeasibility.least_alone(query)
     limits, steps = [], []
-    for name, budget in question.budgets.items():
-        free = question.answer({name: np.inf})
+    for name, budget in query.budgets.items():
+        free = query.answer({name: np.inf})
         binds = free.utility > answer.utility
         limits.append(Limit(name, budget, least[name], reached=answer.costs[name], binds=binds))
-        steps += shadow.steps(question, answer, name) if binds else []
+        steps += shadow_prices.steps(query, answer, name) if binds else []
     return Explanation(answer.status, answer.choice, answer.utility, tuple(limits), tuple(steps))
 
 
-def _infeasible(question: Question) -> Explanation:
-    least = relax.least_alone(question)
-    beside = {name: relax.least_with_others(question, name) for name in question.budgets}
+def _infeasible(query: Query) -> Explanation:
+    least = infeasibility.least_alone(query)
+    beside = {name: infeasibility.least_with_others(query, name) for name in query.budgets}
     limits = []
-    for name, budget in question.budgets.items():
+    for name, budget in query.budgets.items():
         found = beside[name]
         forced = found[1] if found is not None and least[name] <= budget else None
-        held = relax.holders(question, name, forced) if least[name] > budget or forced is not None else ()
+        held = infeasibility.holders(query, name, forced) if least[name] > budget or forced is not None else ()
         limits.append(Limit(name, budget, least[name], None if found is None else found[0], holders=held))
-    return Explanation("INFEASIBLE", None, None, tuple(limits), (), tuple(relax.relaxations(question, beside)))
+    return Explanation("INFEASIBLE", None, None, tuple(limits), (), tuple(infeasibility.relaxations(query, beside)))
 
 
 def _use(limit: Limit, words: Words) -> str:

@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate.graph_problem import GraphProblem, Row
 from hwnas.generate.graph_search import best, points
-from hwnas.generate.pace import Pace
 from hwnas.generate.pareto import Front
 from hwnas.generate.solution import Candidate, Solution
+from hwnas.generate.time_limit import TimeLimit
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def solve_graph(
             limit on work was reached before any choice within the budgets was found.
     """
     problem = GraphProblem.read(options, _rows(factors), fixed or {}, quantum or {}, aggregate or {}, budgets)
-    pace = Pace(max_seconds)
+    clock = TimeLimit(max_seconds)
     model = problem.model(budgets)
-    found, gap = ([], 0.0) if model is None else best(model, max_labels, pace)
+    found, gap = ([], 0.0) if model is None else best(model, max_labels, clock)
     if not found and gap > 0.0:
         raise UsageError(f"max_labels = {max_labels} or max_seconds was reached before any choice met the budgets")
     if not found:
@@ -107,7 +107,7 @@ def front_graph(
     model = problem.model(budgets)
     if model is None:
         raise _infeasible(problem, budgets)
-    table, loss = points(model, max_labels, Pace(max_seconds))
+    table, loss = points(model, max_labels, TimeLimit(max_seconds))
     if not len(table.utility):
         raise _infeasible(problem, budgets)
     return Front(problem.in_unit(cost, table.ticks[:, 0]), table.utility, table.picks.made(), loss)

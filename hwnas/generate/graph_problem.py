@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from hwnas.errors import UnknownName, UsageError
 from hwnas.generate.elimination import Scope, plan
 from hwnas.generate.graph_search import best
-from hwnas.generate.pace import Pace
+from hwnas.generate.integer_costs import Cost, exact
+from hwnas.generate.lagrangian import Model
 from hwnas.generate.pareto import in_unit
 from hwnas.generate.problem import MAX_OPERATIONS, Floats, Ints, alive_ids, assemble, by_name, read_cost, read_utilities
-from hwnas.generate.relaxed import Model
-from hwnas.generate.ticks import Cost, exact
+from hwnas.generate.time_limit import TimeLimit
 
 Row = tuple[tuple[str, ...], ArrayLike | None, Mapping[str, ArrayLike]]
 
@@ -138,12 +138,12 @@ class GraphProblem:
             ids = np.flatnonzero(np.isfinite(values)).tolist()
             values[ids] = [-float(cost.amount(f, k)) for k in ids]
         priced = replace(self, utilities=tuple(worth)).model({})
-        found, _ = ([], 0.0) if priced is None else best(priced, 1 << 20, Pace())
+        found, _ = ([], 0.0) if priced is None else best(priced, 1 << 20, TimeLimit())
         return cost.total(self._entries(found[0][1])) if found else math.inf
 
     def _possible(self, name: str, level: float) -> bool:
         model = self.model({name: max(level, float(self._cost(name).fixed or level))})
-        return model is not None and bool(best(model, 1 << 20, Pace())[0])
+        return model is not None and bool(best(model, 1 << 20, TimeLimit())[0])
 
     def _cost(self, name: str) -> Cost:
         return next(cost for cost in self.costs if cost.name == name)

@@ -5,28 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from hwnas.generate.elimination import Bucket
-from hwnas.generate.pace import Pace
+from hwnas.generate.label_widening import Frame, Ranked, widen
+from hwnas.generate.lagrangian import Model, Prices, prices
 from hwnas.generate.problem import Ints
-from hwnas.generate.relaxed import Model, Prices, prices
 from hwnas.generate.tables import Picks, Table, join, pareto, thinned
-from hwnas.generate.widening import Frame, Ranked, widen
+from hwnas.generate.time_limit import TimeLimit
 
 
-def best(model: Model, max_labels: int, pace: Pace) -> tuple[Ranked, float]:
-    """The best choice within the limits, and how far its utility can be from the true best; see `widening.widen`."""
+def best(model: Model, max_labels: int, clock: TimeLimit) -> tuple[Ranked, float]:
+    """The best choice within the limits, and how far its utility can be from the true best; see
+    `label_widening.widen`."""
     proven, leaves = prices(model), dict[int, Table]()
     span = sum(float(np.abs(worth[np.isfinite(worth)]).max()) for worth in model.worth)
     lowest = sum(float(worth[np.isfinite(worth)].min()) for worth in model.worth)
     tolerance = 1e-9 * (1.0 + span)
 
     def attempt(width: int, floor: float) -> tuple[Ranked, float]:
-        labels = _Pass(model, width, pace, leaves, proven, floor)
+        labels = _Pass(model, width, clock, leaves, proven, floor)
         table = labels.root()
         order, choices = np.lexsort((*table.ticks.T[::-1], -table.utility))[:1], table.picks.made()
         return [(float(table.utility[i]), tuple(choices[i].tolist())) for i in order], labels.dropped
 
     frame = Frame(float(proven.bounds[0]), lowest - tolerance, tolerance, _allowed(model, proven.choices))
-    return widen(attempt, frame, 1, max_labels, pace)
+    return widen(attempt, frame, 1, max_labels, clock)
 
 
 def _allowed(model: Model, choices: Ints) -> dict[tuple[int, ...], float]:
@@ -39,9 +40,9 @@ def _allowed(model: Model, choices: Ints) -> dict[tuple[int, ...], float]:
     return {tuple(choices[i].tolist()): float(utility[i]) for i in fits}
 
 
-def points(model: Model, max_labels: int, pace: Pace) -> tuple[Table, float]:
+def points(model: Model, max_labels: int, clock: TimeLimit) -> tuple[Table, float]:
     """Every label of the front, cheapest first, and how much utility the merging of labels may have cost."""
-    labels = _Pass(model, max_labels, pace, {})
+    labels = _Pass(model, max_labels, clock, {})
     table = labels.root()
     return table, labels.loss
 
@@ -58,10 +59,10 @@ class _Pass:
     """
 
     def __init__(
-        self, model: Model, width: int, pace: Pace, leaves: dict[int, Table], proven: Prices | None = None,
+        self, model: Model, width: int, clock: TimeLimit, leaves: dict[int, Table], proven: Prices | None = None,
         floor: float = -np.inf,
     ) -> None:
-        self.model, self.width, self.pace, self.leaves = model, width, pace, leaves
+        self.model, self.width, self.clock, self.leaves = model, width, clock, leaves
         self.proven, self.floor = proven, floor
         self.dropped, self.loss = -np.inf, 0.0
 
@@ -86,7 +87,7 @@ class _Pass:
         table = parts[0]
         for number, part in enumerate(parts[1:], 2):
             table = join(table, part, self.model.sizes, self.model.limits)
-            self.pace.made(len(table.utility))
+            self.clock.made(len(table.utility))
             if number < len(parts):
                 table = pareto(table, self.model.sizes)
         return table
@@ -100,7 +101,7 @@ class _Pass:
 
     def _thinned(self, number: int, table: Table) -> Table:
         """Without what cannot reach the floor, and no more labels than there is room for."""
-        room = self.pace.affordable(self.width, len(self.model.buckets) - number, max(self.model.sizes))
+        room = self.clock.affordable(self.width, len(self.model.buckets) - number, max(self.model.sizes))
         if self.proven is None:
             thinner, lost = thinned(table, self.model.sizes, room)
             self.loss += lost

@@ -9,13 +9,13 @@ from numpy.typing import ArrayLike
 from hwnas.errors import UsageError
 from hwnas.generate.budgets import Budget, Range, read_budgets, unreachable, unreachable_together
 from hwnas.generate.chain import affordable, best
-from hwnas.generate.pace import Pace
+from hwnas.generate.integer_costs import Cost, exact
+from hwnas.generate.label_widening import Ranked
 from hwnas.generate.problem import Floats, Problem, Rows, alive_ids, assemble, by_name, read_cost, read_utilities
 from hwnas.generate.search import search
-from hwnas.generate.sides import with_distance, with_floor
+from hwnas.generate.side_constraints import with_distance, with_floor
 from hwnas.generate.solution import Candidate, Solution
-from hwnas.generate.ticks import Cost, exact
-from hwnas.generate.widening import Ranked
+from hwnas.generate.time_limit import TimeLimit
 
 __all__ = ["Candidate", "Solution", "solve"]
 ONLY_COST = "cost"
@@ -72,7 +72,7 @@ def solve(
     read = _read_costs(rows, values, fixed=fixed, quantum=quantum, aggregate=aggregate or {})
     limits = read_budgets(budgets, list(rows))
     problem = _restricted(values, read, limits)
-    found, gap = _spread(problem, top, min_distance, max_labels, Pace(max_seconds))
+    found, gap = _spread(problem, top, min_distance, max_labels, TimeLimit(max_seconds))
     if not found:
         _refuse(values, read, limits, max_labels, max_seconds, gap)
     return Solution.of(
@@ -151,17 +151,17 @@ def _fits(peaks: Sequence[Cost], budgets: Mapping[str, Range], layer: int, k: in
     return all(budgets[cost.name].allows(cost.amount(layer, k)) for cost in peaks)
 
 
-def _spread(problem: Problem, top: int, min_distance: int, max_labels: int, pace: Pace) -> tuple[Ranked, float]:
+def _spread(problem: Problem, top: int, min_distance: int, max_labels: int, clock: TimeLimit) -> tuple[Ranked, float]:
     """The `top` best that lie `min_distance` apart.
 
     Many are taken from a long list of the best; few, and what the list lacks, are found one after the other, each far
     enough from those before.
     """
     if min_distance <= 1 or top == 1:
-        return _best(problem, top, max_labels, pace)
+        return _best(problem, top, max_labels, clock)
     taken: Ranked = []
     for share in _LISTS if top > _MANY else ():
-        found, gap = _best(problem, share * top, max_labels, pace)
+        found, gap = _best(problem, share * top, max_labels, clock)
         if gap > 0.0:
             return _far(found, top, min_distance), gap
         taken = _far(found, top, min_distance)
@@ -171,7 +171,7 @@ def _spread(problem: Problem, top: int, min_distance: int, max_labels: int, pace
         problem = with_distance(problem, choice, min_distance)
     gap = 0.0
     while len(taken) < top:
-        found, its_gap = _best(problem, 1, max_labels, pace)
+        found, its_gap = _best(problem, 1, max_labels, clock)
         if its_gap > 0.0:  # the gap is that of the best choice; a later one only makes the answer unproven
             gap = max(gap, problem.tolerance) if taken else its_gap
         if not found:
@@ -191,14 +191,14 @@ def _far(found: Ranked, top: int, min_distance: int) -> Ranked:
     return taken
 
 
-def _best(problem: Problem, count: int, max_labels: int, pace: Pace) -> tuple[Ranked, float]:
+def _best(problem: Problem, count: int, max_labels: int, clock: TimeLimit) -> tuple[Ranked, float]:
     if (problem.limits < 0).any():
         return [], 0.0
     if count == 1 and len(problem.limits) == problem.ranked == 1:
-        alone = best(problem, affordable(problem, max_labels, pace))
+        alone = best(problem, affordable(problem, max_labels, clock))
         if alone is not None:
             return [alone], 0.0
-    return search(problem, count, max_labels, pace)
+    return search(problem, count, max_labels, clock)
 
 
 def _refuse(

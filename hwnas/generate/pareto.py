@@ -14,10 +14,10 @@ from pydantic import Field
 
 from hwnas.errors import BudgetInfeasible, InputError, UsageError
 from hwnas.generate.chain import affordable, all_points
-from hwnas.generate.labels import run
-from hwnas.generate.pace import Pace
+from hwnas.generate.integer_costs import Exact, exact
+from hwnas.generate.label_dp import run
 from hwnas.generate.problem import Floats, Ints, Problem, alive_ids, assemble, read_cost, read_utilities
-from hwnas.generate.ticks import Exact, exact
+from hwnas.generate.time_limit import TimeLimit
 from hwnas.validation import MOST_OPS, Schema, checked
 
 FORMAT = 1
@@ -170,17 +170,17 @@ def front(
         UsageError: shapes or numbers that do not fit together.
     """
     problem, ticks_to_totals = one_cost(utilities, costs, fixed, quantum, max_cost, max_labels)
-    ticks, worth, choices, loss = chain_points(problem, max_labels, Pace(max_seconds))
+    ticks, worth, choices, loss = chain_points(problem, max_labels, TimeLimit(max_seconds))
     return Front(ticks_to_totals(ticks), worth, choices, loss)
 
 
-def chain_points(problem: Problem, max_labels: int, pace: Pace) -> tuple[Ints, Floats, NDArray[np.int16], float]:
+def chain_points(problem: Problem, max_labels: int, clock: TimeLimit) -> tuple[Ints, Floats, NDArray[np.int16], float]:
     """The front of a chain of one cost: ticks, utilities, choices, cheapest first; and what merging may have lost."""
-    room = affordable(problem, max_labels, pace)
+    room = affordable(problem, max_labels, clock)
     whole = all_points(problem, room) if room else None
     if whole is not None:
         return *whole, 0.0
-    outcome = run(problem, 1, max_labels, pace=pace)
+    outcome = run(problem, 1, max_labels, clock=clock)
     labels = outcome.labels
     return labels.ticks[:, 0], labels.utility, outcome.choices(np.arange(len(labels.utility))), outcome.loss
 

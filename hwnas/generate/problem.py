@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwnas.errors import UnknownName, UsageError
-from hwnas.generate.ticks import UNLIMITED, Amounts, Cost, exact, quantum_of
+from hwnas.generate.integer_costs import UNLIMITED, Amounts, Cost, exact, quantum_of
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwnas.errors import UsageError
-from hwnas.generate.labels import run
+from hwnas.generate.label_dp import run
 from hwnas.generate.pareto import Point, below, comparable, one_cost
 from hwnas.generate.problem import Floats, Ints
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from hwnas.generate.dominance import undominated
 from hwnas.generate.elimination import Scope
-from hwnas.generate.labels import merged
+from hwnas.generate.label_dp import merged
 from hwnas.generate.problem import Floats, Ints
 
 Small = NDArray[np.int16]

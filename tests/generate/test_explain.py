@@ -14,7 +14,7 @@ import pytest
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate import solve
 from hwnas.generate.explain import Explanation, Words, explain
-from hwnas.generate.shadow import FRACTIONS
+from hwnas.generate.shadow_prices import FRACTIONS
 
 Instance = Callable[..., Any]
 

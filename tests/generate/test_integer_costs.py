@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hwnas.errors import BudgetInfeasible
 from hwnas.generate import solve
-from hwnas.generate.ticks import Cost, exact
+from hwnas.generate.integer_costs import Cost, exact
 
 amount = st.floats(0, 5, allow_nan=False).map(lambda x: round(x, 4))
 rows = st.lists(st.lists(st.tuples(amount, st.integers(-4, 4)), min_size=1, max_size=3), min_size=1, max_size=4)

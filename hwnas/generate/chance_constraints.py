@@ -34,9 +34,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.generate.chance_condition import NAME, Pair, Risk
 from hwnas.generate.knapsack import solve
 from hwnas.generate.problem import Rows
-from hwnas.generate.risk import NAME, Pair, Risk
 
 _TICKS = 2.0**44
 Found = tuple[float, tuple[int, ...], dict[str, float]]

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from hwnas.generate.bounds import Bounds
 from hwnas.generate.dominance import undominated
-from hwnas.generate.pace import Pace
 from hwnas.generate.problem import Floats, Ints, Problem
+from hwnas.generate.time_limit import TimeLimit
 
 _MANY = 3000  # labels from which on dominance is looked for where bounds have dropped most already
 _SAMPLE = 48  # labels that are compared with all others first, to see whether it pays
@@ -97,7 +97,7 @@ class Outcome:
 
 def run(
     problem: Problem, k: int, max_labels: int, bounds: Bounds | None = None, floor: float = -np.inf,
-    pace: Pace | None = None,
+    clock: TimeLimit | None = None,
 ) -> Outcome:
     """Run the dynamic program for the `k` best.
 
@@ -106,19 +106,19 @@ def run(
             lowest bound are cut (see `Outcome.dropped`); without, labels of nearly equal utility
             are merged into the cheapest (see `Outcome.loss`).
         floor: with `bounds`, labels that cannot reach this utility are dropped.
-        pace: keeps fewer labels where the time would not suffice.
+        clock: keeps fewer labels where the time would not suffice.
     """
-    pace = pace or Pace()
+    clock = clock or TimeLimit()
     labels = Labels(np.zeros((1, len(problem.limits)), np.int64), np.zeros(1), np.zeros(1, np.int64))
     certain, trail, dropped, loss = _certain(problem), [], -np.inf, 0.0
     for layer in range(len(problem.utilities)):
         labels, index, width = _extend(problem, layer, labels, certain[layer + 1])
-        pace.made(len(index))
+        clock.made(len(index))
         kept, upper = np.arange(len(index)), None
         if bounds is not None:
             upper = bounds.upper(layer + 1, labels.ticks, labels.utility, floor)
             kept = np.flatnonzero(upper >= floor)
-        room = pace.affordable(max_labels, len(problem.utilities) - layer - 1, width)
+        room = clock.affordable(max_labels, len(problem.utilities) - layer - 1, width)
         if upper is not None and len(kept) > _HOPELESS * room:
             kept, cut = _cut(kept, upper, _HOPELESS * room)
             dropped = max(dropped, cut)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate import solve
-from hwnas.generate.uncertain import solve_uncertain
+from hwnas.generate.chance_constraints import solve_uncertain
 
 layer = st.integers(1, 4).flatmap(lambda k: st.tuples(
     st.lists(st.integers(-8, 8).map(lambda n: n / 4), min_size=k, max_size=k),

@@ -18,8 +18,8 @@ from fractions import Fraction
 import numpy as np
 
 from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.generate.integer_costs import Cost, Exact, exact
 from hwnas.generate.problem import Floats, Rows, alive_ids, read_cost, read_utilities
-from hwnas.generate.ticks import Cost, Exact, exact
 
 NAME = "uncertain"
 Pair = tuple[float, float]

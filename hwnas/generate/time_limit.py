@@ -8,7 +8,7 @@ _FEWEST = 64
 _FIRST_RATE = 200_000.0  # labels per second, before anything was measured
 
 
-class Pace:
+class TimeLimit:
     """A deadline, and the rate at which labels were made so far.
 
     Args:

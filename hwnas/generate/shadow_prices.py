@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hwnas.errors import BudgetInfeasible
 from hwnas.generate.knapsack import Solution
 from hwnas.generate.pareto import front
-from hwnas.generate.question import Question
+from hwnas.generate.query import Query
 
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2)
 _LEVELS, _DOUBLINGS = 8, 40
@@ -44,44 +44,44 @@ class Step:
         return self.gain / self.by
 
 
-def steps(question: Question, answer: Solution, name: str) -> list[Step]:
+def steps(query: Query, answer: Solution, name: str) -> list[Step]:
     """Steps of one binding budget away from an answer, from the largest cut to the largest raise; each changes the
     utility. Where no raise of `FRACTIONS` does, larger ones are tried.
 
     Where `max_labels` stopped a solve, its step is what was found.
     """
-    best_at = _lookup(question, name, answer)
-    found = {best[2]: _step(question, name, answer, best) for bound in _budgets(question, name, answer)
+    best_at = _lookup(query, name, answer)
+    found = {best[2]: _step(query, name, answer, best) for bound in _budgets(query, name, answer)
              if (best := best_at(bound)) is not None}
     kept = [step for step in found.values() if step.by * step.gain > 0]
     if not any(step.by > 0 for step in kept):
-        kept += _further(question, name, answer)
+        kept += _further(query, name, answer)
     return sorted(kept, key=lambda step: step.by)
 
 
-def _step(question: Question, name: str, answer: Solution, best: Best) -> Step:
+def _step(query: Query, name: str, answer: Solution, best: Best) -> Step:
     total, utility, choice = best
     layers = tuple(i for i, (a, b) in enumerate(zip(choice, answer.choice, strict=True)) if a != b)
-    return Step(name, total - question.budgets[name], utility - answer.utility, layers, choice)
+    return Step(name, total - query.budgets[name], utility - answer.utility, layers, choice)
 
 
-def _further(question: Question, name: str, answer: Solution) -> list[Step]:
+def _further(query: Query, name: str, answer: Solution) -> list[Step]:
     """The first larger raise that gains anything: by doubling, or the highest level of a maximum."""
-    budget, best_at = question.budgets[name], _solved(question, name)
+    budget, best_at = query.budgets[name], _solved(query, name)
     first = 2 * FRACTIONS[-1] * (abs(budget) or 1.0)
     raised = [budget + first * 2.0**i for i in range(_DOUBLINGS)]
-    for bound in question.levels(name)[-1:] if question.costs[name].is_max else raised:
+    for bound in query.levels(name)[-1:] if query.costs[name].is_max else raised:
         best = best_at(bound)
         if best is not None and best[1] > answer.utility:
-            return [_step(question, name, answer, best)]
+            return [_step(query, name, answer, best)]
     return []
 
 
-def _budgets(question: Question, name: str, answer: Solution) -> Iterator[float]:
+def _budgets(query: Query, name: str, answer: Solution) -> Iterator[float]:
     """The budgets to look at: percents, or the next levels of a maximum."""
-    budget = question.budgets[name]
-    if question.costs[name].is_max:
-        levels = question.levels(name)
+    budget = query.budgets[name]
+    if query.costs[name].is_max:
+        levels = query.levels(name)
         yield from [level for level in levels if level < answer.costs[name]][-_LEVELS:]
         yield from [level for level in levels if level > budget][:_LEVELS]
         return
@@ -90,23 +90,23 @@ def _budgets(question: Question, name: str, answer: Solution) -> Iterator[float]
     yield from (budget + fraction * room for fraction in FRACTIONS)
 
 
-def _lookup(question: Question, name: str, answer: Solution) -> Callable[[float], Best | None]:
-    if list(question.budgets) == [name] and not question.costs[name].is_max and answer.status == "OPTIMAL":
-        return _on_front(question, name)
-    return _solved(question, name)
+def _lookup(query: Query, name: str, answer: Solution) -> Callable[[float], Best | None]:
+    if list(query.budgets) == [name] and not query.costs[name].is_max and answer.status == "OPTIMAL":
+        return _on_front(query, name)
+    return _solved(query, name)
 
 
-def _solved(question: Question, name: str) -> Callable[[float], Best | None]:
+def _solved(query: Query, name: str) -> Callable[[float], Best | None]:
     def solved(bound: float) -> Best | None:
-        found = question.try_answer({name: bound})
+        found = query.try_answer({name: bound})
         return None if found is None else (found.costs[name], found.utility, found.choice)
 
     return solved
 
 
-def _on_front(question: Question, name: str) -> Callable[[float], Best | None]:
-    budget, options = question.budgets[name], question.options
-    points = front(question.utilities, question.rows[name], fixed=options["fixed"].get(name, 0),
+def _on_front(query: Query, name: str) -> Callable[[float], Best | None]:
+    budget, options = query.budgets[name], query.options
+    points = front(query.utilities, query.rows[name], fixed=options["fixed"].get(name, 0),
                    quantum=options["quantum"].get(name), max_cost=budget + FRACTIONS[-1] * abs(budget),
                    max_labels=options["max_labels"])
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hwnas.generate.integer_costs import UNLIMITED, Cost, Exact
 from hwnas.generate.problem import Problem
-from hwnas.generate.ticks import UNLIMITED, Cost, Exact
 
 
 def with_floor(problem: Problem, cost: Cost, low: Exact) -> Problem:

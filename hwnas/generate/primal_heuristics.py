@@ -35,25 +35,25 @@ def climb(problem: Problem, starts: Ints) -> dict[tuple[int, ...], float]:
     Returns:
         The choices, as places, with their utilities.
     """
-    scout = _Scout(problem)
-    total = scout.totals(starts)
+    moves = _Moves(problem)
+    total = moves.totals(starts)
     fits = (total <= problem.limits).all(axis=1)
     pick = starts[fits]
     narrow = len(problem.limits) > problem.ranked
     if not len(pick) and len(problem.limits) > 1:
-        least = np.argsort(scout.excess(total), kind="stable")[:_TRIED]
-        repaired = [choice for i in least if (choice := scout.repaired(starts[i])) is not None]
+        least = np.argsort(moves.excess(total), kind="stable")[:_TRIED]
+        repaired = [choice for i in least if (choice := moves.repaired(starts[i])) is not None]
         pick = np.array(repaired, dtype=np.int64).reshape(-1, starts.shape[1])
-    pick = scout.raised(pick)
+    pick = moves.raised(pick)
     found = {tuple(choice): _utility(problem, choice) for choice in pick.tolist()}
     if narrow:
         for promising in sorted(found, key=found.__getitem__)[-_TRIED:]:
-            better = tuple(scout.raised_by_two(np.array(promising)).tolist())
+            better = tuple(moves.raised_by_two(np.array(promising)).tolist())
             found[better] = _utility(problem, list(better))
     return found
 
 
-class _Scout:
+class _Moves:
     """A problem as arrays of equal layers: values (L, K), -inf where there is no operation; ticks (L, K, M)."""
 
     def __init__(self, problem: Problem) -> None:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from hwnas.generate.pace import Pace
+from hwnas.generate.time_limit import TimeLimit
 
 Ranked: TypeAlias = list[tuple[float, tuple[int, ...]]]
 Attempt: TypeAlias = Callable[[int, float], tuple[Ranked, float]]
@@ -43,7 +43,7 @@ class Frame:
     enough: float = np.inf
 
 
-def widen(attempt: Attempt, frame: Frame, k: int, max_labels: int, pace: Pace) -> tuple[Ranked, float]:
+def widen(attempt: Attempt, frame: Frame, k: int, max_labels: int, clock: TimeLimit) -> tuple[Ranked, float]:
     """The `k` best choices, and how far the best utility can be from the true one (0: all exact).
 
     The gap is infinite when too little room or time left no choice at all, and so nothing is known.
@@ -65,8 +65,8 @@ def widen(attempt: Attempt, frame: Frame, k: int, max_labels: int, pace: Pace) -
             return found, 0.0
         known.update((choice, utility) for utility, choice in found)
         bound = min(bound, max(dropped, floor, found[0][0] if found else -np.inf))
-        if pace.over or (width == max_labels and dropped > -np.inf):
-            if not known and floor > proven and not pace.over:
+        if clock.over or (width == max_labels and dropped > -np.inf):
+            if not known and floor > proven and not clock.over:
                 guess = np.inf
                 continue
             best = _best(known, k)

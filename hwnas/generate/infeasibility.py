@@ -8,7 +8,7 @@ import numpy as np
 
 from hwnas.generate.knapsack import Solution
 from hwnas.generate.problem import Floats
-from hwnas.generate.question import Question
+from hwnas.generate.query import Query
 
 _HOLDERS = 3
 _CLOSE = 1e-3
@@ -30,30 +30,30 @@ class Relaxation:
     choice: tuple[int, ...]
 
 
-def least_with_others(question: Question, name: str) -> tuple[float, tuple[int, ...]] | None:
+def least_with_others(query: Query, name: str) -> tuple[float, tuple[int, ...]] | None:
     """Least total of one cost while the others keep their budgets, and its choice; None if those alone cannot.
 
     Where `max_labels` stopped the solver, the least that was found.
     """
-    others = {n: b for n, b in question.budgets.items() if n != name}
-    if question.costs[name].is_max:
-        found = _lowest_level(question, name)
+    others = {n: b for n, b in query.budgets.items() if n != name}
+    if query.costs[name].is_max:
+        found = _lowest_level(query, name)
     elif others:
-        found = question.try_answer({name: np.inf}, [-row for row in question.amounts(name)])
+        found = query.try_answer({name: np.inf}, [-row for row in query.amounts(name)])
     else:
-        choice = tuple(int(np.argmin(row)) for row in question.amounts(name))
-        return question.costs[name].total(choice), choice
+        choice = tuple(int(np.argmin(row)) for row in query.amounts(name))
+        return query.costs[name].total(choice), choice
     return None if found is None else (found.costs[name], found.choice)
 
 
-def _lowest_level(question: Question, name: str) -> Solution | None:
+def _lowest_level(query: Query, name: str) -> Solution | None:
     """By halving: a larger maximum is never harder to meet."""
-    levels = question.levels(name)
-    found = question.try_answer({name: levels[-1]})
+    levels = query.levels(name)
+    found = query.try_answer({name: levels[-1]})
     low, high = 0, len(levels) - 1
     while found is not None and low < high:
         middle = (low + high) // 2
-        better = question.try_answer({name: levels[middle]})
+        better = query.try_answer({name: levels[middle]})
         if better is None:
             low = middle + 1
         else:
@@ -61,76 +61,76 @@ def _lowest_level(question: Question, name: str) -> Solution | None:
     return found
 
 
-def holders(question: Question, name: str, choice: tuple[int, ...] | None) -> tuple[Holder, ...]:
+def holders(query: Query, name: str, choice: tuple[int, ...] | None) -> tuple[Holder, ...]:
     """The layers that keep a cost up, most first, with how much.
 
     With a choice, how much it takes above the layer's cheapest operation: what the other budgets force on it.
     Without, the cheapest operation itself; of a maximum, only where that is over the budget.
     """
-    amounts = question.amounts(name)
+    amounts = query.amounts(name)
     least = [float(row.min()) for row in amounts]
     held = least if choice is None else [float(row[k]) - low for row, k, low in
                                          zip(amounts, choice, least, strict=True)]
-    floor = question.budgets[name] if choice is None and question.costs[name].is_max else 0.0
+    floor = query.budgets[name] if choice is None and query.costs[name].is_max else 0.0
     ranked = sorted(((layer, amount) for layer, amount in enumerate(held) if amount > floor), key=lambda h: -h[1])
     return tuple(ranked[:_HOLDERS])
 
 
-def relaxations(question: Question, alone: dict[str, tuple[float, tuple[int, ...]] | None]) -> list[Relaxation]:
+def relaxations(query: Query, alone: dict[str, tuple[float, tuple[int, ...]] | None]) -> list[Relaxation]:
     """Ways to meet the budgets, the smallest raise first: one budget alone, or all by one factor.
 
     Args:
         alone: `least_with_others` of every cost.
     """
     found = [
-        Relaxation({name: pair[0]}, _raised(question, {name: pair[0]}), pair[1])
-        for name, pair in alone.items() if pair is not None and pair[0] > question.budgets[name]
+        Relaxation({name: pair[0]}, _raised(query, {name: pair[0]}), pair[1])
+        for name, pair in alone.items() if pair is not None and pair[0] > query.budgets[name]
     ]
-    together = _together(question) if len(alone) > 1 else None
+    together = _together(query) if len(alone) > 1 else None
     if together is not None and len(together.budgets) > 1:
         found.append(together)
     return sorted(found, key=lambda one: one.raised)
 
 
-def _raised(question: Question, budgets: dict[str, float]) -> float:
-    return max(value / question.budgets[name] - 1 if question.budgets[name] > 0 else np.inf
+def _raised(query: Query, budgets: dict[str, float]) -> float:
+    return max(value / query.budgets[name] - 1 if query.budgets[name] > 0 else np.inf
                for name, value in budgets.items())
 
 
-def _together(question: Question) -> Relaxation | None:
+def _together(query: Query) -> Relaxation | None:
     """All budgets by one factor, by halving to a thousandth; None unless all are finite and above 0."""
-    if not all(0 < b < np.inf for b in question.budgets.values()):
+    if not all(0 < b < np.inf for b in query.budgets.values()):
         return None
-    cheap = _cheapness(question)
+    cheap = _cheapness(query)
     low, high, best = 1.0, np.inf, None
     step = 1.0
     while high - low > _CLOSE * low:
         factor = low + step if high == np.inf else (low + high) / 2
-        answer = question.try_answer({name: factor * b for name, b in question.budgets.items()}, cheap)
+        answer = query.try_answer({name: factor * b for name, b in query.budgets.items()}, cheap)
         if answer is None:
             low, step = factor, 2 * step
             if step > 1e6:
                 return None
             continue
         best = answer
-        high = min(factor, max(answer.costs[name] / b for name, b in question.budgets.items()))
+        high = min(factor, max(answer.costs[name] / b for name, b in query.budgets.items()))
     if best is None:
         return None
-    over = {name: best.costs[name] for name, b in question.budgets.items() if best.costs[name] > b}
-    return Relaxation(over, _raised(question, over), best.choice) if over else None
+    over = {name: best.costs[name] for name, b in query.budgets.items() if best.costs[name] > b}
+    return Relaxation(over, _raised(query, over), best.choice) if over else None
 
 
-def _cheapness(question: Question) -> list[Floats]:
+def _cheapness(query: Query) -> list[Floats]:
     """Utilities that prefer what is cheap in all summed costs."""
-    summed = [name for name, cost in question.costs.items() if not cost.is_max]
-    rows = [np.where(np.isfinite(row), 0.0, -np.inf) for row in question.utilities]
+    summed = [name for name, cost in query.costs.items() if not cost.is_max]
+    rows = [np.where(np.isfinite(row), 0.0, -np.inf) for row in query.utilities]
     for name in summed:
-        rows = [row - amount / question.budgets[name] for row, amount in
-                zip(rows, question.amounts(name), strict=True)]
+        rows = [row - amount / query.budgets[name] for row, amount in
+                zip(rows, query.amounts(name), strict=True)]
     return rows
 
 
-def least_alone(question: Question) -> dict[str, float]:
+def least_alone(query: Query) -> dict[str, float]:
     """Least achievable total of every cost, each alone."""
-    return {name: float(cost.least(question.alive)) for name, cost in question.costs.items()}
+    return {name: float(cost.least(query.alive)) for name, cost in query.costs.items()}
 

@@ -1,4 +1,4 @@
-"""A question to DPNG that can be asked again with other budgets or utilities."""
+"""A query of DPNG that can be asked again with other budgets or utilities."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.generate.integer_costs import Cost
 from hwnas.generate.knapsack import Solution, solve
 from hwnas.generate.problem import Floats, Rows, alive_ids, by_name, read_cost, read_utilities
-from hwnas.generate.ticks import Cost
 
 
 @dataclass(frozen=True)
-class Question:
+class Query:
     """What `solve` was asked.
 
     Attributes:
@@ -39,8 +39,8 @@ class Question:
     def of(
         cls, utilities: Sequence[ArrayLike], costs: Mapping[str, Sequence[ArrayLike]], budgets: Mapping[str, float],
         fixed: Mapping[str, float], quantum: Mapping[str, float], aggregate: Mapping[str, str], max_labels: int,
-    ) -> Question:
-        """Read a question; arguments and errors as in `solve`, but for budgets that are ranges, which are refused."""
+    ) -> Query:
+        """Read one; arguments and errors as in `solve`, but for budgets that are ranges, which are refused."""
         values, limits = read_utilities(utilities), by_name("budgets", budgets, list(costs))
         if any(isinstance(bound, tuple | list) for bound in limits.values()):
             raise UsageError("only upper bounds can be explained: give the upper end of each range")
