@@ -6,7 +6,7 @@ The data are 1,999 cells of NAS-Bench-201 on real devices, measured by others wi
 runtime did with the edges that are `none` is a rule below.
 
 Glossary
-    run      the ops that the device executed, each with its term (`hwnas.latency.estimate_terms`)
+    run      the ops that the device executed, each with its term (`hwnas.latency.estimate.model`)
     items    the distinct (op, term) of all runs; counts has a row per network and a column per item
 """
 
@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from hwnas.latency.estimate import estimate
-from hwnas.latency.estimate_adapt import adapt_runs
-from hwnas.latency.estimate_design import choose_runs
-from hwnas.latency.estimate_terms import EstimatedModel, Run, run_of
+from hwnas.latency.estimate.adapt import adapt_runs
+from hwnas.latency.estimate.design import choose_runs
+from hwnas.latency.estimate.model import EstimatedModel, Run, run_of
 from hwnas.space import Architecture, SpaceConfig, build
 from hwnas.space.nasbench201 import order
 from hwnas.target import Hardware, Target, load

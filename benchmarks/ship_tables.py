@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hwnas.latency import Table, journal, table_path
+from hwnas.latency import Table, table_file, table_path
 from hwnas.profile import measure
 from hwnas.runtime import Fingerprint, runtime_for
 from hwnas.space import Space, SpaceConfig, build
@@ -43,7 +43,7 @@ def main() -> None:
                 if space.config.name in args.space:
                     _fill(target, space, args)
     for table in args.out.rglob("*.jsonl"):
-        journal.write_whole(table, Table.read(table).to_lines())  # what was known after fewer sweeps is left out
+        table_file.write_whole(table, Table.read(table).to_lines())  # what was known after fewer sweeps is left out
     path = args.out / "ERRORS.md"
     path.write_text(_report(args.out), encoding="utf-8")
     print(f"wrote {path}")

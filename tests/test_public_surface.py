@@ -31,8 +31,8 @@ SURFACE = {
                       "Solution Words count_topologies explain front front_blocks front_cell front_graph ranked_front "
                       "solve solve_blocks solve_cell solve_for_devices solve_graph solve_uncertain utilities_of",
     "hwnas.imaging": "Decoded Header Letterbox Picture read_header stored_image",
-    "hwnas.latency": "Calibration Entry Errors LatencyModel Parts Prediction Table errors fit interval kendall_tau "
-                     "live_ops now table_path",
+    "hwnas.latency": "Calibration Entry Errors EstimatedModel LatencyModel Parts Prediction Table errors fit interval "
+                     "kendall_tau live_ops now table_path",
     "hwnas.nets": "Block FeatureNet Network Normalize Supernet",
     "hwnas.pipeline": "STAGES Answer Budget CompressConfig Picker RunFolder compress compress_run make_config parse "
                       "parse_all pick resume retarget show",

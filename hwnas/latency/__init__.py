@@ -2,13 +2,14 @@
 
 from hwnas.latency.calibrate import Calibration, Parts, fit
 from hwnas.latency.entry import Entry, now
-from hwnas.latency.live import live_ops
+from hwnas.latency.estimate.model import EstimatedModel  # so that LatencyModel reads its files
+from hwnas.latency.executed_ops import live_ops
+from hwnas.latency.intervals import interval
 from hwnas.latency.metrics import Errors, errors, kendall_tau
 from hwnas.latency.model import LatencyModel, Prediction
-from hwnas.latency.residuals import interval
 from hwnas.latency.table import Table, table_path
 
 __all__ = [
-    "Calibration", "Entry", "Errors", "LatencyModel", "Parts", "Prediction", "Table", "errors", "fit",
+    "Calibration", "Entry", "Errors", "EstimatedModel", "LatencyModel", "Parts", "Prediction", "Table", "errors", "fit",
     "interval", "kendall_tau", "live_ops", "now", "table_path",
 ]

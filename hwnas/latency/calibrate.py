@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from hwnas.errors import TableError
-from hwnas.latency.residuals import UNKNOWN_SPREAD, Spread, spread
+from hwnas.latency.intervals import UNKNOWN_SPREAD, Spread, spread
 from hwnas.space.op import KINDS
 from hwnas.validation import MOST_MS, Milliseconds, Name, Schema, checked
 

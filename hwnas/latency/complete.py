@@ -20,8 +20,8 @@ from dataclasses import replace
 import numpy as np
 
 from hwnas.latency.calibrate import Calibration
-from hwnas.latency.estimate import content_hash, estimate
-from hwnas.latency.live import live_ops
+from hwnas.latency.estimate.analytic import content_hash, estimate
+from hwnas.latency.executed_ops import live_ops
 from hwnas.latency.model import LatencyModel, standard_error_ms
 from hwnas.latency.table import Table
 from hwnas.space import Space

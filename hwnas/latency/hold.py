@@ -1,9 +1,9 @@
 """One campaign per table: who measures a table holds it until its last entry is in, and others wait.
 
 Two campaigns at once would time every block twice, each at the speed that the other leaves, and mix two calibrations.
-Additions have a lock of their own (`journal`), so that a table can be read and its holder can write. The lock belongs
-to the system (flock): a process that is killed holds nothing. Who holds it is written beside it for those who wait;
-that note may outlive a killed process, but it is only read while the lock is taken.
+Additions have a lock of their own (`table_file`), so that a table can be read and its holder can write. The lock
+belongs to the system (flock): a process that is killed holds nothing. Who holds it is written beside it for those who
+wait; that note may outlive a killed process, but it is only read while the lock is taken.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from typing import Any
 
 from hwnas.documents import MIB, brief, json_value, printable, read_bytes, text_of
 from hwnas.errors import InputError, TableError
-from hwnas.latency import imports_fbnet, imports_keys, imports_nni, journal
+from hwnas.latency import imports_fbnet, imports_keys, imports_nni, table_file
 from hwnas.latency.entry import Entry
 from hwnas.latency.header import device_differences, make_header
 from hwnas.latency.imports_rows import SUFFIXES, read_rows
@@ -96,7 +96,7 @@ def import_table(found: Imported, path: Path, target: Target) -> Table:
         InputError: the file cannot be written.
     """
     device = {"cpu": found.provenance["device"]}
-    with journal.locked(path):
+    with table_file.locked(path):
         if path.is_file():
             table = Table.read(path, target)
             _check_mix(table, device)
@@ -106,7 +106,7 @@ def import_table(found: Imported, path: Path, target: Target) -> Table:
         header = {**table.header, "provenance": [*known, dict(found.provenance)]}
         entries = table.entries | {entry.signature: entry for entry in found.entries}
         made = Table.assemble(path, header, entries.values(), table.calibration_records)
-        journal.write_whole(path, made.to_lines())
+        table_file.write_whole(path, made.to_lines())
     return made
 
 

@@ -18,7 +18,7 @@ one's excess over the first term, z sqrt(V1) for the mean network.
 Glossary
     p     predicted latency of a network, ms, and V the variance that its entries add, ms^2: sums over its ops
     p0    the least p of the space; p1, V1 the mean over all its networks
-    s     scale of log(measured / predicted), see `hwnas.latency.residuals`; its square is common + mean(V / p^2)
+    s     scale of log(measured / predicted), see `hwnas.latency.intervals`; its square is common + mean(V / p^2)
     z     quantile of the confidence, k = exp(z * common scale) - 1
 """
 
@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import TableError
-from hwnas.latency.residuals import Spread
+from hwnas.latency.intervals import Spread
 
 MOST_COST_MS = 1e9  # in whole nanoseconds, thousands of them add up within 64 bits
 _MOST_MARGIN = 50.0  # a factor of 1e21, which no cost survives

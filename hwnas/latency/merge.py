@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import TableError, UsageError
-from hwnas.latency import journal
+from hwnas.latency import table_file
 from hwnas.latency.entry import Entry
 from hwnas.latency.header import device_differences, differences
 from hwnas.latency.hold import held
@@ -46,13 +46,13 @@ def merge(paths: Sequence[Path], out: Path | None = None, *, force: bool = False
     if out is not None and out.exists():
         raise UsageError(f"{out} exists: choose another --out, or name it first to merge into it")
     goal = out or paths[0]
-    with held(goal, seconds=0.0, progress=progress) if goal.is_file() else nullcontext(), journal.locked(goal):
+    with held(goal, seconds=0.0, progress=progress) if goal.is_file() else nullcontext(), table_file.locked(goal):
         first, *others = (Table.read(path) for path in paths)
         warnings = [warning for other in others for warning in _conflicts(first, other)]
         if warnings and not force:
             raise TableError(f"{warnings[0]}: these do not merge; --force merges them all the same")
         merged = _merged(goal, first, others)
-        journal.write_whole(goal, merged.to_lines())
+        table_file.write_whole(goal, merged.to_lines())
     return merged, warnings
 
 

@@ -3,7 +3,7 @@
 Latency is additive over the ops: latency = fixed + sum of op costs, where an op costs a*t + c*MB and the fixed part
 is b plus the ops that are no choice. A dynamic program can therefore add it up in integers. In a chain that is
 exact; in a cell an op whose output nobody reads costs nothing, which `predict` knows and a sum over choices cannot:
-there the sum is an upper bound of the prediction (`hwnas.latency.live`).
+there the sum is an upper bound of the prediction (`hwnas.latency.executed_ops`).
 
 Glossary
     t        table entry of an op, ms (median), and e its standard error
@@ -17,7 +17,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from hwnas.documents import brief
 from hwnas.errors import InputError, MissingEntry, TableError
 from hwnas.latency.calibrate import Calibration, Parts
 from hwnas.latency.entry import LEAST_MS, Entry
-from hwnas.latency.live import charged_ops, live_ops, shared_activations
+from hwnas.latency.executed_ops import charged_ops, live_ops, shared_activations
 from hwnas.latency.margin import MOST_COST_MS, Margin
 from hwnas.latency.table import Table
 from hwnas.space import Architecture, Op, Space
@@ -91,6 +91,11 @@ class LatencyModel:
     table_hash: str = ""
     precision: str = "fp32"
     errors_ms: Mapping[str, float] = field(default_factory=dict)
+    readers: ClassVar[dict[str, type[LatencyModel]]] = {}  # a key that only models of one class write -> that class
+
+    def __init_subclass__(cls, *, key: str, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        LatencyModel.readers[key] = cls
 
     @classmethod
     def from_table(cls, table: Table, space: Space) -> LatencyModel:
@@ -229,17 +234,16 @@ class LatencyModel:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LatencyModel:
-        """Read `to_json` back; one without standard errors, as older versions wrote it, is read as well.
+        """Read `to_json` back, of a subclass as well; one without standard errors, as older versions wrote it, too.
 
         Raises:
             InputError: another schema, a field is missing, or an unknown precision.
         """
         if not isinstance(data, Mapping) or data.get("hwnas_latency_model") != SCHEMA:
             raise InputError(f"not a latency model of schema {SCHEMA}: {brief(data)}")
-        if cls is LatencyModel and "terms_ms" in data:
-            from hwnas.latency.estimate_terms import EstimatedModel  # it is a LatencyModel itself
-
-            return EstimatedModel.from_json(data)
+        if cls is LatencyModel:
+            for reader in (reader for key, reader in cls.readers.items() if key in data):
+                return reader.from_json(data)
         found = checked(ModelSchema, data, "the latency model", way_out="profile again, or start a new run")
         return cls(found.target, found.source, found.entries_ms, Calibration.from_json(found.calibration),
                    found.table_hash, found.precision, found.errors_ms)

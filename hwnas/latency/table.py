@@ -2,7 +2,7 @@
 
 The first line is the header, every other line an entry of one signature or a calibration of one space. Lines are
 appended and the last one wins, so a killed run keeps what it had; a torn last line is left out. How the lines reach
-the disk is in `journal`, what the header says in `header`.
+the disk is in `table_file`, what the header says in `header`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hwnas.documents import MOST_BYTES, brief
 from hwnas.errors import InputError, MissingEntry, TableError
 from hwnas.files import read_lines
 from hwnas.latency import header as headers
-from hwnas.latency import journal
+from hwnas.latency import table_file
 from hwnas.latency.calibrate import Calibration
 from hwnas.latency.entry import Entry, now
 from hwnas.target import Target
@@ -65,9 +65,9 @@ class Table:
             TableError: the file is broken, of another schema or of another target.
             InputError: the folder is not writable.
         """
-        with journal.locked(path):
+        with table_file.locked(path):
             if not path.is_file() or not path.stat().st_size:
-                journal.write_whole(path, [headers.make_header(target, fingerprint, source)])
+                table_file.write_whole(path, [headers.make_header(target, fingerprint, source)])
         return cls.read(path, target)
 
     @classmethod
@@ -194,8 +194,8 @@ class Table:
         """
         lines = [entry.to_json() for entry in entries]
         added = [Entry.from_json(line) for line in lines]
-        with journal.locked(self.path):
-            journal.append(self.path, lines)
+        with table_file.locked(self.path):
+            table_file.append(self.path, lines)
         self._entries |= {entry.signature: entry for entry in added}
 
     def calibration(self, space_fingerprint: str) -> Calibration | None:
@@ -210,8 +210,8 @@ class Table:
             InputError: the file cannot be written.
         """
         record = {**calibration.to_json(), "space": space_fingerprint, "when": now()}
-        with journal.locked(self.path):
-            journal.append(self.path, [{"calibration": record}])
+        with table_file.locked(self.path):
+            table_file.append(self.path, [{"calibration": record}])
         self._calibrations[space_fingerprint] = record
 
     def _take(self, line: Any, number: int) -> None:

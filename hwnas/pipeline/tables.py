@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import TableError
-from hwnas.latency import Table, journal, table_path
+from hwnas.latency import Table, table_file, table_path
 from hwnas.latency.header import differences, of_target
 from hwnas.pipeline.origin import device_name, misfit
 from hwnas.target import Target, data_folder
@@ -97,10 +97,10 @@ def own_table(target: Target, device: Mapping[str, Any], folder: Path | None = N
     if start is not None:
         based_on = {"target": start.target, "content_hash": start.content_hash}
         header = {**start.header, "target": target.name, "based_on": based_on}
-        with journal.locked(path):
+        with table_file.locked(path):
             if not path.exists():
                 copy = Table.assemble(path, header, start.entries.values(), start.calibration_records)
-                journal.write_whole(path, copy.to_lines())
+                table_file.write_whole(path, copy.to_lines())
     return path
 
 

@@ -137,7 +137,7 @@ class Space:
     def signatures(self) -> tuple[str, ...]:
         """Every distinct signature that any architecture can need, in network order; then additions.
 
-        An addition has the signature of an identity of its shape (`hwnas.latency.live`).
+        An addition has the signature of an identity of its shape (`hwnas.latency.executed_ops`).
         """
         found = [op.signature for p in self.positions for op in p.ops if op.timed]
         targets = [wire.target for wire in self.wires]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import TableError, UsageError
-from hwnas.latency import Calibration, Entry, Table, journal
+from hwnas.latency import Calibration, Entry, Table, table_file
 from hwnas.latency.merge import merge
 from hwnas.target import load
 
@@ -115,10 +115,10 @@ def test_refusals(tmp_path: Path) -> None:
 
 def test_what_is_added_meanwhile_is_not_lost(tmp_path: Path) -> None:
     one, two = make(tmp_path / "1.jsonl", entry(A, 1, 1)), make(tmp_path / "2.jsonl", entry(B, 2, 1))
-    with journal.locked(one.path):
+    with table_file.locked(one.path):
         waiting = threading.Thread(target=merge, args=([one.path, two.path],))
         waiting.start()
-        journal.append(one.path, [entry(C, 3, 1).to_json()])
+        table_file.append(one.path, [entry(C, 3, 1).to_json()])
     waiting.join()
     assert set(Table.read(one.path).entries) == {A, B, C}
     one.add([entry(A, 9, 9)])  # a writer that has the table open goes on in the new file

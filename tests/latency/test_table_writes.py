@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import InputError, TableError
-from hwnas.latency import Calibration, Entry, Table, journal
+from hwnas.latency import Calibration, Entry, Table, table_file
 from hwnas.target import load
 
 DEVICE = {"cpu": "test", "flags": [], "runtime_version": "1.0"}
@@ -162,7 +162,7 @@ def test_what_is_no_number_is_refused_before_anything_is_written(table: Table) -
 
 
 def test_a_writer_that_never_ends_is_named(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "LOCK_SECONDS", 0.1)
-    with journal.locked(table.path), pytest.raises(TableError, match="being written by another process"):
+    monkeypatch.setattr(table_file, "LOCK_SECONDS", 0.1)
+    with table_file.locked(table.path), pytest.raises(TableError, match="being written by another process"):
         table.add_calibration("space", Calibration())
     table.add([entry(1)])

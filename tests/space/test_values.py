@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from hwnas.latency.live import live_ops, shared_activations
+from hwnas.latency.executed_ops import live_ops, shared_activations
 from hwnas.profile.graph import network_model
 from hwnas.runtime import open_runtime
 from hwnas.space import SPACES, Architecture, SpaceConfig, build

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 
 from hwnas.errors import InputError
 from hwnas.latency.calibrate import Calibration
-from hwnas.latency.estimate_roofline import Roofline
-from hwnas.latency.estimate_terms import SOURCE, EstimatedModel
-from hwnas.latency.estimate_work import addition, works
+from hwnas.latency.estimate.model import SOURCE, EstimatedModel
+from hwnas.latency.estimate.roofline import Roofline
+from hwnas.latency.estimate.work import addition, works
 from hwnas.space import Op, Space
 from hwnas.target import Hardware, Target
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hwnas.latency import LatencyModel, live_ops
-from hwnas.latency.live import charged_ops
+from hwnas.latency.executed_ops import charged_ops
 from hwnas.space import SPACES, Architecture, SpaceConfig, build
 
 CELLS = build(SpaceConfig("nasbench201", 32, 3, 10, depth=1))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from hwnas.errors import InputError
 from hwnas.latency import LatencyModel
-from hwnas.latency.estimate import estimate, op_ms, term_ms
-from hwnas.latency.estimate_roofline import BANDWIDTH_REACHED, EFFICIENCY, LAUNCH_MS, Roofline
-from hwnas.latency.estimate_terms import EstimatedModel, run_of
-from hwnas.latency.estimate_work import KINDS, Work, works
+from hwnas.latency.estimate.analytic import estimate, op_ms, term_ms
+from hwnas.latency.estimate.model import EstimatedModel, run_of
+from hwnas.latency.estimate.roofline import BANDWIDTH_REACHED, EFFICIENCY, LAUNCH_MS, Roofline
+from hwnas.latency.estimate.work import KINDS, Work, works
 from hwnas.space import Op, SpaceConfig, build
 from hwnas.target import Hardware, load, names
 

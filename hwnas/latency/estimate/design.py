@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwnas.errors import UsageError
-from hwnas.latency.estimate import hardware_of
-from hwnas.latency.estimate_parts import Parts
-from hwnas.latency.estimate_roofline import Roofline
-from hwnas.latency.estimate_terms import EstimatedModel, Run, run_of
+from hwnas.latency.estimate.analytic import hardware_of
+from hwnas.latency.estimate.model import EstimatedModel, Run, run_of
+from hwnas.latency.estimate.regressors import Regressors
+from hwnas.latency.estimate.roofline import Roofline
 from hwnas.space import Architecture
 from hwnas.target import Target
 
-_NOISE, _DEPARTURE = 0.03, 0.3  # as in `estimate_adapt`, between its strengths
+_NOISE, _DEPARTURE = 0.03, 0.3  # as in `estimate.adapt`, between its strengths
 
 
 def choose(model: EstimatedModel, target: Target, candidates: Sequence[Architecture], count: int) -> list[int]:
@@ -41,7 +41,7 @@ def choose_runs(model: EstimatedModel, target: Target, candidates: Sequence[Run]
     if not 1 <= count <= len(candidates):
         raise UsageError(f"can pick 1 to {len(candidates)} of {len(candidates)} networks; got {count}")
     latency = np.array([model.run_ms(run) for run in candidates])
-    parts = Parts(Roofline.of(target, hardware_of(target)), float(np.median(latency)))
+    parts = Regressors(Roofline.of(target, hardware_of(target)), float(np.median(latency)))
     share = np.array([parts.of_run(run) for run in candidates]) / latency[:, None]
     covariance = np.diag(np.where(parts.expected > 0, 1.0, _DEPARTURE) ** 2)
     picked: list[int] = []

@@ -6,7 +6,7 @@ from scipy.stats import norm, t
 
 from hwnas.errors import UsageError
 from hwnas.latency import fit, interval
-from hwnas.latency.residuals import LOAD_SD, UNKNOWN_SPREAD, Spread, spread, student_t
+from hwnas.latency.intervals import LOAD_SD, UNKNOWN_SPREAD, Spread, spread, student_t
 
 
 @pytest.mark.parametrize("freedom", [3, 5, 12, 32, 52, 1000])

@@ -8,7 +8,7 @@ tried and weighted by how well each predicts every network from the others.
 
 Glossary
     y    measured latencies, ms, shape (n,)
-    X    parts of the estimated latency, ms, shape (n, k); see `Parts`
+    X    parts of the estimated latency, ms, shape (n, k); see `Regressors`
     A    X / y: what the parts explain of each latency, shape (n, k)
     m    what the factors should be before anything was measured, times the common factor s, shape (k,)
     d    standard deviations of the factors around m, shape (k,)
@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 
 from hwnas.errors import InputError, UsageError
 from hwnas.latency.calibrate import Calibration
-from hwnas.latency.estimate import content_hash, hardware_of
-from hwnas.latency.estimate_parts import Parts
-from hwnas.latency.estimate_roofline import Roofline
-from hwnas.latency.estimate_terms import EstimatedModel, Run, run_of
-from hwnas.latency.residuals import spread
+from hwnas.latency.estimate.analytic import content_hash, hardware_of
+from hwnas.latency.estimate.model import EstimatedModel, Run, run_of
+from hwnas.latency.estimate.regressors import Regressors
+from hwnas.latency.estimate.roofline import Roofline
+from hwnas.latency.intervals import spread
 from hwnas.space import Architecture, Op
 from hwnas.target import Target
 
@@ -50,7 +50,7 @@ def adapt(
 
     Args:
         model: what `estimate` gave for the space and the target.
-        networks: 5 to 20; `hwnas.latency.estimate_design.choose` picks those that say the most.
+        networks: 5 to 20; `hwnas.latency.estimate.design.choose` picks those that say the most.
         measured_ms: their latencies.
 
     Returns:
@@ -73,9 +73,9 @@ def adapt_runs(
     for run in runs:
         for op, _ in run:
             model.op_cost_ms(op)
-    parts = Parts(Roofline.of(target, hardware_of(target)), constant_ms=float(np.median(y)))
+    parts = Regressors(Roofline.of(target, hardware_of(target)), constant_ms=float(np.median(y)))
     design = np.array([parts.of_run(run) for run in runs])
-    factors, errors = _fit(design, y, parts.expected)
+    factors, errors = fit_factors(design, y, parts.expected)
     entries = {s: max(0.0, float(parts.of_op(op) @ factors)) for s, op in ops.items()}
     terms = {s: parts.terms(op, factors) for s, op in ops.items() if s in model.terms_ms}
     return replace(
@@ -105,7 +105,7 @@ def _checked(runs: Sequence[Run], measured_ms: Sequence[float]) -> Floats:
     return y
 
 
-def _fit(design: Floats, y: Floats, expected: Floats) -> tuple[Floats, Floats]:
+def fit_factors(design: Floats, y: Floats, expected: Floats) -> tuple[Floats, Floats]:
     """Factors, shape (k,), and leave-one-out errors, shape (n,): both weighted over the strengths."""
     common = math.exp(float(np.median(np.log(y / (design @ expected)))))
     share, mean = design / y[:, None], expected * common
@@ -113,8 +113,8 @@ def _fit(design: Floats, y: Floats, expected: Floats) -> tuple[Floats, Floats]:
     factors, errors, scores = [], [], []
     for noise, departure in _STRENGTHS:
         sd = np.where(own, _FACTOR_SD, departure) * common
-        error = _leave_one_out(share, mean, sd, noise)
-        factors.append(_posterior(share, mean, sd, noise, own))
+        error = leave_one_out(share, mean, sd, noise)
+        factors.append(posterior(share, mean, sd, noise, own))
         errors.append(error)
         scores.append(-len(y) / 2 * math.log(float((error**2).mean()) + 1e-12))
     weights = np.exp(np.array(scores) - max(scores))
@@ -122,14 +122,14 @@ def _fit(design: Floats, y: Floats, expected: Floats) -> tuple[Floats, Floats]:
     return weights @ np.array(factors), weights @ np.array(errors)
 
 
-def _leave_one_out(share: Floats, mean: Floats, sd: Floats, noise: float) -> Floats:
+def leave_one_out(share: Floats, mean: Floats, sd: Floats, noise: float) -> Floats:
     """e in closed form (Rasmussen and Williams, equation 5.12)."""
     inverse = np.linalg.inv((share * sd**2) @ share.T + noise**2 * np.eye(len(share)))
     error: Floats = (inverse @ (1 - share @ mean)) / np.diag(inverse)
     return error
 
 
-def _posterior(share: Floats, mean: Floats, sd: Floats, noise: float, positive: NDArray[Any]) -> Floats:
+def posterior(share: Floats, mean: Floats, sd: Floats, noise: float, positive: NDArray[Any]) -> Floats:
     """The most probable factors, those in `positive` not below 0, by coordinate descent on a strictly convex sum."""
     precision = share.T @ share / noise**2 + np.diag(1 / sd**2)
     pull = share.sum(axis=0) / noise**2 + mean / sd**2

@@ -41,7 +41,7 @@ def run_of(arch: Architecture) -> Run:
 
 
 @dataclass(frozen=True)
-class EstimatedModel(LatencyModel):
+class EstimatedModel(LatencyModel, key="terms_ms"):
     """A latency model whose entries were estimated.
 
     Args:

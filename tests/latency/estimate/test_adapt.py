@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hwnas.errors import InputError, MissingEntry, UsageError
 from hwnas.latency import errors
 from hwnas.latency.estimate import estimate
-from hwnas.latency.estimate_adapt import _fit, _posterior, adapt
-from hwnas.latency.estimate_design import choose
-from hwnas.latency.estimate_parts import COUNT, Parts
-from hwnas.latency.estimate_roofline import Roofline
-from hwnas.latency.estimate_terms import run_of
+from hwnas.latency.estimate.adapt import adapt, fit_factors, leave_one_out, posterior
+from hwnas.latency.estimate.design import choose
+from hwnas.latency.estimate.model import run_of
+from hwnas.latency.estimate.regressors import COUNT, Regressors
+from hwnas.latency.estimate.roofline import Roofline
 from hwnas.space import Architecture, Op, Space, SpaceConfig, build
 from hwnas.target import Target, load
 
@@ -23,9 +23,9 @@ CELLS = build(SpaceConfig("nasbench201", 32, classes=10, depth=1))
 SPACES = {space.name: space for space in (MOBILE, CELLS)}
 
 
-def parts(target: Target) -> Parts:
+def parts(target: Target) -> Regressors:
     assert target.hardware is not None
-    return Parts(Roofline.of(target, target.hardware), 1.0)
+    return Regressors(Roofline.of(target, target.hardware), 1.0)
 
 
 def device(target: Target, archs: list[Architecture], rng: np.random.Generator, noise: float) -> np.ndarray:
@@ -139,7 +139,7 @@ def test_leave_one_out_errors_and_the_minimum_are_what_they_say(seed: int, n: in
     y = design @ np.array([1.0, 3.0, 0.01, 0.5]) * np.exp(rng.normal(0, 0.02, n))
     share, mean = design / y[:, None], np.ones(4)
     sd, positive = np.full(4, 2.0), np.array([True, True, True, False])
-    factors = _posterior(share, mean, sd, 0.02, positive)
+    factors = posterior(share, mean, sd, 0.02, positive)
 
     def cost(f: np.ndarray) -> float:
         return float((((1 - share @ f) / 0.02) ** 2).sum() + (((f - mean) / sd) ** 2).sum())
@@ -149,20 +149,18 @@ def test_leave_one_out_errors_and_the_minimum_are_what_they_say(seed: int, n: in
         step = factors + rng.normal(0, 0.05, 4)
         step[:3] = np.maximum(step[:3], 0)
         assert cost(step) >= cost(factors) * (1 - 1e-6)
-    _, errors_found = _fit(design, y, np.array([1.0, 1.0, 1.0, 0.0]))
+    _, errors_found = fit_factors(design, y, np.array([1.0, 1.0, 1.0, 0.0]))
     assert errors_found.shape == (n,)
     assert np.abs(errors_found).mean() < 1
 
 
 def test_leave_one_out_in_closed_form_is_fitting_to_the_others() -> None:
-    from hwnas.latency.estimate_adapt import _leave_one_out
-
     rng = np.random.default_rng(3)
     share, mean, sd, noise = np.abs(rng.normal(1, 0.3, (7, 3))), np.ones(3) * 0.4, np.array([1.0, 0.5, 0.1]), 0.05
     free = np.zeros(3, dtype=bool)
-    for i, error in enumerate(_leave_one_out(share, mean, sd, noise)):
+    for i, error in enumerate(leave_one_out(share, mean, sd, noise)):
         rest = np.arange(7) != i
-        assert error == pytest.approx(1 - share[i] @ _posterior(share[rest], mean, sd, noise, free), abs=1e-9)
+        assert error == pytest.approx(1 - share[i] @ posterior(share[rest], mean, sd, noise, free), abs=1e-9)
 
 
 def test_parts_add_up_to_the_estimate() -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hwnas.latency.estimate_work import Work
+from hwnas.latency.estimate.work import Work
 from hwnas.latency.model import WEIGHT_BYTES
 from hwnas.target import Hardware, Precision, Target
 

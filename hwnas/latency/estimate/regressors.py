@@ -1,4 +1,4 @@
-"""The parts of an estimated latency, whose factors `adapt` learns.
+"""The regressors of an adapted estimate: the parts of an estimated latency, whose factors `adapt` learns.
 
     launch                          all kernels' fixed costs                                expected factor 1
     running, per kind of work       all kernels' arithmetic or memory time                  1
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.latency.estimate_roofline import Roofline
-from hwnas.latency.estimate_terms import Run
-from hwnas.latency.estimate_work import KINDS, Work, addition, works
+from hwnas.latency.estimate.model import Run
+from hwnas.latency.estimate.roofline import Roofline
+from hwnas.latency.estimate.work import KINDS, Work, addition, works
 from hwnas.space import Op
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,7 @@ _CONSTANT_SHARE = 0.2  # of the median measured network: one standard deviation 
 
 
 @dataclass(frozen=True)
-class Parts:
+class Regressors:
     """Splits ops and runs into parts, shape (COUNT,), ms.
 
     Args:
