@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hwnas.runtime.timing import Timer
+    from collections.abc import Callable
 
 _MODULUS = 2**255 - 19  # a prime, so the power never falls to a trivial value
 _BASE = 12345678901234567890**3
@@ -24,6 +24,10 @@ def work() -> int:
     return pow(_BASE, _EXPONENT, _MODULUS)
 
 
-def kernel_ms(timer: Timer) -> float:
-    """The middle one of three runs in ms: the first finds the caches full of something else."""
+def kernel_ms(timer: Callable[[Callable[[], object]], float]) -> float:
+    """The middle one of three runs in ms: the first finds the caches full of something else.
+
+    Args:
+        timer: gives the time of one call in ms, as `hwnas.runtime.timing.Timer` does.
+    """
     return sorted(timer(work) for _ in range(3))[1]

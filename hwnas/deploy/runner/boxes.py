@@ -23,7 +23,7 @@ from hwnas.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hwnas.deploy.runner.bundle import Array
+    from hwnas.deploy.runner.schema import Array
 
 PER_CELL = {"fcos": 1, "ssdlite": 6}
 VARIANCES = (0.1, 0.1, 0.2, 0.2)

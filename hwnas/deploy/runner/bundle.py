@@ -26,9 +26,7 @@ from hwnas.files import sha256
 from hwnas.runtime.onnx_file import LARGEST_MODEL
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from hwnas.deploy.runner.schema import Array
 
 SCHEMA, VERSION = "hwnas_bundle", 1
 SUMS, DESCRIPTION, MODEL, IR, SAMPLES, ANCHORS, REFERENCE = (

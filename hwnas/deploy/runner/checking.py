@@ -25,7 +25,7 @@ from hwnas.runtime.timing import Measurement
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hwnas.deploy.runner.bundle import Array
+    from hwnas.deploy.runner.schema import Array
 
 LARGEST, RMS = "largest", "rms"
 

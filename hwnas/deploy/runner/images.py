@@ -12,7 +12,7 @@ from hwnas.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hwnas.deploy.runner.bundle import Array
+    from hwnas.deploy.runner.schema import Array
 
 
 def read_array(path: Path, size: tuple[int, int], channels: int) -> Array:

@@ -19,7 +19,7 @@ from hwnas.imaging.opening import pillow
 from hwnas.imaging.picture import Picture
 
 if TYPE_CHECKING:
-    from hwnas.deploy.runner.bundle import Array
+    from hwnas.deploy.runner.schema import Array
 
 LIKELIEST = 5
 THRESHOLD = 0.3

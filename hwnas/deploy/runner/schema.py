@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from hwnas.deploy.runner.bundle import Array
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
 
 TASKS = ("classify", "detect", "segment")
 KINDS = {"fcos": 1, "ssdlite": 6}  # of detection heads, and their predictions a cell
