@@ -131,16 +131,16 @@ def plan(runs: Runs, out: Path, args: argparse.Namespace) -> list[dict[str, Any]
     path = out / "plan.json"
     if path.exists():
         return list(json.loads(path.read_text()))
-    picker = pipeline.Picker.of_run(runs[BUDGETS[0]])
-    reference, target = picker.space.largest(), load("local", runtime=args.runtime)
+    solver = pipeline.ArchitectureSolver.of_run(runs[BUDGETS[0]])
+    reference, target = solver.space.largest(), load("local", runtime=args.runtime)
     jobs = []
     for number, (budget, run) in enumerate((b, runs[b]) for b in BUDGETS):
         ratio = run.result("export")["ratio"]
-        for side, config in zip(("below", "above"), thinner(picker.space, ratio, target), strict=True):
+        for side, config in zip(("below", "above"), thinner(solver.space, ratio, target), strict=True):
             arch = build(config).largest()
             jobs.append({"name": f"thin-{side}-{budget}", "arch": arch.to_json(), "init": "scratch"})
-        limit = picker.latency.predict(reference).latency_ms * float(budget.rstrip("%")) / 100
-        for i, arch in enumerate(random_within(picker.space, picker.latency, limit, args.random, 100 + number)):
+        limit = solver.latency.predict(reference).latency_ms * float(budget.rstrip("%")) / 100
+        for i, arch in enumerate(random_within(solver.space, solver.latency, limit, args.random, 100 + number)):
             jobs.append({"name": f"random{i + 1}-{budget}", "arch": arch.to_json(), "init": "supernet"})
     path.write_text(json.dumps(jobs))
     return jobs
@@ -149,7 +149,7 @@ def plan(runs: Runs, out: Path, args: argparse.Namespace) -> list[dict[str, Any]
 def teacher_memory(run: pipeline.RunFolder, out: Path) -> None:
     """The teacher's logits for every step of every epoch: the same batches for all rivals, so computed once."""
     from hwnas.data import epoch, policy_for
-    from hwnas.pipeline.stages import Stages
+    from hwnas.pipeline.context import RunContext
     from hwnas.progress import silent
     from hwnas.train import Teacher
     from hwnas.train.tensors import save_tensors, to_pixels
@@ -157,7 +157,7 @@ def teacher_memory(run: pipeline.RunFolder, out: Path) -> None:
     path = out / "teacher.safetensors"
     if path.exists():
         return
-    stages = Stages(run, silent)
+    stages = RunContext(run, silent)
     data, config, teacher = stages.dataset, stages.training, Teacher(stages.reference, remember=True)
     for index in range(config.epochs):
         rng = np.random.default_rng((run.state.config.seed, index))
@@ -172,13 +172,13 @@ def train_rival(job: dict[str, Any], out: Path, first: Path) -> None:
     import torch
 
     from hwnas.nets import Network
-    from hwnas.pipeline.stages import Stages
+    from hwnas.pipeline.context import RunContext
     from hwnas.progress import silent
     from hwnas.train import Teacher, fit
     from hwnas.train.tensors import load_tensors
 
     torch.set_num_threads(1)
-    stages = Stages(pipeline.RunFolder.open(first), silent)
+    stages = RunContext(pipeline.RunFolder.open(first), silent)
     arch = Architecture.from_json(job["arch"])
     teacher = Teacher(stages.reference, remember=True)
     teacher.memory = {tuple(map(int, k.split("."))): v for k, v in load_tensors(out / "teacher.safetensors")[0].items()}
@@ -220,15 +220,15 @@ def named(budget: str) -> str:
 
 def measure_all(runs: Runs, jobs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Every network in the precision that it ships in, all in one interleaved run."""
-    from hwnas.pipeline.serving import Entry, timed
-    from hwnas.pipeline.stages import Stages
+    from hwnas.pipeline.context import RunContext
+    from hwnas.pipeline.exported.inference import Entry, timed
     from hwnas.profile import network_model
     from hwnas.progress import silent
 
     targets = {}
     for run in runs.values():
-        targets |= Stages(run, silent).targets
-    reference = pipeline.Picker.of_run(runs[BUDGETS[0]]).space.largest()
+        targets |= RunContext(run, silent).targets
+    reference = pipeline.ArchitectureSolver.of_run(runs[BUDGETS[0]]).space.largest()
     archs = {"reference": (reference, "fp32")}
     archs |= {f"reference-{p}": (reference, p) for p in targets if p != "fp32"}
     for budget, run in runs.items():

@@ -32,9 +32,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from hwnas.deploy.travel import sources  # noqa: E402
+from hwnas.deploy.vendoring import sources  # noqa: E402
 from hwnas.files import sha256  # noqa: E402
-from hwnas.pipeline.run import digest  # noqa: E402
+from hwnas.pipeline.run.folder import digest  # noqa: E402
 from tests.mutations import ODD, places  # noqa: E402
 from tests.old_files import copy_of, unpacked  # noqa: E402
 
@@ -300,7 +300,7 @@ def targets(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
 
 def carried(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
     """Carried folders through `agent import`."""
-    from hwnas.pipeline.elsewhere import export_job
+    from hwnas.pipeline.latencies.remote_profiling import export_job
     from hwnas.space import SpaceConfig, build
     from hwnas.target import Target
 

@@ -23,7 +23,7 @@ import numpy as np
 from hwnas.files import write_json
 from hwnas.latency import LatencyModel, errors
 from hwnas.profile import ProfileResult, measure, measure_networks
-from hwnas.profile.networks import depth_range, random_network
+from hwnas.profile.calibration_networks import depth_range, random_network
 from hwnas.runtime import Fingerprint, runtime_for
 from hwnas.space import Architecture, Space, SpaceConfig, build
 from hwnas.target import Target, load

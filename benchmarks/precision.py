@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime
 
 from hwnas.export import Loss, predict
-from hwnas.pipeline.serving import calibration
+from hwnas.pipeline.exported.inference import calibration
 from hwnas.profile import network_model
 from hwnas.quantize import calibrate, qdq, to_form
 from hwnas.runtime import Measurement, Session, compare, open_runtime

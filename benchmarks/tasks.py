@@ -31,8 +31,8 @@ from hwnas.export.onnx_export import onnx_graph, output_names
 from hwnas.files import write_json
 from hwnas.nets import Network
 from hwnas.pipeline import RunFolder, compress, pick, resume
-from hwnas.pipeline.serving import Entry, timed
-from hwnas.pipeline.stages import Stages
+from hwnas.pipeline.context import RunContext
+from hwnas.pipeline.exported.inference import Entry, timed
 from hwnas.profile import network_model
 from hwnas.progress import silent
 from hwnas.space import Space, build, make_divisible
@@ -60,7 +60,7 @@ def main() -> None:
         return
     began = time.monotonic()
     run = _run(args)
-    stages = Stages(run, silent)
+    stages = RunContext(run, silent)
     found = {"compressed": _shipped(stages), **_others(stages, args)}
     _time(stages, found, args.out / args.task)
     write_json(args.out / f"{args.task}.json", {
@@ -117,13 +117,13 @@ def _named(args: argparse.Namespace) -> Path:
     return folder
 
 
-def _shipped(stages: Stages) -> dict[str, Any]:
+def _shipped(stages: RunContext) -> dict[str, Any]:
     chosen = stages.architecture
     net = stages.network_of(chosen, stages.run.path / "model.safetensors")
     return _row(stages.task_of(chosen.space), net, chosen.flops, chosen.params)
 
 
-def _others(stages: Stages, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _others(stages: RunContext, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     largest = stages.space.largest()
     rows = {"reference": _row(stages.task, stages.reference, largest.flops, largest.params)}
     thin = _thinner(stages)
@@ -144,11 +144,11 @@ def _others(stages: Stages, args: argparse.Namespace) -> dict[str, dict[str, Any
     return rows
 
 
-def _heavy_epochs(stages: Stages, args: argparse.Namespace) -> int:
+def _heavy_epochs(stages: RunContext, args: argparse.Namespace) -> int:
     return stages.config.epochs if args.heavy_epochs is None else args.heavy_epochs
 
 
-def _heavy(stages: Stages, epochs: int) -> torch.nn.Module:
+def _heavy(stages: RunContext, epochs: int) -> torch.nn.Module:
     torch.manual_seed(stages.config.seed)
     heavy = heavy_network(stages.space, stages.dataset.mean.tolist(), stages.dataset.std.tolist())
     stages.task.prepare(heavy)
@@ -159,7 +159,7 @@ def _heavy(stages: Stages, epochs: int) -> torch.nn.Module:
     return heavy
 
 
-def _taught(stages: Stages, heavy: torch.nn.Module, name: str, flops: int) -> dict[str, Any]:
+def _taught(stages: RunContext, heavy: torch.nn.Module, name: str, flops: int) -> dict[str, Any]:
     """The compressed network, or the answer within a 20th of the heavy one's FLOPs, with the heavy one as teacher."""
     arch = stages.architecture
     if name == "twentieth":
@@ -171,7 +171,7 @@ def _taught(stages: Stages, heavy: torch.nn.Module, name: str, flops: int) -> di
     return _row(task, net, arch.flops, arch.params)
 
 
-def _thinner(stages: Stages) -> Space:
+def _thinner(stages: RunContext) -> Space:
     """The reference with fewer channels: the widest that is not slower than the compressed network."""
     config = stages.space.config
     spaces = {w: build(replace(config, width_mult=w, head_width=_head_width(stages, w)))
@@ -188,13 +188,14 @@ def _thinner(stages: Stages) -> Space:
     return spaces[width]
 
 
-def _head_width(stages: Stages, factor: float) -> int:
+def _head_width(stages: RunContext, factor: float) -> int:
     """Channels of the head, thinner by the same factor."""
     config = stages.space.config
     return make_divisible((config.head_width or describe_head(config.head).width) * factor)
 
 
-def _trained(stages: Stages, task: Task, net: torch.nn.Module, name: str, epochs: int, teacher: Teacher | None) -> None:
+def _trained(stages: RunContext, task: Task, net: torch.nn.Module, name: str, epochs: int,
+             teacher: Teacher | None) -> None:
     """Train a network as the reference was, or read it where that was done."""
     path = stages.run.path / f"{name}.safetensors"
     if path.exists():
@@ -210,7 +211,7 @@ def _row(task: Task, net: torch.nn.Module, flops: int, params: int) -> dict[str,
     return {"flops": flops, "params": params, **found.to_json()}
 
 
-def _time(stages: Stages, rows: dict[str, dict[str, Any]], folder: Path) -> None:
+def _time(stages: RunContext, rows: dict[str, dict[str, Any]], folder: Path) -> None:
     """Latencies of all networks in one interleaved run, in the precision of the run."""
     models = {
         "reference": network_model(stages.space.largest()), "compressed": network_model(stages.architecture),

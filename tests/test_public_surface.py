@@ -34,13 +34,13 @@ SURFACE = {
     "hwnas.latency": "Calibration Entry Errors EstimatedModel LatencyModel Parts Prediction Table errors fit interval "
                      "kendall_tau live_ops now table_path",
     "hwnas.nets": "Block FeatureNet Network Normalize Supernet",
-    "hwnas.pipeline": "STAGES Answer Budget CompressConfig Picker RunFolder compress compress_run make_config parse "
-                      "parse_all pick resume retarget show",
+    "hwnas.pipeline": "STAGES Answer ArchitectureSolver Budget CompressConfig Picker RunFolder compress compress_run "
+                      "make_config parse parse_all pick resume retarget show",
     "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network measure_networks network_model "
                      "planned random_weights",
     "hwnas.quantize": "FORMS VARIANTS Samples cached to_form variant_for",
     "hwnas.runtime": "RUNTIMES Array Device Fingerprint Inputs LocalDevice Measurement Runtime Session Sweep SweepPlan "
-                     "Timer compare measure_latency open_runtime runtime_for visit",
+                     "Timer compare measure_latency open_runtime runtime_for time_session visit",
     "hwnas.search": "Distribution SearchConfig SearchResult Strategy create load run",
     "hwnas.space": "FULL SPACES Act Architecture Average Conv Cost Enlarge Gate Linear Norm Op Pool Position Shuffle "
                    "Space SpaceConfig SqueezeExcite Step Variant Wire build describe flow make_divisible "
@@ -54,9 +54,9 @@ SURFACE = {
 }
 COMMANDS = "hwnas.cli"  # its surface is the command line
 NEED_TORCH = {
-    "hwnas.nets", "hwnas.train", "hwnas.pipeline.choosing", "hwnas.pipeline.duration", "hwnas.pipeline.rounding",
-    "hwnas.pipeline.shipping",
-    "hwnas.pipeline.stages", "hwnas.search.evaluate", "hwnas.search.weight_sharing",
+    "hwnas.nets", "hwnas.train", "hwnas.pipeline.context", "hwnas.pipeline.duration",
+    "hwnas.pipeline.selection.model_selector", "hwnas.pipeline.selection.quantization_loss",
+    "hwnas.pipeline.stages.export", "hwnas.search.evaluate", "hwnas.search.weight_sharing",
 }
 
 IMPORT_ALL = """

@@ -8,28 +8,28 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from hwnas.pipeline import RunFolder
-from hwnas.pipeline.picking import Picker
+from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 
 SHARES = (0.3, 0.5, 0.7)  # of the reference's latency
 
 
 def draw(run: RunFolder) -> Any:
     """A figure of one panel."""
-    picker = Picker.of_run(run)
-    fixed, costs = picker.costs(("latency",))
-    latency, accuracy = np.array([fixed["latency"]]), np.array([picker.baseline])
-    for row, worth in zip(costs["latency"], picker.utilities(), strict=True):
+    solver = ArchitectureSolver.of_run(run)
+    fixed, costs = solver.costs(("latency",))
+    latency, accuracy = np.array([fixed["latency"]]), np.array([solver.baseline])
+    for row, worth in zip(costs["latency"], solver.utilities(), strict=True):
         live = np.isfinite(worth)
         latency = (latency[:, None] + row[live]).ravel()
         accuracy = (accuracy[:, None] + worth[live]).ravel()
-    front = picker.front()
+    front = solver.front()
     figure, ax = plt.subplots(figsize=(8.6, 3.6))
     ax.plot(latency / 1e6, accuracy, ".", color="0.75", markersize=1.5, rasterized=True,
             label=f"{len(latency):,} architectures that pruning left")
-    points = np.array([(point.cost / 1e6, picker.baseline + point.utility) for point in front])
+    points = np.array([(point.cost / 1e6, solver.baseline + point.utility) for point in front])
     ax.step(points[:, 0], points[:, 1], where="post", color="#2a9d8f", linewidth=1)
     ax.plot(points[:, 0], points[:, 1], "o", color="#2a9d8f", markersize=3, label=f"the front, {len(points)} of them")
-    reference = picker.cost("latency", picker.space.largest()) / 1e6
+    reference = solver.cost("latency", solver.space.largest()) / 1e6
     for share in SHARES:
         best = points[points[:, 0] <= share * reference][-1]
         ax.axvline(share * reference, color="0.4", linewidth=0.8, linestyle="--")

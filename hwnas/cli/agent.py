@@ -40,7 +40,7 @@ def _export(
     """
     from hwnas.cli.console import say_facts, say_json
     from hwnas.pipeline.commands import shell
-    from hwnas.pipeline.elsewhere import export_job
+    from hwnas.pipeline.latencies.remote_profiling import export_job
 
     space, target = asked(given, channels, classes)
     job = export_job(space, target, folder, seed=given.get("seed", 0), max_seconds=max_seconds,
@@ -63,8 +63,8 @@ def _import(
     json: Json = False,
 ) -> None:
     """Turn what came back into the table of the target."""
-    from hwnas.pipeline.elsewhere import import_job
-    from hwnas.pipeline.watch import watching
+    from hwnas.pipeline.display.watch import watching
+    from hwnas.pipeline.latencies.remote_profiling import import_job
 
     with watching(json) as watch:
         found = import_job(folder, tables=tables, progress=watch.progress)

@@ -81,7 +81,7 @@ def search(
     with one_blas_thread():  # before numpy is imported
         from hwnas.bench import compare, load
         from hwnas.bench import plot as plotting
-        from hwnas.pipeline.watch import watching
+        from hwnas.pipeline.display.watch import watching
 
         names = list(dict.fromkeys(strategy or ["migo", "random"]))
         given = _options(option or [], {benchmark, *names})

@@ -49,7 +49,7 @@ def _go_on(path: Path, json: bool) -> None:
     from hwnas.cli.console import note
     from hwnas.pipeline import RunFolder
     from hwnas.pipeline.job import require_torch
-    from hwnas.pipeline.summary import is_finished
+    from hwnas.pipeline.report.summary import is_finished
 
     run = RunFolder.open(path)
     if not is_finished(run):
@@ -97,7 +97,7 @@ def _finish(run: RunFolder, json: bool) -> None:
 def _say(run: RunFolder, json: bool) -> None:
     from hwnas.cli.console import say_json
     from hwnas.cli.result import say_result
-    from hwnas.pipeline.summary import summary
+    from hwnas.pipeline.report.summary import summary
 
     facts = summary(run)
     if json:
@@ -109,9 +109,9 @@ def _say(run: RunFolder, json: bool) -> None:
 def _dry_run(options: dict[str, Any], out: Path | None, source: Path | None, json: bool) -> None:
     from hwnas.cli.plan import say_plan
     from hwnas.pipeline import make_config
+    from hwnas.pipeline.display.watch import watching
     from hwnas.pipeline.job import next_folder
     from hwnas.pipeline.plan import plan
-    from hwnas.pipeline.watch import watching
 
     if source is not None:
         raise UsageError("--dry-run looks at a new search: leave out --from; `hwnas generate RUN` answers at once")

@@ -20,7 +20,7 @@ def command(json: Json = False) -> None:
     Exit code 1 if no runtime runs a model.
     """
     from hwnas.cli.console import say_facts, say_json
-    from hwnas.pipeline.doctor import diagnose
+    from hwnas.pipeline.machine.doctor import diagnose
 
     found = diagnose()
     if json:

@@ -30,9 +30,9 @@ def command(
     from hwnas.cli.console import say, say_json
     from hwnas.cli.work import carry_out
     from hwnas.pipeline import RunFolder
+    from hwnas.pipeline.display.watch import watching
     from hwnas.pipeline.job import require_torch
-    from hwnas.pipeline.standalone import export_features, export_run, export_with_nms
-    from hwnas.pipeline.watch import watching
+    from hwnas.pipeline.single_stage import export_features, export_run, export_with_nms
 
     if nms and (features or out is None):
         raise UsageError("--nms writes a model of its own: give -o FILE, and leave out --features")

@@ -15,11 +15,11 @@ from hwnas.progress import plural
 
 if TYPE_CHECKING:
     from hwnas.generate.explain import Explanation
-    from hwnas.pipeline import Answer, Picker
-    from hwnas.pipeline.picking import Point
-    from hwnas.pipeline.reference import Limit
-    from hwnas.pipeline.retargeting import Elsewhere
-    from hwnas.pipeline.run import RunFolder
+    from hwnas.pipeline import Answer, ArchitectureSolver
+    from hwnas.pipeline.run.folder import RunFolder
+    from hwnas.pipeline.run.reference import Limit
+    from hwnas.pipeline.selection.architecture_solver import Point
+    from hwnas.pipeline.selection.retargeting import Elsewhere
     from hwnas.space import Variant
 
 EPILOG = "Example: hwnas generate runs/photos --latency 2ms --flops 20M --top 5"
@@ -47,42 +47,42 @@ def command(
     """
     from hwnas.errors import BudgetInfeasible
     from hwnas.files import write_json
-    from hwnas.pipeline.budget import parse_all
-    from hwnas.pipeline.explaining import explain_bounds
-    from hwnas.pipeline.picking import Picker, best_of, front_of
-    from hwnas.pipeline.run import RunFolder
+    from hwnas.pipeline.config.budget import parse_all
+    from hwnas.pipeline.run.folder import RunFolder
+    from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver, best_of, front_of
+    from hwnas.pipeline.selection.explaining import explain_bounds
     from hwnas.space import FULL
 
     budgets, source = parse_all({name: given.get(name) for name in BUDGETS}), RunFolder.open(run)
     there, precision = _elsewhere(source, given)
-    pickers = there.pickers if there else Picker.all_of_run(source, precision, given.get("confidence"))
-    picker = pickers[FULL]
-    bounds, limits = picker.absolute(budgets), picker.limits(budgets)
+    solvers = there.solvers if there else ArchitectureSolver.all_of_run(source, precision, given.get("confidence"))
+    solver = solvers[FULL]
+    bounds, limits = solver.absolute(budgets), solver.limits(budgets)
     wanted = bool(budgets) or out is not None
     tell = _say_json if json else _say
     try:
-        picks = best_of(pickers, bounds, top, min_distance) if wanted else []
+        picks = best_of(solvers, bounds, top, min_distance) if wanted else []
     except BudgetInfeasible:
         if explain:
-            least = list(pickers.values())[-1]
-            tell(Found(run, pickers, least, bounds, limits, [], None, explain_bounds(least, bounds), there))
+            least = list(solvers.values())[-1]
+            tell(Found(run, solvers, least, bounds, limits, [], None, explain_bounds(least, bounds), there))
         raise
     if picks:
-        picker = pickers[_variant(pickers, picks[0])]
-    why = explain_bounds(picker, bounds) if explain else None
-    line = front_of(pickers) if front or not wanted else None
+        solver = solvers[_variant(solvers, picks[0])]
+    why = explain_bounds(solver, bounds) if explain else None
+    line = front_of(solvers) if front or not wanted else None
     if out is not None:
         write_json(out, picks[0].architecture.to_json())
-    tell(Found(run, pickers, picker, bounds, limits, picks, line, why, there))
+    tell(Found(run, solvers, solver, bounds, limits, picks, line, why, there))
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was asked and found: `picker` is of the best pick, `there` another device where one was asked about."""
+    """What was asked and found: `solver` is of the best pick, `there` another device where one was asked about."""
 
     run: Path
-    pickers: Mapping[Variant, Picker]
-    picker: Picker
+    solvers: Mapping[Variant, ArchitectureSolver]
+    solver: ArchitectureSolver
     bounds: dict[str, float]
     limits: dict[str, Limit]
     picks: list[Answer]
@@ -93,40 +93,40 @@ class Found:
 
 def _say(found: Found) -> None:
     from hwnas.cli.console import say, say_table
-    from hwnas.pipeline.budget import show
+    from hwnas.pipeline.config.budget import show
 
-    picker = found.picker
+    solver = found.solver
     if found.limits:
         say("within " + ", ".join(f"{name} {limit.text()}" for name, limit in found.limits.items()))
     if found.picks:
         rows = [(i, f"{a.predicted_accuracy:.2f}", *(show(n, a.costs[n]) for n in BUDGETS),
-                 _labels(picker, a.architecture.choice, _variant(found.pickers, a).told))
+                 _labels(solver, a.architecture.choice, _variant(found.solvers, a).told))
                 for i, a in enumerate(found.picks, 1)]
         say_table(("#", "accuracy", *BUDGETS, "operations"), rows)
     if found.why is not None:
-        from hwnas.pipeline.explaining import words_of
+        from hwnas.pipeline.selection.explaining import words_of
 
-        say(*found.why.text(words_of(picker)).split("\n"))
+        say(*found.why.text(words_of(solver)).split("\n"))
     if found.front is not None:
         say(f"front: {plural(len(found.front), 'architecture')} that no other beats in both accuracy and latency")
         points = [(show("latency", p.latency_ns), f"{p.predicted_accuracy:.2f}",
-                   _labels(picker, p.choice, p.variant.told)) for p in found.front]
+                   _labels(solver, p.choice, p.variant.told)) for p in found.front]
         say_table(("latency", "accuracy", "operations"), points)
     say("accuracy: predicted in percent, with shared weights; a sum of effects, so it can pass 100",
         f"latency: {_origin(found)}")
     if found.there:
         say(f"a percentage of latency is of the reference on {found.there.target} in fp32, "
-            f"{found.there.reference_ms:.3f} ms {_word(picker)}")
-        if picker.latency.source != "measured":
+            f"{found.there.reference_ms:.3f} ms {_word(solver)}")
+        if solver.latency.source != "measured":
             say(f"to measure it: {found.there.way_out}")
 
 
-def _word(picker: Picker) -> str:
-    return {"measured": "predicted from measured blocks"}.get(picker.latency.source, picker.latency.source)
+def _word(solver: ArchitectureSolver) -> str:
+    return {"measured": "predicted from measured blocks"}.get(solver.latency.source, solver.latency.source)
 
 
 def _origin(found: Found) -> str:
-    latency = found.picker.latency
+    latency = found.solver.latency
     where = f"{latency.target} in {latency.precision}"
     if latency.source == "estimated":
         times = math.exp(latency.calibration.log_spread)
@@ -139,7 +139,7 @@ def _origin(found: Found) -> str:
 def _say_json(found: Found) -> None:
     from hwnas.cli.console import say_json
 
-    picker, there = found.picker, found.there
+    solver, there = found.solver, found.there
     points = None if found.front is None else [
         {"latency_ms": p.latency_ns / 1e6, "predicted_accuracy": p.predicted_accuracy, "variant": p.variant.key,
          "choice": list(p.choice)} for p in found.front
@@ -150,24 +150,24 @@ def _say_json(found: Found) -> None:
         "warnings": list(there.warnings), "next": there.way_out,
     }
     say_json({
-        "run": str(found.run), "target": picker.latency.target, "latency_source": picker.latency.source,
-        "precision": picker.latency.precision, "confidence": picker.confidence, "bounds": found.bounds,
+        "run": str(found.run), "target": solver.latency.target, "latency_source": solver.latency.source,
+        "precision": solver.latency.precision, "confidence": solver.confidence, "bounds": found.bounds,
         "limits": {name: limit.text() for name, limit in found.limits.items()},
         "units": {"latency": "ns", "flops": "multiply-accumulates", "params": "parameters", "memory": "bytes"},
-        "picks": [{**a.to_json(), "variant": _variant(found.pickers, a).key,
-                   "ops": _labels(picker, a.architecture.choice).split(" | ")} for a in found.picks],
+        "picks": [{**a.to_json(), "variant": _variant(found.solvers, a).key,
+                   "ops": _labels(solver, a.architecture.choice).split(" | ")} for a in found.picks],
         "front": points, "explanation": None if found.why is None else found.why.to_json(), **another,
     })
 
 
-def _variant(pickers: Mapping[Variant, Picker], answer: Answer) -> Variant:
+def _variant(solvers: Mapping[Variant, ArchitectureSolver], answer: Answer) -> Variant:
     """Which of them gave it."""
-    return next(v for v, picker in pickers.items() if picker.space.config == answer.architecture.space.config)
+    return next(v for v, solver in solvers.items() if solver.space.config == answer.architecture.space.config)
 
 
-def _labels(picker: Picker, choice: tuple[int, ...], told: str = "") -> str:
+def _labels(solver: ArchitectureSolver, choice: tuple[int, ...], told: str = "") -> str:
     """Labels are the same in every variant."""
-    ops = " | ".join(c.ops[i].label for c, i in zip(picker.space.choices, choice, strict=True))
+    ops = " | ".join(c.ops[i].label for c, i in zip(solver.space.choices, choice, strict=True))
     return f"{told}: {ops}" if told else ops
 
 
@@ -180,7 +180,7 @@ def _elsewhere(run: RunFolder, given: Mapping[str, Any]) -> tuple[Elsewhere | No
     if set(overrides) <= {"precision"} and overrides.get("precision") in (None, *run.precisions):
         return None, overrides.get("precision")
     from hwnas.cli.console import note
-    from hwnas.pipeline.retargeting import elsewhere, own_precision
+    from hwnas.pipeline.selection.retargeting import elsewhere, own_precision
 
     own = own_precision(run, overrides)
     if own is not None:

@@ -160,7 +160,7 @@ def config_options(given: Mapping[str, Any], config: Path | None) -> dict[str, A
     Raises:
         InputError: the config file cannot be used.
     """
-    from hwnas.pipeline.config_file import merge, read_options
+    from hwnas.pipeline.config.config_file import merge, read_options
 
     budgets = {name: given[name] for name in BUDGETS if name in given}
     flags = {name: value for name, value in given.items() if name not in BUDGETS}

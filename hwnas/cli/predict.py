@@ -33,8 +33,8 @@ def command(
     be read is named, the others are predicted, and the exit code is 2.
     """
     from hwnas.cli.console import note, say, say_json
-    from hwnas.pipeline.predicting import Predictor, predict_files
-    from hwnas.pipeline.watch import watching
+    from hwnas.pipeline.display.watch import watching
+    from hwnas.pipeline.exported.predicting import Predictor, predict_files
 
     overrides = {name: given.get(name) for name in ("runtime", "threads")}
     with watching(json) as watch:

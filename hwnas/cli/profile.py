@@ -12,7 +12,7 @@ from hwnas.cli.options import TARGET, Json, takes
 from hwnas.progress import plural
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.standalone import Profiled
+    from hwnas.pipeline.single_stage import Profiled
     from hwnas.space import Space, Variant
     from hwnas.target import Target
 
@@ -47,8 +47,8 @@ def command(
     the first and adds what is still missing. A detector or a segmenter is measured at every width that a
     compress would choose from.
     """
-    from hwnas.pipeline.standalone import profile_target, spaces_for
-    from hwnas.pipeline.watch import watching
+    from hwnas.pipeline.display.watch import watching
+    from hwnas.pipeline.single_stage import profile_target, spaces_for
 
     space, target = asked(given, channels, classes)
     spaces = spaces_for({name: given[name] for name in VARIANTS if name in given}, space)
@@ -56,7 +56,7 @@ def command(
     with watching(json) as watch:
         where = None
         if device is not None:
-            from hwnas.pipeline.elsewhere import ssh_device
+            from hwnas.pipeline.latencies.remote_profiling import ssh_device
 
             where = ssh_device(target, device, python=device_python, progress=watch.progress)
         try:
@@ -74,7 +74,7 @@ def command(
 
 def asked(given: dict[str, Any], channels: int | None, classes: int | None) -> tuple[Space, Target]:
     """The space and the target that the flags describe."""
-    from hwnas.pipeline.standalone import space_for
+    from hwnas.pipeline.single_stage import space_for
     from hwnas.target import load
 
     target = load(given.get("target", "local"), **{name: given.get(name) for name in TARGET})

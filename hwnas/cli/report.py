@@ -11,7 +11,7 @@ def command(run: Run, json: Json = False) -> None:
     """Write report.html and report.json of a run again."""
     from hwnas.cli.console import say, say_json
     from hwnas.pipeline import RunFolder
-    from hwnas.pipeline.standalone import rewrite_report
+    from hwnas.pipeline.single_stage import rewrite_report
 
     paths = rewrite_report(RunFolder.open(run))
     if json:

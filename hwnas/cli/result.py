@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hwnas.cli.console import say, say_facts, say_table
-from hwnas.pipeline.score_lines import standing_rows
-from hwnas.pipeline.watch import duration
+from hwnas.pipeline.display.score_lines import standing_rows
+from hwnas.pipeline.display.watch import duration
 
 Facts = Mapping[str, Any]
 
@@ -111,7 +111,7 @@ def _say_kinds(facts: Facts) -> None:
 
 
 def say_result(facts: Facts) -> None:
-    """Print `hwnas.pipeline.summary.summary`."""
+    """Print `hwnas.pipeline.report.summary.summary`."""
     say()
     titles = {"predicted_ms": f"{_word(facts)}, ms (90 %)", "accuracy": f"{facts['metric']}, %"}
     rows = [(titles.get(key, title), show(facts["reference"]), show(facts["compressed"]), _compared(key, facts))

@@ -38,19 +38,19 @@ def command(given: dict[str, Any], out: Out = None, resume: Resume = None, confi
 def _say(run: RunFolder, json: bool) -> None:
     from hwnas.cli.console import say, say_json, say_table
     from hwnas.pipeline.commands import resume_command, shell
-    from hwnas.pipeline.picking import Picker
+    from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 
-    picker = Picker.of_run(run)
+    solver = ArchitectureSolver.of_run(run)
     result = run.result("search")
-    effects = picker.distribution.utilities("effect")
+    effects = solver.distribution.utilities("effect")
     live = [[(op.label, float(e)) for op, e in zip(choice.ops, row, strict=True) if e > float("-inf")]
-            for choice, row in zip(picker.space.choices, effects, strict=True)]
+            for choice, row in zip(solver.space.choices, effects, strict=True)]
     if json:
-        kept = {c.name: dict(ops) for c, ops in zip(picker.space.choices, live, strict=True)}
+        kept = {c.name: dict(ops) for c, ops in zip(solver.space.choices, live, strict=True)}
         say_json({"run": str(run.path), **result, "effects": kept})
         return
     rows = [(c.name, "  ".join(f"{label} {effect:+.2f}" for label, effect in sorted(ops, key=lambda o: -o[1])))
-            for c, ops in zip(picker.space.choices, live, strict=True)]
+            for c, ops in zip(solver.space.choices, live, strict=True)]
     say_table(("choice", "operations that are left, with their effect on accuracy in points"), rows)
     say("", f"ask it:  {shell('hwnas', 'generate', run.path, '--latency', '50%')}",
         f"go on:   {resume_command(run.path)}")

@@ -41,7 +41,7 @@ def listing(json: Json = False) -> None:
     """
     from hwnas.cli.console import say_json, say_table
     from hwnas.cli.result import count
-    from hwnas.pipeline.inventory import spaces
+    from hwnas.pipeline.machine.inventory import spaces
 
     found = spaces()
     if json:
@@ -57,8 +57,8 @@ def show(given: dict[str, Any], space: Name, channels: Channels = None, classes:
          json: Json = False) -> None:
     """Print one space: its positions, what each may be, the shapes, and the range of its networks' costs."""
     from hwnas.cli.console import say_json
-    from hwnas.pipeline.inventory import space_facts
-    from hwnas.pipeline.standalone import space_for
+    from hwnas.pipeline.machine.inventory import space_facts
+    from hwnas.pipeline.single_stage import space_for
 
     found = space_facts(space_for({"space": space, **given}, channels=channels, classes=classes))
     say_json(found) if json else _say(found)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hwnas.latency import Table
     from hwnas.latency.compare import Comparison
     from hwnas.latency.imports import Imported
-    from hwnas.pipeline.inventory import FoundTable
+    from hwnas.pipeline.machine.inventory import FoundTable
 
 EPILOG = "Example: hwnas tables show mine.jsonl"
 FARTHEST = 10  # entries that diff prints
@@ -53,8 +53,8 @@ def _default(context: typer.Context, tables: Folder = None, json: Json = False) 
 def _list(tables: Folder = None, json: Json = False) -> None:
     """List the latency tables at hand: yours, and those that ship."""
     from hwnas.cli.console import say, say_json, say_table
-    from hwnas.pipeline.inventory import tables as find
-    from hwnas.pipeline.tables import default_folder
+    from hwnas.pipeline.latencies.tables import default_folder
+    from hwnas.pipeline.machine.inventory import tables as find
 
     found = find(tables)
     if json:
@@ -143,7 +143,7 @@ def _merge(
     """Merge tables of one target and device: of each entry the one from the most runs, of equals the latest."""
     from hwnas.cli.console import note, say, say_json
     from hwnas.latency.merge import merge
-    from hwnas.pipeline.watch import watching
+    from hwnas.pipeline.display.watch import watching
 
     with watching(json) as watch:
         table, warnings = merge(paths, out, force=force, progress=watch.progress)
@@ -188,8 +188,8 @@ def _import(
     from hwnas.cli.console import say_json
     from hwnas.latency import table_path
     from hwnas.latency.imports import import_table, read_published
-    from hwnas.pipeline.inventory import coverage
-    from hwnas.pipeline.tables import default_folder
+    from hwnas.pipeline.latencies.tables import default_folder
+    from hwnas.pipeline.machine.inventory import coverage
     from hwnas.target import load
 
     whose = load(target)

@@ -39,7 +39,7 @@ def command(context: typer.Context, json: Json = False) -> None:
 def listing(json: Json = False) -> None:
     """List the devices that networks can be made for."""
     from hwnas.cli.console import say_json, say_table
-    from hwnas.pipeline.inventory import targets
+    from hwnas.pipeline.machine.inventory import targets
 
     found = targets()
     if json:

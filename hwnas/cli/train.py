@@ -17,8 +17,8 @@ def command(run: Run, json: Json = False) -> None:
     from hwnas.cli.work import carry_out
     from hwnas.pipeline import RunFolder
     from hwnas.pipeline.commands import resume_command
+    from hwnas.pipeline.display.score_lines import score
     from hwnas.pipeline.job import require_torch
-    from hwnas.pipeline.score_lines import score
 
     found = RunFolder.open(run)
     require_torch("hwnas train")

@@ -10,7 +10,7 @@ import typer
 from hwnas.cli.options import TARGET, Json, takes
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.checking import Check
+    from hwnas.pipeline.exported.checking import Check
 
 EPILOG = "Example: hwnas verify model.onnx --samples samples.safetensors --latency 8ms"
 
@@ -29,8 +29,8 @@ def command(
     Does it give torch's logits and answers, how accurate is it, does it run within the budget? Exit code 4 if not.
     In a precision below fp32: does it keep the accuracy that torch has on the same images, to within a point?
     """
-    from hwnas.pipeline.checking import check_model
-    from hwnas.pipeline.watch import watching
+    from hwnas.pipeline.display.watch import watching
+    from hwnas.pipeline.exported.checking import check_model
 
     overrides = {name: given.get(name) for name in TARGET}
     with watching(json) as watch:
@@ -42,7 +42,7 @@ def command(
 
 def _say(found: Check, json: bool) -> None:
     from hwnas.cli.console import say_facts, say_json
-    from hwnas.pipeline.score_lines import class_lines
+    from hwnas.pipeline.display.score_lines import class_lines
 
     if json:
         say_json(found.to_json())

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from hwnas.errors import BudgetInfeasible, HwnasError, TrainingDiverged
 from hwnas.pipeline.commands import resume_command, shell
-from hwnas.pipeline.stage_lines import ended, heading
-from hwnas.pipeline.watch import Watch, watching
+from hwnas.pipeline.display.stage_lines import ended, heading
+from hwnas.pipeline.display.watch import Watch, watching
 
 if TYPE_CHECKING:
     from hwnas.pipeline import RunFolder

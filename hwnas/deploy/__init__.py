@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwnas.deploy.making import Deployed, deploy_run, write_bundle
+    from hwnas.deploy.bundle_writer import Deployed, deploy_run, write_bundle
     from hwnas.deploy.runner.bundle import Bundle
     from hwnas.deploy.runner.checking import Finding, verify
 
@@ -30,4 +30,4 @@ def __getattr__(name: str) -> Any:
     """On first use: the process that listens shall not hold what packs a run."""
     if name not in __all__:
         raise AttributeError(f"module 'hwnas.deploy' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"hwnas.deploy.{_HOMES.get(name, 'making')}"), name)
+    return getattr(importlib.import_module(f"hwnas.deploy.{_HOMES.get(name, 'bundle_writer')}"), name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas.deploy.runner.promised import in_turns
 from hwnas.errors import InputError
-from hwnas.pipeline.serving import in_form
+from hwnas.pipeline.exported.inference import in_form
 from hwnas.profile.graph import network_model
 from hwnas.runtime import Fingerprint, Runtime
 from hwnas.runtime.pinning import pinned

@@ -25,7 +25,7 @@ from hwnas.runtime import Device, Fingerprint, Sweep, SweepPlan
 from hwnas.runtime.agent import JOB, read_job
 from hwnas.runtime.agent_job import SCHEMA, Job, Part, Setup, digest
 from hwnas.runtime.agent_store import RESULTS, job_hash
-from hwnas.runtime.sweeping import check_sweep
+from hwnas.runtime.device import check_sweep
 from hwnas.validation import Name, Schema, checked
 
 AGENT, EXPORT, README = "hwnas-agent.pyz", "export.json", "README.txt"

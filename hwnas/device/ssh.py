@@ -13,7 +13,7 @@ from hwnas.errors import InputError
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Device, Fingerprint, Sweep, SweepPlan
 from hwnas.runtime.agent_job import Part, Setup, digest
-from hwnas.runtime.sweeping import check_sweep
+from hwnas.runtime.device import check_sweep
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 15.0  # seconds between two attempts to connect again
 _FRUITLESS = 3  # connections in a row that broke off before they gave a sweep

@@ -1,11 +1,14 @@
 """compress as ordered, resumable stages over a run folder, and the report. Torch is imported when a stage needs it."""
 
-from hwnas.pipeline.budget import Budget, parse, parse_all, show
+from hwnas.pipeline.config.budget import Budget, parse, parse_all, show
+from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.job import compress, compress_run, make_config, resume, retarget
-from hwnas.pipeline.picking import Answer, Picker, pick
-from hwnas.pipeline.run import STAGES, CompressConfig, RunFolder
+from hwnas.pipeline.run.folder import STAGES, RunFolder
+from hwnas.pipeline.selection.architecture_solver import Answer, ArchitectureSolver, pick
+
+Picker = ArchitectureSolver  # its name in 0.1, for one version
 
 __all__ = [
-    "STAGES", "Answer", "Budget", "CompressConfig", "Picker", "RunFolder", "compress", "compress_run", "make_config",
-    "parse", "parse_all", "pick", "resume", "retarget", "show",
+    "STAGES", "Answer", "ArchitectureSolver", "Budget", "CompressConfig", "Picker", "RunFolder", "compress",
+    "compress_run", "make_config", "parse", "parse_all", "pick", "resume", "retarget", "show",
 ]

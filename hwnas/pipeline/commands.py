@@ -11,7 +11,7 @@ from hwnas.target import Target
 from hwnas.target.find import names_a_file
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.run import CompressConfig
+    from hwnas.pipeline.config.compress_config import CompressConfig
 
 ON_THE_DEVICE = ("--device", "ssh://user@host")
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from hwnas.pipeline.material import AnyData, recipe, sizes_of, widths_of
-from hwnas.pipeline.run import CompressConfig
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.task_setup import AnyData, recipe, sizes_of, widths_of
 from hwnas.search.cycle import fair_cycle, planned_evaluations
 from hwnas.search.distribution import everything_live
 from hwnas.search.weight_sharing import SearchConfig, evaluator_of

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Unpack
 
 from hwnas.documents import brief
 from hwnas.errors import MissingDependency, VerificationFailed
-from hwnas.pipeline.interactive import shown
-from hwnas.pipeline.options import CompressOptions, with_options
-from hwnas.pipeline.run import STAGES, CompressConfig, RunFolder
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.options import CompressOptions, with_options
+from hwnas.pipeline.display.interactive import shown
+from hwnas.pipeline.run.folder import STAGES, RunFolder
 from hwnas.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.shipping import OverBudget, Refused
-    from hwnas.pipeline.stages import Stages
+    from hwnas.pipeline.context import RunContext
+    from hwnas.pipeline.stages.export import OverBudget, Refused
 
 StageHook = Callable[[str, str, float], None]
 """Called as hook(stage, 'start' | 'done' | 'kept', seconds)."""
@@ -44,12 +45,12 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
     require_torch("hwnas compress")
     import torch  # after the check, and only where there is something to train
 
-    from hwnas.pipeline.stages import Stages
+    from hwnas.pipeline.context import RunContext
 
     torch.set_num_threads(run.state.config.torch_threads or torch.get_num_threads())
     with run.locked():
         try:
-            _carry_out(run, Stages(run, progress), until, hook)
+            _carry_out(run, RunContext(run, progress), until, hook)
         finally:
             _discard_unstarted(run)
     return run
@@ -61,8 +62,8 @@ def require_torch(needed_for: str) -> None:
         raise MissingDependency("torch", needed_for, 'pip install "hwnas[train]"')
 
 
-def _carry_out(run: RunFolder, stages: Stages, until: str | None, hook: StageHook) -> None:
-    from hwnas.pipeline.shipping import OverBudget, Refused
+def _carry_out(run: RunFolder, stages: RunContext, until: str | None, hook: StageHook) -> None:
+    from hwnas.pipeline.stages.export import OverBudget, Refused
 
     todo = {
         "data": stages.data, "profile": stages.profile, "reference": stages.train_reference,
@@ -97,8 +98,8 @@ def _back_to_generate(run: RunFolder, failed: OverBudget | Refused) -> None:
     Raises:
         VerificationFailed: this was the last try.
     """
-    from hwnas.pipeline.choosing import TRIES
-    from hwnas.pipeline.shipping import OverBudget
+    from hwnas.pipeline.selection.model_selector import TRIES
+    from hwnas.pipeline.stages.export import OverBudget
 
     if isinstance(failed, OverBudget):
         if run.state.attempts >= TRIES:
@@ -196,9 +197,9 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str], prec
             of this precision.
     """
     from hwnas.errors import UsageError
-    from hwnas.pipeline.lanes import targets_of
-    from hwnas.pipeline.retargeting import asked_of
-    from hwnas.pipeline.telling import described
+    from hwnas.pipeline.exported.provenance import described
+    from hwnas.pipeline.latencies.latency_sources import targets_of
+    from hwnas.pipeline.selection.retargeting import asked_of
 
     wrong = [name for name in changes if name not in CHANGES]
     if wrong:
@@ -233,9 +234,9 @@ def make_config(options: dict[str, object]) -> CompressConfig:
     from pydantic import ValidationError
 
     from hwnas.errors import UnknownName, UsageError
-    from hwnas.pipeline.budget import parse_all
-    from hwnas.pipeline.lanes import targets_of
-    from hwnas.pipeline.material import check_sizes, head_of
+    from hwnas.pipeline.config.budget import parse_all
+    from hwnas.pipeline.latencies.latency_sources import targets_of
+    from hwnas.pipeline.task_setup import check_sizes, head_of
     from hwnas.space import describe
 
     unknown = [name for name in options if name not in CompressConfig.model_fields]

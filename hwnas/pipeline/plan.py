@@ -10,13 +10,13 @@ from typing import Any
 
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.latency import LatencyModel, Prediction
-from hwnas.pipeline.budget import Budget, parse_all
 from hwnas.pipeline.commands import profile_command, resume_command
-from hwnas.pipeline.lanes import in_fp32, known_latencies, targets_of
-from hwnas.pipeline.material import AnyData, load_data, sizes_of, space_for_data, spaces_of, widths_of
-from hwnas.pipeline.picking import Picker
-from hwnas.pipeline.reference import EXACT, Limit
-from hwnas.pipeline.run import CompressConfig
+from hwnas.pipeline.config.budget import Budget, parse_all
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.latencies.latency_sources import in_fp32, known_latencies, targets_of
+from hwnas.pipeline.run.reference import EXACT, Limit
+from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
+from hwnas.pipeline.task_setup import AnyData, load_data, sizes_of, space_for_data, spaces_of, widths_of
 from hwnas.progress import Progress, silent
 from hwnas.search.distribution import everything_live
 from hwnas.space import Space, Variant, variants
@@ -39,7 +39,7 @@ class Plan:
         warnings: about the table.
         reference: costs of the reference network in fp32; `latency` is None until that is known.
         band: 90 % interval of its latency in the unit of `reference`; None where that is not known.
-        bounds: budget -> upper bound in the units of `hwnas.pipeline.budget`; None where it is not known yet.
+        bounds: budget -> upper bound in the units of `hwnas.pipeline.config.budget`; None where it is not known yet.
         way_out: what has the target measured; None where this machine is the device.
         infeasible: why no architecture meets the budgets, as far as that can be told yet.
         seconds: what all of it takes on this machine, at least and at most; None where torch is not installed.
@@ -159,10 +159,11 @@ def _impossible(config: CompressConfig, spaces: Mapping[Variant, Space], targets
             asked = known if found else {name: bound for name, bound in known.items() if name != "latency"}
             model = found or LatencyModel(target.name, "estimated", dict.fromkeys(space.signatures, 0.0),
                                           precision=target.precision)
-            picker = Picker(space, everything_live(space.sizes), model, 0.0, config.confidence or 0.5, variant=variant)
+            solver = ArchitectureSolver(space, everything_live(space.sizes), model, 0.0, config.confidence or 0.5,
+                                        variant=variant)
             try:
                 if asked:
-                    picker.answers(asked)
+                    solver.answers(asked)
                 return None
             except BudgetInfeasible as err:
                 refusal = refusal or err

@@ -16,11 +16,11 @@ from hwnas.latency import Calibration, LatencyModel, Table, errors
 from hwnas.latency.hold import held
 from hwnas.profile import campaign as campaigns
 from hwnas.profile.calibrating import calibrate
+from hwnas.profile.calibration_networks import draw
 from hwnas.profile.campaign import Outcome
-from hwnas.profile.form import Recipe, preparer, recipe_for
 from hwnas.profile.graph import network_model
-from hwnas.profile.job import Job
-from hwnas.profile.networks import draw
+from hwnas.profile.graph_format import Recipe, preparer, recipe_for
+from hwnas.profile.plan import Job
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Device, Fingerprint, LocalDevice, Measurement, SweepPlan, measure_latency, runtime_for
 from hwnas.space import Architecture, Space

@@ -5,7 +5,7 @@ speed of every sweep is estimated from all models together and divided out; what
 average. What does not change alike is memory: when other tenants slow it down, large networks suffer and blocks that
 fit the cache do not. Two sentinels, the largest network and a small block, are visited throughout every sweep; sweeps
 in which their ratio leaves the usual by 10 % are left out, and further ones take their place. How the sweeps are
-taken is in `hwnas.runtime.sweeping`.
+taken is in `hwnas.runtime.device`.
 
 Glossary
     T   times, ms, shape (models, sweeps, timed)
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.runtime.sweeping import Sweep
+from hwnas.runtime.device import Sweep
 
 Floats = NDArray[np.float64]
 

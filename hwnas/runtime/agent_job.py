@@ -10,8 +10,8 @@ from typing import Any
 
 from hwnas.documents import Record, brief
 from hwnas.errors import InputError
+from hwnas.runtime.device import SweepPlan
 from hwnas.runtime.runtime import Runtime, open_runtime
-from hwnas.runtime.sweeping import SweepPlan
 
 SCHEMA = 1
 MOST_MODELS = 100_000

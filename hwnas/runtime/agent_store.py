@@ -17,9 +17,9 @@ from typing import Any
 from hwnas.documents import json_value, read_bytes
 from hwnas.errors import InputError
 from hwnas.runtime.agent_job import SCHEMA, Job, check_digest, digest
+from hwnas.runtime.device import Sweep
 from hwnas.runtime.fingerprint import Fingerprint
 from hwnas.runtime.onnx_file import LARGEST_MODEL
-from hwnas.runtime.sweeping import Sweep
 
 RESULTS = "results.jsonl"
 

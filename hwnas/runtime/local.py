@@ -15,13 +15,13 @@ from contextlib import contextmanager
 import numpy as np
 
 from hwnas.errors import InputError, UsageError
+from hwnas.runtime.device import Device, Sweep, SweepPlan
 from hwnas.runtime.fingerprint import Fingerprint
-from hwnas.runtime.kernel import kernel_ms
 from hwnas.runtime.machine import Machine
 from hwnas.runtime.pinning import pinned
+from hwnas.runtime.reference_kernel import kernel_ms
 from hwnas.runtime.runtime import Inputs, Runtime, Session
-from hwnas.runtime.sweeping import Device, Sweep, SweepPlan
-from hwnas.runtime.timing import Timer, visit
+from hwnas.runtime.timing import Timer, time_session
 
 _SENTINEL_RUNS, _STEADY_FROM = 5, 2
 
@@ -104,7 +104,7 @@ class Sampler:
                 kernel.append(kernel_ms(self._timer))
                 for name in (names[i] for i in part):
                     start = time.perf_counter()
-                    times[name] = visit(*self._sessions[name], warmup=self._plan.warmup, timed=self._plan.timed)
+                    times[name] = time_session(*self._sessions[name], warmup=self._plan.warmup, timed=self._plan.timed)
                     seconds[name] = time.perf_counter() - start
         first_runs = [runs[0] / _steady(runs) for pair in sentinels for runs in pair]
         return Sweep(
@@ -113,7 +113,7 @@ class Sampler:
         )
 
     def _sentinel(self, name: str) -> list[float]:
-        return visit(*self._sessions[name], warmup=0, timed=_SENTINEL_RUNS)
+        return time_session(*self._sessions[name], warmup=0, timed=_SENTINEL_RUNS)
 
 
 def _steady(runs_ms: list[float]) -> float:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from hwnas.progress import Progress, silent
-from hwnas.runtime.kernel import kernel_ms
+from hwnas.runtime.reference_kernel import kernel_ms
 from hwnas.runtime.runtime import Inputs, Session
 
 WARMUP, TIMED = 3, 2
@@ -28,8 +28,8 @@ class Measurement:
     """Quantiles of the times of single runs, and the speed of the machine meanwhile.
 
     Args:
-        kernel_ms: median time of the reference kernel (`hwnas.runtime.kernel`) between those runs; None where it was
-            not timed.
+        kernel_ms: median time of the reference kernel (`hwnas.runtime.reference_kernel`) between those runs; None where
+            it was not timed.
     """
 
     median_ms: float
@@ -68,7 +68,7 @@ class Timer:
         return (clock() - start) / 1e6
 
 
-def visit(session: Session, inputs: Inputs, warmup: int = WARMUP, timed: int = TIMED) -> list[float]:
+def time_session(session: Session, inputs: Inputs, warmup: int = WARMUP, timed: int = TIMED) -> list[float]:
     """Run `warmup` times untimed, then `timed` times.
 
     A session that has a clock of its own (`Session.time_ms`) is timed on that.
@@ -121,7 +121,7 @@ def measure_latency(
     kernels: list[float] = []
     timer, begin, elapsed = Timer(session.threads), time.perf_counter(), 0.0
     while elapsed < max_seconds and (elapsed < min_seconds or len(samples) < visits * timed):
-        samples += visit(session, feed, warmup, timed)
+        samples += time_session(session, feed, warmup, timed)
         kernels.append(kernel_ms(timer))
         elapsed = time.perf_counter() - begin
     return Measurement.of(samples, kernels)
@@ -148,7 +148,7 @@ def compare(
     kernels: list[float] = []
     for i in range(sweeps):
         for name, session in sessions.items():
-            samples[name] += visit(session, feeds[name], warmup, timed)
+            samples[name] += time_session(session, feeds[name], warmup, timed)
         kernels += [kernel_ms(Timer(session.threads)) for session in list(sessions.values())[:1]]
         progress("comparing networks", i + 1, sweeps)
     return {name: Measurement.of(times, kernels) for name, times in samples.items()}

@@ -13,7 +13,7 @@ import pytest
 from hwnas.cli.options import BUDGETS, OPTIONS, config_options
 from hwnas.errors import InputError
 from hwnas.pipeline import CompressConfig
-from hwnas.pipeline.config_file import read_options
+from hwnas.pipeline.config.config_file import read_options
 
 Refusal = Callable[..., str]
 

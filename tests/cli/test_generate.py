@@ -16,7 +16,7 @@ import pytest
 from hwnas.cli import main
 from hwnas.latency import Entry, Table, table_path
 from hwnas.latency.estimate import estimate
-from hwnas.pipeline import Picker, RunFolder
+from hwnas.pipeline import ArchitectureSolver, RunFolder
 from hwnas.space import Architecture
 from hwnas.target import load
 
@@ -26,13 +26,13 @@ Answer, Refusal = Callable[..., Any], Callable[..., str]
 def test_the_best_within_budgets(made: Path, answer: Answer) -> None:
     """Against every live architecture of the tiny space."""
     found = answer("generate", made, "--latency", "90%", "--flops", "80%", "--top", "2")
-    picker = Picker.of_run(RunFolder.open(made))
-    effects = picker.distribution.utilities("effect")
+    solver = ArchitectureSolver.of_run(RunFolder.open(made))
+    effects = solver.distribution.utilities("effect")
     worth = {}
-    for choice in product(*(range(n) for n in picker.space.sizes)):
-        arch = picker.space.architecture(choice)
-        if all(picker.cost(n, arch) <= b for n, b in found["bounds"].items()):
-            worth[choice] = picker.baseline + sum(float(e[i]) for e, i in zip(effects, choice, strict=True))
+    for choice in product(*(range(n) for n in solver.space.sizes)):
+        arch = solver.space.architecture(choice)
+        if all(solver.cost(n, arch) <= b for n, b in found["bounds"].items()):
+            worth[choice] = solver.baseline + sum(float(e[i]) for e, i in zip(effects, choice, strict=True))
     best = sorted((v for v in worth.values() if v > float("-inf")), reverse=True)[:2]
     assert [p["predicted_accuracy"] for p in found["picks"]] == pytest.approx(best)
     assert found["front"] is None
@@ -120,7 +120,7 @@ def test_it_imports_no_torch_and_no_runtime(made: Path) -> None:
 
 def test_another_device_is_answered_from_the_search_alone(made: Path, answer: Answer, tmp_path: Path,
                                                           capsys: pytest.CaptureFixture[str]) -> None:
-    space, target = Picker.of_run(RunFolder.open(made)).space, load("raspberry-pi-4")
+    space, target = ArchitectureSolver.of_run(RunFolder.open(made)).space, load("raspberry-pi-4")
     found = answer("generate", made, "--target", "raspberry-pi-4", "--latency", "60%", "--tables", tmp_path)
     reference = estimate(space, target).predict(space.largest()).latency_ms
     assert (found["target"], found["latency_source"], found["threads"]) == ("raspberry-pi-4", "estimated", 4)
@@ -138,7 +138,7 @@ def test_another_device_is_answered_from_the_search_alone(made: Path, answer: An
 def test_another_device_is_answered_from_its_table(made: Path, answer: Answer, refusal: Refusal,
                                                    tmp_path: Path) -> None:
     """A device on which every block takes a millisecond, and one block ten."""
-    space, target = Picker.of_run(RunFolder.open(made)).space, load("raspberry-pi-4", threads=2)
+    space, target = ArchitectureSolver.of_run(RunFolder.open(made)).space, load("raspberry-pi-4", threads=2)
     slow = space.choices[0].ops[0].signature
     table = Table.open(table_path(tmp_path, target), target, {"cpu": "a board"}, source="measured")
     times = {s: 10.0 if s == slow else 1.0 for s in space.signatures}

@@ -18,9 +18,9 @@ from hwnas.cli.profile import asked
 from hwnas.latency import Entry, Table, table_path
 from hwnas.pipeline import CompressConfig
 from hwnas.pipeline.commands import ON_THE_DEVICE, profile_command
-from hwnas.pipeline.lanes import targets_of
-from hwnas.pipeline.standalone import spaces_for
-from hwnas.pipeline.tables import default_folder
+from hwnas.pipeline.latencies.latency_sources import targets_of
+from hwnas.pipeline.latencies.tables import default_folder
+from hwnas.pipeline.single_stage import spaces_for
 from hwnas.space import Space, SpaceConfig, build
 from hwnas.target import load
 
@@ -104,7 +104,7 @@ def test_every_configuration_is_said_whole(options: dict[str, Any], classes: int
 
 
 def _space(config: CompressConfig, classes: int, channels: int) -> Space:
-    from hwnas.pipeline.material import head_of
+    from hwnas.pipeline.task_setup import head_of
 
     return build(SpaceConfig(config.space, 128, channels, classes, config.width_mult, config.depth,
                              None if config.task == "classify" else 256, head_of(config), config.head_width,

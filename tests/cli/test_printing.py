@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hwnas.cli import console, entry
 from hwnas.documents import printable
 from hwnas.errors import InputError
-from hwnas.pipeline import watch
+from hwnas.pipeline.display import watch
 
 HOSTILE = ["\x1b[2Jcat", "\x9b31mcat", "\x1b]0;title\x07cat", "cat\u202egnp.exe", "cat\x00", "a\rb", "a\nerror: forged",
            "\udcff.png", "\u2028x", "\x7f", "[red]cat[/]", "[/]", ":cat:", "\u2066x\u2069"]

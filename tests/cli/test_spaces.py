@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from hwnas.cli import completing, main
 from hwnas.cli.app import make_app
-from hwnas.pipeline.lanes import AUTO, PRECISIONS
+from hwnas.pipeline.latencies.latency_sources import AUTO, PRECISIONS
 from hwnas.runtime import RUNTIMES
 from hwnas.space import SPACES, SpaceConfig, build
 from hwnas.space.heads import HEADS

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwnas.deploy.describing import Promise
-from hwnas.deploy.making import write_bundle
+from hwnas.deploy.bundle_writer import write_bundle
+from hwnas.deploy.manifest import LatencyPromise
 from hwnas.export.samples import Samples
 from hwnas.imaging.fitting import to_input
-from hwnas.pipeline.telling import described
+from hwnas.pipeline.exported.provenance import described
 from hwnas.space import SpaceConfig, build
 from hwnas.target import Target, load
 from hwnas.tasks.judge import BoxJudge, ClassJudge, Judge, MaskJudge, facts_of
@@ -33,13 +33,13 @@ CONFIGS = {
 }
 CLASSES = {"classify": [*"abcdef", "zwö"], "detect": ["red", "blue"], "segment": ["ground", "red", "blue"]}
 IMAGES = 40
-EASY = Promise({"median_ms": 1e3, "p10_ms": 1e3, "p90_ms": 1e3, "runs": 1})
+EASY = LatencyPromise({"median_ms": 1e3, "p10_ms": 1e3, "p90_ms": 1e3, "runs": 1})
 """A latency that a busy machine keeps, too."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A network as `hwnas.pipeline.shipping` leaves it."""
+    """A network as `hwnas.pipeline.stages.export` leaves it."""
 
     model: bytes
     metadata: dict[str, Any]

@@ -19,12 +19,12 @@ from PIL import Image
 
 from hwnas.cli import main
 from hwnas.deploy import Bundle, verify
-from hwnas.deploy.describing import Promise
+from hwnas.deploy.manifest import LatencyPromise
 from hwnas.errors import InputError, UsageError, VerificationFailed
 from hwnas.export import stamped
 from hwnas.files import sha256
-from hwnas.pipeline.frames import frames
-from hwnas.pipeline.predicting import Predictor
+from hwnas.pipeline.exported.image_sources import frames
+from hwnas.pipeline.exported.predicting import Predictor
 from hwnas.quantize import to_form
 from hwnas.runtime import Fingerprint, open_runtime
 
@@ -233,7 +233,7 @@ def test_other_weights_are_exit_4(bundle: Path, on_device: OnDevice, capsys: pyt
 
 def test_too_slow_is_exit_4(made: Callable[[str], Any], tmp_path: Path, on_device: OnDevice) -> None:
     here = Fingerprint.of(open_runtime("onnxruntime")).to_json()
-    promise = Promise({"median_ms": 1e-6}, 1e-6, device={**here, "cpu": "faster"})
+    promise = LatencyPromise({"median_ms": 1e-6}, 1e-6, device={**here, "cpu": "faster"})
     bundle = made("classify").bundle(tmp_path / "b", promise=promise)
     done = on_device(bundle, "verify")
     assert done.returncode == 4
@@ -244,9 +244,9 @@ def test_too_slow_is_exit_4(made: Callable[[str], Any], tmp_path: Path, on_devic
 
 def test_a_promise_is_the_budget_or_what_was_measured() -> None:
     timed = {"median_ms": 2.0}
-    assert Promise(timed, 3.0).to_json({})["promise_ms"] == 3.0
-    assert Promise(timed).to_json({})["promise_ms"] == pytest.approx(2.2)
-    assert Promise().to_json({})["promise_ms"] is None
+    assert LatencyPromise(timed, 3.0).to_json({})["promise_ms"] == 3.0
+    assert LatencyPromise(timed).to_json({})["promise_ms"] == pytest.approx(2.2)
+    assert LatencyPromise().to_json({})["promise_ms"] is None
 
 
 def test_int8_is_held_against_its_own_outputs(made: Callable[[str], Any], tmp_path: Path) -> None:

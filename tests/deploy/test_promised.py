@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from hwnas.cli import main
 from hwnas.deploy import Bundle, verify
-from hwnas.deploy.describing import Promise
-from hwnas.deploy.making import _check_target
+from hwnas.deploy.bundle_writer import _check_target
+from hwnas.deploy.manifest import LatencyPromise
 from hwnas.deploy.reference import WANTED_BYTES, reference_model
 from hwnas.deploy.runner.promised import NO_REFERENCE, in_turns, judged
 from hwnas.errors import UsageError
@@ -37,14 +37,14 @@ def taking(ms: float) -> Measurement:
     return Measurement(ms, ms, ms, 100)
 
 
-def told(promise: Promise, source: str = "measured", reference_ms: float | None = None) -> dict[str, Any]:
+def told(promise: LatencyPromise, source: str = "measured", reference_ms: float | None = None) -> dict[str, Any]:
     metadata = {"latency_source": source, "predicted_low_ms": 0.4, "predicted_high_ms": 0.6}
     return promise.to_json(metadata, reference_ms)
 
 
 @given(limit=MS, speed=st.floats(0.1, 20), used=st.floats(0.1, 1))
 def test_a_busy_device_breaks_no_promise(limit: float, speed: float, used: float) -> None:
-    latency = told(Promise({"median_ms": limit}, limit, {}), reference_ms=0.8)
+    latency = told(LatencyPromise({"median_ms": limit}, limit, {}), reference_ms=0.8)
     found = judged(latency, [], taking(limit * used * speed), taking(0.8 * speed))
     assert found is not None
     assert found.verdict == GOOD
@@ -53,14 +53,14 @@ def test_a_busy_device_breaks_no_promise(limit: float, speed: float, used: float
 
 @given(limit=MS, speed=st.floats(1, 20), over=st.floats(1.01 + NOISE, 5))
 def test_a_model_that_is_slower_beside_the_reference_breaks_it(limit: float, speed: float, over: float) -> None:
-    latency = told(Promise({"median_ms": limit}, limit, {}), reference_ms=0.8)
+    latency = told(LatencyPromise({"median_ms": limit}, limit, {}), reference_ms=0.8)
     found = judged(latency, [], taking(limit * over * speed), taking(0.8 * speed))
     assert found is not None
     assert found.verdict == SLOW
 
 
 def test_the_sentence_holds_every_number() -> None:
-    found = judged(told(Promise({"median_ms": 1.1}, 1.2, {}), reference_ms=0.8), [], taking(2.3), taking(1.6))
+    found = judged(told(LatencyPromise({"median_ms": 1.1}, 1.2, {}), reference_ms=0.8), [], taking(2.3), taking(1.6))
     assert found is not None
     assert found.sentence == (
         "2.300 ms measured while the device runs 2.00 times slower than at the time of the promise (the reference "
@@ -68,20 +68,21 @@ def test_the_sentence_holds_every_number() -> None:
 
 
 @pytest.mark.parametrize(("promise", "source", "elsewhere", "ms", "verdict", "part"), [
-    (Promise(budget_ms=1.0), "estimated", [], 0.9, GOOD, "only estimated"),
-    (Promise(budget_ms=1.0), "estimated", [], 1.5, SLOW, "only estimated to keep (0.400-0.600 ms)"),
-    (Promise(budget_ms=1.0), "measured", [], 1.5, SLOW, "only predicted"),
-    (Promise(budget_ms=0.5, share=0.5, of_ms=1.0), "estimated", [], 5.0, OPEN, "outside the 0.400 to 0.600 ms"),
-    (Promise(budget_ms=0.5, share=0.5, of_ms=1.0), "estimated", [], 0.55, OPEN, "within the 0.400 to 0.600 ms"),
-    (Promise({"median_ms": 1.0}), "measured", OTHER, 5.0, OPEN, "another device (cpu: this / that)"),
-    (Promise({"median_ms": 1.0}, 1.2, {}, 0.5, 2.4), "measured", OTHER, 5.0, OPEN, "nothing here can keep or break"),
-    (Promise({"median_ms": 1.0}, 1.2), "measured", OTHER, 5.0, SLOW, "but on another device"),
-    (Promise({"median_ms": 1.0}, 1.2), "measured", OTHER, 1.1, GOOD, "within 1.200 ms"),
-    (Promise({"median_ms": 1.0}), "measured", [], 1.05, GOOD, "within 1.100 ms"),
-    (Promise({"median_ms": 1.0}), "measured", [], 1.3, SLOW, NO_REFERENCE),
+    (LatencyPromise(budget_ms=1.0), "estimated", [], 0.9, GOOD, "only estimated"),
+    (LatencyPromise(budget_ms=1.0), "estimated", [], 1.5, SLOW, "only estimated to keep (0.400-0.600 ms)"),
+    (LatencyPromise(budget_ms=1.0), "measured", [], 1.5, SLOW, "only predicted"),
+    (LatencyPromise(budget_ms=0.5, share=0.5, of_ms=1.0), "estimated", [], 5.0, OPEN, "outside the 0.400 to 0.600 ms"),
+    (LatencyPromise(budget_ms=0.5, share=0.5, of_ms=1.0), "estimated", [], 0.55, OPEN, "within the 0.400 to 0.600 ms"),
+    (LatencyPromise({"median_ms": 1.0}), "measured", OTHER, 5.0, OPEN, "another device (cpu: this / that)"),
+    (LatencyPromise({"median_ms": 1.0}, 1.2, {}, 0.5, 2.4), "measured", OTHER, 5.0, OPEN,
+     "nothing here can keep or break"),
+    (LatencyPromise({"median_ms": 1.0}, 1.2), "measured", OTHER, 5.0, SLOW, "but on another device"),
+    (LatencyPromise({"median_ms": 1.0}, 1.2), "measured", OTHER, 1.1, GOOD, "within 1.200 ms"),
+    (LatencyPromise({"median_ms": 1.0}), "measured", [], 1.05, GOOD, "within 1.100 ms"),
+    (LatencyPromise({"median_ms": 1.0}), "measured", [], 1.3, SLOW, NO_REFERENCE),
 ])
 def test_what_is_not_measured_here_is_not_judged_as_if_it_were(
-        promise: Promise, source: str, elsewhere: list[str], ms: float, verdict: str, part: str) -> None:
+        promise: LatencyPromise, source: str, elsewhere: list[str], ms: float, verdict: str, part: str) -> None:
     found = judged(told(promise, source), elsewhere, taking(ms), None)
     assert found is not None
     assert found.verdict == verdict
@@ -116,7 +117,7 @@ def measured(made: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactor
     """The bundle of a segmenter that was measured on this device, now."""
     runtime, found = open_runtime("onnxruntime"), made("segment")
     latency = in_turns({"model": runtime.load(found.model)})["model"].to_json()
-    promise = Promise(latency, device=Fingerprint.of(runtime).to_json())
+    promise = LatencyPromise(latency, device=Fingerprint.of(runtime).to_json())
     return Path(found.bundle(tmp_path_factory.mktemp("measured") / "b", promise=promise))
 
 

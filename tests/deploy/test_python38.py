@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from hwnas.deploy.travel import closure, sources
+from hwnas.deploy.vendoring import closure, sources
 from hwnas.runtime import RUNTIMES
 
 STANDARD = {name for name in sys.stdlib_module_names if not name.startswith("_")}

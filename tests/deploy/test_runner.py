@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.deploy.making import _places
+from hwnas.deploy.bundle_writer import _places
 from hwnas.deploy.runner.boxes import decode, suppressed
 from hwnas.deploy.runner.images import read_array
 from hwnas.errors import InputError

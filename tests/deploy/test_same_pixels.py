@@ -27,8 +27,8 @@ from hwnas.deploy.server.pictures import FORMATS, decoded, refusing
 from hwnas.errors import DataError, ImageError
 from hwnas.imaging import Letterbox, Picture
 from hwnas.imaging.fitting import square_pixels, to_input
-from hwnas.pipeline.frames import Frame, frames
-from hwnas.pipeline.predicting import Predictor
+from hwnas.pipeline.exported.image_sources import Frame, frames
+from hwnas.pipeline.exported.predicting import Predictor
 from hwnas.progress import silent
 
 HEIGHT, WIDTH, SIZE, SIDE = 40, 61, (64, 96), 16

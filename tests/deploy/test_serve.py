@@ -23,8 +23,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwnas.pipeline.frames import frames
-from hwnas.pipeline.predicting import Predictor
+from hwnas.pipeline.exported.image_sources import frames
+from hwnas.pipeline.exported.predicting import Predictor
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")

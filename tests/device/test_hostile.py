@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hwnas.device.folder import EXPORT, FolderJob
 from hwnas.documents import json_value
 from hwnas.latency import Table
-from hwnas.pipeline.elsewhere import export_job, import_job
+from hwnas.pipeline.latencies.remote_profiling import export_job, import_job
 from hwnas.runtime import Fingerprint, Sweep, SweepPlan, open_runtime
 from hwnas.runtime.agent import JOB, read_job
 from hwnas.runtime.agent_job import Job

@@ -46,7 +46,7 @@ def test_a_table_over_ssh(sshd, target: str, tmp_path: Path, capsys, monkeypatch
 
 def test_a_table_by_hand(target: str, tmp_path: Path, capsys, monkeypatch) -> None:
     # the fewest blocks a group: three groups
-    monkeypatch.setattr(importlib.import_module("hwnas.profile.job"), "RESIDENT", 0)
+    monkeypatch.setattr(importlib.import_module("hwnas.profile.plan"), "RESIDENT", 0)
     job, tables = tmp_path / "job", tmp_path / "tables"
     made = run(capsys, "agent", "export", job, "--target", target, *SMALL, "--max-seconds", 3)
     assert made["target"] == "board/onnxruntime-fp32-b1-t1"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hwnas.pipeline.cautions import no_success, of_data, of_standing, warnings_of
-from hwnas.pipeline.run import CompressConfig, RunFolder
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.run.cautions import no_success, of_data, of_standing, warnings_of
+from hwnas.pipeline.run.folder import RunFolder
 from hwnas.tasks.standing import Standing
 
 

@@ -19,7 +19,7 @@ import hwnas
 from hwnas.errors import BudgetInfeasible, DataError, RunError, UsageError
 from hwnas.export import Samples, predict, read_metadata
 from hwnas.files import sha256
-from hwnas.pipeline import STAGES, Picker, RunFolder, compress, pick, resume, retarget
+from hwnas.pipeline import STAGES, ArchitectureSolver, RunFolder, compress, pick, resume, retarget
 from hwnas.runtime import runtime_for
 from hwnas.target import load
 
@@ -34,14 +34,14 @@ def test_every_stage_is_done_and_leaves_its_files(finished: RunFolder) -> None:
 
 
 def test_model_is_within_its_budget_and_says_where_it_came_from(finished: RunFolder) -> None:
-    picker = Picker.of_run(finished)
-    arch = picker.space.architecture(finished.result("generate")["choice"])
-    assert arch.flops <= 0.6 * picker.space.largest().flops
+    solver = ArchitectureSolver.of_run(finished)
+    arch = solver.space.architecture(finished.result("generate")["choice"])
+    assert arch.flops <= 0.6 * solver.space.largest().flops
     facts = read_metadata((finished.path / "model.onnx").read_bytes())
     assert facts["architecture"] == arch.to_json()
     assert facts["classes"] == [str(i) for i in range(10)]
-    assert facts["table_hash"] == picker.latency.table_hash
-    assert facts["predicted_latency_ms"] == pytest.approx(picker.latency.predict(arch).latency_ms)
+    assert facts["table_hash"] == solver.latency.table_hash
+    assert facts["predicted_latency_ms"] == pytest.approx(solver.latency.predict(arch).latency_ms)
     assert facts["measured_ms"]["median_ms"] == finished.result("generate")["measured_ms"]["median_ms"]
 
 
@@ -71,7 +71,7 @@ def test_pick_answers_other_budgets_without_torch(finished: RunFolder) -> None:
 
 def test_picks_meet_every_budget_and_are_sorted(finished: RunFolder) -> None:
     answers = pick(finished.path, {"flops": "70%", "params": "80%", "memory": "100%"}, top=5)
-    largest = Picker.of_run(finished).space.largest()
+    largest = ArchitectureSolver.of_run(finished).space.largest()
     for answer in answers:
         assert answer.architecture.flops <= 0.7 * largest.flops
         assert answer.architecture.params <= 0.8 * largest.params
@@ -87,15 +87,15 @@ def test_infeasible_budget_names_the_least(finished: RunFolder) -> None:
 
 
 def test_front_is_monotone(finished: RunFolder) -> None:
-    front = Picker.of_run(finished).front()
+    front = ArchitectureSolver.of_run(finished).front()
     assert np.all(np.diff(front.costs) > 0)
     assert np.all(np.diff(front.utilities) > 0)
 
 
 def test_another_budget_starts_from_the_search(finished: RunFolder, tmp_path: Path) -> None:
     run = retarget(finished.path, tmp_path / "tight", {"flops": "40%"}, until="generate")
-    picker = Picker.of_run(run)
-    assert picker.space.architecture(run.result("generate")["choice"]).flops <= 0.4 * picker.space.largest().flops
+    solver = ArchitectureSolver.of_run(run)
+    assert solver.space.architecture(run.result("generate")["choice"]).flops <= 0.4 * solver.space.largest().flops
     assert run.state.stages["search"] == finished.state.stages["search"]
 
 

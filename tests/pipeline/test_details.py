@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from hwnas.errors import RunError
 from hwnas.files import sha256, write_json
-from hwnas.pipeline.details import read_details
-from hwnas.pipeline.report_html.classes import class_table, confusion_table
-from hwnas.pipeline.run import CompressConfig, RunFolder, StageRecord
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.report.classes import class_table, confusion_table
+from hwnas.pipeline.run.details import read_details
+from hwnas.pipeline.run.folder import RunFolder, StageRecord
 from hwnas.tasks.breakdown import difference
 from hwnas.tasks.judge import ClassJudge, MaskJudge
 

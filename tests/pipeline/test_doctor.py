@@ -11,8 +11,8 @@ import pytest
 
 from hwnas.cli import main
 from hwnas.errors import InputError
-from hwnas.pipeline import conditions
-from hwnas.pipeline.doctor import PRECISIONS, diagnose
+from hwnas.pipeline.machine import machine_checks
+from hwnas.pipeline.machine.doctor import PRECISIONS, diagnose
 from hwnas.runtime import RUNTIMES
 from hwnas.runtime.onnxruntime import OnnxRuntime
 
@@ -77,7 +77,7 @@ def put(root: Path, path: str, text: str) -> None:
 
 
 def test_a_quiet_machine_has_no_warnings_but_its_cores(tmp_path: Path) -> None:
-    assert [warning for warning in conditions.warnings(tmp_path) if "cores: keep" not in warning] == []
+    assert [warning for warning in machine_checks.warnings(tmp_path) if "cores: keep" not in warning] == []
 
 
 @pytest.mark.parametrize("path, text, says", [
@@ -89,14 +89,14 @@ def test_what_would_spoil_a_measurement(tmp_path: Path, path: str, text: str, sa
     put(tmp_path, path, text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.cpu_count", lambda: 1)  # so that pinned test runs say nothing of cores
-        (warning,) = conditions.warnings(tmp_path)
+        (warning,) = machine_checks.warnings(tmp_path)
     assert re.search(says, warning)
 
 
 def test_a_governor_that_holds_the_clock_is_fine(tmp_path: Path) -> None:
     put(tmp_path, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n")
     put(tmp_path, "sys/fs/cgroup/cpu.max", "max 100000\n")
-    assert [warning for warning in conditions.warnings(tmp_path) if "cores: keep" not in warning] == []
+    assert [warning for warning in machine_checks.warnings(tmp_path) if "cores: keep" not in warning] == []
 
 
 @pytest.mark.parametrize("state, says", [
@@ -104,11 +104,11 @@ def test_a_governor_that_holds_the_clock_is_fine(tmp_path: Path) -> None:
     ({"stolen": 0.6}, "withholds 0.6 cores"),
 ])
 def test_other_work(state: dict[str, float], says: str) -> None:
-    (warning,) = conditions._other_work(state)
+    (warning,) = machine_checks._other_work(state)
     assert re.search(says, warning)
-    assert conditions._other_work({"others": 0.1, "stolen": 0.0}) == []
+    assert machine_checks._other_work({"others": 0.1, "stolen": 0.0}) == []
 
 
 def test_throttling_outweighs_heat() -> None:
-    assert conditions._heat({"throttled": True, "celsius": 95.0})[0].startswith("the processor is being held back")
-    assert conditions._heat({"throttled": False, "celsius": 60.0}) == []
+    assert machine_checks._heat({"throttled": True, "celsius": 95.0})[0].startswith("the processor is being held back")
+    assert machine_checks._heat({"throttled": False, "celsius": 60.0}) == []

@@ -10,7 +10,7 @@ import pytest
 
 from hwnas.errors import UsageError
 from hwnas.latency.estimate import estimate
-from hwnas.pipeline.lanes import Latencies, measured, tied
+from hwnas.pipeline.latencies.latency_sources import Latencies, measured, tied
 from hwnas.space import FULL, SpaceConfig, Variant, build, scaled
 from hwnas.target import load
 

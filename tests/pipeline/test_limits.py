@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from hwnas.files import write_json
 from hwnas.latency import Calibration, LatencyModel
-from hwnas.pipeline import CompressConfig, Picker, RunFolder, parse
-from hwnas.pipeline.limits import limits_of, promise_of, reference_of
-from hwnas.pipeline.reference import Reference
-from hwnas.pipeline.run import RunState
+from hwnas.pipeline import ArchitectureSolver, CompressConfig, RunFolder, parse
+from hwnas.pipeline.run.folder import RunState
+from hwnas.pipeline.run.limits import limits_of, promise_of, reference_of
+from hwnas.pipeline.run.reference import Reference
 from hwnas.runtime import Measurement
 from hwnas.runtime.promise import ESTIMATED, MEASURED, PREDICTED
 from hwnas.search.distribution import everything_live
@@ -67,9 +67,9 @@ def test_a_budget_is_told_with_its_number_and_what_that_is_of(name: str, text: s
 def test_a_percentage_is_of_the_fixed_reference_in_every_picker(name: str, percent: float) -> None:
     budgets = {name: parse(name, f"{percent:.6f}%")}
     slow = model().at_speed(3.0)  # whatever the latency model says of the reference
-    picker = Picker(SPACE, everything_live(SPACE.sizes), slow, 0.0, of=FIXED)
-    assert picker.absolute(budgets)[name] == pytest.approx(budgets[name].value * FIXED.cost(name))
-    assert picker.limits(budgets) == FIXED.limits(budgets)
+    solver = ArchitectureSolver(SPACE, everything_live(SPACE.sizes), slow, 0.0, of=FIXED)
+    assert solver.absolute(budgets)[name] == pytest.approx(budgets[name].value * FIXED.cost(name))
+    assert solver.limits(budgets) == FIXED.limits(budgets)
 
 
 def test_what_was_not_measured_says_what_it_is() -> None:

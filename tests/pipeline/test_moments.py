@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwnas.pipeline import CompressConfig, RunFolder
-from hwnas.pipeline.cautions import warnings_of
-from hwnas.pipeline.moments import APART, apart, moments_of
-from hwnas.pipeline.reference import Reference
+from hwnas.pipeline.run.cautions import warnings_of
+from hwnas.pipeline.run.moments import APART, apart, moments_of
+from hwnas.pipeline.run.reference import Reference
 from hwnas.runtime import Measurement
 
 KERNEL = 0.12

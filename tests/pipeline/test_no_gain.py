@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.export import Verdict
-from hwnas.pipeline.shipping import SAME, no_gain
+from hwnas.pipeline.stages.export import SAME, no_gain
 from hwnas.runtime import Measurement
 
 

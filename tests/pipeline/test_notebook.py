@@ -11,9 +11,9 @@ import pytest
 
 from hwnas.errors import BudgetInfeasible, HwnasError
 from hwnas.pipeline import RunFolder, pick
-from hwnas.pipeline.displaying import run_html, run_text
-from hwnas.pipeline.interactive import Cell, session
-from hwnas.pipeline.run import CompressConfig
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.display.displaying import run_html, run_text
+from hwnas.pipeline.display.interactive import Cell, session
 
 OPTIONS = 'data="digits", limit=60, target="raspberry-pi-4", until="profile", tables="{}"'
 

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from hwnas.cli import main
 from hwnas.files import sha256
-from hwnas.pipeline.budget import parse_all
-from hwnas.pipeline.checking import check_model
-from hwnas.pipeline.config_file import read_options
-from hwnas.pipeline.evidence import Evidence
+from hwnas.pipeline.config.budget import parse_all
+from hwnas.pipeline.config.config_file import read_options
+from hwnas.pipeline.exported.checking import check_model
 from hwnas.pipeline.job import branch, make_config
-from hwnas.pipeline.picking import Picker, best_of, front_of
-from hwnas.pipeline.report import facts
-from hwnas.pipeline.run import RunFolder, digest
-from hwnas.pipeline.summary import summary
+from hwnas.pipeline.report.facts import facts
+from hwnas.pipeline.report.run_artifacts import RunArtifacts
+from hwnas.pipeline.report.summary import summary
+from hwnas.pipeline.run.folder import RunFolder, digest
+from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver, best_of, front_of
 from hwnas.space import FULL
 from tests.mutations import damaged_bytes, documents, fuzzed, judged, lines, mutated
 from tests.old_files import copy_of, unpacked
@@ -39,9 +39,9 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def asked(path: Path) -> None:
     run = RunFolder.open(path)
-    pickers = Picker.all_of_run(run)
-    judged(lambda: best_of(pickers, pickers[FULL].absolute(parse_all({"latency": "70%"})), 3), (2, 3))
-    front_of(pickers)
+    solvers = ArchitectureSolver.all_of_run(run)
+    judged(lambda: best_of(solvers, solvers[FULL].absolute(parse_all({"latency": "70%"})), 3), (2, 3))
+    front_of(solvers)
 
 
 def test_an_old_run_is_still_read(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_files_of_a_run(changed: Path, case: tuple[str, bytes]) -> None:
     with_hashes(changed)
     try:
         judged(lambda: asked(changed), (2, 3))
-        judged(lambda: Evidence.of_run(RunFolder.open(changed)))
+        judged(lambda: RunArtifacts.of_run(RunFolder.open(changed)))
         judged(lambda: facts(RunFolder.open(changed)))
     finally:
         shutil.copyfile(OLD / name, changed / name)

@@ -8,8 +8,8 @@ import pytest
 
 import hwnas
 from hwnas.errors import UnknownName, UsageError
-from hwnas.pipeline.options import CompressOptions, with_options
-from hwnas.pipeline.run import CompressConfig
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.options import CompressOptions, with_options
 
 
 def test_the_typed_options_are_the_fields_of_the_config() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.latency.calibrate import MOST_ERROR, Calibration, fit
-from hwnas.pipeline.origin import misfit, origin
+from hwnas.pipeline.latencies.origin import misfit, origin
 from hwnas.target import Target, load
 
 PI, LOCAL = load("raspberry-pi-4"), load("local")

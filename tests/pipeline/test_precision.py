@@ -19,12 +19,12 @@ import torch
 
 from hwnas.errors import RunError, UnknownName, UsageError, VerificationFailed
 from hwnas.export import Loss, Samples, predict, read_metadata, verify
-from hwnas.pipeline import Picker, RunFolder, compress, make_config, pick, resume
-from hwnas.pipeline.checking import check_model
-from hwnas.pipeline.lanes import targets_for
-from hwnas.pipeline.serving import reach
-from hwnas.pipeline.standalone import export_run
-from hwnas.pipeline.summary import precisions, summary
+from hwnas.pipeline import ArchitectureSolver, RunFolder, compress, make_config, pick, resume
+from hwnas.pipeline.exported.checking import check_model
+from hwnas.pipeline.exported.inference import reach
+from hwnas.pipeline.latencies.latency_sources import targets_for
+from hwnas.pipeline.report.summary import precisions, summary
+from hwnas.pipeline.single_stage import export_run
 from hwnas.runtime import open_runtime
 from hwnas.target import data_folder, load
 
@@ -61,7 +61,7 @@ def test_what_ships_is_int8_and_its_fp32_twin_gives_torchs_logits(eight: RunFold
     assert loss["drop"] == pytest.approx(found["exact"]["accuracy"] - found["verdict"]["accuracy"])
     facts = read_metadata((eight.path / "model.onnx").read_bytes())
     assert facts["precision"] == facts["target"]["precision"] == "int8"
-    assert facts["table_hash"] == Picker.of_run(eight).latency.table_hash
+    assert facts["table_hash"] == ArchitectureSolver.of_run(eight).latency.table_hash
     assert read_metadata((eight.path / "model-fp32.onnx").read_bytes())["precision"] == "fp32"
 
 
@@ -74,16 +74,16 @@ def test_the_accuracy_is_that_of_the_shipped_graph_through_the_runtime(eight: Ru
 
 
 def test_percentages_are_of_the_fp32_reference(eight: RunFolder) -> None:
-    found, picker = eight.result("export"), Picker.of_run(eight)
+    found, solver = eight.result("export"), ArchitectureSolver.of_run(eight)
     fixed = eight.state.reference
     assert fixed is not None
     assert found["budget_ms"] == pytest.approx(1.5 * fixed.latency_ms)
     assert found["reference"]["precision"] == "fp32"
     bounds = eight.result("generate")["bounds"]
-    largest = picker.space.largest()
+    largest = solver.space.largest()
     assert bounds["latency"] == pytest.approx(1.5 * fixed.latency_ms * 1e6)
     assert bounds["memory"] == pytest.approx(0.3 * largest.memory_bytes(4))
-    chosen = picker.space.architecture(eight.result("generate")["choice"])
+    chosen = solver.space.architecture(eight.result("generate")["choice"])
     assert chosen.memory_bytes(1) <= bounds["memory"]
 
 
@@ -149,7 +149,7 @@ def test_loss_is_paired_and_allows_for_chance() -> None:
 
 
 def test_confidence_leaves_room(finished: RunFolder) -> None:
-    even, sure = (Picker.of_run(finished, confidence=c) for c in (0.5, 0.95))
+    even, sure = (ArchitectureSolver.of_run(finished, confidence=c) for c in (0.5, 0.95))
     bounds = {"latency": 0.7 * even.cost("latency", even.space.largest())}
     for answer in sure.answers(bounds, top=3):
         assert sure.latency.upper_ms(answer.architecture, 0.95) * 1e6 <= bounds["latency"]
@@ -184,7 +184,7 @@ def test_a_run_of_an_older_version_still_opens(finished: RunFolder, tmp_path: Pa
     """run.json without fields that came later."""
     from hwnas.documents import read_json
     from hwnas.files import write_json
-    from hwnas.pipeline.run import digest
+    from hwnas.pipeline.run.folder import digest
 
     copy = tmp_path / "old"
     shutil.copytree(finished.path, copy)
@@ -292,7 +292,7 @@ def test_a_precision_that_did_not_hold_is_not_proposed_again(auto: RunFolder, tm
 def test_pick_answers_in_either_precision(auto: RunFolder) -> None:
     for precision in ("fp32", "int8"):
         assert pick(auto.path, {"latency": "120%"}, precision=precision)
-        assert Picker.of_run(auto, precision).latency.precision == precision
+        assert ArchitectureSolver.of_run(auto, precision).latency.precision == precision
 
 
 @needs_openvino

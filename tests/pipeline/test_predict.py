@@ -17,8 +17,8 @@ from hwnas.cli.app import make_app
 from hwnas.errors import InputError, UsageError
 from hwnas.imaging.picture import Picture
 from hwnas.pipeline import RunFolder
-from hwnas.pipeline.frames import frames
-from hwnas.pipeline.predicting import Predictor, predict_files
+from hwnas.pipeline.exported.image_sources import frames
+from hwnas.pipeline.exported.predicting import Predictor, predict_files
 from hwnas.runtime import open_runtime
 from hwnas.tasks.nms import overlaps
 
@@ -256,7 +256,7 @@ def test_a_backbone_is_written_for_others(segmenter: RunFolder, tmp_path: Path) 
 
 
 def test_nms_of_a_classifier_is_refused(finished: RunFolder, tmp_path: Path) -> None:
-    from hwnas.pipeline.standalone import export_with_nms
+    from hwnas.pipeline.single_stage import export_with_nms
 
     with pytest.raises(UsageError, match="--nms is for detectors"):
         export_with_nms(finished, tmp_path / "x.onnx")

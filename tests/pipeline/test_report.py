@@ -21,13 +21,14 @@ from jinja2 import Environment
 from hwnas.errors import RunError
 from hwnas.files import write_json
 from hwnas.latency import Calibration, LatencyModel
-from hwnas.pipeline.picking import Picker
-from hwnas.pipeline.reference import Reference
-from hwnas.pipeline.report import NEEDED, write_report
-from hwnas.pipeline.report_html import page
-from hwnas.pipeline.report_html.axes import Canvas, score_span, span, ticks
-from hwnas.pipeline.report_html.hover import shown
-from hwnas.pipeline.run import CompressConfig, RunFolder
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.report import page
+from hwnas.pipeline.report.axes import Canvas, score_span, span, ticks
+from hwnas.pipeline.report.facts import NEEDED, write_report
+from hwnas.pipeline.report.hover import shown
+from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.reference import Reference
+from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.runtime import Measurement
 from hwnas.search.distribution import Distribution
 from hwnas.search.log import Evaluation, SearchLog
@@ -109,18 +110,18 @@ def make(tmp_path: Path) -> Maker:
                              Calibration("affine", 0.95, 0.004, 0.0, 0.04, networks=10, loo_mape=1.5,
                                          held_out=checked), "feed" * 16)
         distribution = law(of)
-        picker = Picker(of, distribution, model, BASELINE)
+        solver = ArchitectureSolver(of, distribution, model, BASELINE)
         choice = [1 + i % 2 for i in range(len(of.sizes))]
         chosen = of.architecture(choice)
         write_json(run.path / "latency.json", model.to_json())
         write_json(run.path / "distribution.json", distribution.to_json())
-        write_json(run.path / "front.json", picker.front().to_json())
+        write_json(run.path / "front.json", solver.front().to_json())
         write_json(run.path / "architecture.json", chosen.to_json())
         log = SearchLog(run.path / "search.jsonl")
         for entry in evaluations(of, settle):
             log.append(entry)
         limited = "latency" in config.budgets
-        costs = {n: picker.cost(n, chosen) for n in ("latency", "flops", "params", "memory")}
+        costs = {n: solver.cost(n, chosen) for n in ("latency", "flops", "params", "memory")}
         results: dict[str, tuple[dict[str, Any], list[str]]] = {
             "data": (data_result(of), []),
             "profile": (profile_result(checked if held_out else {}), ["latency.json"]),
@@ -207,21 +208,21 @@ def test_the_verdict_comes_first(make: Maker) -> None:
 def test_facts_are_the_inputs(make: Maker) -> None:
     run = make()
     _, facts, _ = written(run)
-    picker, results = Picker.of_run(run), {n: s.result for n, s in run.state.stages.items()}
+    solver, results = ArchitectureSolver.of_run(run), {n: s.result for n, s in run.state.stages.items()}
     rows, of = facts["comparison"], space()
     largest, chosen = of.largest(), of.architecture(results["generate"]["choice"])
     assert rows["accuracy"]["reference"] == 97.04
     assert rows["accuracy"]["compressed"] == 96.54
     assert rows["latency"]["compressed"] == timing(0.0812)
     assert rows["latency"]["ratio"] == pytest.approx(0.4)
-    assert rows["predicted_latency"]["compressed"]["latency_ms"] == picker.latency.predict(chosen).latency_ms
+    assert rows["predicted_latency"]["compressed"]["latency_ms"] == solver.latency.predict(chosen).latency_ms
     assert rows["flops"]["reference"] == largest.flops
     assert rows["params"]["compressed"] == chosen.params
     assert rows["memory"]["compressed"] == chosen.memory_bytes()
-    assert [p["latency_ms"] * 1e6 for p in facts["front"]["points"]] == pytest.approx(picker.front().costs)
-    assert facts["front"]["points"][-1]["accuracy"] == pytest.approx(BASELINE + picker.front().utilities[-1])
+    assert [p["latency_ms"] * 1e6 for p in facts["front"]["points"]] == pytest.approx(solver.front().costs)
+    assert facts["front"]["points"][-1]["accuracy"] == pytest.approx(BASELINE + solver.front().utilities[-1])
     effects = [[op["effect"] for op in row["ops"]] for row in facts["distribution"]]
-    assert effects == [row.tolist() for row in picker.distribution.effects]
+    assert effects == [row.tolist() for row in solver.distribution.effects]
     assert [e["score"] for e in facts["search"]["evaluations"]] == [e.score for e in evaluations(of, 4)]
     assert facts["training"] == {"reference": epochs(2.0), "compressed": epochs(0.5)}
     assert facts["provenance"]["files"]["front.json"] == run.state.stages["generate"].files["front.json"]
@@ -386,7 +387,7 @@ def test_a_checkout_that_is_not_installed_has_no_version(make: Maker) -> None:
 
 
 def test_no_torch() -> None:
-    program = "import sys, hwnas.pipeline.report; print('torch' in sys.modules, 'onnxruntime' in sys.modules)"
+    program = "import sys, hwnas.pipeline.report.facts; print('torch' in sys.modules, 'onnxruntime' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 
@@ -464,8 +465,8 @@ def test_the_report_explains_the_budgets(make: Maker) -> None:
     reader, facts, _ = written(run)
     story = facts["explanation"]
     assert [row["name"] for row in story["limits"]] == ["latency", "flops"]
-    bounds, picker = run.result("generate")["bounds"], Picker.of_run(run)
-    best = picker.answers(bounds)[0]
+    bounds, solver = run.result("generate")["bounds"], ArchitectureSolver.of_run(run)
+    best = solver.answers(bounds)[0]
     assert story["choice"] == list(best.architecture.choice)
     assert all(line in reader.text for line in story["lines"])
     assert all(row["reached"] <= row["budget"] == bounds[row["name"]] for row in story["limits"])

@@ -125,7 +125,7 @@ def test_a_run_goes_on_from_any_folder(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_moved_images_are_said_with_a_way_out(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from hwnas.pipeline.stages import Stages
+    from hwnas.pipeline.context import RunContext
     from hwnas.progress import silent
 
     (tmp_path / "photos").mkdir()
@@ -133,4 +133,4 @@ def test_moved_images_are_said_with_a_way_out(tmp_path: Path) -> None:
     run.finish("data", {"fingerprint": "x"}, [], 0.0)
     (tmp_path / "photos").rename(tmp_path / "moved")
     with pytest.raises(RunError, match="move them back, or make a link"):
-        _ = Stages(run, silent).dataset
+        _ = RunContext(run, silent).dataset

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwnas.pipeline.score_lines import class_lines, score, standing_rows
-from hwnas.pipeline.stage_lines import line
+from hwnas.pipeline.display.score_lines import class_lines, score, standing_rows
+from hwnas.pipeline.display.stage_lines import line
 from hwnas.tasks.breakdown import Breakdown
 from hwnas.tasks.judge import ClassJudge
 

@@ -9,8 +9,9 @@ import pytest
 
 from hwnas.errors import TableError
 from hwnas.latency import Calibration, Entry, Table, table_path
-from hwnas.pipeline import inventory, tables
-from hwnas.pipeline.tables import choose, own_table
+from hwnas.pipeline.latencies import tables
+from hwnas.pipeline.latencies.tables import choose, own_table
+from hwnas.pipeline.machine import inventory
 from hwnas.space import SpaceConfig, build
 from hwnas.target import Target, load
 

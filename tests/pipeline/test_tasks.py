@@ -12,11 +12,11 @@ import torch
 from hwnas.errors import RunError, UnknownName, UsageError
 from hwnas.export import Samples, read_metadata
 from hwnas.pipeline import STAGES, RunFolder, compress, make_config
-from hwnas.pipeline.checking import check_model
-from hwnas.pipeline.material import load_data, space_for_data
-from hwnas.pipeline.report import facts
-from hwnas.pipeline.stages import Stages
-from hwnas.pipeline.summary import summary
+from hwnas.pipeline.context import RunContext
+from hwnas.pipeline.exported.checking import check_model
+from hwnas.pipeline.report.facts import facts
+from hwnas.pipeline.report.summary import summary
+from hwnas.pipeline.task_setup import load_data, space_for_data
 from hwnas.progress import silent
 from hwnas.tasks.of_space import task_of
 from hwnas.train.tensors import adopt, load_tensors
@@ -46,7 +46,7 @@ def test_every_epoch_is_kept_and_the_weights_moved(run: RunFolder) -> None:
     epochs = run.result("reference")["epochs"]
     assert len(epochs) == run.state.config.epochs
     assert np.isfinite([epoch["loss"] for epoch in epochs]).all()
-    stages = Stages(run, silent)
+    stages = RunContext(run, silent)
     fresh = stages._new(stages.space.largest()).state_dict()
     trained = load_tensors(run.path / "reference.safetensors")[0]
     assert any(not torch.equal(trained[name], value) for name, value in fresh.items() if name.endswith(".weight"))
@@ -127,7 +127,7 @@ def test_a_detector_can_start_from_a_classifier(boxes: Path, tmp_path: Path, sma
                      target="raspberry-pi-4", tables=small["tables"], **body)
     options = {"task": "detect", "data": str(boxes), "init": str(first.path), "budgets": {"flops": "70%"}, **given}
     run = RunFolder.create(tmp_path / "second", make_config(options | {"tables": small["tables"]}))
-    stages = Stages(run, silent)
+    stages = RunContext(run, silent)
     net = stages._new(stages.space.largest())
     before = {k: v.clone() for k, v in net.state_dict().items()}
     assert adopt(net, load_tensors(first.path / "reference.safetensors")[0]) > 20

@@ -15,10 +15,10 @@ from hwnas.cli import main
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.export.metadata import read_metadata
 from hwnas.latency import Entry, Table, table_path
-from hwnas.pipeline import Picker, RunFolder, compress, make_config, pick, retarget
-from hwnas.pipeline.budget import parse_all
-from hwnas.pipeline.material import spaces_of, widths_of
-from hwnas.pipeline.picking import best_of, front_of
+from hwnas.pipeline import ArchitectureSolver, RunFolder, compress, make_config, pick, retarget
+from hwnas.pipeline.config.budget import parse_all
+from hwnas.pipeline.selection.architecture_solver import best_of, front_of
+from hwnas.pipeline.task_setup import spaces_of, widths_of
 from hwnas.space import FULL, SpaceConfig, Variant, build, scaled
 from hwnas.target import load
 
@@ -35,8 +35,8 @@ def run(small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="module")
-def pickers(run: RunFolder) -> dict[Variant, Picker]:
-    return Picker.all_of_run(run)
+def solvers(run: RunFolder) -> dict[Variant, ArchitectureSolver]:
+    return ArchitectureSolver.all_of_run(run)
 
 
 def test_every_width_is_tried(run: RunFolder) -> None:
@@ -49,55 +49,57 @@ def test_every_width_is_tried(run: RunFolder) -> None:
 
 
 def test_what_ships_has_the_width_that_was_chosen(run: RunFolder) -> None:
-    chosen, picker = run.result("generate"), Picker.of_run(run)
-    assert picker.variant.key == chosen["variant"]
+    chosen, solver = run.result("generate"), ArchitectureSolver.of_run(run)
+    assert solver.variant.key == chosen["variant"]
     told = read_metadata((run.path / "model.onnx").read_bytes())["architecture"]["space"]
-    assert told["width_mult"] == picker.variant.width
+    assert told["width_mult"] == solver.variant.width
     facts = json.loads((run.path / "report.json").read_text())
-    assert facts["variant"] == {"width": picker.variant.width, "imgsz": told["imgsz"], "told": picker.variant.told}
+    assert facts["variant"] == {"width": solver.variant.width, "imgsz": told["imgsz"], "told": solver.variant.told}
     assert {f["kind"] for f in facts["finalists"]} == {"fp32", "fp32 at width 0.5"}
     assert main(["verify", str(run.path)]) == 0
 
 
-def test_percentages_are_of_the_reference_with_all_channels(run: RunFolder, pickers: dict[Variant, Picker]) -> None:
-    largest = pickers[FULL].space.largest()
-    assert pickers[HALF].reference == largest
+def test_percentages_are_of_the_reference_with_all_channels(run: RunFolder,
+                                                            solvers: dict[Variant, ArchitectureSolver]) -> None:
+    largest = solvers[FULL].space.largest()
+    assert solvers[HALF].reference == largest
     half = parse_all(dict.fromkeys(("flops", "params", "memory", "latency"), "50%"))
-    assert pickers[HALF].absolute(half) == pickers[FULL].absolute(half)
-    assert pickers[HALF].space.largest().flops < 0.5 * largest.flops
+    assert solvers[HALF].absolute(half) == solvers[FULL].absolute(half)
+    assert solvers[HALF].space.largest().flops < 0.5 * largest.flops
 
 
-def test_the_best_of_all_widths_against_brute_force(pickers: dict[Variant, Picker]) -> None:
-    reference = pickers[FULL].reference.flops
-    live = [[k for k, alive in enumerate(row) if alive] for row in pickers[FULL].distribution.live]
-    everything = [picker.answer(choice) for picker in pickers.values() for choice in itertools.product(*live)]
+def test_the_best_of_all_widths_against_brute_force(solvers: dict[Variant, ArchitectureSolver]) -> None:
+    reference = solvers[FULL].reference.flops
+    live = [[k for k, alive in enumerate(row) if alive] for row in solvers[FULL].distribution.live]
+    everything = [solver.answer(choice) for solver in solvers.values() for choice in itertools.product(*live)]
     for share in (0.05, 0.1, 0.2, 0.4, 0.8):
         within = [a for a in everything if a.costs["flops"] <= share * reference]
         if not within:
             with pytest.raises(BudgetInfeasible):
-                best_of(pickers, {"flops": share * reference})
+                best_of(solvers, {"flops": share * reference})
             continue
         best = max(a.predicted_accuracy for a in within)
-        found = best_of(pickers, {"flops": share * reference}, top=3)
+        found = best_of(solvers, {"flops": share * reference}, top=3)
         assert found[0].predicted_accuracy == pytest.approx(best)
         assert all(a.costs["flops"] <= share * reference for a in found)
 
 
-def test_the_front_of_all_widths_against_brute_force(pickers: dict[Variant, Picker]) -> None:
-    points = front_of(pickers)
+def test_the_front_of_all_widths_against_brute_force(solvers: dict[Variant, ArchitectureSolver]) -> None:
+    points = front_of(solvers)
     assert [p.latency_ns for p in points] == sorted({p.latency_ns for p in points})
-    every = [(p.cost, picker.baseline + p.utility) for picker in pickers.values() for p in picker.front()]
+    every = [(p.cost, solver.baseline + p.utility) for solver in solvers.values() for p in solver.front()]
     for cost, accuracy in every:
         assert any(p.latency_ns <= cost and p.predicted_accuracy >= accuracy for p in points)
     for point in points:
         assert not any(c <= point.latency_ns and a > point.predicted_accuracy for c, a in every)
 
 
-def test_a_budget_that_all_channels_cannot_meet(run: RunFolder, pickers: dict[Variant, Picker], tmp_path: Path) -> None:
-    full = pickers[FULL].space
+def test_a_budget_that_all_channels_cannot_meet(run: RunFolder, solvers: dict[Variant, ArchitectureSolver],
+                                                tmp_path: Path) -> None:
+    full = solvers[FULL].space
     share = 95 * full.smallest().flops / full.largest().flops
     with pytest.raises(BudgetInfeasible):
-        pickers[FULL].answers(pickers[FULL].absolute({}) | {"flops": share / 100 * full.largest().flops})
+        solvers[FULL].answers(solvers[FULL].absolute({}) | {"flops": share / 100 * full.largest().flops})
     (found,) = pick(run.path, {"flops": f"{share:.3f}%"})
     assert found.architecture.space == scaled(full, HALF)
     done = retarget(run.path, tmp_path / "tight", {"flops": f"{share:.3f}%"})
@@ -111,16 +113,16 @@ def test_what_is_timed_has_its_width(small: dict[str, Any], tmp_path: Path) -> N
     """On this machine: blocks of both widths in one table, a latency model each, candidates of both measured."""
     done = compress(tmp_path / "run", budgets={"latency": "70%"}, widths="0.5", **small)
     table = Table.read(done.path / "table.jsonl")
-    for picker in Picker.all_of_run(done).values():
-        assert not table.missing(picker.space.signatures)
+    for solver in ArchitectureSolver.all_of_run(done).values():
+        assert not table.missing(solver.space.signatures)
     timed = [c for c in done.result("generate")["candidates"] if c["measured_ms"]]
     assert {c["variant"] for c in timed} == {"1", "0.5"}
     assert done.result("export")["verdict"]["within_budget"]
 
 
-def test_generate_says_the_width(run: RunFolder, pickers: dict[Variant, Picker],
+def test_generate_says_the_width(run: RunFolder, solvers: dict[Variant, ArchitectureSolver],
                                  capsys: pytest.CaptureFixture[str]) -> None:
-    full = pickers[FULL].space
+    full = solvers[FULL].space
     share = f"{95 * full.smallest().flops / full.largest().flops:.3f}%"
     assert main(["generate", str(run.path), "--flops", share, "--front", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -9,7 +9,7 @@ import pytest
 from hwnas.cli.console import say_facts, say_table
 from hwnas.cli.result import count as amount
 from hwnas.cli.result import size
-from hwnas.pipeline.watch import Lines, duration
+from hwnas.pipeline.display.watch import Lines, duration
 
 
 def test_a_line_every_ten_seconds_with_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from hwnas.errors import InputError, TableError
 from hwnas.latency import LatencyModel, Table
-from hwnas.profile import ProfileResult, job, measure, measure_network, measure_networks, network_model, planned
+from hwnas.profile import ProfileResult, measure, measure_network, measure_networks, network_model, plan, planned
+from hwnas.profile.calibration_networks import draw
 from hwnas.profile.measure import MIN_RUNS
-from hwnas.profile.networks import draw
 from hwnas.runtime import Device
 from hwnas.space import SpaceConfig, build
 from hwnas.target import load
@@ -158,7 +158,7 @@ def test_entries_are_appended_while_it_runs(simulated: Simulated, tmp_path: Path
 
 
 def test_groups_are_tied_together(simulated: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "RESIDENT", 48)
+    monkeypatch.setattr(plan, "RESIDENT", 48)
     device = simulated(sweeps_at_most=16)
     result = measure(SPACE, TARGET, tmp_path / "t.jsonl", device=device, **QUICK)
     campaigns = result.report["campaigns"]
@@ -171,7 +171,7 @@ def test_what_is_planned_is_what_is_timed(
     simulated: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder that is carried to a device holds what `measure` asks for when the results come back."""
-    monkeypatch.setattr(job, "RESIDENT", 70)
+    monkeypatch.setattr(plan, "RESIDENT", 70)
     device = simulated(sweeps_at_most=8)
     measure(SPACE, TARGET, tmp_path / "t.jsonl", device=device, seed=3, max_seconds=30)
     assert planned(SPACE, TARGET, seed=3, max_seconds=30) == device.plans  # type: ignore[attr-defined]

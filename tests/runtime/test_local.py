@@ -12,7 +12,7 @@ import pytest
 
 from hwnas.errors import InputError, UsageError
 from hwnas.runtime import Inputs, LocalDevice, Runtime, Session, SweepPlan, Timer
-from hwnas.runtime.kernel import kernel_ms
+from hwnas.runtime.reference_kernel import kernel_ms
 from hwnas.runtime.runtime import Array
 
 MODELS = {name: name.encode() for name in ("large", "small", *"abcdefgh")}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from hwnas.runtime import Measurement, Session, Timer, compare, measure_latency, open_runtime, visit
+from hwnas.runtime import Measurement, Session, Timer, compare, measure_latency, open_runtime, time_session
 
 
 def matmul_session(n: int) -> Session:
@@ -29,7 +29,7 @@ def test_several_threads_are_timed_by_the_wall() -> None:
 
 def test_visit_times_only_what_it_should() -> None:
     session = matmul_session(8)
-    times = visit(session, session.example(), warmup=3, timed=4)
+    times = time_session(session, session.example(), warmup=3, timed=4)
     assert len(times) == 4
     assert min(times) > 0
 

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hwnas.runtime.promise import ESTIMATED, MEASURED, OPEN, PREDICTED, Judgement, Promise, judge
-from hwnas.runtime.timing import Measurement, visit
+from hwnas.runtime.timing import Measurement, time_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def in_turns(sessions: Mapping[str, Session], batch: int = 1) -> dict[str, Measu
     begin, count, elapsed = time.perf_counter(), 0, 0.0
     while elapsed < MAX_SECONDS and (elapsed < MIN_SECONDS or count < VISITS):
         for name, session in sessions.items():
-            samples[name] += visit(session, feeds[name], timed=TIMED)
+            samples[name] += time_session(session, feeds[name], timed=TIMED)
         count, elapsed = count + 1, time.perf_counter() - begin
     return {name: Measurement.of(times) for name, times in samples.items()}
 

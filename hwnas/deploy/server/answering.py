@@ -17,8 +17,8 @@ from hwnas.deploy.server.limits import Refusal
 from hwnas.deploy.server.pictures import decoded, refusing
 from hwnas.deploy.server.scans import check_structure
 from hwnas.imaging.picture import Decoded
-from hwnas.pipeline.frames import Frame
-from hwnas.pipeline.predicting import Prediction, Predictor
+from hwnas.pipeline.exported.image_sources import Frame
+from hwnas.pipeline.exported.predicting import Prediction, Predictor
 
 _log = logging.getLogger("hwnas.serve")
 

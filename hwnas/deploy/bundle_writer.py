@@ -1,0 +1,236 @@
+"""deploy: a model, its samples and a runner in one folder, for a device that has no hwnas. Whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.deploy.container import DOCKERFILE, IGNORED, container_of
+from hwnas.deploy.manifest import LOSSY, LatencyPromise, described
+from hwnas.deploy.readme import readme
+from hwnas.deploy.reference import beside
+from hwnas.deploy.runner.bundle import ANCHORS, DESCRIPTION, IR, MODEL, REFERENCE, SAMPLES, SUMS, Bundle
+from hwnas.deploy.runner.checking import Finding, verify
+from hwnas.deploy.vendoring import sources
+from hwnas.errors import InputError, MissingDependency, UsageError, VerificationFailed
+from hwnas.export.metadata import read_exported
+from hwnas.export.samples import Samples
+from hwnas.export.verification import answers
+from hwnas.files import PART, sha256, sweep, write_bytes, write_json
+from hwnas.pipeline.config.budget import parse
+from hwnas.pipeline.exported.checking import target_of
+from hwnas.pipeline.exported.inference import SUBSTITUTE, answering, reach
+from hwnas.pipeline.run.folder import RunFolder
+from hwnas.profile.graph_format import graph_form
+from hwnas.quantize import variant_for
+from hwnas.target import Target
+from hwnas.target import load as load_target
+from hwnas.tasks.detection import DetectionHead
+
+MOST_IMAGES, MOST_BYTES = 32, 32 << 20  # of samples; at least one image travels
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A bundle that was written.
+
+    Args:
+        path: the folder.
+        target: what it is for.
+        size_bytes: of all its files.
+        promise_ms: largest median latency that it promises; None where nothing is known.
+        basis: what that is known from: 'measured', 'predicted' or 'estimated'; None where nothing is.
+        reference_ms: what the reference that travels with it takes at the speed of the promise; None without one.
+        finding: its outputs against the stored ones, on this machine.
+    """
+
+    path: Path
+    target: Target
+    size_bytes: int
+    promise_ms: float | None
+    finding: Finding
+    basis: str | None = None
+    reference_ms: float | None = None
+
+
+def deploy_run(run: RunFolder, out: Path, target: str | None = None) -> Deployed:
+    """Pack the model of a run.
+
+    Args:
+        run: its stage export is done.
+        out: the folder to make.
+        target: name of a target; None takes the one the model was made for. For another one nothing is promised.
+
+    Raises:
+        RunError: nothing is exported yet, or the files were changed.
+        UsageError: `out` is taken, or the target takes another form of graph.
+        MissingDependency: the target runs OpenVINO, which is not installed here.
+        VerificationFailed: the bundle does not give the stored outputs; nothing is left behind.
+    """
+    told = run.result("export")
+    run.done("export")
+    model = (run.path / "model.onnx").read_bytes()
+    metadata = read_exported(model)
+    made, where = target_of(metadata, None, {}), _named(metadata, target)
+    _check_target(run, made, where)
+    promise = _promise(run, told) if (where.name, where.key) == (made.name, made.key) else None
+    return write_bundle(out, model, Samples.load(run.path / "samples.safetensors"), where, promise)
+
+
+def write_bundle(out: Path, model: bytes, samples: Samples, target: Target,
+                 promise: LatencyPromise | None = None) -> Deployed:
+    """Write a bundle, and check that it gives what it holds.
+
+    Args:
+        out: a folder that is not there, or is empty.
+        model: ONNX bytes that hwnas exported, in the form that the target takes.
+        samples: images with torch's outputs.
+        promise: what is known of the latency; None promises nothing.
+
+    Raises:
+        UsageError: `out` is there, or the target cannot take the model.
+        InputError: the model is not one of hwnas, or the folder cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists and is not an empty folder: remove it, or choose another -o")
+    metadata = read_exported(model)
+    stored, outputs_of = _stored(model, samples, target)
+    known = promise or LatencyPromise()
+    reference = beside(model, metadata, target, reach(target), known.measured, known.device)
+    latency = known.to_json(metadata if promise else {}, reference.median_ms if reference else None)
+    facts = described(model, metadata, target, latency, outputs_of)
+    with _appearing(out) as folder:
+        if reference:
+            write_bytes(folder / REFERENCE, reference.model)
+        _write(folder, model, facts, stored, target)
+        finding = verify(Bundle(folder), None if reach(target) else SUBSTITUTE, timing=False, keep=False)
+        if failures := finding.failures():
+            raise VerificationFailed(f"the bundle was not written, its model fails its check: {'; '.join(failures)}")
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Deployed(out, target, size, latency["promise_ms"], finding, latency["basis"], latency["reference_ms"])
+
+
+def _check_target(run: RunFolder, made: Target, where: Target) -> None:
+    """The graph must be one that the target takes; and a name alone never changes what was chosen of it."""
+    forms = [(graph_form(t), variant_for(t.runtime) if graph_form(t) == "int8" else "") for t in (where, made)]
+    if forms[0] != forms[1]:
+        told = [f"{form}{f' as {t.runtime} wants it' if variant else ''}" for (form, variant), t in
+                zip(forms, (where, made), strict=True)]
+        raise UsageError(f"{where} takes a graph in {told[0]}, the model of {run.path} is one in {told[1]}: "
+                         f"hwnas compress --from {run.path} --target {where.name}")
+    if where.name == made.name and where.key != made.key:
+        raise UsageError(f"the model of {run.path} was made for {made}, --target {where.name} alone is {where}: leave "
+                         f"--target out, or hwnas compress --from {run.path} --target {where.name}")
+
+
+def _named(metadata: dict[str, Any], name: str | None) -> Target:
+    """The target in the model's precision; in its own where the model's is fp32 and the device, an NPU, has none."""
+    found = target_of(metadata, name, {})
+    lacks = found.hardware is not None and "fp32" not in found.hardware.peak_tops and found.precision == "fp32"
+    return load_target(name) if name is not None and lacks else found
+
+
+def _promise(run: RunFolder, told: dict[str, Any]) -> LatencyPromise:
+    """What the run measured: of its final model, on the device that its tables are of."""
+    lane = run.lane()
+    device = lane.get("device") if lane["here"] else None
+    asked = _share(run, told)
+    return LatencyPromise(told["verdict"]["latency"], told.get("budget_ms"), device or None, *asked)
+
+
+def _share(run: RunFolder, told: dict[str, Any]) -> tuple[float | None, float | None]:
+    """The budget as a share, and what of in ms; none of a budget in ms. Runs of 0.1 say it in their budget alone."""
+    if promise := told.get("promise"):
+        return promise.get("share"), promise.get("reference_ms") if promise.get("share") else None
+    text, limit = run.state.config.budgets.get("latency"), told.get("budget_ms")
+    budget = parse("latency", text) if text is not None else None
+    if budget is None or limit is None or not budget.relative:
+        return None, None
+    return budget.value, limit / budget.value
+
+
+def _stored(model: bytes, samples: Samples, target: Target) -> tuple[dict[str, np.ndarray], str]:
+    """Images and the outputs that the model must give for them, and whose outputs those are."""
+    size = samples.images[0].nbytes + sum(output[0].nbytes for output in samples.outputs)
+    images = samples.images[: max(1, min(MOST_IMAGES, MOST_BYTES // size))]
+    if target.precision in LOSSY:
+        found = zip(*answers(answering(model, target), images), strict=True)
+        outputs = [np.concatenate(parts) for parts in found]
+        runtime = reach(target)
+        source = f"{runtime.name} {runtime.version}" if runtime else SUBSTITUTE
+    else:
+        outputs, source = [output[: len(images)] for output in samples.outputs], "torch"
+    return {"images": images, **{f"output_{i}": output for i, output in enumerate(outputs)}}, source
+
+
+def _write(folder: Path, model: bytes, facts: dict[str, Any], stored: dict[str, np.ndarray], target: Target) -> None:
+    """All files but the sums, then the sums."""
+    write_bytes(folder / MODEL, model)
+    write_json(folder / DESCRIPTION, facts)
+    write_bytes(folder / SAMPLES, _npz(stored))
+    if head := facts.get("detection_head"):
+        write_bytes(folder / ANCHORS, _npz(_places(DetectionHead.from_json(head))))
+    if target.runtime.startswith("openvino"):
+        _save_ir(model, folder / IR)
+    for name, content in sources({target.runtime, SUBSTITUTE}).items():
+        write_bytes(folder / name, content)
+    container = container_of(target)
+    if container is not None:
+        write_bytes(folder / DOCKERFILE, container.dockerfile().encode())
+        write_bytes(folder / IGNORED, b"cache\n**/__pycache__\n")
+    write_bytes(folder / "README.md", readme(facts, folder / IR, container).encode())
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    write_bytes(folder / SUMS, "".join(lines).encode())
+
+
+def _places(head: DetectionHead) -> dict[str, np.ndarray]:
+    """Where the predictions of a detector stand, so that the runner need not know how that is computed."""
+    anchors = {"anchors": head.anchors()} if head.kind == "ssdlite" else {}
+    return {"points": head.points(), "strides": head.point_strides(), **anchors}
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _save_ir(model: bytes, path: Path) -> None:
+    """OpenVINO's own form, weights as they are: its default would halve them."""
+    try:
+        openvino: Any = importlib.import_module("openvino")
+    except ImportError as err:
+        raise MissingDependency("openvino", "a bundle for OpenVINO", 'pip install "hwnas[openvino]"') from err
+    try:
+        openvino.save_model(openvino.Core().read_model(model), str(path), compress_to_fp16=False)
+    except RuntimeError as err:
+        raise InputError(f"OpenVINO cannot read this model: {err}") from err
+
+
+@contextlib.contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place if the block succeeds, and is removed if not."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        sweep(out.parent)
+        beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=PART, dir=out.parent))
+    except OSError as err:
+        raise InputError(f"cannot write {out}: {err.strerror or err}") from err
+    try:
+        yield beside
+        beside.chmod(0o755)
+        beside.rename(out)
+    except OSError as err:
+        raise InputError(f"cannot write {out}: {err.strerror or err}; nothing was left behind") from err
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,119 @@
+"""model.json: what a bundle says of its model, so that a program in any language can use it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas.deploy.runner.bundle import SCHEMA, VERSION
+from hwnas.deploy.runner.checking import LARGEST, RMS
+from hwnas.export.verification import PARITY
+from hwnas.imaging.letterbox import GREY
+from hwnas.runtime.promise import ESTIMATED, MEASURED, PREDICTED
+from hwnas.space import SpaceConfig
+from hwnas.target import Target
+
+LOSSY = {"int8": 0.1, "fp16": 0.02, "bf16": 0.05}  # root of the mean squared difference over that of the outputs
+SLACK = 1.1  # a latency that was measured once may be a tenth longer the next time
+TOLD = {"predicted_ms": "predicted_latency_ms", "predicted_low_ms": "predicted_low_ms",
+        "predicted_high_ms": "predicted_high_ms", "source": "latency_source"}
+PROVENANCE = ("hwnas", "role", "architecture", "data", "seed", "table_hash")
+
+
+@dataclass(frozen=True)
+class LatencyPromise:
+    """What is known of a model's latency on its target.
+
+    Args:
+        measured: median, 10th and 90th percentile in ms and runs, as JSON; None where it was not measured.
+        budget_ms: the budget that it was made for.
+        device: fingerprint of the device that was measured, as JSON.
+        share: the budget as a share of the run's reference, where that was asked for; None of a budget in ms.
+        of_ms: what that reference took, or was said to take.
+    """
+
+    measured: Mapping[str, Any] | None = None
+    budget_ms: float | None = None
+    device: Mapping[str, Any] | None = None
+    share: float | None = None
+    of_ms: float | None = None
+
+    def to_json(self, metadata: Mapping[str, Any], reference_ms: float | None = None) -> dict[str, Any]:
+        """With what the model itself says was predicted.
+
+        Args:
+            reference_ms: what the bundle's own reference takes at the speed of the promise.
+        """
+        limit, source = self._limit()
+        estimated = metadata.get("latency_source") == ESTIMATED
+        basis = MEASURED if self.measured else ESTIMATED if estimated else PREDICTED
+        return {
+            "promise_ms": limit, "promise": source, "basis": None if limit is None else basis,
+            "budget_ms": self.budget_ms, "share": self.share, "of_ms": self.of_ms, "reference_ms": reference_ms,
+            "measured": dict(self.measured) if self.measured else None,
+            "device": dict(self.device) if self.device else None,
+            **{ours: metadata.get(theirs) for ours, theirs in TOLD.items()},
+        }
+
+    def _limit(self) -> tuple[float | None, str | None]:
+        if self.budget_ms is not None:
+            return self.budget_ms, "budget"
+        if self.measured is not None:
+            return SLACK * float(self.measured["median_ms"]), "measured"
+        return None, None
+
+
+def described(model: bytes, metadata: Mapping[str, Any], target: Target, latency: Mapping[str, Any],
+              outputs_of: str) -> dict[str, Any]:
+    """The content of model.json.
+
+    Args:
+        model: ONNX bytes.
+        metadata: what the model says of itself.
+        latency: `LatencyPromise.to_json`.
+        outputs_of: who gave the stored outputs: 'torch', or a runtime.
+    """
+    inputs, outputs = interface(model)
+    lossy = target.precision in LOSSY
+    optional = {name: metadata[name] for name in ("detection_head", "palette") if name in metadata}
+    return {
+        SCHEMA: VERSION, "task": metadata.get("task", "classify"), "classes": list(metadata["classes"]),
+        "inputs": inputs, "outputs": outputs, "preprocessing": preprocessing(metadata), **optional,
+        "target": target.model_dump(mode="json", exclude={"aliases", "docker", "hardware"}), "latency": latency,
+        "parity": {"rule": RMS if lossy else LARGEST, "limit": LOSSY.get(target.precision, PARITY),
+                   "outputs_of": outputs_of},
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+        "provenance": {name: metadata.get(name) for name in PROVENANCE},
+    }
+
+
+def preprocessing(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """How an image becomes the input, in words and numbers."""
+    space = SpaceConfig.from_json(metadata["architecture"]["space"])
+    height, width = space.size
+    whole = metadata.get("task", "classify") != "classify"
+    how = {"fit": "letterbox", "pad": GREY} if whole else {"fit": "crop"}
+    return {
+        "colour": "grey" if space.in_channels == 1 else "RGB", "channels": space.in_channels, "height": height,
+        "width": width, "orientation": "upright by EXIF", "transparency": "over white", "16 bits": "the upper 8",
+        "reduced JPEG": "sides decoded at 1/8, 1/4 or 1/2, the least that is not under the input's",
+        **how, "filter": "bilinear", "scale": 1 / 255, "layout": "NCHW", "normalisation": "inside the network",
+    }
+
+
+def interface(model: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Inputs and outputs of an ONNX model: name, type and shape; None in a shape takes any size."""
+    import onnx
+
+    graph = onnx.load_model_from_string(model).graph
+    return [_told(value) for value in graph.input], [_told(value) for value in graph.output]
+
+
+def _told(value: Any) -> dict[str, Any]:
+    import onnx
+
+    tensor = value.type.tensor_type
+    shape = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    return {"name": value.name, "dtype": str(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)), "shape": shape}

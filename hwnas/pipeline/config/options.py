@@ -1,0 +1,71 @@
+"""The options of `compress` for those who type them: names that editors and notebooks complete, types they check.
+
+`CompressConfig` is where they are defined and explained; `tests/pipeline/test_options.py` holds the two together.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, ParamSpec, TypedDict, TypeVar
+
+from hwnas.pipeline.config.compress_config import CompressConfig
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class CompressOptions(TypedDict, total=False):
+    """Fields of `CompressConfig`; what is left out has its default."""
+
+    task: Literal["classify", "detect", "segment"]
+    data: str
+    target: str
+    space: str
+    budgets: Mapping[str, str]
+    runtime: str | None
+    precision: str | None
+    batch: int | None
+    threads: int | None
+    confidence: float | None
+    require_measured: bool
+    imgsz: int | None
+    width: int | None
+    width_mult: float
+    widths: Sequence[float] | str | None
+    sizes: Sequence[int] | str | None
+    depth: int | None
+    init: str | None
+    head: str | None
+    head_width: int | None
+    output_stride: int | None
+    epochs: int
+    batch_size: int
+    lr: float | None
+    attention: float | None
+    mode: Literal["pooled", "corrected", "reference"]
+    training: Literal["fair", "path"]
+    warmup: int
+    epochs_per_evaluation: float
+    cycles: int
+    keep: int
+    settle: int
+    top: int
+    finalists: int
+    trial_epochs: int
+    seed: int
+    torch_threads: int | None
+    limit: int | None
+    tables: str | None
+
+
+def with_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Let the signature of a function say what its `**options` are: the fields of `CompressConfig`, with defaults."""
+    own = inspect.signature(function)
+    *known, options = own.parameters.values()
+    assert options.kind is options.VAR_KEYWORD, "the last parameter takes the options"
+    fields = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=field.annotation,
+                                default=field.get_default(call_default_factory=True))
+              for name, field in CompressConfig.model_fields.items()]
+    setattr(function, "__signature__", own.replace(parameters=[*known, *fields]))  # noqa: B010 - mypy knows no such name
+    return function

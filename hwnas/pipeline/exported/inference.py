@@ -1,0 +1,95 @@
+"""Models in the form that a target's runtime wants, loaded and timed. No torch.
+
+Where the runtime of a target is not installed here (a Jetson's, say), answers are computed by ONNX Runtime on this
+machine from the same graph; they say nothing of its latency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnas.errors import MissingDependency, UsageError
+from hwnas.imaging.fitting import to_input
+from hwnas.profile.graph_format import graph_form
+from hwnas.progress import Progress, silent
+from hwnas.quantize import Samples, cached, to_form, variant_for
+from hwnas.runtime import Fingerprint, Measurement, Runtime, Session, compare, open_runtime, runtime_for
+from hwnas.runtime.pinning import pinned
+from hwnas.target import Target
+
+SUBSTITUTE = "onnxruntime"
+CALIBRATION_IMAGES, CALIBRATION_BATCH = 256, 32
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model to be timed: fp32 ONNX bytes, or bytes that are in form already, and where."""
+
+    model: bytes
+    target: Target
+    in_form: bool = False
+
+
+def reach(target: Target) -> Runtime | None:
+    """The runtime of a target, or None where it, its device or its precision is not on this machine."""
+    try:
+        return runtime_for(target)
+    except (MissingDependency, UsageError):
+        return None
+
+
+def fingerprint(target: Target) -> Fingerprint | None:
+    """Of this machine with the target's runtime; None where that does not run here."""
+    runtime = reach(target)
+    return None if runtime is None else Fingerprint.of(runtime)
+
+
+def in_form(model: bytes, target: Target, samples: Samples | None = None) -> bytes:
+    """fp32 ONNX bytes in the form that the target's runtime loads.
+
+    Args:
+        samples: inputs to calibrate int8 with, which is remembered on disk; None where only the speed matters.
+    """
+    make = to_form if samples is None else cached
+    return make(model, graph_form(target), samples=samples, variant=variant_for(target.runtime))
+
+
+def calibration(images: np.ndarray, name: str, seed: int) -> list[dict[str, np.ndarray]]:
+    """Inputs to calibrate with: `CALIBRATION_IMAGES` of the uint8 images (N, H, W, C), drawn with `seed`."""
+    count = min(CALIBRATION_IMAGES, len(images))
+    drawn = np.sort(np.random.default_rng((seed, 3)).permutation(len(images))[:count])
+    parts = (images[drawn[i : i + CALIBRATION_BATCH]] for i in range(0, count, CALIBRATION_BATCH))
+    return [{name: to_input(part)} for part in parts]
+
+
+def answering(model: bytes, target: Target) -> Session:
+    """A session that gives a model's answers: on the target's runtime, or on the substitute where that is not here.
+
+    The substitute rounds to half floats between its nodes where the target computes in fp16; bf16 it cannot imitate.
+
+    Args:
+        model: in the target's form.
+    """
+    runtime = reach(target)
+    if runtime is not None:
+        return runtime.load(model)
+    graph = to_form(model, "fp16") if target.precision == "fp16" and graph_form(target) == "fp32" else model
+    return open_runtime(SUBSTITUTE, target.threads, batch=target.batch).load(graph)
+
+
+def timed(models: Mapping[str, Entry], *, sweeps: int, progress: Progress = silent) -> dict[str, Measurement]:
+    """Latencies of models in one interleaved run on this machine; results in the order given.
+
+    Raises:
+        MissingDependency: the runtime is not here.
+    """
+    sessions = {
+        name: runtime_for(entry.target).load(entry.model if entry.in_form else in_form(entry.model, entry.target))
+        for name, entry in models.items()
+    }
+    first = next(iter(models.values())).target
+    with pinned(first.cores):
+        return compare(sessions, sweeps=sweeps, batch=first.batch, progress=progress)

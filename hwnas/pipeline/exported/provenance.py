@@ -1,0 +1,50 @@
+"""What an exported model says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.data.segmentation import SegmentationData
+from hwnas.pipeline.run.limits import reference_of
+from hwnas.space import Architecture
+from hwnas.target import Target
+from hwnas.tasks.judge import facts_of
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.context import RunContext
+
+
+def described(target: Target) -> dict[str, Any]:
+    """What run.json and the models say of a target; `Target` reads it back."""
+    return target.model_dump(mode="json", exclude={"aliases", "docker"})
+
+
+def provenance(stages: RunContext, arch: Architecture, role: str, target: Target) -> dict[str, Any]:
+    """The JSON under the metadata key 'hwnas'.
+
+    Args:
+        role: 'reference' or 'model'.
+        target: in the precision of the file; latencies are of this precision, and null where the run knows none.
+    """
+    run, generated = stages.run, stages.run.result("generate")
+    model = stages.latency(target.precision, arch)
+    predicted = model.predict(arch) if model else None
+    if role == "reference":
+        measured = generated.get("references_ms", {"fp32": generated["reference_measured_ms"]}).get(target.precision)
+    else:
+        measured = generated["measured_ms"] if target.precision == generated.get("precision", "fp32") else None
+    palette = {"palette": data.palette.tolist()} if isinstance(data := stages.dataset, SegmentationData) else {}
+    return {
+        "hwnas": run.state.versions.get("hwnas", ""), "role": "compressed" if role == "model" else role,
+        "classes": list(stages.dataset.classes), **facts_of(stages.task_of(arch.space).judge),
+        "precision": target.precision,
+        "input": "float32 pixels in 0..1, NCHW; normalisation is inside", "architecture": arch.to_json(),
+        "target": described(target), "table_hash": model.table_hash if model else None,
+        "predicted_latency_ms": predicted.latency_ms if predicted else None,
+        "predicted_low_ms": predicted.low_ms if predicted else None,
+        "predicted_high_ms": predicted.high_ms if predicted else None,
+        "latency_source": model.source if model else None, "measured_ms": measured,
+        "data": stages.config.data if stages.config.data == "digits" else Path(stages.config.data).name,
+        "seed": stages.config.seed, "reference": reference_of(run).model_dump(exclude={"derived"}), **palette,
+    }

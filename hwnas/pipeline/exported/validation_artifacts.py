@@ -1,0 +1,76 @@
+"""What people look at after a model was exported: figures of every class, what is taken for what, good and bad cases.
+
+| file          | what                                                                                          |
+|---------------|-----------------------------------------------------------------------------------------------|
+| details.json  | of the reference and the result the score taken apart (`hwnas.tasks.breakdown`), and how they differ |
+| example-N.png | of a detector or segmenter: an image of the validation set, truth at the left, answer at the right   |
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from hwnas.data.segmentation import SegmentationData
+from hwnas.export import Verdict, answers
+from hwnas.files import write_bytes, write_json
+from hwnas.pipeline.run.cautions import of_standing
+from hwnas.runtime import Session
+from hwnas.tasks.breakdown import SCHEMA, difference
+from hwnas.tasks.examples import examples
+
+if TYPE_CHECKING:
+    from hwnas.train import Task
+
+
+def write_shown(task: Task, model: Session, folder: Path,
+                verdicts: Mapping[str, Verdict]) -> tuple[list[str], dict[str, Any]]:
+    """Write details.json and the examples of a run.
+
+    Args:
+        task: with images of the size of the result.
+        model: the result, loaded.
+        verdicts: `reference` and `compressed`, with their breakdowns.
+
+    Returns:
+        The names of the files, and what run.json says of it: the `difference` of the two and `warnings`.
+    """
+    parts = {who: verdict.breakdown for who, verdict in verdicts.items() if verdict.breakdown is not None}
+    differs = difference(parts["reference"], parts["compressed"])
+    told, names = _examples(task, model, folder)
+    write_json(folder / "details.json", {
+        "hwnas_details": SCHEMA, "classes": list(task.data.classes), "metric": task.judge.metric,
+        **{who: part.to_json() for who, part in parts.items()}, "difference": differs, "examples": told,
+    })
+    warnings = [text for who, part in parts.items() for text in of_standing(f"the {who} network", part.standing)]
+    return [*names, "details.json"], {"difference": differs, "warnings": warnings}
+
+
+def _examples(task: Task, model: Session, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """What is told of the pictures, and their names; none of a classifier."""
+    if task.judge.task == "classify":
+        return [], []
+    images, classes = task.val_images, list(task.data.classes)
+    palette = task.data.palette if isinstance(task.data, SegmentationData) else None
+    told: list[dict[str, Any]] = []
+    for number, example in enumerate(examples(task.judge, images, list(answers(model, images)), classes, palette), 1):
+        told.append({"file": f"example-{number}.png", "name": _frame(task, example.number), "score": example.score,
+                     "good": example.good})
+        write_bytes(folder / told[-1]["file"], _png(example.picture))
+    return told, [example["file"] for example in told]
+
+
+def _frame(task: Task, number: int) -> str:
+    frames = getattr(task.data, "val").frames  # noqa: B009 - a classifier's data has none
+    return str(frames[number].name)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Where latencies come from: tables, estimates, the speed of the machine, devices elsewhere."""

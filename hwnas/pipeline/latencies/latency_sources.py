@@ -1,0 +1,259 @@
+"""Where the latencies of a run come from: one lane per precision. No torch.
+
+A lane is a target in one precision and a latency model for it. What the model is made of, in this order:
+
+    measured on this machine    the target is this machine (it states no hardware), or its table was made here
+    a table                     of the target, made elsewhere or imported; used after a warning
+    estimated                   from the target's public figures, where there is no table
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import UnknownName, UsageError
+from hwnas.latency import LatencyModel, Table, table_path
+from hwnas.latency.complete import complete
+from hwnas.latency.estimate import estimate
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.exported.inference import Entry, fingerprint, reach, timed
+from hwnas.pipeline.latencies.tables import Choice, choose, default_folder, own_table
+from hwnas.profile import measure, network_model
+from hwnas.progress import Progress, plural, silent
+from hwnas.runtime import RUNTIMES, Device, Fingerprint, runtime_for
+from hwnas.space import FULL, Space, Variant
+from hwnas.target import Target
+from hwnas.target import load as load_target
+
+AUTO = "auto"
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+REFERENCE_SWEEPS = 20
+
+
+def targets_for(name: str, precision: str | None = None, **overrides: object) -> tuple[Target, ...]:
+    """The target in every precision that a run may ship; one, unless `precision` is 'auto'.
+
+    Args:
+        name: of a target, or the path of its YAML.
+        precision: None takes the target's own; 'auto' all that its runtime offers, fp32 first.
+        overrides: of `hwnas.target.load`.
+
+    Raises:
+        UnknownName: no such target, runtime or precision.
+        UsageError: the runtime does not compute in this precision on this machine.
+        MissingDependency: the runtime of this machine is not installed.
+    """
+    if precision not in (None, AUTO, *PRECISIONS):
+        raise UnknownName("precision", str(precision), (*PRECISIONS, AUTO))
+    if (runtime := overrides.get("runtime")) is not None and runtime not in RUNTIMES:
+        raise UnknownName("runtime", str(runtime), RUNTIMES)
+    if precision != AUTO:
+        found = load_target(name, precision=precision, **overrides)
+        if found.hardware is None:
+            runtime_for(found)  # says which precisions it has, before anything is done
+        return (found,)
+    exact = load_target(name, precision="fp32", **overrides)
+    others = [p for p in _offered(exact) if p != "fp32"]
+    return (exact, *(exact.model_copy(update={"precision": p}) for p in others))
+
+
+def targets_of(config: CompressConfig) -> tuple[Target, ...]:
+    """The targets of a run; raises as `targets_for`."""
+    return targets_for(config.target, config.precision, runtime=config.runtime, batch=config.batch,
+                       threads=config.threads)
+
+
+def in_fp32(target: Target) -> Target:
+    """The same in fp32, which a budget in percent refers to whatever ships."""
+    return target.model_copy(update={"precision": "fp32"})
+
+
+def _offered(target: Target) -> tuple[str, ...]:
+    runtime = reach(target)
+    if runtime is not None:
+        return runtime.precisions
+    if target.hardware is None:
+        runtime_for(target)  # raises: this machine has no such runtime
+    return tuple(target.hardware.peak_tops) if target.hardware else ()
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """A latency model and where it is from.
+
+    Args:
+        target: of the model.
+        model: predicts any network of the space.
+        here: whether this machine is the device, so that networks can be timed.
+        device: fingerprint of the device that was measured; empty for an estimate.
+        table: the table; None for an estimate.
+        report: of `hwnas.profile.measure`; its `measured` is 0 where nothing was timed.
+        warnings: what a person must know before the numbers are used.
+    """
+
+    target: Target
+    model: LatencyModel
+    here: bool
+    device: Mapping[str, Any] = field(default_factory=dict)
+    table: Path | None = None
+    report: Mapping[str, Any] = field(default_factory=lambda: {"measured": 0})
+    warnings: tuple[str, ...] = ()
+
+
+def measured(
+    space: Space, target: Target, *, tables: Path | None = None, device: Device | None = None, seed: int = 0,
+    again: bool = False, max_seconds: float = 60.0, wait: bool = True, progress: Progress = silent,
+) -> Latencies:
+    """Fill the user's table of a target with what a space lacks in it.
+
+    Args:
+        tables: folder of the user's tables; None takes their cache.
+        device: where to measure; None is this machine.
+        again, max_seconds, seed, wait: as in `hwnas.profile.measure`.
+
+    Raises:
+        TableError: the table is broken, of another device, or held by another process.
+        MissingDependency: the runtime is not installed.
+        UsageError: no device was given, and this machine cannot be the target.
+    """
+    if device is None:
+        _may_be_here(target)
+    facts = (device.fingerprint() if device else Fingerprint.of(runtime_for(target))).to_json()
+    path = own_table(target, facts, tables)
+    found = measure(space, target, path, device=device, seed=seed, again=again, max_seconds=max_seconds,
+                    wait=wait, progress=progress)
+    return Latencies(target, found.model, device is None, facts, path, found.report)
+
+
+def cannot_be_here(target: Target) -> str | None:
+    """Why this machine is not the device of a target, in words; None where it may be."""
+    machine = platform.machine()
+    wanted = target.hardware.machines if target.hardware else ()
+    if not wanted or machine.lower() in wanted:
+        return None
+    return f"target {target.name} is a device with a processor of type {wanted[0]}, and this machine is {machine}"
+
+
+def _may_be_here(target: Target) -> None:
+    """A table of this machine must not pass for one of a board."""
+    if why := cannot_be_here(target):
+        raise UsageError(f"{why}: name the device with --device ssh://user@host, or carry its blocks there with "
+                         "`hwnas agent export`")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a target's latencies before anything is timed.
+
+    Args:
+        source: what they come from, or will: 'measured', 'imported' or 'estimated'.
+        model: None until the table is full.
+        found: the table; None where there is none.
+        table: where it lies or will lie; None for an estimate.
+        missing: blocks that must be timed on this machine first.
+        here: whether this machine is the device.
+        warnings: about the table.
+    """
+
+    source: str
+    model: LatencyModel | None
+    found: Choice | None
+    table: Path | None
+    missing: int
+    here: bool
+    warnings: tuple[str, ...] = ()
+
+
+def known_latencies(space: Space, target: Target, tables: Path | None = None, way_out: str = "") -> Known:
+    """Where the latencies of a target would come from; times nothing.
+
+    Args:
+        way_out: the command that has the target measured (`hwnas.pipeline.commands`).
+
+    A target without hardware figures is this machine; another one is, if its table was made here.
+
+    Raises:
+        TableError: a table is broken.
+        InputError: there is no table and nothing can be estimated.
+    """
+    machine = fingerprint(target)
+    found = choose(target, machine.to_json() if machine else None, tables)
+    missing = len(found.table.missing(space.signatures) if found else space.signatures)
+    this_machine = target.hardware is None
+    here = this_machine or (found is not None and found.mine)
+    if found is not None and not missing:
+        return Known(found.table.source, LatencyModel.from_table(found.table, space), found, found.table.path, 0,
+                     here, found.warnings)
+    if here:
+        return Known("measured", None, found, table_path(tables or default_folder(), target), missing, True,
+                     found.warnings if found else ())
+    if found is None:
+        return Known("estimated", estimate(space, target), None, None, 0, False)
+    filled = complete(found.table, space, target)
+    told = _lacks(found.table, space, filled is not None, way_out)
+    return Known("estimated", filled or estimate(space, target), found if filled else None, None, 0, False,
+                 (*(found.warnings if filled else ()), told))
+
+
+def _lacks(table: Table, space: Space, used: bool, way_out: str) -> str:
+    """What a table that lacks blocks of a space is good for, and how it gets them."""
+    missing = table.missing(space.signatures)
+    use = "they are estimated at the speed of the others" if used else "too many to use the rest, so all are estimated"
+    return (f"{table.path} lacks {len(missing)} of {plural(len(space.signatures), 'block')} of this space, first "
+            f"{missing[0]}: {use}. To add them: {way_out or 'hwnas profile'}")
+
+
+def latencies(space: Space, target: Target, *, tables: Path | None = None, seed: int = 0,
+              require_measured: bool = False, way_out: str = "", progress: Progress = silent) -> Latencies:
+    """The best latency model there is for a target; measures where this machine is the device.
+
+    Args:
+        tables, seed: as in `measured`.
+        require_measured: whether to refuse what was not measured.
+        way_out: the command that has the target measured (`hwnas.pipeline.commands`).
+
+    Raises:
+        UsageError: nothing was measured, and `require_measured` refuses the rest.
+        TableError: a table is broken, or of another device and incomplete.
+        MissingDependency: the runtime of this machine is not installed.
+    """
+    known = known_latencies(space, target, tables, way_out)
+    if known.here and not (known.model is not None and known.warnings):
+        return measured(space, target, tables=tables, seed=seed, progress=progress)
+    if require_measured and known.source != "measured":
+        raise UsageError(f"the latencies of {target} for space {space.name} are {known.source}, and "
+                         f"--require-measured refuses that: measure with `{way_out or 'hwnas profile'}`")
+    model = known.model or estimate(space, target)
+    device = known.found.table.device if known.found else {}
+    return Latencies(target, model, known.here, device, known.table, warnings=known.warnings)
+
+
+def tied(spaces: Mapping[Variant, Space], lanes: Mapping[Variant, Latencies],
+         progress: Progress = silent) -> dict[Variant, Latencies]:
+    """The latency models of several variants at one speed, that of the full one.
+
+    They were calibrated one after the other, and a machine drifts: on a shared one two widths were 30 % apart. So the
+    largest and the smallest network of each are timed in one interleaved run. Nothing is done where this machine is
+    not the device.
+
+    Args:
+        spaces, lanes: variant -> space, and what is known of its latencies; the full one is among them.
+    """
+    here = {variant: lane for variant, lane in lanes.items() if lane.here and lane.model.source == "measured"}
+    if FULL not in here or len(here) < 2:
+        return dict(lanes)
+    ends = {(variant, end): arch for variant in here
+            for end, arch in enumerate((spaces[variant].largest(), spaces[variant].smallest()))}
+    target = here[FULL].target
+    found = timed({f"{variant.key} {end}": Entry(network_model(arch, batch=target.batch), target)
+                   for (variant, end), arch in ends.items()}, sweeps=REFERENCE_SWEEPS, progress=progress)
+    slower = {variant: math.sqrt(math.prod(
+        found[f"{variant.key} {end}"].median_ms / here[variant].model.predict(ends[variant, end]).latency_ms
+        for end in (0, 1))) for variant in here}
+    return {**lanes, **{variant: replace(lane, model=lane.model.at_speed(slower[variant] / slower[FULL]))
+                        for variant, lane in here.items()}}

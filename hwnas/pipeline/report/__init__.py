@@ -1,0 +1,1 @@
+"""The facts of a finished run, and the page that shows them."""

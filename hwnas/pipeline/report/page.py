@@ -1,0 +1,110 @@
+"""Facts to HTML: numbers as people read them, figures, the template."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hwnas.pipeline.report.charts import figures
+from hwnas.pipeline.report.classes import class_table, confusion_table
+
+NAMES = {
+    "latency": "Latency", "predicted_latency": "Predicted latency", "flops": "FLOPs",
+    "params": "Parameters", "memory": "Activation memory", "file_size": "ONNX file", "parity": "Parity with torch",
+}
+STAGES = {
+    "data": "load the data", "profile": "time the blocks", "reference": "train the reference", "search": "search",
+    "generate": "solve, time and score", "finetune": "fine-tune", "export": "export and verify",
+}
+
+
+def render(facts: dict[str, Any]) -> str:
+    """The page for the facts of a report; every text from outside is escaped.
+
+    Raises:
+        KeyError: a fact is missing.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+
+    environment = Environment(
+        loader=PackageLoader("hwnas.pipeline", "report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )
+    environment.filters.update(ms=ms, count=count, size=size, spaced=spaced, signed=signed, clock=clock,
+                               glued=glued, percent=percent)
+    template = environment.get_template("page.html.j2")
+    longest = max(row[k]["latency_ms"] for row in facts["layers"] for k in ("reference", "compressed"))
+    try:
+        return template.render(
+            **facts, figures=figures(facts), names=NAMES | {"accuracy": _title(facts["metric"])}, stage_names=STAGES,
+            columns=_columns(facts["distribution"]), strongest=_strongest(facts["distribution"]),
+            class_rows=class_table(facts["details"], facts["metric"]) if facts["details"] else None,
+            confusion=confusion_table(facts["details"]) if facts["details"] else None,
+            longest_ms=longest, total_seconds=sum(s["seconds"] for s in facts["stages"]),
+        )
+    except UndefinedError as err:
+        raise KeyError(str(err)) from err
+
+
+def percent(value: float | None) -> str:
+    """A score of a class; a dash where the class is not there."""
+    return "\N{EN DASH}" if value is None else f"{value:.1f}"
+
+
+def _title(metric: str) -> str:
+    return metric[0].upper() + metric[1:] if metric == "accuracy" else metric
+
+
+def ms(value: float) -> str:
+    """Milliseconds with the digits that can be measured: a microsecond, or a thousandth."""
+    return f"{value:.3f}" if value < 10 else f"{value:.2f}" if value < 100 else f"{value:.1f}"
+
+
+def count(value: float) -> str:
+    """A count with its prefix: 2.30 M."""
+    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= limit:
+            return f"{value / limit:.2f}{unit}"
+    return f"{value:.0f}"
+
+
+def size(value: float) -> str:
+    """Bytes in powers of 1000."""
+    return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB" if value >= 1e3 else f"{value:.0f} B"
+
+
+def spaced(text: str) -> str:
+    """A budget as written, with a space before the unit: 50 %."""
+    digits = len(text.rstrip("%abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ").strip())
+    return f"{text.strip()[:digits]} {text.strip()[digits:].strip()}".strip()
+
+
+def glued(text: str) -> str:
+    """Numbers stay on one line with their units."""
+    return re.sub(r"(?<=\d) (?=%|ms\b)", "\N{NO-BREAK SPACE}", text)
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A difference with its sign, a true minus, and no negative zero."""
+    text = f"{value:+.{digits}f}"
+    return "0" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
+def clock(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _columns(distribution: list[dict[str, Any]]) -> list[str]:
+    """A heading per op index; where the choices differ, all their labels."""
+    width = max(len(row["ops"]) for row in distribution)
+    columns = ([row["ops"][k]["label"] for row in distribution if k < len(row["ops"])] for k in range(width))
+    return [" / ".join(dict.fromkeys(labels)) for labels in columns]
+
+
+def _strongest(distribution: list[dict[str, Any]]) -> float:
+    """The largest effect either way, the end of the colour scale; never 0."""
+    return max(abs(op["effect"]) for row in distribution for op in row["ops"]) or 1.0

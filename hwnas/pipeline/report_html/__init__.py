@@ -1,1 +1,0 @@
-"""How a report looks: the page, its figures as SVG, its style."""

@@ -1,0 +1,268 @@
+"""A run folder: everything one compress made, enough to resume it and to reproduce it.
+
+run.json holds the configuration, the versions, the state of every stage and the hash of every file a stage made. It
+carries a hash of itself, and the files are checked against theirs, so that a run that was edited says so instead of
+giving a wrong answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import platform
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field
+
+from hwnas.documents import read_json
+from hwnas.errors import RunError, UnknownName, UsageError
+from hwnas.files import sha256, write_json
+from hwnas.pipeline.commands import resume_command
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.display.displaying import run_html, run_text
+from hwnas.pipeline.run.reference import Reference
+from hwnas.pipeline.run.results import check_result
+from hwnas.validation import FileName, Sha256, checked
+
+SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
+LOCK = ".lock"
+STAGES = ("data", "profile", "reference", "search", "generate", "finetune", "export", "report")
+
+
+class StageRecord(BaseModel):
+    """A finished stage: how long it took, what it found, the hashes of the files it made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: float = Field(ge=0, le=1e12)
+    result: dict[str, Any]
+    files: dict[FileName, Sha256]
+
+
+class RunState(BaseModel):
+    """The content of run.json.
+
+    Args:
+        tighten: factor on the latency budget after an exported model measured over it; `attempts`: how often it did.
+        reference: what percentages are of, fixed in stage profile; None before that, and in runs of hwnas 0.1.
+        refused: precisions that `auto` tried and that lost too much, or nothing, by the time the model was exported.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    hwnas_run: Literal[1] = 1
+    config: CompressConfig
+    versions: dict[str, str]
+    created: str
+    stages: dict[str, StageRecord] = Field(default_factory=dict)
+    reference: Reference | None = None
+    tighten: float = Field(default=1.0, gt=0, le=1)
+    attempts: int = Field(default=0, ge=0, le=1000)
+    refused: list[str] = Field(default_factory=list)
+    integrity: str = ""
+
+
+def digest(state: Mapping[str, Any]) -> str:
+    """Hash over everything in a run.json but `integrity`; as it stands there, so that new fields do not matter."""
+    text = json.dumps({name: value for name, value in state.items() if name != "integrity"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class RunFolder:
+    """One run on disk.
+
+    Args:
+        path: the folder.
+        state: content of run.json.
+    """
+
+    def __init__(self, path: Path, state: RunState) -> None:
+        self.path, self.state = path, state
+
+    def __repr__(self) -> str:
+        return run_text(self)
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
+
+    @classmethod
+    def create(cls, path: Path, config: CompressConfig) -> RunFolder:
+        """A new run.
+
+        Raises:
+            UsageError: the folder holds a run already, or is not empty.
+        """
+        if (path / "run.json").exists():
+            raise UsageError(f"{path} holds a run already: go on with `{resume_command(path)}`, or choose another "
+                             "--out")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(f"{path} exists and is not an empty folder: choose another --out")
+        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        run = cls(path, RunState(config=config.anchored(), versions=_versions(), created=now))
+        run.save()
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run.
+
+        Raises:
+            RunError: no run there, another schema, or run.json was edited.
+        """
+        file = path / "run.json"
+        if not file.is_file():
+            raise RunError(f"{path} is not a run folder: it has no run.json")
+        raw = read_json(file, error=RunError)
+        state = checked(RunState, raw, f"{file} is not a run of this version of hwnas", RunError)
+        for stage, record in state.stages.items():
+            check_result(stage, record.result, str(file))
+        if state.integrity != digest(raw):
+            raise RunError(f"{file} was edited after hwnas wrote it (its hash differs): restore it or start a new run")
+        return cls(path, state)
+
+    def branch(self, path: Path, config: CompressConfig, target: Mapping[str, Any] | None = None) -> RunFolder:
+        """A new run that starts from this one's finished search: its data, table, reference and distribution.
+
+        Args:
+            target: another one, as `hwnas.pipeline.exported.provenance.described` gives it; its stage profile is
+                done anew.
+
+        Raises:
+            RunError: the search is not finished or its files were changed.
+            UsageError: `path` is taken.
+        """
+        for stage in SEARCHED:
+            if not self.done(stage):
+                raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
+        run = RunFolder.create(path, config)
+        for stage in (stage for stage in SEARCHED if target is None or stage != "profile"):
+            record = self.state.stages[stage]
+            if stage == "data" and target is not None:
+                record = record.model_copy(update={"result": {**record.result, "target": dict(target)}})
+            for name in record.files:
+                shutil.copyfile(self.path / name, path / name)
+            if stage == "profile" and config.precision != self.state.config.precision:
+                lanes = [lane for lane in record.result["lanes"] if lane["precision"] == config.precision]
+                record = record.model_copy(update={"result": {**record.result, "lanes": lanes}})
+            run.state.stages[stage] = record
+        run.state.reference = self.state.reference if target is None else None
+        run.save()
+        return run
+
+    def save(self) -> None:
+        """Write run.json, beside and renamed."""
+        self.state.integrity = digest(self.state.model_dump())
+        write_json(self.path / "run.json", self.state.model_dump())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second process out.
+
+        Raises:
+            UsageError: another process works on this run.
+            RunError: the folder cannot be written.
+        """
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as err:
+            raise UsageError(f"another hwnas process works on {self.path}: wait for it or end it") from err
+        except OSError as err:
+            raise RunError(f"{self.path} cannot be written ({err.strerror}): make it writable, or copy it and go on "
+                           f"with the copy: {resume_command(Path('COPY'))}") from err
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def done(self, stage: str) -> bool:
+        """Whether a stage is finished and its files are as it left them.
+
+        Raises:
+            RunError: a file is missing or was changed.
+        """
+        record = self.state.stages.get(stage)
+        if record is None:
+            return False
+        for name in record.files:
+            self.check_file(stage, name)
+        return True
+
+    def check_file(self, stage: str, name: str) -> None:
+        """Check one file of a finished stage against its hash.
+
+        Raises:
+            RunError: the file is missing or was changed, or the stage is not finished.
+        """
+        self.result(stage)
+        file = self.path / name
+        if not file.is_file():
+            raise RunError(f"{file}, made by stage {stage}, is gone: restore it or start a new run")
+        if sha256(file) != self.state.stages[stage].files.get(name):
+            raise RunError(f"{file} was changed after stage {stage} made it: restore it or start a new run")
+
+    def result(self, stage: str) -> dict[str, Any]:
+        """What a finished stage found.
+
+        Raises:
+            RunError: the stage is not finished.
+        """
+        record = self.state.stages.get(stage)
+        if record is None:
+            raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
+        return record.result
+
+    def lane(self, precision: str | None = None) -> dict[str, Any]:
+        """What stage profile left for one precision: `precision`, `file` of its latency model, `reference_ratio`, ...
+
+        Args:
+            precision: None takes the one that ships; before that is known, the first.
+
+        Raises:
+            RunError: the stage is not finished.
+            UnknownName: the run has no such precision.
+        """
+        lanes = self._lanes()
+        generated = self.state.stages.get("generate")
+        shipped = generated.result.get("precision") if generated else None
+        wanted = precision or shipped or next(iter(lanes))
+        if wanted not in lanes:
+            raise UnknownName("precision of this run", wanted, lanes)
+        return dict(lanes[wanted])
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those that the run has latencies of; raises RunError before stage profile is finished."""
+        return tuple(self._lanes())
+
+    def _lanes(self) -> dict[str, dict[str, Any]]:
+        # Runs of hwnas 0.1 have one lane, without a list.
+        alone = {"precision": "fp32", "file": "latency.json", "reference_ratio": 1.0, "here": True, "warnings": []}
+        return {lane["precision"]: lane for lane in self.result("profile").get("lanes", [alone])}
+
+    def finish(self, stage: str, result: dict[str, Any], files: list[str], seconds: float) -> None:
+        """Record a finished stage."""
+        hashes = {name: sha256(self.path / name) for name in files}
+        self.state.stages[stage] = StageRecord(seconds=seconds, result=result, files=hashes)
+        self.save()
+
+    def reopen(self, *stages: str) -> None:
+        """Forget that stages were finished, so that they are done again."""
+        for stage in stages:
+            self.state.stages.pop(stage, None)
+        self.save()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("hwnas", "numpy", "torch", "onnx", "onnxruntime", "openvino"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

@@ -1,0 +1,119 @@
+"""The reference of a run in figures, fixed once: what every percentage is of, in every command.
+
+Where this machine is the device, the reference is timed at the end of stage profile, and that is its latency from then
+on: later stages time it again, beside what they compare with it, but 50 % stays 50 % of this. Elsewhere it is what the
+latency model says. The other costs follow from the architecture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from hwnas.latency import LatencyModel
+from hwnas.pipeline.config.budget import Budget, show
+from hwnas.runtime import Measurement
+from hwnas.space import Architecture
+from hwnas.validation import Count, Milliseconds
+
+Basis = Literal["measured", "predicted", "estimated"]
+EXACT = "exact"
+UNITS = {"latency": "", "flops": "FLOPs", "params": " parameters", "memory": ""}
+OLD = " (what this run of hwnas 0.1 found last; it fixed nothing)"
+
+
+class Reference(BaseModel):
+    """Costs of the reference in fp32; kept in run.json.
+
+    Args:
+        latency_ms: at batch and threads of the target.
+        basis: 'measured' on the device, 'predicted' by a table of it, or 'estimated' from public figures.
+        low_ms, high_ms: its 90 % interval where it was not measured, else its 10th and 90th percentile.
+        kernel_ms: time of the reference kernel between those runs: the speed of the machine; None where not measured.
+        flops, params, memory_bytes: exact.
+        derived: whether the run did not fix it (hwnas 0.1).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    latency_ms: Milliseconds
+    basis: Basis
+    low_ms: Milliseconds | None = None
+    high_ms: Milliseconds | None = None
+    kernel_ms: Milliseconds | None = None
+    flops: Count
+    params: Count
+    memory_bytes: Count
+    derived: bool = False
+
+    @classmethod
+    def measured(cls, arch: Architecture, timed: Measurement, *, derived: bool = False) -> Reference:
+        """As timed on the device."""
+        return cls(latency_ms=timed.median_ms, basis="measured", low_ms=timed.p10_ms, high_ms=timed.p90_ms,
+                   kernel_ms=timed.kernel_ms, derived=derived, **_exact(arch))
+
+    @classmethod
+    def said(cls, arch: Architecture, model: LatencyModel, ratio: float = 1.0, *, derived: bool = False) -> Reference:
+        """As a latency model says.
+
+        Args:
+            ratio: latency of the reference in fp32 over that in the model's precision.
+        """
+        found = model.predict(arch)
+        basis: Basis = "estimated" if model.source == "estimated" else "predicted"
+        return cls(latency_ms=found.latency_ms * ratio, basis=basis, low_ms=found.low_ms * ratio,
+                   high_ms=found.high_ms * ratio, derived=derived, **_exact(arch))
+
+    def cost(self, name: str) -> float:
+        """One cost in the units of `hwnas.pipeline.config.budget`."""
+        return {"latency": self.latency_ms * 1e6, "flops": float(self.flops), "params": float(self.params),
+                "memory": float(self.memory_bytes)}[name]
+
+    def limit(self, budget: Budget) -> Limit:
+        """What a budget comes to."""
+        basis, derived = (self.basis, self.derived) if budget.name == "latency" else (EXACT, False)
+        return Limit(budget, self.cost(budget.name), basis, derived)
+
+    def limits(self, budgets: Mapping[str, Budget]) -> dict[str, Limit]:
+        """What budgets come to."""
+        return {name: self.limit(budget) for name, budget in budgets.items()}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A budget with the number that it comes to.
+
+    Args:
+        reference: the cost of the reference, in the unit inside of the budget.
+        basis: of that: as of `Reference`, or 'exact'.
+        derived: as of `Reference`.
+    """
+
+    budget: Budget
+    reference: float
+    basis: str
+    derived: bool = False
+
+    @property
+    def value(self) -> float:
+        """The bound, in the unit inside of the budget."""
+        return self.budget.absolute(self.reference)
+
+    def text(self) -> str:
+        """'50 % of 0.252 ms measured = 0.126 ms', '60 % of 5.20 MFLOPs = 3.12 MFLOPs' or '8.000 ms'."""
+        name, value = self.budget.name, self._show(self.value)
+        if not self.budget.relative:
+            return value
+        how = f" {self.basis}{OLD if self.derived else ''}" if name == "latency" else ""
+        return f"{100 * self.budget.value:g} % of {self._show(self.reference)}{how} = {value}"
+
+    def _show(self, value: float) -> str:
+        unit, shown = UNITS[self.budget.name], show(self.budget.name, value)
+        return f"{shown}{unit}" if shown[-1].isalpha() or not unit else f"{shown} {unit.strip()}"
+
+
+def _exact(arch: Architecture) -> dict[str, int]:
+    return {"flops": arch.flops, "params": arch.params, "memory_bytes": arch.memory_bytes()}

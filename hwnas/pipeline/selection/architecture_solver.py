@@ -1,0 +1,325 @@
+"""From a distribution and costs to architectures within budgets. No torch; milliseconds.
+
+Costs are integers: latency in nanoseconds, FLOPs, parameters, and bytes of activations (a maximum over the ops, the
+others are sums). Utilities are the effects of the distribution, so that a sum of them reads as predicted accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from hwnas.documents import read_json
+from hwnas.errors import BudgetInfeasible, InputError, RunError, UsageError
+from hwnas.generate import Front, front, solve
+from hwnas.latency import LatencyModel, Prediction
+from hwnas.latency.model import WEIGHT_BYTES
+from hwnas.pipeline.config.budget import Budget, parse_all, show
+from hwnas.pipeline.display.displaying import answer_text, answers_html, answers_text
+from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.limits import reference_of
+from hwnas.pipeline.run.reference import Limit, Reference
+from hwnas.search.distribution import Distribution
+from hwnas.space import FULL, Architecture, Space, SpaceConfig, Variant, build, scaled
+from hwnas.space.space import Cost
+
+BYTES = WEIGHT_BYTES  # of an activation: as wide as a weight
+
+
+@dataclass(frozen=True, repr=False)
+class Answer:
+    """An architecture with what it should reach and cost.
+
+    Args:
+        architecture: within every budget.
+        predicted_accuracy: percent on the held-out part of the training set, with shared weights.
+        costs: name -> total, in the units of `hwnas.pipeline.config.budget`.
+    """
+
+    architecture: Architecture
+    predicted_accuracy: float
+    costs: dict[str, float]
+
+    def __repr__(self) -> str:
+        return answer_text(self)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture.to_json(),
+            "predicted_accuracy": self.predicted_accuracy,
+            "costs": self.costs,
+        }
+
+
+class Answers(list[Answer]):
+    """Answers, best first, which show themselves as a table."""
+
+    def __repr__(self) -> str:
+        return answers_text(self)
+
+    def _repr_html_(self) -> str:
+        return answers_html(self)
+
+
+@dataclass(frozen=True)
+class ArchitectureSolver:
+    """Everything DPNG needs about one run.
+
+    Args:
+        space: what can be built.
+        distribution: which ops are live and what they are worth.
+        latency: the latency model of the target.
+        baseline: mean score of the architectures from which the effects were estimated, percent.
+        confidence: probability with which an answer is to measure within its latency budget.
+        reference_ratio: latency of the fp32 reference over what `latency` gives for it.
+        of: what percentages are of, as the run fixed it; None takes what `latency` says.
+        variant: what networks of `space` have of the reference's channels and pixels.
+        full: the solver of all of them, which knows the reference; None if this is it.
+    """
+
+    space: Space
+    distribution: Distribution
+    latency: LatencyModel
+    baseline: float
+    confidence: float = 0.5
+    reference_ratio: float = 1.0
+    variant: Variant = FULL
+    full: ArchitectureSolver | None = None
+    of: Reference | None = None
+
+    @classmethod
+    def of_run(cls, run: RunFolder, precision: str | None = None,
+               confidence: float | None = None) -> ArchitectureSolver:
+        """From a run folder whose search is finished: of the variant that ships; before that is known, the full one.
+
+        Args:
+            precision: one of those the run has a latency model for; None takes the one that ships, before that is
+                known the first.
+            confidence: None takes that of the run.
+
+        Raises:
+            RunError: the search is not finished, or a file does not fit.
+            UnknownName: the run has no such precision.
+        """
+        generated = run.state.stages.get("generate")
+        ships = Variant.read(generated.result.get("variant", FULL.key)) if generated else FULL
+        return cls.all_of_run(run, precision, confidence)[ships]
+
+    @classmethod
+    def all_of_run(cls, run: RunFolder, precision: str | None = None,
+                   confidence: float | None = None) -> dict[Variant, ArchitectureSolver]:
+        """Variant -> solver, the full one first; arguments and errors as of `of_run`."""
+        result, lane = run.result("search"), run.lane(precision)
+        files = {FULL: lane["file"], **{Variant.read(key): file for key, file in lane.get("variants", {}).items()}}
+        run.check_file("search", "distribution.json")
+        for file in files.values():
+            run.check_file("profile", file)
+        try:
+            space = build(SpaceConfig.from_json(run.result("data")["space"]))
+            law = Distribution.from_json(read_json(run.path / "distribution.json"))
+            models = {variant: LatencyModel.from_json(read_json(run.path / file)) for variant, file in files.items()}
+            offsets = {FULL.key: 0.0, **result.get("offsets", {})}
+            baselines = {variant: float(result["baseline"]) + float(offsets[variant.key]) for variant in models}
+        except (KeyError, InputError, UsageError) as err:  # KeyError: a variant without an offset
+            raise RunError(f"{run.path} does not hold a usable search: {err}") from err
+        if law.choices != space.sizes:
+            raise RunError(f"{run.path}: distribution.json has {law.choices} ops, the space {space.sizes}")
+        sure = (run.state.config.confidence if confidence is None else confidence) or 0.5
+        full = cls(space, law, models[FULL].check(space), baselines[FULL], sure, float(lane["reference_ratio"]),
+                   of=reference_of(run, space))
+        return {FULL: full} | {variant: full.scaled(variant, model, baselines[variant])
+                               for variant, model in models.items() if variant != FULL}
+
+    def scaled(self, variant: Variant, latency: LatencyModel, baseline: float) -> ArchitectureSolver:
+        """The same search and the same reference, for networks of a variant."""
+        return replace(self, space=scaled(self.space, variant), latency=latency, baseline=baseline, variant=variant,
+                       full=self)
+
+    @property
+    def reference(self) -> Architecture:
+        """What percentages are of: the largest network with all channels and pixels."""
+        return (self.full or self).space.largest()
+
+    def knowing(self, arch: Architecture) -> ArchitectureSolver:
+        """This solver, or the full one where the architecture is of that."""
+        return self if self.full is None or arch.space.config == self.space.config else self.full
+
+    def predict(self, arch: Architecture) -> Prediction:
+        """Latency of an architecture of this variant, or of the reference."""
+        return self.knowing(arch).latency.predict(arch)
+
+    def cost(self, name: str, arch: Architecture) -> float:
+        """Total of one cost of an architecture of this variant, or of the reference."""
+        if name == "latency":
+            return self.predict(arch).latency_ms * 1e6
+        return float({"flops": arch.flops, "params": arch.params, "memory": arch.memory_bytes(self._bytes)}[name])
+
+    def answers(self, budgets: Mapping[str, float], top: int = 1, min_distance: int = 0) -> list[Answer]:
+        """The `top` best architectures within every budget, best first.
+
+        Args:
+            budgets: name -> upper bound, in the units of `hwnas.pipeline.config.budget`.
+            min_distance: any two differ in at least so many choices.
+
+        Raises:
+            BudgetInfeasible: no architecture meets them; names the least achievable cost of each.
+        """
+        wanted = top
+        while True:
+            solved = self._solved(budgets, wanted, min_distance)
+            # a cell without a path from the image to the classes is an architecture, but no classifier
+            found = [answer for choice in solved if (answer := self.answer(choice)).architecture.connected]
+            if len(found) >= top or len(solved) < wanted:
+                break
+            wanted *= 4
+        if not found:
+            text = "no architecture within the budgets lets the image reach the classes: raise a budget"
+            raise BudgetInfeasible(text, dict(budgets), dict(budgets))
+        return found[:top]
+
+    def _solved(self, budgets: Mapping[str, float], top: int, min_distance: int) -> list[tuple[int, ...]]:
+        """The `top` best choices within every budget, best first."""
+        fixed, costs = self.costs(tuple(budgets) or ("latency",))
+        try:
+            best = solve(self.utilities(), costs, dict(budgets), fixed=fixed, top=top, min_distance=min_distance,
+                         aggregate={name: "max" if name == "memory" else "sum" for name in costs})
+        except BudgetInfeasible as err:
+            raise self._explained(err) from err
+        return [best.choice, *(other.choice for other in best.others)]
+
+    def front(self) -> Front:
+        """Every architecture that no other beats in both latency (ns) and predicted accuracy."""
+        fixed, costs = self.costs(("latency",))
+        return front(self.utilities(), costs["latency"], fixed=fixed["latency"])
+
+    def absolute(self, budgets: Mapping[str, Budget], tighten: float = 1.0) -> dict[str, float]:
+        """Bounds in units; percentages are of the reference in fp32.
+
+        Args:
+            tighten: factor on the latency budget.
+        """
+        bounds = {name: limit.value for name, limit in self.limits(budgets).items()}
+        if "latency" in bounds:
+            bounds["latency"] *= tighten
+        return bounds
+
+    def limits(self, budgets: Mapping[str, Budget]) -> dict[str, Limit]:
+        """What budgets come to, and of what."""
+        of = self.of or Reference.said(self.reference, self.knowing(self.reference).latency, self.reference_ratio)
+        return of.limits(budgets)
+
+    def within(self, choice: tuple[int, ...], bounds: Mapping[str, float]) -> bool:
+        """Whether an architecture meets every bound, latency with the confidence that is asked for."""
+        fixed, costs = self.costs(tuple(bounds))
+        parts = {n: (fixed[n], *(row[k] for row, k in zip(costs[n], choice, strict=True))) for n in bounds}
+        return all((max if n == "memory" else sum)(parts[n]) <= bound for n, bound in bounds.items())
+
+    @property
+    def _bytes(self) -> int:
+        return BYTES[self.latency.precision]
+
+    def answer(self, choice: tuple[int, ...]) -> Answer:
+        """Any architecture with its predictions."""
+        utility = sum(float(row[k]) for row, k in zip(self.distribution.effects, choice, strict=True))
+        arch = self.space.architecture(choice)
+        costs = {name: self.cost(name, arch) for name in ("latency", "flops", "params", "memory")}
+        return Answer(arch, self.baseline + utility, costs)
+
+    def utilities(self) -> list[np.ndarray]:
+        """What DPNG adds up: effects in percent points, one row per choice, -inf on dropped ops."""
+        return list(self.distribution.utilities("effect"))
+
+    def costs(self, names: tuple[str, ...]) -> tuple[dict[str, float], dict[str, list[np.ndarray]]]:
+        """The fixed part and one row per choice of every named cost, in the units of `hwnas.pipeline.config.budget`."""
+        fixed: dict[str, float] = {}
+        costs: dict[str, list[np.ndarray]] = {}
+        for name in names:
+            if name == "latency":
+                fixed[name], costs[name] = self.latency.costs_ns(self.space, self.confidence)
+            else:
+                width = self._bytes if name == "memory" else 1
+                always, rows = self.space.counts(cast("Cost", name))
+                fixed[name] = always * width
+                costs[name] = [np.array(row, np.int64) * width for row in rows]
+        return fixed, costs
+
+    @staticmethod
+    def _explained(err: BudgetInfeasible) -> BudgetInfeasible:
+        parts = [
+            f"{name} {show(name, err.budgets[name])} asked, at least {show(name, least)} needed"
+            for name, least in err.least.items()
+        ]
+        together = all(err.least[n] <= err.budgets[n] for n in err.least)
+        why = "each budget alone can be met, together they cannot" if together else "over the least the space can do"
+        text = f"no architecture meets the budgets ({'; '.join(parts)}): {why}. Raise a budget or take another space"
+        return BudgetInfeasible(text, err.least, err.budgets)
+
+
+@dataclass(frozen=True)
+class Point:
+    """An architecture on the front of accuracy and latency."""
+
+    latency_ns: float
+    predicted_accuracy: float
+    variant: Variant
+    choice: tuple[int, ...]
+
+
+def front_of(solvers: Mapping[Variant, ArchitectureSolver]) -> list[Point]:
+    """Every architecture of any variant that no other beats in both latency and predicted accuracy, the fastest first.
+
+    Args:
+        solvers: as `ArchitectureSolver.all_of_run` gives them.
+    """
+    points = [Point(p.cost, solver.baseline + p.utility, variant, p.choice)
+              for variant, solver in solvers.items() for p in solver.front()]
+    found: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.latency_ns, -p.predicted_accuracy)):
+        if not found or point.predicted_accuracy > found[-1].predicted_accuracy:
+            found.append(point)
+    return found
+
+
+def pick(run: str | Path, budgets: Mapping[str, str | None], *, top: int = 1, min_distance: int = 0,
+         precision: str | None = None, confidence: float | None = None) -> Answers:
+    """Architectures of a finished search within new budgets, best first; no torch, milliseconds.
+
+    Args:
+        run: the folder of a run.
+        budgets: `latency`, `flops`, `params`, `memory` -> text such as "2ms" or "50%".
+        precision, confidence: as in `ArchitectureSolver.of_run`.
+
+    Raises:
+        UsageError: a budget cannot be read, or the run has no such precision.
+        RunError: no finished search in that folder.
+        BudgetInfeasible: no architecture meets the budgets.
+    """
+    solvers = ArchitectureSolver.all_of_run(RunFolder.open(Path(run)), precision, confidence)
+    return Answers(best_of(solvers, solvers[FULL].absolute(parse_all(budgets)), top, min_distance))
+
+
+def best_of(solvers: Mapping[Variant, ArchitectureSolver], bounds: Mapping[str, float], top: int = 1,
+            min_distance: int = 0) -> list[Answer]:
+    """The `top` best architectures of all variants within every bound, best first.
+
+    Args:
+        solvers: as `ArchitectureSolver.all_of_run` gives them.
+        min_distance: any two of one variant differ in at least so many choices.
+
+    Raises:
+        BudgetInfeasible: no architecture of any variant meets the bounds; told of the last.
+    """
+    found: list[Answer] = []
+    refusal: BudgetInfeasible | None = None
+    for solver in solvers.values():
+        try:
+            found += solver.answers(bounds, top, min_distance)
+        except BudgetInfeasible as err:
+            refusal = err
+    if refusal is not None and not found:
+        raise refusal
+    return sorted(found, key=lambda answer: -answer.predicted_accuracy)[:top]

@@ -1,0 +1,80 @@
+"""What competes for a budget: architectures, each in a precision and of a variant, and what was found of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from hwnas.pipeline.selection.architecture_solver import Answer
+from hwnas.runtime import Measurement
+from hwnas.space import FULL, Variant
+
+FP32 = "fp32"
+
+
+class Configuration(NamedTuple):
+    """What competes with others for the same budget."""
+
+    precision: str
+    variant: Variant
+
+    def __str__(self) -> str:
+        return self.precision if self.variant == FULL else f"{self.precision} at {self.variant.told}"
+
+
+Key = tuple[Variant, tuple[int, ...]]
+"""A variant and a choice."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An architecture in a precision.
+
+    Args:
+        kind: its precision and variant.
+        timing: as measured; None where the device is not at hand.
+        fp32_timing: of the same network in fp32 in the same run, where several precisions compete.
+    """
+
+    kind: Configuration
+    answer: Answer
+    timing: Measurement | None = None
+    fp32_timing: Measurement | None = None
+
+    @property
+    def precision(self) -> str:
+        return self.kind.precision
+
+    @property
+    def choice(self) -> tuple[int, ...]:
+        return self.answer.architecture.choice
+
+    @property
+    def network(self) -> Key:
+        """What is built, whatever precision it is in."""
+        return self.kind.variant, self.choice
+
+    @property
+    def slower_than_fp32(self) -> bool:
+        """Whether the lower precision was measured to gain nothing."""
+        both = self.timing is not None and self.fp32_timing is not None
+        return both and self.timing.median_ms > self.fp32_timing.median_ms  # type: ignore[union-attr]
+
+
+@dataclass
+class Selection:
+    """What was found within the budgets.
+
+    Args:
+        candidates: in the order of the kinds, each by predicted accuracy.
+        references: precision -> latency of the reference, from the last run in turns; empty where nothing was timed.
+        bounds: kind -> bounds that the last candidates were solved for.
+        tighten: kind -> factor on its latency budget.
+        notes: kind -> why it is out.
+    """
+
+    candidates: list[Candidate] = field(default_factory=list)
+    references: dict[str, Measurement] = field(default_factory=dict)
+    bounds: dict[Configuration, dict[str, float]] = field(default_factory=dict)
+    tighten: dict[Configuration, float] = field(default_factory=dict)
+    notes: dict[Configuration, str] = field(default_factory=dict)

@@ -1,0 +1,27 @@
+"""What a network loses when it is rounded to a lower precision: quantised as it would ship, answered by the runtime."""
+
+from __future__ import annotations
+
+from hwnas.export import Loss, answers, onnx_bytes
+from hwnas.export.onnx_export import INPUT
+from hwnas.nets import Network
+from hwnas.pipeline.exported.inference import answering, calibration, in_form
+from hwnas.target import Target
+from hwnas.train import Task
+from hwnas.train.evaluate import outputs_of
+
+
+def loss_of(net: Network, target: Target, task: Task, seed: int) -> Loss:
+    """Post-training loss of a network in the target's precision.
+
+    Args:
+        net: in eval mode; not changed.
+        task: some of its training images calibrate, the others judge.
+        seed: draws the calibration images.
+
+    Raises:
+        InputError: the runtime cannot execute the network.
+    """
+    rounded = in_form(onnx_bytes(net, {}), target, calibration(task.train_images, INPUT, seed))
+    images = task.val_images
+    return Loss.between(task.judge, list(outputs_of(net, images)), list(answers(answering(rounded, target), images)))

@@ -1,0 +1,181 @@
+"""Single stages for the command line and for scripts: a table, a search to ask, an export, a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import UsageError
+from hwnas.export.metadata import read_exported
+from hwnas.export.samples import Samples
+from hwnas.export.verification import Verdict, verify
+from hwnas.files import write_bytes
+from hwnas.pipeline.job import make_config
+from hwnas.pipeline.latencies.latency_sources import measured
+from hwnas.pipeline.latencies.origin import origin
+from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.task_setup import head_of, load_data, space_for_data, spaces_of
+from hwnas.profile import ProfileResult
+from hwnas.progress import Progress, silent
+from hwnas.runtime import Device
+from hwnas.space import Space, SpaceConfig, Variant, build, describe
+from hwnas.space.heads import describe_head
+from hwnas.target import Target
+from hwnas.tasks.detection import DetectionHead
+from hwnas.tasks.of_space import task_of
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """A filled table, where it lies, what it says of the largest and the smallest network, and where it is from."""
+
+    result: ProfileResult
+    path: Path
+    largest_ms: float
+    smallest_ms: float
+    origin: str = ""
+
+
+def space_for(options: Mapping[str, Any], *, channels: int | None = None, classes: int | None = None) -> Space:
+    """A space sized by hand, or to a data set; without either, to its default input, RGB and 1000 classes.
+
+    Args:
+        options: `space` and what sizes it, as in `CompressConfig`.
+
+    Raises:
+        UnknownName: no such space, head or data set.
+        UsageError: a data set and `channels` or `classes`, which it decides; a head of another task.
+    """
+    given = dict(options)
+    if given.get("head"):
+        given.setdefault("task", describe_head(str(given["head"])).task)
+    config = make_config(given)
+    about = describe(config.space)
+    if "data" in options:
+        if channels is not None or classes is not None:
+            raise UsageError("--data decides the channels and the classes: leave out --channels and --classes")
+        return space_for_data(config, load_data(config, silent))
+    return build(SpaceConfig(config.space, config.imgsz or about.imgsz, channels or 3, classes or 1000,
+                             config.width_mult, config.depth, config.width, head_of(config), config.head_width,
+                             config.output_stride))
+
+
+def spaces_for(options: Mapping[str, Any], space: Space) -> dict[Variant, Space]:
+    """The variants of a space that a run of its task would choose from, the space itself first.
+
+    Args:
+        options: `widths` and `sizes`, as in `CompressConfig`.
+
+    Raises:
+        UsageError: one of them is none, or changes what can be chosen.
+    """
+    return spaces_of(make_config({"task": task_of(space), **options}), space)
+
+
+def profile_target(space: Space, target: Target, *, tables: Path | None = None, device: Device | None = None,
+                   seed: int = 0, again: bool = False, max_seconds: float = 60.0, wait: bool = True,
+                   progress: Progress = silent) -> Profiled:
+    """Fill the table of a target with what a space lacks in it.
+
+    Args:
+        tables: folder of tables; None takes the user's cache.
+        device: where to measure; None is this machine.
+        again, max_seconds, seed, wait: as in `hwnas.profile.measure`.
+    """
+    found = measured(space, target, tables=tables, device=device, seed=seed, again=again, max_seconds=max_seconds,
+                     wait=wait, progress=progress)
+    largest, smallest = (found.model.predict(a).latency_ms for a in (space.largest(), space.smallest()))
+    assert found.table is not None  # what was measured is in one
+    return Profiled(ProfileResult(found.model, dict(found.report)), found.table, largest, smallest,
+                    origin("measured", target, found.device, here=found.here))
+
+
+def export_run(run: RunFolder, out: Path | None = None, progress: Progress = silent) -> tuple[Path, Verdict]:
+    """Write the fine-tuned network of a run as ONNX once more and check it against the stored samples.
+
+    Args:
+        run: its stage export is done.
+        out: where to; None replaces the model in the run folder.
+
+    Raises:
+        RunError: the model is not exported yet.
+        VerificationFailed: the new file does not give the stored logits.
+    """
+    from hwnas.pipeline.context import RunContext
+    from hwnas.pipeline.stages.export import ModelExporter
+
+    record = run.state.stages.get("export")
+    run.result("export")
+    run.done("finetune")
+    stages = RunContext(run, progress)
+    shipper = ModelExporter(stages)
+    target = out or run.path / "model.onnx"
+    began = time.monotonic()
+    network = stages.network_of(stages.architecture, run.path / "model.safetensors")
+    session = shipper.write_model(network, target)
+    here = bool(run.lane()["here"])
+    verdict = verify(target, Samples.load(run.path / "samples.safetensors"), stages.target, session=session,
+                     timing=here)
+    verdict.check()
+    if out is None and record is not None:
+        run.finish("export", record.result, list(record.files), record.seconds + time.monotonic() - began)
+    return target, verdict
+
+
+def export_features(run: RunFolder, folder: Path) -> tuple[Path, ...]:
+    """Write the backbone of a run's fine-tuned network for others' code: see `hwnas.export.backbone`.
+
+    Raises:
+        RunError: nothing is fine-tuned yet.
+        UsageError: the space is none of chains.
+    """
+    from hwnas.export.backbone import write_backbone
+    from hwnas.pipeline.context import RunContext
+    from hwnas.pipeline.exported.provenance import provenance
+
+    run.result("export")
+    run.done("finetune")
+    stages = RunContext(run, silent)
+    arch = stages.architecture
+    network = stages.network_of(arch, run.path / "model.safetensors")
+    told = provenance(stages, arch, "model", stages.target)
+    kept = {name: told[name] for name in ("hwnas", "architecture", "data", "seed", "input")}
+    return write_backbone(network, folder, kept)
+
+
+def export_with_nms(run: RunFolder, out: Path) -> None:
+    """Write a run's detector with decoding and NonMaxSuppression in its graph.
+
+    Raises:
+        RunError: nothing is exported yet, or the files were changed.
+        UsageError: the run made no detector.
+    """
+    from hwnas.export.nms_graph import with_nms
+
+    run.result("export")
+    run.done("export")
+    model = (run.path / "model.onnx").read_bytes()
+    metadata = read_exported(model)
+    if metadata.get("task") != "detect":
+        raise UsageError(f"--nms is for detectors; {run.path} made a model to {metadata.get('task', 'classify')}")
+    write_bytes(out, with_nms(model, DetectionHead.from_json(metadata["detection_head"])))
+
+
+def rewrite_report(run: RunFolder) -> list[Path]:
+    """Write report.html and report.json of a run again.
+
+    Raises:
+        RunError: the model is not exported yet.
+    """
+    from hwnas.pipeline.report.facts import write_report
+
+    run.result("export")
+    names = ["report.html", "report.json"]
+    began = time.monotonic()
+    with run.locked():
+        write_report(run)
+        run.finish("report", {}, names, time.monotonic() - began)
+    return [run.path / name for name in names]

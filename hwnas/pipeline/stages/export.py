@@ -1,0 +1,264 @@
+"""Stage export: the networks as ONNX in the precision that ships, checked and timed side by side.
+
+| file             | what                                                                       |
+|------------------|----------------------------------------------------------------------------|
+| model.onnx       | the result, in the precision that ships                                    |
+| model-fp32.onnx  | the same network in fp32, if that does not ship: torch's outputs to 1e-4    |
+| reference.onnx   | the reference in fp32, which percentages are of                            |
+| reference-P.onnx | the reference in every other precision of the run                          |
+
+A lower precision is calibrated on training images and judged on the validation images against the same weights in fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwnas.export import Samples, Verdict, answers, onnx_bytes, stamped, verify
+from hwnas.export.onnx_export import INPUT
+from hwnas.files import write_bytes
+from hwnas.nets import Network
+from hwnas.pipeline.commands import profile_command
+from hwnas.pipeline.exported.inference import answering, calibration, in_form
+from hwnas.pipeline.exported.provenance import provenance
+from hwnas.pipeline.exported.validation_artifacts import write_shown
+from hwnas.pipeline.latencies.latency_sources import in_fp32
+from hwnas.pipeline.run.limits import limits_of, promised
+from hwnas.pipeline.selection.candidates import FP32
+from hwnas.pipeline.selection.model_selector import MARGIN
+from hwnas.runtime import Measurement, Session, compare
+from hwnas.runtime.pinning import pinned
+from hwnas.runtime.promise import Promise
+from hwnas.space import Architecture
+from hwnas.target import Target
+from hwnas.tasks.judge import Batches
+from hwnas.train.evaluate import outputs_of
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.context import Result, RunContext
+    from hwnas.train import Task
+
+CHECK_IMAGES = 512  # kept beside the model to check it on a device that has no data
+CHECK_PIXELS = 1 << 23  # of these at most, so that large images stay few megabytes
+SWEEPS = 40
+SAME = 0.02  # by which two medians of one interleaved run may differ and mean nothing
+
+
+class OverBudget(Exception):
+    """The exported model measured over its latency budget.
+
+    Args:
+        limit_ms: what the budget came to at the speed of the measurement.
+        factor: by how much to tighten.
+    """
+
+    def __init__(self, verdict: Verdict, limit_ms: float, factor: float) -> None:
+        super().__init__()
+        self.verdict, self.limit_ms, self.factor = verdict, limit_ms, factor
+
+
+class Refused(Exception):
+    """The precision that `auto` took does not hold in the exported model."""
+
+    def __init__(self, precision: str) -> None:
+        super().__init__()
+        self.precision = precision
+
+
+@dataclass(frozen=True)
+class Export:
+    """One model in one precision.
+
+    Args:
+        name: e.g. 'model', 'reference-int8'.
+        task: with images of the size that it takes.
+        model: ONNX bytes in the target's form.
+        session: the model, loaded once.
+        samples: images with the outputs of torch.
+        exact: outputs of the network in fp32 for the validation images; None for fp32 itself.
+    """
+
+    name: str
+    task: Task
+    target: Target
+    model: bytes
+    session: Session
+    samples: Samples
+    exact: Batches | None
+
+
+class ModelExporter:
+    """One stage export.
+
+    Args:
+        stages: the run.
+    """
+
+    def __init__(self, stages: RunContext) -> None:
+        self._stages, self._run = stages, stages.run
+        self.precision: str = self._run.result("generate").get("precision", FP32)
+        self.target = stages.targets[self.precision]
+        self._exact = in_fp32(self.target)
+        self._here = bool(self._run.lane(self.precision)["here"])
+
+    def ship(self) -> Result:
+        """Write, check and time all of them.
+
+        Raises:
+            OverBudget: the result measured over its budget.
+            Refused: one of several precisions turned out to lose too much, or to be slower than fp32.
+            VerificationFailed: the model is not right.
+        """
+        exports = self._exports()
+        times = self._times(exports)
+        promise = self._promise(times.get("reference"))
+        verdicts = {e.name: self._verdict(e, promise, times) for e in exports.values()}
+        self._judge(verdicts)
+        shown, told = write_shown(exports["model"].task, exports["model"].session, self._run.path,
+                                  {"reference": verdicts["reference"], "compressed": verdicts["model"]})
+        files = [*(f"{name}.onnx" for name in exports), *shown]
+        found = self._told(verdicts, promise) | told
+        found["warnings"] = [*told.get("warnings", []), *no_gain(verdicts["model"], verdicts.get("model-fp32"))]
+        return found, sorted([*files, "samples.safetensors"])
+
+    def write_model(self, net: Network, path: Path) -> Session:
+        """A network in eval mode as ONNX, in the precision that ships; returns it loaded."""
+        exact = self._fp32("model-fp32" if self._lossy else "model", net, self._stages.architecture)
+        found = self._lowered("model", exact, self.target) if self._lossy else exact
+        write_bytes(path, found.model)
+        return found.session
+
+    @property
+    def _lossy(self) -> bool:
+        return self.precision != FP32
+
+    def _exports(self) -> dict[str, Export]:
+        """All models by name, written."""
+        stages, path = self._stages, self._run.path
+        stages.progress("export", 0, 2)
+        reference = self._fp32("reference", stages.reference, stages.space.largest())
+        found = {"reference": reference}
+        for precision, target in stages.targets.items():
+            if precision != FP32:
+                found[f"reference-{precision}"] = self._lowered(f"reference-{precision}", reference, target)
+        stages.progress("export", 1, 2)
+        net = stages.network_of(stages.architecture, path / "model.safetensors")
+        exact = self._fp32("model-fp32" if self._lossy else "model", net, stages.architecture)
+        found[exact.name] = exact
+        if self._lossy:
+            found["model"] = self._lowered("model", exact, self.target)
+        exact.samples.save(path / "samples.safetensors")
+        for name, export in found.items():
+            write_bytes(path / f"{name}.onnx", export.model)
+        stages.progress("export", 2, 2)
+        return found
+
+    def _fp32(self, name: str, net: Network, arch: Architecture) -> Export:
+        told = provenance(self._stages, arch, name.partition("-")[0], self._exact)
+        model = onnx_bytes(net, told)
+        task, classes = self._stages.task_of(arch.space), len(self._stages.dataset.classes)
+        images = task.val_images[: _check_images(task.val_images)]
+        outputs = (np.concatenate(parts) for parts in zip(*outputs_of(net, images), strict=True))
+        samples = Samples(images, task.judge.head(len(images)), tuple(outputs), classes)
+        return Export(name, task, self._exact, model, answering(model, self._exact), samples, None)
+
+    def _lowered(self, name: str, exact: Export, target: Target) -> Export:
+        """An fp32 export in another precision, calibrated on training images."""
+        arch = self._stages.space.largest() if name.startswith("reference") else self._stages.architecture
+        inputs = calibration(exact.task.train_images, INPUT, self._stages.config.seed)
+        model = stamped(in_form(exact.model, target, inputs),
+                        provenance(self._stages, arch, name.partition("-")[0], target))
+        found = list(answers(exact.session, exact.task.val_images))
+        return Export(name, exact.task, target, model, answering(model, target), exact.samples, found)
+
+    def _times(self, exports: dict[str, Export]) -> dict[str, Measurement]:
+        """Latencies in one interleaved run; nothing where the device is not at hand."""
+        if not self._here:
+            return {}
+        with pinned(self.target.cores):
+            return compare({name: e.session for name, e in exports.items()}, sweeps=SWEEPS, batch=self.target.batch,
+                           progress=self._stages.progress)
+
+    def _promise(self, reference: Measurement | None) -> Promise | None:
+        """The latency budget as it will be judged from now on."""
+        limit = limits_of(self._run).get("latency")
+        if limit is None:
+            return None
+        generated = self._run.result("generate")
+        interval = None if reference else (generated["predicted_low_ms"], generated["predicted_high_ms"])
+        return promised(limit, reference.to_json() if reference else None, interval)
+
+    def _verdict(self, export: Export, promise: Promise | None, times: Mapping[str, Measurement]) -> Verdict:
+        task = export.task
+        return verify(self._run.path / f"{export.name}.onnx", export.samples, export.target,
+                      promise=promise if export.name == "model" else None,
+                      evaluation=(task.val_images, task.judge), exact=export.exact, latency=times.get(export.name),
+                      reference=times.get("reference"), session=export.session, timing=False,
+                      classes=self._stages.dataset.classes)
+
+    def _judge(self, verdicts: dict[str, Verdict]) -> None:
+        """Raise where the result does not hold."""
+        found, exact = verdicts["model"], verdicts.get("model-fp32")
+        if exact is not None:
+            exact.check()
+            if len(self._stages.targets) > 1 and (_costs_too_much(found) or _gains_nothing(found, exact)):
+                raise Refused(self.precision)
+        limit = self._limit_now_ms(verdicts["reference"])
+        if limit is not None and found.latency is not None and found.latency.median_ms > limit:
+            raise OverBudget(found, limit, MARGIN * limit / found.latency.median_ms)
+        found.check()
+
+    def _limit_now_ms(self, reference: Verdict) -> float | None:
+        """What the budget comes to at the speed of this run's times: a percentage is of the reference among them."""
+        budget = self._stages.budgets.get("latency")
+        if budget is None or reference.latency is None:
+            return None
+        return budget.absolute(reference.latency.median_ms * 1e6) / 1e6
+
+    def _told(self, verdicts: dict[str, Verdict], promise: Promise | None) -> dict[str, Any]:
+        found, reference, exact = verdicts["model"], verdicts["reference"], verdicts.get("model-fp32")
+        path = self._run.path
+        ratio = found.latency.median_ms / reference.latency.median_ms if found.latency and reference.latency else None
+        others = {name.removeprefix("reference-"): v.to_json() for name, v in verdicts.items()
+                  if name.startswith("reference-")}
+        return {
+            "precision": self.precision, "here": self._here, "verdict": found.to_json(),
+            "reference": reference.to_json(), "exact": exact.to_json() if exact else None, "references": others,
+            "budget_ms": promise.latency_ms if promise else None,
+            "promise": promise.to_json() if promise else None, "ratio": ratio,
+            "size_bytes": (path / "model.onnx").stat().st_size,
+            "reference_size_bytes": (path / "reference.onnx").stat().st_size,
+            "next": None if self._here else profile_command(self._stages.config, self._stages.space, self.target),
+        }
+
+
+def _check_images(images: np.ndarray) -> int:
+    return int(min(CHECK_IMAGES, max(8, CHECK_PIXELS // (images.shape[1] * images.shape[2]))))
+
+
+def no_gain(found: Verdict, exact: Verdict | None) -> list[str]:
+    """What must be said of a lower precision that was asked for and gains nothing over the same network in fp32."""
+    if exact is None or found.latency is None or exact.latency is None:
+        return []
+    times, lost = found.latency.median_ms / exact.latency.median_ms, exact.accuracy - found.accuracy
+    if times < 1 - SAME or (times <= 1 + SAME and lost <= 0):
+        return []
+    how = "slower" if times > 1 + SAME else "no faster"
+    worse = " and worse" if lost > 0 else ""
+    return [f"{found.precision} is {how}{worse} than fp32 of the same network on this device: "
+            f"{found.latency.median_ms:.3f} ms and {found.accuracy:.2f} % against {exact.latency.median_ms:.3f} ms and "
+            f"{exact.accuracy:.2f} %. --precision fp32 ships the better one, --precision auto whichever is better"]
+
+
+def _costs_too_much(found: Verdict) -> bool:
+    return found.loss is not None and found.loss.too_much
+
+
+def _gains_nothing(found: Verdict, exact: Verdict) -> bool:
+    both = found.latency is not None and exact.latency is not None
+    return both and found.latency.median_ms > exact.latency.median_ms  # type: ignore[union-attr]

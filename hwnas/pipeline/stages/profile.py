@@ -1,0 +1,128 @@
+"""Stage profile: the latency tables and models of every precision and variant that a run may ship.
+
+| file              | what                                                                             |
+|-------------------|----------------------------------------------------------------------------------|
+| table.jsonl       | a copy of the table, where there is one; table-int8.jsonl and so on with `auto`  |
+| latency.json      | the latency model; with `auto` latency-int8.json and so on of further precisions |
+| latency-w0.5.json | of networks with half of the reference's channels; -w1@256 of those with smaller images |
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import BudgetInfeasible
+from hwnas.files import write_json
+from hwnas.pipeline.commands import profile_command
+from hwnas.pipeline.latencies.latency_sources import Latencies, latencies, tied
+from hwnas.pipeline.latencies.speed import Speed, at_speed, speed_of
+from hwnas.pipeline.run.reference import Reference
+from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver, best_of
+from hwnas.search.distribution import everything_live
+from hwnas.space import FULL, Variant
+from hwnas.target import Target
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.context import Result, RunContext
+
+
+@dataclass(frozen=True)
+class Profiler:
+    """Brings one run's latencies together."""
+
+    stages: RunContext
+
+    def profile(self) -> Result:
+        """Time what the tables lack, or estimate; keep copies of tables and models in the run folder."""
+        stages = self.stages
+        tables = tuple(self._of_variants(target) for target in stages.targets.values())
+        speed = speed_of(stages.space, tuple(lane[FULL] for lane in tables), stages.progress)
+        found = tuple({variant: at_speed(lane, factor) for variant, lane in lanes.items()}
+                      for lanes, factor in zip(tables, speed.factors, strict=True))
+        reference = self._reference(found, speed)
+        lanes, files = [], []
+        for i, (lane, ratio) in enumerate(zip(found, speed.ratios, strict=True)):
+            suffix = "" if i == 0 else f"-{lane[FULL].target.precision}"
+            of_table = tables[i][FULL].model
+            lanes.append(self._keep(lane, ratio, suffix) | {
+                "table_reference_ms": of_table.predict(stages.space.largest()).latency_ms,
+                "table_kernel_ms": of_table.calibration.kernel_ms or None, "speed": speed.factors[i]})
+            files += [f"latency{suffix}.json", *lanes[-1]["variants"].values()]
+            files += [f"table{suffix}.jsonl"] if lane[FULL].table else []
+        self._check_feasible(found, speed.ratios, reference)
+        stages.run.state.reference = reference
+        first = lanes[0]
+        return {**found[0][FULL].report, **{k: first[k] for k in ("reference_ms", "smallest_ms", "device")},
+                "lanes": lanes, "reference": reference.model_dump(),
+                "limits": {n: limit.text() for n, limit in reference.limits(stages.budgets).items()}}, sorted(files)
+
+    def _reference(self, lanes: tuple[dict[Variant, Latencies], ...], speed: Speed) -> Reference:
+        """What percentages are of from now on."""
+        largest = self.stages.space.largest()
+        if speed.reference is not None:
+            return Reference.measured(largest, speed.reference)
+        return Reference.said(largest, lanes[0][FULL].model, speed.ratios[0])
+
+    def _of_variants(self, target: Target) -> dict[Variant, Latencies]:
+        """Variant -> latencies, all at one speed of the machine."""
+        config, spaces, progress = self.stages.config, self.stages.spaces, self.stages.progress
+        tables = Path(config.tables) if config.tables else None
+        found = {
+            variant: latencies(space, target, tables=tables, seed=config.seed, require_measured=config.require_measured,
+                             way_out=self._way_out(target), progress=progress)
+            for variant, space in spaces.items()
+        }
+        return tied(spaces, found, progress)
+
+    def _way_out(self, target: Target) -> str:
+        """What has a target measured."""
+        return profile_command(self.stages.config, self.stages.space, target)
+
+    def _keep(self, variants: Mapping[Variant, Latencies], ratio: float, suffix: str) -> dict[str, Any]:
+        """Write one lane's models and table into the run folder; what run.json says of it.
+
+        A variant whose latencies come from elsewhere than the reference's cannot be held against them, and is left out.
+        """
+        path, space = self.stages.run.path, self.stages.space
+        lane, warnings = variants[FULL], list(variants[FULL].warnings)
+        if lane.table is not None:
+            shutil.copyfile(lane.table, path / f"table{suffix}.jsonl")
+        write_json(path / f"latency{suffix}.json", lane.model.to_json())
+        files: dict[str, str] = {}
+        for variant, found in variants.items():
+            if (found.model.source, found.here) != (lane.model.source, lane.here):
+                warnings.append(f"{variant.told} is left out: its latencies are {found.model.source}, those of the "
+                                f"reference {lane.model.source}: {self._way_out(lane.target)}")
+            elif variant != FULL:
+                files[variant.key] = f"latency{suffix}-w{variant.key}.json"
+                write_json(path / files[variant.key], found.model.to_json())
+        largest, smallest = (lane.model.predict(a) for a in (space.largest(), space.smallest()))
+        return {
+            "precision": lane.target.precision, "file": f"latency{suffix}.json", "reference_ratio": ratio,
+            "variants": files, "source": lane.model.source, "here": lane.here, "warnings": warnings,
+            "device": dict(lane.device), "measured": lane.report["measured"], "held_out": lane.report.get("held_out"),
+            "held_out_isolated_sum": lane.report.get("held_out_isolated_sum"),
+            "held_out_pairs": lane.report.get("held_out_pairs", []),
+            "reference_ms": largest.latency_ms, "reference_low_ms": largest.low_ms,
+            "reference_high_ms": largest.high_ms, "smallest_ms": smallest.latency_ms,
+            "next": None if lane.here else self._way_out(lane.target),
+        }
+
+    def _check_feasible(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
+                        reference: Reference) -> None:
+        """A budget that no architecture meets is better said now than after the search."""
+        space, confidence = self.stages.space, self.stages.config.confidence or 0.5
+        law, refusals = everything_live(space.sizes), []
+        for lane, ratio in zip(lanes, ratios, strict=True):
+            full = ArchitectureSolver(space, law, lane[FULL].model, 0.0, confidence, ratio, of=reference)
+            solvers = {v: full if v == FULL else full.scaled(v, found.model, 0.0) for v, found in lane.items()}
+            try:
+                best_of(solvers, full.absolute(self.stages.budgets))
+            except BudgetInfeasible as err:
+                refusals.append(err)
+        if len(refusals) == len(lanes):
+            raise refusals[0]

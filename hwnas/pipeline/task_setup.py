@@ -1,0 +1,114 @@
+"""What a compress works on: the data of its task, the space that fits it, and how a network of it is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hwnas import data as datasets
+from hwnas.data.detection import DetectionData, load_detection
+from hwnas.data.segmentation import SegmentationData, load_segmentation
+from hwnas.errors import UsageError
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.progress import Progress
+from hwnas.space import FULL, Space, SpaceConfig, Variant, build, scaled, variants
+from hwnas.space.heads import describe_head
+
+AnyData = datasets.Dataset | DetectionData | SegmentationData
+HEADS = {"detect": "fcos", "segment": "lraspp"}
+TRAINING: dict[str, dict[str, Any]] = {
+    "classify": {"lr": 0.1},
+    "detect": {"lr": 2e-3, "optimizer": "adamw", "weight_decay": 0.05, "ema": 0.9998},  # NanoDet-Plus's, but for its lr
+    "segment": {"lr": 0.05},
+}
+"""What `TrainConfig` is for a task, where the user does not say."""
+ATTENTION = {"classify": 0.0, "detect": 0.0, "segment": 0.0}
+"""Factor of `hwnas.train.attention` in fine-tuning, where the user does not say."""
+WIDTHS: dict[str, tuple[float, ...]] = {"classify": (), "detect": (0.75, 0.5), "segment": (0.75, 0.5)}
+"""Shares of the reference's channels from which a result is chosen, besides all of them (adr/0014)."""
+
+
+def load_data(config: CompressConfig, progress: Progress, size: tuple[int, int] | None = None) -> AnyData:
+    """The images of a task.
+
+    Args:
+        size: height and width in pixels; None takes those of the config.
+
+    Raises:
+        DataError: they cannot be used.
+    """
+    common: dict[str, Any] = {"seed": config.seed, "limit": config.limit, "progress": progress}
+    if config.task == "classify":
+        return datasets.load(config.data, imgsz=size[0] if size else config.imgsz, **common)
+    if size is None and config.imgsz:
+        size = config.imgsz, config.width or config.imgsz
+    if config.task == "detect":
+        return load_detection(config.data, size=size, **common)
+    return load_segmentation(config.data, size=size, **common)
+
+
+def recipe(config: CompressConfig) -> dict[str, Any]:
+    """Fields of `hwnas.train.TrainConfig` that a task decides; no torch is needed to know them."""
+    return TRAINING[config.task] | ({"lr": config.lr} if config.lr is not None else {})
+
+
+def attention_of(config: CompressConfig) -> float:
+    """The factor of attention in fine-tuning."""
+    return ATTENTION[config.task] if config.attention is None else config.attention
+
+
+def widths_of(config: CompressConfig) -> tuple[float, ...]:
+    """The shares of the reference's channels that the result may have, but for 1; the largest first."""
+    given = WIDTHS[config.task] if config.widths is None else config.widths
+    return tuple(sorted({width for width in given if width < 1}, reverse=True))
+
+
+def sizes_of(config: CompressConfig, space: Space) -> tuple[int, ...]:
+    """The heights of the input that the result may have, but for the reference's; the largest first."""
+    return tuple(sorted({size for size in config.sizes or () if size != space.config.imgsz}, reverse=True))
+
+
+def spaces_of(config: CompressConfig, space: Space) -> dict[Variant, Space]:
+    """Variant -> its space, all channels at the reference's size first.
+
+    Raises:
+        UsageError: one of them changes what can be chosen, is larger than the reference, or of another shape.
+    """
+    return {v: space if v == FULL else scaled(space, v)
+            for v in variants(widths_of(config), sizes_of(config, space))}
+
+
+def check_sizes(config: CompressConfig) -> None:
+    """Sizes are to be compared by one truth.
+
+    Raises:
+        UsageError: a segmenter is to have several.
+    """
+    if config.sizes and config.task == "segment":
+        raise UsageError("--sizes is for --task classify and detect: a mask is as large as the input, so a segmenter "
+                         "of smaller images would be judged by coarser masks; take --imgsz")
+
+
+def head_of(config: CompressConfig) -> str:
+    """The name of the head; empty for a classifier.
+
+    Raises:
+        UsageError: a head of another task.
+    """
+    head = config.head or HEADS.get(config.task, "")
+    task = describe_head(head).task if head else "classify"
+    if task != config.task:
+        raise UsageError(f"head {head} is for --task {task}, not for --task {config.task}")
+    return head
+
+
+def space_for_data(config: CompressConfig, found: AnyData) -> Space:
+    """The space of a config, in the size of the data and with the head of the task.
+
+    Raises:
+        UsageError: a head of another task.
+    """
+    height, width = (found.imgsz, found.imgsz) if isinstance(found, datasets.Dataset) else found.size
+    channels = found.channels if isinstance(found, datasets.Dataset) else 3
+    head = head_of(config)
+    return build(SpaceConfig(config.space, height, channels, len(found.classes), config.width_mult, config.depth,
+                             None if width == height else width, head, config.head_width, config.output_stride))
