@@ -47,8 +47,8 @@ SURFACE = {
                    "output_positions scaled variants",
     "hwnas.target": "Docker Hardware Precision RuntimeName Target alias_of data_folder folders load locate names read "
                     "user_folder",
-    "hwnas.tasks": "IGNORE RECALLS VARIANCES CocoMap DetectionHead Detections MeanIou coco_map colours confusion "
-                   "detections draw_boxes draw_mask tiled_logits",
+    "hwnas.tasks": "IGNORE RECALLS VARIANCES CocoMap DetectionHead DetectionHeadLayout Detections MeanIou coco_map "
+                   "colours confusion detections draw_boxes draw_mask tiled_logits",
     "hwnas.train": "Classification Detection EpochLog History Segmentation Task Teacher TrainConfig accuracy as_task "
                    "fit logits reestimate_batch_norm",
 }

@@ -34,7 +34,7 @@ from hwnas.profile.graph_format import graph_form
 from hwnas.quantize import variant_for
 from hwnas.target import Target
 from hwnas.target import load as load_target
-from hwnas.tasks.detection import DetectionHead
+from hwnas.tasks.detection import DetectionHeadLayout
 
 MOST_IMAGES, MOST_BYTES = 32, 32 << 20  # of samples; at least one image travels
 
@@ -178,7 +178,7 @@ def _write(folder: Path, model: bytes, facts: dict[str, Any], stored: dict[str, 
     write_json(folder / DESCRIPTION, facts)
     write_bytes(folder / SAMPLES, _npz(stored))
     if head := facts.get("detection_head"):
-        write_bytes(folder / ANCHORS, _npz(_places(DetectionHead.from_json(head))))
+        write_bytes(folder / ANCHORS, _npz(_places(DetectionHeadLayout.from_json(head))))
     if target.runtime.startswith("openvino"):
         _save_ir(model, folder / IR)
     for name, content in sources({target.runtime, SUBSTITUTE}).items():
@@ -193,7 +193,7 @@ def _write(folder: Path, model: bytes, facts: dict[str, Any], stored: dict[str, 
     write_bytes(folder / SUMS, "".join(lines).encode())
 
 
-def _places(head: DetectionHead) -> dict[str, np.ndarray]:
+def _places(head: DetectionHeadLayout) -> dict[str, np.ndarray]:
     """Where the predictions of a detector stand, so that the runner need not know how that is computed."""
     anchors = {"anchors": head.anchors()} if head.kind == "ssdlite" else {}
     return {"points": head.points(), "strides": head.point_strides(), **anchors}

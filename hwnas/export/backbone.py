@@ -46,7 +46,7 @@ def write_backbone(net: Network, folder: Path, metadata: Mapping[str, Any],
         InputError: the folder cannot be written.
     """
     from hwnas.nets import FeatureNet
-    from hwnas.train.tensors import save_tensors
+    from hwnas.train.checkpoint import save_tensors
 
     body = FeatureNet(net, out_indices).eval()
     ops = _ops(body)

@@ -14,7 +14,7 @@ from hwnas.errors import InputError
 from hwnas.runtime.onnx_file import check_onnx
 from hwnas.space import SpaceConfig
 from hwnas.target import Precision, Target
-from hwnas.tasks.detection import DetectionHead
+from hwnas.tasks.detection import DetectionHeadLayout
 from hwnas.validation import Count, Milliseconds, Name, Schema, checked
 
 METADATA_KEY = "hwnas"
@@ -86,7 +86,7 @@ def read_exported(model: bytes) -> dict[str, Any]:
     facts = checked(MetadataSchema, values, "the model's 'hwnas' metadata")
     space = SpaceConfig.from_json(facts.architecture.space, "the model's 'hwnas' metadata: architecture.space")
     checked(Target, facts.target, "the model's 'hwnas' metadata: target")
-    head = DetectionHead.from_json(facts.detection_head or {}) if facts.task == "detect" else None
+    head = DetectionHeadLayout.from_json(facts.detection_head or {}) if facts.task == "detect" else None
     known = head.classes if head else space.classes
     if len(facts.classes) != known:
         raise InputError(f"the model names {len(facts.classes)} classes and was built for {known}")
@@ -96,7 +96,7 @@ def read_exported(model: bytes) -> dict[str, Any]:
     return values
 
 
-def _check_interface(graph: Any, space: SpaceConfig, head: DetectionHead | None, task: str) -> None:
+def _check_interface(graph: Any, space: SpaceConfig, head: DetectionHeadLayout | None, task: str) -> None:
     """Whether a graph takes images of the space and gives what the task wants."""
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [_shape(value) for value in graph.input if value.name not in stored]
@@ -109,7 +109,7 @@ def _check_interface(graph: Any, space: SpaceConfig, head: DetectionHead | None,
         raise InputError(f"the outputs of the model, {outputs[:4]}, are not those of a network to {task}, {wanted[:4]}")
 
 
-def output_shapes(task: str, space: SpaceConfig, head: DetectionHead | None) -> list[tuple[int | None, ...]]:
+def output_shapes(task: str, space: SpaceConfig, head: DetectionHeadLayout | None) -> list[tuple[int | None, ...]]:
     """Shapes of what a network gives; None for the images of a batch."""
     if head is not None:
         return [(None, head.channels, *sides) for sides in head.maps]

@@ -18,13 +18,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.errors import InputError
-from hwnas.tasks.detection import LARGEST_GROWTH, VARIANCES, DetectionHead
+from hwnas.tasks.detection import LARGEST_GROWTH, VARIANCES, DetectionHeadLayout
 
 OUTPUTS = (("index", TensorProto.INT64, ["detections"]), ("boxes", TensorProto.FLOAT, ["detections", 4]),
            ("scores", TensorProto.FLOAT, ["detections"]), ("labels", TensorProto.INT64, ["detections"]))
 
 
-def with_nms(model: bytes, layout: DetectionHead, *, threshold: float = 0.05, iou: float = 0.6,
+def with_nms(model: bytes, layout: DetectionHeadLayout, *, threshold: float = 0.05, iou: float = 0.6,
              most: int = 100) -> bytes:
     """A detector's ONNX bytes with boxes instead of maps.
 
@@ -77,7 +77,7 @@ class _Tail:
     def cut(self, value: str, start: int, end: int, axis: int = 2) -> str:
         return self.node("Slice", value, self.integers(start), self.integers(end), self.integers(axis))
 
-    def rows(self, names: list[str], layout: DetectionHead) -> str:
+    def rows(self, names: list[str], layout: DetectionHeadLayout) -> str:
         """All maps as one tensor (N, P, values)."""
         parts = []
         for name in names:
@@ -100,7 +100,7 @@ class _Tail:
         self.node("GatherND", boxes, self.node("Concat", image, place, axis=1), out="boxes")
 
 
-def _fcos(tail: _Tail, raw: str, layout: DetectionHead) -> tuple[str, str]:
+def _fcos(tail: _Tail, raw: str, layout: DetectionHeadLayout) -> tuple[str, str]:
     bins = layout.reg_max + 1
     scores = tail.node("Sigmoid", tail.cut(raw, 0, layout.classes))
     spread = tail.node("Reshape", tail.cut(raw, layout.classes, layout.values), tail.integers(0, -1, 4, bins))
@@ -113,7 +113,7 @@ def _fcos(tail: _Tail, raw: str, layout: DetectionHead) -> tuple[str, str]:
     return tail.node("Concat", low, high, axis=2), scores
 
 
-def _ssdlite(tail: _Tail, raw: str, layout: DetectionHead) -> tuple[str, str]:
+def _ssdlite(tail: _Tail, raw: str, layout: DetectionHeadLayout) -> tuple[str, str]:
     classes, anchors = layout.classes, layout.anchors()
     sides = anchors[:, 2:] - anchors[:, :2]
     scores = tail.cut(tail.node("Softmax", tail.cut(raw, 0, classes + 1), axis=-1), 1, classes + 1)

@@ -22,7 +22,7 @@ TRUTH = "truth."  # leads the names of a judge's arrays, but for a classifier's 
 
 
 class FactsSchema(Schema):
-    """The metadata of a file; `DetectionHead` reads its own."""
+    """The metadata of a file; `DetectionHeadLayout` reads its own."""
 
     classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     detection_head: dict[str, Any] | None = None

@@ -55,7 +55,7 @@ class HeadSchema(Schema):
 
 
 @dataclass(frozen=True)
-class DetectionHead:
+class DetectionHeadLayout:
     """The layout of a detector's outputs.
 
     Args:
@@ -89,7 +89,8 @@ class DetectionHead:
             raise UsageError(f"sizes, strides, classes and reg_max of a detection head must be 1 or more: {self}")
 
     @classmethod
-    def over(cls, kind: Kind, size: Size, strides: Sequence[int], classes: int, reg_max: int = 7) -> DetectionHead:
+    def over(cls, kind: Kind, size: Size, strides: Sequence[int], classes: int,
+             reg_max: int = 7) -> DetectionHeadLayout:
         """The head whose maps have ceil(side / stride) cells a side, as padded convolutions of stride 2 give them."""
         maps = tuple((-(-size[0] // stride), -(-size[1] // stride)) for stride in strides)
         return cls(kind, size, maps, tuple(strides), classes, reg_max)
@@ -172,7 +173,7 @@ class DetectionHead:
         return {SCHEMA: 1} | asdict(self) | lists
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> DetectionHead:
+    def from_json(cls, value: Mapping[str, Any]) -> DetectionHeadLayout:
         """Read what `to_json` wrote.
 
         Raises:
@@ -193,13 +194,17 @@ class DetectionHead:
         return made
 
 
+DetectionHead = DetectionHeadLayout
+"""Its former name, for one version."""
+
+
 @functools.lru_cache(16)
-def _grid(head: DetectionHead) -> tuple[Array, Array]:
+def _grid(head: DetectionHeadLayout) -> tuple[Array, Array]:
     """Points and strides of a head, made once: a server asks for them with every image."""
     return head.points(), head.point_strides()
 
 
-def _fcos(head: DetectionHead, raw: Array) -> tuple[Array, Array]:
+def _fcos(head: DetectionHeadLayout, raw: Array) -> tuple[Array, Array]:
     bins = head.reg_max + 1
     spread = _softmax(raw[..., head.classes:].reshape(*raw.shape[:2], 4, bins))
     points, strides = _grid(head)
@@ -208,7 +213,7 @@ def _fcos(head: DetectionHead, raw: Array) -> tuple[Array, Array]:
     return boxes, _sigmoid(raw[..., : head.classes])
 
 
-def _ssdlite(head: DetectionHead, raw: Array) -> tuple[Array, Array]:
+def _ssdlite(head: DetectionHeadLayout, raw: Array) -> tuple[Array, Array]:
     logits, offsets = raw[..., : head.classes + 1], raw[..., head.classes + 1:] * np.array(VARIANCES, np.float32)
     anchors = head.anchors()
     centres, sides = head.points(), anchors[:, 2:] - anchors[:, :2]
@@ -229,4 +234,4 @@ def _sigmoid(logits: Array) -> Array:
     return found
 
 
-_DECODERS: dict[str, Callable[[DetectionHead, Array], tuple[Array, Array]]] = {"fcos": _fcos, "ssdlite": _ssdlite}
+_DECODERS: dict[str, Callable[[DetectionHeadLayout, Array], tuple[Array, Array]]] = {"fcos": _fcos, "ssdlite": _ssdlite}

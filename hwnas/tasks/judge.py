@@ -26,7 +26,7 @@ from hwnas.errors import InputError
 from hwnas.imaging.letterbox import IGNORE, Letterbox
 from hwnas.tasks.breakdown import Breakdown, of_classifier, of_detector, of_segmenter
 from hwnas.tasks.coco_map import CocoMap, coco_map
-from hwnas.tasks.detection import DetectionHead
+from hwnas.tasks.detection import DetectionHeadLayout
 from hwnas.tasks.mean_iou import MeanIou, confusion
 from hwnas.tasks.nms import Detections, detections
 
@@ -137,7 +137,7 @@ class BoxJudge(Judge):
         originals: int64 (N, 2), height and width of the images before they were fitted to the input.
     """
 
-    layout: DetectionHead
+    layout: DetectionHeadLayout
     boxes: tuple[Array, ...]
     labels: tuple[npt.NDArray[np.int64], ...]
     crowd: tuple[npt.NDArray[np.bool_], ...]
@@ -229,7 +229,7 @@ class MaskJudge(Judge):
         return len(self.masks)
 
 
-def boxes_of(part: DetectionPart, layout: DetectionHead) -> BoxJudge:
+def boxes_of(part: DetectionPart, layout: DetectionHeadLayout) -> BoxJudge:
     """The truth about a part of a data set."""
     originals = np.array([(f.height, f.width) for f in part.frames], np.int64).reshape(-1, 2)
     return BoxJudge(layout, part.boxes, part.labels, part.crowd, originals)
@@ -263,10 +263,10 @@ def judge_from(arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any],
     if "boxes" not in arrays:
         _require(len(labels) == n, f"{n} images need as many labels, not {len(labels)}")
         return ClassJudge(labels)
-    return _box_judge(arrays, DetectionHead.from_json(facts["detection_head"]), labels, n)
+    return _box_judge(arrays, DetectionHeadLayout.from_json(facts["detection_head"]), labels, n)
 
 
-def _box_judge(arrays: Mapping[str, npt.NDArray[Any]], layout: DetectionHead, labels: npt.NDArray[np.int64],
+def _box_judge(arrays: Mapping[str, npt.NDArray[Any]], layout: DetectionHeadLayout, labels: npt.NDArray[np.int64],
                n: int) -> BoxJudge:
     boxes, crowd = array_of(arrays, "boxes", np.float32, 2), array_of(arrays, "crowd", np.uint8, 1)
     counts, originals = array_of(arrays, "counts", np.int64, 1), array_of(arrays, "originals", np.int64, 2)

@@ -1,23 +1,5 @@
-"""Which task the networks of a space do, and what their outputs mean."""
+"""The former name of `hwnas.tasks.head_layout`, for one version."""
 
-from __future__ import annotations
+from hwnas.tasks.head_layout import layout_of, task_of
 
-from typing import cast
-
-from hwnas.space import Space, output_positions
-from hwnas.space.heads import describe_head
-from hwnas.tasks.detection import DetectionHead, Kind
-
-
-def task_of(space: Space) -> str:
-    """'classify', 'detect' or 'segment'."""
-    return describe_head(space.config.head).task if space.config.head else "classify"
-
-
-def layout_of(space: Space) -> DetectionHead:
-    """What the maps of a detector mean."""
-    ops = [p.ops[0] for p in space.positions]
-    maps = tuple(ops[i].out_hw for i in output_positions(ops))
-    finest = round(space.config.size[0] / maps[0][0])
-    strides = tuple(finest * 2**level for level in range(len(maps)))
-    return DetectionHead(cast(Kind, space.config.head), space.config.size, maps, strides, space.config.classes)
+__all__ = ["layout_of", "task_of"]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwnas.nets import Network
-from hwnas.train.attention import attention, attention_distance
+from hwnas.train.attention_transfer import attention, attention_distance
 
 Outputs = Tensor | list[Tensor]
 
@@ -25,18 +25,18 @@ class Teacher:
         temperature: softens both distributions of a classifier.
         remember: keep the teacher's outputs per (epoch, step), so that several students that see the same batches
             (same data, seed and batch size) ask the teacher once.
-        features: factor of the distance of attention on the maps of the backbone (`hwnas.train.attention`), for
-            networks with a head; 0 compares outputs alone. Not remembered.
+        features: factor of the distance of attention on the maps of the backbone
+            (`hwnas.train.attention_transfer`), for networks with a head; 0 compares outputs alone. Not remembered.
     """
 
     def __init__(self, net: nn.Module, *, weight: float = 0.7, temperature: float = 3.0,
                  remember: bool = False, features: float = 0.0) -> None:
         self.net = net.eval()
         self.weight, self.temperature, self.features = weight, temperature, features
-        self.memory: dict[tuple[int, int], Outputs] | None = {} if remember and not features else None
+        self.cache: dict[tuple[int, int], Outputs] | None = {} if remember and not features else None
 
     @contextlib.contextmanager
-    def watching(self, student: nn.Module) -> Iterator[None]:
+    def capture_features(self, student: nn.Module) -> Iterator[None]:
         """Let both networks keep the maps that are compared; a network that is exported later must not."""
         both = [net for net in (self.net, student) if self.features and isinstance(net, Network)]
         for net in both:
@@ -47,7 +47,7 @@ class Teacher:
             for net in both:
                 net.watched, net.maps = frozenset(), {}
 
-    def looked_at(self, student: nn.Module) -> Tensor | None:
+    def feature_loss(self, student: nn.Module) -> Tensor | None:
         """How far the student's attention in its last pass is from the teacher's; None where nothing is compared."""
         if not (self.features and isinstance(self.net, Network) and isinstance(student, Network)):
             return None
@@ -56,12 +56,12 @@ class Teacher:
 
     @torch.no_grad()
     def outputs(self, pixels: Tensor, epoch: int, step: int) -> Outputs:
-        """What the teacher gives for a batch; from memory if this step was seen before."""
-        if self.memory is None:
+        """What the teacher gives for a batch; from the cache if this step was seen before."""
+        if self.cache is None:
             return self.net(pixels)  # type: ignore[no-any-return]
-        if (epoch, step) not in self.memory:
-            self.memory[epoch, step] = self.net(pixels)
-        return self.memory[epoch, step]
+        if (epoch, step) not in self.cache:
+            self.cache[epoch, step] = self.net(pixels)
+        return self.cache[epoch, step]
 
     def loss(self, student: Tensor, teacher: Tensor, plain: Tensor) -> Tensor:
         """(1 - weight) * plain + weight * T^2 * KL(teacher || student), of logits (N, classes), mean over the batch."""

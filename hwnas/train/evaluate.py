@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hwnas.train.tensors import to_pixels
+from hwnas.train.checkpoint import to_pixels
 
 EVAL_BATCH = 256
 EVAL_PIXELS = 1 << 22  # a batch, so that the activations of large images fit into memory

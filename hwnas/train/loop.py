@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from hwnas.errors import RunError, TrainingDiverged
 from hwnas.progress import Progress, silent
+from hwnas.train.checkpoint import load_tensors, one_line, save_tensors, to_pixels
 from hwnas.train.distill import Teacher
 from hwnas.train.ema import Ema
 from hwnas.train.task import AnyData, Task, as_task
-from hwnas.train.tensors import load_tensors, one_line, save_tensors, to_pixels
 from hwnas.validation import Count, Schema, checked
 
 
@@ -115,7 +115,7 @@ def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndar
 
     Args:
         targets: of the batch, as the task gives them.
-        place: (epoch, step), the teacher's key to its memory.
+        place: (epoch, step), the teacher's key to its cache.
 
     Returns:
         The loss.
@@ -128,7 +128,7 @@ def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndar
     loss = task.loss(out, targets, config.label_smoothing)
     if teacher is not None:
         loss = task.distilled(out, teacher.outputs(pixels, *place), loss, teacher)
-        if (gap := teacher.looked_at(net)) is not None:
+        if (gap := teacher.feature_loss(net)) is not None:
             loss = loss + teacher.features * gap
     value = float(loss.detach())
     if not math.isfinite(value):
@@ -163,7 +163,7 @@ def fit(net: nn.Module, data: AnyData | Task, config: TrainConfig, *, seed: int,
     average = Ema(net, decay=config.ema) if config.ema else None
     history = _resume(net, optimizer, average, checkpoint) if checkpoint and checkpoint.exists() else History()
     steps = task.steps(config.batch)
-    with teacher.watching(net) if teacher else contextlib.nullcontext():
+    with teacher.capture_features(net) if teacher else contextlib.nullcontext():
         for index in range(len(history.epochs), config.epochs):
             began, losses = time.monotonic(), []
             rng = np.random.default_rng((seed, index))

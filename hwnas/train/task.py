@@ -24,7 +24,7 @@ from hwnas.data import Dataset, epoch, policy_for
 from hwnas.data.detection import DetectionData, DetectionPart, epoch_detection
 from hwnas.data.segmentation import SegmentationData, SegmentationPart, epoch_segmentation
 from hwnas.errors import DataError
-from hwnas.tasks.detection import DetectionHead
+from hwnas.tasks.detection import DetectionHeadLayout
 from hwnas.tasks.judge import BoxJudge, ClassJudge, Judge, MaskJudge, boxes_of
 from hwnas.train.detect import DetectionLoss, distill_detection
 from hwnas.train.distill import Outputs, Teacher
@@ -190,7 +190,7 @@ class Detection(_OfParts):
     name = "detect"
     data: DetectionData
 
-    def __init__(self, data: DetectionData, layout: DetectionHead) -> None:
+    def __init__(self, data: DetectionData, layout: DetectionHeadLayout) -> None:
         super().__init__(data)
         self.layout = layout
         self._loss = DetectionLoss(layout)
@@ -264,7 +264,7 @@ def _maps(outputs: Outputs) -> list[Tensor]:
     return outputs
 
 
-def as_task(data: AnyData | Task, layout: DetectionHead | None = None) -> Task:
+def as_task(data: AnyData | Task, layout: DetectionHeadLayout | None = None) -> Task:
     """The task that a data set is for; a task stays what it is.
 
     Args:

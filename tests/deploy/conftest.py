@@ -22,8 +22,8 @@ from hwnas.imaging.fitting import to_input
 from hwnas.pipeline.exported.provenance import described
 from hwnas.space import SpaceConfig, build
 from hwnas.target import Target, load
+from hwnas.tasks.head_layout import layout_of, task_of
 from hwnas.tasks.judge import BoxJudge, ClassJudge, Judge, MaskJudge, facts_of
-from hwnas.tasks.of_space import layout_of, task_of
 
 HEIGHT, WIDTH = 64, 96
 CONFIGS = {

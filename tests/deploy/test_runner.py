@@ -13,15 +13,15 @@ from hwnas.deploy.bundle_writer import _places
 from hwnas.deploy.runner.boxes import decode, suppressed
 from hwnas.deploy.runner.images import read_array
 from hwnas.errors import InputError
-from hwnas.tasks import DetectionHead, detections
+from hwnas.tasks import DetectionHeadLayout, detections
 
-HEADS = [DetectionHead.over("fcos", (72, 104), (8, 16, 32), classes=3, reg_max=5),
-         DetectionHead.over("ssdlite", (72, 104), (16, 32, 64), classes=4)]
+HEADS = [DetectionHeadLayout.over("fcos", (72, 104), (8, 16, 32), classes=3, reg_max=5),
+         DetectionHeadLayout.over("ssdlite", (72, 104), (16, 32, 64), classes=4)]
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.kind)
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.9])
-def test_boxes_are_those_of_tasks(head: DetectionHead, threshold: float) -> None:
+def test_boxes_are_those_of_tasks(head: DetectionHeadLayout, threshold: float) -> None:
     rng = np.random.default_rng(0)
     maps = [rng.normal(0, 2, (1, head.channels, h, w)).astype(np.float32) for h, w in head.maps]
     boxes, scores = decode(head.to_json(), _places(head), maps)
@@ -48,7 +48,7 @@ def test_suppression_is_that_of_tasks_where_boxes_crowd(seed: int, count: int, c
 
 
 def test_maps_of_another_head_are_refused() -> None:
-    first, other = HEADS[0], DetectionHead.over("fcos", (72, 104), (8, 16, 32), classes=5, reg_max=5)
+    first, other = HEADS[0], DetectionHeadLayout.over("fcos", (72, 104), (8, 16, 32), classes=5, reg_max=5)
     maps = [np.zeros((1, other.channels, h, w), np.float32) for h, w in other.maps]
     with pytest.raises(InputError, match="predictions of"):
         decode(first.to_json(), _places(first), maps)

@@ -13,13 +13,13 @@ from hwnas.export.nms_graph import with_nms
 from hwnas.nets import Network
 from hwnas.runtime import open_runtime
 from hwnas.space import SpaceConfig, build
-from hwnas.tasks.detection import DetectionHead
+from hwnas.tasks.detection import DetectionHeadLayout
+from hwnas.tasks.head_layout import layout_of
 from hwnas.tasks.nms import detections
-from hwnas.tasks.of_space import layout_of
 
 
 @pytest.fixture(scope="module", params=["fcos", "ssdlite"])
-def detector(request: pytest.FixtureRequest) -> tuple[bytes, DetectionHead]:
+def detector(request: pytest.FixtureRequest) -> tuple[bytes, DetectionHeadLayout]:
     torch.manual_seed(1)
     space = build(SpaceConfig("mobile", 64, 3, 3, 0.5, 1, width=96, head=request.param))
     net = Network(space.largest(), [0.5] * 3, [0.25] * 3)
@@ -32,7 +32,7 @@ def detector(request: pytest.FixtureRequest) -> tuple[bytes, DetectionHead]:
     return onnx_bytes(net.eval(), {}), layout_of(space)
 
 
-def test_the_graph_finds_what_numpy_finds(detector: tuple[bytes, DetectionHead]) -> None:
+def test_the_graph_finds_what_numpy_finds(detector: tuple[bytes, DetectionHeadLayout]) -> None:
     model, layout = detector
     images = np.random.default_rng(0).random((3, 3, 64, 96), dtype=np.float32)
     raw = open_runtime("onnxruntime").load(model)
@@ -50,12 +50,12 @@ def test_the_graph_finds_what_numpy_finds(detector: tuple[bytes, DetectionHead])
         np.testing.assert_allclose(found[own][order], truth.boxes[true_order], atol=1e-2)
 
 
-def test_outputs_say_what_they_are(detector: tuple[bytes, DetectionHead]) -> None:
+def test_outputs_say_what_they_are(detector: tuple[bytes, DetectionHeadLayout]) -> None:
     graph = onnx.load_model_from_string(with_nms(*detector)).graph
     assert [o.name for o in graph.output] == ["index", "boxes", "scores", "labels"]
 
 
-def test_what_is_no_detector_is_refused(detector: tuple[bytes, DetectionHead]) -> None:
+def test_what_is_no_detector_is_refused(detector: tuple[bytes, DetectionHeadLayout]) -> None:
     model, layout = detector
     with pytest.raises(InputError, match=r"gives 4 maps, its layout says|no detector of hwnas with raw maps"):
         with_nms(with_nms(model, layout), layout)

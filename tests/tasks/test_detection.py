@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from hwnas.errors import InputError, UnknownName, UsageError
-from hwnas.tasks import DetectionHead
+from hwnas.tasks import DetectionHeadLayout
 
-FCOS = DetectionHead.over("fcos", (72, 104), (8, 16, 32), classes=3, reg_max=5)
-SSD = DetectionHead.over("ssdlite", (72, 104), (16, 32, 64), classes=3)
+FCOS = DetectionHeadLayout.over("fcos", (72, 104), (8, 16, 32), classes=3, reg_max=5)
+SSD = DetectionHeadLayout.over("ssdlite", (72, 104), (16, 32, 64), classes=3)
 
 
-def random_maps(head: DetectionHead, images: int = 2, seed: int = 0) -> list[np.ndarray]:
+def random_maps(head: DetectionHeadLayout, images: int = 2, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [rng.normal(0, 2, (images, head.channels, h, w)).astype(np.float32) for h, w in head.maps]
 
@@ -26,7 +26,7 @@ def softmax(logits: list[float]) -> list[float]:
     return [p / sum(powers) for p in powers]
 
 
-def slow_fcos(head: DetectionHead, maps: list[np.ndarray], n: int) -> tuple[list[list[float]], list[list[float]]]:
+def slow_fcos(head: DetectionHeadLayout, maps: list[np.ndarray], n: int) -> tuple[list[list[float]], list[list[float]]]:
     boxes, scores = [], []
     for values, stride, (h, w) in zip(maps, head.strides, head.maps, strict=True):
         for y in range(h):
@@ -43,7 +43,7 @@ def slow_fcos(head: DetectionHead, maps: list[np.ndarray], n: int) -> tuple[list
     return boxes, scores
 
 
-def slow_anchor(head: DetectionHead, level: int, y: int, x: int, a: int) -> tuple[float, float, float, float]:
+def slow_anchor(head: DetectionHeadLayout, level: int, y: int, x: int, a: int) -> tuple[float, float, float, float]:
     """Centre and sides."""
     step = 0.75 / (len(head.maps) - 1)
     scales = [0.2 + step * k for k in range(len(head.maps))] + [1.0]
@@ -53,7 +53,7 @@ def slow_anchor(head: DetectionHead, level: int, y: int, x: int, a: int) -> tupl
     return (x + 0.5) / w * head.size[1], (y + 0.5) / h * head.size[0], sides[a][0] * shorter, sides[a][1] * shorter
 
 
-def slow_ssd(head: DetectionHead, maps: list[np.ndarray], n: int) -> tuple[list[list[float]], list[list[float]]]:
+def slow_ssd(head: DetectionHeadLayout, maps: list[np.ndarray], n: int) -> tuple[list[list[float]], list[list[float]]]:
     boxes, scores, k = [], [], head.classes
     for level, (values, (h, w)) in enumerate(zip(maps, head.maps, strict=True)):
         for y in range(h):
@@ -70,7 +70,7 @@ def slow_ssd(head: DetectionHead, maps: list[np.ndarray], n: int) -> tuple[list[
 
 @pytest.mark.parametrize(("head", "slow"), [(FCOS, slow_fcos), (SSD, slow_ssd)], ids=["fcos", "ssdlite"])
 @pytest.mark.parametrize("seed", range(3))
-def test_decoding_is_the_slow_loop(head: DetectionHead, slow, seed: int) -> None:
+def test_decoding_is_the_slow_loop(head: DetectionHeadLayout, slow, seed: int) -> None:
     maps = random_maps(head, seed=seed)
     boxes, scores = head.decode(maps)
     assert boxes.dtype == scores.dtype == np.float32
@@ -83,7 +83,7 @@ def test_decoding_is_the_slow_loop(head: DetectionHead, slow, seed: int) -> None
 
 
 def test_ssdlite_320_has_3234_anchors() -> None:
-    head = DetectionHead.over("ssdlite", (320, 320), (16, 32, 64, 128, 256, 512), classes=20)
+    head = DetectionHeadLayout.over("ssdlite", (320, 320), (16, 32, 64, 128, 256, 512), classes=20)
     assert head.maps == ((20, 20), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1))
     assert head.anchors().shape == (*head.points().shape[:1], 4) == (3234, 4)
     assert head.count == len(head.point_strides()) == 3234
@@ -91,7 +91,7 @@ def test_ssdlite_320_has_3234_anchors() -> None:
 
 
 def test_fcos_416_has_3598_points() -> None:
-    head = DetectionHead.over("fcos", (416, 416), (8, 16, 32, 64), classes=80)
+    head = DetectionHeadLayout.over("fcos", (416, 416), (8, 16, 32, 64), classes=80)
     assert [h for h, _ in head.maps] == [52, 26, 13, 7]
     assert head.points().shape == (3598, 2)
     assert head.count == 3598
@@ -99,7 +99,7 @@ def test_fcos_416_has_3598_points() -> None:
 
 
 def test_one_hot_at_bin_three_of_stride_eight_is_24_px() -> None:
-    head = DetectionHead("fcos", (8, 8), ((1, 1),), (8,), classes=1)
+    head = DetectionHeadLayout("fcos", (8, 8), ((1, 1),), (8,), classes=1)
     values = np.full((1, 33, 1, 1), -200, np.float32)
     values[0, [1 + side * 8 + 3 for side in range(4)]] = 200
     boxes, scores = head.decode([values])
@@ -108,7 +108,7 @@ def test_one_hot_at_bin_three_of_stride_eight_is_24_px() -> None:
 
 
 def test_anchors_by_hand() -> None:
-    head = DetectionHead.over("ssdlite", (320, 320), (16, 32, 64, 128, 256, 512), classes=1)
+    head = DetectionHeadLayout.over("ssdlite", (320, 320), (16, 32, 64, 128, 256, 512), classes=1)
     anchors = head.anchors()
     np.testing.assert_allclose(anchors[0], [8 - 32, 8 - 32, 8 + 32, 8 + 32], rtol=1e-6)
     wide = 64 * 2**0.5
@@ -139,8 +139,8 @@ def test_no_offset_is_the_anchor_and_no_output_overflows() -> None:
 
 
 @pytest.mark.parametrize("head", [FCOS, SSD])
-def test_json_there_and_back(head: DetectionHead) -> None:
-    assert DetectionHead.from_json(json.loads(json.dumps(head.to_json()))) == head
+def test_json_there_and_back(head: DetectionHeadLayout) -> None:
+    assert DetectionHeadLayout.from_json(json.loads(json.dumps(head.to_json()))) == head
 
 
 @pytest.mark.parametrize("change", [
@@ -149,9 +149,9 @@ def test_json_there_and_back(head: DetectionHead) -> None:
 ])
 def test_broken_json_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(InputError, match="detection head"):
-        DetectionHead.from_json(FCOS.to_json() | change)
+        DetectionHeadLayout.from_json(FCOS.to_json() | change)
     with pytest.raises(InputError, match="detection head"):
-        DetectionHead.from_json({key: value for key, value in FCOS.to_json().items() if key not in change})
+        DetectionHeadLayout.from_json({key: value for key, value in FCOS.to_json().items() if key not in change})
 
 
 def test_rules_of_a_head() -> None:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from hwnas.imaging.letterbox import Letterbox
-from hwnas.tasks.detection import DetectionHead
+from hwnas.tasks.detection import DetectionHeadLayout
 from hwnas.tasks.examples import box_score, examples
 from hwnas.tasks.judge import BoxJudge, ClassJudge, Judge, MaskJudge, facts_of, judge_from
 from hwnas.tasks.nms import Detections
 
-LAYOUT = DetectionHead.over("fcos", (64, 96), (8, 16, 32), 2)
+LAYOUT = DetectionHeadLayout.over("fcos", (64, 96), (8, 16, 32), 2)
 BOXES = (np.array([[8, 8, 40, 40], [48, 16, 88, 56]], np.float32), np.zeros((0, 4), np.float32))
 LABELS = (np.array([0, 1]), np.zeros(0, np.int64))
 CROWD = (np.zeros(2, bool), np.zeros(0, bool))

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hwnas.tasks import DetectionHead
+from hwnas.tasks import DetectionHeadLayout
 from hwnas.train.detect.assign import Assignment, assign, candidates, rank_within
-from hwnas.train.detect.rows import Truth, gather
+from hwnas.train.detect.targets import GroundTruth, gather
 
-HEAD = DetectionHead.over("fcos", (64, 96), (8, 16, 32), classes=3)
+HEAD = DetectionHeadLayout.over("fcos", (64, 96), (8, 16, 32), classes=3)
 POINTS, STRIDES = torch.from_numpy(HEAD.points()), torch.from_numpy(HEAD.point_strides())
 
 
-def random_truth(rng: np.random.Generator, counts: list[int], size: tuple[int, int] = (64, 96)) -> Truth:
+def random_truth(rng: np.random.Generator, counts: list[int], size: tuple[int, int] = (64, 96)) -> GroundTruth:
     boxes = []
     for count in counts:
         corner = rng.random((count, 2)) * (size[1] - 20, size[0] - 20)
@@ -50,7 +50,7 @@ def slow_cost(logits: list[float], label: int, iou: float, distance: float) -> f
     return cost
 
 
-def slow_assign(logits: Tensor, boxes: Tensor, truth: Truth) -> dict[int, tuple[int, float]]:
+def slow_assign(logits: Tensor, boxes: Tensor, truth: GroundTruth) -> dict[int, tuple[int, float]]:
     """Cell -> (box, IoU)."""
     taken: dict[int, tuple[float, int, float]] = {}
     points, strides = POINTS.double().tolist(), STRIDES.tolist()
@@ -85,14 +85,14 @@ def test_a_box_without_a_point_takes_the_nearest() -> None:
     held = candidates(boxes, POINTS)
     assert POINTS[held[0]].tolist() == [[44, 20]]
     assert held[1].sum() > 5
-    truth = Truth(boxes, torch.tensor([0, 1]), torch.tensor([0, 0]))
+    truth = GroundTruth(boxes, torch.tensor([0, 1]), torch.tensor([0, 0]))
     logits, answers = random_answers(np.random.default_rng(0), 1)
     assert set(assign(logits, answers, POINTS, STRIDES, truth).truths.tolist()) == {0, 1}
 
 
 def test_better_answers_are_preferred() -> None:
     """Of the points inside, those that already see the box and its class learn it."""
-    truth = Truth(torch.tensor([[8.0, 8, 56, 56]]), torch.tensor([1]), torch.tensor([0]))
+    truth = GroundTruth(torch.tensor([[8.0, 8, 56, 56]]), torch.tensor([1]), torch.tensor([0]))
     logits, (cell, other) = torch.full((1, HEAD.count, 3), -4.0), (3 * 12 + 4, 3 * 12 + 3)
     boxes = torch.cat([POINTS - 1, POINTS + 1], dim=-1)[None].clone()
     boxes[0, [cell, other]] = truth.boxes[0]

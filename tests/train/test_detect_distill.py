@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from hwnas.tasks import DetectionHead
+from hwnas.tasks import DetectionHeadLayout
 from hwnas.train.detect import distill_detection
 
-HEADS = {kind: DetectionHead.over(kind, (32, 48), (8, 16), classes=2, reg_max=3) for kind in ("fcos", "ssdlite")}
+HEADS = {kind: DetectionHeadLayout.over(kind, (32, 48), (8, 16), classes=2, reg_max=3) for kind in ("fcos", "ssdlite")}
 KINDS = pytest.mark.parametrize("kind", ["fcos", "ssdlite"])
 
 
-def random_maps(head: DetectionHead, seed: int) -> list[Tensor]:
+def random_maps(head: DetectionHeadLayout, seed: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(2, head.channels, h, w, generator=generator).requires_grad_() for h, w in head.maps]
 
@@ -55,7 +55,7 @@ def sigmoid(x: float) -> float:
 
 def test_fcos_by_hand() -> None:
     """One point, one class, two bins."""
-    head, t = DetectionHead("fcos", (8, 8), ((1, 1),), (8,), 1, reg_max=1), 2.0
+    head, t = DetectionHeadLayout("fcos", (8, 8), ((1, 1),), (8,), 1, reg_max=1), 2.0
     student, teacher = torch.zeros(1, 9, 1, 1), torch.zeros(1, 9, 1, 1)
     teacher[0, 0], teacher[0, 2] = 2.0, 1.0  # class; the second bin of the first side
     p, q = sigmoid(2 / t), sigmoid(1 / t)
@@ -67,7 +67,7 @@ def test_fcos_by_hand() -> None:
 
 def test_ssdlite_by_hand() -> None:
     """Six anchors of one cell; the teacher is sure of one only, so its offsets alone count."""
-    head, t = DetectionHead("ssdlite", (8, 8), ((1, 1),), (8,), 1), 2.0
+    head, t = DetectionHeadLayout("ssdlite", (8, 8), ((1, 1),), (8,), 1), 2.0
     student, teacher = torch.zeros(1, 36, 1, 1), torch.zeros(1, 36, 1, 1)
     for a in range(6):
         teacher[0, a * 6] = 3.0

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import InputError
-from hwnas.tasks import DetectionHead
+from hwnas.tasks import DetectionHeadLayout
 from hwnas.train.detect import DetectionLoss
 from hwnas.train.detect.assign import assign
 from hwnas.train.detect.fcos import boxes_at, true_distances
 from hwnas.train.detect.overlap import giou
-from hwnas.train.detect.rows import gather, raw_rows
 from hwnas.train.detect.ssdlite import encode, hardest, match
+from hwnas.train.detect.targets import gather, raw_rows
 
-HEADS = {kind: DetectionHead.over(kind, (64, 96), (8, 16, 32), classes=3) for kind in ("fcos", "ssdlite")}
+HEADS = {kind: DetectionHeadLayout.over(kind, (64, 96), (8, 16, 32), classes=3) for kind in ("fcos", "ssdlite")}
 KINDS = pytest.mark.parametrize("kind", ["fcos", "ssdlite"])
 NOTHING = ([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2, [torch.zeros(0, dtype=torch.bool)] * 2)
 
 
-def random_maps(head: DetectionHead, images: int = 2, seed: int = 0) -> list[Tensor]:
+def random_maps(head: DetectionHeadLayout, images: int = 2, seed: int = 0) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(images, head.channels, h, w, generator=generator).requires_grad_() for h, w in head.maps]
 
@@ -34,7 +34,7 @@ def some_truth() -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
                                                              torch.zeros(1, dtype=torch.bool)]
 
 
-def as_maps(rows: Tensor, head: DetectionHead) -> list[Tensor]:
+def as_maps(rows: Tensor, head: DetectionHeadLayout) -> list[Tensor]:
     """Raw rows (N, P, values) back to maps."""
     maps, first = [], 0
     for h, w in head.maps:
@@ -150,9 +150,9 @@ def test_ssdlite_is_its_formula() -> None:
     assert loss.parts == pytest.approx({"class": entropy / count, "box": offset / count}, rel=1e-4)
 
 
-def perfect_fcos() -> tuple[DetectionHead, Tensor, tuple[list[Tensor], list[Tensor], list[Tensor]]]:
+def perfect_fcos() -> tuple[DetectionHeadLayout, Tensor, tuple[list[Tensor], list[Tensor], list[Tensor]]]:
     """A box of nine points whose distances are whole strides; all answers sure and right."""
-    head = DetectionHead("fcos", (64, 96), ((8, 12),), (8,), classes=3)
+    head = DetectionHeadLayout("fcos", (64, 96), ((8, 12),), (8,), classes=3)
     truth = ([torch.tensor([[4.0, 12, 36, 44]])], [torch.tensor([1])], [torch.tensor([False])])
     points, strides = torch.from_numpy(head.points()), torch.from_numpy(head.point_strides())
     rows = torch.full((1, head.count, head.values), -15.0)
@@ -164,7 +164,7 @@ def perfect_fcos() -> tuple[DetectionHead, Tensor, tuple[list[Tensor], list[Tens
     return head, rows, truth
 
 
-def perfect_ssd() -> tuple[DetectionHead, Tensor, tuple[list[Tensor], list[Tensor], list[Tensor]]]:
+def perfect_ssd() -> tuple[DetectionHeadLayout, Tensor, tuple[list[Tensor], list[Tensor], list[Tensor]]]:
     head = HEADS["ssdlite"]
     truth = ([torch.tensor([[4.0, 12, 36, 44], [50, 10, 80, 60]])], [torch.tensor([1, 0])], [torch.tensor([False] * 2)])
     anchors, (flat, _) = torch.from_numpy(head.anchors()), gather(*truth, torch.device("cpu"))

@@ -7,25 +7,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from hwnas.tasks import DetectionHead
+from hwnas.tasks import DetectionHeadLayout
 from hwnas.train.detect.overlap import giou, iou
-from hwnas.train.detect.rows import Truth
 from hwnas.train.detect.ssdlite import encode, hardest, match
+from hwnas.train.detect.targets import GroundTruth
 
-HEAD = DetectionHead.over("ssdlite", (64, 96), (8, 16, 32), classes=3)
+HEAD = DetectionHeadLayout.over("ssdlite", (64, 96), (8, 16, 32), classes=3)
 ANCHORS = torch.from_numpy(HEAD.anchors())
 
 
-def random_truth(seed: int, counts: list[int]) -> Truth:
+def random_truth(seed: int, counts: list[int]) -> GroundTruth:
     rng = np.random.default_rng(seed)
     total = sum(counts)
     corner = rng.random((total, 2)) * (70, 40)
     boxes = np.concatenate([corner, corner + rng.random((total, 2)) * 40 + 3], axis=1).astype(np.float32)
     image = np.repeat(np.arange(len(counts)), counts)
-    return Truth(torch.from_numpy(boxes), torch.from_numpy(rng.integers(0, 3, total)), torch.from_numpy(image))
+    return GroundTruth(torch.from_numpy(boxes), torch.from_numpy(rng.integers(0, 3, total)), torch.from_numpy(image))
 
 
-def slow_match(truth: Truth, image: int) -> list[int]:
+def slow_match(truth: GroundTruth, image: int) -> list[int]:
     own = [t for t in range(len(truth.boxes)) if truth.image[t] == image]
     overlap = iou(truth.boxes[:, None], ANCHORS).tolist()
     matches = [-1] * len(ANCHORS)
@@ -56,12 +56,12 @@ def test_matching_is_the_slow_loop(seed: int) -> None:
 
 def test_two_boxes_that_want_one_anchor_both_get_one() -> None:
     boxes = ANCHORS[:1].repeat(2, 1) + torch.tensor([[0.0], [0.01]])
-    matches = match(ANCHORS, Truth(boxes, torch.tensor([0, 1]), torch.tensor([0, 0])), 1)
+    matches = match(ANCHORS, GroundTruth(boxes, torch.tensor([0, 1]), torch.tensor([0, 0])), 1)
     assert set(matches[matches >= 0].tolist()) == {0, 1}
 
 
 def test_a_box_that_no_anchor_touches_is_left_out() -> None:
-    far = Truth(torch.tensor([[900.0, 900, 910, 910]]), torch.tensor([0]), torch.tensor([0]))
+    far = GroundTruth(torch.tensor([[900.0, 900, 910, 910]]), torch.tensor([0]), torch.tensor([0]))
     assert (match(ANCHORS, far, 1) == -1).all()
 
 

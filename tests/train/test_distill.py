@@ -88,4 +88,4 @@ def test_without_memory_it_is_asked_every_time() -> None:
     for _ in range(2):
         teacher.outputs(torch.randn(2, 4), 0, 0)
     assert net.asked == 2
-    assert teacher.memory is None
+    assert teacher.cache is None

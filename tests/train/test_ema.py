@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import RunError, UsageError
+from hwnas.train.checkpoint import load_tensors, save_tensors
 from hwnas.train.ema import Ema
-from hwnas.train.tensors import load_tensors, save_tensors
 
 
 def network(seed: int = 0) -> nn.Module:

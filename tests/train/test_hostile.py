@@ -13,9 +13,9 @@ from safetensors.torch import save
 from hwnas.errors import RunError
 from hwnas.nets import Network
 from hwnas.space import Architecture
+from hwnas.train.checkpoint import load_into, load_tensors
 from hwnas.train.loop import CheckpointSchema, optimizer_of, restore, snapshot
 from hwnas.train.loop import TrainConfig as Config
-from hwnas.train.tensors import load_into, load_tensors
 from hwnas.validation import checked
 from tests.mutations import damaged_bytes, documents, fuzzed, judged
 from tests.old_files import unpacked

@@ -19,8 +19,8 @@ from hwnas.errors import RunError, TrainingDiverged
 from hwnas.nets import Network
 from hwnas.space import SpaceConfig, build
 from hwnas.train import History, Teacher, TrainConfig, accuracy, as_task, fit
+from hwnas.train.checkpoint import load_tensors, save_tensors
 from hwnas.train.loop import optimizer_of, snapshot, train_step
-from hwnas.train.tensors import load_tensors, save_tensors
 
 CONFIG = TrainConfig(epochs=4, batch=32, lr=0.05)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hwnas.tasks import DetectionHead, MeanIou, coco_map, confusion, detections
+from hwnas.tasks import DetectionHeadLayout, MeanIou, coco_map, confusion, detections
 from hwnas.train.detect import DetectionLoss
 from hwnas.train.segment import SegmentationLoss
 
@@ -45,7 +45,7 @@ def layer(channels: int, out: int, stride: int = 1) -> nn.Module:
 class Detector(nn.Module):
     """Maps of strides 8, 16 and 32."""
 
-    def __init__(self, head: DetectionHead, prior: float) -> None:
+    def __init__(self, head: DetectionHeadLayout, prior: float) -> None:
         super().__init__()
         stem = [layer(3, 16, 2), layer(16, 32, 2), layer(32, 48, 2), layer(48, 48), layer(48, 48)]
         deeper = [nn.Sequential(layer(48, 48, 2), layer(48, 48)) for _ in head.maps[1:]]
@@ -84,7 +84,7 @@ def learn(net: nn.Module, pixels: Tensor, cost: Callable[[list[Tensor]], Tensor]
 def test_a_detector_learns_eight_images(kind: str, prior: float) -> None:
     pytest.importorskip("pycocotools", reason="pycocotools is in the extra `train`")
     torch.manual_seed(0)
-    head = DetectionHead.over(kind, SIZE, (8, 16, 32), classes=3)  # type: ignore[arg-type]
+    head = DetectionHeadLayout.over(kind, SIZE, (8, 16, 32), classes=3)  # type: ignore[arg-type]
     images, boxes, labels, _ = pictures()
     crowd = [np.zeros(len(own), np.bool_) for own in labels]
     truth = tuple([torch.from_numpy(own) for own in part] for part in (boxes, labels, crowd))

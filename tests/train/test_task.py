@@ -12,8 +12,8 @@ import torch
 from hwnas.data import Dataset, load
 from hwnas.nets import Network
 from hwnas.space import SpaceConfig, build
-from hwnas.tasks.detection import DetectionHead
-from hwnas.tasks.of_space import layout_of, task_of
+from hwnas.tasks.detection import DetectionHeadLayout
+from hwnas.tasks.head_layout import layout_of, task_of
 from hwnas.train import TrainConfig, as_task, fit
 from hwnas.train.task import PRIOR, Detection
 
@@ -90,5 +90,5 @@ def test_a_space_says_what_its_networks_do(head: str, task: str) -> None:
 @pytest.mark.parametrize("head", ["fcos", "ssdlite"])
 def test_layouts_round_trip(head: str) -> None:
     layout = layout_of(build(SpaceConfig("mobile", 96, 3, 5, width=160, head=head)))
-    assert DetectionHead.from_json(layout.to_json()) == layout
+    assert DetectionHeadLayout.from_json(layout.to_json()) == layout
     assert layout.size == (96, 160)

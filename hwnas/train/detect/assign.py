@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hwnas.train.detect.overlap import iou
-from hwnas.train.detect.rows import Truth, contains
+from hwnas.train.detect.targets import GroundTruth, contains
 
 IOU_COST = 3.0  # weight of -ln IoU
 RADIUS = 3.0  # strides from the centre where the prior costs 1; tenfold for each stride beyond
@@ -36,7 +36,7 @@ class Assignment:
 
     Attributes:
         cells: int64 (Q,).
-        truths: int64 (Q,), the box of each, an index into `Truth`.
+        truths: int64 (Q,), the box of each, an index into `GroundTruth`.
         ious: float32 (Q,), its overlap with the box that is predicted now.
     """
 
@@ -46,7 +46,7 @@ class Assignment:
 
 
 @torch.no_grad()
-def assign(logits: Tensor, boxes: Tensor, points: Tensor, strides: Tensor, truth: Truth) -> Assignment:
+def assign(logits: Tensor, boxes: Tensor, points: Tensor, strides: Tensor, truth: GroundTruth) -> Assignment:
     """Assign the boxes of a batch.
 
     Args:

@@ -17,14 +17,14 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 from torch.nn import functional
 
-from hwnas.tasks import DetectionHead
-from hwnas.train.detect.rows import raw_rows
+from hwnas.tasks import DetectionHeadLayout
+from hwnas.train.detect.targets import raw_rows
 from hwnas.train.distill import softened_kl
 
 CONFIDENT = 0.3
 
 
-def distill_detection(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor], head: DetectionHead, *,
+def distill_detection(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor], head: DetectionHeadLayout, *,
                       temperature: float = 2.0) -> Tensor:
     """What the student's raw outputs are off the teacher's, a scalar; no gradient reaches the teacher.
 

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hwnas.tasks import DetectionHead
+from hwnas.tasks import DetectionHeadLayout
 from hwnas.train.detect.assign import Assignment, assign
 from hwnas.train.detect.overlap import giou
-from hwnas.train.detect.rows import Truth, crowded
+from hwnas.train.detect.targets import GroundTruth, crowded
 
 BOX_WEIGHT = 2.0
 DISTRIBUTION_WEIGHT = 0.25
@@ -30,11 +30,11 @@ DISTRIBUTION_WEIGHT = 0.25
 class FcosTerms:
     """Weighted terms of the loss of one head of kind fcos."""
 
-    def __init__(self, head: DetectionHead) -> None:
+    def __init__(self, head: DetectionHeadLayout) -> None:
         self.head = head
         self.points, self.strides = torch.from_numpy(head.points()), torch.from_numpy(head.point_strides())
 
-    def __call__(self, raw: Tensor, truth: Truth, crowds: Truth) -> dict[str, Tensor]:
+    def __call__(self, raw: Tensor, truth: GroundTruth, crowds: GroundTruth) -> dict[str, Tensor]:
         """`class`, `distribution` and `box` from raw outputs (N, P, K + 4 (R + 1))."""
         points, strides = self.points.to(raw.device), self.strides.to(raw.device)
         logits, bins = raw[..., : self.head.classes], raw[..., self.head.classes :].unflatten(-1, (4, -1))  # type: ignore[no-untyped-call]
@@ -65,7 +65,7 @@ def true_distances(points: Tensor, strides: Tensor, boxes: Tensor) -> Tensor:
     return torch.cat([points - boxes[:, :2], boxes[:, 2:] - points], dim=1) / strides[:, None]
 
 
-def _quality_loss(logits: Tensor, found: Assignment, truth: Truth, ignored: Tensor) -> Tensor:
+def _quality_loss(logits: Tensor, found: Assignment, truth: GroundTruth, ignored: Tensor) -> Tensor:
     flat = logits.flatten(0, 1)
     quality = torch.zeros_like(flat)
     quality[found.cells, truth.labels[found.truths]] = found.ious

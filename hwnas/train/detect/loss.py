@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from hwnas.tasks import DetectionHead
+from hwnas.tasks import DetectionHeadLayout
 from hwnas.train.detect.fcos import FcosTerms
-from hwnas.train.detect.rows import Truth, gather, raw_rows
 from hwnas.train.detect.ssdlite import SsdTerms
+from hwnas.train.detect.targets import GroundTruth, gather, raw_rows
 
-Terms = Callable[[Tensor, Truth, Truth], dict[str, Tensor]]
-TERMS: dict[str, Callable[[DetectionHead], Terms]] = {"fcos": FcosTerms, "ssdlite": SsdTerms}
+Terms = Callable[[Tensor, GroundTruth, GroundTruth], dict[str, Tensor]]
+TERMS: dict[str, Callable[[DetectionHeadLayout], Terms]] = {"fcos": FcosTerms, "ssdlite": SsdTerms}
 
 
 class DetectionLoss:
@@ -23,7 +23,7 @@ class DetectionLoss:
         parts: weighted terms of the last call, for logs; their sum is the loss.
     """
 
-    def __init__(self, head: DetectionHead) -> None:
+    def __init__(self, head: DetectionHeadLayout) -> None:
         self.head = head
         self.parts: dict[str, float] = {}
         self._terms = TERMS[head.kind](head)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hwnas.tasks import VARIANCES, DetectionHead
+from hwnas.tasks import VARIANCES, DetectionHeadLayout
 from hwnas.train.detect.overlap import iou
-from hwnas.train.detect.rows import Truth, crowded
+from hwnas.train.detect.targets import GroundTruth, crowded
 
 LEAST_IOU = 0.5
 HARD = 3
@@ -27,11 +27,11 @@ HARD = 3
 class SsdTerms:
     """Terms of the loss of one head of kind ssdlite."""
 
-    def __init__(self, head: DetectionHead) -> None:
+    def __init__(self, head: DetectionHeadLayout) -> None:
         self.head = head
         self.anchors = torch.from_numpy(head.anchors())
 
-    def __call__(self, raw: Tensor, truth: Truth, crowds: Truth) -> dict[str, Tensor]:
+    def __call__(self, raw: Tensor, truth: GroundTruth, crowds: GroundTruth) -> dict[str, Tensor]:
         """`class` and `box` from raw outputs (N, P, K + 5)."""
         anchors, classes = self.anchors.to(raw.device), self.head.classes
         matches = match(anchors, truth, len(raw))
@@ -50,7 +50,7 @@ class SsdTerms:
 
 
 @torch.no_grad()
-def match(anchors: Tensor, truth: Truth, images: int) -> Tensor:
+def match(anchors: Tensor, truth: GroundTruth, images: int) -> Tensor:
     """The box that each anchor learns, an index into `truth`, or -1: int64 (images, P)."""
     matches = torch.full((images, len(anchors)), -1, device=anchors.device)
     for image in torch.unique(truth.image).tolist():

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hwnas.tasks import DetectionHead
+from hwnas.tasks import DetectionHeadLayout
 
 
-def raw_rows(maps: Sequence[Tensor], head: DetectionHead) -> Tensor:
+def raw_rows(maps: Sequence[Tensor], head: DetectionHeadLayout) -> Tensor:
     """Raw outputs (N, channels, h, w) of all levels as float32 (N, P, values).
 
     Raises:
@@ -33,7 +33,7 @@ def raw_rows(maps: Sequence[Tensor], head: DetectionHead) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class GroundTruth:
     """Boxes of a batch in one list.
 
     Attributes:
@@ -46,19 +46,19 @@ class Truth:
     labels: Tensor
     image: Tensor
 
-    def where(self, chosen: Tensor) -> Truth:
+    def where(self, chosen: Tensor) -> GroundTruth:
         """The boxes with True in `chosen` (T,)."""
-        return Truth(self.boxes[chosen], self.labels[chosen], self.image[chosen])
+        return GroundTruth(self.boxes[chosen], self.labels[chosen], self.image[chosen])
 
 
 def gather(boxes: Sequence[Tensor], labels: Sequence[Tensor], crowd: Sequence[Tensor],
-           device: torch.device) -> tuple[Truth, Truth]:
+           device: torch.device) -> tuple[GroundTruth, GroundTruth]:
     """The boxes to be found, and the crowds, from one (n, 4), (n,) and (n,) an image."""
     counts = torch.tensor([len(own) for own in boxes])
     image = torch.repeat_interleave(torch.arange(len(counts)), counts)
     flags = torch.cat([own.reshape(-1) for own in crowd]).bool().to(device)
     corners = torch.cat([own.reshape(-1, 4) for own in boxes]).float().to(device)
-    both = Truth(corners, torch.cat([own.reshape(-1) for own in labels]).long().to(device), image.to(device))
+    both = GroundTruth(corners, torch.cat([own.reshape(-1) for own in labels]).long().to(device), image.to(device))
     return both.where(~flags), both.where(flags)
 
 
@@ -69,7 +69,7 @@ def contains(boxes: Tensor, points: Tensor) -> Tensor:
     return (x > left) & (x < right) & (y > top) & (y < bottom)
 
 
-def crowded(crowds: Truth, points: Tensor, images: int) -> Tensor:
+def crowded(crowds: GroundTruth, points: Tensor, images: int) -> Tensor:
     """Whether each of the points (P, 2) is inside a crowd of its image: bool (images, P)."""
     held = torch.zeros(images, len(points), dtype=torch.int32, device=points.device)
     return held.index_add_(0, crowds.image, contains(crowds.boxes, points).int()) > 0

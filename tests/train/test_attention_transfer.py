@@ -11,7 +11,7 @@ from hwnas.data.segmentation import SegmentationData, SegmentationPart
 from hwnas.nets import Network
 from hwnas.space import Space, SpaceConfig, Variant, build, scaled
 from hwnas.train import Teacher, TrainConfig, fit
-from hwnas.train.attention import attention, attention_distance
+from hwnas.train.attention_transfer import attention, attention_distance
 
 MEAN, STD = [0.5] * 3, [0.25] * 3
 
