@@ -25,8 +25,7 @@ import numpy as np
 
 from hwnas.deploy.server.answering import answer, loaded, seen
 from hwnas.deploy.server.job import Job
-from hwnas.runtime import Session
-from hwnas.runtime.runtime import Array, Inputs
+from hwnas.runtime import Array, Inputs, Session
 
 CONNECTIONS = (1, 2, 4, 8, 16, 32)
 ROUNDS = 8
