@@ -8,15 +8,14 @@ N       images
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.threads import pool
 from hwnas.errors import DataError, ImageError
 from hwnas.imaging.opening import quiet, read_header, read_image_bytes
 from hwnas.imaging.picture import Picture
@@ -71,14 +70,14 @@ def decode_all(
         stop = min(start + _CHUNK, len(indices))
         return [f for i in range(start, stop) if (f := _decode_into(fetch, int(indices[i]), out[i], colour[i : i + 1]))]
 
-    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    threads = pool()
     try:
         with quiet():
-            for number, failures in enumerate(pool.map(work, range(0, len(indices), _CHUNK)), 1):
+            for number, failures in enumerate(threads.map(work, range(0, len(indices), _CHUNK)), 1):
                 broken += failures
                 progress("decode images", min(number * _CHUNK, len(indices)), len(indices))
     finally:
-        pool.shutdown(cancel_futures=True)
+        threads.shutdown(cancel_futures=True)
     _report(broken, len(indices), source)
     return out if colour.any() else np.ascontiguousarray(out[..., :1])
 
@@ -100,14 +99,14 @@ def decode_each(
         return [fault for i in range(start, min(start + _CHUNK // 4, total)) if (fault := _fault(work, i, name))]
 
     broken: list[str] = []
-    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    threads = pool()
     try:
         with quiet():
-            for number, failures in enumerate(pool.map(one, range(0, total, _CHUNK // 4)), 1):
+            for number, failures in enumerate(threads.map(one, range(0, total, _CHUNK // 4)), 1):
                 broken += failures
                 progress("decode images", min(number * _CHUNK // 4, total), total)
     finally:
-        pool.shutdown(cancel_futures=True)
+        threads.shutdown(cancel_futures=True)
     _report(broken, total, source)
 
 

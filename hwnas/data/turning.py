@@ -11,12 +11,11 @@ such images follow the others of their set, and are upright where none tells.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hwnas.data.notes import Notes
+from hwnas.data.threads import pool
 from hwnas.errors import HwnasError
 from hwnas.imaging.opening import Header, read_header
 from hwnas.progress import Progress
@@ -32,8 +31,8 @@ def headers(paths: Sequence[Path], progress: Progress) -> list[Header | None]:
         return [_header(path) for path in paths[start : start + _CHUNK]]
 
     found: list[Header | None] = []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for part in pool.map(some, range(0, len(paths), _CHUNK)):
+    with pool() as threads:
+        for part in threads.map(some, range(0, len(paths), _CHUNK)):
             found += part
             progress("read headers", len(found), len(paths))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -278,12 +279,14 @@ def test_boxes_move_with_their_pixels(data: DetectionData, policy: DetectionPoli
 
 
 def test_a_mirror_twice_changes_nothing(data: DetectionData) -> None:
-    from hwnas.data.detection.augment import _mirrored
-
-    sample = data.train.images[1], data.train.boxes[1], data.train.labels[1], data.train.crowd[1]
-    image, boxes, *_ = _mirrored(_mirrored(sample))
-    assert np.array_equal(image, sample[0])
-    np.testing.assert_allclose(boxes, sample[1])
+    policy = DetectionPolicy(scale=(1.0, 1.0), jitter=0.0)
+    seed = next(s for s in range(20) if np.random.default_rng(s).random() < 0.5)
+    once = augmented(data.train, 1, np.random.default_rng(seed), policy)
+    assert not np.array_equal(once[0], data.train.images[1])
+    turned = replace(data.train.take(np.array([1])), images=once[0][None], boxes=(once[1],))
+    image, boxes, *_ = augmented(turned, 0, np.random.default_rng(seed), policy)
+    assert np.array_equal(image, data.train.images[1])
+    np.testing.assert_allclose(boxes, data.train.boxes[1])
 
 
 def test_a_mosaic_holds_four_images(data: DetectionData) -> None:

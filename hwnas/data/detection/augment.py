@@ -2,13 +2,13 @@
 
 symbol  meaning                                              shape
 H, W    sides of the images, px
-s       factor of the scale
 boxes   x0, y0, x1, y1 in pixels                             (n, 4)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,16 @@ import numpy.typing as npt
 from PIL import Image
 
 from hwnas.data.batches import slices
+from hwnas.data.changes import Change, Place
 from hwnas.data.detection.parts import Boxes, DetectionPart, Flags, Labels, Pixels
-from hwnas.data.jitter import jittered
+from hwnas.data.threads import pool
 from hwnas.errors import UsageError
 from hwnas.imaging.letterbox import GREY
 
 Batch = tuple[Pixels, list[Boxes], list[Labels], list[Flags]]
 Sample = tuple[Pixels, Boxes, Labels, Flags]
+Truth = tuple[Boxes, Labels, Flags]
+Drawn = tuple[tuple[int, ...], Change]  # the image, or the four of a mosaic, and what is done to it
 
 
 @dataclass(frozen=True)
@@ -74,74 +77,71 @@ def epoch_detection(part: DetectionPart, batch: int, rng: np.random.Generator,
 
 
 def _batches(part: DetectionPart, batch: int, rng: np.random.Generator, policy: DetectionPolicy) -> Iterator[Batch]:
-    for chosen in slices(rng.permutation(len(part)), batch):
-        changed = [augmented(part, int(i), rng, policy) for i in chosen]
-        yield (np.stack([s[0] for s in changed]), [s[1] for s in changed], [s[2] for s in changed],
-               [s[3] for s in changed])
+    size = part.images.shape[1:3]
+    with pool() as threads:
+        for chosen in slices(rng.permutation(len(part)), batch):
+            drawn = [_drawn(part, int(i), rng, policy) for i in chosen]
+            images = np.empty((len(drawn), *size, 3), np.uint8)
+            changed = list(threads.map(functools.partial(_made, part, policy.kept), drawn, images))
+            yield images, [s[0] for s in changed], [s[1] for s in changed], [s[2] for s in changed]
 
 
 def augmented(part: DetectionPart, index: int, rng: np.random.Generator, policy: DetectionPolicy) -> Sample:
     """A changed copy of one image."""
+    out = np.empty_like(part.images[index])
+    return out, *_made(part, policy.kept, _drawn(part, index, rng, policy), out)
+
+
+def _drawn(part: DetectionPart, index: int, rng: np.random.Generator, policy: DetectionPolicy) -> Drawn:
+    """All random numbers of one image."""
     four = policy.mosaic > 0 and rng.random() < policy.mosaic
-    sample = _mosaic(part, index, rng) if four else _plain(part, index)
-    if policy.jitter:  # before anything grey comes in, which a network sees as it is
-        sample = (jittered(sample[0], rng, policy.jitter), *sample[1:])
-    if policy.scale != (1.0, 1.0):
-        sample = _moved(sample, rng, policy)
-    if policy.flip and rng.random() < 0.5:
-        sample = _mirrored(sample)
-    return sample
+    sources = (index, *rng.integers(len(part), size=3).tolist()) if four else (index,)
+    size = part.images.shape[1:3]
+    return sources, Change.drawn(rng, size, jitter=policy.jitter, scale=policy.scale, flip=policy.flip)
 
 
-def _plain(part: DetectionPart, index: int) -> Sample:
-    return part.images[index].copy(), part.boxes[index].copy(), part.labels[index], part.crowd[index]
+def _made(part: DetectionPart, kept: float, drawn: Drawn, out: Pixels) -> Truth:
+    """Puts the changed image into `out` (H, W, 3); its boxes, labels and crowds."""
+    sources, change = drawn
+    size = part.images.shape[1:3]
+    image, truth = _mosaic(part, sources) if len(sources) > 1 else _plain(part, sources[0])
+    out[:] = np.asarray(change.image(image))
+    if change.place:
+        truth = _kept((change.place.boxes(truth[0], size), *truth[1:]), size, kept)
+    return (_mirrored(truth[0], size[1]), *truth[1:]) if change.mirrored else truth
 
 
-def _mirrored(sample: Sample) -> Sample:
-    image, boxes, labels, crowd = sample
+def _plain(part: DetectionPart, index: int) -> tuple[Image.Image, Truth]:
+    return Image.fromarray(part.images[index]), (part.boxes[index].copy(), part.labels[index], part.crowd[index])
+
+
+def _mirrored(boxes: Boxes, width: int) -> Boxes:
     turned = boxes.copy()
-    turned[:, [0, 2]] = image.shape[1] - boxes[:, [2, 0]]
-    return np.ascontiguousarray(image[:, ::-1]), turned, labels, crowd
+    turned[:, [0, 2]] = width - boxes[:, [2, 0]]
+    return turned
 
 
-def _moved(sample: Sample, rng: np.random.Generator, policy: DetectionPolicy) -> Sample:
-    """Scaled about the origin, then shifted: a larger image is cut at random, a smaller one placed at random."""
-    image, boxes, labels, crowd = sample
-    height, width = image.shape[:2]
-    s = float(np.exp(rng.uniform(*np.log(policy.scale))))
-    h, w = max(1, round(height * s)), max(1, round(width * s))
-    y, x = (int(rng.integers(min(0, room), max(0, room) + 1)) for room in (height - h, width - w))
-    out = np.full_like(image, GREY)
-    resized = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.BILINEAR))
-    rows, columns = slice(max(0, y), min(height, y + h)), slice(max(0, x), min(width, x + w))
-    out[rows, columns] = resized[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
-    moved = boxes * np.array([w / width, h / height] * 2, np.float32) + np.array([x, y] * 2, np.float32)
-    return _kept((out, moved.astype(np.float32), labels, crowd), policy.kept)
-
-
-def _kept(sample: Sample, share: float) -> Sample:
+def _kept(truth: Truth, size: tuple[int, int], share: float) -> Truth:
     """Boxes cut at the border, and left out where too little of them stays."""
-    image, boxes, labels, crowd = sample
-    limits = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
+    boxes, labels, crowd = truth
+    limits = np.array([size[1], size[0]] * 2, np.float32)
     cut = np.clip(boxes, 0, limits).astype(np.float32)
     before, after = _area(boxes), _area(cut)
     stays = (after > 0) & (after >= share * before)
-    return image, cut[stays], labels[stays], crowd[stays]
+    return cut[stays], labels[stays], crowd[stays]
 
 
-def _mosaic(part: DetectionPart, index: int, rng: np.random.Generator) -> Sample:
+def _mosaic(part: DetectionPart, sources: Sequence[int]) -> tuple[Image.Image, Truth]:
     """Four images at half their size, one a quarter (Bochkovskiy et al., YOLOv4, 2020)."""
-    others = [index, *rng.integers(len(part), size=3).tolist()]
     height, width = part.images.shape[1:3]
-    out, boxes = np.full((height, width, 3), GREY, np.uint8), list[Boxes]()
-    for place, i in enumerate(others):
-        y, x = (place // 2) * (height // 2), (place % 2) * (width // 2)
-        small = Image.fromarray(part.images[i]).resize((width // 2, height // 2), Image.Resampling.BILINEAR)
-        out[y : y + height // 2, x : x + width // 2] = np.asarray(small)
-        factor = np.array([(width // 2) / width, (height // 2) / height] * 2, np.float32)
-        boxes.append((part.boxes[i] * factor + np.array([x, y] * 2, np.float32)).astype(np.float32))
-    return (out, np.concatenate(boxes), np.concatenate([part.labels[i] for i in others]),
-            np.concatenate([part.crowd[i] for i in others]))
+    out, boxes = Image.new("RGB", (width, height), (GREY,) * 3), list[Boxes]()
+    for corner, i in enumerate(sources):
+        place = Place(height // 2, width // 2, (corner // 2) * (height // 2), (corner % 2) * (width // 2))
+        small = Image.fromarray(part.images[i]).resize((place.w, place.h), Image.Resampling.BILINEAR)
+        out.paste(small, (place.x, place.y))
+        boxes.append(place.boxes(part.boxes[i], (height, width)))
+    return out, (np.concatenate(boxes), np.concatenate([part.labels[i] for i in sources]),
+                 np.concatenate([part.crowd[i] for i in sources]))
 
 
 def _area(boxes: Boxes) -> npt.NDArray[np.float32]:

@@ -1,8 +1,7 @@
 """Random changes of images with masks: mirror, scale and cut, colours.
 
-symbol  meaning                          shape
+symbol  meaning
 H, W    sides of the images, px
-s       factor of the scale
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from hwnas.data.batches import slices
-from hwnas.data.jitter import jittered
+from hwnas.data.changes import Change
 from hwnas.data.segmentation.parts import Pixels, SegmentationPart
+from hwnas.data.threads import pool
 from hwnas.errors import UsageError
-from hwnas.imaging.letterbox import GREY, IGNORE
 
 
 @dataclass(frozen=True)
@@ -66,33 +65,22 @@ def epoch_segmentation(part: SegmentationPart, batch: int, rng: np.random.Genera
 
 def _batches(part: SegmentationPart, batch: int, rng: np.random.Generator,
              policy: SegmentationPolicy) -> Iterator[tuple[Pixels, Pixels]]:
-    for chosen in slices(rng.permutation(len(part)), batch):
-        changed = [augmented(part.images[i], part.masks[i], rng, policy) for i in chosen]
-        yield np.stack([image for image, _ in changed]), np.stack([mask for _, mask in changed])
+    with pool() as threads:
+        for chosen in slices(rng.permutation(len(part)), batch):
+            drawn = [_drawn(part.masks.shape[1:], rng, policy) for _ in chosen]
+            made = list(threads.map(_made, drawn, (part.images[i] for i in chosen), (part.masks[i] for i in chosen)))
+            yield np.stack([image for image, _ in made]), np.stack([mask for _, mask in made])
 
 
 def augmented(image: Pixels, mask: Pixels, rng: np.random.Generator,
               policy: SegmentationPolicy) -> tuple[Pixels, Pixels]:
     """A changed copy of one image (H, W, 3) and its mask (H, W)."""
-    if policy.jitter:  # before anything grey comes in, which a network sees as it is
-        image = jittered(image, rng, policy.jitter)
-    if policy.scale != (1.0, 1.0):
-        image, mask = _moved(image, mask, rng, policy)
-    if policy.flip and rng.random() < 0.5:
-        image, mask = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
-    return image, mask
+    return _made(_drawn(mask.shape, rng, policy), image, mask)
 
 
-def _moved(image: Pixels, mask: Pixels, rng: np.random.Generator, policy: SegmentationPolicy) -> tuple[Pixels, Pixels]:
-    height, width = mask.shape
-    s = float(np.exp(rng.uniform(*np.log(policy.scale))))
-    h, w = max(1, round(height * s)), max(1, round(width * s))
-    y, x = (int(rng.integers(min(0, room), max(0, room) + 1)) for room in (height - h, width - w))
-    rows, columns = slice(max(0, y), min(height, y + h)), slice(max(0, x), min(width, x + w))
-    found = []
-    for pixels, how, blank in ((image, Image.Resampling.BILINEAR, GREY), (mask, Image.Resampling.NEAREST, IGNORE)):
-        out = np.full_like(pixels, blank)
-        resized = np.asarray(Image.fromarray(pixels).resize((w, h), how))
-        out[rows, columns] = resized[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
-        found.append(out)
-    return found[0], found[1]
+def _drawn(size: tuple[int, int], rng: np.random.Generator, policy: SegmentationPolicy) -> Change:
+    return Change.drawn(rng, size, jitter=policy.jitter, scale=policy.scale, flip=policy.flip)
+
+
+def _made(change: Change, image: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
+    return np.array(change.image(Image.fromarray(image))), np.array(change.mask(Image.fromarray(mask)))
