@@ -55,8 +55,8 @@ SURFACE = {
 COMMANDS = "hwnas.cli"  # its surface is the command line
 NEED_TORCH = {
     "hwnas.nets", "hwnas.train", "hwnas.pipeline.context", "hwnas.pipeline.duration",
-    "hwnas.pipeline.selection.model_selector", "hwnas.pipeline.selection.quantization_loss",
-    "hwnas.pipeline.stages.export", "hwnas.search.evaluate", "hwnas.search.weight_sharing",
+    "hwnas.pipeline.selection.model_selector", "hwnas.pipeline.selection.quantization_loss", "hwnas.pipeline.stages",
+    "hwnas.search.evaluate", "hwnas.search.weight_sharing",
 }
 
 IMPORT_ALL = """

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 from hwnas.documents import brief
-from hwnas.errors import MissingDependency, VerificationFailed
+from hwnas.errors import MissingDependency
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.options import CompressOptions, with_options
 from hwnas.pipeline.display.interactive import shown
+from hwnas.pipeline.engine import StageHook, carry_out, quiet
 from hwnas.pipeline.run.folder import STAGES, RunFolder
 from hwnas.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from hwnas.pipeline.context import RunContext
-    from hwnas.pipeline.stages.export import OverBudget, Refused
-
-StageHook = Callable[[str, str, float], None]
-"""Called as hook(stage, 'start' | 'done' | 'kept', seconds)."""
-
-
-def quiet(stage: str, event: str, seconds: float) -> None:
-    """The default hook: say nothing."""
 
 
 def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress = silent,
@@ -46,13 +35,10 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
     import torch  # after the check, and only where there is something to train
 
     from hwnas.pipeline.context import RunContext
+    from hwnas.pipeline.stages.table import TABLE
 
     torch.set_num_threads(run.state.config.torch_threads or torch.get_num_threads())
-    with run.locked():
-        try:
-            _carry_out(run, RunContext(run, progress), until, hook)
-        finally:
-            _discard_unstarted(run)
+    carry_out(RunContext(run, progress), TABLE[: STAGES.index(until) + 1 if until else None], hook)
     return run
 
 
@@ -60,71 +46,6 @@ def require_torch(needed_for: str) -> None:
     """Raises MissingDependency unless torch is installed; does not import it."""
     if importlib.util.find_spec("torch") is None:
         raise MissingDependency("torch", needed_for, 'pip install "hwnas[train]"')
-
-
-def _carry_out(run: RunFolder, stages: RunContext, until: str | None, hook: StageHook) -> None:
-    from hwnas.pipeline.stages.export import OverBudget, Refused
-
-    todo = {
-        "data": stages.data, "profile": stages.profile, "reference": stages.train_reference,
-        "search": stages.search, "generate": stages.generate, "finetune": stages.finetune,
-        "export": stages.export, "report": stages.report,
-    }
-    queue = list(STAGES[: STAGES.index(until) + 1] if until else STAGES)
-    while queue:
-        stage = queue[0]
-        if run.done(stage):
-            hook(stage, "kept", run.state.stages[stage].seconds)
-            queue.pop(0)
-            continue
-        began = time.monotonic()
-        hook(stage, "start", 0.0)
-        try:
-            result, files = todo[stage]()
-        except (OverBudget, Refused) as failed:
-            _back_to_generate(run, failed)
-            queue = ["generate", "finetune", *queue]
-            continue
-        run.finish(stage, result, files, time.monotonic() - began)
-        for checkpoint in run.path.glob("*.checkpoint"):  # not before the stage is on record, or a kill repeats it
-            checkpoint.unlink()
-        hook(stage, "done", time.monotonic() - began)
-        queue.pop(0)
-
-
-def _back_to_generate(run: RunFolder, failed: OverBudget | Refused) -> None:
-    """Choose again: within a tighter budget, or without the precision that did not hold.
-
-    Raises:
-        VerificationFailed: this was the last try.
-    """
-    from hwnas.pipeline.selection.model_selector import TRIES
-    from hwnas.pipeline.stages.export import OverBudget
-
-    if isinstance(failed, OverBudget):
-        if run.state.attempts >= TRIES:
-            latency = failed.verdict.latency
-            median = latency.median_ms if latency else float("nan")
-            raise VerificationFailed(
-                f"over budget after {TRIES} tries: median {median:.3f} ms, budget {failed.limit_ms:.3f} ms beside the "
-                f"reference; the model is in {run.path / 'model.onnx'}: measure the table "
-                "again (`hwnas profile --again`) or raise the budget"
-            )
-        run.state.tighten *= failed.factor
-        run.state.attempts += 1
-    else:
-        run.state.refused.append(failed.precision)
-    run.reopen("generate", "finetune")
-    (run.path / "model.checkpoint").unlink(missing_ok=True)
-
-
-def _discard_unstarted(run: RunFolder) -> None:
-    """Remove a run folder in which no stage was finished: there is nothing to resume, and its name is free again."""
-    if run.state.stages or {p.name for p in run.path.iterdir()} - {"run.json", ".lock"}:
-        return
-    for name in ("run.json", ".lock"):
-        (run.path / name).unlink(missing_ok=True)
-    run.path.rmdir()
 
 
 @with_options
@@ -197,8 +118,8 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str], prec
             of this precision.
     """
     from hwnas.errors import UsageError
-    from hwnas.pipeline.exported.provenance import described
     from hwnas.pipeline.latencies.latency_sources import targets_of
+    from hwnas.pipeline.run.results import described
     from hwnas.pipeline.selection.retargeting import asked_of
 
     wrong = [name for name in changes if name not in CHANGES]

@@ -110,14 +110,14 @@ def export_run(run: RunFolder, out: Path | None = None, progress: Progress = sil
     record = run.state.stages.get("export")
     run.result("export")
     run.done("finetune")
-    stages = RunContext(run, progress)
-    shipper = ModelExporter(stages)
+    context = RunContext(run, progress)
+    shipper = ModelExporter(context)
     target = out or run.path / "model.onnx"
     began = time.monotonic()
-    network = stages.network_of(stages.architecture, run.path / "model.safetensors")
+    network = context.network_of(context.architecture, run.path / "model.safetensors")
     session = shipper.write_model(network, target)
     here = bool(run.lane()["here"])
-    verdict = verify(target, Samples.load(run.path / "samples.safetensors"), stages.target, session=session,
+    verdict = verify(target, Samples.load(run.path / "samples.safetensors"), context.target, session=session,
                      timing=here)
     verdict.check()
     if out is None and record is not None:
@@ -138,10 +138,10 @@ def export_features(run: RunFolder, folder: Path) -> tuple[Path, ...]:
 
     run.result("export")
     run.done("finetune")
-    stages = RunContext(run, silent)
-    arch = stages.architecture
-    network = stages.network_of(arch, run.path / "model.safetensors")
-    told = provenance(stages, arch, "model", stages.target)
+    context = RunContext(run, silent)
+    arch = context.architecture
+    network = context.network_of(arch, run.path / "model.safetensors")
+    told = provenance(context, arch, "model", context.target)
     kept = {name: told[name] for name in ("hwnas", "architecture", "data", "seed", "input")}
     return write_backbone(network, folder, kept)
 

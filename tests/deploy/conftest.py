@@ -19,7 +19,7 @@ from hwnas.deploy.bundle_writer import write_bundle
 from hwnas.deploy.manifest import LatencyPromise
 from hwnas.export.samples import Samples
 from hwnas.imaging.fitting import to_input
-from hwnas.pipeline.exported.provenance import described
+from hwnas.pipeline.run.results import described
 from hwnas.space import SpaceConfig, build
 from hwnas.target import Target, load
 from hwnas.tasks.head_layout import layout_of, task_of

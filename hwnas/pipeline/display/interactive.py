@@ -17,10 +17,10 @@ from hwnas.documents import printable
 from hwnas.errors import BudgetInfeasible, TrainingDiverged
 from hwnas.pipeline.display.stage_lines import ended, heading
 from hwnas.pipeline.display.watch import Lines, Watch, watching
+from hwnas.pipeline.engine import StageHook, quiet
 from hwnas.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.job import StageHook
     from hwnas.pipeline.run.folder import RunFolder
 
 EVERY_SECONDS = 1.0  # between two states of an output
@@ -41,8 +41,6 @@ def shown(run: RunFolder, progress: Progress | None, hook: StageHook | None) -> 
     Args:
         progress, hook: of the caller; what is None is chosen: something to see where a person watches, else silence.
     """
-    from hwnas.pipeline.job import quiet
-
     where = session()
     if progress is not None or where == "script":
         yield progress or silent, hook or quiet

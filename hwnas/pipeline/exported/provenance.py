@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.data.segmentation import SegmentationData
 from hwnas.pipeline.run.limits import reference_of
+from hwnas.pipeline.run.results import described
 from hwnas.space import Architecture
 from hwnas.target import Target
 from hwnas.tasks.judge import facts_of
@@ -15,29 +16,24 @@ if TYPE_CHECKING:
     from hwnas.pipeline.context import RunContext
 
 
-def described(target: Target) -> dict[str, Any]:
-    """What run.json and the models say of a target; `Target` reads it back."""
-    return target.model_dump(mode="json", exclude={"aliases", "docker"})
-
-
-def provenance(stages: RunContext, arch: Architecture, role: str, target: Target) -> dict[str, Any]:
+def provenance(context: RunContext, arch: Architecture, role: str, target: Target) -> dict[str, Any]:
     """The JSON under the metadata key 'hwnas'.
 
     Args:
         role: 'reference' or 'model'.
         target: in the precision of the file; latencies are of this precision, and null where the run knows none.
     """
-    run, generated = stages.run, stages.run.result("generate")
-    model = stages.latency(target.precision, arch)
+    run, generated = context.run, context.run.result("generate")
+    model = context.latency(target.precision, arch)
     predicted = model.predict(arch) if model else None
     if role == "reference":
         measured = generated.get("references_ms", {"fp32": generated["reference_measured_ms"]}).get(target.precision)
     else:
         measured = generated["measured_ms"] if target.precision == generated.get("precision", "fp32") else None
-    palette = {"palette": data.palette.tolist()} if isinstance(data := stages.dataset, SegmentationData) else {}
+    palette = {"palette": data.palette.tolist()} if isinstance(data := context.dataset, SegmentationData) else {}
     return {
         "hwnas": run.state.versions.get("hwnas", ""), "role": "compressed" if role == "model" else role,
-        "classes": list(stages.dataset.classes), **facts_of(stages.task_of(arch.space).judge),
+        "classes": list(context.dataset.classes), **facts_of(context.task_of(arch.space).judge),
         "precision": target.precision,
         "input": "float32 pixels in 0..1, NCHW; normalisation is inside", "architecture": arch.to_json(),
         "target": described(target), "table_hash": model.table_hash if model else None,
@@ -45,6 +41,6 @@ def provenance(stages: RunContext, arch: Architecture, role: str, target: Target
         "predicted_low_ms": predicted.low_ms if predicted else None,
         "predicted_high_ms": predicted.high_ms if predicted else None,
         "latency_source": model.source if model else None, "measured_ms": measured,
-        "data": stages.config.data if stages.config.data == "digits" else Path(stages.config.data).name,
-        "seed": stages.config.seed, "reference": reference_of(run).model_dump(exclude={"derived"}), **palette,
+        "data": context.config.data if context.config.data == "digits" else Path(context.config.data).name,
+        "seed": context.config.seed, "reference": reference_of(run).model_dump(exclude={"derived"}), **palette,
     }

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from hwnas.train import Task
 
 
-def write_shown(task: Task, model: Session, folder: Path,
-                verdicts: Mapping[str, Verdict]) -> tuple[list[str], dict[str, Any]]:
+def write_artifacts(task: Task, model: Session, folder: Path,
+                    verdicts: Mapping[str, Verdict]) -> tuple[list[str], dict[str, Any]]:
     """Write details.json and the examples of a run.
 
     Args:
@@ -38,7 +38,7 @@ def write_shown(task: Task, model: Session, folder: Path,
         verdicts: `reference` and `compressed`, with their breakdowns.
 
     Returns:
-        The names of the files, and what run.json says of it: the `difference` of the two and `warnings`.
+        The names of the pictures, and what run.json says of it: the `difference` of the two and `warnings`.
     """
     parts = {who: verdict.breakdown for who, verdict in verdicts.items() if verdict.breakdown is not None}
     differs = difference(parts["reference"], parts["compressed"])
@@ -48,7 +48,7 @@ def write_shown(task: Task, model: Session, folder: Path,
         **{who: part.to_json() for who, part in parts.items()}, "difference": differs, "examples": told,
     })
     warnings = [text for who, part in parts.items() for text in of_standing(f"the {who} network", part.standing)]
-    return [*names, "details.json"], {"difference": differs, "warnings": warnings}
+    return names, {"difference": differs, "warnings": warnings}
 
 
 def _examples(task: Task, model: Session, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:

@@ -13,7 +13,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -131,8 +131,7 @@ class RunFolder:
         """A new run that starts from this one's finished search: its data, table, reference and distribution.
 
         Args:
-            target: another one, as `hwnas.pipeline.exported.provenance.described` gives it; its stage profile is
-                done anew.
+            target: another one, as `hwnas.pipeline.run.results.described` gives it; its stage profile is done anew.
 
         Raises:
             RunError: the search is not finished or its files were changed.
@@ -247,7 +246,7 @@ class RunFolder:
         alone = {"precision": "fp32", "file": "latency.json", "reference_ratio": 1.0, "here": True, "warnings": []}
         return {lane["precision"]: lane for lane in self.result("profile").get("lanes", [alone])}
 
-    def finish(self, stage: str, result: dict[str, Any], files: list[str], seconds: float) -> None:
+    def finish(self, stage: str, result: dict[str, Any], files: Iterable[str], seconds: float) -> None:
         """Record a finished stage."""
         hashes = {name: sha256(self.path / name) for name in files}
         self.state.stages[stage] = StageRecord(seconds=seconds, result=result, files=hashes)

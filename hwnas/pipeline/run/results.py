@@ -24,6 +24,11 @@ Factor = Annotated[float, Field(gt=0, le=1e6)]
 Texts = Annotated[list[Name], Field(max_length=1000)]
 
 
+def described(target: Target) -> dict[str, Any]:
+    """What run.json and the models say of a target; `Target` reads it back."""
+    return target.model_dump(mode="json", exclude={"aliases", "docker"})
+
+
 class DataResult(Schema):
     """Stage data; `space` is held against its own schema."""
 

@@ -10,6 +10,8 @@ from hwnas.runtime import Measurement
 from hwnas.space import FULL, Variant
 
 FP32 = "fp32"
+MARGIN = 0.99  # what is made must measure at most this share of the budget, so that the final check holds
+TRIES = 3  # budgets that are asked for, each tighter than the one before, until something measures within the first
 
 
 class Configuration(NamedTuple):

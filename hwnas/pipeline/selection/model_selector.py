@@ -1,4 +1,4 @@
-"""Stage generate: solve the budgets, time the best candidates, score those that hold, try the finalists.
+"""The architecture that is made: solve the budgets, time the best candidates, score those that hold, try the finalists.
 
 With one precision and one variant that is all. With several (`--precision auto`, `--widths`, `--sizes`) each kind
 proposes its own candidates for the same budget in milliseconds; all are timed in one interleaved run with the fp32
@@ -23,7 +23,7 @@ from hwnas.files import write_json
 from hwnas.pipeline.exported.inference import Entry, timed
 from hwnas.pipeline.latencies.latency_sources import in_fp32
 from hwnas.pipeline.selection.architecture_solver import Answer, ArchitectureSolver
-from hwnas.pipeline.selection.candidates import FP32, Candidate, Configuration, Key, Selection
+from hwnas.pipeline.selection.candidates import FP32, MARGIN, TRIES, Candidate, Configuration, Key, Selection
 from hwnas.pipeline.selection.quantization_loss import loss_of
 from hwnas.profile import network_model
 from hwnas.runtime import Measurement
@@ -35,28 +35,26 @@ from hwnas.train import Teacher, fit
 
 if TYPE_CHECKING:
     from hwnas.nets import Network
-    from hwnas.pipeline.context import Result, RunContext
+    from hwnas.pipeline.context import RunContext
     from hwnas.train import Task
 
 FROM_SEARCH = 4  # best evaluated architectures within the budget that join the candidates
-MARGIN = 0.99  # candidates must measure at most this share of the budget, so that the final check holds
-TRIES = 3
 SWEEPS = 20
 
 
 class ModelSelector:
-    """One stage generate.
+    """Chooses for one run; writes front.json and architecture.json.
 
     Args:
-        stages: the run.
+        context: the run.
     """
 
-    def __init__(self, stages: RunContext) -> None:
-        self._stages, self._run = stages, stages.run
+    def __init__(self, context: RunContext) -> None:
+        self._context, self._run = context, context.run
         refused = self._run.state.refused
-        self._solvers = {Configuration(p, variant): solver for p in stages.targets if p not in refused
+        self._solvers = {Configuration(p, variant): solver for p in context.targets if p not in refused
                          for variant, solver in ArchitectureSolver.all_of_run(self._run, p).items()}
-        self._here = all(self._run.lane(p)["here"] for p in stages.targets)
+        self._here = all(self._run.lane(p)["here"] for p in context.targets)
         self._scores: dict[Key, float] = {}
         self._tried: dict[Key, tuple[Network, float]] = {}
 
@@ -65,7 +63,7 @@ class ModelSelector:
         """Whether several precisions do."""
         return len({kind.precision for kind in self._solvers}) > 1
 
-    def choose(self) -> Result:
+    def choose(self) -> dict[str, Any]:
         """The winner, and what it was chosen from."""
         fitting = self._fitting()
         losses = self._reference_losses()
@@ -82,7 +80,7 @@ class ModelSelector:
         return {
             "choice": list(winner.choice), "variant": winner.kind.variant.key, "precision": winner.precision,
             "bounds": fitting.bounds[winner.kind],
-            "limits": {n: limit.text() for n, limit in solver.limits(self._stages.budgets).items()},
+            "limits": {n: limit.text() for n, limit in solver.limits(self._context.budgets).items()},
             "tighten": fitting.tighten[winner.kind],
             "predicted_accuracy": winner.answer.predicted_accuracy,
             "shared_weights_accuracy": score, "predicted": winner.answer.costs, "latency_source": solver.latency.source,
@@ -94,7 +92,7 @@ class ModelSelector:
             | dict.fromkeys(self._run.state.refused, "refused after export"),
             "close": self._close(trials),
             "candidates": [self._told(c, reached.get((c.precision, c.network))) for _, c in ranked],
-        }, ["front.json", "architecture.json"]
+        }
 
     def _told(self, c: Candidate, trial: float | None) -> dict[str, Any]:
         return {
@@ -148,7 +146,7 @@ class ModelSelector:
         proposed, refusals = {}, []
         for kind, solver in list(waiting.items()):
             try:
-                bounds = solver.absolute(self._stages.budgets, found.tighten[kind])
+                bounds = solver.absolute(self._context.budgets, found.tighten[kind])
                 answers = self._candidates(solver, bounds)
             except BudgetInfeasible as err:
                 refusals.append(err)
@@ -167,7 +165,7 @@ class ModelSelector:
         Variants share the places among themselves, so that more of them do not mean more to time and to score.
         """
         shares = len({kind.variant for kind in self._solvers})
-        top, scored = (-(-count // shares) for count in (self._stages.config.top, FROM_SEARCH))
+        top, scored = (-(-count // shares) for count in (self._context.config.top, FROM_SEARCH))
         found = solver.answers(bounds, top)
         known = {a.architecture.choice for a in found}
         entries = SearchLog(self._run.path / "search.jsonl").of("settle")
@@ -185,9 +183,9 @@ class ModelSelector:
     def _time(self, rows: Mapping[Configuration, list[Candidate]],
               ) -> tuple[dict[Configuration, list[Candidate]], dict[str, Measurement]]:
         """All candidates and the reference in every precision in turns, with random weights: they change no time."""
-        targets, batch = self._stages.targets, self._stages.target.batch
-        exact = in_fp32(self._stages.target)
-        largest = network_model(self._stages.space.largest(), batch=batch)
+        targets, batch = self._context.targets, self._context.target.batch
+        exact = in_fp32(self._context.target)
+        largest = network_model(self._context.space.largest(), batch=batch)
         entries = {FP32: Entry(largest, exact)}
         entries |= {p: Entry(largest, targets[p]) for p, _ in rows if p != FP32}
         models = {c.network: network_model(c.answer.architecture, batch=batch) for row in rows.values() for c in row}
@@ -196,7 +194,7 @@ class ModelSelector:
                 entries[f"{kind} {i}"] = Entry(models[c.network], targets[kind.precision])
                 if self._competing and kind.precision != FP32:
                     entries[f"{kind} {i} {FP32}"] = Entry(models[c.network], exact)
-        found = timed(entries, sweeps=SWEEPS, progress=self._stages.progress)
+        found = timed(entries, sweeps=SWEEPS, progress=self._context.progress)
         measured = {
             kind: [replace(c, timing=found[f"{kind} {i}"], fp32_timing=found.get(f"{kind} {i} {FP32}"))
                    for i, c in enumerate(row)] for kind, row in rows.items()
@@ -214,7 +212,7 @@ class ModelSelector:
         Args:
             strict: whether to do so; where nothing is found that way, the run's own ratio has to do.
         """
-        budget, fixed = self._stages.budgets.get("latency"), self._run.state.reference
+        budget, fixed = self._context.budgets.get("latency"), self._run.state.reference
         if budget is None:
             return float("inf")
         now_ms = reference.median_ms
@@ -227,28 +225,28 @@ class ModelSelector:
         """Precision -> what it costs the reference; only where precisions compete."""
         if not self._competing:
             return {}
-        fold = self._stages.searched.evaluator.fold
+        fold = self._context.searched.evaluator.fold
         precisions = dict.fromkeys(precision for precision, _ in self._solvers)
-        return {p: self._loss(self._stages.reference, p, fold) for p in precisions if p != FP32}
+        return {p: self._loss(self._context.reference, p, fold) for p in precisions if p != FP32}
 
     def _loss(self, net: Network, precision: str, fold: Task) -> Loss:
-        return loss_of(net.eval(), self._stages.targets[precision], fold, self._stages.config.seed)
+        return loss_of(net.eval(), self._context.targets[precision], fold, self._context.config.seed)
 
     def _ranked(self, candidates: list[Candidate], losses: Mapping[str, Loss]) -> list[tuple[float, Candidate]]:
         """Best first, by two noisy views of one thing: the score of this path, and the effects pooled over all."""
         ranked = []
         for i, c in enumerate(candidates):
             if c.network not in self._scores:
-                self._stages.progress("score candidates", i + 1, len(candidates))
+                self._context.progress("score candidates", i + 1, len(candidates))
                 space = None if c.kind.variant == FULL else c.answer.architecture.space
-                self._scores[c.network] = self._stages.searched.evaluator.score(c.choice, space)
+                self._scores[c.network] = self._context.searched.evaluator.score(c.choice, space)
             lost = losses[c.precision].drop if c.precision in losses else 0.0
             ranked.append((self._scores[c.network] + c.answer.predicted_accuracy - lost, c))
         return sorted(ranked, key=lambda item: item[0], reverse=True)
 
     def _finalists(self, ranked: list[Candidate]) -> list[Candidate]:
         """The first of the ranking, and in place of the last of them the best of every kind that is not among them."""
-        count = self._stages.config.finalists
+        count = self._context.config.finalists
         first = ranked[:count]
         missing = {c.kind for c in ranked} - {c.kind for c in first}
         best = [next(c for c in ranked if c.kind == kind) for kind in self._solvers if kind in missing]
@@ -259,18 +257,18 @@ class ModelSelector:
 
         A score with shared weights favours what trains fast beside others; what counts is what trains well alone.
         """
-        if len(finalists) == 1 or self._stages.config.trial_epochs == 0:
+        if len(finalists) == 1 or self._context.config.trial_epochs == 0:
             return [0.0] * len(finalists)
         reached, count = [], len({c.network for c in finalists})
         sizes = {c.kind.variant.imgsz: c.answer.architecture.space for c in finalists}
-        teachers = {imgsz: Teacher(self._stages.reference_at(space), remember=self._stages.task.remembers)
+        teachers = {imgsz: Teacher(self._context.reference_at(space), remember=self._context.task.remembers)
                     for imgsz, space in sizes.items()}  # the images of a size are the same for all
         for c in finalists:
             space = c.answer.architecture.space
             if c.network not in self._tried:
                 self._tried[c.network] = self._try(c, teachers[c.kind.variant.imgsz], len(self._tried) + 1, count)
             net, accuracy = self._tried[c.network]
-            fold, lost = self._stages.searched.evaluator.fold_of(space), 0.0
+            fold, lost = self._context.searched.evaluator.fold_of(space), 0.0
             if c.precision != FP32 and self._competing:
                 lost = self._loss(net, c.precision, fold).drop
             reached.append(accuracy - lost)
@@ -278,7 +276,7 @@ class ModelSelector:
 
     def _close(self, trials: list[float]) -> str | None:
         """That the choice between the best two finalists is within what chance does; None where it is not."""
-        fold = self._stages.searched.evaluator.fold
+        fold = self._context.searched.evaluator.fold
         if len(trials) < 2 or fold.judge.metric != "accuracy" or not max(trials):
             return None
         second, first = sorted(trials)[-2:]
@@ -289,13 +287,13 @@ class ModelSelector:
                 f"one is {100 / images:.2f}: chance may have chosen between them")
 
     def _try(self, candidate: Candidate, teacher: Teacher, number: int, count: int) -> tuple[Network, float]:
-        stages, arch = self._stages, candidate.answer.architecture
-        net, fold = stages.searched.evaluator.network(arch), stages.searched.evaluator.fold_of(arch.space)
+        context, arch = self._context, candidate.answer.architecture
+        net, fold = context.searched.evaluator.network(arch), context.searched.evaluator.fold_of(arch.space)
         name = "-".join([f"w{candidate.kind.variant.key}", *map(str, candidate.choice)])
         checkpoint = self._run.path / f"trial-{name}.checkpoint"
-        history = fit(net, fold, replace(stages.training, epochs=stages.config.trial_epochs), seed=stages.config.seed,
-                      teacher=teacher, checkpoint=checkpoint, progress=stages.progress,
-                      what=f"try finalist {number} of {count}")
+        training = replace(context.training, epochs=context.config.trial_epochs)
+        history = fit(net, fold, training, seed=context.config.seed, teacher=teacher, checkpoint=checkpoint,
+                      progress=context.progress, what=f"try finalist {number} of {count}")
         return net, history.accuracy
 
 

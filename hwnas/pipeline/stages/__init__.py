@@ -1,1 +1,1 @@
-"""The stages of compress, one file each."""
+"""The stages of compress, one file each; `table` has them in order."""

@@ -12,25 +12,29 @@ A lower precision is calibrated on training images and judged on the validation 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hwnas.errors import VerificationFailed
 from hwnas.export import Samples, Verdict, answers, onnx_bytes, stamped, verify
 from hwnas.export.onnx_export import INPUT
 from hwnas.files import write_bytes
 from hwnas.nets import Network
 from hwnas.pipeline.commands import profile_command
+from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.exported.inference import answering, calibration, in_form
 from hwnas.pipeline.exported.provenance import provenance
-from hwnas.pipeline.exported.validation_artifacts import write_shown
+from hwnas.pipeline.exported.validation_artifacts import write_artifacts
 from hwnas.pipeline.latencies.latency_sources import in_fp32
+from hwnas.pipeline.run import details
+from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import limits_of, promised
-from hwnas.pipeline.selection.candidates import FP32
-from hwnas.pipeline.selection.model_selector import MARGIN
+from hwnas.pipeline.selection.candidates import FP32, MARGIN, TRIES
+from hwnas.pipeline.stages.stage import Again, Result, Stage
 from hwnas.runtime import Measurement, Session, compare
 from hwnas.runtime.pinning import pinned
 from hwnas.runtime.promise import Promise
@@ -40,7 +44,6 @@ from hwnas.tasks.judge import Batches
 from hwnas.train.evaluate import outputs_of
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.context import Result, RunContext
     from hwnas.train import Task
 
 CHECK_IMAGES = 512  # kept beside the model to check it on a device that has no data
@@ -49,7 +52,7 @@ SWEEPS = 40
 SAME = 0.02  # by which two medians of one interleaved run may differ and mean nothing
 
 
-class OverBudget(Exception):
+class OverBudget(Again):
     """The exported model measured over its latency budget.
 
     Args:
@@ -57,17 +60,42 @@ class OverBudget(Exception):
         factor: by how much to tighten.
     """
 
+    stage = "generate"
+
     def __init__(self, verdict: Verdict, limit_ms: float, factor: float) -> None:
         super().__init__()
         self.verdict, self.limit_ms, self.factor = verdict, limit_ms, factor
 
+    def amend(self, run: RunFolder) -> None:
+        """A tighter budget.
 
-class Refused(Exception):
+        Raises:
+            VerificationFailed: this was the last try.
+        """
+        if run.state.attempts >= TRIES:
+            latency = self.verdict.latency
+            median = latency.median_ms if latency else float("nan")
+            raise VerificationFailed(
+                f"over budget after {TRIES} tries: median {median:.3f} ms, budget {self.limit_ms:.3f} ms beside the "
+                f"reference; the model is in {run.path / 'model.onnx'}: measure the table "
+                "again (`hwnas profile --again`) or raise the budget"
+            )
+        run.state.tighten *= self.factor
+        run.state.attempts += 1
+
+
+class Refused(Again):
     """The precision that `auto` took does not hold in the exported model."""
+
+    stage = "generate"
 
     def __init__(self, precision: str) -> None:
         super().__init__()
         self.precision = precision
+
+    def amend(self, run: RunFolder) -> None:
+        """Without that precision."""
+        run.state.refused.append(self.precision)
 
 
 @dataclass(frozen=True)
@@ -92,21 +120,37 @@ class Export:
     exact: Batches | None
 
 
+class ExportStage(Stage):
+    """What ships, and the evidence that it is right and fast enough."""
+
+    name = "export"
+
+    def run(self, context: RunContext) -> Result:
+        """Raises OverBudget, Refused or VerificationFailed as `ModelExporter.export`."""
+        return ModelExporter(context).export()
+
+    def leaves(self, found: Result) -> Sequence[str]:
+        lowered = ["model-fp32.onnx"] if found["exact"] else []
+        references = [f"reference-{precision}.onnx" for precision in found["references"]]
+        return sorted(["model.onnx", "reference.onnx", "samples.safetensors", details.FILE, *lowered, *references,
+                       *found["examples"]])
+
+
 class ModelExporter:
-    """One stage export.
+    """Makes, checks and times the models of one run.
 
     Args:
-        stages: the run.
+        context: the run.
     """
 
-    def __init__(self, stages: RunContext) -> None:
-        self._stages, self._run = stages, stages.run
+    def __init__(self, context: RunContext) -> None:
+        self._context, self._run = context, context.run
         self.precision: str = self._run.result("generate").get("precision", FP32)
-        self.target = stages.targets[self.precision]
+        self.target = context.targets[self.precision]
         self._exact = in_fp32(self.target)
         self._here = bool(self._run.lane(self.precision)["here"])
 
-    def ship(self) -> Result:
+    def export(self) -> Result:
         """Write, check and time all of them.
 
         Raises:
@@ -119,16 +163,15 @@ class ModelExporter:
         promise = self._promise(times.get("reference"))
         verdicts = {e.name: self._verdict(e, promise, times) for e in exports.values()}
         self._judge(verdicts)
-        shown, told = write_shown(exports["model"].task, exports["model"].session, self._run.path,
+        shown, told = write_artifacts(exports["model"].task, exports["model"].session, self._run.path,
                                   {"reference": verdicts["reference"], "compressed": verdicts["model"]})
-        files = [*(f"{name}.onnx" for name in exports), *shown]
-        found = self._told(verdicts, promise) | told
+        found = self._told(verdicts, promise) | told | {"examples": shown}
         found["warnings"] = [*told.get("warnings", []), *no_gain(verdicts["model"], verdicts.get("model-fp32"))]
-        return found, sorted([*files, "samples.safetensors"])
+        return found
 
     def write_model(self, net: Network, path: Path) -> Session:
         """A network in eval mode as ONNX, in the precision that ships; returns it loaded."""
-        exact = self._fp32("model-fp32" if self._lossy else "model", net, self._stages.architecture)
+        exact = self._fp32("model-fp32" if self._lossy else "model", net, self._context.architecture)
         found = self._lowered("model", exact, self.target) if self._lossy else exact
         write_bytes(path, found.model)
         return found.session
@@ -139,29 +182,29 @@ class ModelExporter:
 
     def _exports(self) -> dict[str, Export]:
         """All models by name, written."""
-        stages, path = self._stages, self._run.path
-        stages.progress("export", 0, 2)
-        reference = self._fp32("reference", stages.reference, stages.space.largest())
+        context, path = self._context, self._run.path
+        context.progress("export", 0, 2)
+        reference = self._fp32("reference", context.reference, context.space.largest())
         found = {"reference": reference}
-        for precision, target in stages.targets.items():
+        for precision, target in context.targets.items():
             if precision != FP32:
                 found[f"reference-{precision}"] = self._lowered(f"reference-{precision}", reference, target)
-        stages.progress("export", 1, 2)
-        net = stages.network_of(stages.architecture, path / "model.safetensors")
-        exact = self._fp32("model-fp32" if self._lossy else "model", net, stages.architecture)
+        context.progress("export", 1, 2)
+        net = context.network_of(context.architecture, path / "model.safetensors")
+        exact = self._fp32("model-fp32" if self._lossy else "model", net, context.architecture)
         found[exact.name] = exact
         if self._lossy:
             found["model"] = self._lowered("model", exact, self.target)
         exact.samples.save(path / "samples.safetensors")
         for name, export in found.items():
             write_bytes(path / f"{name}.onnx", export.model)
-        stages.progress("export", 2, 2)
+        context.progress("export", 2, 2)
         return found
 
     def _fp32(self, name: str, net: Network, arch: Architecture) -> Export:
-        told = provenance(self._stages, arch, name.partition("-")[0], self._exact)
+        told = provenance(self._context, arch, name.partition("-")[0], self._exact)
         model = onnx_bytes(net, told)
-        task, classes = self._stages.task_of(arch.space), len(self._stages.dataset.classes)
+        task, classes = self._context.task_of(arch.space), len(self._context.dataset.classes)
         images = task.val_images[: _check_images(task.val_images)]
         outputs = (np.concatenate(parts) for parts in zip(*outputs_of(net, images), strict=True))
         samples = Samples(images, task.judge.head(len(images)), tuple(outputs), classes)
@@ -169,10 +212,10 @@ class ModelExporter:
 
     def _lowered(self, name: str, exact: Export, target: Target) -> Export:
         """An fp32 export in another precision, calibrated on training images."""
-        arch = self._stages.space.largest() if name.startswith("reference") else self._stages.architecture
-        inputs = calibration(exact.task.train_images, INPUT, self._stages.config.seed)
+        arch = self._context.space.largest() if name.startswith("reference") else self._context.architecture
+        inputs = calibration(exact.task.train_images, INPUT, self._context.config.seed)
         model = stamped(in_form(exact.model, target, inputs),
-                        provenance(self._stages, arch, name.partition("-")[0], target))
+                        provenance(self._context, arch, name.partition("-")[0], target))
         found = list(answers(exact.session, exact.task.val_images))
         return Export(name, exact.task, target, model, answering(model, target), exact.samples, found)
 
@@ -182,7 +225,7 @@ class ModelExporter:
             return {}
         with pinned(self.target.cores):
             return compare({name: e.session for name, e in exports.items()}, sweeps=SWEEPS, batch=self.target.batch,
-                           progress=self._stages.progress)
+                           progress=self._context.progress)
 
     def _promise(self, reference: Measurement | None) -> Promise | None:
         """The latency budget as it will be judged from now on."""
@@ -199,14 +242,14 @@ class ModelExporter:
                       promise=promise if export.name == "model" else None,
                       evaluation=(task.val_images, task.judge), exact=export.exact, latency=times.get(export.name),
                       reference=times.get("reference"), session=export.session, timing=False,
-                      classes=self._stages.dataset.classes)
+                      classes=self._context.dataset.classes)
 
     def _judge(self, verdicts: dict[str, Verdict]) -> None:
         """Raise where the result does not hold."""
         found, exact = verdicts["model"], verdicts.get("model-fp32")
         if exact is not None:
             exact.check()
-            if len(self._stages.targets) > 1 and (_costs_too_much(found) or _gains_nothing(found, exact)):
+            if len(self._context.targets) > 1 and (_costs_too_much(found) or _gains_nothing(found, exact)):
                 raise Refused(self.precision)
         limit = self._limit_now_ms(verdicts["reference"])
         if limit is not None and found.latency is not None and found.latency.median_ms > limit:
@@ -215,7 +258,7 @@ class ModelExporter:
 
     def _limit_now_ms(self, reference: Verdict) -> float | None:
         """What the budget comes to at the speed of this run's times: a percentage is of the reference among them."""
-        budget = self._stages.budgets.get("latency")
+        budget = self._context.budgets.get("latency")
         if budget is None or reference.latency is None:
             return None
         return budget.absolute(reference.latency.median_ms * 1e6) / 1e6
@@ -233,7 +276,7 @@ class ModelExporter:
             "promise": promise.to_json() if promise else None, "ratio": ratio,
             "size_bytes": (path / "model.onnx").stat().st_size,
             "reference_size_bytes": (path / "reference.onnx").stat().st_size,
-            "next": None if self._here else profile_command(self._stages.config, self._stages.space, self.target),
+            "next": None if self._here else profile_command(self._context.config, self._context.space, self.target),
         }
 
 

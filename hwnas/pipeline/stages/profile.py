@@ -10,66 +10,76 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnas.errors import BudgetInfeasible
 from hwnas.files import write_json
 from hwnas.pipeline.commands import profile_command
+from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.latencies.latency_sources import Latencies, latencies, tied
 from hwnas.pipeline.latencies.speed import Speed, at_speed, speed_of
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver, best_of
+from hwnas.pipeline.stages.stage import Result, Stage
 from hwnas.search.distribution import everything_live
 from hwnas.space import FULL, Variant
 from hwnas.target import Target
 
-if TYPE_CHECKING:
-    from hwnas.pipeline.context import Result, RunContext
+
+class ProfileStage(Stage):
+    """Latencies, and what percentages are of."""
+
+    name = "profile"
+
+    def run(self, context: RunContext) -> Result:
+        return Profiler(context).profile()
+
+    def leaves(self, found: Result) -> Sequence[str]:
+        return sorted(name for lane in found["lanes"]
+                      for name in (lane["file"], lane["table"], *lane["variants"].values()) if name)
 
 
 @dataclass(frozen=True)
 class Profiler:
     """Brings one run's latencies together."""
 
-    stages: RunContext
+    context: RunContext
 
     def profile(self) -> Result:
         """Time what the tables lack, or estimate; keep copies of tables and models in the run folder."""
-        stages = self.stages
-        tables = tuple(self._of_variants(target) for target in stages.targets.values())
-        speed = speed_of(stages.space, tuple(lane[FULL] for lane in tables), stages.progress)
+        context = self.context
+        tables = tuple(self._of_variants(target) for target in context.targets.values())
+        speed = speed_of(context.space, tuple(lane[FULL] for lane in tables), context.progress)
         found = tuple({variant: at_speed(lane, factor) for variant, lane in lanes.items()}
                       for lanes, factor in zip(tables, speed.factors, strict=True))
         reference = self._reference(found, speed)
-        lanes, files = [], []
+        lanes = []
         for i, (lane, ratio) in enumerate(zip(found, speed.ratios, strict=True)):
             suffix = "" if i == 0 else f"-{lane[FULL].target.precision}"
             of_table = tables[i][FULL].model
             lanes.append(self._keep(lane, ratio, suffix) | {
-                "table_reference_ms": of_table.predict(stages.space.largest()).latency_ms,
+                "table_reference_ms": of_table.predict(context.space.largest()).latency_ms,
                 "table_kernel_ms": of_table.calibration.kernel_ms or None, "speed": speed.factors[i]})
-            files += [f"latency{suffix}.json", *lanes[-1]["variants"].values()]
-            files += [f"table{suffix}.jsonl"] if lane[FULL].table else []
         self._check_feasible(found, speed.ratios, reference)
-        stages.run.state.reference = reference
+        context.run.state.reference = reference
         first = lanes[0]
         return {**found[0][FULL].report, **{k: first[k] for k in ("reference_ms", "smallest_ms", "device")},
                 "lanes": lanes, "reference": reference.model_dump(),
-                "limits": {n: limit.text() for n, limit in reference.limits(stages.budgets).items()}}, sorted(files)
+                "limits": {n: limit.text() for n, limit in reference.limits(context.budgets).items()}}
 
     def _reference(self, lanes: tuple[dict[Variant, Latencies], ...], speed: Speed) -> Reference:
         """What percentages are of from now on."""
-        largest = self.stages.space.largest()
+        largest = self.context.space.largest()
         if speed.reference is not None:
             return Reference.measured(largest, speed.reference)
         return Reference.said(largest, lanes[0][FULL].model, speed.ratios[0])
 
     def _of_variants(self, target: Target) -> dict[Variant, Latencies]:
         """Variant -> latencies, all at one speed of the machine."""
-        config, spaces, progress = self.stages.config, self.stages.spaces, self.stages.progress
+        config, spaces, progress = self.context.config, self.context.spaces, self.context.progress
         tables = Path(config.tables) if config.tables else None
         found = {
             variant: latencies(space, target, tables=tables, seed=config.seed, require_measured=config.require_measured,
@@ -80,14 +90,14 @@ class Profiler:
 
     def _way_out(self, target: Target) -> str:
         """What has a target measured."""
-        return profile_command(self.stages.config, self.stages.space, target)
+        return profile_command(self.context.config, self.context.space, target)
 
     def _keep(self, variants: Mapping[Variant, Latencies], ratio: float, suffix: str) -> dict[str, Any]:
         """Write one lane's models and table into the run folder; what run.json says of it.
 
         A variant whose latencies come from elsewhere than the reference's cannot be held against them, and is left out.
         """
-        path, space = self.stages.run.path, self.stages.space
+        path, space = self.context.run.path, self.context.space
         lane, warnings = variants[FULL], list(variants[FULL].warnings)
         if lane.table is not None:
             shutil.copyfile(lane.table, path / f"table{suffix}.jsonl")
@@ -103,6 +113,7 @@ class Profiler:
         largest, smallest = (lane.model.predict(a) for a in (space.largest(), space.smallest()))
         return {
             "precision": lane.target.precision, "file": f"latency{suffix}.json", "reference_ratio": ratio,
+            "table": f"table{suffix}.jsonl" if lane.table is not None else None,
             "variants": files, "source": lane.model.source, "here": lane.here, "warnings": warnings,
             "device": dict(lane.device), "measured": lane.report["measured"], "held_out": lane.report.get("held_out"),
             "held_out_isolated_sum": lane.report.get("held_out_isolated_sum"),
@@ -115,13 +126,13 @@ class Profiler:
     def _check_feasible(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
                         reference: Reference) -> None:
         """A budget that no architecture meets is better said now than after the search."""
-        space, confidence = self.stages.space, self.stages.config.confidence or 0.5
+        space, confidence = self.context.space, self.context.config.confidence or 0.5
         law, refusals = everything_live(space.sizes), []
         for lane, ratio in zip(lanes, ratios, strict=True):
             full = ArchitectureSolver(space, law, lane[FULL].model, 0.0, confidence, ratio, of=reference)
             solvers = {v: full if v == FULL else full.scaled(v, found.model, 0.0) for v, found in lane.items()}
             try:
-                best_of(solvers, full.absolute(self.stages.budgets))
+                best_of(solvers, full.absolute(self.context.budgets))
             except BudgetInfeasible as err:
                 refusals.append(err)
         if len(refusals) == len(lanes):

@@ -1,0 +1,86 @@
+"""Carries out the stages of a run in their order, so that a run that was killed at any moment goes on.
+
+A stage is done when run.json says so and its files still have the hashes that they had. Of a stage nothing is known
+but `hwnas.pipeline.stages.stage`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from hwnas.pipeline.run.folder import LOCK, RunFolder
+from hwnas.pipeline.stages.stage import Again, Stage
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.context import RunContext
+
+StageHook = Callable[[str, str, float], None]
+"""Called as hook(stage, 'start' | 'done' | 'kept', seconds)."""
+
+
+def quiet(stage: str, event: str, seconds: float) -> None:
+    """The default hook: say nothing."""
+
+
+def carry_out(context: RunContext, stages: Sequence[Stage], hook: StageHook = quiet) -> None:
+    """Do every stage that is not done, while no other process works on the run.
+
+    Args:
+        stages: the first ones of a run, in order.
+
+    Raises:
+        HwnasError: whatever went wrong, with the way out; the run can be resumed.
+        UsageError: another process works on the run.
+        RunError: a file of a finished stage is missing or was changed.
+    """
+    with context.run.locked():
+        try:
+            _carry_out(context, stages, hook)
+        finally:
+            _discard_unstarted(context.run)
+
+
+def _carry_out(context: RunContext, stages: Sequence[Stage], hook: StageHook) -> None:
+    run, number = context.run, 0
+    while number < len(stages):
+        stage = stages[number]
+        if run.done(stage.name):
+            hook(stage.name, "kept", run.state.stages[stage.name].seconds)
+            number += 1
+            continue
+        began = time.monotonic()
+        hook(stage.name, "start", 0.0)
+        try:
+            found = stage.run(context)
+        except Again as again:
+            number = _go_back(run, [s.name for s in stages[:number]], again)
+            continue
+        run.finish(stage.name, found, stage.leaves(found), time.monotonic() - began)
+        _forget_checkpoints(run)  # not before the stage is on record, or a kill repeats it
+        hook(stage.name, "done", time.monotonic() - began)
+        number += 1
+
+
+def _go_back(run: RunFolder, done: Sequence[str], again: Again) -> int:
+    """Open the stages from the one that has to be done again; its number."""
+    again.amend(run)
+    first = done.index(again.stage)
+    run.reopen(*done[first:])
+    _forget_checkpoints(run)
+    return first
+
+
+def _forget_checkpoints(run: RunFolder) -> None:
+    for checkpoint in run.path.glob("*.checkpoint"):
+        checkpoint.unlink()
+
+
+def _discard_unstarted(run: RunFolder) -> None:
+    """Remove a run folder in which no stage was finished: there is nothing to resume, and its name is free again."""
+    if run.state.stages or {p.name for p in run.path.iterdir()} - {"run.json", LOCK}:
+        return
+    for name in ("run.json", LOCK):
+        (run.path / name).unlink(missing_ok=True)
+    run.path.rmdir()

@@ -1,0 +1,32 @@
+"""Stage data: load the images and build the space to their size. Leaves facts in run.json alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from hwnas.pipeline.context import RunContext
+from hwnas.pipeline.run.cautions import of_data
+from hwnas.pipeline.run.results import described
+from hwnas.pipeline.stages.stage import Result, Stage
+
+
+class DataStage(Stage):
+    """What is learnt from, and what can be built for it."""
+
+    name = "data"
+
+    def run(self, context: RunContext) -> Result:
+        context.starts_from("search", "search.safetensors")  # a run to start from that is not there is better said now
+        data, space = context.dataset, context.space
+        first = next(iter(context.targets.values()))
+        return {
+            "data": data.describe(), "fingerprint": data.fingerprint, "summary": data.summary(),
+            "space": asdict(space.config), "choices": len(space.choices), "size": str(space.size),
+            "variants": [variant.key for variant in context.spaces],
+            "target": described(first), "budgets": {n: b.text for n, b in context.budgets.items()},
+            "warnings": [*data.notes, *of_data(data.describe(), context.config.task)],
+        }
+
+    def leaves(self, found: Result) -> Sequence[str]:
+        return ()

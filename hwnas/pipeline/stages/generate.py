@@ -1,0 +1,27 @@
+"""Stage generate: solve the budgets, time the best candidates, score those that hold, try the finalists.
+
+| file              | what                                                    |
+|-------------------|---------------------------------------------------------|
+| front.json        | what no other beats in predicted accuracy and latency   |
+| architecture.json | the winner                                              |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hwnas.pipeline.context import RunContext
+from hwnas.pipeline.selection.model_selector import ModelSelector
+from hwnas.pipeline.stages.stage import Result, Stage
+
+
+class GenerateStage(Stage):
+    """The architecture that is made."""
+
+    name = "generate"
+
+    def run(self, context: RunContext) -> Result:
+        return ModelSelector(context).choose()
+
+    def leaves(self, found: Result) -> Sequence[str]:
+        return "front.json", "architecture.json"

@@ -1,0 +1,34 @@
+"""Stage reference: train the largest network from scratch, the teacher. Leaves reference.safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from hwnas.errors import UsageError
+from hwnas.pipeline.context import RunContext
+from hwnas.pipeline.stages.stage import Result, Stage
+from hwnas.train import fit
+from hwnas.train.tensors import adopt, load_tensors
+
+
+class ReferenceStage(Stage):
+    """What percentages are of, and what the result learns from."""
+
+    name = "reference"
+
+    def run(self, context: RunContext) -> Result:
+        torch.manual_seed(context.config.seed)
+        net = context.new_network(context.space.largest())
+        given = context.starts_from("reference", "reference.safetensors")
+        if given is not None and not adopt(net, load_tensors(given)[0]):
+            raise UsageError(f"{given} has no weights that fit space {context.space.name}: take a run of the same "
+                             "space")
+        history = fit(net, context.task, context.training, seed=context.config.seed, progress=context.progress,
+                      checkpoint=context.run.path / "reference.checkpoint", what="train reference")
+        context.save_network(net, "reference.safetensors")
+        return context.trained(history, net, context.task)
+
+    def leaves(self, found: Result) -> Sequence[str]:
+        return ("reference.safetensors",)

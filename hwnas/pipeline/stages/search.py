@@ -1,0 +1,68 @@
+"""Stage search: learn which ops are worth their time.
+
+| file               | what                                                                |
+|--------------------|---------------------------------------------------------------------|
+| search.jsonl       | every evaluation                                                    |
+| search.safetensors | shared weights                                                      |
+| distribution.json  | per choice which ops are live, and what they add to the score       |
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from hwnas.documents import read_json
+from hwnas.latency import LatencyModel
+from hwnas.pipeline.context import RunContext
+from hwnas.pipeline.stages.stage import Result, Stage
+from hwnas.search.log import SearchLog
+from hwnas.search.weight_sharing import SearchResult, run
+from hwnas.space import FULL
+
+OFFSETS = 8  # architectures that compare variants
+
+
+class SearchStage(Stage):
+    """The distribution over architectures."""
+
+    name = "search"
+
+    def run(self, context: RunContext) -> Result:
+        folder = context.run.path
+        found = run(context.space, context.task, context.search_config, folder=folder, seed=context.config.seed,
+                    protect=_cheapest(context), init=context.starts_from("search", "search.safetensors"),
+                    smaller=context.smaller, progress=context.progress)
+        log = SearchLog(folder / "search.jsonl")
+        scores = [e.score for e in log.of("settle")]
+        return {"baseline": sum(scores) / len(scores) if scores else found.best[1],
+                "metric": context.task.judge.metric, "evaluations": len(log.entries),
+                "entropy": found.distribution.entropy(), "best": list(found.best[0]), "best_score": found.best[1],
+                "offsets": _offsets(context, found)}
+
+    def leaves(self, found: Result) -> Sequence[str]:
+        return "search.jsonl", "distribution.json", "search.safetensors"
+
+
+def _offsets(context: RunContext, found: SearchResult) -> dict[str, float]:
+    """Variant -> what it adds to the scores, in points: over some of the architectures that settled the effects."""
+    entries = SearchLog(context.run.path / "search.jsonl").of("settle")[:OFFSETS]
+    known = [(e.choice, e.score) for e in entries] or [found.best]
+    others = {variant.key: space for variant, space in context.spaces.items() if variant != FULL}
+    gains: dict[str, list[float]] = {key: [] for key in others}
+    for i, ((choice, score), (key, space)) in enumerate(itertools.product(known, others.items()), 1):
+        gains[key].append(found.evaluator.score(choice, space) - score)
+        context.progress("compare variants", i, len(known) * len(others))
+    return {key: sum(each) / len(each) for key, each in gains.items()}
+
+
+def _cheapest(context: RunContext) -> list[int]:
+    """Per choice the op that costs least on the target; never pruned, so that tight budgets stay reachable.
+
+    A cell with nothing on every edge is no network, so the op that gives nothing does not count.
+    """
+    latency = LatencyModel.from_json(read_json(context.run.path / "latency.json"))
+    _, costs = latency.costs_ns(context.space)
+    rows = zip(costs, context.space.choices, strict=True)
+    return [min((k for k, op in enumerate(choice.ops) if op.kind != "none"), key=row.__getitem__)
+            for row, choice in rows]

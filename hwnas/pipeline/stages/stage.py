@@ -1,0 +1,54 @@
+"""What a stage of compress is: it reads what earlier ones left in the run folder and leaves its own files there."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.context import RunContext
+    from hwnas.pipeline.run.folder import RunFolder
+
+Result = dict[str, Any]
+
+
+class Stage(ABC):
+    """One step from data to report; has no state of its own, so that a killed run goes on with a new one.
+
+    Args:
+        name: as in run.json, and of what the results are told under.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def run(self, context: RunContext) -> Result:
+        """Do it, and say what was found.
+
+        Raises:
+            HwnasError: whatever went wrong, with the way out.
+            Again: an earlier stage has to be done again first.
+        """
+
+    @abstractmethod
+    def leaves(self, found: Result) -> Sequence[str]:
+        """Names of the files in the run folder that it made; their hashes go on record."""
+
+
+class Again(Exception):
+    """What an earlier stage decided does not hold: the run goes back to it.
+
+    Args:
+        stage: the name of the first one to repeat.
+    """
+
+    stage: ClassVar[str]
+
+    def amend(self, run: RunFolder) -> None:
+        """Write into the state of a run what the stage has to do otherwise.
+
+        Raises:
+            HwnasError: there is nothing left to try.
+        """
+        raise NotImplementedError
