@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.bench import Entrant, Result, compare, load
+from hwnas.bench import Result, StrategySpec, compare, load
 from hwnas.bench.table import mean_rows
-from hwnas.search.walks.rea import NASBENCH201_MUTATES
+from hwnas.search.evolution.rea import NASBENCH201_MUTATES
 
 EVALUATIONS = (25, 50, 100, 200, 400)
 PLAIN = (
@@ -66,13 +66,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _entrants(name: str, wanted: list[str] | None) -> list[Entrant]:
+def _specs(name: str, wanted: list[str] | None) -> list[StrategySpec]:
     cells = name.startswith("nasbench201")
-    every = [Entrant("migo", options) for options in MIGO] + [Entrant(strategy) for strategy in PLAIN]
+    every = [StrategySpec("migo", options) for options in MIGO] + [StrategySpec(strategy) for strategy in PLAIN]
     if cells:
-        every.append(Entrant("gp", {"encode": "nasbench201-paths"}))
-        every.append(Entrant("rea", {"mutates": list(NASBENCH201_MUTATES)}))
-    return [entrant for entrant in every if wanted is None or entrant.strategy in wanted]
+        every.append(StrategySpec("gp", {"encode": "nasbench201-paths"}))
+        every.append(StrategySpec("rea", {"mutates": list(NASBENCH201_MUTATES)}))
+    return [spec for spec in every if wanted is None or spec.strategy in wanted]
 
 
 def _searched(name: str, args: argparse.Namespace) -> list[Result]:
@@ -80,12 +80,12 @@ def _searched(name: str, args: argparse.Namespace) -> list[Result]:
     benchmark = load(kind, args.data / FOLDERS[kind], **options)
     folder = args.out / name.replace("/", "-")
     results = []
-    for entrant in _entrants(name, args.strategy):
+    for spec in _specs(name, args.strategy):
         start = time.perf_counter()
         results += compare(
-            benchmark, [entrant], args.evaluations, range(args.seeds), args.workers, out=folder
+            benchmark, [spec], args.evaluations, range(args.seeds), args.workers, out=folder
         )
-        print(f"{name} {entrant.label}: {np.round(results[-1].regrets().mean(axis=1), 3).tolist()} "
+        print(f"{name} {spec.label}: {np.round(results[-1].regrets().mean(axis=1), 3).tolist()} "
               f"({time.perf_counter() - start:.0f} s)", flush=True)
     return results
 
@@ -101,7 +101,7 @@ def _goals(found: dict[str, list[Result]]) -> list[str]:
     counts = next(iter(found.values()))[0].evaluations
     rows = [["", *map(str, counts)], ["---"] * (len(counts) + 1)]
     for name, results in found.items():
-        means = {r.entrant.label: r.regrets().mean(axis=1) for r in results}
+        means = {r.spec.label: r.regrets().mean(axis=1) for r in results}
         ratios = means["migo"] / means["random"]
         rows.append([f"{name}: migo over random", *(f"{ratio:.2f}" for ratio in ratios)])
         rivals = {label: m for label, m in means.items() if label.split()[0] in RIVALS}
@@ -132,7 +132,7 @@ def _page(found: dict[str, list[Result]], args: argparse.Namespace) -> str:
 def _readable(page: str) -> str:
     """The page with labels that say what an option is."""
     names = {"gp encode=nasbench201-paths": "gp, op and path features",
-             Entrant("rea", {"mutates": list(NASBENCH201_MUTATES)}).label: "rea, the benchmark's own mutation law",
+             StrategySpec("rea", {"mutates": list(NASBENCH201_MUTATES)}).label: "rea, the benchmark's own mutation law",
              "for `migo`, which discounts luck (ADR 0011)":
              "for `migo`, which discounts luck ([ADR 0011](../docs/adr/0011-interactions.md))"}
     for old, new in names.items():

@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 SURFACE = {
     "hwnas": "RunFolder compress load pick resume",
-    "hwnas.bench": "Benchmark Entrant Result Summary TabularBenchmark compare load names run summaries",
+    "hwnas.bench": "Benchmark Entrant Result StrategySpec Summary TabularBenchmark compare load names run summaries",
     "hwnas.data": "KNOWN Dataset Policy augment epoch load policy_for",
     "hwnas.deploy": "Bundle Deployed Finding deploy_run verify write_bundle",
     "hwnas.device": "FolderJob RecordedDevice SshDevice",
@@ -56,7 +56,7 @@ COMMANDS = "hwnas.cli"  # its surface is the command line
 NEED_TORCH = {
     "hwnas.nets", "hwnas.train", "hwnas.pipeline.context", "hwnas.pipeline.duration",
     "hwnas.pipeline.selection.model_selector", "hwnas.pipeline.selection.quantization_loss", "hwnas.pipeline.stages",
-    "hwnas.search.evaluate", "hwnas.search.weight_sharing",
+    "hwnas.search.evaluators.shared", "hwnas.search.weight_sharing",
 }
 
 IMPORT_ALL = """

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hwnas.bench.benchmark import Benchmark, TabularBenchmark
     from hwnas.bench.comparison import Result, compare, run
-    from hwnas.bench.entrant import Entrant
     from hwnas.bench.registry import load, names
+    from hwnas.bench.strategy_spec import Entrant, StrategySpec
     from hwnas.bench.table import Summary, summaries
 
 __all__ = [
-    "Benchmark", "Entrant", "Result", "Summary", "TabularBenchmark", "compare", "load", "names", "run", "summaries",
+    "Benchmark", "Entrant", "Result", "StrategySpec", "Summary", "TabularBenchmark", "compare", "load", "names", "run",
+    "summaries",
 ]
 
 _HOMES = {
-    "benchmark": ("Benchmark", "TabularBenchmark"), "comparison": ("Result", "compare", "run"), "entrant": ("Entrant",),
-    "registry": ("load", "names"), "table": ("Summary", "summaries"),
+    "benchmark": ("Benchmark", "TabularBenchmark"), "comparison": ("Result", "compare", "run"),
+    "strategy_spec": ("Entrant", "StrategySpec"), "registry": ("load", "names"), "table": ("Summary", "summaries"),
 }
 
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from hwnas.bench.benchmark import Benchmark, FloatArray
-from hwnas.bench.entrant import Entrant, is_anytime
-from hwnas.bench.ledger import Ledger, alone
 from hwnas.bench.outcome import Outcome
+from hwnas.bench.results_log import ResultsLog, alone
+from hwnas.bench.strategy_spec import StrategySpec, is_anytime
 from hwnas.bench.workers import Search, play_all
 from hwnas.errors import UsageError
 from hwnas.progress import Progress, silent
-from hwnas.search.records import is_whole
+from hwnas.search.history import is_whole
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,20 @@ class Result:
 
     Args:
         benchmark: its name.
-        entrant: the strategy with its options.
+        spec: the strategy with its options.
         evaluations: the numbers compared at, increasing.
         outcomes: one per number and seed.
     """
 
     benchmark: str
-    entrant: Entrant
+    spec: StrategySpec
     evaluations: tuple[int, ...]
     outcomes: tuple[Outcome, ...]
+
+    @property
+    def entrant(self) -> StrategySpec:
+        """The name of `spec` in hwnas 0.1; goes with the next version."""
+        return self.spec
 
     def regrets(self) -> FloatArray:
         """Regret in the units of the truth, shape (evaluations, seeds)."""
@@ -57,16 +62,17 @@ class Result:
 def run(benchmark: Benchmark, strategy: str, options: Mapping[str, Any], evaluations: Sequence[int],
         seeds: Sequence[int], workers: int = 1, *, out: Path | None = None, progress: Progress = silent) -> Result:
     """`compare` for one strategy."""
-    return compare(benchmark, [Entrant(strategy, options)], evaluations, seeds, workers, out=out, progress=progress)[0]
+    spec = StrategySpec(strategy, options)
+    return compare(benchmark, [spec], evaluations, seeds, workers, out=out, progress=progress)[0]
 
 
-def compare(benchmark: Benchmark, entrants: Sequence[Entrant], evaluations: Sequence[int], seeds: Sequence[int],
+def compare(benchmark: Benchmark, specs: Sequence[StrategySpec], evaluations: Sequence[int], seeds: Sequence[int],
             workers: int = 1, *, out: Path | None = None, progress: Progress = silent) -> list[Result]:
     """Search the benchmark with every strategy, once or more per seed.
 
     Args:
         benchmark: what is searched.
-        entrants: strategies with their options, all different.
+        specs: strategies with their options, all different.
         evaluations: numbers of evaluations to compare at, at least 1 each.
         seeds: of the searches, at least 0 each.
         workers: processes, with one thread for linear algebra each; 1 works in this one, with its threads. The results
@@ -75,7 +81,7 @@ def compare(benchmark: Benchmark, entrants: Sequence[Entrant], evaluations: Sequ
         progress: told of every finished search.
 
     Returns:
-        One result per entrant, in their order.
+        One result per spec, in their order.
 
     Raises:
         UnknownName: no such strategy or option.
@@ -84,44 +90,44 @@ def compare(benchmark: Benchmark, entrants: Sequence[Entrant], evaluations: Sequ
     """
     counts = _whole("evaluations", evaluations, 1)
     wanted = [(seed, count) for count in counts for seed in _whole("seeds", seeds, 0)]
-    _check(benchmark, entrants, counts, workers)
+    _check(benchmark, specs, counts, workers)
     with alone(out):
-        ledger = Ledger(out)
-        known = [ledger.known(benchmark.identity, entrant) for entrant in entrants]
-        searches = _missing(benchmark, entrants, wanted, known)
+        results_log = ResultsLog(out)
+        known = [results_log.known(benchmark.identity, spec) for spec in specs]
+        searches = _missing(benchmark, specs, wanted, known)
         for done, (number, outcomes) in enumerate(play_all(searches, workers), 1):
             search = searches[number]
-            ledger.add(benchmark.identity, search.entrant, outcomes)
-            known[entrants.index(search.entrant)].update({(o.seed, o.evaluations): o for o in outcomes})
+            results_log.add(benchmark.identity, search.spec, outcomes)
+            known[specs.index(search.spec)].update({(o.seed, o.evaluations): o for o in outcomes})
             progress("searches", done, len(searches))
-    return [Result(benchmark.name, entrant, counts, tuple(found[key] for key in wanted))
-            for entrant, found in zip(entrants, known, strict=True)]
+    return [Result(benchmark.name, spec, counts, tuple(found[key] for key in wanted))
+            for spec, found in zip(specs, known, strict=True)]
 
 
-def _missing(benchmark: Benchmark, entrants: Sequence[Entrant], wanted: Sequence[tuple[int, int]],
+def _missing(benchmark: Benchmark, specs: Sequence[StrategySpec], wanted: Sequence[tuple[int, int]],
              known: Sequence[Mapping[tuple[int, int], Outcome]]) -> list[Search]:
     """The searches that are not known yet: for an anytime strategy one per seed, else one per seed and number."""
     searches = []
-    for entrant, found in zip(entrants, known, strict=True):
+    for spec, found in zip(specs, known, strict=True):
         plans: dict[tuple[int, int], list[int]] = {}
-        once = is_anytime(entrant.build(benchmark.choices, wanted[-1][1], 0))
+        once = is_anytime(spec.build(benchmark.choices, wanted[-1][1], 0))
         for seed, count in wanted:
             if (seed, count) not in found:
                 plans.setdefault((seed, 0 if once else count), []).append(count)
-        searches += [Search(benchmark.seeded(seed), entrant, seed, tuple(at)) for (seed, _), at in plans.items()]
+        searches += [Search(benchmark.seeded(seed), spec, seed, tuple(at)) for (seed, _), at in plans.items()]
     return searches
 
 
-def _check(benchmark: Benchmark, entrants: Sequence[Entrant], counts: Sequence[int], workers: int) -> None:
+def _check(benchmark: Benchmark, specs: Sequence[StrategySpec], counts: Sequence[int], workers: int) -> None:
     """Find out before any work what would fail at its end."""
-    if not entrants or any(entrant in entrants[:i] for i, entrant in enumerate(entrants)):
+    if not specs or any(spec in specs[:i] for i, spec in enumerate(specs)):
         raise UsageError(f"strategies to compare must be at least one and all different: "
-                         f"{', '.join(entrant.label for entrant in entrants) or 'none'}")
+                         f"{', '.join(spec.label for spec in specs) or 'none'}")
     if workers < 1:
         raise UsageError(f"workers must be at least 1, not {workers}")
-    for entrant in entrants:
+    for spec in specs:
         for count in counts:
-            entrant.build(benchmark.choices, count, 0)
+            spec.build(benchmark.choices, count, 0)
 
 
 def _whole(name: str, values: Sequence[int], least: int) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ def _line(axes: Axes, result: Result, number: int, shift: float) -> None:
     axes.errorbar(
         [row.evaluations * shift for row in rows], median,
         yerr=[[row.median - row.lower for row in rows], [row.upper - row.median for row in rows]],
-        label=result.entrant.label, color=COLOURS[number % len(COLOURS)], marker=MARKERS[number % len(MARKERS)],
+        label=result.spec.label, color=COLOURS[number % len(COLOURS)], marker=MARKERS[number % len(MARKERS)],
         linestyle=DASHES[number // len(COLOURS) % len(DASHES)], linewidth=1.6, markersize=5, elinewidth=1.0, capsize=2,
     )
 

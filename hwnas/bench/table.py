@@ -52,7 +52,7 @@ def to_json(results: Sequence[Result]) -> dict[str, Any]:
     """A JSON value of all that the text shows."""
     return {
         "benchmark": results[0].benchmark, "evaluations": list(results[0].evaluations), "limit": results[0].limit(),
-        "strategies": [{"strategy": result.entrant.strategy, "options": dict(result.entrant.options),
+        "strategies": [{"strategy": result.spec.strategy, "options": dict(result.spec.options),
                         "regret": [dataclasses.asdict(summary) for summary in summaries(result)]}
                        for result in results],
     }
@@ -69,7 +69,7 @@ def quartile_rows(results: Sequence[Result]) -> list[list[str]]:
 
 
 def _rows(results: Sequence[Result], cell: Any) -> list[list[str]]:
-    rows = [[result.entrant.label, *map(cell, summaries(result))] for result in results]
+    rows = [[result.spec.label, *map(cell, summaries(result))] for result in results]
     limit = results[0].limit()
     return rows if limit is None else [*rows, [LIMIT, *[f"{limit:.2f}"] * len(results[0].evaluations)]]
 
@@ -80,5 +80,5 @@ def shortfalls(results: Sequence[Result]) -> list[str]:
     for result in results:
         short = [f"{s.spent} of {s.evaluations}" for s in summaries(result) if s.spent < s.evaluations]
         if short:
-            lines.append(f"{result.entrant.label} made {', '.join(short)} evaluations")
+            lines.append(f"{result.spec.label} made {', '.join(short)} evaluations")
     return lines

@@ -12,11 +12,11 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from hwnas.bench.benchmark import Benchmark
-from hwnas.bench.entrant import Entrant
 from hwnas.bench.outcome import Outcome
+from hwnas.bench.strategy_spec import StrategySpec
 from hwnas.bench.threads import one_blas_thread
 from hwnas.errors import HwnasError, UsageError
-from hwnas.search.records import checked_sample
+from hwnas.search.history import checked_sample
 from hwnas.search.strategy import Strategy
 
 
@@ -26,13 +26,13 @@ class Search:
 
     Args:
         benchmark: as the seed sees it.
-        entrant: strategy and options.
+        spec: strategy and options.
         seed: of the strategy.
         evaluations: numbers at which it is read off, increasing; it is built for the last.
     """
 
     benchmark: Benchmark
-    entrant: Entrant
+    spec: StrategySpec
     seed: int
     evaluations: tuple[int, ...]
 
@@ -65,9 +65,9 @@ def play(search: Search) -> list[Outcome]:
     Raises:
         UsageError: the strategy failed; other errors of its own carry its name and seed.
     """
-    where = f"strategy {search.entrant.label!r}, seed {search.seed}"
+    where = f"strategy {search.spec.label!r}, seed {search.seed}"
     try:
-        return _read_off(search, search.entrant.build(search.benchmark.choices, search.evaluations[-1], search.seed))
+        return _read_off(search, search.spec.build(search.benchmark.choices, search.evaluations[-1], search.seed))
     except HwnasError as err:
         raise UsageError(f"{where}: {err}") from None  # one that survives the way to another process
     except Exception as err:

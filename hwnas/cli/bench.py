@@ -12,7 +12,7 @@ from hwnas.cli.options import OUT, Json
 from hwnas.progress import plural
 
 if TYPE_CHECKING:
-    from hwnas.bench import Benchmark, Entrant, Result
+    from hwnas.bench import Benchmark, Result, StrategySpec
 
 EPILOG = "Example: hwnas bench search --benchmark nasbench201 --data nasbench201.parquet"
 
@@ -89,23 +89,23 @@ def search(
             given[benchmark]["dataset"] = dataset
         if plot is not None:
             plotting.check(plot)
-        entrants, counts = _entrants(names, given), _counts(evaluations)
+        specs, counts = _specs(names, given), _counts(evaluations)
         found = load(benchmark, data, **given[benchmark])
         with watching(json) as watch:
-            results = compare(found, entrants, counts, range(seeds), workers or _cores(), out=out,
+            results = compare(found, specs, counts, range(seeds), workers or _cores(), out=out,
                               progress=watch.progress)
         if plot is not None:
             plotting.draw(results, plot)
     _say(found, results, out, plot, json)
 
 
-def _entrants(names: list[str], given: Options) -> list[Entrant]:
-    from hwnas.bench import Entrant
+def _specs(names: list[str], given: Options) -> list[StrategySpec]:
+    from hwnas.bench import StrategySpec
 
-    entrants = [Entrant(name, given[""] | given[name]) for name in names]
-    for entrant in entrants:
-        _ = entrant.kind  # a wrong name is told before any data are read
-    return entrants
+    specs = [StrategySpec(name, given[""] | given[name]) for name in names]
+    for spec in specs:
+        _ = spec.kind  # a wrong name is told before any data are read
+    return specs
 
 
 def _options(texts: list[str], names: set[str]) -> Options:

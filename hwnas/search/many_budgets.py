@@ -1,6 +1,6 @@
 """One search for many budgets: every evaluation tells something about all of them.
 
-The scores and the cost of the evaluated architectures each get a model (`hwnas.search.interactions`). The next
+The scores and the cost of the evaluated architectures each get a model (`surrogates.interaction_gp`). The next
 architecture is the one whose score is expected to raise the answers most, added up over the budgets it may keep:
 
     worth(x) = sum_b P(cost(x) <= b) E max(0, y(x) - best_b)
@@ -28,9 +28,7 @@ from hwnas.generate import solve
 from hwnas.search.cycle import fair_cycle
 from hwnas.search.distribution import FloatArray, Rows
 from hwnas.search.effects import IntArray, fit_effects
-from hwnas.search.interactions import Posterior, Prior, agreements, below, expected_gain, quantiles
-from hwnas.search.proposals import climb, propose, unseen
-from hwnas.search.records import (
+from hwnas.search.history import (
     Choice,
     checked_choices,
     checked_header,
@@ -42,6 +40,8 @@ from hwnas.search.records import (
     seeded_generator,
     unpack_generator,
 )
+from hwnas.search.surrogates.interaction_gp import Posterior, Prior, agreements, below, expected_gain, quantiles
+from hwnas.search.surrogates.proposals import climb, propose, unseen
 
 _REFIT, _RIDGE, _TICKS, _TOP = 1.15, 1.0, 10_000, 4
 _LOWEST = -3.0  # what a budget without an answer is at, in y: worse than all but one in seven hundred

@@ -10,7 +10,7 @@ Source: Zheng et al., MIGO-NAS (TPAMI 43(9):2936-2952, 2021) and its released se
 
 `interactions` is for scores that stay: every evaluation is a training of its own, not a look at a supernet that keeps
 training. After one fair cycle each ask is the candidate of the highest expected improvement under effects of one, two
-and three choices (`hwnas.search.interactions`); candidates come from the law and from the neighbourhood of the best.
+and three choices (`surrogates.interaction_gp`); candidates come from the law and from the neighbourhood of the best.
 The additive modes ask fair cycles to the end; what is left of a number of evaluations are further cycles before the
 first pruning.
 
@@ -36,12 +36,10 @@ from hwnas.errors import UnknownName, UsageError
 from hwnas.search.cycle import cycle_effects, fair_cycle, planned_evaluations, weakest
 from hwnas.search.distribution import BoolArray, Distribution, FloatArray, Rows
 from hwnas.search.effects import EffectFit, IntArray, fit_effects
-from hwnas.search.interactions import Posterior, Prior, agreements, quantiles
-from hwnas.search.proposals import climb, propose
-from hwnas.search.records import (
+from hwnas.search.history import (
     Choice,
-    RecordingStrategy,
-    Records,
+    History,
+    HistoryStrategy,
     checked_header,
     checked_sample,
     is_whole,
@@ -50,8 +48,10 @@ from hwnas.search.records import (
     seeded_generator,
     unpack_generator,
 )
+from hwnas.search.rank_weights import WEIGHTS
 from hwnas.search.simplex import Move, corrected_move, per_row_move, reference_move
-from hwnas.search.utilities import WEIGHTS
+from hwnas.search.surrogates.interaction_gp import Posterior, Prior, agreements, quantiles
+from hwnas.search.surrogates.proposals import climb, propose
 
 _REFIT = 1.15  # the prior is fitted anew when there are so many times more scores
 
@@ -103,7 +103,7 @@ class MigoOptions:
                 raise UsageError(f"protect of choice {i} must be an op index from 0 to {k - 1}, not {op}")
 
 
-class MigoOptimizer(RecordingStrategy):
+class MigoOptimizer(HistoryStrategy):
     """Fair sampling, natural-gradient steps, progressive pruning.
 
     A cycle has as many evaluations as the widest choice has live ops. After each cycle the law moves; after `s`
@@ -147,7 +147,7 @@ class MigoOptimizer(RecordingStrategy):
         utility: str = "log",
         per_row: bool = False,
     ) -> None:
-        self._records = Records(choices)
+        self._history = History(choices)
         guarded = [] if protect is None else list(protect)
         if evaluations is not None and s is not None:
             raise UsageError("give evaluations or s, not both: the one decides the other")
@@ -203,7 +203,7 @@ class MigoOptimizer(RecordingStrategy):
     def _seen(self) -> tuple[list[int], IntArray, FloatArray]:
         """Choices with more than one op, the evaluated architectures in them (N, d), and y (N,)."""
         open_ = [i for i, k in enumerate(self.choices) if k > 1]
-        return open_, np.array(self._records.samples, dtype=np.int64)[:, open_], quantiles(self._records.scores)
+        return open_, np.array(self._history.samples, dtype=np.int64)[:, open_], quantiles(self._history.scores)
 
     @property
     def answer(self) -> tuple[Choice, float] | None:
@@ -218,18 +218,18 @@ class MigoOptimizer(RecordingStrategy):
         prior = Prior().fit(agreements(seen, seen), y, len(open_))
         believed, _ = Posterior(prior, seen, y).moments(seen[two])
         at = int(two[np.argmax(believed)])
-        return tuple(self._records.samples[at]), self._records.scores[at]
+        return tuple(self._history.samples[at]), self._history.scores[at]
 
     def _highest(self, worth: Callable[[IntArray], FloatArray]) -> Choice | None:
         law = [np.where(mask, p, 0.0) for p, mask in zip(self._theta, self._live, strict=True)]
         law = [p / p.sum() for p in law]
-        seen = np.array(self._records.samples, dtype=np.int64)
-        return climb(propose(seen, self._records.scores, law, self._rng), seen, law, worth)
+        seen = np.array(self._history.samples, dtype=np.int64)
+        return climb(propose(seen, self._history.scores, law, self._rng), seen, law, worth)
 
     def tell(self, choice: Sequence[int], score: float) -> None:
         alone = self.options.mode == "interactions"
-        self._records.settle(choice, score, 0 if alone else self._cycle)
-        if not self._plan and (not alone or len(self._records.samples) % max(self.choices) == 0):
+        self._history.settle(choice, score, 0 if alone else self._cycle)
+        if not self._plan and (not alone or len(self._history.samples) % max(self.choices) == 0):
             self._end_cycle()
 
     def distribution(self) -> Distribution:
@@ -238,7 +238,7 @@ class MigoOptimizer(RecordingStrategy):
         return Distribution([p / p.sum() for p in law], self._live, effects, stderr)
 
     def _fit(self) -> EffectFit:
-        r = self._records
+        r = self._history
         return fit_effects(r.samples, r.scores, r.cycles, r.choices, self.options.ridge)
 
     def _end_cycle(self) -> None:
@@ -265,9 +265,9 @@ class MigoOptimizer(RecordingStrategy):
                 self._velocity[i] = np.where(self._live[i], self._velocity[i], 0.0)
 
     def _rank_effects(self) -> Rows:
-        at = [j for j, cycle in enumerate(self._records.cycles) if cycle == self._cycle]
-        weights = WEIGHTS[self.options.utility](np.array([self._records.scores[j] for j in at]), self.options.h)
-        return cycle_effects([self._records.samples[j] for j in at], weights, self.choices)
+        at = [j for j, cycle in enumerate(self._history.cycles) if cycle == self._cycle]
+        weights = WEIGHTS[self.options.utility](np.array([self._history.scores[j] for j in at]), self.options.h)
+        return cycle_effects([self._history.samples[j] for j in at], weights, self.choices)
 
     def _pooled_effects(self) -> Rows:
         return self._fit().rows()
@@ -278,7 +278,7 @@ class MigoOptimizer(RecordingStrategy):
 
     def state_dict(self) -> dict[str, Any]:
         return self._header() | {
-            "records": self._records.state(),
+            "records": self._history.state(),
             "probabilities": [row.tolist() for row in self._theta],
             "velocity": [row.tolist() for row in self._velocity],
             "live": [row.astype(int).tolist() for row in self._live],
@@ -291,7 +291,7 @@ class MigoOptimizer(RecordingStrategy):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         with reading_state():
             checked_header(state, self._header())
-            records = Records.from_state(self.choices, state["records"])
+            records = History.from_state(self.choices, state["records"])
             theta = [np.array(row, dtype=np.float64) for row in state["probabilities"]]
             velocity = [np.array(row, dtype=np.float64) for row in state["velocity"]]
             live = [np.array(row, dtype=np.bool_) for row in state["live"]]
@@ -300,7 +300,7 @@ class MigoOptimizer(RecordingStrategy):
             prior = Prior.from_json(state["prior"])
             rng = unpack_generator(state["generator"])
         self._prior = prior
-        self._records, self._theta, self._velocity, self._live = records, theta, velocity, live
+        self._history, self._theta, self._velocity, self._live = records, theta, velocity, live
         self._cycle, self._plan, self._rng = cycle, plan, rng
 
     def _check_rows(self, theta: Rows, velocity: Rows, live: list[BoolArray]) -> None:

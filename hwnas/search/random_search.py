@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hwnas.search.base import PlannedStrategy, incumbent_law
 from hwnas.search.distribution import Rows
-from hwnas.search.planned import PlannedStrategy, incumbent_law
-from hwnas.search.records import Choice
+from hwnas.search.history import Choice
 
 
 class RandomSearch(PlannedStrategy):

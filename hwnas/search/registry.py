@@ -8,26 +8,26 @@ from typing import Any
 
 from hwnas.errors import UsageError
 from hwnas.plugins import Plugins
-from hwnas.search.masked import Masked
+from hwnas.search.restricted import Restricted
 from hwnas.search.strategy import Strategy
 
 GROUP = "hwnas.strategies"
 
 TABLE: dict[str, str] = {
-    "asng": "hwnas.search.laws.asng:Asng",
-    "ddpnas": "hwnas.search.laws.ddpnas:Ddpnas",
-    "fpnas": "hwnas.search.laws.fpnas:FpNas",
+    "asng": "hwnas.search.distribution_learning.asng:Asng",
+    "ddpnas": "hwnas.search.distribution_learning.ddpnas:Ddpnas",
+    "fpnas": "hwnas.search.distribution_learning.fpnas:FpNas",
     "gp": "hwnas.search.surrogates.gp:GaussianProcessSearch",
-    "local": "hwnas.search.walks.local:LocalSearch",
-    "mdenas": "hwnas.search.laws.mdenas:Mdenas",
+    "local": "hwnas.search.evolution.local:LocalSearch",
+    "mdenas": "hwnas.search.distribution_learning.mdenas:Mdenas",
     "migo": "hwnas.search.migo:MigoOptimizer",
-    "parsec": "hwnas.search.laws.parsec:Parsec",
-    "pbil": "hwnas.search.laws.pbil:Pbil",
+    "parsec": "hwnas.search.distribution_learning.parsec:Parsec",
+    "pbil": "hwnas.search.distribution_learning.pbil:Pbil",
     "pnas": "hwnas.search.surrogates.pnas:ProgressiveSearch",
     "random": "hwnas.search.random_search:RandomSearch",
-    "rea": "hwnas.search.walks.rea:RegularisedEvolution",
-    "reinforce": "hwnas.search.walks.reinforce:Reinforce",
-    "sng": "hwnas.search.laws.sng:Sng",
+    "rea": "hwnas.search.evolution.rea:RegularisedEvolution",
+    "reinforce": "hwnas.search.distribution_learning.reinforce:Reinforce",
+    "sng": "hwnas.search.distribution_learning.sng:Sng",
 }
 _PLUGINS = Plugins("strategy", GROUP, TABLE)
 
@@ -67,5 +67,5 @@ def create(
     # The interface leaves the constructor to each class; the signature was checked above.
     build: Callable[..., Strategy] = kind
     if live is not None:
-        return Masked(choices, live, lambda left: build(left, **options))
+        return Restricted(choices, live, lambda left: build(left, **options))
     return build(choices, **options)

@@ -1,6 +1,6 @@
 """How training and evaluating alternate in a search with shared weights, and at which learning rate.
 
-A search is a list of ticks. A tick trains some steps and, after the warm-up, evaluates one asked architecture.
+A search is a list of rounds. A round trains some steps and, after the warm-up, evaluates one asked architecture.
 
     fair   every step runs the next path of a fair cycle over the live ops, so all live ops get the same number of
            updates however short the stretch is; the learning rate follows one cosine over all steps. Ours, the default.
@@ -25,7 +25,7 @@ LAST_SHARE = 0.01  # of the peak learning rate, at the end of the cosine
 
 
 @dataclass(frozen=True)
-class Tick:
+class Round:
     """Train `len(rates)` steps, then evaluate the asked architecture unless this is a warm-up.
 
     Args:
@@ -39,23 +39,23 @@ class Tick:
     rates: tuple[float, ...]
 
 
-def fair_ticks(evaluations: int, warmup_steps: Sequence[int], steps: int, peak: float) -> list[Tick]:
-    """Ticks of a `fair` search.
+def fair_rounds(evaluations: int, warmup_steps: Sequence[int], steps: int, peak: float) -> list[Round]:
+    """Rounds of a `fair` search.
 
     Args:
         evaluations: how many architectures are asked for.
-        warmup_steps: steps of every warm-up tick.
+        warmup_steps: steps of every warm-up round.
         steps: steps before every evaluation.
         peak: learning rate after a short ramp over the first 5 % of all steps.
     """
     lengths = [*warmup_steps, *[steps] * evaluations]
     total = sum(lengths)
-    ticks, done = [], 0
+    rounds, done = [], 0
     for number, length in enumerate(lengths):
         rates = tuple(_cosine((done + i) / total, peak) for i in range(length))
-        ticks.append(Tick(number, number >= len(warmup_steps), rates))
+        rounds.append(Round(number, number >= len(warmup_steps), rates))
         done += length
-    return ticks
+    return rounds
 
 
 def _cosine(progress: float, peak: float, ramp: float = 0.05) -> float:
@@ -65,14 +65,14 @@ def _cosine(progress: float, peak: float, ramp: float = 0.05) -> float:
     return peak * max(wave, LAST_SHARE)
 
 
-def path_ticks(choices: Sequence[int], s: int, keep: int, steps: int, peak: float) -> list[Tick]:
-    """Ticks of a `path` search, `steps` (one epoch) each."""
-    ticks = []
+def path_rounds(choices: Sequence[int], s: int, keep: int, steps: int, peak: float) -> list[Round]:
+    """Rounds of a `path` search, `steps` (one epoch) each."""
+    rounds = []
     for number, lr in enumerate(cycle_learning_rates(choices, s, keep, peak)):
         # The very first epoch starts from random weights: ramp up to the peak.
         rates = tuple(lr * (i + 1) / steps if number == 0 else lr for i in range(steps))
-        ticks.append(Tick(number, True, rates))
-    return ticks
+        rounds.append(Round(number, True, rates))
+    return rounds
 
 
 def cycle_learning_rates(choices: Sequence[int], s: int, keep: int, peak: float) -> list[float]:

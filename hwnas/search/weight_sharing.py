@@ -26,10 +26,10 @@ from hwnas.progress import Progress, silent
 from hwnas.search.cycle import fair_cycle
 from hwnas.search.distribution import Distribution
 from hwnas.search.effects import fit_effects
-from hwnas.search.evaluate import SupernetEvaluator
+from hwnas.search.evaluators.shared import SupernetEvaluator
 from hwnas.search.log import Evaluation, SearchLog
 from hwnas.search.registry import create
-from hwnas.search.schedule import Tick, fair_ticks, path_ticks
+from hwnas.search.schedule import Round, fair_rounds, path_rounds
 from hwnas.search.strategy import Strategy
 from hwnas.space import FULL, Space, scaled, variants
 from hwnas.train import Task, TrainConfig, as_task
@@ -78,7 +78,7 @@ class CheckpointSchema(Schema):
 
     origin: dict[str, Any]
     strategy: dict[str, Any]
-    ticks: Count
+    ticks: Count  # rounds, as 0.1 calls them
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def run(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Pat
     strategy = create("migo", space.sizes, mode=config.mode, s=config.cycles, keep=config.keep,
                       ridge=config.ridge, protect=list(protect or space.smallest().choice), seed=seed)
     log = SearchLog(folder / "search.jsonl")
-    ticks = _learn(strategy, evaluator, log, folder / "search.safetensors", config, space, progress)
-    distribution = _settle(strategy, evaluator, log, config, seed, ticks, progress)
+    rounds = _learn(strategy, evaluator, log, folder / "search.safetensors", config, space, progress)
+    distribution = _rescored(strategy, evaluator, log, config, seed, rounds, progress)
     _restore(evaluator, folder / "search.safetensors")  # settling moved batch-norm statistics; a resumed run has not
     write_json(folder / "distribution.json", distribution.to_json())
     best = strategy.best
@@ -161,17 +161,17 @@ def evaluator_of(space: Space, data: AnyData | Task, config: SearchConfig, seed:
     return SupernetEvaluator(supernet, folds[0], config.train, seed, variants=others)
 
 
-def _ticks(space: Space, evaluator: SupernetEvaluator, strategy: Strategy, config: SearchConfig) -> list[Tick]:
+def _rounds(space: Space, evaluator: SupernetEvaluator, strategy: Strategy, config: SearchConfig) -> list[Round]:
     peak, epoch = config.train.lr, evaluator.steps_per_epoch
     if config.training == "path":
-        return path_ticks(space.sizes, config.cycles, config.keep, epoch, peak)
+        return path_rounds(space.sizes, config.cycles, config.keep, epoch, peak)
     steps = max(1, round(config.epochs_per_evaluation * epoch))
-    return fair_ticks(strategy.evaluations, [epoch] * config.warmup, steps, peak)
+    return fair_rounds(strategy.evaluations, [epoch] * config.warmup, steps, peak)
 
 
 def _learn(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, checkpoint: Path,
            config: SearchConfig, space: Space, progress: Progress) -> int:
-    """Train, ask, test, tell until the strategy is done; a checkpoint after every tick. How many ticks there are."""
+    """Train, ask, test, tell until the strategy is done; a checkpoint after every round. How many rounds there are."""
     done, origin = 0, _origin(evaluator, config)
     if checkpoint.exists():
         state = load_tensors(checkpoint)[1]
@@ -184,22 +184,22 @@ def _learn(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, che
         _restore(evaluator, checkpoint)
         done = stored.ticks
     log.keep("train", strategy.asked)
-    ticks = _ticks(space, evaluator, strategy, config)
-    if done < len(ticks):
+    rounds = _rounds(space, evaluator, strategy, config)
+    if done < len(rounds):
         log.keep("settle", 0)
-    for tick in ticks[done:]:
+    for current in rounds[done:]:
         began = time.monotonic()
-        choice = strategy.ask() if tick.evaluates else None
-        paths = _paths(strategy, choice, config, evaluator.seed, tick)
-        evaluator.train(paths, tick.number, len(tick.rates), tick.rates)
+        choice = strategy.ask() if current.evaluates else None
+        paths = _paths(strategy, choice, config, evaluator.seed, current)
+        evaluator.train(paths, current.number, len(current.rates), current.rates)
         if choice is not None:
             score = evaluator.score(choice)
             strategy.tell(choice, score)
             log.append(Evaluation("train", strategy.asked - 1, choice, score, time.monotonic() - began))
-        state = {"strategy": strategy.state_dict(), "origin": origin, "ticks": tick.number + 1}
+        state = {"strategy": strategy.state_dict(), "origin": origin, "ticks": current.number + 1}
         save_tensors(checkpoint, snapshot(evaluator.supernet, evaluator.optimizer), state)
-        progress("search", tick.number + 1, len(ticks) + config.settle)
-    return len(ticks)
+        progress("search", current.number + 1, len(rounds) + config.settle)
+    return len(rounds)
 
 
 def _origin(evaluator: SupernetEvaluator, config: SearchConfig) -> dict[str, Any]:
@@ -230,16 +230,16 @@ def _restore(evaluator: SupernetEvaluator, path: Path) -> None:
 
 
 def _paths(strategy: Strategy, asked: Sequence[int] | None, config: SearchConfig, seed: int,
-           tick: Tick) -> Iterator[Sequence[int]]:
-    """The architectures that the steps of a tick train."""
+           current: Round) -> Iterator[Sequence[int]]:
+    """The architectures that the steps of a round train."""
     if config.training == "path" and asked is not None:
         return itertools.repeat(asked)
-    live, rng = strategy.distribution().live, np.random.default_rng((seed, 4, tick.number))
+    live, rng = strategy.distribution().live, np.random.default_rng((seed, 4, current.number))
     return itertools.chain.from_iterable(fair_cycle(live, rng) for _ in itertools.count())
 
 
-def _settle(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, config: SearchConfig, seed: int,
-            ticks: int, progress: Progress) -> Distribution:
+def _rescored(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, config: SearchConfig, seed: int,
+            rounds: int, progress: Progress) -> Distribution:
     """Score fair samples of the live ops with the final weights and take the effects from these.
 
     While weights are trained, scores drift and early samples judge half-trained ops; a score without training costs
@@ -257,7 +257,7 @@ def _settle(strategy: Strategy, evaluator: SupernetEvaluator, log: SearchLog, co
             began = time.monotonic()
             score = evaluator.score(choice)
             log.append(Evaluation("settle", number, choice, score, time.monotonic() - began))
-        progress("search", ticks + number + 1, ticks + len(samples))
+        progress("search", rounds + number + 1, rounds + len(samples))
     if not samples:
         return learnt
     scores = [e.score for e in log.of("settle")]

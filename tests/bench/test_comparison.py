@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.bench import Entrant, TabularBenchmark, compare, run
-from hwnas.bench.code import code_of
+from hwnas.bench import StrategySpec, TabularBenchmark, compare, run
+from hwnas.bench.code_hash import code_of
 from hwnas.bench.workers import Search, play
 from hwnas.errors import InputError, UnknownName, UsageError
 from hwnas.search import create
@@ -88,24 +88,24 @@ def test_options_go_to_the_strategy_and_its_own_plan_counts(hills: TabularBenchm
 
 
 def test_parallel_is_serial(hills: TabularBenchmark, odd: Path) -> None:
-    entrants = [Entrant("random"), Entrant("anew"), Entrant("seedless"), Entrant("migo", {"mode": "pooled"})]
+    specs = [*map(StrategySpec, ("random", "anew", "seedless")), StrategySpec("migo", {"mode": "pooled"})]
     told: list[tuple[str, int, int]] = []
-    alone = compare(hills, entrants, [20, 40], SEEDS, 1, progress=lambda *word: told.append(word))
-    assert alone == compare(hills, entrants, [40, 20, 40], [3, 1, 2, 0], 3)
+    alone = compare(hills, specs, [20, 40], SEEDS, 1, progress=lambda *word: told.append(word))
+    assert alone == compare(hills, specs, [40, 20, 40], [3, 1, 2, 0], 3)
     assert told == [("searches", i, 24) for i in range(1, 25)]  # 4 + 4 anytime, 8 + 8 not
     assert alone[0].outcomes == run(hills, "random", {}, [20, 40], SEEDS).outcomes
 
 
 def test_what_was_cut_off_goes_on(hills: TabularBenchmark, odd: Path, tmp_path: Path) -> None:
-    entrants = [Entrant("random"), Entrant("anew", {"ridge": 1.0})]
+    specs = [StrategySpec("random"), StrategySpec("anew", {"ridge": 1.0})]
     path, told = tmp_path / "regret.jsonl", list[int]()
-    whole = compare(hills, entrants, [20, 40], SEEDS, out=tmp_path)
+    whole = compare(hills, specs, [20, 40], SEEDS, out=tmp_path)
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     assert len(lines) == 16
     for kept, missing in ((0, 12), (1, 12), (2, 11), (5, 10), (15, 1)):  # 4 anytime searches of two lines, 8 of one
         path.write_text("".join(lines[:kept]) + lines[kept][:-9], encoding="utf-8")
         told.clear()
-        again = compare(hills, entrants, [20, 40], SEEDS, out=tmp_path, progress=lambda _, n, __: told.append(n))
+        again = compare(hills, specs, [20, 40], SEEDS, out=tmp_path, progress=lambda _, n, __: told.append(n))
         assert again == whole
         assert len(told) == missing
         assert sorted(path.read_text(encoding="utf-8").splitlines(keepends=True)) == sorted(lines)
@@ -113,22 +113,22 @@ def test_what_was_cut_off_goes_on(hills: TabularBenchmark, odd: Path, tmp_path: 
 
 def test_nothing_is_done_twice_and_nothing_else_is_taken_for_it(hills: TabularBenchmark, odd: Path,
                                                                 tmp_path: Path) -> None:
-    def searches(benchmark: TabularBenchmark, entrant: Entrant, counts: list[int], seeds: int) -> int:
+    def searches(benchmark: TabularBenchmark, spec: StrategySpec, counts: list[int], seeds: int) -> int:
         told: list[int] = []
-        compare(benchmark, [entrant], counts, range(seeds), out=tmp_path, progress=lambda _, n, __: told.append(n))
+        compare(benchmark, [spec], counts, range(seeds), out=tmp_path, progress=lambda _, n, __: told.append(n))
         return len(told)
 
     other = TabularBenchmark("hills", hills.signals, hills.truths + 1)
-    assert searches(hills, Entrant("random"), [5, 9], 2) == 2
-    assert searches(hills, Entrant("random"), [9], 2) == 0
-    assert searches(hills, Entrant("random"), [5, 9, 12], 3) == 3
-    assert searches(other, Entrant("random"), [5], 2) == 2
-    assert searches(hills, Entrant("random", {"ridge": 2}), [5], 2) == 2
-    assert searches(hills, Entrant("seedless"), [5], 2) == 2
-    assert searches(hills, Entrant("seedless"), [5], 2) == 0
+    assert searches(hills, StrategySpec("random"), [5, 9], 2) == 2
+    assert searches(hills, StrategySpec("random"), [9], 2) == 0
+    assert searches(hills, StrategySpec("random"), [5, 9, 12], 3) == 3
+    assert searches(other, StrategySpec("random"), [5], 2) == 2
+    assert searches(hills, StrategySpec("random", {"ridge": 2}), [5], 2) == 2
+    assert searches(hills, StrategySpec("seedless"), [5], 2) == 2
+    assert searches(hills, StrategySpec("seedless"), [5], 2) == 0
     odd.write_text(ODD + "\n", encoding="utf-8")
     code_of.cache_clear()  # as in another process
-    assert searches(hills, Entrant("seedless"), [5], 2) == 2
+    assert searches(hills, StrategySpec("seedless"), [5], 2) == 2
     first = json.loads((tmp_path / "regret.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert next(iter(first)) == "hwnas_regret"
     assert {"benchmark", "strategy", "options", "code", "seed", "evaluations", "regret"} <= set(first)
@@ -155,7 +155,7 @@ def test_a_line_that_lacks_something(hills: TabularBenchmark, tmp_path: Path) ->
 
 
 def test_one_comparison_at_a_time_in_a_folder(hills: TabularBenchmark, tmp_path: Path) -> None:
-    from hwnas.bench.ledger import alone
+    from hwnas.bench.results_log import alone
 
     with alone(tmp_path), pytest.raises(UsageError, match="another hwnas process"):
         run(hills, "random", {}, [5], [0], out=tmp_path)
@@ -186,9 +186,9 @@ def test_what_cannot_be_compared_is_refused_before_any_work(
 
 
 def test_no_strategy_twice_and_at_least_one(hills: TabularBenchmark) -> None:
-    for entrants in ([], [Entrant("random"), Entrant("random", {})]):
+    for specs in ([], [StrategySpec("random"), StrategySpec("random", {})]):
         with pytest.raises(UsageError, match="all different"):
-            compare(hills, entrants, [5], [0])
+            compare(hills, specs, [5], [0])
     with pytest.raises(UsageError, match="workers"):
         run(hills, "random", {}, [5], [0], workers=0)
 
@@ -196,9 +196,9 @@ def test_no_strategy_twice_and_at_least_one(hills: TabularBenchmark) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_strategy_that_fails_says_which_and_where(workers: int, hills: TabularBenchmark, odd: Path,
                                                     tmp_path: Path) -> None:
-    entrants = [Entrant("random"), Entrant("refuses")]
+    specs = [StrategySpec("random"), StrategySpec("refuses")]
     with pytest.raises(UsageError, match=r"strategy 'refuses', seed 0: unknown mood 'bad'"):
-        compare(hills, entrants, [5], [0], workers, out=tmp_path / "out")
+        compare(hills, specs, [5], [0], workers, out=tmp_path / "out")
     if workers == 1:
         assert len((tmp_path / "out" / "regret.jsonl").read_text(encoding="utf-8").splitlines()) == 1
 
@@ -211,6 +211,6 @@ def test_asks_outside_the_space_and_defects(hills: TabularBenchmark, odd: Path) 
 
 
 def test_a_search_alone(hills: TabularBenchmark) -> None:
-    outcomes = play(Search(hills.seeded(1), Entrant("random"), 1, (2, 6)))
+    outcomes = play(Search(hills.seeded(1), StrategySpec("random"), 1, (2, 6)))
     assert [(o.seed, o.evaluations, o.spent) for o in outcomes] == [(1, 2, 2), (1, 6, 6)]
     assert all(o.regret == hills.best_truth - o.truth and o.truth == hills.truth(o.choice) for o in outcomes)

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from hwnas.bench import Entrant, TabularBenchmark, compare
+from hwnas.bench import StrategySpec, TabularBenchmark, compare
 
 SLOW = """
 import os, time
@@ -30,11 +30,11 @@ PROGRAM = """
 import signal, sys
 from pathlib import Path
 import numpy as np
-from hwnas.bench import Entrant, TabularBenchmark, compare
+from hwnas.bench import StrategySpec, TabularBenchmark, compare
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
     truth = np.arange(27.0).reshape(3, 3, 3)
-    compare(TabularBenchmark("t", [truth], truth), [Entrant("slow")], [5, 9], range(40), 2, out=Path(sys.argv[1]))
+    compare(TabularBenchmark("t", [truth], truth), [StrategySpec("slow")], [5, 9], range(40), 2, out=Path(sys.argv[1]))
 """
 
 
@@ -74,8 +74,8 @@ def test_killed_and_gone_on_with(word: signal.Signals, running: subprocess.Popen
     assert 3 <= kept < 80
     truth = np.arange(27.0).reshape(3, 3, 3)
     benchmark, done = TabularBenchmark("t", [truth], truth), list[int]()
-    (again,) = compare(benchmark, [Entrant("slow")], [5, 9], range(40), out=tmp_path / "out",
+    (again,) = compare(benchmark, [StrategySpec("slow")], [5, 9], range(40), out=tmp_path / "out",
                        progress=lambda _, n, __: done.append(n))
     assert len(done) == 80 - kept
-    assert again.outcomes == compare(benchmark, [Entrant("slow")], [5, 9], range(40))[0].outcomes
+    assert again.outcomes == compare(benchmark, [StrategySpec("slow")], [5, 9], range(40))[0].outcomes
     json.loads((tmp_path / "out" / "regret.jsonl").read_text(encoding="utf-8").splitlines()[-1])

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas.bench import Entrant, Result, TabularBenchmark, compare, summaries
+from hwnas.bench import Result, StrategySpec, TabularBenchmark, compare, summaries
 from hwnas.bench.plot import COLOURS, DASHES, MARKERS, check, draw
 from hwnas.errors import InputError, MissingDependency, UsageError
 
 
 @pytest.fixture
 def results(hills: TabularBenchmark) -> list[Result]:
-    return compare(hills, [Entrant("random"), Entrant("rea")], [5, 9, 30], range(6))
+    return compare(hills, [StrategySpec("random"), StrategySpec("rea")], [5, 9, 30], range(6))
 
 
 def test_a_picture_of_the_medians(results: list[Result], tmp_path: Path) -> None:

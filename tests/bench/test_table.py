@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 
-from hwnas.bench import Entrant, Result, TabularBenchmark, compare, summaries
+from hwnas.bench import Result, StrategySpec, TabularBenchmark, compare, summaries
 from hwnas.bench.outcome import Outcome
 from hwnas.bench.table import LIMIT, mean_rows, quartile_rows, shortfalls, to_json
 
@@ -18,7 +18,7 @@ def result(regrets: list[list[float]], *, limit: float | None = 0.25, spent: int
     counts = tuple(10 * (i + 1) for i in range(len(regrets)))
     outcomes = tuple(Outcome(seed, count, spent or count, (0,), 1.0, 1.0, regret, limit)
                      for count, row in zip(counts, regrets, strict=True) for seed, regret in enumerate(row))
-    return Result("made", Entrant("random", {"ridge": 2.0}), counts, outcomes)
+    return Result("made", StrategySpec("random", {"ridge": 2.0}), counts, outcomes)
 
 
 def test_the_figures_of_a_row() -> None:
@@ -48,11 +48,11 @@ def test_the_text() -> None:
 
 
 def test_the_json_holds_what_the_text_shows(hills: TabularBenchmark) -> None:
-    results = compare(hills, [Entrant("random"), Entrant("rea")], [5, 9], range(3))
+    results = compare(hills, [StrategySpec("random"), StrategySpec("rea")], [5, 9], range(3))
     value = json.loads(json.dumps(to_json(results), allow_nan=False))
     assert (value["benchmark"], value["evaluations"]) == ("hills", [5, 9])
     assert value["limit"] == np.mean([hills.seeded(seed).limit for seed in range(3)])
     for strategy, found in zip(value["strategies"], results, strict=True):
-        assert strategy["strategy"] == found.entrant.strategy
+        assert strategy["strategy"] == found.spec.strategy
         assert [row["mean"] for row in strategy["regret"]] == found.regrets().mean(axis=1).tolist()
         assert [row["seeds"] for row in strategy["regret"]] == [3, 3]

@@ -10,8 +10,8 @@ import pytest
 from hwnas.errors import UsageError
 from hwnas.search.cycle import fair_cycle
 from hwnas.search.migo import MigoOptimizer
+from hwnas.search.rank_weights import distance_log_weights, log_weights
 from hwnas.search.simplex import corrected_move, fisher_length, per_row_move, reference_move
-from hwnas.search.utilities import distance_log_weights, log_weights
 
 
 def finish(optimizer: MigoOptimizer, seed: int = 0) -> MigoOptimizer:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hwnas.errors import InputError, UnknownName, UsageError
 from hwnas.search.distribution import Distribution
-from hwnas.search.utilities import distance_log_weights, log_weights
+from hwnas.search.rank_weights import distance_log_weights, log_weights
 
 
 def example() -> Distribution:

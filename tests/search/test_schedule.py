@@ -1,4 +1,4 @@
-"""Schedules: as many ticks as evaluations, one learning rate per fair cycle, drops when they are due."""
+"""Schedules: as many rounds as evaluations, one learning rate per fair cycle, drops when they are due."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hwnas.search import create
 from hwnas.search.cycle import planned_evaluations
-from hwnas.search.schedule import FLOOR, LAST_SHARE, cycle_learning_rates, fair_ticks, path_ticks
+from hwnas.search.schedule import FLOOR, LAST_SHARE, cycle_learning_rates, fair_rounds, path_rounds
 
 CHOICES = st.lists(st.integers(2, 9), min_size=1, max_size=6)
 
@@ -27,13 +27,13 @@ def drops(rates: list[float]) -> list[int]:
 @given(choices=CHOICES, s=st.integers(1, 6), data=st.data())
 def test_path_search_has_a_tick_per_evaluation(choices: list[int], s: int, data: st.DataObject) -> None:
     keep = data.draw(st.integers(1, max(choices) - 1))
-    ticks = path_ticks(choices, s, keep, 4, 0.1)
-    assert len(ticks) == planned_evaluations(choices, s, keep)
-    assert len(ticks) == create("migo", choices, s=s, keep=keep).evaluations
-    assert [t.number for t in ticks] == list(range(len(ticks)))
-    assert all(t.evaluates and len(t.rates) == 4 for t in ticks)
-    assert all(len(set(t.rates)) == 1 for t in ticks[1:])
-    assert ticks[0].rates == pytest.approx((0.025, 0.05, 0.075, 0.1))
+    rounds = path_rounds(choices, s, keep, 4, 0.1)
+    assert len(rounds) == planned_evaluations(choices, s, keep)
+    assert len(rounds) == create("migo", choices, s=s, keep=keep).evaluations
+    assert [t.number for t in rounds] == list(range(len(rounds)))
+    assert all(t.evaluates and len(t.rates) == 4 for t in rounds)
+    assert all(len(set(t.rates)) == 1 for t in rounds[1:])
+    assert rounds[0].rates == pytest.approx((0.025, 0.05, 0.075, 0.1))
 
 
 @given(choices=CHOICES, s=st.integers(1, 8), peak=st.sampled_from([0.1, 0.5]), data=st.data())
@@ -76,17 +76,17 @@ def test_rates_never_fall_below_the_floor() -> None:
 
 @given(evaluations=st.integers(1, 60), warmup=st.lists(st.integers(1, 9), max_size=5), steps=st.integers(1, 9))
 def test_fair_search_warms_up_and_then_evaluates(evaluations: int, warmup: list[int], steps: int) -> None:
-    ticks = fair_ticks(evaluations, warmup, steps, 0.1)
-    assert [t.number for t in ticks] == list(range(len(warmup) + evaluations))
-    assert [t.evaluates for t in ticks] == [False] * len(warmup) + [True] * evaluations
-    assert [len(t.rates) for t in ticks] == [*warmup, *[steps] * evaluations]
-    assert all(rate > 0 for t in ticks for rate in t.rates)
+    rounds = fair_rounds(evaluations, warmup, steps, 0.1)
+    assert [t.number for t in rounds] == list(range(len(warmup) + evaluations))
+    assert [t.evaluates for t in rounds] == [False] * len(warmup) + [True] * evaluations
+    assert [len(t.rates) for t in rounds] == [*warmup, *[steps] * evaluations]
+    assert all(rate > 0 for t in rounds for rate in t.rates)
 
 
 @example(evaluations=1000, peak=0.1)
 @given(evaluations=st.integers(1, 1000), peak=st.sampled_from([0.01, 0.1, 1.0]))
 def test_fair_rates_rise_to_the_peak_and_fall_to_the_last_share(evaluations: int, peak: float) -> None:
-    rates = [rate for tick in fair_ticks(evaluations, [], 20, peak) for rate in tick.rates]
+    rates = [rate for part in fair_rounds(evaluations, [], 20, peak) for rate in part.rates]
     top = rates.index(max(rates))
     assert top <= 0.05 * len(rates) + 1
     assert all(a < b for a, b in itertools.pairwise(rates[: top + 1]))
@@ -97,6 +97,6 @@ def test_fair_rates_rise_to_the_peak_and_fall_to_the_last_share(evaluations: int
 
 @pytest.mark.parametrize("evaluations", [10, 1000])
 def test_fair_rates_never_exceed_the_peak(evaluations: int) -> None:
-    rates = [rate for tick in fair_ticks(evaluations, [], 20, 0.1) for rate in tick.rates]
+    rates = [rate for part in fair_rounds(evaluations, [], 20, 0.1) for rate in part.rates]
     assert max(rates) <= 0.1
     assert max(rates) == pytest.approx(0.1, rel=0.05)

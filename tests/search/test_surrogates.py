@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from hwnas.errors import RunError, UnknownName, UsageError
-from hwnas.search.interactions import expected_gain, quantiles
 from hwnas.search.strategy import Strategy
 from hwnas.search.surrogates import mlp
 from hwnas.search.surrogates.gaussian_process import (
@@ -27,6 +26,7 @@ from hwnas.search.surrogates.gaussian_process import (
     squared_distances,
 )
 from hwnas.search.surrogates.gp import GaussianProcessSearch, mutants, near
+from hwnas.search.surrogates.interaction_gp import expected_gain, quantiles
 from hwnas.search.surrogates.paths import FEATURES, path_encoding
 from hwnas.search.surrogates.pnas import ProgressiveSearch, stages
 from hwnas.search.surrogates.prefixes import OPEN, completed, op_shares, widened

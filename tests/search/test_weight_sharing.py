@@ -17,7 +17,7 @@ from hwnas.errors import RunError, UsageError
 from hwnas.nets import Network, Supernet
 from hwnas.search import weight_sharing
 from hwnas.search.distribution import Distribution
-from hwnas.search.evaluate import SupernetEvaluator
+from hwnas.search.evaluators.shared import SupernetEvaluator
 from hwnas.search.log import SearchLog
 from hwnas.search.weight_sharing import SearchConfig, SearchResult
 from hwnas.space import Space, SpaceConfig, Variant, build, scaled
@@ -28,8 +28,8 @@ FAIR = SearchConfig(warmup=2, epochs_per_evaluation=0.5, cycles=1, keep=5, settl
                     train=TrainConfig(batch=32, lr=0.05))
 PATH = replace(FAIR, training="path", warmup=0)
 CONFIGS = {"fair": FAIR, "path": PATH}
-SETTLED = 100  # and more: so many evaluations after the last tick
-TICKS = {"fair": 15, "path": 13}  # 7 + 6 evaluations, and two of warm-up
+SETTLED = 100  # and more: so many evaluations after the last round
+ROUNDS = {"fair": 15, "path": 13}  # 7 + 6 evaluations, and two of warm-up
 
 
 class Killed(Exception):
@@ -103,7 +103,7 @@ def test_the_log_holds_every_evaluation_in_order(whole: Undisturbed, training: s
     assert [e.number for e in log.of("train")] == list(range(13))
     assert [e.number for e in log.of("settle")] == list(range(8))
     assert all(0 <= e.score <= 100 and e.seconds > 0 for e in log.entries)
-    assert load_tensors(whole.folder / "search.safetensors")[1]["ticks"] == TICKS[training]
+    assert load_tensors(whole.folder / "search.safetensors")[1]["ticks"] == ROUNDS[training]
     best = max(log.of("train"), key=lambda e: e.score)
     assert whole.result.best == (best.choice, best.score)
     first_cycle = np.array([e.choice for e in log.of("train")[:7]])
@@ -126,7 +126,7 @@ def test_killed_and_resumed_is_the_undisturbed_run(
     whole: Undisturbed, training: str, space: Space, data: Dataset, tmp_path: Path, when: int
 ) -> None:
     config = CONFIGS[training]
-    killer = Killer("search", when if when < SETTLED else TICKS[training] + when - SETTLED)
+    killer = Killer("search", when if when < SETTLED else ROUNDS[training] + when - SETTLED)
     with pytest.raises(Killed):
         weight_sharing.run(space, data, config, folder=tmp_path, seed=3, progress=killer)
     assert not (tmp_path / "distribution.json").exists()
@@ -157,7 +157,7 @@ def test_killed_between_the_log_and_the_checkpoint(
 
 
 def test_killed_again_and_again(whole: Undisturbed, training: str, space: Space, data: Dataset, tmp_path: Path) -> None:
-    last = TICKS[training]
+    last = ROUNDS[training]
     for stop in (2, 5, 6, last, last + 2, last + 7):
         with pytest.raises(Killed):
             weight_sharing.run(space, data, CONFIGS[training], folder=tmp_path, seed=3,
@@ -195,7 +195,7 @@ def test_weights_handed_on_do_not_depend_on_where_the_search_was_cut(
 ) -> None:
     """Networks start from these weights, batch-norm statistics included: they must be the same after a resume."""
     found = {}
-    for name, stops in {"whole": [], "resumed": [("search", TICKS["fair"] + 5)]}.items():
+    for name, stops in {"whole": [], "resumed": [("search", ROUNDS["fair"] + 5)]}.items():
         for stop in stops:
             with pytest.raises(Killed):
                 weight_sharing.run(space, data, FAIR, folder=tmp_path / name, seed=3, progress=Killer(*stop))

@@ -1,4 +1,5 @@
 """Strategies that predict scores before they ask: progressive widening and Bayesian optimisation.
 
-Modules: pnas with mlp; gp with gaussian_process; paths (the path encoding of NAS-Bench-201 cells).
+Modules: pnas with mlp; gp with gaussian_process; interaction_gp (effects of one, two and three choices) with
+proposals; paths (the path encoding of NAS-Bench-201 cells).
 """

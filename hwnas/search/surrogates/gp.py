@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import UnknownName, UsageError
+from hwnas.search.base import PlannedStrategy, incumbent_law
 from hwnas.search.distribution import FloatArray, Rows
-from hwnas.search.interactions import expected_gain, quantiles
-from hwnas.search.laws.options import whole
-from hwnas.search.planned import PlannedStrategy, incumbent_law
-from hwnas.search.records import Choice
+from hwnas.search.evolution.mutation import random_choice, unseen_choice
+from hwnas.search.history import Choice
+from hwnas.search.settings import whole
 from hwnas.search.surrogates.gaussian_process import (
     LENGTHS,
     NOISES,
@@ -29,9 +29,9 @@ from hwnas.search.surrogates.gaussian_process import (
     fit,
     squared_distances,
 )
+from hwnas.search.surrogates.interaction_gp import expected_gain, quantiles
 from hwnas.search.surrogates.paths import path_encoding
 from hwnas.search.surrogates.prefixes import op_shares
-from hwnas.search.walks.edits import random_choice, unseen_choice
 
 IntArray = npt.NDArray[np.int64]
 
@@ -82,7 +82,7 @@ class GaussianProcessSearch(PlannedStrategy):
         self._features: list[FloatArray] = []
 
     def _draw(self) -> Choice:
-        samples = self._records.samples
+        samples = self._history.samples
         seen = set(samples)
         proposals = self._proposals(seen) if len(samples) >= self._initial else []
         if proposals:
@@ -91,8 +91,8 @@ class GaussianProcessSearch(PlannedStrategy):
 
     def _proposals(self, seen: set[Choice]) -> list[Choice]:
         """Different architectures not seen before, children of the best first."""
-        order = np.argsort(-np.array(self._records.scores), kind="stable")
-        best = list(dict.fromkeys(self._records.samples[j] for j in order))[:PARENTS]
+        order = np.argsort(-np.array(self._history.scores), kind="stable")
+        best = list(dict.fromkeys(self._history.samples[j] for j in order))[:PARENTS]
         once = mutants(np.repeat(np.array(best), CHILDREN, axis=0), self.choices, self._rng)
         twice = mutants(once, self.choices, self._rng)
         children = np.where(self._rng.random(len(once))[:, None] < 0.5, once, twice)
@@ -101,7 +101,7 @@ class GaussianProcessSearch(PlannedStrategy):
         return [choice for choice in dict.fromkeys(drawn) if choice not in seen]
 
     def _most_promising(self, proposals: list[Choice]) -> int:
-        samples, y = self._records.samples, quantiles(self._records.scores)
+        samples, y = self._history.samples, quantiles(self._history.scores)
         within = self._distances(samples)
         if self._setting is None or len(y) >= self._fitted + max(REFIT, len(y) // REFIT_SHARE):
             lengths = near(self._setting.length) if self._setting and len(y) >= SETTLED else LENGTHS
@@ -112,7 +112,7 @@ class GaussianProcessSearch(PlannedStrategy):
 
     def _distances(self, queries: Sequence[Choice]) -> Distances:
         """Between the queries and the evaluated architectures; encoded features in units of the latter's spread."""
-        samples, free = self._records.samples, sum(k > 1 for k in self.choices)
+        samples, free = self._history.samples, sum(k > 1 for k in self.choices)
         ops = squared_distances(op_shares(queries, self.choices), op_shares(samples, self.choices))
         if self._encode is None:
             return Distances(ops / max(2 * free, 1), None)
@@ -137,8 +137,8 @@ class GaussianProcessSearch(PlannedStrategy):
         setting = Setting(*map(float, value)) if value else None
         if setting and not (setting.length in LENGTHS and setting.share in SHARES and setting.noise in NOISES):
             raise ValueError(f"{value} is no setting of the process")
-        if not 0 <= fitted <= len(self._records.samples):
-            raise ValueError(f"fitted to {fitted} of {len(self._records.samples)} evaluations")
+        if not 0 <= fitted <= len(self._history.samples):
+            raise ValueError(f"fitted to {fitted} of {len(self._history.samples)} evaluations")
         self._setting, self._fitted, self._features = setting, fitted, []
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.search.distribution import FloatArray
-from hwnas.search.laws.adam import Adam
+from hwnas.search.distribution_learning.adam import Adam
 
 MEMBERS, HIDDEN, STEPS, RATE = 5, 32, 150, 0.01
 

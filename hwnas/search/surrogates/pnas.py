@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import UnknownName, UsageError
+from hwnas.search.base import PlannedStrategy, incumbent_law
 from hwnas.search.distribution import FloatArray, Rows
 from hwnas.search.effects import fit_effects
-from hwnas.search.planned import PlannedStrategy, incumbent_law
-from hwnas.search.records import Choice, Records, checked_sample
+from hwnas.search.evolution.mutation import random_choice, unseen_choice
+from hwnas.search.history import Choice, History, checked_sample
 from hwnas.search.surrogates.mlp import fit_ensemble
 from hwnas.search.surrogates.prefixes import OPEN, checked_prefix, completed, op_shares, widened
-from hwnas.search.walks.edits import random_choice, unseen_choice
 
 # Fewer evaluations than this teach a stage nothing: choices then open several at a time.
 LEAST_STAGE = 8
@@ -79,7 +79,7 @@ class ProgressiveSearch(PlannedStrategy):
         self._plan: list[Choice] = []
 
     def _draw(self) -> Choice:
-        seen = set(self._records.samples)
+        seen = set(self._history.samples)
         if not self._plan and self._stage < len(self._groups):
             self._open(seen)
         if self._plan:
@@ -89,7 +89,7 @@ class ProgressiveSearch(PlannedStrategy):
 
     def _open(self, seen: set[Choice]) -> None:
         """Start the next stage: a new beam, and one completed architecture per evaluation of the stage."""
-        predict = SURROGATES[self._surrogate](self._records, self._ridge, self._rng) if seen else None
+        predict = SURROGATES[self._surrogate](self._history, self._ridge, self._rng) if seen else None
         beam = self._beam
         for i in self._groups[self._stage]:
             beam = self._ranked(widened(beam, i, self.choices), predict)[:WIDEST]
@@ -142,14 +142,14 @@ def stages(choices: Choice, order: Sequence[int], evaluations: int) -> list[list
     return [part.tolist() for part in np.array_split(free, count)] if free else []
 
 
-def _additive(records: Records, ridge: float, _: np.random.Generator) -> Predictor:
+def _additive(records: History, ridge: float, _: np.random.Generator) -> Predictor:
     effects = fit_effects(records.samples, records.scores, records.cycles, records.choices, ridge).b
     return lambda shares: shares @ effects
 
 
-def _mlp(records: Records, _: float, rng: np.random.Generator) -> Predictor:
+def _mlp(records: History, _: float, rng: np.random.Generator) -> Predictor:
     shares = op_shares(records.samples, records.choices)
     return fit_ensemble(shares, np.array(records.scores), rng).predict
 
 
-SURROGATES: dict[str, Callable[[Records, float, np.random.Generator], Predictor]] = {"additive": _additive, "mlp": _mlp}
+SURROGATES: dict[str, Callable[[History, float, np.random.Generator], Predictor]] = {"additive": _additive, "mlp": _mlp}

@@ -10,7 +10,7 @@ from collections.abc import Container, Sequence
 import numpy as np
 
 from hwnas.search.distribution import FloatArray
-from hwnas.search.records import Choice, checked_sample
+from hwnas.search.history import Choice, checked_sample
 
 OPEN = -1
 

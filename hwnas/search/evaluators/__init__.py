@@ -1,0 +1,1 @@
+"""What gives an architecture its score, a file each."""

@@ -1,0 +1,133 @@
+"""Trains the shared weights of a supernet and scores architectures with them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from hwnas.errors import UsageError
+from hwnas.nets import Network, Supernet
+from hwnas.space import Architecture, Space
+from hwnas.train import Task, TrainConfig, reestimate_batch_norm
+from hwnas.train.loop import optimizer_of, train_step
+from hwnas.train.task import Batch
+
+
+@dataclass
+class SupernetEvaluator:
+    """Trains and validates paths of a supernet.
+
+    Args:
+        supernet: holds the shared weights; changed by `train`.
+        fold: what is learnt, on the part of the training set that trains weights and judged on the other
+            (`Task.fold`).
+        config: batch size, peak learning rate, decay, clipping.
+        seed: batches of round t are drawn with (seed, 2, t).
+        batch_norm_images: training images over which the statistics of a path are re-estimated.
+        variants: scaled spaces, whose networks are trained with parts of the shared weights, each with the fold at its
+            input size.
+    """
+
+    supernet: Supernet
+    fold: Task
+    config: TrainConfig
+    seed: int
+    batch_norm_images: int = 512
+    variants: tuple[tuple[Space, Task], ...] = ()
+    optimizer: torch.optim.Optimizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.optimizer = optimizer_of(self.supernet, self.config)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that one pass over the fold's training part takes."""
+        return self.fold.steps(self.config.batch)
+
+    def train(self, paths: Iterator[Sequence[int]], number: int, steps: int, rates: Sequence[float]) -> None:
+        """Train `steps` steps, each on the next path of `paths`, on batches drawn for round `number`.
+
+        With variants every path is trained once more, as one of them in turn: on the same batch, or where that is
+        of other images on a batch of these.
+
+        Args:
+            paths: at least `steps` architectures.
+            number: of this round of training; batches are drawn with (seed, 2, number).
+            rates: learning rate of every step.
+
+        Raises:
+            TrainingDiverged: the loss became NaN.
+        """
+        self.supernet.train()
+        rng = np.random.default_rng((self.seed, 2, number))
+        smaller: dict[tuple[int, int], Iterator[Batch]] = {}
+        for step, batch in enumerate(self._batches(self.fold, rng, steps)):
+            choice = next(paths)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rates[step]
+            self._step(choice, None, self.fold, batch, (number, step))
+            if not self.variants:
+                continue
+            space, fold = self.variants[step % len(self.variants)]
+            if fold is not self.fold:
+                size = space.config.size
+                if size not in smaller:
+                    own = np.random.default_rng((self.seed, 2, number, *size))
+                    smaller[size] = self._batches(fold, own, steps)
+                batch = next(smaller[size])
+            self._step(choice, space, fold, batch, (number, step))
+
+    def _step(self, choice: Sequence[int], space: Space | None, fold: Task, batch: Batch,
+              place: tuple[int, int]) -> None:
+        self.supernet.select(choice, space)
+        train_step(self.supernet, self.optimizer, *batch, fold, self.config, place=place)
+
+    def _batches(self, fold: Task, rng: np.random.Generator, steps: int) -> Iterator[Batch]:
+        fold.check_trainable()
+        while steps > 0:
+            for batch in itertools.islice(fold.epoch(self.config.batch, rng), steps):
+                steps -= 1
+                yield batch
+
+    def fold_of(self, space: Space) -> Task:
+        """The fold whose images have the size that networks of `space` take.
+
+        Raises:
+            UsageError: there is none.
+        """
+        own = (self.supernet.space, self.fold)
+        for known, fold in (own, *self.variants):
+            if known.config.size == space.config.size:
+                return fold
+        raise UsageError(f"the search knows no images of {space.config.size}: name the size when it starts (--sizes)")
+
+    def score(self, choice: Sequence[int], scaled: Space | None = None) -> float:
+        """The task's metric in percent on the held-out part, in eval mode, with batch-norm statistics of this path.
+
+        Args:
+            scaled: the space of `choice`, where it is not the supernet's own.
+        """
+        if scaled is not None:
+            return self.fold_of(scaled).score(self.network(scaled.architecture(choice)))
+        self._select(choice)
+        return self.fold.score(self.supernet)
+
+    def network(self, arch: Architecture) -> Network:
+        """`arch` as a network of its own with the shared weights and its own batch-norm statistics."""
+        if arch.space.fingerprint == self.supernet.space.fingerprint:
+            self._select(arch.choice)
+            return self.supernet.network(arch)
+        net = self.supernet.network(arch)
+        reestimate_batch_norm(net, [net], self._batch_norm_images(self.fold_of(arch.space)))
+        return net
+
+    def _select(self, choice: Sequence[int]) -> None:
+        self.supernet.select(choice)
+        reestimate_batch_norm(self.supernet, self.supernet.active(), self._batch_norm_images(self.fold))
+
+    def _batch_norm_images(self, fold: Task) -> np.ndarray:
+        return fold.train_images[: self.batch_norm_images]
