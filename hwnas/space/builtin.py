@@ -1,4 +1,4 @@
-"""The built-in spaces, by name.
+"""The builders of the built-in spaces; their names are in `hwnas.space.builders`.
 
 | name        | source                                                      |
 |-------------|-------------------------------------------------------------|
@@ -12,30 +12,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from hwnas.errors import UnknownName, UsageError
+from hwnas.errors import UsageError
+from hwnas.space.builders import SPACES, Description, describe
 from hwnas.space.chain import Chain, Stage
+from hwnas.space.config import SpaceConfig
 from hwnas.space.nasbench201 import nasbench201
 from hwnas.space.op import Op
-from hwnas.space.position import SpaceConfig, SpaceSchema
-from hwnas.space.space import Space
-from hwnas.validation import checked
+from hwnas.space.space import Space, build
+
+__all__ = ["SPACES", "Description", "build", "describe", "fbnet", "google", "mobile", "nasbench201", "ofa", "proxyless"]
 
 MBCONV_CHOICES = ((3, 3), (3, 6), (5, 3), (5, 6), (7, 3), (7, 6))  # (kernel, expand); op 6 is skip or k3 e1
 SMALL_CHOICES = ((3, 2), (3, 4), (3, 6), (5, 2), (5, 4), (5, 6))  # 7x7 kernels outgrow the maps of small images
 FBNET_CHOICES = ((3, 1, 1), (3, 1, 2), (3, 3, 1), (3, 6, 1), (5, 1, 1), (5, 1, 2), (5, 3, 1), (5, 6, 1))
-
-
-@dataclass(frozen=True)
-class Description:
-    """One line about a space for `hwnas spaces`, and its default input."""
-
-    builder: Callable[[SpaceConfig], Space]
-    about: str
-    imgsz: int
 
 
 def _mbconv_candidates(blank: Op, choices: Sequence[tuple[int, int]] = MBCONV_CHOICES) -> tuple[Op, ...]:
@@ -117,44 +109,3 @@ def mobile(config: SpaceConfig) -> Space:
     stages = [Stage(32, max(1, layers - 1), extra, "relu"), Stage(64, layers, 2, "relu"), Stage(96, layers, 2, "relu")]
     chain.stages(stages, lambda blank: _mbconv_candidates(blank, SMALL_CHOICES))
     return chain.finished(act="relu", hidden=(chain.scale(256),))
-
-
-SPACES: dict[str, Description] = {
-    "mobile": Description(mobile, "MBConv chain sized to small images, 16 to 128 px", 32),
-    "proxyless": Description(proxyless, "ProxylessNAS macro, 21 choices of 7 MBConv ops", 224),
-    "google": Description(google, "MobileNetV2 macro, 21 choices of 7 MBConv ops", 224),
-    "ofa": Description(ofa, "MobileNetV3 macro with SE and hard swish, 20 choices of 7 ops", 224),
-    "fbnet": Description(fbnet, "FBNet, 22 choices of 9 ops with grouped convolutions and skip", 224),
-    "nasbench201": Description(nasbench201, "NAS-Bench-201, one cell of 6 edges of 5 ops, repeated in 3 stages", 32),
-}
-
-
-def describe(name: str) -> Description:
-    """The entry of a built-in space.
-
-    Raises:
-        UnknownName: no such space.
-    """
-    if name not in SPACES:
-        raise UnknownName("space", name, SPACES, "See `hwnas spaces`.")
-    return SPACES[name]
-
-
-def build(config: SpaceConfig) -> Space:
-    """Build a space from its config.
-
-    Raises:
-        UnknownName: no such space.
-        UsageError: parameters out of range.
-    """
-    description = describe(config.name)
-    if config.imgsz < 8 or config.classes < 1 or config.in_channels < 1 or not 0 < config.width_mult < math.inf:
-        raise UsageError(f"imgsz >= 8, classes >= 1, in_channels >= 1, width_mult > 0 are needed; got {config}")
-    for name in ("depth", "width", "head_width"):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise UsageError(f"{name} must be at least 1; got {value}")
-    if config.output_stride is not None and not config.head:
-        raise UsageError(f"an output stride is for segmenters: name a head; got {config.output_stride}")
-    checked(SpaceSchema, asdict(config), f"space {config.name}", UsageError)
-    return description.builder(config)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from hwnas.space.config import SpaceConfig
 from hwnas.space.heads import with_head
 from hwnas.space.op import Op, make_divisible
-from hwnas.space.position import Position, SpaceConfig
+from hwnas.space.position import Position
 from hwnas.space.space import Space
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from hwnas.space.architecture import Architecture
 from hwnas.space.op import Op
 from hwnas.space.position import INPUT, output_positions
+from hwnas.space.space import Architecture
 
 T = TypeVar("T")
 

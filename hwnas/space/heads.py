@@ -21,9 +21,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hwnas.errors import UnknownName, UsageError
+from hwnas.errors import InputError, UnknownName, UsageError
+from hwnas.space.config import SpaceConfig
 from hwnas.space.op import Op
-from hwnas.space.position import Position, SpaceConfig
+from hwnas.space.position import Position, output_positions
+from hwnas.space.steps import Linear
 
 BINS = 8  # of a distance: 0..7 strides
 ANCHORS = 6
@@ -72,6 +74,43 @@ def with_head(config: SpaceConfig, backbone: Sequence[Position]) -> tuple[Positi
                          f"{tuple(found)}: take larger images or another space")
     last = backbone.index(found[max(strides)])
     return (*backbone[: last + 1], *head.builder(config, found, config.head_width or head.width))
+
+
+def check_outputs(config: SpaceConfig, positions: Sequence[Position]) -> None:
+    """Whether positions end as the head of `config` has it, and hold the maps that it reads: of a space that is data.
+
+    Raises:
+        UnknownName: no such head.
+        UsageError: an output stride that the head cannot have.
+        InputError: they end otherwise.
+    """
+    ops = [p.ops[0] for p in positions]
+    outputs = [ops[i] for i in output_positions(ops)]
+    if not config.head:
+        last = outputs[0].steps[-1] if outputs[0].steps else None
+        if len(outputs) > 1 or not isinstance(last, Linear) or last.out_features != config.classes:
+            raise InputError(f"space {config.name} is of a classifier, which ends with one op of kind head and as many "
+                             f"channels out as classes, {config.classes}; it ends with "
+                             f"{', '.join(op.signature for op in outputs)}: write such a head, or name a head")
+        return
+    missing = [stride for stride in strides_of(config) if stride not in taps(config, positions)]
+    if missing:
+        raise InputError(f"{config.head} reads maps of stride {missing[0]}, and space {config.name} has none "
+                         "before the first position that says what it reads: add one")
+    wanted = _outputs_of(config, len(outputs))
+    given = [(op.out_channels, *op.out_hw) for op in outputs]
+    if given != wanted:
+        raise InputError(f"space {config.name} with head {config.head}, {config.classes} classes and images of "
+                         f"{config.size} must give {wanted}; it gives {given}: correct its last ops")
+
+
+def _outputs_of(config: SpaceConfig, maps: int) -> list[tuple[int, int, int]]:
+    """(channels, height, width) of every output of a detector or a segmenter, finest first."""
+    if describe_head(config.head).task == "segment":
+        return [(config.classes, *config.size)]
+    channels = config.classes + 4 * BINS if config.head == "fcos" else ANCHORS * (config.classes + 5)
+    strides = [min(strides_of(config)) * 2**level for level in range(maps)]
+    return [(channels, *(-(-side // stride) for side in config.size)) for stride in strides]
 
 
 def describe_head(name: str) -> Head:

@@ -15,10 +15,10 @@ import random
 from functools import lru_cache
 
 from hwnas.errors import InputError, UsageError
-from hwnas.space.architecture import Architecture
+from hwnas.space.config import SpaceConfig
 from hwnas.space.op import Op, make_divisible
-from hwnas.space.position import Position, SpaceConfig
-from hwnas.space.space import Space
+from hwnas.space.position import Position
+from hwnas.space.space import Architecture, Space
 
 EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

@@ -1,4 +1,4 @@
-"""What a space is made of: its config, its positions, and how maps flow from one to the next.
+"""What a space is made of: its positions, and how maps flow from one to the next.
 
 Glossary
     node     holds a map: the sum of what the positions that write it give
@@ -10,75 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
-
-from pydantic import ConfigDict, Field
 
 from hwnas.space.op import Op
-from hwnas.validation import Schema, checked
 
 INPUT = "input"
-Side = Annotated[int, Field(ge=8, le=8192)]
-
-
-class SpaceSchema(Schema):
-    """What a file may say of a space; `SpaceConfig` says what it means. The largest has weights of a few gigabytes."""
-
-    model_config = ConfigDict(extra="forbid")  # a parameter of a later version would build another space
-
-    name: Annotated[str, Field(max_length=100)]
-    imgsz: Side
-    in_channels: Annotated[int, Field(ge=1, le=64)] = 3
-    classes: Annotated[int, Field(ge=1, le=65_536)] = 1000
-    width_mult: Annotated[float, Field(gt=0, le=8)] = 1.0
-    depth: Annotated[int, Field(ge=1, le=64)] | None = None
-    width: Side | None = None
-    head: Annotated[str, Field(max_length=100)] = ""
-    head_width: Annotated[int, Field(ge=1, le=8192)] | None = None
-    output_stride: Annotated[int, Field(ge=1, le=1024)] | None = None
-
-
-@dataclass(frozen=True)
-class SpaceConfig:
-    """Everything that rebuilds a space: the name of its builder and the parameters.
-
-    Args:
-        name: a built-in space, see `hwnas spaces`.
-        imgsz: height of the input in pixels, and its width where `width` does not say otherwise.
-        in_channels: channels of the input image, 1 or 3.
-        classes: number of classes.
-        width_mult: multiplies every channel count, rounded to multiples of 8.
-        depth: layers (or cells) per stage; None takes the space's own.
-        width: of the input in pixels; None takes its height.
-        head: what ends the networks: empty for the space's own classifier, else one of `hwnas.space.heads.HEADS`.
-        head_width: channels of the neck and the head; None takes the head's own.
-        output_stride: of the coarsest map that a segmenter's head reads, 16 or 32; None takes 16.
-    """
-
-    name: str
-    imgsz: int
-    in_channels: int = 3
-    classes: int = 1000
-    width_mult: float = 1.0
-    depth: int | None = None
-    width: int | None = None
-    head: str = ""
-    head_width: int | None = None
-    output_stride: int | None = None
-
-    @classmethod
-    def from_json(cls, data: object, where: str = "the space") -> SpaceConfig:
-        """Read what a file says of a space.
-
-        Raises:
-            InputError: a parameter is missing, of another type or out of range.
-        """
-        return cls(**dict(checked(SpaceSchema, data, where)))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the input in pixels."""
-        return self.imgsz, self.width or self.imgsz
 
 
 @dataclass(frozen=True)

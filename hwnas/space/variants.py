@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from hwnas.errors import UsageError
-from hwnas.space.builtin import build
 from hwnas.space.heads import describe_head
 from hwnas.space.op import make_divisible
-from hwnas.space.space import Space
+from hwnas.space.rescale import resized
+from hwnas.space.space import Space, build
 
 
 class Variant(NamedTuple):
@@ -81,11 +81,14 @@ def scaled(space: Space, variant: Variant) -> Space:
     if size > height or size * across % height:
         raise UsageError(f"an input size is smaller than the reference's and keeps its shape of {height}x{across} px; "
                          f"got a height of {size} px")
+    across = size * across // height
+    if config.graph is not None:
+        return resized(space, width=width, size=(size, across))
     head = config.head_width
     if config.head and width < 1:
         head = make_divisible((head or describe_head(config.head).width) * width)
     found = build(replace(config, width_mult=config.width_mult * width, head_width=head, imgsz=size,
-                          width=None if across == height else size * across // height))
+                          width=None if across == size else across))
     pairs = list(zip(space.positions, found.positions, strict=False))
     if len(space.positions) != len(found.positions) or any(
             [o.label for o in p.ops] != [o.label for o in q.ops] for p, q in pairs):

@@ -25,7 +25,7 @@ from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.reference import Limit, Reference
 from hwnas.search.distribution import Distribution
 from hwnas.space import FULL, Architecture, Space, SpaceConfig, Variant, build, scaled
-from hwnas.space.space import Cost
+from hwnas.space.costs import Cost
 
 BYTES = WEIGHT_BYTES  # of an activation: as wide as a weight
 

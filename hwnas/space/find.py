@@ -1,0 +1,142 @@
+"""What `--space` names: a space by name, a file, or a function of somebody's module.
+
+| written as                | what it is                                                                          |
+|---------------------------|-------------------------------------------------------------------------------------|
+| `mobile`                  | a name of `hwnas spaces`: of the package, or of another with the entry point          |
+| `my_space.json`           | a file as `hwnas.space.space_file` has it                                           |
+| `package.module:function` | called with a `SpaceConfig`: image, classes, head and parameters; gives a `Space`    |
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hwnas.documents import MIB, brief, read_json
+from hwnas.errors import UsageError
+from hwnas.space.builders import IMGSZ, describe
+from hwnas.space.config import SpaceConfig
+from hwnas.space.rescale import resized
+from hwnas.space.space import Space, build, made_by
+from hwnas.space.space_file import space_from_json
+
+MOST_BYTES = 16 * MIB
+
+
+def is_file(name: str) -> bool:
+    """Whether a name of a space is meant as a path."""
+    return name.endswith(".json") or "/" in name or "\\" in name
+
+
+def is_function(name: str) -> bool:
+    """Whether a name of a space is meant as a function of a module."""
+    return ":" in name and not is_file(name)
+
+
+def check_name(name: str) -> None:
+    """Whether something is there under the name of a space, as far as that is known without building it.
+
+    Raises:
+        UnknownName, UsageError, InputError: nothing is.
+    """
+    if is_file(name):
+        space_file(name)
+    elif is_function(name):
+        _function(name)
+    else:
+        describe(name)
+
+
+def default_input(name: str) -> tuple[int, tuple[int, int] | None, int | None]:
+    """Channels, size and classes of a space where nothing says them; the size of a builder is square.
+
+    Raises:
+        as `check_name`.
+    """
+    if is_file(name):
+        config = space_file(name).config
+        return config.in_channels, config.size, config.classes
+    return 3, (IMGSZ, IMGSZ) if is_function(name) else (describe(name).imgsz,) * 2, None
+
+
+def space_file(name: str) -> Space:
+    """The space of a file.
+
+    Raises:
+        InputError: no such file, or none that holds a space.
+    """
+    path = Path(name).expanduser()
+    return space_from_json(read_json(path, MOST_BYTES), str(path))
+
+
+def find_space(config: SpaceConfig) -> Space:
+    """The space that `config.name` names, for the image, the classes and the head of `config`.
+
+    A file is adapted to other classes and to the width multiplier; its image is its own. What is not built into the
+    package comes as data (`Space.as_data`), so that nothing has to be found again.
+
+    Raises:
+        UnknownName: no such space.
+        UsageError: no such module or function, a function that gives no such space, or a file that cannot be what is
+            asked; says the way out.
+        InputError: a file that holds no space.
+    """
+    if is_file(config.name):
+        return _fitted(space_file(config.name), config)
+    if is_function(config.name):
+        return made_by(_function(config.name), config)
+    return build(config)
+
+
+def _fitted(space: Space, config: SpaceConfig) -> Space:
+    own = space.config
+    wrong = [f"--{name.replace('_', '-')}" for name in ("depth", "head_width") if getattr(config, name) is not None]
+    if wrong:
+        raise UsageError(f"{wrong[0]} is for spaces that a builder makes; {config.name} holds one space: leave it out, "
+                         "or name a function (docs/spaces.md)")
+    if (config.head, config.output_stride) != (own.head, own.output_stride):
+        raise UsageError(f"{config.name} holds a space of {_ending(own)}, and {_ending(config)} is asked for: take "
+                         "another space, or the task and head of this one")
+    if (config.in_channels, *config.size) != space.input_shape:
+        asked = " x ".join(map(str, (config.in_channels, *config.size)))
+        raise UsageError(
+            f"{config.name} takes images of {' x '.join(map(str, space.input_shape))}, and {asked} is asked for: take "
+            f"--imgsz {own.imgsz} where only the size differs, or write the space for these images with `hwnas spaces "
+            f"show {config.name} --channels {config.in_channels} --imgsz {config.imgsz} --out other.json`")
+    if config.width_mult != 1.0 or config.classes != own.classes:
+        space = resized(space, width=config.width_mult, classes=config.classes)
+    return space
+
+
+def _ending(config: SpaceConfig) -> str:
+    stride = f" of output stride {config.output_stride}" if config.output_stride else ""
+    return f"head {config.head}{stride}" if config.head else "a classifier"
+
+
+def _function(name: str) -> Callable[[SpaceConfig], Any]:
+    place, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*place.split("."), *attribute.split("."))):
+        raise UsageError(f"a function that builds a space is named 'package.module:function'; got {brief(name)}")
+    here = str(Path.cwd())
+    added = here not in sys.path and "" not in sys.path
+    if added:  # the `hwnas` command, unlike `python -m`, does not look where it is called
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(place)
+    except Exception as err:  # a stranger's code
+        raise UsageError(f"the module of space {name} does not import: {type(err).__name__}: {err}; install it, or "
+                         "call hwnas from the folder where it lies") from err
+    finally:
+        if added:
+            sys.path.remove(here)
+    found: Any = module
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        raise UsageError(f"module {place} has no function {attribute} ({brief(found)}): name one that takes a "
+                         "hwnas.space.SpaceConfig and gives a hwnas.space.Space")
+    function: Callable[[SpaceConfig], Any] = found
+    return function

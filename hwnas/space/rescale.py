@@ -1,0 +1,106 @@
+"""Other widths, images and classes of a space that is data: worked out from node to node, where no builder is asked.
+
+Every width of a node and inside a head is multiplied and rounded to multiples of 8, as a builder does; what a map
+measures follows from the ops before it. Channels of the image and of the outputs are what they are, also where ops
+that keep their channels (`UNCHANGED`) carry them on. What would not be the same choices is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from hwnas.errors import InputError, UsageError
+from hwnas.space.graph import Graph, shape_out
+from hwnas.space.op import UNCHANGED, Op, make_divisible
+from hwnas.space.position import INPUT, Position, Wire, output_positions
+from hwnas.space.space import Space, build
+
+
+def resized(space: Space, *, width: float = 1.0, size: tuple[int, int] | None = None, in_channels: int | None = None,
+            classes: int | None = None) -> Space:
+    """The space as data, with other widths, another image or other classes.
+
+    Args:
+        width: factor of every channel count but those of the image and the outputs.
+        size: height and width of the image in pixels; None keeps it, as the others.
+
+    Raises:
+        UsageError: maps that are added no longer have one shape, or other choices would come of it.
+    """
+    config = space.config
+    in_channels, size, classes = in_channels or config.in_channels, size or config.size, classes or config.classes
+    asked = f"width {width:g}, images of {in_channels} x {size[0]} x {size[1]} and {classes} classes"
+    ends = _ends(space.positions, space.wires)
+    shapes: dict[str, tuple[int, ...]] = {INPUT: (in_channels, *size)}
+    positions = []
+    try:
+        for position, wire in zip(space.positions, space.wires, strict=True):
+            channels = position.ops[0].out_channels
+            if wire.target in ends.image:
+                channels = in_channels
+            elif wire.target in ends.outputs:
+                channels = _outputs(space, channels, classes)
+            elif width != 1.0:
+                channels = make_divisible(channels * width)
+            ops = tuple(_changed(op, shapes[wire.source], channels, width) for op in position.ops)
+            positions.append(replace(position, ops=ops))
+            shapes[wire.target] = shape_out(ops[0])
+        graph = Graph(tuple(positions), config.graph.reference if config.graph is not None else None)
+        height, across = size
+        data = replace(config, imgsz=height, width=None if across == height else across, in_channels=in_channels,
+                       classes=classes, width_mult=1.0, depth=None, head_width=None, graph=graph)
+        found = build(data)
+    except InputError as err:
+        raise UsageError(f"space {space.name} cannot be had with {asked}: {err}; write a space for it, or a function "
+                         "that builds one (docs/spaces.md)") from err
+    _check_same_choices(space, found, asked)
+    return found
+
+
+class _Ends(NamedTuple):
+    """Nodes whose channels are those of the image, and nodes whose channels are those of an output."""
+
+    image: set[str]
+    outputs: set[str]
+
+
+def _ends(positions: Sequence[Position], placed: Sequence[Wire]) -> _Ends:
+    kept = [any(op.kind in UNCHANGED for op in p.ops) for p in positions]
+    image, outputs = {INPUT}, {placed[i].target for i in output_positions([p.ops[0] for p in positions])}
+    for keeps, wire in zip(kept, placed, strict=True):
+        if keeps and wire.source in image:
+            image.add(wire.target)
+    for keeps, wire in reversed(list(zip(kept, placed, strict=True))):
+        if keeps and wire.target in outputs:
+            outputs.add(wire.source)
+    return _Ends(image, outputs - {INPUT})
+
+
+def _outputs(space: Space, channels: int, classes: int) -> int:
+    """Channels of an output for other classes."""
+    if classes == space.config.classes:
+        return channels
+    if channels != space.config.classes:
+        raise InputError(f"its outputs have {channels} channels for {space.config.classes} classes")
+    return classes
+
+
+def _changed(op: Op, shape: tuple[int, ...], channels: int, width: float) -> Op:
+    inside, height, across = shape
+    hidden = tuple(make_divisible(h * width) for h in op.hidden) if width != 1.0 else op.hidden
+    groups = op.groups
+    if groups > 1 and groups == op.in_channels:  # depthwise stays depthwise
+        groups = inside
+    return replace(op, in_channels=inside, out_channels=channels, height=height, width=across, hidden=hidden,
+                   groups=groups)
+
+
+def _check_same_choices(before: Space, after: Space, asked: str) -> None:
+    for p, q in zip(before.positions, after.positions, strict=True):
+        for old, new in zip(p.ops, q.ops, strict=True):
+            if (old.label, old.residual) != (new.label, new.residual):
+                raise UsageError(f"space {before.name} with {asked} has other choices than the reference: {p.name} "
+                                 f"would become {new.signature} (different widths round to the same); take a larger "
+                                 "width")
