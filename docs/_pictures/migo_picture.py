@@ -15,7 +15,7 @@ from hwnas.space import Space, SpaceConfig, build
 
 def draw(run: RunFolder) -> Any:
     """A figure of one panel a moment."""
-    space = build(SpaceConfig(**run.result("data")["space"]))
+    space = build(SpaceConfig.from_json(run.result("data")["space"]))
     moments = _moments(run, space)
     figure, panels = plt.subplots(1, len(moments), figsize=(8.6, 2.5), sharey=True)
     for ax, (told, law) in zip(panels, moments, strict=True):

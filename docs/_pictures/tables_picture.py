@@ -25,7 +25,7 @@ def draw(run: RunFolder) -> Any:
 
 
 def _ops(ax: Any, run: RunFolder) -> None:
-    space = build(SpaceConfig(**run.result("data")["space"]))
+    space = build(SpaceConfig.from_json(run.result("data")["space"]))
     entries = Table.read(run.path / "table.jsonl").entries
     ops = space.choices[CHOICE].ops
     for row, op in enumerate(ops):

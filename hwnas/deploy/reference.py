@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hwnas.deploy.runner.promised import in_turns
-from hwnas.errors import InputError
+from hwnas.errors import InputError, UsageError
 from hwnas.pipeline.exported.inference import in_form
 from hwnas.profile.graph import network_model
 from hwnas.runtime import Fingerprint, Runtime
 from hwnas.runtime.pinning import pinned
-from hwnas.space import SpaceConfig, build
+from hwnas.space import Space, SpaceConfig, build, resized
 from hwnas.target import Target
 
 WANTED_BYTES = 512 << 10
@@ -37,15 +38,25 @@ class Reference:
 
 def reference_model(metadata: Mapping[str, Any], target: Target) -> bytes:
     """The smallest network of a model's space, with random weights: maps as large as the model's, few weights."""
-    config = SpaceConfig(**metadata["architecture"]["space"])
-    if not config.head:
-        config = replace(config, classes=min(config.classes, CLASSES))
-    for times, depth in SMALLER:
-        less = replace(config, width_mult=times * config.width_mult, depth=depth or config.depth)
-        model = network_model(build(less).smallest(), batch=target.batch)
+    config = SpaceConfig.from_json(metadata["architecture"]["space"])
+    for space in _smaller(config, config.classes if config.head else min(config.classes, CLASSES)):
+        model = network_model(space.smallest(), batch=target.batch)
         if len(model) <= WANTED_BYTES:
             break
     return in_form(model, target)
+
+
+def _smaller(config: SpaceConfig, classes: int) -> Iterator[Space]:
+    """The space itself, then with fewer channels and layers; what is data keeps its layers."""
+    if config.graph is None:
+        for times, depth in SMALLER:
+            yield build(replace(config, classes=classes, width_mult=times * config.width_mult,
+                                depth=depth or config.depth))
+        return
+    yield build(config)
+    for width in dict.fromkeys(times for times, _ in SMALLER):
+        with contextlib.suppress(UsageError):  # some widths round to other choices
+            yield resized(build(config), width=width, classes=classes)
 
 
 def beside(model: bytes, metadata: Mapping[str, Any], target: Target, runtime: Runtime | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,8 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         return {
             "config": self.config.model_dump(), "out": str(self.out), "data": self.data,
-            "target": self.target.model_dump(), "space": asdict(self.space.config), "choices": len(self.space.choices),
-            "architectures": str(self.space.size), "blocks": self.blocks,
+            "target": self.target.model_dump(), "space": self.space.config.to_json(),
+            "choices": len(self.space.choices), "architectures": str(self.space.size), "blocks": self.blocks,
             "variants": [variant.key for variant in self.variants],
             "precisions": list(self.precisions), "latency_source": self.source, "warnings": list(self.warnings),
             "table": str(self.table) if self.table else None, "blocks_to_time": self.missing,

@@ -154,7 +154,7 @@ def test_a_width_without_a_table_is_left_out_where_the_reference_has_one(small: 
     target = load("raspberry-pi-4")
     asked = {**small, "tables": str(tmp_path / "tables"), "target": "raspberry-pi-4", "widths": "0.5"}
     first = compress(tmp_path / "first", budgets={"latency": "90%"}, until="data", **asked)
-    space = build(SpaceConfig(**first.result("data")["space"]))
+    space = build(SpaceConfig.from_json(first.result("data")["space"]))
     table = Table.open(table_path(tmp_path / "tables", target), target, {"cpu": "of the board"}, source="imported")
     table.add(Entry(signature, 0.1, 0.1, 0.1, 8, "") for signature in space.signatures)
     done = compress(tmp_path / "run", budgets={"latency": "90%"}, until="profile", **asked)

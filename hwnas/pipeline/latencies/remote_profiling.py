@@ -6,7 +6,6 @@ import os
 import shlex
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,7 +65,7 @@ def export_job(space: Space, target: Target, folder: Path, *, seed: int = 0, max
     """
     _elsewhere(target)
     setup = Setup(target.runtime, target.threads, target.precision, target.batch, target.cores)
-    about = {"space": asdict(space.config), "target": target.model_dump(mode="json"), "seed": seed,
+    about = {"space": space.config.to_json(), "target": target.model_dump(mode="json"), "seed": seed,
              "max_seconds": max_seconds}
     parts = planned(space, target, seed=seed, max_seconds=max_seconds, runtime_version=runtime_version)
     return FolderJob.write(folder, setup, parts, about)

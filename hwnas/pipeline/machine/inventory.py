@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def space_facts(space: Space) -> dict[str, Any]:
     """Everything about a space: its positions with shapes and candidates, and the range of its networks' costs."""
     ends = {"least": space.smallest(), "most": space.largest()}
     return {
-        "space": asdict(space.config), "choices": len(space.choices), "architectures": str(space.size),
+        "space": space.config.to_json(), "choices": len(space.choices), "architectures": str(space.size),
         **{cost: [amount(ends["least"]), amount(ends["most"])] for cost, amount in _COSTS.items()},
         "positions": [_position(p, choice, space) for p, choice in zip(space.positions, space.choice_of, strict=True)],
     }

@@ -28,7 +28,7 @@ def reference_of(run: RunFolder, space: Space | None = None) -> Reference:
     """
     if run.state.reference is not None:
         return run.state.reference
-    largest = (space or build(SpaceConfig(**run.result("data")["space"]))).largest()
+    largest = (space or build(SpaceConfig.from_json(run.result("data")["space"]))).largest()
     exported, generated = (run.state.stages.get(stage) for stage in ("export", "generate"))
     for timed in (exported and exported.result["reference"]["latency"],
                   generated and generated.result.get("reference_measured_ms")):

@@ -22,7 +22,7 @@ class DataStage(Stage):
         first = next(iter(context.targets.values()))
         return {
             "data": data.describe(), "fingerprint": data.fingerprint, "summary": data.summary(),
-            "space": asdict(space.config), "choices": len(space.choices), "size": str(space.size),
+            "space": space.config.to_json(), "choices": len(space.choices), "size": str(space.size),
             "variants": [variant.key for variant in context.spaces],
             "target": described(first), "budgets": {n: b.text for n, b in context.budgets.items()},
             "warnings": [*data.notes, *of_data(data.describe(), context.config.task)],
