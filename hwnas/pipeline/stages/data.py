@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.run.cautions import of_data
