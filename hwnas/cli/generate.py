@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hwnas.pipeline import Answer, ArchitectureSolver
     from hwnas.pipeline.run.folder import RunFolder
     from hwnas.pipeline.run.reference import Limit
-    from hwnas.pipeline.selection.architecture_solver import Point
+    from hwnas.pipeline.selection.queries import Point
     from hwnas.pipeline.selection.retargeting import Elsewhere
     from hwnas.space import Variant
 
@@ -49,8 +49,8 @@ def command(
     from hwnas.files import write_json
     from hwnas.pipeline.config.budget import parse_all
     from hwnas.pipeline.run.folder import RunFolder
-    from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver, best_of, front_of
-    from hwnas.pipeline.selection.explaining import explain_bounds
+    from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
+    from hwnas.pipeline.selection.queries import best_of, explain_bounds, front_of
     from hwnas.space import FULL
 
     budgets, source = parse_all({name: given.get(name) for name in BUDGETS}), RunFolder.open(run)
@@ -104,7 +104,7 @@ def _say(found: Found) -> None:
                 for i, a in enumerate(found.picks, 1)]
         say_table(("#", "accuracy", *BUDGETS, "operations"), rows)
     if found.why is not None:
-        from hwnas.pipeline.selection.explaining import words_of
+        from hwnas.pipeline.selection.queries import words_of
 
         say(*found.why.text(words_of(solver)).split("\n"))
     if found.front is not None:

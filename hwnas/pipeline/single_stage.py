@@ -13,7 +13,7 @@ from hwnas.export.metadata import read_exported
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.files import write_bytes
-from hwnas.pipeline.job import make_config
+from hwnas.pipeline.config.make_config import make_config
 from hwnas.pipeline.latencies.latency_sources import measured
 from hwnas.pipeline.latencies.origin import origin
 from hwnas.pipeline.run.folder import RunFolder

@@ -12,7 +12,6 @@ import pytest
 from hwnas.errors import BudgetInfeasible, HwnasError
 from hwnas.pipeline import RunFolder, pick
 from hwnas.pipeline.config.compress_config import CompressConfig
-from hwnas.pipeline.display.displaying import run_html, run_text
 from hwnas.pipeline.display.interactive import Cell, session
 
 OPTIONS = 'data="digits", limit=60, target="raspberry-pi-4", until="profile", tables="{}"'
@@ -100,7 +99,7 @@ def test_names_complete(kernel: Kernel) -> None:
 
 
 def test_a_finished_run_says_what_it_reached(finished: RunFolder) -> None:
-    text, page = run_text(finished), run_html(finished)
+    text, page = repr(finished), finished._repr_html_()
     verdict = finished.result("export")["verdict"]
     assert repr(finished) == text
     assert f"{verdict['accuracy']:.2f} % (always" in text
@@ -123,8 +122,8 @@ def test_answers_are_a_table(finished: RunFolder) -> None:
 
 def test_a_name_from_outside_steers_no_page_and_no_terminal(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "<b>\x1b[2J", CompressConfig(budgets={"latency": "50%"}))
-    assert "\x1b" not in run_text(run) + run_html(run)
-    assert "<b>" not in run_html(run)
+    assert "\x1b" not in repr(run) + run._repr_html_()
+    assert "<b>" not in run._repr_html_()
 
 
 def test_a_run_that_cannot_be_read_is_still_shown(tmp_path: Path) -> None:

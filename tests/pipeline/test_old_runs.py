@@ -16,13 +16,15 @@ from hwnas.cli import main
 from hwnas.files import sha256
 from hwnas.pipeline.config.budget import parse_all
 from hwnas.pipeline.config.config_file import read_options
+from hwnas.pipeline.config.make_config import make_config
 from hwnas.pipeline.exported.checking import check_model
-from hwnas.pipeline.job import branch, make_config
+from hwnas.pipeline.job import branch
 from hwnas.pipeline.report.facts import facts
 from hwnas.pipeline.report.run_artifacts import RunArtifacts
 from hwnas.pipeline.report.summary import summary
 from hwnas.pipeline.run.folder import RunFolder, digest
-from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver, best_of, front_of
+from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
+from hwnas.pipeline.selection.queries import best_of, front_of
 from hwnas.space import FULL
 from tests.mutations import damaged_bytes, documents, fuzzed, judged, lines, mutated
 from tests.old_files import copy_of, unpacked

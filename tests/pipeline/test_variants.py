@@ -17,7 +17,7 @@ from hwnas.export.metadata import read_metadata
 from hwnas.latency import Entry, Table, table_path
 from hwnas.pipeline import ArchitectureSolver, RunFolder, compress, make_config, pick, retarget
 from hwnas.pipeline.config.budget import parse_all
-from hwnas.pipeline.selection.architecture_solver import best_of, front_of
+from hwnas.pipeline.selection.queries import best_of, front_of
 from hwnas.pipeline.task_setup import spaces_of, widths_of
 from hwnas.space import FULL, SpaceConfig, Variant, build, scaled
 from hwnas.target import load

@@ -33,7 +33,7 @@ from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import moments_of
 from hwnas.pipeline.selection.architecture_solver import BYTES
-from hwnas.pipeline.selection.explaining import explain_bounds, words_of
+from hwnas.pipeline.selection.queries import explain_bounds, words_of
 from hwnas.space import FULL, Architecture, Op
 
 SCHEMA = 1

@@ -13,10 +13,10 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,7 +26,7 @@ from hwnas.errors import RunError, UnknownName, UsageError
 from hwnas.files import sha256, write_json
 from hwnas.pipeline.commands import resume_command
 from hwnas.pipeline.config.compress_config import CompressConfig
-from hwnas.pipeline.display.displaying import run_html, run_text
+from hwnas.pipeline.display.fact_table import Facts, facts_html, facts_text
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.results import check_result
 from hwnas.validation import FileName, Sha256, checked
@@ -83,14 +83,17 @@ class RunFolder:
         state: content of run.json.
     """
 
+    describe: ClassVar[Callable[[RunFolder], Facts]] = staticmethod(lambda run: ())
+    """What a run shows of itself; the package `hwnas.pipeline` puts there what knows results and reports."""
+
     def __init__(self, path: Path, state: RunState) -> None:
         self.path, self.state = path, state
 
     def __repr__(self) -> str:
-        return run_text(self)
+        return facts_text(self.path, RunFolder.describe(self))
 
     def _repr_html_(self) -> str:
-        return run_html(self)
+        return facts_html(self.path, RunFolder.describe(self))
 
     @classmethod
     def create(cls, path: Path, config: CompressConfig) -> RunFolder:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -18,51 +17,16 @@ from hwnas.errors import BudgetInfeasible, InputError, RunError, UsageError
 from hwnas.generate import Front, front, solve
 from hwnas.latency import LatencyModel, Prediction
 from hwnas.latency.model import WEIGHT_BYTES
-from hwnas.pipeline.config.budget import Budget, parse_all, show
-from hwnas.pipeline.display.displaying import answer_text, answers_html, answers_text
+from hwnas.pipeline.config.budget import Budget, show
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.reference import Limit, Reference
+from hwnas.pipeline.selection.answers import Answer
 from hwnas.search.distribution import Distribution
 from hwnas.space import FULL, Architecture, Space, SpaceConfig, Variant, build, scaled
 from hwnas.space.costs import Cost
 
 BYTES = WEIGHT_BYTES  # of an activation: as wide as a weight
-
-
-@dataclass(frozen=True, repr=False)
-class Answer:
-    """An architecture with what it should reach and cost.
-
-    Args:
-        architecture: within every budget.
-        predicted_accuracy: percent on the held-out part of the training set, with shared weights.
-        costs: name -> total, in the units of `hwnas.pipeline.config.budget`.
-    """
-
-    architecture: Architecture
-    predicted_accuracy: float
-    costs: dict[str, float]
-
-    def __repr__(self) -> str:
-        return answer_text(self)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "architecture": self.architecture.to_json(),
-            "predicted_accuracy": self.predicted_accuracy,
-            "costs": self.costs,
-        }
-
-
-class Answers(list[Answer]):
-    """Answers, best first, which show themselves as a table."""
-
-    def __repr__(self) -> str:
-        return answers_text(self)
-
-    def _repr_html_(self) -> str:
-        return answers_html(self)
 
 
 @dataclass(frozen=True)
@@ -257,69 +221,3 @@ class ArchitectureSolver:
         why = "each budget alone can be met, together they cannot" if together else "over the least the space can do"
         text = f"no architecture meets the budgets ({'; '.join(parts)}): {why}. Raise a budget or take another space"
         return BudgetInfeasible(text, err.least, err.budgets)
-
-
-@dataclass(frozen=True)
-class Point:
-    """An architecture on the front of accuracy and latency."""
-
-    latency_ns: float
-    predicted_accuracy: float
-    variant: Variant
-    choice: tuple[int, ...]
-
-
-def front_of(solvers: Mapping[Variant, ArchitectureSolver]) -> list[Point]:
-    """Every architecture of any variant that no other beats in both latency and predicted accuracy, the fastest first.
-
-    Args:
-        solvers: as `ArchitectureSolver.all_of_run` gives them.
-    """
-    points = [Point(p.cost, solver.baseline + p.utility, variant, p.choice)
-              for variant, solver in solvers.items() for p in solver.front()]
-    found: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.latency_ns, -p.predicted_accuracy)):
-        if not found or point.predicted_accuracy > found[-1].predicted_accuracy:
-            found.append(point)
-    return found
-
-
-def pick(run: str | Path, budgets: Mapping[str, str | None], *, top: int = 1, min_distance: int = 0,
-         precision: str | None = None, confidence: float | None = None) -> Answers:
-    """Architectures of a finished search within new budgets, best first; no torch, milliseconds.
-
-    Args:
-        run: the folder of a run.
-        budgets: `latency`, `flops`, `params`, `memory` -> text such as "2ms" or "50%".
-        precision, confidence: as in `ArchitectureSolver.of_run`.
-
-    Raises:
-        UsageError: a budget cannot be read, or the run has no such precision.
-        RunError: no finished search in that folder.
-        BudgetInfeasible: no architecture meets the budgets.
-    """
-    solvers = ArchitectureSolver.all_of_run(RunFolder.open(Path(run)), precision, confidence)
-    return Answers(best_of(solvers, solvers[FULL].absolute(parse_all(budgets)), top, min_distance))
-
-
-def best_of(solvers: Mapping[Variant, ArchitectureSolver], bounds: Mapping[str, float], top: int = 1,
-            min_distance: int = 0) -> list[Answer]:
-    """The `top` best architectures of all variants within every bound, best first.
-
-    Args:
-        solvers: as `ArchitectureSolver.all_of_run` gives them.
-        min_distance: any two of one variant differ in at least so many choices.
-
-    Raises:
-        BudgetInfeasible: no architecture of any variant meets the bounds; told of the last.
-    """
-    found: list[Answer] = []
-    refusal: BudgetInfeasible | None = None
-    for solver in solvers.values():
-        try:
-            found += solver.answers(bounds, top, min_distance)
-        except BudgetInfeasible as err:
-            refusal = err
-    if refusal is not None and not found:
-        raise refusal
-    return sorted(found, key=lambda answer: -answer.predicted_accuracy)[:top]

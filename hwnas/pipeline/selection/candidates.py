@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hwnas.pipeline.selection.architecture_solver import Answer
+from hwnas.pipeline.selection.answers import Answer
 from hwnas.runtime import Measurement
 from hwnas.space import FULL, Variant
 

@@ -22,7 +22,8 @@ from hwnas.export import Loss
 from hwnas.files import write_json
 from hwnas.pipeline.exported.inference import Entry, timed
 from hwnas.pipeline.latencies.latency_sources import in_fp32
-from hwnas.pipeline.selection.architecture_solver import Answer, ArchitectureSolver
+from hwnas.pipeline.selection.answers import Answer
+from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import FP32, MARGIN, TRIES, Candidate, Configuration, Key, Selection
 from hwnas.pipeline.selection.quantization_loss import loss_of
 from hwnas.profile import network_model

@@ -14,6 +14,7 @@ from hwnas.errors import TableError, UsageError
 from hwnas.latency import LatencyModel
 from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.make_config import make_config
 from hwnas.pipeline.latencies.latency_sources import AUTO, Known, in_fp32, known_latencies, targets_of
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
@@ -98,8 +99,6 @@ def own_precision(run: RunFolder, overrides: Mapping[str, object]) -> str | None
 
 def asked_of(config: CompressConfig, overrides: Mapping[str, object]) -> CompressConfig:
     """A configuration for another device, or for another way of running on its own; raises as `make_config`."""
-    from hwnas.pipeline.job import make_config
-
     given = {name: value for name, value in overrides.items() if value is not None}
     if "target" in given:
         given = {**dict.fromkeys(OF_A_DEVICE), **given}

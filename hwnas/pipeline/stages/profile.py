@@ -22,7 +22,8 @@ from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.latencies.latency_sources import Latencies, latencies, tied
 from hwnas.pipeline.latencies.speed import Speed, at_speed, speed_of
 from hwnas.pipeline.run.reference import Reference
-from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver, best_of
+from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
+from hwnas.pipeline.selection.queries import best_of
 from hwnas.pipeline.stages.stage import Result, Stage
 from hwnas.search.distribution import everything_live
 from hwnas.space import FULL, Variant

@@ -1,0 +1,63 @@
+"""Architectures as a search answers a question, and how they show themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from hwnas.pipeline.config.budget import show
+from hwnas.space import Architecture
+
+COSTS = ("latency", "flops", "params", "memory")
+
+
+@dataclass(frozen=True, repr=False)
+class Answer:
+    """An architecture with what it should reach and cost.
+
+    Args:
+        architecture: within every budget.
+        predicted_accuracy: percent on the held-out part of the training set, with shared weights.
+        costs: name -> total, in the units of `hwnas.pipeline.config.budget`.
+    """
+
+    architecture: Architecture
+    predicted_accuracy: float
+    costs: dict[str, float]
+
+    def __repr__(self) -> str:
+        """One line."""
+        costs = ", ".join(f"{name} {show(name, self.costs[name])}" for name in COSTS if name in self.costs)
+        return (f"<Answer: accuracy {self.predicted_accuracy:.2f} % predicted, {costs}, choice "
+                f"{self.architecture.choice}>")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture.to_json(),
+            "predicted_accuracy": self.predicted_accuracy,
+            "costs": self.costs,
+        }
+
+
+class Answers(list[Answer]):
+    """Answers, best first, which show themselves as a table."""
+
+    def __repr__(self) -> str:
+        """A table, best first."""
+        rows = [["#", "accuracy", *COSTS, "choice"], *_cells(self)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        return "\n".join("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+                         for row in rows)
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        head = "".join(f"<th>{escape(name)}</th>" for name in ("#", "accuracy", *COSTS, "choice"))
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in _cells(self))
+        return f"<table><caption>predicted, best first</caption><tr>{head}</tr>{body}</table>"
+
+
+def _cells(answers: Sequence[Answer]) -> list[list[str]]:
+    return [[str(i), f"{a.predicted_accuracy:.2f} %", *(show(name, a.costs[name]) for name in COSTS),
+             " ".join(map(str, a.architecture.choice))] for i, a in enumerate(answers, 1)]
