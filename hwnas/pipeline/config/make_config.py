@@ -8,9 +8,6 @@ from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.budget import parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
-from hwnas.pipeline.latencies.latency_sources import targets_of
-from hwnas.pipeline.task_setup import check_sizes, head_of
-from hwnas.space import describe
 
 
 def make_config(options: dict[str, object]) -> CompressConfig:
@@ -21,6 +18,10 @@ def make_config(options: dict[str, object]) -> CompressConfig:
         UnknownName: no such space, head, target or precision.
         MissingDependency: the runtime of this machine is not installed.
     """
+    from hwnas.pipeline.latencies.latency_sources import targets_of  # ONNX and its helpers, when they are needed
+    from hwnas.pipeline.task_setup import check_sizes, head_of
+    from hwnas.space import describe
+
     unknown = [name for name in options if name not in CompressConfig.model_fields]
     if unknown:
         raise UnknownName("option", unknown[0], CompressConfig.model_fields)
