@@ -55,7 +55,7 @@ ARG TORCH=torch==2.13.0
 ARG TORCH_INDEX=""
 RUN pip --python /opt/hwnas/bin/python install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$TORCH" \
     && set -- /wheels/*.whl \
-    && pip --python /opt/hwnas/bin/python install --no-cache-dir "$1[train,serve,fast]"
+    && pip --python /opt/hwnas/bin/python install --no-cache-dir "$1[train,serve]"
 
 FROM pack-train AS pack-dev
 WORKDIR /work

@@ -4,9 +4,9 @@
     python benchmarks/dpng.py --write benchmarks/dpng.md                    the page, once nothing is missing
 
 Every measurement is a line of --work/records.jsonl, so it goes on where it was stopped; delete the folder to start
-anew. All methods get the same instances, one after the other, on one core. Needs scipy, numba and ortools; a folder
-with nvidia-modelopt (and pulp) on PYTHONPATH brings in its solver. Instances: dpng_instances.py; rivals:
-dpng_rivals.py; the page: dpng_page.py.
+anew. All methods get the same instances, one after the other, on one core. Needs scipy and ortools; a folder with
+nvidia-modelopt (and pulp) on PYTHONPATH brings in its solver. Instances: dpng_instances.py; rivals: dpng_rivals.py;
+the page: dpng_page.py. First calls in fresh processes, and hard instances: dpng_hard.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import resource
 import select
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,14 +37,13 @@ from dpng_instances import Family, Instance, families, random
 from dpng_macro import macro
 from dpng_rivals import NEEDS, RIVALS, present
 
-from hwnas.generate import chain, front, kernels, solve
+from hwnas.generate import front, solve
 from hwnas.generate.ranked import ranked_front
 
 Record = dict[str, Any]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 LIMIT_S, REPEATS, ENOUGH_S, QUERIES = 100.0, 100, 0.5, 10_000
 BRUTE = 5000
-PLAIN_LIMIT = 4000  # layers times operations up to which the whole front is also made without numba
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -103,34 +101,20 @@ def _read(pipe: int, deadline: float) -> str | None:
 # --- what is measured --------------------------------------------------------------------------------------------
 
 
-def one_budget(instance: Instance, budgets: dict[str, int], plain: bool = False) -> Record:
-    """`solve`, with or without numba."""
-    with _kernels(plain):
-        found = solve(instance.utilities, instance.costs, budgets)
+def one_budget(instance: Instance, budgets: dict[str, int]) -> Record:
+    """`solve`."""
+    found = solve(instance.utilities, instance.costs, budgets)
     return {"choice": list(found.choice), "status": found.status}
 
 
-def all_budgets(instance: Instance, budgets: dict[str, int], plain: bool = False) -> Record:
+def all_budgets(instance: Instance, budgets: dict[str, int]) -> Record:
     """`front`, and its answer for some budgets by name."""
     (rows,) = instance.costs.values()
-    with _kernels(plain):
-        points = front(instance.utilities, rows)
+    points = front(instance.utilities, rows)
     answers = {}
     for name, budget in budgets.items():
         answers[name] = list(points.query(budget).choice)
     return {"points": len(points), "status": points.status, "answers": answers}
-
-
-@contextlib.contextmanager
-def _kernels(plain: bool) -> Iterator[None]:
-    """Kernels as Python runs them instead of compiled ones."""
-    before = chain.kernels_for
-    if plain:
-        chain.kernels_for = lambda layers, items: kernels
-    try:
-        yield
-    finally:
-        chain.kernels_for = before
 
 
 def many_queries(instance: Instance) -> Record:
@@ -166,25 +150,12 @@ def scored(record: Record, instance: Instance, budgets: dict[str, int]) -> Recor
     return record | {"utility": instance.utility(choice), "over": any(totals[n] > b for n, b in budgets.items())}
 
 
-def startup() -> Record:
-    """First call of a large problem in a fresh process, in seconds: numba compiling, then from its cache, then warm."""
-    program = ("import time, numpy as np; from hwnas.generate import solve; r = np.random.default_rng(0); "
-               "u, c = r.normal(size=(100, 80)), r.integers(1, 10**6, (100, 80)); b = int(c.min(axis=1).sum() * 4)\n"
-               "for _ in range(2):\n t = time.perf_counter(); solve(u, c, b); print(time.perf_counter() - t)")
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "NUMBA_CACHE_DIR": folder, "PYTHONPATH": str(ROOT)}
-        runs = [subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True,
-                               check=True).stdout.split() for _ in range(2)]
-    return {"compile_s": float(runs[0][0]), "cached_s": float(runs[1][0]), "warm_s": float(runs[1][1])}
-
-
 # --- tasks -------------------------------------------------------------------------------------------------------
 
 
 def tasks(only: list[str]) -> Iterator[tuple[Record, Callable[[], Record]]]:
     """(what is measured, how), in the order in which to measure."""
     if not only:
-        yield {"task": "startup"}, startup
         data = ROOT.parent / "shared/data/nasbench_macro/nasbench_macro.parquet"
         if data.is_file():
             yield {"task": "macro"}, partial(measured, partial(macro, data), 1)
@@ -208,15 +179,10 @@ def family_tasks(name: str, family: Family) -> Iterator[tuple[Record, Callable[[
         if family.all_budgets:
             quarters = {str(s): next(iter(instance.budgets(s).values())) for s in (0.25, 0.5, 0.75)}
             yield {**key, "task": "all", "method": "hwnas"}, partial(measured, partial(all_budgets, instance, quarters))
-            if sum(map(len, instance.utilities)) <= PLAIN_LIMIT and seed == 0:
-                yield ({**key, "task": "all", "method": "hwnas without numba"},
-                       partial(measured, partial(all_budgets, instance, quarters, True), 1))
         for share in family.shares:
             budgets = instance.budgets(share)
             at = {**key, "task": "one", "share": share}
             calls = {"hwnas": partial(one_budget, instance, budgets)}
-            if seed == 0:
-                calls["hwnas without numba"] = partial(one_budget, instance, budgets, True)
             first = seed == 0 and share == family.shares[len(family.shares) // 2]
             calls |= {r: partial(rival, r, instance, budgets) for r in rivals if first or r not in family.slow}
             for method, call in calls.items():
@@ -228,9 +194,7 @@ def _scored(call: Callable[[], Record], instance: Instance, budgets: dict[str, i
 
 
 def warm_up() -> None:
-    """Compile and import everything before the first clock starts."""
-    import numba  # noqa: F401  makes hwnas use its compiled kernels everywhere
-
+    """Import everything before the first clock starts."""
     instance = random(4, 3, 0)
     for _ in range(2):
         one_budget(instance, instance.budgets(0.5))

@@ -15,17 +15,14 @@ from typing import Any
 from dpng_rivals import EXACT
 
 Record = dict[str, Any]
-OURS, PLAIN = "hwnas", "hwnas without numba"
-METHODS = (OURS, PLAIN, "HiGHS", "CP-SAT", "ModelOpt LPS", "evolution", "recursion")
+OURS = "hwnas"
+METHODS = (OURS, "HiGHS", "CP-SAT", "ModelOpt LPS", "evolution", "recursion")
 ZERO = 1e-8
-PACKAGES = ("numpy", "numba", "scipy", "ortools", "nvidia-modelopt", "pulp")
+PACKAGES = ("numpy", "scipy", "ortools", "nvidia-modelopt", "pulp")
 HEAD = """# DPNG: exact choice under budgets, against solvers and heuristics
 
 Command: `python benchmarks/dpng.py`, then `--write benchmarks/dpng.md`. Date: {dates}. Machine: {cpus}; one core for
 everything. {versions}."""
-STARTUP = """numba compiles the kernels once per machine: the first large problem (100 layers of 80 operations) took
-{compile:.1f} s, the first of a later process {cached:.0f} ms, and then {warm:.1f} ms. Times below are after that, but
-for the rows *without numba*: what runs for small problems and where numba is not installed."""
 LEGEND = """## Against the rivals
 
 Every row of a table saw the same instances and budgets: a quarter, half and three quarters of the way from the cheapest
@@ -92,8 +89,6 @@ def _head(records: list[Record], tasks: dict[str, list[Record]]) -> str:
     parts = [HEAD.format(dates=dates, cpus=cpus, versions=versions)]
     if not any(r["what"].get("method") == "ModelOpt LPS" for r in records):
         parts.append("nvidia-modelopt was not installed, so its solver is missing from the tables.")
-    parts += [STARTUP.format(compile=r["compile_s"], cached=1e3 * r["cached_s"], warm=1e3 * r["warm_s"])
-              for r in tasks["startup"]]
     return "\n\n".join(parts)
 
 
@@ -136,7 +131,7 @@ def _row(method: str, one: list[Record], every: list[Record], best: dict[tuple[A
 
 def _all_budgets(method: str, mine: list[Record], every: list[Record]) -> str:
     own = [1e3 * r["seconds"] for r in every if r["what"]["method"] == method and "seconds" in r]
-    if method in (OURS, PLAIN):
+    if method == OURS:
         return times(own) if own else ""
     timed = [1e3 * r["seconds"] for r in mine if "seconds" in r]
     points = [r["points"] for r in every if "points" in r]
@@ -174,7 +169,7 @@ def _goals(tasks: dict[str, list[Record]]) -> str:
     one, every = tasks["one"], tasks["all"]
     best = _best(one)
     gaps = [best[_at(r)] - r["utility"] for r in one if r.get("status") == "OPTIMAL"]
-    over = sum(bool(r.get("over")) for r in one if r["what"]["method"] in (OURS, PLAIN))
+    over = sum(bool(r.get("over")) for r in one if r["what"]["method"] == OURS)
     small, middle, large = ("random 21x9", "random 60x60", "random 200x200")
     rows = [
         _goal("gap wherever it says OPTIMAL (nats)", max(gaps, default=None), lambda v: v < ZERO, "0"),

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate.block_tree import Block, BlockTree, Layer, Parallel, Series
-from hwnas.generate.chain import affordable, best
+from hwnas.generate.one_budget import best_within
 from hwnas.generate.pareto import Front, chain_points
 from hwnas.generate.problem import MAX_OPERATIONS, Ints, Problem
 from hwnas.generate.search import search
@@ -63,8 +64,8 @@ def solve_blocks(
     if any(not len(table.utility) for table in tables) or (limits < 0).any():
         raise _infeasible(tree, budgets)
     problem = _chain(tables, limits)
-    alone = best(problem, affordable(problem, max_labels, clock)) if len(problem.limits) == 1 else None
-    found, gap = ([alone], 0.0) if alone is not None else search(problem, 1, max_labels, clock)
+    engine = best_within if len(problem.limits) == 1 else partial(search, k=1)
+    found, gap = engine(problem, max_labels=max_labels, clock=clock)
     if not found and gap > 0.0:
         raise UsageError(f"max_labels = {max_labels} or max_seconds was reached before any choice met the budgets")
     if not found:

@@ -31,7 +31,7 @@ class Risk:
 
     mean: Cost
     variance: Cost
-    alive: list[list[int]]
+    alive: list[Sequence[int]]
     budget: Exact
     z: float
     relative: float

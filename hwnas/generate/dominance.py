@@ -55,6 +55,23 @@ def undominated(ticks: Ints, utilities: Floats, k: int = 1, ranked: int | None =
     return counts < k
 
 
+def merged(utility: Floats, k: int, count: int) -> tuple[Ints, float]:
+    """Keep the `k` cheapest labels of each bucket of utility; and the width of a bucket.
+
+    Labels come sorted by cost, so the first of a bucket is its cheapest; a dropped label loses at
+    most one bucket's width against it (Ibarra & Kim's scheme, J. ACM 22(4), 1975).
+    """
+    buckets = max(count // k, 1)
+    width = float(np.ptp(utility)) / buckets * (1 + 1e-9)
+    if width == 0.0:
+        return np.arange(min(k, len(utility))), 0.0
+    bucket = np.minimum((utility - utility.min()) // width, buckets - 1).astype(np.int64)
+    order = np.argsort(bucket, kind="stable")
+    starts = np.searchsorted(bucket[order], np.arange(buckets))
+    place = np.arange(len(order)) - starts[bucket[order]]
+    return np.sort(order[place < k]), width
+
+
 def _records(values: Floats) -> Bools:
     best = np.maximum.accumulate(values)
     keep = np.ones(len(values), dtype=bool)

@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike
 
 from hwnas.errors import UsageError
 from hwnas.generate.budgets import Budget, Range, read_budgets, unreachable, unreachable_together
-from hwnas.generate.chain import affordable, best
 from hwnas.generate.integer_costs import Cost, exact
 from hwnas.generate.label_widening import Ranked
+from hwnas.generate.one_budget import best_within
 from hwnas.generate.problem import Floats, Problem, Rows, alive_ids, assemble, by_name, read_cost, read_utilities
 from hwnas.generate.search import search
 from hwnas.generate.side_constraints import with_distance, with_floor
@@ -195,9 +195,7 @@ def _best(problem: Problem, count: int, max_labels: int, clock: TimeLimit) -> tu
     if (problem.limits < 0).any():
         return [], 0.0
     if count == 1 and len(problem.limits) == problem.ranked == 1:
-        alone = best(problem, affordable(problem, max_labels, clock))
-        if alone is not None:
-            return [alone], 0.0
+        return best_within(problem, max_labels, clock)
     return search(problem, count, max_labels, clock)
 
 

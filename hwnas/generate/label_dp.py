@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.generate.bounds import Bounds
-from hwnas.generate.dominance import undominated
+from hwnas.generate.dominance import merged, undominated
 from hwnas.generate.problem import Floats, Ints, Problem
 from hwnas.generate.time_limit import TimeLimit
 
@@ -201,20 +201,3 @@ def _cut(kept: Ints, upper: Floats, count: int) -> tuple[Ints, float]:
     """Keep the `count` labels of the highest bound, in order; and the best bound among the others."""
     split = np.argpartition(-upper[kept], count)
     return kept[np.sort(split[:count])], float(upper[kept[split[count:]]].max())
-
-
-def merged(utility: Floats, k: int, count: int) -> tuple[Ints, float]:
-    """Keep the `k` cheapest labels of each bucket of utility; and the width of a bucket.
-
-    Labels come sorted by cost, so the first of a bucket is its cheapest; a dropped label loses at
-    most one bucket's width against it (Ibarra & Kim's scheme, J. ACM 22(4), 1975).
-    """
-    buckets = max(count // k, 1)
-    width = float(np.ptp(utility)) / buckets * (1 + 1e-9)
-    if width == 0.0:
-        return np.arange(min(k, len(utility))), 0.0
-    bucket = np.minimum((utility - utility.min()) // width, buckets - 1).astype(np.int64)
-    order = np.argsort(bucket, kind="stable")
-    starts = np.searchsorted(bucket[order], np.arange(buckets))
-    place = np.arange(len(order)) - starts[bucket[order]]
-    return np.sort(order[place < k]), width

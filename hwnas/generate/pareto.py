@@ -13,11 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from hwnas.errors import BudgetInfeasible, InputError, UsageError
-from hwnas.generate.chain import affordable, all_points
 from hwnas.generate.integer_costs import Exact, exact
-from hwnas.generate.label_dp import run
 from hwnas.generate.problem import Floats, Ints, Problem, alive_ids, assemble, read_cost, read_utilities
 from hwnas.generate.time_limit import TimeLimit
+from hwnas.generate.two_lists import Items, Partials
 from hwnas.validation import MOST_OPS, Schema, checked
 
 FORMAT = 1
@@ -175,14 +174,31 @@ def front(
 
 
 def chain_points(problem: Problem, max_labels: int, clock: TimeLimit) -> tuple[Ints, Floats, NDArray[np.int16], float]:
-    """The front of a chain of one cost: ticks, utilities, choices, cheapest first; and what merging may have lost."""
-    room = affordable(problem, max_labels, clock)
-    whole = all_points(problem, room) if room else None
-    if whole is not None:
-        return *whole, 0.0
-    outcome = run(problem, 1, max_labels, clock=clock)
-    labels = outcome.labels
-    return labels.ticks[:, 0], labels.utility, outcome.choices(np.arange(len(labels.utility))), outcome.loss
+    """The front of a chain of one cost: ticks, utilities, choices, cheapest first; and what merging may have lost.
+
+    Labels layer by layer; those beyond what is allowed, or what the time suffices for, are merged.
+    """
+    labels, loss, limit = Partials.root(), 0.0, int(problem.limits[0])
+    layers = [Items.undominated(layer, c[:, 0], u) for layer, (u, c) in
+              enumerate(zip(problem.utilities, problem.ticks, strict=True))]
+    for number, items in enumerate(layers, 1):
+        clock.made(len(labels.cost) * len(items.cost))
+        labels = labels.extended(items, limit)
+        wider = len(layers[number].cost) if number < len(layers) else 1
+        room = clock.affordable(max_labels, len(layers) - number, wider, fewest=4)
+        if len(labels.cost) > room:
+            labels, lost = labels.merged(room)
+            loss += lost
+    order = np.argsort(labels.cost)
+    places = np.zeros((len(order), len(layers)), np.int16)
+    labels.write(order, places)
+    return labels.cost[order], labels.utility[order], _operations(problem, places), loss
+
+
+def _operations(problem: Problem, places: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The operations at some places of every layer, (n, L)."""
+    columns = [ids.astype(np.int16)[column] for ids, column in zip(problem.ids, places.T, strict=True)]
+    return np.ascontiguousarray(np.array(columns, dtype=np.int16).T)
 
 
 def one_cost(

@@ -166,10 +166,10 @@ def _together(rows: Rows) -> tuple[NDArray[Any], list[int]] | None:
     return np.concatenate(arrays), [array.size for array in arrays]
 
 
-def alive_ids(utilities: Sequence[Floats]) -> list[list[int]]:
+def alive_ids(utilities: Sequence[Floats]) -> list[Sequence[int]]:
     """Per layer, the operations that are not masked."""
     if np.isfinite(np.concatenate(utilities)).all():
-        return [list(range(len(row))) for row in utilities]
+        return [range(len(row)) for row in utilities]
     return [np.flatnonzero(np.isfinite(row)).tolist() for row in utilities]
 
 

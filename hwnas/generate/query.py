@@ -33,7 +33,7 @@ class Query:
     budgets: dict[str, float]
     options: dict[str, Any]
     costs: dict[str, Cost]
-    alive: list[list[int]]
+    alive: list[Sequence[int]]
 
     @classmethod
     def of(

@@ -21,9 +21,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.generate.dominance import undominated
+from hwnas.generate.dominance import merged, undominated
 from hwnas.generate.elimination import Scope
-from hwnas.generate.label_dp import merged
 from hwnas.generate.problem import Floats, Ints
 
 Small = NDArray[np.int16]

@@ -1,11 +1,18 @@
-"""How many labels a run can afford before its time is up."""
+"""A deadline: how much work still fits before it, and the end of work that does not."""
 
 from __future__ import annotations
 
 import time
 
-_FEWEST = 64
-_FIRST_RATE = 200_000.0  # labels per second, before anything was measured
+_FEWEST = 64  # labels that are always kept
+_FIRST_RATE = 2e6  # labels per second, before anything was measured
+_MEASURED = 10_000  # labels after which the rate is believed
+_PER_ELEMENT = 1.5e-7  # seconds that one pass of sorting and filtering takes per element, rather more than less
+_AFTERWARDS = 0.03  # seconds kept for putting the answer together
+
+
+class TimeIsUp(Exception):
+    """The deadline has passed, or what comes next would pass it."""
 
 
 class TimeLimit:
@@ -30,15 +37,24 @@ class TimeLimit:
         """Seconds until the deadline; None for no deadline."""
         return None if self._end is None else max(self._end - time.monotonic(), 0.0)
 
+    def check(self, elements: int = 0) -> None:
+        """Go on only if an array of so many elements can be made, sorted and filtered in time.
+
+        Raises:
+            TimeIsUp: it cannot.
+        """
+        if self._end is not None and time.monotonic() + elements * _PER_ELEMENT + _AFTERWARDS >= self._end:
+            raise TimeIsUp
+
     def made(self, labels: int) -> None:
         """Count the labels made since the last call."""
         now = time.monotonic()
         self._made, self._spent, self._last = self._made + labels, self._spent + now - self._last, now
 
-    def affordable(self, most: int, layers: int, width: int) -> int:
-        """Labels to keep, `most` of them or fewer, when `layers` layers of `width` operations are to come."""
+    def affordable(self, most: int, layers: int, width: int, fewest: int = _FEWEST) -> int:
+        """Labels to keep, `most` of them or fewer, `fewest` at least, when `layers` layers of `width` operations are to come."""
         left = self.left
         if left is None:
             return most
-        rate = self._made / self._spent if self._made > 1000 else _FIRST_RATE
-        return min(most, max(int(left * rate / max(layers * width, 1)), _FEWEST))
+        rate = self._made / self._spent if self._made > _MEASURED else _FIRST_RATE
+        return min(most, max(int(left * rate / max(layers * width, 1)), fewest))
