@@ -14,20 +14,17 @@ from hwnas.search.effects import fit_effects
 from hwnas.search.history import (
     History,
     HistoryStrategy,
-    checked_header,
     is_whole,
-    pack_generator,
-    reading_state,
-    seeded_generator,
-    unpack_generator,
 )
+from hwnas.search.state import checked_header, pack_generator, reading_state, seeded_generator, unpack_generator
 
 
 class PlannedStrategy(HistoryStrategy):
     """A strategy whose every op stays live and whose state beside the records is a few plain values.
 
     A subclass gives its `name`, its `_options` (plain values that must be equal for a state to fit), `_draw`, its
-    `_law`, and, where it learns step by step, `_learn`, `_state` and `_restore`.
+    `_law`, where it learns step by step `_learn`, `_state` and `_restore`, and where an ask depends on answers that
+    may be out, `_ready`.
 
     Args:
         choices: number of ops of each choice.
@@ -57,10 +54,6 @@ class PlannedStrategy(HistoryStrategy):
     def evaluations(self) -> int:
         return self._evaluations
 
-    def tell(self, choice: Sequence[int], score: float) -> None:
-        self._history.settle(choice, score, cycle=0)
-        self._learn()
-
     def distribution(self) -> Distribution:
         r = self._history
         live = [np.ones(k, dtype=np.bool_) for k in self.choices]
@@ -78,9 +71,6 @@ class PlannedStrategy(HistoryStrategy):
     @abstractmethod
     def _options(self) -> dict[str, Any]:
         """Settings other than those of this class: numbers and strings."""
-
-    def _learn(self) -> None:
-        """Called after every told score, which is the last of the records."""
 
     def _state(self) -> dict[str, Any]:
         """What the following asks depend on beside the records and the generator; plain values."""

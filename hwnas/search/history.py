@@ -1,32 +1,38 @@
-"""What a strategy asked and was told, and how its state becomes plain JSON values and back."""
+"""What a strategy asked and was told, in any order of the answers.
+
+    symbol   meaning                                                       shape
+    K_i      ops of choice i                                               scalar
+    lie      the score that an outstanding ask is given meanwhile          scalar
+
+The constant liar: D. Ginsbourger, R. Le Riche, L. Carraro, Kriging is well-suited to parallelize optimization (2010).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import math
+import statistics
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-import numpy as np
-
-from hwnas.errors import HwnasError, RunError, UsageError
-from hwnas.search.strategy import Strategy
-
-Choice = tuple[int, ...]
+from hwnas.errors import UsageError
+from hwnas.search.strategy import Ask, Choice, Failed, Score, Strategy
 
 # Squares of larger scores leave float64.
 LARGEST_SCORE = 1e100
 
 
 class History:
-    """The evaluated architectures in order, with the one that is still out.
+    """The evaluated architectures in the order they were told, with those that are out and those that failed.
 
     Attributes:
         choices: K_i, the number of ops of each choice.
-        samples, scores, cycles: one entry per told evaluation; `cycles` says which samples share a mean.
-        pending: the outstanding ask, or None.
+        samples, scores, cycles, ids: one entry per score; `cycles` says which samples share a mean, `ids` are those of
+            the asks.
+        failed: architectures whose evaluation gave no score.
+        pending: the outstanding asks, id -> architecture, in the order of the asks.
     """
 
     def __init__(self, choices: Sequence[int]) -> None:
@@ -34,57 +40,109 @@ class History:
         self.samples: list[Choice] = []
         self.scores: list[float] = []
         self.cycles: list[int] = []
-        self.pending: Choice | None = None
+        self.ids: list[int] = []
+        self.failed: list[Choice] = []
+        self.pending: dict[int, Choice] = {}
 
     @property
     def asked(self) -> int:
-        """Evaluations told plus the one outstanding."""
-        return len(self.samples) + (self.pending is not None)
+        """Evaluations told, failed and outstanding; the id of the next ask."""
+        return self.answered + len(self.pending)
+
+    @property
+    def answered(self) -> int:
+        """Evaluations told and failed."""
+        return len(self.samples) + len(self.failed)
+
+    @property
+    def attempted(self) -> set[Choice]:
+        """Architectures that were asked for, whatever became of them."""
+        return {*self.samples, *self.failed, *self.pending.values()}
 
     @property
     def best(self) -> tuple[Choice, float] | None:
-        """Architecture and score of the best evaluation, the earliest of equals."""
+        """Architecture and score of the best evaluation, the first told of equals."""
         if not self.scores:
             return None
         at = max(range(len(self.scores)), key=self.scores.__getitem__)
         return self.samples[at], self.scores[at]
 
-    def settle(self, choice: Sequence[int], score: float, cycle: int) -> None:
-        """Store the score of the outstanding ask.
+    def begin(self, choice: Choice) -> Ask:
+        """A new outstanding ask."""
+        ask = Ask(self.asked, choice)
+        self.pending[ask.id] = choice
+        return ask
+
+    def settle(self, ask: int, score: float, cycle: int) -> None:
+        """Store the score of an outstanding ask.
 
         Raises:
-            UsageError: another architecture, or a score that is not a finite number; nothing is stored.
+            UsageError: it is not outstanding, or the score is not a finite number; nothing is stored.
         """
-        if self.pending is None:
-            raise UsageError("tell without an ask: call ask() first, then tell() its score")
-        if tuple(choice) != self.pending:
-            raise UsageError(f"tell must answer the last ask {self.pending}, not {tuple(choice)}")
+        self._check_pending(ask)
         value = checked_score(score)
-        self.samples.append(self.pending)
+        self.samples.append(self.pending.pop(ask))
         self.scores.append(value)
         self.cycles.append(cycle)
-        self.pending = None
+        self.ids.append(ask)
+
+    def fail(self, ask: int) -> None:
+        """An outstanding ask that will have no score.
+
+        Raises:
+            UsageError: it is not outstanding.
+        """
+        self._check_pending(ask)
+        self.failed.append(self.pending.pop(ask))
+
+    def _check_pending(self, ask: int) -> None:
+        if ask not in self.pending:
+            what = "was answered before" if 0 <= ask < self.asked else "was never asked"
+            raise UsageError(f"ask {ask} {what}: tell answers each outstanding ask once; out: {sorted(self.pending)}")
+
+    @contextlib.contextmanager
+    def imagined(self) -> Iterator[int]:
+        """Within, outstanding asks count as told, with the median of the scores as a lie: what is out is neither asked
+        again nor its neighbourhood searched twice. Gives the number of true scores, which come first."""
+        told = len(self.samples)
+        if told:
+            self.samples += self.pending.values()
+            self.scores += [statistics.median(self.scores)] * len(self.pending)
+        try:
+            yield told
+        finally:
+            del self.samples[told:], self.scores[told:]
 
     def state(self) -> dict[str, Any]:
-        """Plain lists; `pending` is empty if nothing is out."""
+        """Plain lists; of outstanding asks the id and the architecture."""
         return {
             "samples": [list(sample) for sample in self.samples],
             "scores": list(self.scores),
             "cycles": list(self.cycles),
-            "pending": list(self.pending or ()),
+            "ids": list(self.ids),
+            "failed": [list(sample) for sample in self.failed],
+            "pending": [[ask, list(choice)] for ask, choice in self.pending.items()],
         }
 
     @classmethod
     def from_state(cls, choices: Sequence[int], state: Mapping[str, Any]) -> History:
-        """Read what `state` wrote; ValueError, KeyError or TypeError if it is not that."""
-        records = cls(choices)
-        records.samples = [checked_sample(sample, records.choices) for sample in state["samples"]]
-        records.scores = [checked_score(score) for score in state["scores"]]
-        records.cycles = [int(cycle) for cycle in state["cycles"]]
-        records.pending = checked_sample(state["pending"], records.choices) if state["pending"] else None
-        if not len(records.samples) == len(records.scores) == len(records.cycles):
-            raise ValueError("samples, scores and cycles differ in length")
-        return records
+        """Read what `state` wrote, in hwnas 0.1 too; ValueError, KeyError or TypeError if it is not that."""
+        history = cls(choices)
+        history.samples = [checked_sample(sample, history.choices) for sample in state["samples"]]
+        history.scores = [checked_score(score) for score in state["scores"]]
+        history.cycles = [int(cycle) for cycle in state["cycles"]]
+        history.ids = [int(ask) for ask in state.get("ids", range(len(history.samples)))]
+        history.failed = [checked_sample(sample, history.choices) for sample in state.get("failed", [])]
+        pending = state["pending"]
+        if pending and isinstance(pending[0], Integral):  # 0.1: one architecture
+            pending = [[len(history.samples), pending]]
+        history.pending = {int(ask): checked_sample(choice, history.choices) for ask, choice in pending}
+        if not len(history.samples) == len(history.scores) == len(history.cycles) == len(history.ids):
+            raise ValueError("samples, scores, cycles and ids differ in length")
+        known = {*history.ids, *history.pending}
+        if len(known) != len(history.ids) + len(pending) or not known <= set(range(history.asked)):
+            raise ValueError("ids of asks are repeated or out of range")
+        return history
 
 
 class HistoryStrategy(Strategy):
@@ -102,23 +160,48 @@ class HistoryStrategy(Strategy):
         return self._history.asked
 
     @property
+    def pending(self) -> list[Ask]:
+        return [Ask(ask, choice) for ask, choice in self._history.pending.items()]
+
+    @property
     def best(self) -> tuple[Choice, float] | None:
         return self._history.best
 
     @property
     def done(self) -> bool:
-        return len(self._history.samples) == self.evaluations
+        return self._history.answered == self.evaluations
 
-    def ask(self) -> Choice:
-        if self.done:
-            raise UsageError(f"the search is done: all {self.evaluations} evaluations were asked and told")
-        if self._history.pending is None:
-            self._history.pending = self._draw()
-        return self._history.pending
+    def _ask(self, n: int) -> list[Ask]:
+        asks: list[Ask] = []
+        while len(asks) < n and self._history.asked < self.evaluations and self._ready():
+            asks.append(self._history.begin(self._draw()))
+        return asks
+
+    def _tell(self, ask: int, answer: Score | Failed) -> None:
+        if isinstance(answer, Failed):
+            self._history.fail(ask)
+            self._learn_failure()
+        else:
+            self._history.settle(ask, answer.value, self._cycle_label())
+            self._learn()
 
     @abstractmethod
     def _draw(self) -> Choice:
-        """The next architecture; called only when none is outstanding."""
+        """The next architecture; called only when `_ready`. `_history.pending` are those that are out."""
+
+    def _ready(self) -> bool:
+        """Whether the next architecture can be said before the outstanding asks are answered; True if none is out."""
+        return True
+
+    def _cycle_label(self) -> int:
+        """Samples of one label share a mean in the regression of effects."""
+        return 0
+
+    def _learn(self) -> None:
+        """Called after every score, which is the last of the history."""
+
+    def _learn_failure(self) -> None:
+        """Called after every evaluation that failed, which is the last of `_history.failed`."""
 
 
 def is_whole(value: object) -> bool:
@@ -149,52 +232,3 @@ def checked_score(score: float) -> float:
     if not abs(value) <= LARGEST_SCORE:
         raise UsageError(f"a score must be a finite number, not {score!r}: repeat the evaluation or stop the search")
     return value
-
-
-def seeded_generator(seed: int) -> np.random.Generator:
-    """A private PCG64 generator; UsageError if the seed is not a whole number of at least 0."""
-    if not is_whole(seed) or seed < 0:
-        raise UsageError(f"seed must be a whole number of at least 0, not {seed}")
-    return np.random.Generator(np.random.PCG64(int(seed)))
-
-
-def pack_generator(rng: np.random.Generator) -> dict[str, Any]:
-    """The bit generator's state; its 128-bit integers as text, because few JSON readers keep them."""
-    state: dict[str, Any] = _map_integers(rng.bit_generator.state, str)
-    return state
-
-
-def unpack_generator(state: Mapping[str, Any]) -> np.random.Generator:
-    """A PCG64 generator that continues where `pack_generator` stood; ValueError if it cannot."""
-    bits = np.random.PCG64()
-    bits.state = _map_integers(state, lambda text: text if text == "PCG64" else int(text))
-    return np.random.Generator(bits)
-
-
-def _map_integers(value: Any, convert: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _map_integers(item, convert) for key, item in value.items()}
-    return convert(value)
-
-
-def checked_header(state: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Refuse the state of another strategy, space or setting.
-
-    Raises:
-        RunError: names the first field that differs.
-    """
-    for key, value in expected.items():
-        found = state.get(key) if isinstance(state, Mapping) else None
-        if found != value:
-            raise RunError(f"cannot resume: the saved search has {key} {found!r}, this one {value!r}; start a new run")
-
-
-@contextlib.contextmanager
-def reading_state() -> Iterator[None]:
-    """Turn whatever a broken state raises into one RunError."""
-    try:
-        yield
-    except RunError:
-        raise
-    except (HwnasError, KeyError, TypeError, ValueError, OverflowError, AttributeError, IndexError) as err:
-        raise RunError(f"the saved search is broken ({type(err).__name__}: {err}); start a new run") from err

@@ -28,18 +28,9 @@ from hwnas.generate import solve
 from hwnas.search.cycle import fair_cycle
 from hwnas.search.distribution import FloatArray, Rows
 from hwnas.search.effects import IntArray, fit_effects
-from hwnas.search.history import (
-    Choice,
-    checked_choices,
-    checked_header,
-    checked_sample,
-    checked_score,
-    is_whole,
-    pack_generator,
-    reading_state,
-    seeded_generator,
-    unpack_generator,
-)
+from hwnas.search.history import checked_choices, checked_sample, checked_score, is_whole
+from hwnas.search.state import checked_header, pack_generator, reading_state, seeded_generator, unpack_generator
+from hwnas.search.strategy import Choice
 from hwnas.search.surrogates.interaction_gp import Posterior, Prior, agreements, below, expected_gain, quantiles
 from hwnas.search.surrogates.proposals import climb, propose, unseen
 

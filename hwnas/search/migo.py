@@ -1,20 +1,18 @@
 """MIGO: learn a distribution over architectures from fair cycles, pruning the weakest op of every choice as it goes.
 
-Source: Zheng et al., MIGO-NAS (TPAMI 43(9):2936-2952, 2021) and its released search. Four modes:
+Source: Zheng et al., MIGO-NAS (TPAMI 43(9):2936-2952, 2021) and its released search. Three modes:
 
     mode           effects that drive the step             step                             prunes the least
     reference      mean rank weight, this cycle            clamped, momentum after trust    probability
     corrected      mean rank weight, this cycle            exponential, length delta        probability
     pooled         ridge regression on all samples         exponential, length delta        effect
-    interactions   ridge regression on all samples         exponential, length delta        nothing
 
-`interactions` is for scores that stay: every evaluation is a training of its own, not a look at a supernet that keeps
-training. After one fair cycle each ask is the candidate of the highest expected improvement under effects of one, two
-and three choices (`surrogates.interaction_gp`); candidates come from the law and from the neighbourhood of the best.
-The additive modes ask fair cycles to the end; what is left of a number of evaluations are further cycles before the
-first pruning.
+What is left of a number of evaluations are further cycles before the first pruning. The asks of a cycle may be out at
+once; the next cycle begins when all of them are answered, since it depends on what was pruned. An evaluation that
+failed is missing in the effects of its cycle. For scores that stay, `surrogates.interactions` goes on where this asks
+fair cycles to the end.
 
-Deviations from the paper, all ours: `corrected`, `pooled` and `interactions` as a whole; equal scores share their
+Deviations from the paper, all ours: `corrected` and `pooled` as a whole; equal scores share their
 weight in every mode; `keep` (the paper prunes to one op) and `protect` (the paper protects none); a choice narrower
 than the widest waits with its pruning until the others are as narrow (on equal rows this is the paper; on ragged
 additive objectives it found architectures 0.3 to 0.5 standard deviations better than pruning every row each time, and
@@ -34,26 +32,16 @@ import numpy as np
 
 from hwnas.errors import UnknownName, UsageError
 from hwnas.search.cycle import cycle_effects, fair_cycle, planned_evaluations, weakest
-from hwnas.search.distribution import BoolArray, Distribution, FloatArray, Rows
-from hwnas.search.effects import EffectFit, IntArray, fit_effects
-from hwnas.search.history import (
-    Choice,
-    History,
-    HistoryStrategy,
-    checked_header,
-    checked_sample,
-    is_whole,
-    pack_generator,
-    reading_state,
-    seeded_generator,
-    unpack_generator,
-)
+from hwnas.search.distribution import BoolArray, Distribution, Rows
+from hwnas.search.effects import EffectFit, fit_effects
+from hwnas.search.history import History, HistoryStrategy, checked_sample, is_whole
 from hwnas.search.rank_weights import WEIGHTS
 from hwnas.search.simplex import Move, corrected_move, per_row_move, reference_move
-from hwnas.search.surrogates.interaction_gp import Posterior, Prior, agreements, quantiles
-from hwnas.search.surrogates.proposals import climb, propose
+from hwnas.search.state import checked_header, pack_generator, reading_state, seeded_generator, unpack_generator
+from hwnas.search.strategy import Choice, Strategy
+from hwnas.search.surrogates.interactions import InteractionSearch
 
-_REFIT = 1.15  # the prior is fitted anew when there are so many times more scores
+INTERACTIONS = "interactions"  # the mode that is a strategy of its own
 
 
 @dataclass(frozen=True)
@@ -112,9 +100,9 @@ class MigoOptimizer(HistoryStrategy):
 
     Args:
         choices: number of ops of each choice; rows may differ except in mode reference.
-        mode: reference, corrected, pooled or interactions (table at the top of the file); None for interactions where
-            `evaluations` is given, and for pooled where it is not.
-        evaluations: how many in all, where scores stay; decides `s`, the largest whose cycles fit, at least 1.
+        mode: reference, corrected or pooled (table at the top of the file); None is pooled. The registry gives
+            `surrogates.interactions` for the mode of that name, and for None where `evaluations` is given.
+        evaluations: how many in all; decides `s`, the largest whose cycles fit, at least 1.
         s: cycles between two prunings, 3 by default; instead of `evaluations`.
         delta: Fisher length of one step over all choices together.
         gamma: momentum.
@@ -129,6 +117,19 @@ class MigoOptimizer(HistoryStrategy):
     Raises:
         UsageError: a setting out of range; the message says which.
     """
+
+    @classmethod
+    def build(cls, choices: Sequence[int], **options: Any) -> Strategy:
+        """`InteractionSearch` where scores stay: of mode interactions, or of no mode and with `evaluations`."""
+        mode = options.get("mode") or (INTERACTIONS if options.get("evaluations") is not None else "pooled")
+        if mode != INTERACTIONS:
+            return cls(choices, **options)
+        checked = cls(choices, **options | {"mode": "pooled"}).options  # the settings that it has no use for
+        planned = options.get("evaluations")
+        return InteractionSearch(
+            choices, checked.evaluations if planned is None else planned, options.get("seed", 0), ridge=checked.ridge,
+            delta=checked.delta, gamma=checked.gamma, per_row=checked.per_row,
+        )
 
     def __init__(
         self,
@@ -151,19 +152,17 @@ class MigoOptimizer(HistoryStrategy):
         guarded = [] if protect is None else list(protect)
         if evaluations is not None and s is not None:
             raise UsageError("give evaluations or s, not both: the one decides the other")
-        mode = mode or ("pooled" if evaluations is None else "interactions")
+        mode = mode or "pooled"
         cycles, planned = 3 if s is None else s, 1 if evaluations is None else evaluations
         options = MigoOptions(mode, planned, cycles, delta, gamma, h, ridge, keep, guarded, utility, per_row)
         options.check(self.choices)
         unit, widest, self._extra = planned_evaluations(self.choices, 1, keep), max(self.choices), 0
-        if evaluations is not None and mode != "interactions":
+        if evaluations is not None:
             cycles = max(1, planned // max(unit, 1))
             self._extra = max(0, planned - cycles * unit) // widest if unit else 0
         made = cycles * unit + self._extra * widest
-        if evaluations is None or mode != "interactions":
-            planned = made if evaluations is None else min(planned, made)
+        planned = made if evaluations is None else min(planned, made)
         self.options = dataclasses.replace(options, s=cycles, evaluations=planned)
-        self._prior = Prior()
         self._rng = seeded_generator(seed)
         self._theta: Rows = [np.full(k, 1 / k) for k in self.choices]
         self._velocity: Rows = [np.zeros(k) for k in self.choices]
@@ -175,62 +174,23 @@ class MigoOptimizer(HistoryStrategy):
     def evaluations(self) -> int:
         return self.options.evaluations
 
-    @property
-    def anytime(self) -> bool:
-        """Whether a longer search begins with the shorter one."""
-        return self.options.mode == "interactions"
+    def _ready(self) -> bool:
+        return bool(self._plan) or not self._history.pending
 
     def _draw(self) -> Choice:
-        if not self._plan and self._cycle > 0 and self.options.mode == "interactions":
-            found = self._expected_best()
-            if found is not None:
-                return found
-        if self._plan:
-            return self._plan.pop(0)
-        self._plan = fair_cycle(self._live, self._rng)
+        if not self._plan:
+            self._plan = fair_cycle(self._live, self._rng)
         return self._plan.pop(0)
 
-    def _expected_best(self) -> Choice | None:
-        """The highest expected improvement that is found; None if every architecture was evaluated."""
-        open_, seen, y = self._seen()
-        if not open_:
-            return None
-        if len(y) >= _REFIT * self._prior.fitted and y.any():
-            self._prior = self._prior.fit(agreements(seen, seen), y, len(open_))
-        posterior = Posterior(self._prior, seen, y)
-        return self._highest(lambda candidates: posterior.improvement(candidates[:, open_]))
+    def _cycle_label(self) -> int:
+        return self._cycle
 
-    def _seen(self) -> tuple[list[int], IntArray, FloatArray]:
-        """Choices with more than one op, the evaluated architectures in them (N, d), and y (N,)."""
-        open_ = [i for i, k in enumerate(self.choices) if k > 1]
-        return open_, np.array(self._history.samples, dtype=np.int64)[:, open_], quantiles(self._history.scores)
-
-    @property
-    def answer(self) -> tuple[Choice, float] | None:
-        """In mode interactions, whose scores each come from one noisy training: of the two best scores the one that
-        all scores together make more likely (the higher posterior mean). In the other modes `best`."""
-        if self.options.mode != "interactions" or self.best is None:
-            return self.best
-        open_, seen, y = self._seen()
-        if not open_ or not y.any():
-            return self.best
-        two = np.argsort(-y, kind="stable")[:2]
-        prior = Prior().fit(agreements(seen, seen), y, len(open_))
-        believed, _ = Posterior(prior, seen, y).moments(seen[two])
-        at = int(two[np.argmax(believed)])
-        return tuple(self._history.samples[at]), self._history.scores[at]
-
-    def _highest(self, worth: Callable[[IntArray], FloatArray]) -> Choice | None:
-        law = [np.where(mask, p, 0.0) for p, mask in zip(self._theta, self._live, strict=True)]
-        law = [p / p.sum() for p in law]
-        seen = np.array(self._history.samples, dtype=np.int64)
-        return climb(propose(seen, self._history.scores, law, self._rng), seen, law, worth)
-
-    def tell(self, choice: Sequence[int], score: float) -> None:
-        alone = self.options.mode == "interactions"
-        self._history.settle(choice, score, 0 if alone else self._cycle)
-        if not self._plan and (not alone or len(self._history.samples) % max(self.choices) == 0):
+    def _learn(self) -> None:
+        if not self._plan and not self._history.pending:
             self._end_cycle()
+
+    def _learn_failure(self) -> None:
+        self._learn()
 
     def distribution(self) -> Distribution:
         law = [np.where(mask, theta, 0.0) for theta, mask in zip(self._theta, self._live, strict=True)]
@@ -247,7 +207,7 @@ class MigoOptimizer(HistoryStrategy):
         move = per_row_move if o.per_row else rule.move
         self._theta, self._velocity = move(self._theta, self._velocity, effects, self._live, o.delta, o.gamma)
         self._cycle += 1
-        if o.mode != "interactions" and self._cycle > self._extra and (self._cycle - self._extra) % o.s == 0:
+        if self._cycle > self._extra and (self._cycle - self._extra) % o.s == 0:
             rank = effects if rule.prunes_by_effect else self._theta
             self._prune(rank, effects, rule.keeps_dead_mass)
 
@@ -266,6 +226,8 @@ class MigoOptimizer(HistoryStrategy):
 
     def _rank_effects(self) -> Rows:
         at = [j for j, cycle in enumerate(self._history.cycles) if cycle == self._cycle]
+        if not at:
+            return [np.zeros(k) for k in self.choices]
         weights = WEIGHTS[self.options.utility](np.array([self._history.scores[j] for j in at]), self.options.h)
         return cycle_effects([self._history.samples[j] for j in at], weights, self.choices)
 
@@ -283,7 +245,6 @@ class MigoOptimizer(HistoryStrategy):
             "velocity": [row.tolist() for row in self._velocity],
             "live": [row.astype(int).tolist() for row in self._live],
             "cycle": self._cycle,
-            "prior": self._prior.to_json(),
             "plan": [list(sample) for sample in self._plan],
             "generator": pack_generator(self._rng),
         }
@@ -297,9 +258,7 @@ class MigoOptimizer(HistoryStrategy):
             live = [np.array(row, dtype=np.bool_) for row in state["live"]]
             self._check_rows(theta, velocity, live)
             cycle, plan = int(state["cycle"]), [checked_sample(sample, self.choices) for sample in state["plan"]]
-            prior = Prior.from_json(state["prior"])
             rng = unpack_generator(state["generator"])
-        self._prior = prior
         self._history, self._theta, self._velocity, self._live = records, theta, velocity, live
         self._cycle, self._plan, self._rng = cycle, plan, rng
 
@@ -324,7 +283,6 @@ _MODES: dict[str, _Mode] = {
     "reference": _Mode(MigoOptimizer._rank_effects, reference_move, False, True),
     "corrected": _Mode(MigoOptimizer._rank_effects, corrected_move, False, False),
     "pooled": _Mode(MigoOptimizer._pooled_effects, corrected_move, True, False),
-    "interactions": _Mode(MigoOptimizer._pooled_effects, corrected_move, True, False),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hwnas.search.base import PlannedStrategy, incumbent_law
 from hwnas.search.distribution import Rows
-from hwnas.search.history import Choice
+from hwnas.search.strategy import Choice
 
 
 class RandomSearch(PlannedStrategy):

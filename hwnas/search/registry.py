@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from hwnas.errors import UsageError
@@ -17,6 +17,7 @@ TABLE: dict[str, str] = {
     "asng": "hwnas.search.distribution_learning.asng:Asng",
     "ddpnas": "hwnas.search.distribution_learning.ddpnas:Ddpnas",
     "fpnas": "hwnas.search.distribution_learning.fpnas:FpNas",
+    "interactions": "hwnas.search.surrogates.interactions:InteractionSearch",
     "gp": "hwnas.search.surrogates.gp:GaussianProcessSearch",
     "local": "hwnas.search.evolution.local:LocalSearch",
     "mdenas": "hwnas.search.distribution_learning.mdenas:Mdenas",
@@ -64,8 +65,6 @@ def create(
     """
     kind = strategy_class(name)
     _PLUGINS.check(name, kind, options)
-    # The interface leaves the constructor to each class; the signature was checked above.
-    build: Callable[..., Strategy] = kind
     if live is not None:
-        return Restricted(choices, live, lambda left: build(left, **options))
-    return build(choices, **options)
+        return Restricted(choices, live, lambda left: kind.build(left, **options))
+    return kind.build(choices, **options)

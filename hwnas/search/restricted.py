@@ -10,9 +10,8 @@ import numpy as np
 from hwnas.errors import UsageError
 from hwnas.search.distribution import Distribution, FloatArray
 from hwnas.search.history import checked_choices
-from hwnas.search.strategy import Strategy
+from hwnas.search.strategy import Ask, Choice, Failed, Score, Strategy
 
-Choice = tuple[int, ...]
 Build = Callable[[Sequence[int]], Strategy]
 
 
@@ -64,11 +63,15 @@ class Restricted(Strategy):
     def _translated(self, found: tuple[Choice, float] | None) -> tuple[Choice, float] | None:
         return None if found is None else (self._outside(found[0]), found[1])
 
-    def ask(self) -> Choice:
-        return self._outside(self._inner.ask())
+    @property
+    def pending(self) -> list[Ask]:
+        return [Ask(ask.id, self._outside(ask.choice)) for ask in self._inner.pending]
 
-    def tell(self, choice: Sequence[int], score: float) -> None:
-        self._inner.tell(self._inside(choice), score)
+    def _ask(self, n: int) -> list[Ask]:
+        return [Ask(ask.id, self._outside(ask.choice)) for ask in self._inner.ask(n)]
+
+    def _tell(self, ask: int, answer: Score | Failed) -> None:
+        self._inner.tell(ask, answer)
 
     def distribution(self) -> Distribution:
         law = self._inner.distribution()
@@ -89,11 +92,6 @@ class Restricted(Strategy):
 
     def _outside(self, choice: Sequence[int]) -> Choice:
         return tuple(int(ops[k]) for ops, k in zip(self._ops, choice, strict=True))
-
-    def _inside(self, choice: Sequence[int]) -> Choice:
-        """Numbers among the live ops; -1, which answers no ask, for one that is masked."""
-        places = ({int(op): k for k, op in enumerate(ops)} for ops in self._ops)
-        return tuple(place.get(int(op), -1) for place, op in zip(places, choice, strict=True))
 
     def _spread(self, row: FloatArray, i: int) -> FloatArray:
         out = np.zeros(self.choices[i])

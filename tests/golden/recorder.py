@@ -111,6 +111,7 @@ def graph_of(net: Any) -> str:
 def searches() -> dict[str, Any]:
     """What every strategy asks for on a seeded table of scores, what it answers and what it learnt."""
     from hwnas.search.registry import create, names
+    from hwnas.search.strategy import Score
 
     choices = (4, 2, 3, 1, 5)
     rows = [np.random.default_rng((5, i)).normal(size=k) for i, k in enumerate(choices)]
@@ -125,8 +126,9 @@ def searches() -> dict[str, Any]:
             strategy = create(name, choices, evaluations=60, seed=seed)
             asks = []
             while not strategy.done:
-                asks.append(list(strategy.ask()))
-                strategy.tell(tuple(asks[-1]), score(asks[-1]))
+                (ask,) = strategy.ask(1)
+                asks.append(list(ask.choice))
+                strategy.tell(ask.id, Score(score(ask.choice)))
             assert strategy.best is not None
             assert strategy.answer is not None
             found[f"{name} {seed}"] = {

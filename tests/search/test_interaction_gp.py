@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from hwnas.search.migo import MigoOptimizer
+from hwnas.search.registry import create
 from hwnas.search.surrogates.interaction_gp import Posterior, Prior, agreements, below, expected_gain, quantiles
 from hwnas.search.surrogates.proposals import around, climb, propose, unseen
 
@@ -108,7 +108,7 @@ def test_interactions_that_no_sum_of_effects_shows_are_found(seed: int) -> None:
 
     found = {}
     for mode in ("interactions", "pooled"):
-        search = MigoOptimizer([3] * 7, evaluations=80, mode=mode, seed=seed)
+        search = create("migo", [3] * 7, evaluations=80, mode=mode, seed=seed)
         while not search.done:
             choice = search.ask()
             search.tell(choice, score(choice))
@@ -119,7 +119,7 @@ def test_interactions_that_no_sum_of_effects_shows_are_found(seed: int) -> None:
 
 
 def test_every_architecture_is_asked_once_before_any_is_asked_twice() -> None:
-    search = MigoOptimizer([3, 2, 2], evaluations=15, seed=0)
+    search = create("migo", [3, 2, 2], evaluations=15, seed=0)
     asked = []
     while not search.done:
         asked.append(search.ask())
@@ -134,7 +134,7 @@ def test_luck_is_discounted() -> None:
         rng = np.random.default_rng(seed)
         rows = rng.normal(size=(6, 4))
         spread = np.sqrt(rows.var(1).sum())
-        search = MigoOptimizer([4] * 6, evaluations=60, seed=seed)
+        search = create("migo", [4] * 6, evaluations=60, seed=seed)
         while not search.done:
             ask = search.ask()
             search.tell(ask, float(rows[np.arange(6), ask].sum() + rng.normal(0, spread / 2)))
@@ -148,7 +148,7 @@ def test_luck_is_discounted() -> None:
 
 def test_the_answer_is_one_of_the_two_best_scores() -> None:
     rng = np.random.default_rng(1)
-    search = MigoOptimizer([3, 4, 2], evaluations=20, seed=0)
+    search = create("migo", [3, 4, 2], evaluations=20, seed=0)
     scores = {}
     while not search.done:
         ask = search.ask()

@@ -18,9 +18,10 @@ from hwnas.search.cycle import cycle_effects, fair_cycle, planned_evaluations, w
 from hwnas.search.distribution import BoolArray, Distribution, FloatArray, Rows
 from hwnas.search.distribution_learning.batch_weights import in_nats, softmax, spread
 from hwnas.search.distribution_learning.learner import ThetaLearner, unpack_rows
-from hwnas.search.effects import fit_effects
-from hwnas.search.history import Choice, checked_sample
+from hwnas.search.effects import IntArray, fit_effects
+from hwnas.search.history import checked_sample
 from hwnas.search.settings import positive, share, whole
+from hwnas.search.strategy import Choice
 
 
 class Ddpnas(ThetaLearner):
@@ -53,12 +54,17 @@ class Ddpnas(ThetaLearner):
         self._velocity: Rows = [np.zeros(k) for k in self.choices]
         self._live: list[BoolArray] = [np.ones(k, dtype=np.bool_) for k in self.choices]
         self._plan: list[Choice] = []
+        self._first = 0  # asks before this stage
 
     def _options(self) -> dict[str, Any]:
         return {"span": self._span, "gamma": self._gamma, "scale": self._scale}
 
     def _width(self) -> int:
         return max(int(mask.sum()) for mask in self._live)
+
+    def _ready(self) -> bool:
+        """A stage draws from what the one before has left."""
+        return self._history.asked - self._first < self._batch()
 
     def _draw(self) -> Choice:
         if not self._plan:
@@ -68,10 +74,20 @@ class Ddpnas(ThetaLearner):
     def _batch(self) -> int:
         """Evaluations of the stage: whole cycles up to span * sum_{m=n..K} m / total, at least one."""
         n, widest = self._width(), max(self.choices)
-        due = self._span * sum(range(n, widest + 1)) - self._learnt * self._total
+        due = self._span * sum(range(n, widest + 1)) - self._first * self._total
         return n * max(1, -(-due // (n * self._total))) if n > 1 else self.evaluations + 1
 
+    def _learn(self) -> None:
+        if self._history.answered - self._first >= self._batch():
+            self._learn_batch()
+            self._first = self._history.answered
+
+    def _learn_failure(self) -> None:
+        self._learn()
+
     def _move(self, samples: list[Choice], scores: FloatArray) -> None:
+        if not samples:  # all of them failed
+            return
         likely = self._expected(samples, scores)
         for i, (t, v, e) in enumerate(zip(self._theta, self._velocity, likely, strict=True)):
             self._velocity[i] = self._gamma * v + (1 - self._gamma) * e
@@ -80,9 +96,16 @@ class Ddpnas(ThetaLearner):
 
     def _expected(self, samples: list[Choice], scores: FloatArray) -> Rows:
         nats, n = in_nats(scores, self._scale or spread(np.array(self._history.scores))), self._width()
-        cycles = [cycle_effects(samples[j : j + n], nats[j : j + n], self.choices) for j in range(0, len(nats), n)]
+        numbers = (np.array(self._history.ids[self._learnt :]) - self._first) // n
+        cycles = [self._means(np.array(samples)[numbers == j], nats[numbers == j]) for j in np.unique(numbers)]
         return [np.mean([softmax(np.where(mask, p, -np.inf)) for p in rows], axis=0)
                 for rows, mask in zip(zip(*cycles, strict=True), self._live, strict=True)]
+
+    def _means(self, samples: IntArray, nats: FloatArray) -> Rows:
+        """P of one cycle; an op whose every evaluation failed is worth what the others of its choice are."""
+        means = cycle_effects(samples.tolist(), nats, self.choices)
+        held = [np.bincount(samples[:, i], minlength=k) > 0 for i, k in enumerate(self.choices)]
+        return [np.where(there, p, p[there].mean()) for p, there in zip(means, held, strict=True)]
 
     def _prune(self, likely: Rows) -> None:
         n = self._width()
@@ -104,6 +127,7 @@ class Ddpnas(ThetaLearner):
             "velocity": [row.tolist() for row in self._velocity],
             "live": [row.astype(int).tolist() for row in self._live],
             "plan": [list(sample) for sample in self._plan],
+            "first": self._first,
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
@@ -112,5 +136,9 @@ class Ddpnas(ThetaLearner):
         plan = [checked_sample(sample, self.choices) for sample in state["plan"]]
         if not all(mask.any() for mask in live):
             raise ValueError("every choice must keep a live op")
+        first = int(state.get("first", state["learnt"]))  # 0.1 knew no failures
+        if not 0 <= first <= self._history.answered:
+            raise ValueError(f"a stage that begins after {first} of {self._history.answered} answers")
         super()._restore(state)
+        self._first = first
         self._velocity, self._live, self._plan = velocity, live, plan

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwnas.search.distribution import FloatArray
-from hwnas.search.history import Choice
+from hwnas.search.strategy import Choice
 
 
 def joint_logits(factors: Sequence[FloatArray]) -> FloatArray:

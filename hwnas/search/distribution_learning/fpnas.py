@@ -18,8 +18,8 @@ from hwnas.search.distribution import FloatArray, Rows
 from hwnas.search.distribution_learning.factors import joint_logits, settings_of
 from hwnas.search.distribution_learning.learner import entropy
 from hwnas.search.distribution_learning.parsec import EvidenceLearner
-from hwnas.search.history import Choice
 from hwnas.search.settings import positive, whole
+from hwnas.search.strategy import Choice
 
 
 class FpNas(EvidenceLearner):

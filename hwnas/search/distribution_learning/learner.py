@@ -21,12 +21,15 @@ import numpy as np
 
 from hwnas.search.base import PlannedStrategy
 from hwnas.search.distribution import FloatArray, Rows
-from hwnas.search.history import Choice
 from hwnas.search.simplex import clamp
+from hwnas.search.strategy import Choice
 
 
 class DistributionLearner(PlannedStrategy):
     """Draws independently from its law and moves the law after every batch; a batch cut off by the end is not used.
+
+    Any number of draws may be out. Those answered after a move were drawn from the law before it, as in every
+    asynchronous learner; failed ones are no part of a batch.
 
     A subclass gives `_law`, `_options`, `_batch` and `_move`. Arguments and errors are those of `PlannedStrategy`.
     """
@@ -47,10 +50,14 @@ class DistributionLearner(PlannedStrategy):
         return tuple(int(self._rng.choice(len(p), p=p)) for p in self._law())
 
     def _learn(self) -> None:
-        start, told = self._learnt, len(self._history.samples)
-        if told - start >= self._batch():
-            self._move(self._history.samples[start:], np.array(self._history.scores[start:]))
-            self._learnt = told
+        if len(self._history.samples) - self._learnt >= self._batch():
+            self._learn_batch()
+
+    def _learn_batch(self) -> None:
+        """Move by all scores that were not learnt from."""
+        start = self._learnt
+        self._move(self._history.samples[start:], np.array(self._history.scores[start:]))
+        self._learnt = len(self._history.samples)
 
     def _state(self) -> dict[str, Any]:
         return {"learnt": self._learnt}

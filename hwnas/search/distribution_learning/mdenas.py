@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from hwnas.search.distribution import BoolArray, FloatArray, Rows
 from hwnas.search.distribution_learning.learner import ThetaLearner, floored
-from hwnas.search.history import Choice
 from hwnas.search.settings import positive, whole
+from hwnas.search.strategy import Choice
 
 IntArray = npt.NDArray[np.int64]
 

@@ -17,8 +17,8 @@ from hwnas.search.distribution import FloatArray, Rows
 from hwnas.search.distribution_learning.adam import Adam
 from hwnas.search.distribution_learning.batch_weights import all_tied, importance_weights, in_nats, softmax, spread
 from hwnas.search.distribution_learning.learner import DistributionLearner, score_gradient, unpack_rows
-from hwnas.search.history import Choice
 from hwnas.search.settings import positive, whole
+from hwnas.search.strategy import Choice
 
 
 class EvidenceLearner(DistributionLearner):

@@ -9,8 +9,8 @@ from hwnas.errors import UsageError
 from hwnas.search.distribution import FloatArray
 from hwnas.search.distribution_learning.batch_weights import truncation_weights
 from hwnas.search.distribution_learning.learner import ThetaLearner, score_gradient
-from hwnas.search.history import Choice
 from hwnas.search.settings import positive, whole
+from hwnas.search.strategy import Choice
 
 
 class Pbil(ThetaLearner):

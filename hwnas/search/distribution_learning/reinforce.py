@@ -25,8 +25,8 @@ from hwnas.search.distribution import Rows
 from hwnas.search.distribution_learning.adam import Adam
 from hwnas.search.distribution_learning.batch_weights import softmax
 from hwnas.search.distribution_learning.learner import score_gradient
-from hwnas.search.history import Choice
 from hwnas.search.settings import positive, share
+from hwnas.search.strategy import Choice
 
 BETAS = (0.9, 0.999)
 

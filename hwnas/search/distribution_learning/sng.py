@@ -10,9 +10,9 @@ import numpy as np
 from hwnas.search.distribution import FloatArray, Rows
 from hwnas.search.distribution_learning.batch_weights import piecewise_weights
 from hwnas.search.distribution_learning.learner import ThetaLearner, floored, score_gradient
-from hwnas.search.history import Choice
 from hwnas.search.settings import positive, whole
 from hwnas.search.simplex import NOISE, fisher_length
+from hwnas.search.strategy import Choice
 
 
 class Sng(ThetaLearner):

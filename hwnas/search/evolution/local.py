@@ -11,7 +11,8 @@ from typing import Any
 from hwnas.search.base import PlannedStrategy, incumbent_law
 from hwnas.search.distribution import Rows
 from hwnas.search.evolution.mutation import neighbours, random_choice, unseen_choice
-from hwnas.search.history import Choice, checked_sample
+from hwnas.search.history import checked_sample
+from hwnas.search.strategy import Choice
 
 
 class LocalSearch(PlannedStrategy):
@@ -29,6 +30,10 @@ class LocalSearch(PlannedStrategy):
     _centre: Choice | None = None
     _queue: tuple[Choice, ...] = ()
 
+    def _ready(self) -> bool:
+        """What follows the neighbours of a centre depends on the scores of all of them."""
+        return bool(self._queue) or not self._history.pending
+
     def _draw(self) -> Choice:
         known = self._known()
         while not self._queue:
@@ -44,15 +49,16 @@ class LocalSearch(PlannedStrategy):
 
     def _advance(self, known: dict[Choice, float]) -> None:
         around = neighbours(self._centre, self.choices) if self._centre else []
-        fresh = [choice for choice in around if choice not in known]
+        attempted = self._history.attempted
+        fresh = [choice for choice in around if choice not in attempted]
         if fresh:
             self._queue = tuple(fresh[j] for j in self._rng.permutation(len(fresh)))
             return
-        best = max(around, key=known.__getitem__, default=None)
-        if best and self._centre and known[best] > known[self._centre]:
+        best = max((choice for choice in around if choice in known), key=known.__getitem__, default=None)
+        if best and self._centre in known and known[best] > known[self._centre]:
             self._centre = best
             return
-        start = unseen_choice(self.choices, known, len(known), self._rng)
+        start = unseen_choice(self.choices, attempted, len(attempted), self._rng)
         self._centre = start or random_choice(self.choices, self._rng)
         self._queue = (self._centre,)
 
@@ -68,6 +74,6 @@ class LocalSearch(PlannedStrategy):
     def _restore(self, state: Mapping[str, Any]) -> None:
         queue = tuple(checked_sample(choice, self.choices) for choice in state["queue"])
         centre = checked_sample(state["centre"], self.choices) if state["centre"] else None
-        if centre and centre not in {*self._history.samples, self._history.pending, *queue}:
+        if centre and centre not in {*self._history.attempted, *queue}:
             raise ValueError(f"the centre {list(centre)} was neither evaluated nor asked")
         self._centre, self._queue = centre, queue

@@ -16,7 +16,7 @@ import numpy as np
 
 from hwnas.errors import UsageError
 from hwnas.search.distribution import FloatArray
-from hwnas.search.history import Choice
+from hwnas.search.strategy import Choice
 
 # Misses in a row after which the few architectures left are listed instead.
 TRIES = 64

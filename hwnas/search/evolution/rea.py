@@ -12,8 +12,8 @@ from typing import Any
 from hwnas.search.base import PlannedStrategy, incumbent_law
 from hwnas.search.distribution import Rows
 from hwnas.search.evolution.mutation import edit_law, edited, random_choice
-from hwnas.search.history import Choice
 from hwnas.search.settings import whole
+from hwnas.search.strategy import Choice
 
 # The benchmark draws the node first, then an edge into it: edges 1_0, 2_0, 2_1, 3_0, 3_1, 3_2.
 NASBENCH201_MUTATES = (1 / 3, 1 / 6, 1 / 6, 1 / 9, 1 / 9, 1 / 9)
@@ -56,9 +56,10 @@ class RegularisedEvolution(PlannedStrategy):
 
     def _draw(self) -> Choice:
         r = self._history
-        if len(r.samples) < self._population:
+        size = min(self._population, len(r.samples))
+        if r.asked < self._population or not size:
             return random_choice(self.choices, self._rng)
-        members = len(r.samples) - self._population + self._rng.integers(self._population, size=self._sample)
+        members = len(r.samples) - size + self._rng.integers(size, size=self._sample)
         parent = max(members.tolist(), key=r.scores.__getitem__)
         return edited(r.samples[parent], self.choices, self._edits, self._rng)
 

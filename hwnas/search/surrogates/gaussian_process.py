@@ -49,6 +49,10 @@ class Distances:
     ops: FloatArray
     encoded: FloatArray | None
 
+    def first(self, n: int) -> Distances:
+        """Those among the first n of a square table."""
+        return Distances(self.ops[:n, :n], None if self.encoded is None else self.encoded[:n, :n])
+
     def kernel(self, length: float, share: float) -> FloatArray:
         """R, of the shape of the distances."""
         r: FloatArray = np.exp(-self.ops / length)

@@ -17,8 +17,8 @@ from hwnas.errors import UnknownName, UsageError
 from hwnas.search.base import PlannedStrategy, incumbent_law
 from hwnas.search.distribution import FloatArray, Rows
 from hwnas.search.evolution.mutation import random_choice, unseen_choice
-from hwnas.search.history import Choice
 from hwnas.search.settings import whole
+from hwnas.search.strategy import Choice
 from hwnas.search.surrogates.gaussian_process import (
     LENGTHS,
     NOISES,
@@ -49,12 +49,12 @@ ENCODINGS = {"nasbench201-paths": path_encoding}
 class GaussianProcessSearch(PlannedStrategy):
     """Ask: `initial` uniform draws, then the proposal with the greatest expected improvement.
 
-    The improvement is over the best score. Nothing is asked twice while something is left. The hyper-parameters are
-    chosen again after every 5 scores, from 60 on after a tenth more.
+    The improvement is over the best score; what is out counts as a median score meanwhile. Nothing is asked twice while
+    something is left. The hyper-parameters are chosen again after every 5 scores, from 60 on after a tenth more.
 
     Args:
         choices, evaluations, seed, ridge: as in PlannedStrategy.
-        initial: uniform draws before the first prediction.
+        initial: scores of uniform draws before the first prediction.
         encode: gives an architecture further features, a flat array of one length, or one of `ENCODINGS` by name
             (`nasbench201-paths`); how much they count is learnt. It must be the same when a search is resumed.
 
@@ -79,14 +79,14 @@ class GaussianProcessSearch(PlannedStrategy):
         self._initial, self._encode = whole("initial", initial, 1), _encoding(encode)
         self._setting: Setting | None = None
         self._fitted = 0
-        self._features: list[FloatArray] = []
+        self._features: dict[Choice, FloatArray] = {}
 
     def _draw(self) -> Choice:
-        samples = self._history.samples
-        seen = set(samples)
-        proposals = self._proposals(seen) if len(samples) >= self._initial else []
-        if proposals:
-            return proposals[self._most_promising(proposals)]
+        seen = self._history.attempted
+        with self._history.imagined() as told:
+            proposals = self._proposals(seen) if told >= self._initial else []
+            if proposals:
+                return proposals[self._most_promising(proposals, told)]
         return unseen_choice(self.choices, seen, len(seen), self._rng) or random_choice(self.choices, self._rng)
 
     def _proposals(self, seen: set[Choice]) -> list[Choice]:
@@ -100,12 +100,14 @@ class GaussianProcessSearch(PlannedStrategy):
         drawn = map(tuple, np.concatenate([children, draws]).tolist())
         return [choice for choice in dict.fromkeys(drawn) if choice not in seen]
 
-    def _most_promising(self, proposals: list[Choice]) -> int:
+    def _most_promising(self, proposals: list[Choice], told: int) -> int:
+        """The hyper-parameters are fitted to the `told` true scores, the posterior takes in what is imagined."""
         samples, y = self._history.samples, quantiles(self._history.scores)
         within = self._distances(samples)
-        if self._setting is None or len(y) >= self._fitted + max(REFIT, len(y) // REFIT_SHARE):
-            lengths = near(self._setting.length) if self._setting and len(y) >= SETTLED else LENGTHS
-            self._setting, self._fitted = fit(within, y, lengths), len(y)
+        if self._setting is None or told >= self._fitted + max(REFIT, told // REFIT_SHARE):
+            lengths = near(self._setting.length) if self._setting and told >= SETTLED else LENGTHS
+            true = quantiles(self._history.scores[:told])
+            self._setting, self._fitted = fit(within.first(told), true, lengths), told
         posterior = condition(within, y, self._setting)
         mean, sd = posterior.predict(self._distances(proposals))
         return int(np.argmax(expected_gain(mean, np.maximum(sd, 1e-12), y.max(keepdims=True))[0]))
@@ -116,8 +118,10 @@ class GaussianProcessSearch(PlannedStrategy):
         ops = squared_distances(op_shares(queries, self.choices), op_shares(samples, self.choices))
         if self._encode is None:
             return Distances(ops / max(2 * free, 1), None)
-        self._features += [self._encode(sample) for sample in samples[len(self._features) :]]
-        told = feature_table(self._features)
+        for sample in samples:
+            if sample not in self._features:
+                self._features[sample] = self._encode(sample)
+        told = feature_table([self._features[sample] for sample in samples])
         asked = told if queries is samples else feature_table([self._encode(query) for query in queries])
         spread = 2 * float(told.var(axis=0).sum())
         return Distances(ops / max(2 * free, 1), squared_distances(asked, told) / (spread or 1.0))
@@ -139,7 +143,7 @@ class GaussianProcessSearch(PlannedStrategy):
             raise ValueError(f"{value} is no setting of the process")
         if not 0 <= fitted <= len(self._history.samples):
             raise ValueError(f"fitted to {fitted} of {len(self._history.samples)} evaluations")
-        self._setting, self._fitted, self._features = setting, fitted, []
+        self._setting, self._fitted, self._features = setting, fitted, {}
 
 
 def near(length: float) -> tuple[float, ...]:

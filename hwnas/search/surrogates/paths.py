@@ -11,7 +11,7 @@ import numpy as np
 
 from hwnas.errors import UsageError
 from hwnas.search.distribution import FloatArray
-from hwnas.search.history import Choice
+from hwnas.search.strategy import Choice
 
 EDGES = ("1_0", "2_0", "2_1", "3_0", "3_1", "3_2")
 NONE, OPS = 0, 5

@@ -26,7 +26,8 @@ from hwnas.search.base import PlannedStrategy, incumbent_law
 from hwnas.search.distribution import FloatArray, Rows
 from hwnas.search.effects import fit_effects
 from hwnas.search.evolution.mutation import random_choice, unseen_choice
-from hwnas.search.history import Choice, History, checked_sample
+from hwnas.search.history import History, checked_sample
+from hwnas.search.strategy import Choice
 from hwnas.search.surrogates.mlp import fit_ensemble
 from hwnas.search.surrogates.prefixes import OPEN, checked_prefix, completed, op_shares, widened
 
@@ -78,8 +79,12 @@ class ProgressiveSearch(PlannedStrategy):
         self._beam: list[Choice] = [tuple(OPEN if k > 1 else 0 for k in self.choices)]
         self._plan: list[Choice] = []
 
+    def _ready(self) -> bool:
+        """A stage opens once the scores of the one before are there."""
+        return bool(self._plan) or self._stage == len(self._groups) or not self._history.pending
+
     def _draw(self) -> Choice:
-        seen = set(self._history.samples)
+        seen = self._history.attempted
         if not self._plan and self._stage < len(self._groups):
             self._open(seen)
         if self._plan:
@@ -89,7 +94,7 @@ class ProgressiveSearch(PlannedStrategy):
 
     def _open(self, seen: set[Choice]) -> None:
         """Start the next stage: a new beam, and one completed architecture per evaluation of the stage."""
-        predict = SURROGATES[self._surrogate](self._history, self._ridge, self._rng) if seen else None
+        predict = SURROGATES[self._surrogate](self._history, self._ridge, self._rng) if self._history.samples else None
         beam = self._beam
         for i in self._groups[self._stage]:
             beam = self._ranked(widened(beam, i, self.choices), predict)[:WIDEST]

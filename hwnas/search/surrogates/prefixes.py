@@ -10,7 +10,8 @@ from collections.abc import Container, Sequence
 import numpy as np
 
 from hwnas.search.distribution import FloatArray
-from hwnas.search.history import Choice, checked_sample
+from hwnas.search.history import checked_sample
+from hwnas.search.strategy import Choice
 
 OPEN = -1
 

@@ -25,21 +25,22 @@ _CLIMBERS, _STEPS = 6, 12
 
 
 def propose(
-    seen: IntArray, scores: Sequence[float], theta: Rows, rng: np.random.Generator
+    seen: IntArray, scores: Sequence[float], theta: Rows, rng: np.random.Generator, attempted: IntArray | None = None
 ) -> IntArray:
-    """Candidates that were not evaluated, (n, d); none where every architecture was.
+    """Candidates that were not asked for, (n, d); none where every architecture was.
 
     Args:
         seen: the evaluated architectures, (N, d).
+        attempted: those that are not asked again, (M, d); None for `seen`.
     """
-    sizes = np.array([len(row) for row in theta])
+    sizes, known = np.array([len(row) for row in theta]), seen if attempted is None else attempted
     if float(np.prod(sizes.astype(np.float64))) <= ENUMERABLE:
         every = np.array(list(itertools.product(*map(range, sizes.tolist()))), dtype=np.int64)
-        return unseen(every, seen)
+        return unseen(every, known)
     uniform = rng.integers(sizes, size=(_UNIFORM, len(sizes)))
     law = np.stack([_draws(row, _LAW, rng) for row in theta], axis=1)
     near = _mutants(seen[np.argsort(-np.asarray(scores), kind="stable")[:_PARENTS]], sizes, rng)
-    return unseen(np.concatenate([near, law, uniform]), seen)
+    return unseen(np.concatenate([near, law, uniform]), known)
 
 
 def climb(
