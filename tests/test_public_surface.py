@@ -33,7 +33,7 @@ SURFACE = {
     "hwnas.imaging": "Decoded Header Letterbox Picture read_header stored_image",
     "hwnas.latency": "Calibration Entry Errors EstimatedModel LatencyModel Parts Prediction Table errors fit interval "
                      "kendall_tau live_ops now table_path",
-    "hwnas.nets": "Block FeatureNet Network Normalize Supernet",
+    "hwnas.nets": "Block FeatureNet Network Normalize Supernet deployed",
     "hwnas.pipeline": "STAGES Answer ArchitectureSolver Budget CompressConfig Picker RunFolder compress compress_run "
                       "make_config parse parse_all pick resume retarget show",
     "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network measure_networks network_model "
@@ -42,9 +42,10 @@ SURFACE = {
     "hwnas.runtime": "RUNTIMES Array Device Fingerprint Inputs LocalDevice Measurement Runtime Session Sweep SweepPlan "
                      "Timer compare measure_latency open_runtime runtime_for time_session visit",
     "hwnas.search": "Distribution SearchConfig SearchResult Strategy create load run",
-    "hwnas.space": "FULL SPACES Act Architecture Average Conv Cost Description Enlarge Gate Graph Linear Norm Op Pool "
-                   "Position Shuffle Space SpaceConfig SqueezeExcite Step Variant Wire build describe find_space flow "
-                   "make_divisible output_positions resized scaled space_from_json space_to_json variants",
+    "hwnas.space": "FULL SPACES Act Architecture AvgPool Conv Cost Description Gate GlobalAvgPool Graph Kind Linear Norm "
+                   "Op Parallel Position Primitive RepConv Shuffle Space SpaceConfig SqueezeExcite Upsample Variant "
+                   "Wire build describe find_space flow make_divisible output_positions resized scaled "
+                   "space_from_json space_to_json variants",
     "hwnas.target": "Docker Hardware Precision RuntimeName Target alias_of data_folder folders load locate names read "
                     "user_folder",
     "hwnas.tasks": "IGNORE RECALLS VARIANCES CocoMap DetectionHead DetectionHeadLayout Detections MeanIou coco_map "

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import UsageError
 from hwnas.export.onnx_export import onnx_graph
+from hwnas.export.source import source_of
 from hwnas.files import write_bytes, write_json
-from hwnas.space import Conv, Op, Shuffle, SqueezeExcite, Step
+from hwnas.space import Op
 
 if TYPE_CHECKING:
     from hwnas.nets import FeatureNet, Network
 
 SCHEMA = 1
 FILES = ("backbone.onnx", "backbone.safetensors", "backbone.json", "model.py")
-WRITTEN = ("conv", "mbconv", "fbconv", "skip")
 
 
 def write_backbone(net: Network, folder: Path, metadata: Mapping[str, Any],
@@ -45,10 +45,10 @@ def write_backbone(net: Network, folder: Path, metadata: Mapping[str, Any],
         MissingDependency: onnxscript is not installed.
         InputError: the folder cannot be written.
     """
-    from hwnas.nets import FeatureNet
+    from hwnas.nets import FeatureNet, deployed
     from hwnas.train.checkpoint import save_tensors
 
-    body = FeatureNet(net, out_indices).eval()
+    body = FeatureNet(deployed(net), out_indices).eval()
     ops = _ops(body)
     described = {"hwnas_backbone": SCHEMA, "feature_info": body.described(), "flops": sum(op.flops for _, op in ops),
                  "params": sum(op.params for _, op in ops), **metadata}
@@ -74,9 +74,12 @@ def model_source(body: FeatureNet, described: Mapping[str, Any]) -> str:
     environment = Environment(loader=PackageLoader("hwnas.export", "templates"), undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
     space, taps, forward, layers = body.arch.space, {f.module for f in body.feature_info}, [], []
+    classes: dict[str, None] = {}
     for name, op in _ops(body):
         if op.steps:
-            layers.append({"name": _attribute(name), "residual": op.residual, "steps": [_call(s) for s in op.steps]})
+            sources = [source_of(step) for step in op.steps]
+            classes |= dict.fromkeys(text for source in sources for text in source.classes)
+            layers.append({"name": _attribute(name), "residual": op.residual, "steps": [s.call for s in sources]})
             forward.append(f"x = self.{_attribute(name)}(x)")
         if name in taps:
             forward.append("maps.append(x)")
@@ -84,8 +87,8 @@ def model_source(body: FeatureNet, described: Mapping[str, Any]) -> str:
     return environment.get_template("model.py.j2").render(
         name=f"A backbone from hwnas' space {space.name}", reductions=body.reductions, channels=body.channels,
         version=described.get("hwnas", ""), in_channels=channels, height=height, width=width, layers=layers,
-        forward=forward, feature_info=json.dumps(body.described()), flops=f"{described['flops']:,}",
-        params=f"{described['params']:,}",
+        classes=list(classes), forward=forward, feature_info=json.dumps(body.described()),
+        flops=f"{described['flops']:,}", params=f"{described['params']:,}",
     )
 
 
@@ -94,27 +97,12 @@ def _ops(body: FeatureNet) -> list[tuple[str, Op]]:
     arch, last = body.arch, body.feature_info[-1].module
     found = []
     for position, wire, op in zip(arch.space.positions, arch.space.wires, arch.ops, strict=True):
-        if op.kind not in WRITTEN or wire.target != position.name:
-            raise UsageError(f"model.py can be written for a chain of {', '.join(WRITTEN)}; {arch.space.name} has "
-                             f"{op.kind} at {position.name}")
+        if wire.target != position.name:
+            raise UsageError(f"model.py is written for chains; in {arch.space.name} {position.name} is added to others")
         found.append((position.name, op))
         if wire.target == last:
             break
     return found
-
-
-def _call(step: Step) -> str:
-    match step:
-        case Conv():
-            more = {"kernel": step.kernel, "stride": step.stride, "groups": step.groups}
-            given = "".join(f", {name}={value}" for name, value in more.items() if value != 1)
-            act = f', act="{step.act}"' if step.act != "none" else ""
-            return f"ConvNormAct({step.in_channels}, {step.out_channels}{given}{act})"
-        case SqueezeExcite():
-            return f"SqueezeExcite({step.channels}, {step.reduced})"
-        case Shuffle():
-            return f"nn.ChannelShuffle({step.groups})"
-    raise UsageError(f"model.py has no {type(step).__name__}")
 
 
 def _attribute(position: str) -> str:

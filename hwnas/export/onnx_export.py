@@ -58,14 +58,16 @@ def onnx_graph(net: Any, shape: Sequence[int], names: Sequence[str], metadata: M
         import torch
     except ImportError as err:
         raise MissingDependency(str(err.name), "ONNX export", 'pip install "hwnas[train]"') from err
+    from hwnas.nets import deployed
+
     training = net.training
     net.eval()
     example = (torch.zeros(2, *shape),)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            net, example, dynamo=True, dynamic_shapes=({0: batch},), input_names=[INPUT], output_names=list(names),
-            external_data=False, verbose=False,
+            deployed(net), example, dynamo=True, dynamic_shapes=({0: batch},), input_names=[INPUT],
+            output_names=list(names), external_data=False, verbose=False,
         )
     net.train(training)
     if program is None:  # dynamo=True always returns a program; this keeps the type checker honest

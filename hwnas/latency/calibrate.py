@@ -30,7 +30,6 @@ from pydantic import Field, model_validator
 
 from hwnas.errors import TableError
 from hwnas.latency.intervals import UNKNOWN_SPREAD, Spread, spread
-from hwnas.space.op import KINDS
 from hwnas.validation import MOST_MS, Milliseconds, Name, Schema, checked
 
 Floats = NDArray[np.float64]
@@ -57,7 +56,7 @@ class CalibrationSchema(Schema):
     loo_mape: Milliseconds | None = None
     held_out: Annotated[dict[Name, float | None], Field(max_length=100)] = Field(default_factory=dict)
     kernel_ms: Milliseconds = 0.0
-    kinds: Annotated[dict[Name, Annotated[float, Field(ge=-1e3, le=1e3)]], Field(max_length=len(KINDS))] = (
+    kinds: Annotated[dict[Name, Annotated[float, Field(ge=-1e3, le=1e3)]], Field(max_length=100)] = (
         Field(default_factory=dict))
     shared_ms_per_mb: Milliseconds = 0.0
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hwnas.space import Architecture, Op, Space
+from hwnas.space import Act, Architecture, Op, Space
 
 
 def live_ops(arch: Architecture) -> tuple[Op, ...]:
@@ -25,7 +25,7 @@ def live_ops(arch: Architecture) -> tuple[Op, ...]:
     found: list[Op] = []
     for step in arch.steps:
         op = arch.ops[step.position]
-        if op.kind != "none":
+        if not op.cuts:
             found += _executed(arch.space, op, runs=step.runs, adds=step.adds == step.position)
     return tuple(found)
 
@@ -39,7 +39,7 @@ def shared_activations(arch: Architecture) -> tuple[Op, ...]:
     activated = set[tuple[int, str]]()
     for step in arch.steps if arch.connected else ():
         op = arch.ops[step.position]
-        if op.kind != "preconv":
+        if not (op.steps and isinstance(op.steps[0], Act)):
             continue
         if (step.reads, op.act) in activated:
             found.append(op)
@@ -67,6 +67,6 @@ def charged_ops(space: Space) -> tuple[tuple[Op, ...], list[list[tuple[Op, ...]]
 def _executed(space: Space, op: Op, *, runs: bool = True, adds: bool) -> Sequence[Op]:
     if not op.timed:
         return ()
-    itself = (op,) if runs and op.kind != "identity" else ()
-    addition = Op("identity", op.out_channels, op.out_channels, *op.out_hw)
+    itself = (op,) if runs and not op.passes else ()
+    addition = Op("identity", op.out_channels, op.out_channels, size=op.out_size)
     return (*itself, addition) if adds and addition.signature in space.signatures else itself

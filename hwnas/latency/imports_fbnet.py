@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -127,7 +126,7 @@ def _op(name: str, layer: Op, keras: bool) -> Op | str:
     """The op of a column at a layer, or why it is none of ours."""
     if name == "skip":
         stays = layer.stride == 1 and layer.in_channels == layer.out_channels
-        return _STAYS if stays else replace(layer, kind="conv", kernel=1, expand=1, groups=1, act="relu")
+        return _STAYS if stays else layer.replaced(kind="conv", kernel=1, expand=1, groups=1, act="relu")
     found = _COLUMN.fullmatch(name)
     if found is None:
         return f"no op of ours is exactly {name[:40]!r}"
@@ -135,7 +134,7 @@ def _op(name: str, layer: Op, keras: bool) -> Op | str:
     if keras and groups > 1:
         return _KERAS_GROUPS
     try:
-        return replace(layer, kind="fbconv", kernel=int(found["kernel"]), expand=int(found["expand"] or 1),
+        return layer.replaced(kind="fbconv", kernel=int(found["kernel"]), expand=int(found["expand"] or 1),
                        groups=groups, act="relu")
     except InputError as err:
         return str(err)

@@ -1,8 +1,9 @@
 """How a network is built: op modules, single networks, the supernet. Needs torch."""
 
+from hwnas.nets.block import Block, Normalize
 from hwnas.nets.features import FeatureNet
-from hwnas.nets.modules import Block, Normalize
+from hwnas.nets.fusing import deployed
 from hwnas.nets.network import Network
 from hwnas.nets.supernet import Supernet
 
-__all__ = ["Block", "FeatureNet", "Network", "Normalize", "Supernet"]
+__all__ = ["Block", "FeatureNet", "Network", "Normalize", "Supernet", "deployed"]

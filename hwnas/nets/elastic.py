@@ -1,10 +1,10 @@
-"""Candidate ops of one position that share one set of weights.
+"""Ops that share one set of weights, each a slice of the largest.
 
-Inverted residuals that differ only in kernel and expansion, and the convolutions on an edge of a cell that differ
-only in kernel, use slices of the largest: the first e * C_in hidden channels and the centre of the kernel (weight
-entanglement, as in Single-Path NAS, Stamoulis et al., 2019, and once-for-all, Cai et al., ICLR 2020). Every step then
-trains all of them a little; with one set of weights per op a short search leaves each of them half-trained. Ops that
-do not fit the pattern have weights of their own.
+Ops of a kind that says so (`hwnas.space.kinds.kind.Kind.elastic`) and that differ only in kernel and expansion use the
+first e * C_in hidden channels and the centre of the kernel of the largest (weight entanglement, as in Single-Path NAS,
+Stamoulis et al., 2019, and once-for-all, Cai et al., ICLR 2020). Every step then trains all of them a little; with one
+set of weights per op a short search leaves each of them half-trained. How a primitive runs as a slice is registered
+with `run_slice`.
 
 Glossary
     C       channels of the input                       M      hidden channels of the largest op, max e * C
@@ -14,46 +14,76 @@ Glossary
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import singledispatch
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hwnas.errors import UsageError
+from hwnas.nets.block import Block
 from hwnas.nets.depthwise import depthwise
-from hwnas.nets.modules import Block, ConvNormAct, SqueezeExciteGate
-from hwnas.nets.slices import part_of, part_state
-from hwnas.space import Act, Conv, Op, SqueezeExcite
+from hwnas.nets.fusing import TrainedBranches
+from hwnas.nets.modules import (
+    ConvAct,
+    ConvNormAct,
+    LinearAct,
+    NormAct,
+    SqueezeExciteGate,
+    SummedBranches,
+    has_fast_gradient,
+)
+from hwnas.nets.slimmable import part_of, part_state
+from hwnas.space import (
+    Act,
+    AvgPool,
+    Conv,
+    GlobalAvgPool,
+    Linear,
+    Norm,
+    Op,
+    Parallel,
+    Primitive,
+    RepConv,
+    Shuffle,
+    SqueezeExcite,
+    Upsample,
+)
+from hwnas.space.lowering import registered
+
+_CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 
 
-def entangles(op: Op) -> bool:
-    """Whether an op can be a slice of a larger one: an inverted residual with a dense expansion, or a dense preconv."""
-    sliced = op.kind in ("fbconv", "preconv") or (op.kind == "mbconv" and op.expand > 1)
-    return sliced and op.groups == 1
+def sharing(op: Op) -> Op:
+    """What the ops that share weights with `op` have in common: equal for ops of one `ElasticBlock`."""
+    return op.replaced(kernel=1, expand=1)
 
 
 class ElasticBlock(nn.Module):
-    """One inverted residual or preconv of which every op in `ops` is a slice. (N, C, H, W) -> (N, C_out, H', W').
+    """An op of which every op in `ops` is a slice. (N, C, *size) -> (N, C_out, *size').
 
     Args:
         ops: equal but for kernel and expansion.
+
+    Raises:
+        UsageError: their primitives do not match, so none is a slice of another.
     """
 
     def __init__(self, ops: Sequence[Op]) -> None:
         super().__init__()
         self.ops = tuple(ops)
-        self.block = Block(replace(ops[0], kernel=max(o.kernel for o in ops), expand=max(o.expand for o in ops)))
+        kernel = tuple(max(sides) for sides in zip(*(o.kernels for o in ops), strict=True))
+        largest = ops[0].replaced(kernel=kernel, expand=max(o.expand for o in ops))
+        kinds = {tuple(type(step) for step in op.steps) for op in (largest, *ops)}
+        if len(kinds) > 1:
+            raise UsageError(f"ops of kind {largest.kind} are no slices of one another, since their primitives differ: "
+                             "its `elastic` must say so")
+        self.block = Block(largest)
 
     def forward(self, x: Tensor, op: Op) -> Tensor:
         out = x
         for module, step in zip(self.block.steps, op.steps, strict=True):
-            if isinstance(module, ConvNormAct) and isinstance(step, Conv):
-                out = _conv_slice(module, step, out)
-            elif isinstance(module, SqueezeExciteGate) and isinstance(step, SqueezeExcite):
-                out = _gate_slice(module, step, out)
-            elif isinstance(step, Act):
-                out = module(out)
-            else:
-                raise TypeError(f"{type(module).__name__} cannot run {step}")
+            out = run_slice(step, module, out)
         return out + x if op.residual else out
 
     def state_of(self, op: Op) -> dict[str, Tensor]:
@@ -61,76 +91,103 @@ class ElasticBlock(nn.Module):
         return part_state(op, self.block)
 
 
-def _conv_slice(module: ConvNormAct, step: Conv, x: Tensor) -> Tensor:
-    size = (step.out_channels, step.in_channels // step.groups, step.kernel, step.kernel)
-    weight = part_of(module.conv.weight, size)
-    if step.groups > 1:
-        x = depthwise(x, weight, step.stride, module.training)
-    else:
-        x = functional.conv2d(x, weight, None, step.stride, step.kernel // 2)
-    out: Tensor = module.act(_norm_slice(module.norm, x))
+@singledispatch
+def run_slice(step: Primitive, module: nn.Module, x: Tensor) -> Tensor:
+    """What a primitive gives for x, run with a slice of a module that was made for a larger one.
+
+    Others register their primitives with it (`hwnas.space.lowering`).
+
+    Raises:
+        UsageError: no one registered the primitive.
+    """
+    out: Tensor = registered("nets", run_slice, step)(step, module, x)
     return out
 
 
-def _norm_slice(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """`norm` restricted to the first channels; its running statistics are updated there only."""
-    mean, var, count, c = norm.running_mean, norm.running_var, norm.num_batches_tracked, x.shape[1]
-    assert mean is not None
-    assert var is not None
-    assert count is not None
+@run_slice.register
+def _(step: Conv, module: nn.Module, x: Tensor) -> Tensor:
+    plain: Any = getattr(module, "conv", module)
+    size = (step.out_channels, step.in_channels // step.groups, *step.kernel)
+    weight = part_of(plain.weight, size)
+    if step.groups > 1 and has_fast_gradient(step):
+        x = depthwise(x, weight, step.stride[0], module.training)
+    else:
+        x = _CONVOLVE[len(step.size)](x, weight, None, step.stride, step.pad, step.dilation, step.groups)
+    if isinstance(module, ConvNormAct):
+        out: Tensor = module.act(_norm_slice(module.norm, x))
+        return out
+    if plain.bias is not None:
+        x = x + plain.bias[: step.out_channels].view(-1, *[1] * len(step.size))
+    return module.act(x) if isinstance(module, ConvAct) else x
+
+
+@run_slice.register
+def _(step: RepConv, module: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(module, TrainedBranches)
+    parts = zip(step.parts, module.branches, strict=True)
+    total = sum((run_slice(part, branch, x) for part, branch in parts), start=x.new_zeros(()))
+    if module.norm is not None:
+        total = total + _norm_slice(module.norm, x)
+    out: Tensor = module.act(total)
+    return out
+
+
+@run_slice.register
+def _(step: Parallel, module: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(module, SummedBranches)
+    total = x.new_zeros(())
+    for branch, modules in zip(step.branches, module.branches, strict=True):
+        part = x
+        for inner, lowered in zip(branch, modules, strict=True):  # type: ignore[call-overload]
+            part = run_slice(inner, lowered, part)
+        total = total + part
+    out: Tensor = module.act(total)
+    return out
+
+
+@run_slice.register
+def _(step: Norm, module: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(module, NormAct)
+    out: Tensor = module[1](_norm_slice(module[0], x))
+    return out
+
+
+@run_slice.register
+def _(step: SqueezeExcite, module: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(module, SqueezeExciteGate)
+    m, r, convolve = step.channels, step.reduced, _CONVOLVE[len(step.size)]
+    reduce, expand = module.reduce.weight[:r, :m], module.expand.weight[:m, :r]
+    assert module.reduce.bias is not None
+    assert module.expand.bias is not None
+    hidden = functional.relu(convolve(x.mean(module.axes, keepdim=True), reduce, module.reduce.bias[:r]))
+    return x * functional.hardsigmoid(convolve(hidden, expand, module.expand.bias[:m]))
+
+
+@run_slice.register
+def _(step: Linear, module: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(module, LinearAct)
+    linear = module[0]
+    weight, bias = linear.weight[: step.out_features, : step.in_features], linear.bias[: step.out_features]  # type: ignore[index]
+    out: Tensor = module[1](functional.linear(x, weight, bias))
+    return out
+
+
+@run_slice.register(Act)
+@run_slice.register(AvgPool)
+@run_slice.register(GlobalAvgPool)
+@run_slice.register(Shuffle)
+@run_slice.register(Upsample)
+def _whole(step: Primitive, module: nn.Module, x: Tensor) -> Tensor:
+    """Without weights, and the same for any number of channels."""
+    out: Tensor = module(x)
+    return out
+
+
+def _norm_slice(norm: Any, x: Tensor) -> Tensor:
+    """A batch norm restricted to the first channels; its running statistics are updated there only."""
+    c = x.shape[1]
     assert norm.momentum is not None  # None would mean a cumulative average
     if norm.training:
-        count += 1
-    return functional.batch_norm(
-        x, mean[:c], var[:c], norm.weight[:c], norm.bias[:c], norm.training, norm.momentum, norm.eps
-    )
-
-
-def _gate_slice(gate: SqueezeExciteGate, step: SqueezeExcite, x: Tensor) -> Tensor:
-    m, r = step.channels, step.reduced
-    reduce, expand = (gate.reduce.weight[:r, :m], gate.expand.weight[:m, :r])
-    assert gate.reduce.bias is not None
-    assert gate.expand.bias is not None
-    hidden = functional.relu(functional.conv2d(x.mean((2, 3), keepdim=True), reduce, gate.reduce.bias[:r]))
-    return x * functional.hardsigmoid(functional.conv2d(hidden, expand, gate.expand.bias[:m]))
-
-
-class Candidates(nn.Module):
-    """All candidate ops of one position; runs the one that is asked for.
-
-    Args:
-        ops: the candidates; those that `entangles` allows share weights, the others have their own, those without
-            steps (skip, identity, none) have none.
-    """
-
-    def __init__(self, ops: Sequence[Op]) -> None:
-        super().__init__()
-        self.ops = tuple(ops)
-        shared = [op for op in ops if entangles(op)]
-        self.elastic = ElasticBlock(shared) if len(shared) > 1 else None
-        alone = [i for i, op in enumerate(ops) if op.steps and not (self.elastic and op in shared)]
-        self.alone = nn.ModuleDict({str(i): Block(ops[i]) for i in alone})
-
-    def forward(self, x: Tensor, index: int) -> Tensor:
-        op = self.ops[index]
-        if not op.steps:
-            return x
-        if self.elastic is not None and op in self.elastic.ops:
-            return self.elastic(x, op)  # type: ignore[no-any-return]
-        return self.alone[str(index)](x)  # type: ignore[no-any-return]
-
-    def module_of(self, index: int) -> nn.Module | None:
-        """The module that candidate `index` runs through; None for an op without steps."""
-        op = self.ops[index]
-        if not op.steps:
-            return None
-        return self.elastic if self.elastic is not None and op in self.elastic.ops else self.alone[str(index)]
-
-    def state_of(self, index: int) -> dict[str, Tensor]:
-        """State dict of `Block(ops[index])`, copied; empty for an op without steps."""
-        module = self.module_of(index)
-        if module is None:
-            return {}
-        if isinstance(module, ElasticBlock):
-            return module.state_of(self.ops[index])
-        return {k: v.clone() for k, v in module.state_dict().items()}
+        norm.num_batches_tracked += 1
+    return functional.batch_norm(x, norm.running_mean[:c], norm.running_var[:c], norm.weight[:c], norm.bias[:c],
+                                 norm.training, norm.momentum, norm.eps)

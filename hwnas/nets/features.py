@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import UsageError
-from hwnas.nets.modules import Normalize
+from hwnas.nets.block import Normalize
 from hwnas.nets.network import Network, module_name
 from hwnas.space import Architecture, Op, Space, flow
 from hwnas.space.heads import taps
@@ -84,7 +84,7 @@ class FeatureNet(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.normalize(x)
         return flow(self.arch, x, run=self._run, add=torch.add, nodes=[f.module for f in self.feature_info],
-                    zeros=lambda op: x.new_zeros(x.shape[0], op.in_channels, op.height, op.width))
+                    zeros=lambda op: x.new_zeros(x.shape[0], op.in_channels, *op.size))
 
     def _run(self, number: int, op: Op, x: Tensor) -> Tensor:
         out: Tensor = self.blocks[module_name(self.arch.space.positions[number].name)](x) if op.steps else x

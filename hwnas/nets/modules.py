@@ -1,6 +1,8 @@
-"""Torch modules of the ops, built from `Op.steps` so that they cannot drift from the counts and the ONNX graphs."""
+"""Torch modules of the primitives; `Block` puts those of an op in a row, so that it cannot drift from its counts."""
 
 from __future__ import annotations
+
+from functools import singledispatch
 
 import torch
 from torch import Tensor, nn
@@ -8,22 +10,32 @@ from torch import Tensor, nn
 from hwnas.nets.depthwise import DepthwiseConv2d
 from hwnas.space import (
     Act,
-    Average,
+    AvgPool,
     Conv,
-    Enlarge,
     Gate,
+    GlobalAvgPool,
     Linear,
     Norm,
-    Op,
-    Pool,
+    Parallel,
+    Primitive,
     Shuffle,
     SqueezeExcite,
-    Step,
+    Upsample,
 )
 from hwnas.space.interpolation import interpolation
+from hwnas.space.lowering import registered
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": nn.Hardswish,
+}
+CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {
+    1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d,  # by the axes of a map
+}
+NORMS: dict[int, type[nn.BatchNorm1d] | type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {
+    1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d,
+}
+POOLS: dict[int, type[nn.AvgPool1d] | type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {
+    1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d,
 }
 
 
@@ -32,13 +44,15 @@ def activation(name: str) -> nn.Module:
     return nn.Identity() if name == "none" else ACTIVATIONS[name](inplace=True)
 
 
-def _convolution(step: Conv) -> nn.Conv2d:
-    conv: nn.Conv2d
-    if step.in_channels == step.out_channels == step.groups and step.dilation == 1:
-        conv = DepthwiseConv2d(step.in_channels, step.kernel, step.stride)
+def convolution(step: Conv) -> nn.Conv1d | nn.Conv2d | nn.Conv3d:
+    """The convolution of a step, initialised, without its batch norm and activation."""
+    conv: nn.Conv1d | nn.Conv2d | nn.Conv3d
+    if has_fast_gradient(step):
+        conv = DepthwiseConv2d(step.in_channels, step.kernel[0], step.stride[0])
     else:
-        conv = nn.Conv2d(step.in_channels, step.out_channels, step.kernel, step.stride, step.pad, step.dilation,
-                         groups=step.groups, bias=step.bias)
+        conv = CONVOLUTIONS[len(step.size)](
+            step.in_channels, step.out_channels, step.kernel, step.stride, step.pad, step.dilation,  # type: ignore[arg-type]
+            groups=step.groups, bias=step.bias)
     if step.bias and conv.bias is not None:  # predicts logits: small at first, as a classifier's last layer is
         nn.init.normal_(conv.weight, std=0.01)
         nn.init.zeros_(conv.bias)
@@ -47,17 +61,54 @@ def _convolution(step: Conv) -> nn.Conv2d:
     return conv
 
 
+def has_fast_gradient(step: Conv) -> bool:
+    """Whether `hwnas.nets.depthwise` computes it: every channel by itself, one kernel side and one stride, no bias."""
+    square = len(step.size) == 2 and len(set(step.kernel)) == len(set(step.stride)) == 1
+    return square and step.in_channels == step.out_channels == step.groups and step.dilation == 1 and not step.bias
+
+
+def batch_norm(channels: int, rank: int) -> nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d:
+    """The batch norm of a map of `rank` axes."""
+    return NORMS[rank](channels)
+
+
+@singledispatch
+def module_of(step: Primitive) -> nn.Module:
+    """The torch module of a primitive. (N, C_in, *size) -> (N, C_out, *size'), or (N, F) where it is flat.
+
+    Others register their primitives with it (`hwnas.space.lowering`).
+
+    Raises:
+        UsageError: no one registered the primitive.
+    """
+    module: nn.Module = registered("nets", module_of, step)(step)
+    return module
+
+
 class ConvNormAct(nn.Module):
     """Convolution without bias, batch norm, activation. (N, C_in, H, W) -> (N, C_out, H', W')."""
 
     def __init__(self, step: Conv) -> None:
         super().__init__()
-        self.conv = _convolution(step)
-        self.norm = nn.BatchNorm2d(step.out_channels)
+        self.conv = convolution(step)
+        self.norm = batch_norm(step.out_channels, len(step.size))
         self.act = activation(step.act)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.act(self.norm(self.conv(x)))
+        return out
+
+
+class ConvAct(nn.Module):
+    """Convolution and activation, no batch norm. (N, C_in, H, W) -> (N, C_out, H', W')."""
+
+    def __init__(self, step: Conv) -> None:
+        super().__init__()
+        self.conv = convolution(step)
+        self.act = activation(step.act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(self.conv(x))
         return out
 
 
@@ -66,11 +117,13 @@ class SqueezeExciteGate(nn.Module):
 
     def __init__(self, step: SqueezeExcite) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(step.channels, step.reduced, 1)
-        self.expand = nn.Conv2d(step.reduced, step.channels, 1)
+        kind = CONVOLUTIONS[len(step.size)]
+        self.axes = map_axes(step.size)
+        self.reduce = kind(step.channels, step.reduced, 1)
+        self.expand = kind(step.reduced, step.channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = nn.functional.relu(self.reduce(x.mean((2, 3), keepdim=True)))
+        gate = nn.functional.relu(self.reduce(x.mean(self.axes, keepdim=True)))
         return x * nn.functional.hardsigmoid(self.expand(gate))
 
 
@@ -79,20 +132,21 @@ class ImageGate(nn.Module):
 
     def __init__(self, step: Gate) -> None:
         super().__init__()
-        self.features = ConvNormAct(Conv(step.channels, step.out_channels, 1, 1, 1, "relu", step.height, step.width))
-        self.scale = nn.Conv2d(step.channels, step.out_channels, 1, bias=False)
+        self.axes = map_axes(step.size)
+        self.features = ConvNormAct(step.features)
+        self.scale = CONVOLUTIONS[len(step.size)](step.channels, step.out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.features(x) * torch.sigmoid(self.scale(x.mean((2, 3), keepdim=True)))
+        out: Tensor = self.features(x) * torch.sigmoid(self.scale(x.mean(self.axes, keepdim=True)))
         return out
 
 
 class EnlargedMap(nn.Module):
     """(N, C, H, W) -> (N, C, s H, s W), each pixel repeated; the size is a constant of the graph that is exported."""
 
-    def __init__(self, step: Enlarge) -> None:
+    def __init__(self, step: Upsample) -> None:
         super().__init__()
-        self.size = (step.height * step.scale, step.width * step.scale)
+        self.size = step.out_size
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.interpolate(x, self.size, mode="nearest")
@@ -104,9 +158,9 @@ class BlendedMap(nn.Module):
     rows: Tensor
     columns: Tensor
 
-    def __init__(self, step: Enlarge) -> None:
+    def __init__(self, step: Upsample) -> None:
         super().__init__()
-        rows, columns = interpolation(step.height, step.scale), interpolation(step.width, step.scale)
+        rows, columns = (interpolation(n, step.scale) for n in step.size)
         self.register_buffer("rows", torch.from_numpy(rows), persistent=False)
         self.register_buffer("columns", torch.from_numpy(columns.T.copy()), persistent=False)
 
@@ -114,18 +168,33 @@ class BlendedMap(nn.Module):
         return self.rows @ (x @ self.columns)
 
 
-class GlobalPool(nn.Module):
-    """(N, C, H, W) -> (N, C)."""
+class ShuffledChannels(nn.Module):
+    """Channels of the groups in turn. Keeps the shape (N, C, *size)."""
+
+    def __init__(self, step: Shuffle) -> None:
+        super().__init__()
+        self.groups = step.groups
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
+        return x.reshape(x.shape[0], self.groups, -1, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
+
+
+class GlobalPool(nn.Module):
+    """(N, C, *size) -> (N, C)."""
+
+    def __init__(self, step: GlobalAvgPool) -> None:
+        super().__init__()
+        self.axes = map_axes(step.size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(self.axes)
 
 
 class NormAct(nn.Sequential):
     """Batch norm and activation. Keeps the shape (N, C, H, W)."""
 
     def __init__(self, step: Norm) -> None:
-        super().__init__(nn.BatchNorm2d(step.channels), activation(step.act))
+        super().__init__(batch_norm(step.channels, len(step.size)), activation(step.act))
 
 
 class LinearAct(nn.Sequential):
@@ -138,56 +207,82 @@ class LinearAct(nn.Sequential):
         super().__init__(linear, activation(step.act))
 
 
-def _module(step: Step) -> nn.Module:
-    match step:
-        case Conv():
-            return ConvNormAct(step) if step.norm else _convolution(step)
-        case Act():
-            return ACTIVATIONS[step.act]()  # not in place: its input is read by others
-        case Norm():
-            return NormAct(step)
-        case Average():
-            return nn.AvgPool2d(step.kernel, step.stride, step.pad, ceil_mode=step.ragged, count_include_pad=False)
-        case SqueezeExcite():
-            return SqueezeExciteGate(step)
-        case Gate():
-            return ImageGate(step)
-        case Enlarge():
-            return BlendedMap(step) if step.bilinear else EnlargedMap(step)
-        case Shuffle():
-            return nn.ChannelShuffle(step.groups)
-        case Pool():
-            return GlobalPool()
-        case Linear():
-            return LinearAct(step)
+class SummedBranches(nn.Module):
+    """Branches of one map, summed, and an activation. (N, C_in, *size) -> (N, C_out, *size')."""
 
-
-class Block(nn.Module):
-    """One op. (N, C_in, H, W) -> (N, C_out, H', W'); a head gives (N, classes)."""
-
-    def __init__(self, op: Op) -> None:
+    def __init__(self, step: Parallel) -> None:
         super().__init__()
-        self.kind, self.residual = op.kind, op.residual
-        self.steps = nn.Sequential(*(_module(step) for step in op.steps))
+        self.branches = nn.ModuleList(
+            nn.Sequential(*(module_of(inner) for inner in branch)) for branch in step.branches)
+        self.act = activation(step.act)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.steps(x)
-        return out + x if self.residual else out
+        first, *rest = self.branches
+        total = first(x)
+        for branch in rest:
+            total = total + branch(x)
+        out: Tensor = self.act(total)
+        return out
 
 
-class Normalize(nn.Module):
-    """(x - mean) / std per channel, so that users feed pixels in 0..1. Constants, saved with the weights.
+def map_axes(size: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes of a map in a tensor (N, C, *size)."""
+    return tuple(range(2, 2 + len(size)))
 
-    Args:
-        mean, std: one number per channel, in 0..1.
-    """
 
-    def __init__(self, mean: list[float], std: list[float]) -> None:
-        super().__init__()
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+@module_of.register
+def _(step: Conv) -> nn.Module:
+    if step.norm:
+        return ConvNormAct(step)
+    return convolution(step) if step.act == "none" else ConvAct(step)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
+
+@module_of.register
+def _(step: Parallel) -> nn.Module:
+    return SummedBranches(step)
+
+
+@module_of.register
+def _(step: Act) -> nn.Module:
+    return ACTIVATIONS[step.act]()  # not in place: its input is read by others
+
+
+@module_of.register
+def _(step: Norm) -> nn.Module:
+    return NormAct(step)
+
+
+@module_of.register
+def _(step: AvgPool) -> nn.Module:
+    return POOLS[len(step.size)](step.kernel, step.stride, step.pad, ceil_mode=step.ragged,  # type: ignore[arg-type]
+                                 count_include_pad=False)
+
+
+@module_of.register
+def _(step: SqueezeExcite) -> nn.Module:
+    return SqueezeExciteGate(step)
+
+
+@module_of.register
+def _(step: Gate) -> nn.Module:
+    return ImageGate(step)
+
+
+@module_of.register
+def _(step: Upsample) -> nn.Module:
+    return BlendedMap(step) if step.bilinear else EnlargedMap(step)
+
+
+@module_of.register
+def _(step: Shuffle) -> nn.Module:
+    return nn.ChannelShuffle(step.groups) if len(step.size) == 2 else ShuffledChannels(step)
+
+
+@module_of.register
+def _(step: GlobalAvgPool) -> nn.Module:
+    return GlobalPool(step)
+
+
+@module_of.register
+def _(step: Linear) -> nn.Module:
+    return LinearAct(step)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hwnas.nets.modules import Block, Normalize
+from hwnas.nets.block import Block, Normalize
 from hwnas.space import Architecture, Op, flow
 from hwnas.space.heads import strides_of, taps
 
@@ -31,7 +31,7 @@ class Network(nn.Module):
         self.arch = arch
         self.watched: frozenset[int] = frozenset()
         self.maps: dict[int, Tensor] = {}
-        self.normalize = Normalize(mean, std)
+        self.normalize = Normalize(mean, std, len(arch.space.input_shape) - 1)
         self.blocks = nn.ModuleDict(
             {module_name(p.name): Block(op)
              for p, op, live in zip(arch.space.positions, arch.ops, arch.live, strict=True) if live and op.steps}
@@ -65,7 +65,7 @@ def run_flow(arch: Architecture, x: Tensor, run: Callable[[int, Op, Tensor], Ten
     `run` must not change its input.
     """
     outputs = flow(arch, x, run=run, add=torch.add,
-                   zeros=lambda op: x.new_zeros(x.shape[0], op.in_channels, op.height, op.width))
+                   zeros=lambda op: x.new_zeros(x.shape[0], op.in_channels, *op.size))
     return outputs if len(outputs) > 1 else outputs[0]
 
 

@@ -2,20 +2,23 @@
 
 Weights are shared in three ways: two architectures that take the same op at a choice train the same tensors, ops of a
 choice that differ only in kernel and expansion are slices of one block (`hwnas.nets.elastic`), and an architecture of a
-scaled space (`hwnas.space.scaled`) takes the first channels of everything (`hwnas.nets.slices`).
+scaled space (`hwnas.space.scaled`) takes the first channels of everything (`hwnas.nets.slimmable`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from hwnas.nets.elastic import Candidates, ElasticBlock
-from hwnas.nets.modules import Block, Normalize
+from hwnas.nets.block import Block, Normalize
+from hwnas.nets.elastic import ElasticBlock
+from hwnas.nets.mixed_op import MixedOp
 from hwnas.nets.network import Network, module_name, run_flow
-from hwnas.nets.slices import part_state, run_part
+from hwnas.nets.slimmable import part_block, part_state, run_part
 from hwnas.space import Architecture, Op, Space
 
 
@@ -30,28 +33,41 @@ class Supernet(nn.Module):
     def __init__(self, space: Space, mean: list[float], std: list[float]) -> None:
         super().__init__()
         self.space = space
-        self.normalize = Normalize(mean, std)
-        self.candidates = [Candidates(p.ops) for p in space.positions]
+        self.normalize = Normalize(mean, std, len(space.input_shape) - 1)
+        self.candidates = [MixedOp(p.ops) for p in space.positions]
         named = zip(space.positions, self.candidates, strict=True)
         self.positions = nn.ModuleDict({module_name(p.name): c for p, c in named})
         self._thin: dict[Op, Block] = {}  # no modules of their own: they run with views of the weights above
         self.select(space.largest().choice)
 
     def select(self, choice: Sequence[int], scaled: Space | None = None) -> None:
-        """Run `choice` (one op index per choice) from now on, of a scaled space if one is given."""
+        """What `forward` runs where it is given no architecture: an op index per choice, of a scaled space if given."""
         self.arch = (scaled or self.space).architecture(choice)
 
-    def active(self) -> list[nn.Module]:
-        """The modules that the selected path runs, in network order; of an architecture of the space itself."""
-        placed = zip(self.candidates, self.arch.path, self.arch.live, strict=True)
+    def active(self, arch: Architecture | None = None) -> list[nn.Module]:
+        """The modules that a path runs, in network order; of an architecture of the space itself."""
+        arch = arch or self.arch
+        placed = zip(self.candidates, arch.path, arch.live, strict=True)
         modules = (c.module_of(i) for c, i, live in placed if live)
         return [m for m in modules if m is not None]
 
-    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        return run_flow(self.arch, self.normalize(x), self._run)
+    def forward(self, x: Tensor, arch: Architecture | None = None) -> Tensor | list[Tensor]:
+        """What a network of the space, or of a scaled one, gives.
 
-    def _run(self, number: int, op: Op, x: Tensor) -> Tensor:
-        index = self.arch.path[number]
+        Args:
+            x: pixels in 0..1, (N, C, *size).
+            arch: the network; None takes what was selected.
+        """
+        arch = arch or self.arch
+        return run_flow(arch, self.normalize(x), partial(self._run, arch.path))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        for block in self._thin.values():  # they are no submodules, and yet go where this one goes
+            block._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+    def _run(self, path: Sequence[int], number: int, op: Op, x: Tensor) -> Tensor:
+        index = path[number]
         if op == self.candidates[number].ops[index]:
             out: Tensor = self.candidates[number](x, index)
             return out
@@ -59,7 +75,7 @@ class Supernet(nn.Module):
         if wide is None:
             return x
         if op not in self._thin:
-            self._thin[op] = Block(op)
+            self._thin[op] = part_block(op, x.device)
         return run_part(self._thin[op].train(self.training), wide, x)
 
     def _wide(self, number: int, index: int) -> nn.Module | None:

@@ -29,12 +29,12 @@ from dataclasses import dataclass
 
 from onnx import TensorProto, helper
 
-from hwnas.profile.graph import IR_VERSION, OPSET, GraphBuilder, Weights, out_shape
+from hwnas.profile.graph import GraphBuilder, out_shape
+from hwnas.profile.node_builder import IR_VERSION, OPSET, Weights
 from hwnas.space import Op
+from hwnas.space.primitives import Size
 
 _SIDE = 3  # channels of a carrier's outer side per channel of its inner side: a common expansion
-_LINKS = 4  # ops in a row
-_EDGES = ("identity", "preconv", "avgpool")
 
 Build = Callable[[int, Weights], bytes]
 """Called as build(batch, weights); gives ONNX bytes."""
@@ -45,22 +45,26 @@ class Carrier:
     """The empty context at one place: channels and map size."""
 
     channels: int
-    height: int
-    width: int
+    size: Size
+
+    @property
+    def place(self) -> str:
+        """E.g. '16 8x8'."""
+        return f"{self.channels} {'x'.join(map(str, self.size))}"
 
     @property
     def key(self) -> str:
-        return f"carrier {self.channels} {self.height}x{self.width}"
+        return f"carrier {self.place}"
 
     @property
     def before(self) -> Op:
         """The convolution that leads into the place."""
-        return Op("conv", _SIDE * self.channels, self.channels, self.height, self.width)
+        return Op("conv", _SIDE * self.channels, self.channels, size=self.size)
 
     @property
     def after(self) -> Op:
         """The convolution that leads out of the place."""
-        return Op("conv", self.channels, _SIDE * self.channels, self.height, self.width, act="relu")
+        return Op("conv", self.channels, _SIDE * self.channels, size=self.size, act="relu")
 
     def model(self, batch: int, weights: Weights) -> bytes:
         """Both convolutions and nothing between them, as ONNX bytes."""
@@ -68,7 +72,7 @@ class Carrier:
 
     @property
     def half_key(self) -> str:
-        return f"half {self.channels} {self.height}x{self.width}"
+        return f"half {self.place}"
 
     def half(self, batch: int, weights: Weights) -> bytes:
         """The convolution that leads into the place, as ONNX bytes."""
@@ -113,19 +117,17 @@ class Block:
     @property
     def links(self) -> int:
         """How many ops stand in a row: 4 for the edge of a cell, else 1."""
-        op = self.op
-        edge = op.kind in _EDGES and op.stride == 1 and op.in_channels == op.out_channels
-        return _LINKS if edge and not self.first else 1
+        return self.op.definition.in_row if self.op.keeps_shape and not self.first else 1
 
     @property
     def before(self) -> Carrier | None:
         """The place that the op reads from; None for the first."""
-        return None if self.first else Carrier(self.op.in_channels, self.op.height, self.op.width)
+        return None if self.first else Carrier(self.op.in_channels, self.op.size)
 
     @property
     def behind(self) -> Carrier | None:
         """The place that the op writes to; None where that leaves the network."""
-        return None if self.op.last else Carrier(self.op.out_channels, *self.op.out_hw)
+        return None if self.op.last else Carrier(self.op.out_channels, self.op.out_size)
 
     @property
     def base(self) -> tuple[Part, ...]:
@@ -181,15 +183,15 @@ def _chain(
     ops: Sequence[Op], batch: int, weights: Weights, *, normalise: bool = False, mean: bool = False
 ) -> bytes:
     first = ops[0]
-    builder = GraphBuilder((batch, first.in_channels, first.height, first.width), weights)
+    builder = GraphBuilder((batch, first.in_channels, *first.size), weights)
     if normalise:
         builder.normalise()
     for i, op in enumerate(ops):
-        if op.kind == "identity":
+        if op.passes:
             builder.value = builder.add(builder.value, builder.value)
         else:
             builder.op(str(i), op)
     if not mean:
         return builder.model(out_shape(ops[-1], batch))
     builder.pool()
-    return builder.model((batch, ops[-1].out_channels, 1, 1))
+    return builder.model((batch, ops[-1].out_channels, *[1] * len(ops[-1].size)))

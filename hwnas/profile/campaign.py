@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from hwnas.latency import Entry, now
 from hwnas.profile.blocks import Block, empty_model
-from hwnas.profile.graph import Weights, network_model
+from hwnas.profile.graph import network_model
 from hwnas.profile.measurement_quality import Conditions, conditions_of
+from hwnas.profile.node_builder import Weights
 from hwnas.profile.sweeps import Times, times_of
 from hwnas.progress import Progress, plural
 from hwnas.runtime import Device, Sweep, SweepPlan

@@ -11,8 +11,8 @@ import numpy as np
 from hwnas.profile.blocks import Block
 from hwnas.profile.calibration_networks import depth_range, random_network
 from hwnas.profile.campaign import Campaign
-from hwnas.profile.graph import random_weights
 from hwnas.profile.graph_format import Recipe
+from hwnas.profile.node_builder import random_weights
 from hwnas.runtime import SweepPlan
 from hwnas.space import Architecture, Op, Space
 

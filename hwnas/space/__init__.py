@@ -1,34 +1,50 @@
 """What can be built: ops, choices, spaces, architectures. No torch."""
 
+import warnings
+from typing import Any
+
 from hwnas.space.builders import SPACES, Description, describe
 from hwnas.space.config import SpaceConfig
 from hwnas.space.costs import Cost
 from hwnas.space.find import find_space
 from hwnas.space.flow import flow
 from hwnas.space.graph import Graph
-from hwnas.space.op import Op, make_divisible
+from hwnas.space.kinds.kind import Kind
+from hwnas.space.op import Op
 from hwnas.space.position import Position, Wire, output_positions
-from hwnas.space.rescale import resized
-from hwnas.space.space import Architecture, Space, build
-from hwnas.space.space_file import space_from_json, space_to_json
-from hwnas.space.steps import (
+from hwnas.space.primitives import (
     Act,
-    Average,
+    AvgPool,
     Conv,
-    Enlarge,
     Gate,
+    GlobalAvgPool,
     Linear,
     Norm,
-    Pool,
+    Parallel,
+    Primitive,
+    RepConv,
     Shuffle,
     SqueezeExcite,
-    Step,
+    Upsample,
 )
+from hwnas.space.rescale import resized
+from hwnas.space.rounding import make_divisible
+from hwnas.space.space import Architecture, Space, build
+from hwnas.space.space_file import space_from_json, space_to_json
 from hwnas.space.variants import FULL, Variant, scaled, variants
 
 __all__ = [
-    "FULL", "SPACES", "Act", "Architecture", "Average", "Conv", "Cost", "Description", "Enlarge", "Gate", "Graph",
-    "Linear", "Norm", "Op", "Pool", "Position", "Shuffle", "Space", "SpaceConfig", "SqueezeExcite", "Step", "Variant",
-    "Wire", "build", "describe", "find_space", "flow", "make_divisible", "output_positions", "resized", "scaled",
-    "space_from_json", "space_to_json", "variants",
+    "FULL", "SPACES", "Act", "Architecture", "AvgPool", "Conv", "Cost", "Description", "Gate", "GlobalAvgPool", "Graph",
+    "Kind", "Linear", "Norm", "Op", "Parallel", "Position", "Primitive", "RepConv", "Shuffle", "Space", "SpaceConfig",
+    "SqueezeExcite", "Upsample", "Variant", "Wire", "build", "describe", "find_space", "flow", "make_divisible",
+    "output_positions", "resized", "scaled", "space_from_json", "space_to_json", "variants",
 ]
+_RENAMED = {"Average": "AvgPool", "Enlarge": "Upsample", "Pool": "GlobalAvgPool", "Step": "Primitive"}
+
+
+def __getattr__(name: str) -> Any:
+    """Names of 0.1, for one version more."""
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"hwnas.space.{name} is now {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+    return globals()[_RENAMED[name]]

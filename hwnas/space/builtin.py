@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from hwnas.errors import UsageError
 from hwnas.space.builders import SPACES, Description, describe
@@ -31,19 +30,19 @@ FBNET_CHOICES = ((3, 1, 1), (3, 1, 2), (3, 3, 1), (3, 6, 1), (5, 1, 1), (5, 1, 2
 
 
 def _mbconv_candidates(blank: Op, choices: Sequence[tuple[int, int]] = MBCONV_CHOICES) -> tuple[Op, ...]:
-    ops = tuple(replace(blank, kernel=k, expand=e) for k, e in choices)
+    ops = tuple(blank.replaced(kernel=k, expand=e) for k, e in choices)
     if blank.stride == 1 and blank.in_channels == blank.out_channels:
-        return (*ops, replace(blank, kind="skip", kernel=1, act="none", se=False))
-    return (*ops, replace(blank, kernel=3, expand=1))
+        return (*ops, blank.replaced(kind="skip", kernel=1, act="none", se=False))
+    return (*ops, blank.replaced(kernel=3, expand=1))
 
 
 def _fbnet_candidates(blank: Op) -> tuple[Op, ...]:
     ops = tuple(
-        replace(blank, kind="fbconv", kernel=k, expand=e, groups=g) for k, e, g in FBNET_CHOICES
+        blank.replaced(kind="fbconv", kernel=k, expand=e, groups=g) for k, e, g in FBNET_CHOICES
     )
     if blank.stride == 1 and blank.in_channels == blank.out_channels:
-        return (*ops, replace(blank, kind="skip", kernel=1, act="none"))
-    return (*ops, replace(blank, kind="conv", kernel=1))  # FBNet's skip across a change of shape
+        return (*ops, blank.replaced(kind="skip", kernel=1, act="none"))
+    return (*ops, blank.replaced(kind="conv", kernel=1))  # FBNet's skip across a change of shape
 
 
 def _mobilenet_v2_like(config: SpaceConfig, widths: Sequence[int]) -> Space:

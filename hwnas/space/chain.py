@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from hwnas.space.config import SpaceConfig
 from hwnas.space.heads import with_head
-from hwnas.space.op import Op, make_divisible
+from hwnas.space.op import Op
 from hwnas.space.position import Position
+from hwnas.space.rounding import make_divisible
 from hwnas.space.space import Space
 
 

@@ -140,13 +140,13 @@ def check_input(positions: Sequence[Position], shape: Sequence[int], where: str)
 
 
 def shape_in(op: Op) -> tuple[int, ...]:
-    """Channels, height and width of the map that an op takes."""
-    return op.in_channels, op.height, op.width
+    """Channels and size of the map that an op takes."""
+    return op.in_channels, *op.size
 
 
 def shape_out(op: Op) -> tuple[int, ...]:
-    """Channels, height and width of the map that an op gives."""
-    return op.out_channels, *op.out_hw
+    """Channels and size of the map that an op gives."""
+    return op.out_channels, *op.out_size
 
 
 def _check_names(positions: Sequence[Position], where: str) -> None:

@@ -16,8 +16,9 @@ from functools import lru_cache
 
 from hwnas.errors import InputError, UsageError
 from hwnas.space.config import SpaceConfig
-from hwnas.space.op import Op, make_divisible
+from hwnas.space.op import Op
 from hwnas.space.position import Position
+from hwnas.space.rounding import make_divisible
 from hwnas.space.space import Architecture, Space
 
 EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))

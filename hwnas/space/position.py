@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from hwnas.space.op import Op
 
@@ -67,7 +68,7 @@ class Wire:
         Every node is kept until the last position that can read it, whether or not an op there does: so the peak of
         a network is a maximum over its ops, and never less than what it needs.
         """
-        return 0 if op.kind == "none" else op.peak(keeps_input=not self.frees) + self.beside
+        return 0 if op.cuts else op.peak(keeps_input=not self.frees) + self.beside
 
 
 def wires(positions: Sequence[Position]) -> tuple[Wire, ...]:
@@ -92,7 +93,7 @@ def live_positions(wires: Sequence[Wire], ops: Sequence[Op]) -> tuple[bool, ...]
     """Which positions are on a path from the input to an output; those that give an output count in any case."""
     reached, forward = {INPUT}, []
     for wire, op in zip(wires, ops, strict=True):
-        forward.append(wire.source in reached and op.kind != "none")
+        forward.append(wire.source in reached and not op.cuts)
         if forward[-1]:
             reached.add(wire.target)
     outputs = output_positions(ops)
@@ -110,4 +111,4 @@ def output_positions(ops: Sequence[Op]) -> tuple[int, ...]:
 
 
 def _elements_out(op: Op) -> int:
-    return op.out_channels * op.out_hw[0] * op.out_hw[1]
+    return op.out_channels * prod(op.out_size)

@@ -2,7 +2,7 @@
 
 Every width of a node and inside a head is multiplied and rounded to multiples of 8, as a builder does; what a map
 measures follows from the ops before it. Channels of the image and of the outputs are what they are, also where ops
-that keep their channels (`UNCHANGED`) carry them on. What would not be the same choices is refused.
+that keep their channels carry them on. What would not be the same choices is refused.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from hwnas.errors import InputError, UsageError
 from hwnas.space.graph import Graph, shape_out
-from hwnas.space.op import UNCHANGED, Op, make_divisible
+from hwnas.space.op import Op
 from hwnas.space.position import INPUT, Position, Wire, output_positions
+from hwnas.space.rounding import make_divisible
 from hwnas.space.space import Space, build
 
 
@@ -67,7 +68,7 @@ class _Ends(NamedTuple):
 
 
 def _ends(positions: Sequence[Position], placed: Sequence[Wire]) -> _Ends:
-    kept = [any(op.kind in UNCHANGED for op in p.ops) for p in positions]
+    kept = [any(op.definition.same_channels for op in p.ops) for p in positions]
     image, outputs = {INPUT}, {placed[i].target for i in output_positions([p.ops[0] for p in positions])}
     for keeps, wire in zip(kept, placed, strict=True):
         if keeps and wire.source in image:
@@ -88,13 +89,12 @@ def _outputs(space: Space, channels: int, classes: int) -> int:
 
 
 def _changed(op: Op, shape: tuple[int, ...], channels: int, width: float) -> Op:
-    inside, height, across = shape
+    inside, *sides = shape
     hidden = tuple(make_divisible(h * width) for h in op.hidden) if width != 1.0 else op.hidden
     groups = op.groups
     if groups > 1 and groups == op.in_channels:  # depthwise stays depthwise
         groups = inside
-    return replace(op, in_channels=inside, out_channels=channels, height=height, width=across, hidden=hidden,
-                   groups=groups)
+    return op.replaced(in_channels=inside, out_channels=channels, size=sides, hidden=hidden, groups=groups)
 
 
 def _check_same_choices(before: Space, after: Space, asked: str) -> None:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from hwnas.errors import UsageError
 from hwnas.space.heads import describe_head
-from hwnas.space.op import make_divisible
 from hwnas.space.rescale import resized
+from hwnas.space.rounding import make_divisible
 from hwnas.space.space import Space, build
 
 

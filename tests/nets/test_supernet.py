@@ -12,7 +12,8 @@ from torch import nn
 
 from hwnas.errors import InputError
 from hwnas.nets import Block, Network, Supernet
-from hwnas.nets.elastic import Candidates, ElasticBlock, entangles
+from hwnas.nets.elastic import ElasticBlock
+from hwnas.nets.mixed_op import MixedOp
 from hwnas.space import SPACES, Architecture, Op, Space, SpaceConfig, build
 from hwnas.train import reestimate_batch_norm
 
@@ -146,12 +147,12 @@ def test_the_shared_block_may_be_larger_than_any_op(scramble: Scramble) -> None:
     (Op("avgpool", 8, 8, 4, 4, 3), False), (Op("none", 8, 8, 4, 4), False),
 ])
 def test_which_ops_share(op: Op, shares: bool) -> None:
-    assert entangles(op) == shares
+    assert op.elastic == shares
 
 
 def test_every_candidate_has_weights_exactly_once() -> None:
     choice = next(c for c in small("fbnet").choices if c.ops[-1].kind == "skip")
-    candidates = Candidates(choice.ops)
+    candidates = MixedOp(choice.ops)
     assert set(candidates.alone) == {"1", "5"}  # the grouped ones
     assert candidates.module_of(8) is None
     assert candidates.state_of(8) == {}
@@ -166,7 +167,7 @@ def test_every_candidate_has_weights_exactly_once() -> None:
 
 
 def test_the_convolutions_of_an_edge_share_the_centre_of_the_kernel() -> None:
-    candidates = Candidates(small("nasbench201").choices[0].ops)
+    candidates = MixedOp(small("nasbench201").choices[0].ops)
     assert candidates.module_of(2) is candidates.module_of(3) is candidates.elastic
     assert [candidates.module_of(index) for index in (0, 1)] == [None, None]
     narrow, wide = candidates.state_of(2), candidates.state_of(3)

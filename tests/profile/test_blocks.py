@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from hwnas.profile.blocks import Block
-from hwnas.profile.graph import random_weights
+from hwnas.profile.node_builder import random_weights
 from hwnas.runtime import open_runtime
 from hwnas.space import Op, SpaceConfig, build
 

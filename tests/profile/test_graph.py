@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from hwnas.profile import network_model, random_weights
 from hwnas.profile.blocks import Block, empty_model
 from hwnas.runtime import open_runtime
-from hwnas.space import SPACES, Conv, Norm, Op, Space, SpaceConfig, Step, build
+from hwnas.space import SPACES, Conv, Norm, Op, Primitive, Space, SpaceConfig, build
 
 OPS = (
     "conv k3 e1 s2 3-16 9x9 relu6",
@@ -60,7 +60,7 @@ def test_networks_are_valid_and_finite(name: str) -> None:
         assert np.ptp(logits) > 0
 
 
-def folded_away(step: Step) -> int:
+def folded_away(step: Primitive) -> int:
     """Parameters that a step has more than its part of the graph has initialisers."""
     if isinstance(step, Conv):
         return step.out_channels if step.norm else 0  # scale and shift become one bias

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.errors import InputError, UnknownName
 from hwnas.profile.blocks import empty_model
-from hwnas.profile.graph import GraphBuilder, network_model, out_shape, random_weights
+from hwnas.profile.graph import GraphBuilder, network_model, out_shape
+from hwnas.profile.node_builder import random_weights
 from hwnas.quantize import VARIANTS, to_form, variant_for
 from hwnas.space import Op, SpaceConfig, build
 

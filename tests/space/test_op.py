@@ -8,21 +8,22 @@ from hypothesis import strategies as st
 
 from hwnas.errors import InputError
 from hwnas.space import Op, make_divisible
-from hwnas.space.op import ENLARGING, KINDS, STILL, UNCHANGED
+from hwnas.space.kinds.registry import TABLE, kind_of
 
 SIZES = st.integers(1, 512)
 
 
 @st.composite
 def ops(draw: st.DrawFn) -> Op:
-    kind = draw(st.sampled_from(KINDS))
+    kind = draw(st.sampled_from(sorted(TABLE)))
+    rules = kind_of(kind)
     channels, groups = draw(SIZES), draw(st.sampled_from([1, 2, 4]))
-    same = kind in UNCHANGED or draw(st.booleans())
+    same = rules.same_channels or draw(st.booleans())
     return Op(
         kind, channels * groups, channels * groups if same else draw(SIZES) * groups, draw(SIZES), draw(SIZES),
         kernel=draw(st.sampled_from([1, 3, 5, 7])), expand=draw(st.integers(1, 8)),
-        stride=1 if kind in STILL else draw(st.integers(1, 3)),
-        scale=draw(st.integers(1, 3)) if kind in ENLARGING else 1, dilation=draw(st.integers(1, 3)) * 6
+        stride=1 if rules.still else draw(st.integers(1, 3)),
+        scale=draw(st.integers(1, 3)) if rules.scales else 1, dilation=draw(st.integers(1, 3)) * 6
         if kind == "atrous" else 1,
         act=draw(st.sampled_from(["none", "relu", "relu6", "hswish"])), se=draw(st.booleans()), groups=groups,
         hidden=tuple(draw(st.lists(SIZES, max_size=3))) if kind == "head" else (),

@@ -9,23 +9,27 @@ Glossary
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import singledispatch
+from math import prod
 
-from hwnas.space import Op
-from hwnas.space.steps import (
+from hwnas.space import (
     Act,
-    Average,
+    AvgPool,
     Conv,
-    Enlarge,
     Gate,
+    GlobalAvgPool,
     Linear,
     Norm,
-    Pool,
+    Op,
+    Parallel,
+    Primitive,
     Shuffle,
     SqueezeExcite,
-    Step,
+    Upsample,
 )
+from hwnas.space.lowering import registered
 
 KINDS = ("dense", "pointwise", "depthwise", "linear", "pool", "elementwise")
 
@@ -53,58 +57,98 @@ def works(op: Op) -> tuple[Work, ...]:
     TensorRT's layer fusion catalog, ONNX Runtime's graph optimisations and OpenVINO's all have it. An activation in
     front of a convolution is a kernel of its own, and so is the addition that an `identity` stands for.
     """
-    found = [work for step in op.steps for work in _of_step(step)]
+    found = [work for step in op.steps for work in works_of(step)]
     if op.residual:
-        found[-1] = replace(found[-1], values=found[-1].values + op.in_channels * op.height * op.width)
-    return (addition(op),) if op.kind == "identity" else tuple(found)
+        found[-1] = replace(found[-1], values=found[-1].values + op.in_channels * prod(op.size))
+    return (addition(op),) if op.passes else tuple(found)
 
 
 def addition(op: Op) -> Work:
     """Adding what an op gives to what its node holds already."""
-    elements = op.out_channels * op.out_hw[0] * op.out_hw[1]
+    elements = op.out_channels * prod(op.out_size)
     return Work("elementwise", elements, elements, 3 * elements)
 
 
-def _of_step(step: Step) -> Iterator[Work]:
-    values = step.elements_in + step.elements_out
-    if isinstance(step, Conv):
-        yield Work(_conv_kind(step), step.flops, step.elements_out, values, step.params)
-    elif isinstance(step, Linear):
-        yield Work("linear", step.flops, step.elements_out, values, step.params)
-    elif isinstance(step, SqueezeExcite):
-        yield from _squeeze_excite(step)
-    elif isinstance(step, Gate):
-        yield from _gate(step)
-    elif isinstance(step, Enlarge):
-        yield Work("elementwise", step.elements_out, step.elements_out, values)
-    elif isinstance(step, Average):
-        yield Work("pool", step.kernel**2 * step.elements_out, step.elements_out, values)
-    elif isinstance(step, Pool):
-        yield Work("pool", step.elements_in, step.elements_out, values)
-    elif isinstance(step, Act | Norm | Shuffle):
-        yield _elementwise(step.elements_in, step.params)
+@singledispatch
+def works_of(step: Primitive) -> Sequence[Work]:
+    """The kernels of a primitive in order, none where it becomes part of the kernel before it.
+
+    Others register their primitives with it (`hwnas.space.lowering`).
+
+    Raises:
+        UsageError: no one registered the primitive.
+    """
+    found: Sequence[Work] = registered("latency", works_of, step)(step)
+    return found
 
 
-def _squeeze_excite(step: SqueezeExcite) -> Iterator[Work]:
-    yield Work("pool", step.elements_in, step.channels, step.elements_in + step.channels)
-    for outputs in (step.reduced, step.channels):
-        yield Work("linear", step.flops // 2, outputs, step.reduced + step.channels, step.params // 2)
-    yield _elementwise(step.elements_in)
+@works_of.register
+def _(step: Conv) -> Sequence[Work]:
+    kind = "depthwise" if step.depthwise else "pointwise" if step.pointwise else "dense"
+    return [Work(kind, step.flops, step.elements_out, _values(step), step.params)]
 
 
-def _gate(step: Gate) -> Iterator[Work]:
-    conv = Conv(step.channels, step.out_channels, 1, 1, 1, "relu", step.height, step.width)
-    yield from _of_step(conv)
-    yield Work("pool", step.elements_in, step.channels, step.elements_in + step.channels)
-    yield Work("linear", step.channels * step.out_channels, step.out_channels, step.channels + step.out_channels,
-               step.channels * step.out_channels)
-    yield _elementwise(step.elements_out)
+@works_of.register
+def _(step: Linear) -> Sequence[Work]:
+    return [Work("linear", step.flops, step.elements_out, _values(step), step.params)]
 
 
-def _conv_kind(step: Conv) -> str:
-    if step.groups == step.in_channels and step.groups > 1:
-        return "depthwise"
-    return "pointwise" if step.kernel == 1 else "dense"
+@works_of.register
+def _(step: SqueezeExcite) -> Sequence[Work]:
+    inner = [Work("linear", step.flops // 2, outputs, step.reduced + step.channels, step.params // 2)
+             for outputs in (step.reduced, step.channels)]
+    return [_average(step.elements_in, step.channels), *inner, _elementwise(step.elements_in)]
+
+
+@works_of.register
+def _(step: Gate) -> Sequence[Work]:
+    weights = step.channels * step.out_channels
+    scale = Work("linear", weights, step.out_channels, step.channels + step.out_channels, weights)
+    return [*works_of(step.features), _average(step.elements_in, step.channels), scale, _elementwise(step.elements_out)]
+
+
+@works_of.register
+def _(step: Parallel) -> Sequence[Work]:
+    """Every branch but the first one is added in the kernel of its last primitive, or in one of its own."""
+    found: list[Work] = []
+    for i, branch in enumerate(step.branches):
+        works = [work for inner in branch for work in works_of(inner)]
+        if i and works:
+            works[-1] = replace(works[-1], values=works[-1].values + step.elements_out)
+        elif i:
+            works = [Work("elementwise", step.elements_out, step.elements_out, 3 * step.elements_out)]
+        found += works
+    return found
+
+
+@works_of.register
+def _(step: Upsample) -> Sequence[Work]:
+    return [Work("elementwise", step.elements_out, step.elements_out, _values(step))]
+
+
+@works_of.register
+def _(step: AvgPool) -> Sequence[Work]:
+    return [Work("pool", prod(step.kernel) * step.elements_out, step.elements_out, _values(step))]
+
+
+@works_of.register
+def _(step: GlobalAvgPool) -> Sequence[Work]:
+    return [_average(step.elements_in, step.elements_out)]
+
+
+@works_of.register(Act)
+@works_of.register(Norm)
+@works_of.register(Shuffle)
+def _in_place(step: Primitive) -> Sequence[Work]:
+    return [_elementwise(step.elements_in, step.params)]
+
+
+def _values(step: Primitive) -> int:
+    return step.elements_in + step.elements_out
+
+
+def _average(elements: int, channels: int) -> Work:
+    return Work("pool", elements, channels, elements + channels)
 
 
 def _elementwise(elements: int, weights: int = 0) -> Work:

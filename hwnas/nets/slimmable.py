@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hwnas.nets.modules import Block
+from hwnas.nets.block import Block
 from hwnas.space import Op
 
 
@@ -36,6 +36,13 @@ def run_part(small: nn.Module, wide: nn.Module, x: Tensor) -> Tensor:
 @torch.no_grad()
 def part_state(op: Op, wide: nn.Module) -> dict[str, Tensor]:
     """State dict of `Block(op)`: copies of its parts of the tensors of `wide`."""
+    with torch.device("meta"):  # shapes alone: no memory, and no random numbers
+        shapes = {name: tensor.shape for name, tensor in Block(op).state_dict().items()}
     source = wide.state_dict()
-    return {name: (part_of(source[name], tensor.shape) if tensor.ndim else source[name]).clone()
-            for name, tensor in Block(op).state_dict().items()}
+    return {name: (part_of(source[name], shape) if shape else source[name]).clone() for name, shape in shapes.items()}
+
+
+def part_block(op: Op, device: torch.device) -> Block:
+    """A `Block(op)` for `run_part`, which reads none of its weights: they take no random numbers."""
+    with torch.random.fork_rng(devices=[]):
+        return Block(op).to(device)

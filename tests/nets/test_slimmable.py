@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hwnas.nets import Supernet
-from hwnas.nets.slices import part_of
+from hwnas.nets.slimmable import part_of
 from hwnas.space import SpaceConfig, Variant, build, scaled
 
 MEAN, STD = [0.5] * 3, [0.25] * 3

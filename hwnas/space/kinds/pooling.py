@@ -1,0 +1,36 @@
+"""Average pooling over windows."""
+
+from __future__ import annotations
+
+from hwnas.space.fields import OpFields, text_of
+from hwnas.space.kinds.kind import Kind
+from hwnas.space.primitives import AvgPool, Conv, Primitive
+
+
+class Averaging(Kind):
+    """An edge of a cell: average pooling at stride 1 that leaves the padding out."""
+
+    name = "avgpool"
+    about = "average pooling at stride 1"
+    same_channels = still = True
+    in_row = 4
+
+    def steps(self, op: OpFields) -> tuple[Primitive, ...]:
+        return (AvgPool(op.in_channels, op.size, op.kernels, (1,) * len(op.size)),)
+
+    def label(self, op: OpFields) -> str:
+        return f"pool k{text_of(op.kernels)}"
+
+
+class Shortcut(Kind):
+    """Average pooling over windows of the stride, then a 1x1 convolution without batch norm (ResNet-D)."""
+
+    name = "shortcut"
+    about = "average pooling over stride x stride, then a 1x1 convolution"
+
+    def steps(self, op: OpFields) -> tuple[Primitive, ...]:
+        return (AvgPool(op.in_channels, op.size, op.strides, op.strides),
+                Conv(op.in_channels, op.out_channels, op.out_size, norm=False))
+
+    def label(self, op: OpFields) -> str:
+        return "shortcut"
