@@ -106,4 +106,6 @@ class Supernet(nn.Module):
         mean, std = self.normalize.mean.flatten().tolist(), self.normalize.std.flatten().tolist()
         net = Network(arch, mean, std)
         net.load_state_dict(self.weights_of(arch))
-        return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        formats = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the axes of a batch
+        fast = formats.get(self.normalize.mean.ndim)
+        return net if fast is None else net.to(memory_format=fast)  # type: ignore[call-overload]

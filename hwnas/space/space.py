@@ -82,9 +82,10 @@ class Space:
         return self.config.name
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of the input image."""
-        return (self.config.in_channels, *self.config.size)
+    def input_shape(self) -> tuple[int, ...]:
+        """(channels, height, width) of the input image; of a volume one axis more."""
+        first = self.positions[0].ops[0]
+        return (first.in_channels, *first.size)
 
     @cached_property
     def graph(self) -> nx.DiGraph:

@@ -1,0 +1,1 @@
+"""Kinds of ops that hwnas does not have."""

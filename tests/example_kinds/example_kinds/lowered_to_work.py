@@ -1,0 +1,12 @@
+"""What our primitives ask of a device."""
+
+from math import prod
+
+from example_kinds.maxpool import MaxPool
+from hwnas.latency.estimate.work import Work, works_of
+
+
+@works_of.register
+def _(step: MaxPool):
+    values = step.elements_in + step.elements_out
+    return [Work("pool", prod(step.kernel) * step.elements_out, step.elements_out, values)]
