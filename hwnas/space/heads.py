@@ -25,7 +25,7 @@ from hwnas.errors import InputError, UnknownName, UsageError
 from hwnas.space.config import SpaceConfig
 from hwnas.space.op import Op
 from hwnas.space.position import Position, output_positions
-from hwnas.space.steps import Linear
+from hwnas.space.primitives import Linear
 
 BINS = 8  # of a distance: 0..7 strides
 ANCHORS = 6
