@@ -83,9 +83,10 @@ class Space:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(channels, height, width) of the input image; of a volume one axis more."""
+        """(channels, height, width) of the input image; what the first position reads where that is no image."""
         first = self.positions[0].ops[0]
-        return (first.in_channels, *first.size)
+        size = self.config.size if len(first.size) == 2 else first.size
+        return (self.config.in_channels, *size)
 
     @cached_property
     def graph(self) -> nx.DiGraph:
