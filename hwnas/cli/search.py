@@ -38,16 +38,16 @@ def command(given: dict[str, Any], out: Out = None, resume: Resume = None, confi
 def _say(run: RunFolder, json: bool) -> None:
     from hwnas.cli.console import say, say_json, say_table
     from hwnas.pipeline.commands import resume_command, shell
+    from hwnas.pipeline.run.results import SearchResult
     from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 
     solver = ArchitectureSolver.of_run(run)
-    result = run.result("search")
     effects = solver.distribution.utilities("effect")
     live = [[(op.label, float(e)) for op, e in zip(choice.ops, row, strict=True) if e > float("-inf")]
             for choice, row in zip(solver.space.choices, effects, strict=True)]
     if json:
         kept = {c.name: dict(ops) for c, ops in zip(solver.space.choices, live, strict=True)}
-        say_json({"run": str(run.path), **result, "effects": kept})
+        say_json({"run": str(run.path), **run.found(SearchResult).to_json(), "effects": kept})
         return
     rows = [(c.name, "  ".join(f"{label} {effect:+.2f}" for label, effect in sorted(ops, key=lambda o: -o[1])))
             for c, ops in zip(solver.space.choices, live, strict=True)]

@@ -19,13 +19,14 @@ def command(run: Run, json: Json = False) -> None:
     from hwnas.pipeline.commands import resume_command
     from hwnas.pipeline.display.score_lines import score
     from hwnas.pipeline.job import require_torch
+    from hwnas.pipeline.run.results import FinetuneResult, ReferenceResult
 
     found = RunFolder.open(run)
     require_torch("hwnas train")
     carry_out(found, until="finetune", lines=json)
-    result, reference = found.result("finetune"), found.result("reference")
+    result, reference = found.found(FinetuneResult), found.found(ReferenceResult)
     if json:
-        say_json({"run": str(run), "finetune": result, "reference": reference})
+        say_json({"run": str(run), "finetune": result.to_json(), "reference": reference.to_json()})
         return
-    say(f"{result.get('metric', 'accuracy')} {score(result)}, reference {reference['accuracy']:.2f} %")
+    say(f"{result.metric} {score(result.to_json())}, reference {reference.accuracy:.2f} %")
     say(f"weights  {run / 'model.safetensors'}", f"go on:   {resume_command(run)}")

@@ -30,6 +30,7 @@ from hwnas.pipeline.config.budget import parse
 from hwnas.pipeline.exported.checking import target_of
 from hwnas.pipeline.exported.inference import SUBSTITUTE, answering, reach
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.results import ExportResult, as_json
 from hwnas.profile.graph_format import graph_form
 from hwnas.quantize import variant_for
 from hwnas.target import Target
@@ -76,7 +77,7 @@ def deploy_run(run: RunFolder, out: Path, target: str | None = None) -> Deployed
         MissingDependency: the target runs OpenVINO, which is not installed here.
         VerificationFailed: the bundle does not give the stored outputs; nothing is left behind.
     """
-    told = run.result("export")
+    told = run.found(ExportResult)
     run.done("export")
     model = (run.path / "model.onnx").read_bytes()
     metadata = read_exported(model)
@@ -139,19 +140,19 @@ def _named(metadata: dict[str, Any], name: str | None) -> Target:
     return load_target(name) if name is not None and lacks else found
 
 
-def _promise(run: RunFolder, told: dict[str, Any]) -> LatencyPromise:
+def _promise(run: RunFolder, told: ExportResult) -> LatencyPromise:
     """What the run measured: of its final model, on the device that its tables are of."""
     lane = run.lane()
-    device = lane.get("device") if lane["here"] else None
+    device = lane.device if lane.here else None
     asked = _share(run, told)
-    return LatencyPromise(told["verdict"]["latency"], told.get("budget_ms"), device or None, *asked)
+    return LatencyPromise(as_json(told.verdict.latency), told.budget_ms, device or None, *asked)
 
 
-def _share(run: RunFolder, told: dict[str, Any]) -> tuple[float | None, float | None]:
+def _share(run: RunFolder, told: ExportResult) -> tuple[float | None, float | None]:
     """The budget as a share, and what of in ms; none of a budget in ms. Runs of 0.1 say it in their budget alone."""
-    if promise := told.get("promise"):
-        return promise.get("share"), promise.get("reference_ms") if promise.get("share") else None
-    text, limit = run.state.config.budgets.get("latency"), told.get("budget_ms")
+    if promise := told.promise:
+        return promise.share, promise.reference_ms if promise.share else None
+    text, limit = run.state.config.budgets.get("latency"), told.budget_ms
     budget = parse("latency", text) if text is not None else None
     if budget is None or limit is None or not budget.relative:
         return None, None

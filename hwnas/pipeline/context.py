@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 
@@ -20,6 +20,7 @@ from hwnas.pipeline.config.budget import Budget, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.latencies.latency_sources import targets_of
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.results import DataResult, GenerateResult, ProfileResult, TrainedResult
 from hwnas.pipeline.task_setup import (
     AnyData,
     load_data,
@@ -32,11 +33,13 @@ from hwnas.pipeline.task_setup import (
 from hwnas.progress import Progress, silent
 from hwnas.search.weight_sharing import SearchConfig, SearchResult, load
 from hwnas.space import FULL, Architecture, Space, Variant
-from hwnas.target import Target
+from hwnas.target import Precision, Target
 from hwnas.tasks.of_space import layout_of
 from hwnas.train import History, Task, TrainConfig, as_task
 from hwnas.train.evaluate import outputs_of
 from hwnas.train.tensors import load_into, save_tensors
+
+Trained = TypeVar("Trained", bound=TrainedResult)
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,14 @@ class RunContext:
         return self.run.state.config
 
     @cached_property
-    def targets(self) -> dict[str, Target]:
+    def targets(self) -> dict[Precision, Target]:
         """Precision -> target, in every precision that may ship; the first is fp32 or the only one."""
         return {target.precision: target for target in targets_of(self.config)}
 
     @property
     def target(self) -> Target:
         """In the precision that ships; before that is known, in the first."""
-        return self.targets[self.run.lane()["precision"]]
+        return self.targets[self.run.lane().precision]
 
     @cached_property
     def budgets(self) -> dict[str, Budget]:
@@ -71,12 +74,12 @@ class RunContext:
 
     @cached_property
     def dataset(self) -> AnyData:
-        before, place = self.run.state.stages.get("data"), Path(self.config.data)
+        before, place = self.run.found_if_done(DataResult), Path(self.config.data)
         if before is not None and place.is_absolute() and not place.exists():
             raise RunError(f"the images of {self.run.path} were at {place}, and nothing is there: move them back, or "
                            "make a link there")
         found = load_data(self.config, self.progress)
-        if before is not None and before.result["fingerprint"] != found.fingerprint:
+        if before is not None and before.fingerprint != found.fingerprint:
             raise UsageError(f"the images of {self.config.data} changed since this run began: start a new run")
         return found
 
@@ -138,16 +141,16 @@ class RunContext:
 
     @property
     def architecture(self) -> Architecture:
-        chosen = self.run.result("generate")
-        return self.spaces[Variant.read(chosen.get("variant", FULL.key))].architecture(chosen["choice"])
+        chosen = self.run.found(GenerateResult)
+        return self.spaces[Variant.read(chosen.variant)].architecture(chosen.choice)
 
     def latency(self, precision: str, arch: Architecture) -> LatencyModel | None:
         """The latency model of a precision, for an architecture of any variant; None if the run has none."""
-        lanes = {lane["precision"]: lane for lane in self.run.result("profile").get("lanes", [self.run.lane()])}
-        if precision not in lanes:
+        lane = self.run.found(ProfileResult).lane(precision)
+        if lane is None:
             return None
         keys = {space.config: variant.key for variant, space in self.spaces.items()}
-        files = {FULL.key: lanes[precision]["file"], **lanes[precision].get("variants", {})}
+        files = {FULL.key: lane.file, **lane.variants}
         return LatencyModel.from_json(read_json(self.run.path / files[keys[arch.space.config]]))
 
     def starts_from(self, stage: str, name: str) -> Path | None:
@@ -158,11 +161,12 @@ class RunContext:
         other.check_file(stage, name)
         return other.path / name
 
-    def trained(self, history: History, net: Network, task: Task) -> dict[str, Any]:
+    def trained(self, result: type[Trained], history: History, net: Network, task: Task) -> Trained:
         """What is said of a network that was trained: its score on the validation images, and how it got there."""
         found = task.judge.breakdown(outputs_of(net, task.val_images), self.dataset.classes)
-        return {"accuracy": history.accuracy, "metric": task.judge.metric, "standing": found.standing.to_json(),
-                "epochs": [asdict(e) for e in history.epochs]}
+        return result.model_validate({
+            "accuracy": history.accuracy, "metric": task.judge.metric, "standing": found.standing.to_json(),
+            "epochs": [asdict(e) for e in history.epochs]})
 
     def new_network(self, arch: Architecture) -> Network:
         """`arch` with random weights, normalising as the data asks for."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas.pipeline.run.folder import LOCK, RunFolder
 from hwnas.pipeline.stages.stage import Again, Stage
@@ -24,7 +24,7 @@ def quiet(stage: str, event: str, seconds: float) -> None:
     """The default hook: say nothing."""
 
 
-def carry_out(context: RunContext, stages: Sequence[Stage], hook: StageHook = quiet) -> None:
+def carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHook = quiet) -> None:
     """Do every stage that is not done, while no other process works on the run.
 
     Args:
@@ -42,7 +42,7 @@ def carry_out(context: RunContext, stages: Sequence[Stage], hook: StageHook = qu
             _discard_unstarted(context.run)
 
 
-def _carry_out(context: RunContext, stages: Sequence[Stage], hook: StageHook) -> None:
+def _carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHook) -> None:
     run, number = context.run, 0
     while number < len(stages):
         stage = stages[number]

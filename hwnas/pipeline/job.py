@@ -128,7 +128,7 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str], prec
     found = RunFolder.open(Path(source))
     elsewhere = any(name in changes for name in DEVICE)
     if precision is not None and precision != found.state.config.precision and not elsewhere:
-        precision = str(found.lane(precision)["precision"])
+        precision = found.lane(precision).precision
     asked = asked_of(found.state.config, {**changes, "precision": precision})
     config = make_config({**asked.model_dump(), "budgets": dict(budgets)})
     return found.branch(Path(out), config, described(targets_of(config)[0]) if elsewhere else None)

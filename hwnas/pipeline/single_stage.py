@@ -116,7 +116,7 @@ def export_run(run: RunFolder, out: Path | None = None, progress: Progress = sil
     began = time.monotonic()
     network = context.network_of(context.architecture, run.path / "model.safetensors")
     session = shipper.write_model(network, target)
-    here = bool(run.lane()["here"])
+    here = run.lane().here
     verdict = verify(target, Samples.load(run.path / "samples.safetensors"), context.target, session=session,
                      timing=here)
     verdict.check()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from hwnas.runtime import Measurement
 from hwnas.runtime.promise import ESTIMATED, MEASURED, PREDICTED
 from hwnas.search.distribution import everything_live
 from hwnas.space import SpaceConfig, build
+from tests.pipeline import stage_results
 
 SPACE = build(SpaceConfig("mobile", 16, 1, 3, depth=1))
 LARGEST = SPACE.largest()
@@ -40,15 +40,16 @@ def a_run(path: Path, *, budget: str = "50%", fixed: Reference | None = FIXED, s
     """A run with what its stages leave of latencies."""
     run = RunFolder.create(path, CompressConfig(budgets={"latency": budget}))
     run.state.reference = fixed
-    run.finish("data", {"space": asdict(SPACE.config)}, [], 0.0)
+    run.finish("data", stage_results.data(SPACE), [], 0.0)
     write_json(path / "latency.json", model(source).to_json())
-    lane = {"precision": "fp32", "file": "latency.json", "reference_ratio": 1.0, "here": True, "warnings": []}
-    run.finish("profile", {"lanes": [lane]}, ["latency.json"], 0.0)
+    run.finish("profile", stage_results.profile(stage_results.lane()), ["latency.json"], 0.0)
     if generated is not None:
-        run.finish("generate", {"reference_measured_ms": timing(generated), "predicted_low_ms": 0.1,
-                                "predicted_high_ms": 0.2}, [], 0.0)
+        found = stage_results.generated(reference_measured_ms=timing(generated), predicted_low_ms=0.1,
+                                        predicted_high_ms=0.2)
+        run.finish("generate", found, [], 0.0)
     if exported is not None:
-        run.finish("export", {"reference": {"latency": timing(exported)}}, [], 0.0)
+        reference = stage_results.verdict(latency=timing(exported))
+        run.finish("export", stage_results.exported(reference=reference), [], 0.0)
     return run
 
 

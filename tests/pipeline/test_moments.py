@@ -13,6 +13,7 @@ from hwnas.pipeline.run.cautions import warnings_of
 from hwnas.pipeline.run.moments import APART, apart, moments_of
 from hwnas.pipeline.run.reference import Reference
 from hwnas.runtime import Measurement
+from tests.pipeline.stage_results import exported, generated, lane, profile, verdict
 
 KERNEL = 0.12
 
@@ -27,11 +28,9 @@ def a_run(path: Path, table: float = 1.0, candidates: float = 1.0, result: float
     reference = timing(1.0)
     run.state.reference = Reference(latency_ms=reference.median_ms, basis="measured", kernel_ms=reference.kernel_ms,
                                     flops=1, params=1, memory_bytes=1)
-    lane = {"precision": "fp32", "file": "latency.json", "reference_ratio": 1.0, "here": True, "warnings": [],
-            "reference_ms": 0.25, "reference_high_ms": 0.26, "speed": 1 / table, "table_kernel_ms": KERNEL * table}
-    run.finish("profile", {"lanes": [lane]}, [], 0.0)
-    run.finish("generate", {"reference_measured_ms": timing(candidates).to_json()}, [], 0.0)
-    run.finish("export", {"reference": {"latency": timing(result).to_json()}}, [], 0.0)
+    run.finish("profile", profile(lane(speed=1 / table, table_kernel_ms=KERNEL * table)), [], 0.0)
+    run.finish("generate", generated(reference_measured_ms=timing(candidates).to_json()), [], 0.0)
+    run.finish("export", exported(reference=verdict(latency=timing(result).to_json())), [], 0.0)
     return run
 
 

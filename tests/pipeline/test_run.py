@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from hwnas.errors import RunError, UnknownName, UsageError
 from hwnas.pipeline import CompressConfig, RunFolder, make_config
+from tests.pipeline.stage_results import data
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_moved_images_are_said_with_a_way_out(tmp_path: Path) -> None:
 
     (tmp_path / "photos").mkdir()
     run = RunFolder.create(tmp_path / "run", CompressConfig(data=str(tmp_path / "photos")))
-    run.finish("data", {"fingerprint": "x"}, [], 0.0)
+    run.finish("data", data(), [], 0.0)
     (tmp_path / "photos").rename(tmp_path / "moved")
     with pytest.raises(RunError, match="move them back, or make a link"):
         _ = RunContext(run, silent).dataset

@@ -6,6 +6,7 @@ import numpy as np
 
 from hwnas.pipeline.display.score_lines import class_lines, score, standing_rows
 from hwnas.pipeline.display.stage_lines import line
+from hwnas.pipeline.run.results import DataResult, FinetuneResult, ReferenceResult
 from hwnas.tasks.breakdown import Breakdown
 from hwnas.tasks.judge import ClassJudge
 
@@ -21,7 +22,8 @@ FOUND = answered([0] * 20 + [1] * 11 + [2] * 9, [0] * 40)
 def test_the_majority_stands_beside_every_accuracy() -> None:
     facts = {"accuracy": 50.0, "metric": "accuracy", "standing": FOUND.standing.to_json()}
     assert score(facts) == "50.00 % (always 'kind 0': 50.00 %)"
-    assert line("reference", facts) == line("finetune", facts) == "accuracy 50.00 % (always 'kind 0': 50.00 %)"
+    assert {line(trained.model_validate({**facts, "epochs": []})) for trained in (ReferenceResult, FinetuneResult)} == {
+        "accuracy 50.00 % (always 'kind 0': 50.00 %)"}
     assert standing_rows(facts, facts) == [
         ("always 'kind 0', %", "50.00", "50.00", ""), ("95 % interval, %", "35.2-64.8", "35.2-64.8", ""),
         ("mean recall, %", "33.33", "33.33", "")]
@@ -41,5 +43,6 @@ def test_a_check_names_the_classes_that_are_found_least() -> None:
 
 
 def test_the_data_stage_says_what_is_wrong_with_the_data() -> None:
-    assert line("data", {"summary": "s", "space": {"name": "mobile"}, "choices": 1, "size": "3",
-                         "warnings": ["few"]}).endswith("warning: few")
+    found = DataResult(data={}, fingerprint="", summary="s", space={"name": "mobile"}, choices=1, size="3", target={},
+                       warnings=["few"])
+    assert line(found).endswith("warning: few")

@@ -151,4 +151,4 @@ def test_what_ships_measures_within_its_budget(masks: Path, tmp_path: Path, tiny
     assert found["verdict"]["within_budget"]
     assert found["ratio"] <= found["promise"]["share"]  # at the speed of one run; the milliseconds are of another
     assert found["ratio"] <= 0.8
-    assert run.lane()["source"] == "measured"
+    assert run.lane().source == "measured"

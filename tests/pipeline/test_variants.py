@@ -44,7 +44,7 @@ def test_every_width_is_tried(run: RunFolder) -> None:
     assert tried == {"1", "0.5"}
     assert run.result("data")["variants"] == ["1", "0.5"]
     assert set(run.result("search")["offsets"]) == {"0.5"}
-    assert run.lane()["variants"] == {"0.5": "latency-w0.5.json"}
+    assert run.lane().variants == {"0.5": "latency-w0.5.json"}
     run.check_file("profile", "latency-w0.5.json")
 
 
@@ -158,10 +158,10 @@ def test_a_width_without_a_table_is_left_out_where_the_reference_has_one(small: 
     table = Table.open(table_path(tmp_path / "tables", target), target, {"cpu": "of the board"}, source="imported")
     table.add(Entry(signature, 0.1, 0.1, 0.1, 8, "") for signature in space.signatures)
     done = compress(tmp_path / "run", budgets={"latency": "90%"}, until="profile", **asked)
-    assert done.lane()["source"] == "imported"
-    assert done.lane()["variants"] == {}
+    assert done.lane().source == "imported"
+    assert done.lane().variants == {}
     assert any("width 0.5 is left out: its latencies are estimated" in w and "--widths 0.5" in w
-               for w in done.lane()["warnings"])
+               for w in done.lane().warnings)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.data.segmentation import SegmentationData
 from hwnas.pipeline.run.limits import reference_of
-from hwnas.pipeline.run.results import described
+from hwnas.pipeline.run.results import GenerateResult, as_json, described
 from hwnas.space import Architecture
 from hwnas.target import Target
 from hwnas.tasks.judge import facts_of
@@ -23,13 +23,13 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
         role: 'reference' or 'model'.
         target: in the precision of the file; latencies are of this precision, and null where the run knows none.
     """
-    run, generated = context.run, context.run.result("generate")
+    run, generated = context.run, context.run.found(GenerateResult)
     model = context.latency(target.precision, arch)
     predicted = model.predict(arch) if model else None
     if role == "reference":
-        measured = generated.get("references_ms", {"fp32": generated["reference_measured_ms"]}).get(target.precision)
+        measured = generated.reference_in(target.precision)
     else:
-        measured = generated["measured_ms"] if target.precision == generated.get("precision", "fp32") else None
+        measured = generated.measured_ms if target.precision == generated.precision else None
     palette = {"palette": data.palette.tolist()} if isinstance(data := context.dataset, SegmentationData) else {}
     return {
         "hwnas": run.state.versions.get("hwnas", ""), "role": "compressed" if role == "model" else role,
@@ -40,7 +40,7 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
         "predicted_latency_ms": predicted.latency_ms if predicted else None,
         "predicted_low_ms": predicted.low_ms if predicted else None,
         "predicted_high_ms": predicted.high_ms if predicted else None,
-        "latency_source": model.source if model else None, "measured_ms": measured,
+        "latency_source": model.source if model else None, "measured_ms": as_json(measured),
         "data": context.config.data if context.config.data == "digits" else Path(context.config.data).name,
         "seed": context.config.seed, "reference": reference_of(run).model_dump(exclude={"derived"}), **palette,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +29,28 @@ if TYPE_CHECKING:
     from hwnas.train import Task
 
 
-def write_artifacts(task: Task, model: Session, folder: Path,
-                    verdicts: Mapping[str, Verdict]) -> tuple[list[str], dict[str, Any]]:
+@dataclass(frozen=True)
+class Artifacts:
+    """What was written for people to look at.
+
+    Args:
+        pictures: names of the examples.
+        difference: of the two networks, as JSON: `hwnas.tasks.breakdown.difference`.
+        warnings: about their scores.
+    """
+
+    pictures: tuple[str, ...]
+    difference: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def write_artifacts(task: Task, model: Session, folder: Path, verdicts: Mapping[str, Verdict]) -> Artifacts:
     """Write details.json and the examples of a run.
 
     Args:
         task: with images of the size of the result.
         model: the result, loaded.
         verdicts: `reference` and `compressed`, with their breakdowns.
-
-    Returns:
-        The names of the pictures, and what run.json says of it: the `difference` of the two and `warnings`.
     """
     parts = {who: verdict.breakdown for who, verdict in verdicts.items() if verdict.breakdown is not None}
     differs = difference(parts["reference"], parts["compressed"])
@@ -48,7 +60,7 @@ def write_artifacts(task: Task, model: Session, folder: Path,
         **{who: part.to_json() for who, part in parts.items()}, "difference": differs, "examples": told,
     })
     warnings = [text for who, part in parts.items() for text in of_standing(f"the {who} network", part.standing)]
-    return names, {"difference": differs, "warnings": warnings}
+    return Artifacts(tuple(names), differs, tuple(warnings))
 
 
 def _examples(task: Task, model: Session, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:

@@ -32,9 +32,10 @@ from hwnas.pipeline.run.details import read_details
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import moments_of
+from hwnas.pipeline.run.results import as_json
 from hwnas.pipeline.selection.architecture_solver import BYTES
 from hwnas.pipeline.selection.queries import explain_bounds, words_of
-from hwnas.space import FULL, Architecture, Op
+from hwnas.space import Architecture, Op
 
 SCHEMA = 1
 Facts = dict[str, Any]
@@ -91,14 +92,14 @@ def _facts(e: RunArtifacts) -> Facts:
         "hwnas_report": SCHEMA,
         "headline": _headline(comparison, budgets, _word(e), _metric(e), standing),
         "standing": standing,
-        "difference": e.results["export"].get("difference"),
+        "difference": as_json(e.exported.difference),
         "no_success": no_success({"compressed": {"standing": standing["compressed"]}}),
         "measured_here": "latency" in comparison,
         "metric": _metric(e),
         "word": _word(e),
         "origin": origin_of(e.run),
         "warnings": warnings_of(e.run),
-        "next": e.results["export"].get("next"),
+        "next": e.exported.next,
         "budgets": budgets,
         "reference": reference_of(e.run).model_dump(),
         "moments": [moment.to_json() for moment in moments_of(e.run)],
@@ -106,8 +107,8 @@ def _facts(e: RunArtifacts) -> Facts:
         "precisions": _precisions(e),
         "variant": variant_facts(e.solver),
         "finalists": finalists(e.run),
-        "close": e.results["generate"].get("close"),
-        "out": e.results["generate"].get("out", {}),
+        "close": e.generated.close,
+        "out": e.generated.out,
         "details": _details(e),
         "front": _front(e),
         "explanation": _explanation(e),
@@ -115,7 +116,8 @@ def _facts(e: RunArtifacts) -> Facts:
         "latency_model": _latency_model(e),
         "distribution": _distribution(e),
         "search": _search(e),
-        "training": {"reference": e.results["reference"]["epochs"], "compressed": e.results["finetune"]["epochs"]},
+        "training": {"reference": [epoch.to_json() for epoch in e.reference_training.epochs],
+                     "compressed": [epoch.to_json() for epoch in e.training.epochs]},
         "layers": _layers(e),
         "stages": [{"name": name, "seconds": e.run.state.stages[name].seconds} for name in NEEDED],
         "provenance": _provenance(e),
@@ -124,13 +126,12 @@ def _facts(e: RunArtifacts) -> Facts:
 
 def _metric(e: RunArtifacts) -> str:
     """What scores are: accuracy, mAP or mIoU."""
-    return str(e.results["export"]["verdict"].get("metric", "accuracy"))
+    return e.exported.verdict.metric
 
 
 def _standing(e: RunArtifacts) -> Facts:
     """Of both networks what the score is worth; None in runs of hwnas 0.1."""
-    export = e.results["export"]
-    return {"reference": export["reference"].get("standing"), "compressed": export["verdict"].get("standing")}
+    return {"reference": as_json(e.exported.reference.standing), "compressed": as_json(e.exported.verdict.standing)}
 
 
 def _details(e: RunArtifacts) -> Facts | None:
@@ -174,11 +175,11 @@ def _budgets(e: RunArtifacts) -> list[Facts]:
 
 
 def _comparison(e: RunArtifacts) -> Facts:
-    export = e.results["export"]
-    old, new = export["reference"], export["verdict"]
-    rows = {"accuracy": _pair("measured", "%", old["accuracy"], new["accuracy"])}
-    if new["latency"]:
-        rows["latency"] = _pair("measured", "ms", old["latency"], new["latency"], "median_ms")
+    export = e.exported
+    old, new = export.reference, export.verdict
+    rows = {"accuracy": _pair("measured", "%", old.accuracy, new.accuracy)}
+    if new.latency:
+        rows["latency"] = _pair("measured", "ms", as_json(old.latency), as_json(new.latency), "median_ms")
     estimates = [asdict(e.solver.predict(arch)) for arch in (e.reference, e.chosen)]
     # The reference is in fp32 whatever ships.
     estimates[0] = {k: v * (1.0 if k == "measured_share" else e.solver.reference_ratio)
@@ -189,8 +190,8 @@ def _comparison(e: RunArtifacts) -> Facts:
         if name == "memory":
             costs[0] = e.reference.memory_bytes(BYTES["fp32"])
         rows[name] = _pair("exact", unit, costs[0], costs[1])
-    rows["file_size"] = _pair("exact", "bytes", export["reference_size_bytes"], export["size_bytes"])
-    parity = [{k: v[k] for k in ("max_difference", "agreement")} for v in (old, export.get("exact") or new)]
+    rows["file_size"] = _pair("exact", "bytes", export.reference_size_bytes, export.size_bytes)
+    parity = [{"max_difference": v.max_difference, "agreement": v.agreement} for v in (old, export.in_fp32)]
     rows["parity"] = {"kind": "measured", "unit": "", "reference": parity[0], "compressed": parity[1]}
     return rows
 
@@ -200,12 +201,11 @@ def _precisions(e: RunArtifacts) -> Facts | None:
     rows = precisions(e.run)
     if not rows:
         return None
-    generate, base = e.results["generate"], rows[0]["measured_ms"]
+    base = rows[0]["measured_ms"]
     for row in rows:
         timed = row["measured_ms"]
         row["ratio"] = timed["median_ms"] / base["median_ms"] if timed and base else None
-    return {"rows": rows, "losses": generate.get("losses", {}), "loss": e.results["export"]["verdict"].get("loss"),
-            "ships": e.results["export"]["precision"]}
+    return {"rows": rows, "losses": e.generated.losses, "loss": e.exported.verdict.loss, "ships": e.exported.precision}
 
 
 def _pair(kind: str, unit: str, reference: Any, compressed: Any, key: str = "") -> Facts:
@@ -227,7 +227,7 @@ def _front(e: RunArtifacts) -> Facts:
 
 def _explanation(e: RunArtifacts) -> Facts | None:
     """What the budgets do to the best predicted architecture; None without a budget."""
-    bounds = e.results["generate"]["bounds"]
+    bounds = e.generated.bounds
     if not bounds:
         return None
     found = explain_bounds(e.solver, bounds)
@@ -244,26 +244,25 @@ def _candidates(e: RunArtifacts) -> list[Facts]:
 
     `measured_ms` is None where they were not timed on the target.
     """
-    chosen, ships, space = list(e.chosen.choice), e.results["generate"].get("precision", "fp32"), e.solver.space
+    chosen, space = list(e.chosen.choice), e.solver.space
     return [
-        {"choice": c["choice"], "predicted_ms": c["predicted_ms"], "measured_ms": c["measured_ms"],
-         "predicted_accuracy": e.predicted_accuracy(space.architecture(c["choice"])),
-         "shared_weights_accuracy": c["score"],
-         "chosen": c["choice"] == chosen}
-        for c in e.results["generate"]["candidates"]
-        if c.get("precision", "fp32") == ships and c.get("variant", FULL.key) == e.solver.variant.key
+        {"choice": c.choice, "predicted_ms": c.predicted_ms, "measured_ms": c.measured_ms,
+         "predicted_accuracy": e.predicted_accuracy(space.architecture(c.choice)),
+         "shared_weights_accuracy": c.score,
+         "chosen": c.choice == chosen}
+        for c in e.generated.candidates
+        if c.precision == e.generated.precision and c.variant == e.solver.variant.key
     ]
 
 
 def _latency_model(e: RunArtifacts) -> Facts:
-    lane = {**e.results["profile"], **e.run.lane()}
     return {
         "source": e.solver.latency.source, "precision": e.solver.latency.precision,
         "calibration": e.solver.latency.calibration.to_json(),
         "times": math.exp(e.solver.latency.calibration.log_spread),
-        "held_out": lane["held_out"] if lane.get("held_out") else None,
-        "held_out_isolated_sum": lane.get("held_out_isolated_sum"),
-        "held_out_pairs": lane.get("held_out_pairs", []),  # none where the table was there already
+        "held_out": e.lane.held_out or None,
+        "held_out_isolated_sum": e.lane.held_out_isolated_sum,
+        "held_out_pairs": e.lane.held_out_pairs,  # none where the table was there already
     }
 
 
@@ -281,12 +280,11 @@ def _distribution(e: RunArtifacts) -> list[Facts]:
 
 
 def _search(e: RunArtifacts) -> Facts:
-    result = e.results["search"]
     evaluations = [
         {"phase": v.phase, "number": v.number, "choice": list(v.choice), "score": v.score, "seconds": v.seconds}
         for v in e.log.entries
     ]
-    return {"mode": e.run.state.config.mode, "baseline": e.solver.baseline, "entropy": result["entropy"],
+    return {"mode": e.run.state.config.mode, "baseline": e.solver.baseline, "entropy": e.searched.entropy,
             "architectures": str(e.solver.space.size), "evaluations": evaluations}
 
 
@@ -308,19 +306,17 @@ def _layers(e: RunArtifacts) -> list[Facts]:
 
 def _provenance(e: RunArtifacts) -> Facts:
     """Where it all comes from; of paths only the last part, so that a report can be passed on."""
-    state, data = e.run.state, e.results["data"]
-    lane = {**e.results["profile"], **e.run.lane()}
-    timed = e.results["export"]["verdict"]["latency"]
+    state, data, checked = e.run.state, e.data, e.exported.verdict
     config = state.config.model_dump(exclude={"tables"})
-    config |= {"data": Path(config["data"]).name, "target": data["target"]["name"]}
-    described = {k: v for k, v in data["data"].items() if k != "source"}
+    config |= {"data": Path(config["data"]).name, "target": data.target["name"]}
+    described = {k: v for k, v in data.data.items() if k != "source"}
     return {
         "created": state.created, "versions": {"hwnas": "unknown"} | state.versions, "seed": state.config.seed,
-        "config": config, "target": {**data["target"], "precision": lane["precision"]},
-        "device": lane["device"] or None,
+        "config": config, "target": {**data.target, "precision": e.lane.precision},
+        "device": e.lane.device or None,
         "table_hash": e.solver.latency.table_hash,
-        "data": {**described, "summary": data["summary"], "fingerprint": data["fingerprint"]},
-        "space": data["space"], "images": e.results["export"]["verdict"]["images"],
-        "runs": timed["runs"] if timed else 0, "tightened": state.attempts,
+        "data": {**described, "summary": data.summary, "fingerprint": data.fingerprint},
+        "space": data.space, "images": checked.images,
+        "runs": checked.latency.runs if checked.latency else 0, "tightened": state.attempts,
         "files": {n: digest for stage in NEEDED for n, digest in sorted(state.stages[stage].files.items())},
     }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import limits_of, promise_of
 from hwnas.pipeline.run.moments import APART
 from hwnas.pipeline.run.reference import Limit
+from hwnas.pipeline.run.results import ExportResult, GenerateResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.runtime.promise import MEASURED, judge
 from hwnas.space import Architecture
@@ -66,22 +66,22 @@ def reached(run: RunFolder, solver: ArchitectureSolver, winner: Architecture) ->
 
 def _exact(run: RunFolder, limit: Limit, solver: ArchitectureSolver, winner: Architecture) -> Reached:
     name, value = limit.budget.name, solver.cost(limit.budget.name, winner)
-    bound = float(run.result("generate")["bounds"][name])
+    bound = run.found(GenerateResult).bounds[name]
     return Reached(name, limit.budget.text, limit.text(), UNIT.get(name, ""), bound, value, "exact", value <= bound)
 
 
 def _latency(run: RunFolder, limit: Limit, solver: ArchitectureSolver, winner: Architecture) -> Reached:
-    exported: dict[str, Any] = run.result("export")
-    asked, told, timed = limit.budget.text, limit.text(), exported["verdict"]["latency"]
+    exported = run.found(ExportResult)
+    asked, told, timed = limit.budget.text, limit.text(), exported.verdict.latency
     if not timed:
         kind = "estimated" if solver.latency.source == "estimated" else "predicted"
         return Reached("latency", asked, told, "ms", limit.value / 1e6, solver.predict(winner).latency_ms, kind, None)
-    value, promise = float(timed["median_ms"]), promise_of(run)
-    if "promise" not in exported or promise is None:  # hwnas 0.1 judged by the reference in the same run
-        limit_ms = float(exported["budget_ms"])
+    value, promise = timed.median_ms, promise_of(run)
+    if exported.promise is None or promise is None:  # hwnas 0.1 judged by the reference in the same run
+        limit_ms = exported.budget_ms or 0.0
         return Reached("latency", asked, told, "ms", limit_ms, value, MEASURED, value <= limit_ms)
-    beside = exported["reference"]["latency"]
-    found = judge(promise, value, float(beside["median_ms"]) if beside else None)
+    beside = exported.reference.latency
+    found = judge(promise, value, beside.median_ms if beside else None)
     return Reached("latency", asked, told, "ms", promise.latency_ms,
                    found.corrected_ms if found.corrected_ms is not None and value > promise.latency_ms else value,
                    MEASURED, not found.failed, found.sentence, found.speed)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from hwnas.documents import read_json
 from hwnas.generate import Front
 from hwnas.pipeline.run.folder import STAGES, RunFolder
+from hwnas.pipeline.run.results import (
+    DataResult,
+    ExportResult,
+    FinetuneResult,
+    GenerateResult,
+    LaneResult,
+    ReferenceResult,
+    SearchResult,
+)
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.search.log import SearchLog
 from hwnas.space import Architecture
@@ -24,14 +32,20 @@ class RunArtifacts:
         solver: space, distribution and latency model.
         front: latency in ns against the sum of effects.
         log: every evaluation of the search.
-        results: stage -> what it found.
+        data, lane, searched, generated, exported, reference_training, training: what the stages found.
     """
 
     run: RunFolder
     solver: ArchitectureSolver
     front: Front
     log: SearchLog
-    results: dict[str, Any]
+    data: DataResult
+    lane: LaneResult
+    searched: SearchResult
+    generated: GenerateResult
+    exported: ExportResult
+    reference_training: ReferenceResult
+    training: FinetuneResult
 
     @classmethod
     def of_run(cls, run: RunFolder) -> RunArtifacts:
@@ -41,11 +55,13 @@ class RunArtifacts:
             RunError: a stage is not finished, or a file is missing or was changed.
             InputError: a file holds architectures of another space.
         """
-        results = {stage: run.result(stage) for stage in NEEDED}
         for stage in NEEDED:
+            run.result(stage)  # raises where it is not finished
             run.done(stage)
         found = cls(run, ArchitectureSolver.of_run(run), Front.from_json(read_json(run.path / "front.json")),
-                    SearchLog(run.path / "search.jsonl"), results)
+                    SearchLog(run.path / "search.jsonl"), run.found(DataResult), run.lane(), run.found(SearchResult),
+                    run.found(GenerateResult), run.found(ExportResult), run.found(ReferenceResult),
+                    run.found(FinetuneResult))
         space = found.solver.space
         for point in (*found.front, *found.log.entries):
             space.architecture(point.choice)  # every choice of another file is one of the space
@@ -57,7 +73,7 @@ class RunArtifacts:
 
     @property
     def chosen(self) -> Architecture:
-        return self.solver.space.architecture(self.results["generate"]["choice"])
+        return self.solver.space.architecture(self.generated.choice)
 
     def predicted_accuracy(self, arch: Architecture) -> float:
         """Baseline plus the effects of the ops, percent; a ranking more than a forecast: it can exceed 100."""

@@ -13,9 +13,10 @@ from hwnas.pipeline.run.details import read_details
 from hwnas.pipeline.run.folder import STAGES, RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import moments_of
+from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult, VerdictResult, as_json
 from hwnas.pipeline.selection.architecture_solver import BYTES, ArchitectureSolver
-from hwnas.pipeline.selection.candidates import FP32, Configuration
-from hwnas.space import FULL, Architecture, Variant
+from hwnas.pipeline.selection.candidates import Configuration
+from hwnas.space import Architecture, Variant
 from hwnas.target import Target
 
 
@@ -36,27 +37,28 @@ def summary(run: RunFolder) -> dict[str, Any]:
     Raises:
         RunError: the model of the run is not exported yet.
     """
-    exported, chosen, lane = run.result("export"), run.result("generate"), run.lane()
+    exported, chosen, data = run.found(ExportResult), run.found(GenerateResult), run.found(DataResult)
+    lane = run.lane()
     solver = ArchitectureSolver.of_run(run)
-    winner = solver.space.architecture(chosen["choice"])
-    reference = _network(solver, solver.reference, exported["reference"], exported["reference_size_bytes"])
-    compressed = _network(solver, winner, exported["verdict"], exported["size_bytes"])
+    winner = solver.space.architecture(chosen.choice)
+    reference = _network(solver, solver.reference, exported.reference, exported.reference_size_bytes)
+    compressed = _network(solver, winner, exported.verdict, exported.size_bytes)
     found = {
         "run": str(run.path), "model": str(run.path / "model.onnx"), "report": str(run.path / "report.html"),
-        "data": run.result("data")["summary"],
-        "target": {**run.result("data")["target"], "precision": lane["precision"]},
-        "latency_source": solver.latency.source, "origin": origin_of(run), "here": lane["here"],
+        "data": data.summary,
+        "target": {**data.target, "precision": lane.precision},
+        "latency_source": solver.latency.source, "origin": origin_of(run), "here": lane.here,
         "warnings": warnings_of(run),
-        "next": exported.get("next"), "choice": list(winner.choice), "variant": variant_facts(solver),
-        "metric": exported["verdict"].get("metric", "accuracy"),
-        "reference": reference, "compressed": compressed, "ratio": exported["ratio"],
-        "precisions": precisions(run), "finalists": finalists(run), "out": chosen.get("out", {}),
+        "next": exported.next, "choice": list(winner.choice), "variant": variant_facts(solver),
+        "metric": exported.verdict.metric,
+        "reference": reference, "compressed": compressed, "ratio": exported.ratio,
+        "precisions": precisions(run), "finalists": finalists(run), "out": chosen.out,
         "budgets": _budgets(reached(run, solver, winner)),
         "reference_of_budgets": reference_of(run).model_dump(),
         "moments": [m.to_json() for m in moments_of(run)],
-        "parity": _exact(exported)["max_difference"],
-        "agreement": _exact(exported)["agreement"], "loss": exported["verdict"].get("loss"),
-        "difference": exported.get("difference"), "details": details_of(run),
+        "parity": exported.in_fp32.max_difference,
+        "agreement": exported.in_fp32.agreement, "loss": exported.verdict.loss,
+        "difference": exported.difference.to_json() if exported.difference else None, "details": details_of(run),
         "seconds": sum(record.seconds for record in run.state.stages.values()),
     }
     return found | {"no_success": no_success(found)}
@@ -74,9 +76,9 @@ def details_of(run: RunFolder) -> dict[str, Any] | None:
 
 def origin_of(run: RunFolder) -> str:
     """Where the latencies of a run come from, for people."""
-    lane, target = run.lane(), Target.model_validate(run.result("data")["target"])
-    source = lane.get("source") or LatencyModel.from_json(read_json(run.path / lane["file"])).source
-    return origin(source, target, lane.get("device"), here=bool(lane["here"]))
+    lane, target = run.lane(), Target.model_validate(run.found(DataResult).target)
+    source = lane.source or LatencyModel.from_json(read_json(run.path / lane.file)).source
+    return origin(source, target, lane.device, here=lane.here)
 
 
 def variant_facts(solver: ArchitectureSolver) -> dict[str, Any]:
@@ -90,17 +92,17 @@ def precisions(run: RunFolder) -> list[dict[str, Any]]:
 
     Each: `name`, `precision`, `accuracy` in percent, `measured_ms` (None where not measured), `ships`.
     """
-    exported = run.result("export")
-    others = exported.get("references", {})
-    if not others:
+    exported = run.found(ExportResult)
+    if not exported.references:
         return []
-    rows = [("reference", "fp32", exported["reference"], False),
-            *(("reference", precision, verdict, False) for precision, verdict in others.items())]
-    if exported["exact"] is not None:
-        rows.append(("compressed", "fp32", exported["exact"], False))
-    rows.append(("compressed", exported["precision"], exported["verdict"], True))
-    return [{"name": name, "precision": precision, "accuracy": verdict["accuracy"], "measured_ms": verdict["latency"],
-             "ships": ships} for name, precision, verdict, ships in rows]
+    rows: list[tuple[str, str, VerdictResult, bool]] = [
+        ("reference", "fp32", exported.reference, False),
+        *(("reference", precision, verdict, False) for precision, verdict in exported.references.items())]
+    if exported.exact is not None:
+        rows.append(("compressed", "fp32", exported.exact, False))
+    rows.append(("compressed", exported.precision, exported.verdict, True))
+    return [{"name": name, "precision": precision, "accuracy": verdict.accuracy,
+             "measured_ms": as_json(verdict.latency), "ships": ships} for name, precision, verdict, ships in rows]
 
 
 def finalists(run: RunFolder) -> list[dict[str, Any]]:
@@ -110,32 +112,25 @@ def finalists(run: RunFolder) -> list[dict[str, Any]]:
 
     Trials are short and judged on a part of the training images: they compare with each other, not with the result.
     """
-    tried = [c for c in run.result("generate")["candidates"] if c.get("trial")]
-    tried.sort(key=lambda c: float(c["trial"]))  # of a kind the last one, the best, stays
-    best = {Configuration(c.get("precision", FP32), Variant.read(c.get("variant", FULL.key))): c for c in tried}
+    tried = sorted((c for c in run.found(GenerateResult).candidates if c.trial), key=lambda c: c.trial or 0.0)
+    best = {Configuration(c.precision, Variant.read(c.variant)): c for c in tried}  # of a kind the best stays
     if len(best) < 2:
         return []
-    return [{"kind": str(kind), "trial": c["trial"], "measured_ms": c["measured_ms"]}
+    return [{"kind": str(kind), "trial": c.trial, "measured_ms": c.measured_ms}
             for kind, c in sorted(best.items())]
 
 
-def _exact(exported: dict[str, Any]) -> dict[str, Any]:
-    """The check of the result in fp32, which is held against torch."""
-    found: dict[str, Any] = exported.get("exact") or exported["verdict"]
-    return found
-
-
-def _network(solver: ArchitectureSolver, arch: Architecture, verdict: dict[str, Any],
+def _network(solver: ArchitectureSolver, arch: Architecture, verdict: VerdictResult,
              size_bytes: int) -> dict[str, Any]:
     """One column; the reference is in fp32, so its prediction is that of its precision times the measured ratio."""
-    precision = verdict.get("precision", "fp32")
+    precision = verdict.precision
     predicted: Prediction = solver.predict(arch)
     factor = solver.reference_ratio if precision != solver.latency.precision else 1.0
     return {
-        "accuracy": verdict["accuracy"], "images": verdict["images"], "standing": verdict.get("standing"),
+        "accuracy": verdict.accuracy, "images": verdict.images, "standing": as_json(verdict.standing),
         "precision": precision,
         "predicted_ms": factor * predicted.latency_ms, "predicted_low_ms": factor * predicted.low_ms,
-        "predicted_high_ms": factor * predicted.high_ms, "measured_ms": verdict["latency"],
+        "predicted_high_ms": factor * predicted.high_ms, "measured_ms": as_json(verdict.latency),
         "flops": arch.flops, "params": arch.params,
         "memory_bytes": arch.memory_bytes(BYTES[precision]), "size_bytes": size_bytes,
     }

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hwnas.pipeline.run.folder import STAGES, RunFolder
+from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.moments import apart
+from hwnas.pipeline.run.results import RESULTS, ProfileResult
 from hwnas.tasks.chance import wilson
 from hwnas.tasks.standing import Standing
 
@@ -24,10 +25,10 @@ WAY_OUT = "train longer (--epochs), check the labels, or add images"
 def warnings_of(run: RunFolder) -> list[str]:
     """The warnings of all finished stages in order, each once; of profile those of the precision that ships."""
     found: list[str] = []
-    for stage in STAGES:
-        if stage in run.state.stages:
-            found += run.result(stage).get("warnings", [])
-            found += run.lane().get("warnings", []) if stage == "profile" else []
+    for result in RESULTS:
+        if done := run.found_if_done(result):
+            found += done.warnings
+            found += run.lane().warnings if isinstance(done, ProfileResult) else []
     found += apart(run)
     return list(dict.fromkeys(found))
 

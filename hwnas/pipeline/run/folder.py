@@ -28,12 +28,12 @@ from hwnas.pipeline.commands import resume_command
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.display.fact_table import Facts, facts_html, facts_text
 from hwnas.pipeline.run.reference import Reference
-from hwnas.pipeline.run.results import check_result
+from hwnas.pipeline.run.results import RESULTS, Found, LaneResult, ProfileResult, StageResult, read_result
 from hwnas.validation import FileName, Sha256, checked
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
 LOCK = ".lock"
-STAGES = ("data", "profile", "reference", "search", "generate", "finetune", "export", "report")
+STAGES = tuple(result.stage for result in RESULTS)
 
 
 class StageRecord(BaseModel):
@@ -88,6 +88,7 @@ class RunFolder:
 
     def __init__(self, path: Path, state: RunState) -> None:
         self.path, self.state = path, state
+        self._read: dict[str, tuple[dict[str, Any], StageResult]] = {}  # per stage, as it stands there and typed
 
     def __repr__(self) -> str:
         return facts_text(self.path, RunFolder.describe(self))
@@ -125,7 +126,7 @@ class RunFolder:
         raw = read_json(file, error=RunError)
         state = checked(RunState, raw, f"{file} is not a run of this version of hwnas", RunError)
         for stage, record in state.stages.items():
-            check_result(stage, record.result, str(file))
+            read_result(stage, record.result, str(file))
         if state.integrity != digest(raw):
             raise RunError(f"{file} was edited after hwnas wrote it (its hash differs): restore it or start a new run")
         return cls(path, state)
@@ -151,8 +152,9 @@ class RunFolder:
             for name in record.files:
                 shutil.copyfile(self.path / name, path / name)
             if stage == "profile" and config.precision != self.state.config.precision:
-                lanes = [lane for lane in record.result["lanes"] if lane["precision"] == config.precision]
-                record = record.model_copy(update={"result": {**record.result, "lanes": lanes}})
+                lanes = [lane for lane in self.found(ProfileResult).lanes if lane.precision == config.precision]
+                taken = self.found(ProfileResult).model_copy(update={"lanes": lanes})
+                record = record.model_copy(update={"result": taken.to_json()})
             run.state.stages[stage] = record
         run.state.reference = self.state.reference if target is None else None
         run.save()
@@ -210,8 +212,25 @@ class RunFolder:
         if sha256(file) != self.state.stages[stage].files.get(name):
             raise RunError(f"{file} was changed after stage {stage} made it: restore it or start a new run")
 
+    def found(self, result: type[Found]) -> Found:
+        """What a finished stage found, e.g. `run.found(ExportResult).verdict.accuracy`.
+
+        Raises:
+            RunError: the stage is not finished, or left something else.
+        """
+        given = self.result(result.stage)
+        before = self._read.get(result.stage)
+        if before is None or before[0] is not given:
+            before = self._read[result.stage] = given, read_result(result.stage, given, str(self.path / "run.json"))
+        assert isinstance(before[1], result)
+        return before[1]
+
+    def found_if_done(self, result: type[Found]) -> Found | None:
+        """The same; None where the stage is not finished."""
+        return self.found(result) if result.stage in self.state.stages else None
+
     def result(self, stage: str) -> dict[str, Any]:
-        """What a finished stage found.
+        """What a finished stage found, as it stands in run.json.
 
         Raises:
             RunError: the stage is not finished.
@@ -221,8 +240,8 @@ class RunFolder:
             raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
         return record.result
 
-    def lane(self, precision: str | None = None) -> dict[str, Any]:
-        """What stage profile left for one precision: `precision`, `file` of its latency model, `reference_ratio`, ...
+    def lane(self, precision: str | None = None) -> LaneResult:
+        """What stage profile left for one precision: the latency model's file, where it is from, ...
 
         Args:
             precision: None takes the one that ships; before that is known, the first.
@@ -231,28 +250,29 @@ class RunFolder:
             RunError: the stage is not finished.
             UnknownName: the run has no such precision.
         """
-        lanes = self._lanes()
+        found = self.found(ProfileResult)
         generated = self.state.stages.get("generate")
         shipped = generated.result.get("precision") if generated else None
-        wanted = precision or shipped or next(iter(lanes))
-        if wanted not in lanes:
-            raise UnknownName("precision of this run", wanted, lanes)
-        return dict(lanes[wanted])
+        lane = found.lane(wanted := precision or shipped or found.lanes[0].precision)
+        if lane is None:
+            raise UnknownName("precision of this run", wanted, self.precisions)
+        return lane
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """Those that the run has latencies of; raises RunError before stage profile is finished."""
-        return tuple(self._lanes())
+        return tuple(lane.precision for lane in self.found(ProfileResult).lanes)
 
-    def _lanes(self) -> dict[str, dict[str, Any]]:
-        # Runs of hwnas 0.1 have one lane, without a list.
-        alone = {"precision": "fp32", "file": "latency.json", "reference_ratio": 1.0, "here": True, "warnings": []}
-        return {lane["precision"]: lane for lane in self.result("profile").get("lanes", [alone])}
+    def finish(self, stage: str, result: StageResult | dict[str, Any], files: Iterable[str], seconds: float) -> None:
+        """Record a finished stage.
 
-    def finish(self, stage: str, result: dict[str, Any], files: Iterable[str], seconds: float) -> None:
-        """Record a finished stage."""
+        Args:
+            result: what it found, or that as JSON.
+            files: names of those that it made.
+        """
         hashes = {name: sha256(self.path / name) for name in files}
-        self.state.stages[stage] = StageRecord(seconds=seconds, result=result, files=hashes)
+        kept = result.to_json() if isinstance(result, StageResult) else result
+        self.state.stages[stage] = StageRecord(seconds=seconds, result=kept, files=hashes)
         self.save()
 
     def reopen(self, *stages: str) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from hwnas.documents import read_json
 from hwnas.latency import LatencyModel
 from hwnas.pipeline.config.budget import parse_all
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.reference import Limit, Reference
+from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult
 from hwnas.runtime import Measurement
 from hwnas.runtime.promise import ESTIMATED, MEASURED, NOISE, PREDICTED, Promise
 from hwnas.space import Space, SpaceConfig, build
@@ -28,15 +26,14 @@ def reference_of(run: RunFolder, space: Space | None = None) -> Reference:
     """
     if run.state.reference is not None:
         return run.state.reference
-    largest = (space or build(SpaceConfig.from_json(run.result("data")["space"]))).largest()
-    exported, generated = (run.state.stages.get(stage) for stage in ("export", "generate"))
-    for timed in (exported and exported.result["reference"]["latency"],
-                  generated and generated.result.get("reference_measured_ms")):
+    largest = (space or build(SpaceConfig.from_json(run.found(DataResult).space))).largest()
+    exported, generated = run.found_if_done(ExportResult), run.found_if_done(GenerateResult)
+    for timed in (exported and exported.reference.latency, generated and generated.reference_measured_ms):
         if timed:
-            return Reference.measured(largest, _measurement(timed), derived=True)
+            return Reference.measured(largest, Measurement(**timed.to_json()), derived=True)
     lane = run.lane()
-    model = LatencyModel.from_json(read_json(run.path / lane["file"]))
-    return Reference.said(largest, model, float(lane["reference_ratio"]), derived=True)
+    model = LatencyModel.from_json(read_json(run.path / lane.file))
+    return Reference.said(largest, model, lane.reference_ratio, derived=True)
 
 
 def limits_of(run: RunFolder) -> dict[str, Limit]:
@@ -59,30 +56,23 @@ def promise_of(run: RunFolder) -> Promise | None:
     limit = limits_of(run).get("latency")
     if limit is None:
         return None
-    exported, generated = (run.state.stages.get(stage) for stage in ("export", "generate"))
-    beside = exported.result["reference"]["latency"] if exported else None
-    found = generated.result if generated else {}
-    interval = None
-    if not beside and "predicted_low_ms" in found:
-        interval = float(found["predicted_low_ms"]), float(found["predicted_high_ms"])
-    return promised(limit, beside, interval)
+    exported, generated = run.found_if_done(ExportResult), run.found_if_done(GenerateResult)
+    beside = exported.reference.latency if exported else None
+    return promised(limit, beside.median_ms if beside else None, generated.interval if generated else None)
 
 
-def promised(limit: Limit, beside: Mapping[str, Any] | None, interval: tuple[float, float] | None) -> Promise:
+def promised(limit: Limit, beside_ms: float | None, interval: tuple[float, float] | None) -> Promise:
     """A latency budget as a promise.
 
     Args:
-        beside: latency of the reference as timed in turns with the result, as JSON; None where nothing was timed.
-        interval: 90 % interval of the result's latency, ms.
+        beside_ms: latency of the reference as timed in turns with the result; None where nothing was timed.
+        interval: 90 % interval of the result's latency, ms; of use where nothing was timed.
     """
-    latency_ms, noise = limit.value / 1e6, NOISE if beside else 0.0
+    latency_ms, noise = limit.value / 1e6, 0.0 if beside_ms is None else NOISE
+    interval = interval if beside_ms is None else None
     if limit.budget.relative:
-        basis = limit.basis if beside or limit.basis != MEASURED else PREDICTED
+        basis = limit.basis if beside_ms is not None or limit.basis != MEASURED else PREDICTED
         return Promise(latency_ms, basis, limit.reference / 1e6, limit.budget.value, interval, noise)
-    if beside:
-        return Promise(latency_ms, MEASURED, float(beside["median_ms"]))
+    if beside_ms is not None:
+        return Promise(latency_ms, MEASURED, beside_ms)
     return Promise(latency_ms, ESTIMATED if limit.basis == ESTIMATED else PREDICTED, None, None, interval, noise)
-
-
-def _measurement(timed: Mapping[str, Any]) -> Measurement:
-    return Measurement(timed["median_ms"], timed["p10_ms"], timed["p90_ms"], int(timed["runs"]), timed.get("kernel_ms"))

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.results import ExportResult, GenerateResult
 from hwnas.runtime.promise import MEASURED, slower
 
 APART = 0.05  # |r - 1| above which two moments are told apart
@@ -51,20 +52,18 @@ _WHEN = {"table": "when the table was measured", "budget": "when the budget was 
 
 def moments_of(run: RunFolder) -> list[Moment]:
     """The moments of a run on this device, in their order; none of a run whose device was not at hand."""
-    stages, found = run.state.stages, []
-    lane = run.lane() if "profile" in stages else {}
+    found = []
+    lane = run.lane() if "profile" in run.state.stages else None
     reference = run.state.reference
     if reference is not None and reference.basis == MEASURED:
-        if lane.get("speed"):
-            found.append(Moment("table", reference.latency_ms / float(lane["speed"]), lane.get("table_kernel_ms")))
+        if lane is not None and lane.speed:
+            found.append(Moment("table", reference.latency_ms / lane.speed, lane.table_kernel_ms))
         found.append(Moment("budget", reference.latency_ms, reference.kernel_ms))
-    for name, stage, path in (("candidates", "generate", ("reference_measured_ms",)),
-                              ("result", "export", ("reference", "latency"))):
-        timed: Any = stages[stage].result if stage in stages else None
-        for key in path:
-            timed = (timed or {}).get(key)
+    generated, exported = run.found_if_done(GenerateResult), run.found_if_done(ExportResult)
+    for name, timed in (("candidates", generated and generated.reference_measured_ms),
+                        ("result", exported and exported.reference.latency)):
         if timed:
-            found.append(Moment(name, float(timed["median_ms"]), timed.get("kernel_ms")))
+            found.append(Moment(name, timed.median_ms, timed.kernel_ms))
     return found
 
 
@@ -91,12 +90,12 @@ def differ(then: Moment, now: Moment) -> bool:
 def _beyond(run: RunFolder, table: Moment) -> bool:
     """Whether a table is off by more than its predictions are; the kernel may tell, too."""
     lane, reference = run.lane(), run.state.reference
-    off = abs(math.log(float(lane["speed"])))
-    spread = math.log(float(lane["reference_high_ms"]) / float(lane["reference_ms"]))
+    speed = lane.speed or 1.0
+    off, spread = abs(math.log(speed)), math.log(lane.reference_high_ms / lane.reference_ms)
     if off > spread or reference is None or not table.kernel_ms or not reference.kernel_ms:
         return off > spread
     kernel = math.log(reference.kernel_ms / table.kernel_ms)
-    return abs(kernel) > math.log(1 + APART) and (kernel > 0) == (float(lane["speed"]) > 1)
+    return abs(kernel) > math.log(1 + APART) and (kernel > 0) == (speed > 1)
 
 
 def _sentence(then: Moment, now: Moment) -> str:

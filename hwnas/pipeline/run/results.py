@@ -1,20 +1,25 @@
-"""What the stages of a run leave in run.json, as far as it is read again: the types and bounds of every key.
+"""What the stages of a run found, typed: what they leave in run.json and what others read of it.
 
-Results stay the mappings that they are in the file; a stage may leave more than is named here. A hash in run.json
-tells an accident, not an intention, so nothing of it is believed unseen.
+A hash in run.json tells an accident, not an intention, so nothing of it is believed unseen: every value has a type and
+bounds. What hwnas 0.1 did not write yet has a default; further keys are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hwnas.errors import RunError
+from hwnas.pipeline.run.reference import Reference
+from hwnas.runtime import Measurement
 from hwnas.space import SpaceConfig
 from hwnas.target import Precision, Target
 from hwnas.validation import MOST_OPS, Count, FileName, Milliseconds, Name, Schema, checked
+
+if TYPE_CHECKING:
+    from hwnas.export.verification import Verdict
 
 Choice = Annotated[list[Annotated[int, Field(ge=0, le=1023)]], Field(max_length=MOST_OPS)]
 VariantKey = Annotated[str, Field(pattern=r"^(0\.[0-9]{1,9}|1)(@[0-9]{1,5})?$")]
@@ -29,8 +34,45 @@ def described(target: Target) -> dict[str, Any]:
     return target.model_dump(mode="json", exclude={"aliases", "docker"})
 
 
-class DataResult(Schema):
-    """Stage data; `space` is held against its own schema."""
+class Part(Schema):
+    """A part of a result."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values, but for those that nobody set."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+def as_json(part: Part | None) -> dict[str, Any] | None:
+    """A part as JSON, where it is there."""
+    return None if part is None else part.to_json()
+
+
+class StageResult(Part):
+    """What a stage found.
+
+    Args:
+        warnings: what a person must be told before its numbers are believed.
+    """
+
+    stage: ClassVar[str]
+
+    warnings: Texts = Field(default_factory=list)
+
+
+Found = TypeVar("Found", bound=StageResult)
+
+
+class DataResult(StageResult):
+    """Stage data.
+
+    Args:
+        data: what the data set says of itself; `summary` in one line.
+        space: held against its own schema; `size` says how many architectures it has.
+        target: as `described` gives it, in the first precision.
+        budgets: as they were asked for.
+    """
+
+    stage = "data"
 
     data: dict[Name, Any]
     fingerprint: Name
@@ -41,21 +83,36 @@ class DataResult(Schema):
     variants: list[VariantKey] = Field(default_factory=list)
     target: dict[Name, Any]
     budgets: dict[Name, Name] = Field(default_factory=dict)
-    warnings: Texts = Field(default_factory=list)
 
 
-class LaneResult(Schema):
-    """One precision of stage profile."""
+class LaneResult(Part):
+    """One precision of stage profile.
+
+    Args:
+        file, table, variants: names of the latency model, of the copy of its table, and of the models of variants.
+        reference_ratio: latency of the reference in fp32 over that in this precision.
+        source: 'measured', 'imported' or 'estimated'; None in runs of hwnas 0.1.0, where the model tells.
+        here: whether this machine is the device; `device` is its fingerprint.
+        measured: blocks that were timed now.
+        held_out, held_out_isolated_sum, held_out_pairs: errors on networks that were timed to check the table.
+        reference_ms, reference_low_ms, reference_high_ms, smallest_ms: as predicted, with its 90 % interval.
+        speed, table_reference_ms, table_kernel_ms: how many times as long everything takes as when the table was made,
+            and what the reference and the reference kernel took then.
+        next: the command that has the target measured; None where it was.
+    """
 
     precision: Precision
     file: FileName
+    table: FileName | None = None
     reference_ratio: Factor
     variants: dict[VariantKey, FileName] = Field(default_factory=dict)
+    source: Name | None = None
     here: bool
     warnings: Texts = Field(default_factory=list)
     device: dict[Name, Any] | None = None
     measured: Count = 0
     held_out: dict[Name, Any] | None = None
+    held_out_isolated_sum: dict[Name, Any] | None = None
     held_out_pairs: list[dict[Name, Milliseconds]] = Field(default_factory=list)
     reference_ms: Milliseconds
     reference_low_ms: Milliseconds
@@ -64,16 +121,41 @@ class LaneResult(Schema):
     speed: Factor | None = None
     table_reference_ms: Milliseconds | None = None
     table_kernel_ms: Milliseconds | None = None
+    next: Name | None = None
 
 
-class ProfileResult(Schema):
-    """Stage profile; runs of hwnas 0.1.0 have one lane, without a list."""
+class ProfileResult(StageResult):
+    """Stage profile.
 
-    lanes: Annotated[list[LaneResult], Field(min_length=1, max_length=16)] | None = None
-    warnings: Texts = Field(default_factory=list)
+    Args:
+        lanes: one per precision, the first is fp32 or the only one.
+        reference: what percentages are of from now on; None in runs of hwnas 0.1.
+        limits: budget -> what it comes to, in words.
+    """
+
+    stage = "profile"
+
+    lanes: Annotated[list[LaneResult], Field(min_length=1, max_length=16)]
+    reference: Reference | None = None
+    limits: dict[Name, Name] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_lane(cls, given: Any) -> Any:
+        """Runs of hwnas 0.1.0 have one lane, in fp32, whose figures stand in the result itself."""
+        if not isinstance(given, Mapping) or given.get("lanes") is not None:
+            return given
+        known = {"reference_ms": 0.0, "smallest_ms": 0.0, **{k: v for k, v in given.items() if k != "reference"}}
+        interval = dict.fromkeys(("reference_low_ms", "reference_high_ms"), known["reference_ms"])
+        fixed = {"precision": "fp32", "file": "latency.json", "reference_ratio": 1.0, "here": True, "warnings": []}
+        return {**given, "lanes": [{**interval, **known, **fixed}]}
+
+    def lane(self, precision: str) -> LaneResult | None:
+        """Of one precision; None where the run has none."""
+        return next((lane for lane in self.lanes if lane.precision == precision), None)
 
 
-class StandingResult(Schema):
+class StandingResult(Part):
     """What a score is worth: `hwnas.tasks.standing`."""
 
     metric: Name
@@ -91,7 +173,7 @@ class StandingResult(Schema):
     level: Literal["better", "unclear", "nothing"]
 
 
-class EpochResult(Schema):
+class EpochResult(Part):
     """One epoch of training."""
 
     epoch: Count
@@ -100,29 +182,49 @@ class EpochResult(Schema):
     seconds: Amount
 
 
-class TrainedResult(Schema):
-    """RunContext reference and finetune."""
+class TrainedResult(StageResult):
+    """A network that was trained: its score on the validation images in percent, and how it got there."""
 
     accuracy: Percent
     metric: Name = "accuracy"
     standing: StandingResult | None = None
     epochs: list[EpochResult]
-    warnings: Texts = Field(default_factory=list)
 
 
-class SearchedResult(Schema):
-    """Stage search."""
+class ReferenceResult(TrainedResult):
+    """Stage reference."""
+
+    stage = "reference"
+
+
+class FinetuneResult(TrainedResult):
+    """Stage finetune."""
+
+    stage = "finetune"
+
+
+class SearchResult(StageResult):
+    """Stage search.
+
+    Args:
+        baseline: mean score of the architectures from which the effects were estimated, percent.
+        entropy: of the distribution, in nats.
+        best, best_score: of the architectures that were evaluated.
+        offsets: variant -> what it adds to the scores, in points.
+    """
+
+    stage = "search"
 
     baseline: Percent
+    metric: Name = "accuracy"
     evaluations: Count
     entropy: Amount
     best: Choice
     best_score: Percent
     offsets: dict[VariantKey, Percent] = Field(default_factory=dict)
-    warnings: Texts = Field(default_factory=list)
 
 
-class TimedResult(Schema):
+class TimedResult(Part):
     """A measurement."""
 
     median_ms: Milliseconds
@@ -131,8 +233,13 @@ class TimedResult(Schema):
     runs: Count
     kernel_ms: Milliseconds | None = None
 
+    @classmethod
+    def of(cls, timed: Measurement | None) -> TimedResult | None:
+        """As `hwnas.runtime` measured it."""
+        return None if timed is None else cls.model_validate(timed.to_json())
 
-class PromiseResult(Schema):
+
+class PromiseResult(Part):
     """A promised latency, see `hwnas.runtime.promise`."""
 
     latency_ms: Milliseconds
@@ -143,8 +250,13 @@ class PromiseResult(Schema):
     noise: Annotated[float, Field(ge=0, le=1)]
 
 
-class CandidateResult(Schema):
-    """An architecture that was looked at by stage generate."""
+class CandidateResult(Part):
+    """An architecture that was looked at by stage generate.
+
+    Args:
+        predicted_accuracy, score, trial: percent: by the effects, with the shared weights, after a short fine-tuning.
+        fp32_ms: of the same network in fp32 in the same run, where several precisions compete.
+    """
 
     choice: Choice
     variant: VariantKey = "1"
@@ -153,28 +265,60 @@ class CandidateResult(Schema):
     score: Percent
     predicted_ms: Milliseconds
     measured_ms: Milliseconds | None = None
+    fp32_ms: Milliseconds | None = None
     trial: Percent | None = None
 
 
-class GeneratedResult(Schema):
-    """Stage generate."""
+class GenerateResult(StageResult):
+    """Stage generate.
+
+    Args:
+        choice, variant, precision: of the winner.
+        bounds: budget -> upper bound in the units of `hwnas.pipeline.config.budget`; `limits` in words.
+        tighten: factor on the latency budget.
+        predicted_accuracy, shared_weights_accuracy: of the winner, percent; None where a run of 0.1.0 does not say.
+        predicted: its costs, with the interval of its latency in ms.
+        measured_ms, reference_measured_ms, references_ms: latencies of one run in turns: of the winner, of the
+            reference, and of that in every precision; None and empty where the device was not at hand.
+        losses: precision -> what it costs the reference, in points.
+        out: what does not compete -> why; `close` says that chance may have chosen between the best two.
+    """
+
+    stage = "generate"
 
     choice: Choice
     variant: VariantKey = "1"
     precision: Precision = "fp32"
     bounds: dict[Name, Amount]
+    limits: dict[Name, Name] = Field(default_factory=dict)
+    tighten: Factor = 1.0
+    predicted_accuracy: Percent | None = None
+    shared_weights_accuracy: Percent | None = None
     predicted: dict[Name, Amount]
+    latency_source: Name = "measured"
+    predicted_low_ms: Milliseconds | None = None
+    predicted_high_ms: Milliseconds | None = None
     measured_ms: TimedResult | None = None
     reference_measured_ms: TimedResult | None = None
     references_ms: dict[Name, TimedResult | None] = Field(default_factory=dict)
+    losses: dict[Name, Percent] = Field(default_factory=dict)
     out: dict[Name, Name] = Field(default_factory=dict)
     close: Name | None = None
     candidates: Annotated[list[CandidateResult], Field(max_length=100_000)]
-    warnings: Texts = Field(default_factory=list)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of the winner's predicted latency, 90 %, ms."""
+        low, high = self.predicted_low_ms, self.predicted_high_ms
+        return None if low is None or high is None else (low, high)
+
+    def reference_in(self, precision: str) -> TimedResult | None:
+        """What the reference took in a precision; runs of hwnas 0.1.0 know that of fp32 alone."""
+        return self.references_ms.get(precision, self.reference_measured_ms if precision == "fp32" else None)
 
 
-class VerdictResult(Schema):
-    """What the check of an exported model found."""
+class VerdictResult(Part):
+    """What the check of an exported model found: `hwnas.export.Verdict`."""
 
     max_difference: Amount
     agreement: Percent
@@ -186,9 +330,17 @@ class VerdictResult(Schema):
     loss: dict[Name, Any] | None = None
     metric: Name = "accuracy"
     standing: StandingResult | None = None
+    judgement: dict[Name, Any] | None = None
+    within_budget: bool = True
+    failures: list[Name] = Field(default_factory=list)
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> VerdictResult:
+        """As `hwnas.export.verify` found it."""
+        return cls.model_validate(verdict.to_json())
 
 
-class DifferenceResult(Schema):
+class DifferenceResult(Part):
     """What the validation images tell of the points between the two networks."""
 
     points: Percent
@@ -198,10 +350,23 @@ class DifferenceResult(Schema):
     told: Name
 
 
-class ExportedResult(Schema):
-    """Stage export."""
+class ExportResult(StageResult):
+    """Stage export.
+
+    Args:
+        verdict, reference, exact: of the result, of the reference in fp32, and of the result in fp32 where it ships in
+            another precision; `references`: precision -> of the reference in it.
+        here: whether this machine is the device.
+        budget_ms, promise: what the latency was held against; None without a budget, and no promise in runs of 0.1.
+        ratio: latency of the result over that of the reference beside it; None where nothing was timed.
+        examples: names of the pictures for the report.
+        next: the command that has the target measured; None where it was.
+    """
+
+    stage = "export"
 
     precision: Precision = "fp32"
+    here: bool = True
     verdict: VerdictResult
     reference: VerdictResult
     exact: VerdictResult | None = None
@@ -212,25 +377,40 @@ class ExportedResult(Schema):
     size_bytes: Count
     reference_size_bytes: Count
     difference: DifferenceResult | None = None
-    warnings: Texts = Field(default_factory=list)
+    examples: list[FileName] = Field(default_factory=list)
+    next: Name | None = None
+
+    @property
+    def in_fp32(self) -> VerdictResult:
+        """The check of the result in fp32, which is held against torch."""
+        return self.exact or self.verdict
 
 
-SCHEMAS: dict[str, type[Schema]] = {
-    "data": DataResult, "profile": ProfileResult, "reference": TrainedResult, "search": SearchedResult,
-    "generate": GeneratedResult, "finetune": TrainedResult, "export": ExportedResult, "report": Schema,
-}
+class ReportResult(StageResult):
+    """Stage report: nothing but its files."""
+
+    stage = "report"
 
 
-def check_result(stage: str, result: Mapping[str, Any], where: str) -> None:
-    """Whether a result can be what a stage left.
+RESULTS: tuple[type[StageResult], ...] = (
+    DataResult, ProfileResult, ReferenceResult, SearchResult, GenerateResult, FinetuneResult, ExportResult,
+    ReportResult,
+)
+"""What the stages leave, in their order."""
+
+
+def read_result(stage: str, result: Mapping[str, Any], where: str) -> StageResult:
+    """A result as a stage left it in run.json.
 
     Raises:
         RunError: no such stage, or a key is missing, of another type or out of range.
     """
-    if stage not in SCHEMAS:
+    schema = next((found for found in RESULTS if found.stage == stage), None)
+    if schema is None:
         raise RunError(f"{where} knows a stage {stage[:40]!r} that this version has not: use a newer one")
     place = f"{where}: stages.{stage}.result"
-    checked(SCHEMAS[stage], result, place, RunError, "restore the file or start a new run")
-    if stage == "data":
-        SpaceConfig.from_json(result["space"], f"{place}: space")
-        checked(Target, result["target"], f"{place}: target", RunError)
+    found = checked(schema, result, place, RunError, "restore the file or start a new run")
+    if isinstance(found, DataResult):
+        SpaceConfig.from_json(found.space, f"{place}: space")
+        checked(Target, found.target, f"{place}: target", RunError)
+    return found

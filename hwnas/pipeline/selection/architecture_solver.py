@@ -21,6 +21,7 @@ from hwnas.pipeline.config.budget import Budget, show
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.reference import Limit, Reference
+from hwnas.pipeline.run.results import DataResult, GenerateResult, SearchResult
 from hwnas.pipeline.selection.answers import Answer
 from hwnas.search.distribution import Distribution
 from hwnas.space import FULL, Architecture, Space, SpaceConfig, Variant, build, scaled
@@ -69,31 +70,31 @@ class ArchitectureSolver:
             RunError: the search is not finished, or a file does not fit.
             UnknownName: the run has no such precision.
         """
-        generated = run.state.stages.get("generate")
-        ships = Variant.read(generated.result.get("variant", FULL.key)) if generated else FULL
+        generated = run.found_if_done(GenerateResult)
+        ships = Variant.read(generated.variant) if generated else FULL
         return cls.all_of_run(run, precision, confidence)[ships]
 
     @classmethod
     def all_of_run(cls, run: RunFolder, precision: str | None = None,
                    confidence: float | None = None) -> dict[Variant, ArchitectureSolver]:
         """Variant -> solver, the full one first; arguments and errors as of `of_run`."""
-        result, lane = run.result("search"), run.lane(precision)
-        files = {FULL: lane["file"], **{Variant.read(key): file for key, file in lane.get("variants", {}).items()}}
+        searched, lane = run.found(SearchResult), run.lane(precision)
+        files = {FULL: lane.file, **{Variant.read(key): file for key, file in lane.variants.items()}}
         run.check_file("search", "distribution.json")
         for file in files.values():
             run.check_file("profile", file)
         try:
-            space = build(SpaceConfig.from_json(run.result("data")["space"]))
+            space = build(SpaceConfig.from_json(run.found(DataResult).space))
             law = Distribution.from_json(read_json(run.path / "distribution.json"))
             models = {variant: LatencyModel.from_json(read_json(run.path / file)) for variant, file in files.items()}
-            offsets = {FULL.key: 0.0, **result.get("offsets", {})}
-            baselines = {variant: float(result["baseline"]) + float(offsets[variant.key]) for variant in models}
+            offsets = {FULL.key: 0.0, **searched.offsets}
+            baselines = {variant: searched.baseline + offsets[variant.key] for variant in models}
         except (KeyError, InputError, UsageError) as err:  # KeyError: a variant without an offset
             raise RunError(f"{run.path} does not hold a usable search: {err}") from err
         if law.choices != space.sizes:
             raise RunError(f"{run.path}: distribution.json has {law.choices} ops, the space {space.sizes}")
         sure = (run.state.config.confidence if confidence is None else confidence) or 0.5
-        full = cls(space, law, models[FULL].check(space), baselines[FULL], sure, float(lane["reference_ratio"]),
+        full = cls(space, law, models[FULL].check(space), baselines[FULL], sure, lane.reference_ratio,
                    of=reference_of(run, space))
         return {FULL: full} | {variant: full.scaled(variant, model, baselines[variant])
                                for variant, model in models.items() if variant != FULL}

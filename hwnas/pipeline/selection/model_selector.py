@@ -15,13 +15,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwnas.errors import BudgetInfeasible, VerificationFailed
 from hwnas.export import Loss
 from hwnas.files import write_json
 from hwnas.pipeline.exported.inference import Entry, timed
 from hwnas.pipeline.latencies.latency_sources import in_fp32
+from hwnas.pipeline.run.results import CandidateResult, GenerateResult, TimedResult
 from hwnas.pipeline.selection.answers import Answer
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import FP32, MARGIN, TRIES, Candidate, Configuration, Key, Selection
@@ -31,6 +32,7 @@ from hwnas.runtime import Measurement
 from hwnas.runtime.promise import NOISE
 from hwnas.search.log import SearchLog
 from hwnas.space import FULL
+from hwnas.target import Precision
 from hwnas.tasks.chance import Z95
 from hwnas.train import Teacher, fit
 
@@ -55,7 +57,7 @@ class ModelSelector:
         refused = self._run.state.refused
         self._solvers = {Configuration(p, variant): solver for p in context.targets if p not in refused
                          for variant, solver in ArchitectureSolver.all_of_run(self._run, p).items()}
-        self._here = all(self._run.lane(p)["here"] for p in context.targets)
+        self._here = all(self._run.lane(p).here for p in context.targets)
         self._scores: dict[Key, float] = {}
         self._tried: dict[Key, tuple[Network, float]] = {}
 
@@ -64,7 +66,7 @@ class ModelSelector:
         """Whether several precisions do."""
         return len({kind.precision for kind in self._solvers}) > 1
 
-    def choose(self) -> dict[str, Any]:
+    def choose(self) -> GenerateResult:
         """The winner, and what it was chosen from."""
         fitting = self._fitting()
         losses = self._reference_losses()
@@ -78,31 +80,30 @@ class ModelSelector:
         write_json(self._run.path / "architecture.json", winner.answer.architecture.to_json())
         reached = dict(zip(((c.precision, c.network) for c in finalists), trials, strict=True))
         predicted = solver.latency.predict(winner.answer.architecture)
-        return {
-            "choice": list(winner.choice), "variant": winner.kind.variant.key, "precision": winner.precision,
-            "bounds": fitting.bounds[winner.kind],
-            "limits": {n: limit.text() for n, limit in solver.limits(self._context.budgets).items()},
-            "tighten": fitting.tighten[winner.kind],
-            "predicted_accuracy": winner.answer.predicted_accuracy,
-            "shared_weights_accuracy": score, "predicted": winner.answer.costs, "latency_source": solver.latency.source,
-            "predicted_low_ms": predicted.low_ms, "predicted_high_ms": predicted.high_ms,
-            "measured_ms": _json(winner.timing), "reference_measured_ms": _json(fitting.references.get(FP32)),
-            "references_ms": {p: m.to_json() for p, m in fitting.references.items()},
-            "losses": {p: loss.drop for p, loss in losses.items()},
-            "out": {str(kind): why for kind, why in fitting.notes.items()}
+        return GenerateResult(
+            choice=list(winner.choice), variant=winner.kind.variant.key, precision=winner.precision,
+            bounds=fitting.bounds[winner.kind],
+            limits={n: limit.text() for n, limit in solver.limits(self._context.budgets).items()},
+            tighten=fitting.tighten[winner.kind], predicted_accuracy=winner.answer.predicted_accuracy,
+            shared_weights_accuracy=score, predicted=winner.answer.costs, latency_source=solver.latency.source,
+            predicted_low_ms=predicted.low_ms, predicted_high_ms=predicted.high_ms,
+            measured_ms=TimedResult.of(winner.timing),
+            reference_measured_ms=TimedResult.of(fitting.references.get(FP32)),
+            references_ms={p: TimedResult.of(m) for p, m in fitting.references.items()},
+            losses={p: loss.drop for p, loss in losses.items()},
+            out={str(kind): why for kind, why in fitting.notes.items()}
             | dict.fromkeys(self._run.state.refused, "refused after export"),
-            "close": self._close(trials),
-            "candidates": [self._told(c, reached.get((c.precision, c.network))) for _, c in ranked],
-        }
+            close=self._close(trials),
+            candidates=[self._told(c, reached.get((c.precision, c.network))) for _, c in ranked],
+        )
 
-    def _told(self, c: Candidate, trial: float | None) -> dict[str, Any]:
-        return {
-            "choice": list(c.choice), "variant": c.kind.variant.key, "precision": c.precision,
-            "predicted_accuracy": c.answer.predicted_accuracy, "score": self._scores[c.network],
-            "predicted_ms": c.answer.costs["latency"] / 1e6,
-            "measured_ms": c.timing.median_ms if c.timing else None,
-            "fp32_ms": c.fp32_timing.median_ms if c.fp32_timing else None, "trial": trial,
-        }
+    def _told(self, c: Candidate, trial: float | None) -> CandidateResult:
+        return CandidateResult(
+            choice=list(c.choice), variant=c.kind.variant.key, precision=c.precision,
+            predicted_accuracy=c.answer.predicted_accuracy, score=self._scores[c.network],
+            predicted_ms=c.answer.costs["latency"] / 1e6, measured_ms=c.timing.median_ms if c.timing else None,
+            fp32_ms=c.fp32_timing.median_ms if c.fp32_timing else None, trial=trial,
+        )
 
     def _fitting(self) -> Selection:
         """Candidates of every kind that measure within the budget, tightening it where the table said too little.
@@ -230,7 +231,7 @@ class ModelSelector:
         precisions = dict.fromkeys(precision for precision, _ in self._solvers)
         return {p: self._loss(self._context.reference, p, fold) for p in precisions if p != FP32}
 
-    def _loss(self, net: Network, precision: str, fold: Task) -> Loss:
+    def _loss(self, net: Network, precision: Precision, fold: Task) -> Loss:
         return loss_of(net.eval(), self._context.targets[precision], fold, self._context.config.seed)
 
     def _ranked(self, candidates: list[Candidate], losses: Mapping[str, Loss]) -> list[tuple[float, Candidate]]:
@@ -300,7 +301,3 @@ class ModelSelector:
 
 def _median(candidate: Candidate) -> float:
     return candidate.timing.median_ms if candidate.timing else 0.0
-
-
-def _json(timing: Measurement | None) -> dict[str, float | None] | None:
-    return timing.to_json() if timing else None

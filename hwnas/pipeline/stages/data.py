@@ -6,26 +6,26 @@ from collections.abc import Sequence
 
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.run.cautions import of_data
-from hwnas.pipeline.run.results import described
-from hwnas.pipeline.stages.stage import Result, Stage
+from hwnas.pipeline.run.results import DataResult, described
+from hwnas.pipeline.stages.stage import Stage
 
 
-class DataStage(Stage):
+class DataStage(Stage[DataResult]):
     """What is learnt from, and what can be built for it."""
 
-    name = "data"
+    name = DataResult.stage
 
-    def run(self, context: RunContext) -> Result:
+    def run(self, context: RunContext) -> DataResult:
         context.starts_from("search", "search.safetensors")  # a run to start from that is not there is better said now
         data, space = context.dataset, context.space
         first = next(iter(context.targets.values()))
-        return {
-            "data": data.describe(), "fingerprint": data.fingerprint, "summary": data.summary(),
-            "space": space.config.to_json(), "choices": len(space.choices), "size": str(space.size),
-            "variants": [variant.key for variant in context.spaces],
-            "target": described(first), "budgets": {n: b.text for n, b in context.budgets.items()},
-            "warnings": [*data.notes, *of_data(data.describe(), context.config.task)],
-        }
+        return DataResult(
+            data=data.describe(), fingerprint=data.fingerprint, summary=data.summary(),
+            space=space.config.to_json(), choices=len(space.choices), size=str(space.size),
+            variants=[variant.key for variant in context.spaces],
+            target=described(first), budgets={n: b.text for n, b in context.budgets.items()},
+            warnings=[*data.notes, *of_data(data.describe(), context.config.task)],
+        )
 
-    def leaves(self, found: Result) -> Sequence[str]:
+    def leaves(self, found: DataResult) -> Sequence[str]:
         return ()

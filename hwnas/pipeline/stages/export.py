@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,13 +28,14 @@ from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.exported.inference import answering, calibration, in_form
 from hwnas.pipeline.exported.provenance import provenance
-from hwnas.pipeline.exported.validation_artifacts import write_artifacts
+from hwnas.pipeline.exported.validation_artifacts import Artifacts, write_artifacts
 from hwnas.pipeline.latencies.latency_sources import in_fp32
 from hwnas.pipeline.run import details
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import limits_of, promised
+from hwnas.pipeline.run.results import DifferenceResult, ExportResult, GenerateResult, PromiseResult, VerdictResult
 from hwnas.pipeline.selection.candidates import FP32, MARGIN, TRIES
-from hwnas.pipeline.stages.stage import Again, Result, Stage
+from hwnas.pipeline.stages.stage import Again, Stage
 from hwnas.runtime import Measurement, Session, compare
 from hwnas.runtime.pinning import pinned
 from hwnas.runtime.promise import Promise
@@ -120,20 +121,20 @@ class Export:
     exact: Batches | None
 
 
-class ExportStage(Stage):
+class ExportStage(Stage[ExportResult]):
     """What ships, and the evidence that it is right and fast enough."""
 
-    name = "export"
+    name = ExportResult.stage
 
-    def run(self, context: RunContext) -> Result:
+    def run(self, context: RunContext) -> ExportResult:
         """Raises OverBudget, Refused or VerificationFailed as `ModelExporter.export`."""
         return ModelExporter(context).export()
 
-    def leaves(self, found: Result) -> Sequence[str]:
-        lowered = ["model-fp32.onnx"] if found["exact"] else []
-        references = [f"reference-{precision}.onnx" for precision in found["references"]]
+    def leaves(self, found: ExportResult) -> Sequence[str]:
+        lowered = ["model-fp32.onnx"] if found.exact else []
+        references = [f"reference-{precision}.onnx" for precision in found.references]
         return sorted(["model.onnx", "reference.onnx", "samples.safetensors", details.FILE, *lowered, *references,
-                       *found["examples"]])
+                       *found.examples])
 
 
 class ModelExporter:
@@ -145,12 +146,12 @@ class ModelExporter:
 
     def __init__(self, context: RunContext) -> None:
         self._context, self._run = context, context.run
-        self.precision: str = self._run.result("generate").get("precision", FP32)
+        self.precision = self._run.found(GenerateResult).precision
         self.target = context.targets[self.precision]
         self._exact = in_fp32(self.target)
-        self._here = bool(self._run.lane(self.precision)["here"])
+        self._here = self._run.lane(self.precision).here
 
-    def export(self) -> Result:
+    def export(self) -> ExportResult:
         """Write, check and time all of them.
 
         Raises:
@@ -163,11 +164,9 @@ class ModelExporter:
         promise = self._promise(times.get("reference"))
         verdicts = {e.name: self._verdict(e, promise, times) for e in exports.values()}
         self._judge(verdicts)
-        shown, told = write_artifacts(exports["model"].task, exports["model"].session, self._run.path,
-                                  {"reference": verdicts["reference"], "compressed": verdicts["model"]})
-        found = self._told(verdicts, promise) | told | {"examples": shown}
-        found["warnings"] = [*told.get("warnings", []), *no_gain(verdicts["model"], verdicts.get("model-fp32"))]
-        return found
+        artifacts = write_artifacts(exports["model"].task, exports["model"].session, self._run.path,
+                                    {"reference": verdicts["reference"], "compressed": verdicts["model"]})
+        return self._told(verdicts, promise, artifacts)
 
     def write_model(self, net: Network, path: Path) -> Session:
         """A network in eval mode as ONNX, in the precision that ships; returns it loaded."""
@@ -232,9 +231,7 @@ class ModelExporter:
         limit = limits_of(self._run).get("latency")
         if limit is None:
             return None
-        generated = self._run.result("generate")
-        interval = None if reference else (generated["predicted_low_ms"], generated["predicted_high_ms"])
-        return promised(limit, reference.to_json() if reference else None, interval)
+        return promised(limit, reference.median_ms if reference else None, self._run.found(GenerateResult).interval)
 
     def _verdict(self, export: Export, promise: Promise | None, times: Mapping[str, Measurement]) -> Verdict:
         task = export.task
@@ -263,21 +260,23 @@ class ModelExporter:
             return None
         return budget.absolute(reference.latency.median_ms * 1e6) / 1e6
 
-    def _told(self, verdicts: dict[str, Verdict], promise: Promise | None) -> dict[str, Any]:
+    def _told(self, verdicts: dict[str, Verdict], promise: Promise | None, artifacts: Artifacts) -> ExportResult:
         found, reference, exact = verdicts["model"], verdicts["reference"], verdicts.get("model-fp32")
         path = self._run.path
         ratio = found.latency.median_ms / reference.latency.median_ms if found.latency and reference.latency else None
-        others = {name.removeprefix("reference-"): v.to_json() for name, v in verdicts.items()
+        others = {name.removeprefix("reference-"): VerdictResult.of(v) for name, v in verdicts.items()
                   if name.startswith("reference-")}
-        return {
-            "precision": self.precision, "here": self._here, "verdict": found.to_json(),
-            "reference": reference.to_json(), "exact": exact.to_json() if exact else None, "references": others,
-            "budget_ms": promise.latency_ms if promise else None,
-            "promise": promise.to_json() if promise else None, "ratio": ratio,
-            "size_bytes": (path / "model.onnx").stat().st_size,
-            "reference_size_bytes": (path / "reference.onnx").stat().st_size,
-            "next": None if self._here else profile_command(self._context.config, self._context.space, self.target),
-        }
+        return ExportResult(
+            precision=self.precision, here=self._here, verdict=VerdictResult.of(found),
+            reference=VerdictResult.of(reference), exact=VerdictResult.of(exact) if exact else None, references=others,
+            budget_ms=promise.latency_ms if promise else None,
+            promise=PromiseResult.model_validate(promise.to_json()) if promise else None, ratio=ratio,
+            size_bytes=(path / "model.onnx").stat().st_size,
+            reference_size_bytes=(path / "reference.onnx").stat().st_size,
+            difference=DifferenceResult.model_validate(artifacts.difference), examples=list(artifacts.pictures),
+            next=None if self._here else profile_command(self._context.config, self._context.space, self.target),
+            warnings=[*artifacts.warnings, *no_gain(found, exact)],
+        )
 
 
 def _check_images(images: np.ndarray) -> int:

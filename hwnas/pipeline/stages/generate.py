@@ -11,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwnas.pipeline.context import RunContext
+from hwnas.pipeline.run.results import GenerateResult
 from hwnas.pipeline.selection.model_selector import ModelSelector
-from hwnas.pipeline.stages.stage import Result, Stage
+from hwnas.pipeline.stages.stage import Stage
 
 
-class GenerateStage(Stage):
+class GenerateStage(Stage[GenerateResult]):
     """The architecture that is made."""
 
-    name = "generate"
+    name = GenerateResult.stage
 
-    def run(self, context: RunContext) -> Result:
+    def run(self, context: RunContext) -> GenerateResult:
         return ModelSelector(context).choose()
 
-    def leaves(self, found: Result) -> Sequence[str]:
+    def leaves(self, found: GenerateResult) -> Sequence[str]:
         return "front.json", "architecture.json"

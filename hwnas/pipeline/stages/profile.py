@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hwnas.errors import BudgetInfeasible
 from hwnas.files import write_json
@@ -22,25 +21,25 @@ from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.latencies.latency_sources import Latencies, latencies, tied
 from hwnas.pipeline.latencies.speed import Speed, at_speed, speed_of
 from hwnas.pipeline.run.reference import Reference
+from hwnas.pipeline.run.results import LaneResult, ProfileResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.queries import best_of
-from hwnas.pipeline.stages.stage import Result, Stage
+from hwnas.pipeline.stages.stage import Stage
 from hwnas.search.distribution import everything_live
 from hwnas.space import FULL, Variant
 from hwnas.target import Target
 
 
-class ProfileStage(Stage):
+class ProfileStage(Stage[ProfileResult]):
     """Latencies, and what percentages are of."""
 
-    name = "profile"
+    name = ProfileResult.stage
 
-    def run(self, context: RunContext) -> Result:
+    def run(self, context: RunContext) -> ProfileResult:
         return Profiler(context).profile()
 
-    def leaves(self, found: Result) -> Sequence[str]:
-        return sorted(name for lane in found["lanes"]
-                      for name in (lane["file"], lane["table"], *lane["variants"].values()) if name)
+    def leaves(self, found: ProfileResult) -> Sequence[str]:
+        return sorted(name for lane in found.lanes for name in (lane.file, lane.table, *lane.variants.values()) if name)
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Profiler:
 
     context: RunContext
 
-    def profile(self) -> Result:
+    def profile(self) -> ProfileResult:
         """Time what the tables lack, or estimate; keep copies of tables and models in the run folder."""
         context = self.context
         tables = tuple(self._of_variants(target) for target in context.targets.values())
@@ -61,15 +60,13 @@ class Profiler:
         for i, (lane, ratio) in enumerate(zip(found, speed.ratios, strict=True)):
             suffix = "" if i == 0 else f"-{lane[FULL].target.precision}"
             of_table = tables[i][FULL].model
-            lanes.append(self._keep(lane, ratio, suffix) | {
+            lanes.append(self._keep(lane, ratio, suffix).model_copy(update={
                 "table_reference_ms": of_table.predict(context.space.largest()).latency_ms,
-                "table_kernel_ms": of_table.calibration.kernel_ms or None, "speed": speed.factors[i]})
+                "table_kernel_ms": of_table.calibration.kernel_ms or None, "speed": speed.factors[i]}))
         self._check_feasible(found, speed.ratios, reference)
         context.run.state.reference = reference
-        first = lanes[0]
-        return {**found[0][FULL].report, **{k: first[k] for k in ("reference_ms", "smallest_ms", "device")},
-                "lanes": lanes, "reference": reference.model_dump(),
-                "limits": {n: limit.text() for n, limit in reference.limits(context.budgets).items()}}
+        return ProfileResult(lanes=lanes, reference=reference,
+                             limits={n: limit.text() for n, limit in reference.limits(context.budgets).items()})
 
     def _reference(self, lanes: tuple[dict[Variant, Latencies], ...], speed: Speed) -> Reference:
         """What percentages are of from now on."""
@@ -93,7 +90,7 @@ class Profiler:
         """What has a target measured."""
         return profile_command(self.context.config, self.context.space, target)
 
-    def _keep(self, variants: Mapping[Variant, Latencies], ratio: float, suffix: str) -> dict[str, Any]:
+    def _keep(self, variants: Mapping[Variant, Latencies], ratio: float, suffix: str) -> LaneResult:
         """Write one lane's models and table into the run folder; what run.json says of it.
 
         A variant whose latencies come from elsewhere than the reference's cannot be held against them, and is left out.
@@ -112,17 +109,16 @@ class Profiler:
                 files[variant.key] = f"latency{suffix}-w{variant.key}.json"
                 write_json(path / files[variant.key], found.model.to_json())
         largest, smallest = (lane.model.predict(a) for a in (space.largest(), space.smallest()))
-        return {
-            "precision": lane.target.precision, "file": f"latency{suffix}.json", "reference_ratio": ratio,
-            "table": f"table{suffix}.jsonl" if lane.table is not None else None,
-            "variants": files, "source": lane.model.source, "here": lane.here, "warnings": warnings,
-            "device": dict(lane.device), "measured": lane.report["measured"], "held_out": lane.report.get("held_out"),
-            "held_out_isolated_sum": lane.report.get("held_out_isolated_sum"),
-            "held_out_pairs": lane.report.get("held_out_pairs", []),
-            "reference_ms": largest.latency_ms, "reference_low_ms": largest.low_ms,
-            "reference_high_ms": largest.high_ms, "smallest_ms": smallest.latency_ms,
-            "next": None if lane.here else self._way_out(lane.target),
-        }
+        return LaneResult(
+            precision=lane.target.precision, file=f"latency{suffix}.json", reference_ratio=ratio,
+            table=f"table{suffix}.jsonl" if lane.table is not None else None, variants=files,
+            source=lane.model.source, here=lane.here, warnings=warnings, device=dict(lane.device),
+            measured=lane.report["measured"], held_out=lane.report.get("held_out"),
+            held_out_isolated_sum=lane.report.get("held_out_isolated_sum"),
+            held_out_pairs=lane.report.get("held_out_pairs", []),
+            reference_ms=largest.latency_ms, reference_low_ms=largest.low_ms, reference_high_ms=largest.high_ms,
+            smallest_ms=smallest.latency_ms, next=None if lane.here else self._way_out(lane.target),
+        )
 
     def _check_feasible(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
                         reference: Reference) -> None:

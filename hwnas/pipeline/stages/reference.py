@@ -8,17 +8,18 @@ import torch
 
 from hwnas.errors import UsageError
 from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.stages.stage import Result, Stage
+from hwnas.pipeline.run.results import ReferenceResult
+from hwnas.pipeline.stages.stage import Stage
 from hwnas.train import fit
 from hwnas.train.tensors import adopt, load_tensors
 
 
-class ReferenceStage(Stage):
+class ReferenceStage(Stage[ReferenceResult]):
     """What percentages are of, and what the result learns from."""
 
-    name = "reference"
+    name = ReferenceResult.stage
 
-    def run(self, context: RunContext) -> Result:
+    def run(self, context: RunContext) -> ReferenceResult:
         torch.manual_seed(context.config.seed)
         net = context.new_network(context.space.largest())
         given = context.starts_from("reference", "reference.safetensors")
@@ -28,7 +29,7 @@ class ReferenceStage(Stage):
         history = fit(net, context.task, context.training, seed=context.config.seed, progress=context.progress,
                       checkpoint=context.run.path / "reference.checkpoint", what="train reference")
         context.save_network(net, "reference.safetensors")
-        return context.trained(history, net, context.task)
+        return context.trained(ReferenceResult, history, net, context.task)
 
-    def leaves(self, found: Result) -> Sequence[str]:
+    def leaves(self, found: ReferenceResult) -> Sequence[str]:
         return ("reference.safetensors",)

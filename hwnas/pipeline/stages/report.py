@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.report.facts import write_report
-from hwnas.pipeline.stages.stage import Result, Stage
+from hwnas.pipeline.run.results import ReportResult
+from hwnas.pipeline.stages.stage import Stage
 
 
-class ReportStage(Stage):
+class ReportStage(Stage[ReportResult]):
     """The page and its facts."""
 
-    name = "report"
+    name = ReportResult.stage
 
-    def run(self, context: RunContext) -> Result:
+    def run(self, context: RunContext) -> ReportResult:
         write_report(context.run)
-        return {}
+        return ReportResult()
 
-    def leaves(self, found: Result) -> Sequence[str]:
+    def leaves(self, found: ReportResult) -> Sequence[str]:
         return "report.html", "report.json"

@@ -15,36 +15,38 @@ from collections.abc import Sequence
 from hwnas.documents import read_json
 from hwnas.latency import LatencyModel
 from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.stages.stage import Result, Stage
+from hwnas.pipeline.run.results import SearchResult
+from hwnas.pipeline.stages.stage import Stage
+from hwnas.search import weight_sharing
 from hwnas.search.log import SearchLog
-from hwnas.search.weight_sharing import SearchResult, run
 from hwnas.space import FULL
 
 OFFSETS = 8  # architectures that compare variants
 
 
-class SearchStage(Stage):
+class SearchStage(Stage[SearchResult]):
     """The distribution over architectures."""
 
-    name = "search"
+    name = SearchResult.stage
 
-    def run(self, context: RunContext) -> Result:
+    def run(self, context: RunContext) -> SearchResult:
         folder = context.run.path
-        found = run(context.space, context.task, context.search_config, folder=folder, seed=context.config.seed,
-                    protect=_cheapest(context), init=context.starts_from("search", "search.safetensors"),
-                    smaller=context.smaller, progress=context.progress)
+        found = weight_sharing.run(
+            context.space, context.task, context.search_config, folder=folder, seed=context.config.seed,
+            protect=_cheapest(context), init=context.starts_from("search", "search.safetensors"),
+            smaller=context.smaller, progress=context.progress)
         log = SearchLog(folder / "search.jsonl")
         scores = [e.score for e in log.of("settle")]
-        return {"baseline": sum(scores) / len(scores) if scores else found.best[1],
-                "metric": context.task.judge.metric, "evaluations": len(log.entries),
-                "entropy": found.distribution.entropy(), "best": list(found.best[0]), "best_score": found.best[1],
-                "offsets": _offsets(context, found)}
+        return SearchResult(
+            baseline=sum(scores) / len(scores) if scores else found.best[1], metric=context.task.judge.metric,
+            evaluations=len(log.entries), entropy=found.distribution.entropy(), best=list(found.best[0]),
+            best_score=found.best[1], offsets=_offsets(context, found))
 
-    def leaves(self, found: Result) -> Sequence[str]:
+    def leaves(self, found: SearchResult) -> Sequence[str]:
         return "search.jsonl", "distribution.json", "search.safetensors"
 
 
-def _offsets(context: RunContext, found: SearchResult) -> dict[str, float]:
+def _offsets(context: RunContext, found: weight_sharing.SearchResult) -> dict[str, float]:
     """Variant -> what it adds to the scores, in points: over some of the architectures that settled the effects."""
     entries = SearchLog(context.run.path / "search.jsonl").of("settle")[:OFFSETS]
     known = [(e.choice, e.score) for e in entries] or [found.best]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic
+
+from hwnas.pipeline.run.results import Found
 
 if TYPE_CHECKING:
     from hwnas.pipeline.context import RunContext
     from hwnas.pipeline.run.folder import RunFolder
 
-Result = dict[str, Any]
 
-
-class Stage(ABC):
+class Stage(ABC, Generic[Found]):
     """One step from data to report; has no state of its own, so that a killed run goes on with a new one.
 
     Args:
@@ -23,7 +23,7 @@ class Stage(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def run(self, context: RunContext) -> Result:
+    def run(self, context: RunContext) -> Found:
         """Do it, and say what was found.
 
         Raises:
@@ -32,7 +32,7 @@ class Stage(ABC):
         """
 
     @abstractmethod
-    def leaves(self, found: Result) -> Sequence[str]:
+    def leaves(self, found: Found) -> Sequence[str]:
         """Names of the files in the run folder that it made; their hashes go on record."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hwnas.pipeline.stages.data import DataStage
 from hwnas.pipeline.stages.export import ExportStage
 from hwnas.pipeline.stages.finetune import FinetuneStage
@@ -12,7 +14,7 @@ from hwnas.pipeline.stages.report import ReportStage
 from hwnas.pipeline.stages.search import SearchStage
 from hwnas.pipeline.stages.stage import Stage
 
-TABLE: tuple[Stage, ...] = (
+TABLE: tuple[Stage[Any], ...] = (
     DataStage(), ProfileStage(), ReferenceStage(), SearchStage(), GenerateStage(), FinetuneStage(), ExportStage(),
     ReportStage(),
 )
