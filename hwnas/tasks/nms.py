@@ -1,5 +1,7 @@
 """From all boxes of a network to the detections of an image: class-wise non-maximum suppression, numpy only.
 
+This file travels in bundles: Python 3.8, and a numpy without numpy.typing.
+
 Glossary
     N, P, K   images, boxes an image before suppression, classes
     IoU       area of the intersection over that of the union; 0 where both boxes are empty
@@ -8,17 +10,20 @@ Glossary
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from hwnas.errors import InputError, UsageError
 
-Array = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
+    Array, Indices, Flags = NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]
+
+THRESHOLD, OVERLAP, MOST = 0.05, 0.6, 100
 CANDIDATES = 1000  # (box, class) pairs of an image that take part, the best by score
-ALL_PAIRS = 200  # boxes whose overlaps are computed all at once: less work than call by call up to here
+BLOCK = 128  # boxes whose overlaps with each other and with those kept are computed at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +44,8 @@ class Detections:
         return len(self.scores)
 
 
-def detections(boxes: Array, scores: Array, *, threshold: float = 0.05, iou: float = 0.6,
-               most: int = 100) -> list[Detections]:
+def detections(boxes: Array, scores: Array, *, threshold: float = THRESHOLD, iou: float = OVERLAP,
+               most: int = MOST) -> list[Detections]:
     """The detections of each image; a box may be found once for each class.
 
     Args:
@@ -58,23 +63,34 @@ def detections(boxes: Array, scores: Array, *, threshold: float = 0.05, iou: flo
         raise UsageError(f"threshold and iou must be in 0..1 and most 1 or more, not {threshold}, {iou} and {most}")
     if boxes.ndim != 3 or scores.ndim != 3 or boxes.shape != (*scores.shape[:2], 4):
         raise InputError(f"boxes must be (N, P, 4) and scores (N, P, K), not {boxes.shape} and {scores.shape}")
-    return [_one_image(b, s, threshold, iou, most) for b, s in zip(boxes, scores, strict=True)]
+    return [detected(boxes[i], scores[i], threshold=threshold, iou=iou, most=most) for i in range(len(boxes))]
 
 
-def _one_image(boxes: Array, scores: Array, threshold: float, iou: float, most: int) -> Detections:
+def detected(boxes: Array, scores: Array, *, threshold: float = THRESHOLD, iou: float = OVERLAP,
+             most: int = MOST) -> Detections:
+    """`detections` of one image, from boxes (P, 4) and scores (P, K)."""
     flat = scores.reshape(-1)
-    above = np.flatnonzero(flat > threshold)
-    best = above[np.argsort(-flat[above], kind="stable")[:CANDIDATES]]
+    best = _best(flat, np.flatnonzero(flat > threshold))
     place, labels = np.divmod(best, scores.shape[1])
     kept = nms(boxes[place], flat[best], labels, iou=iou, most=most)
     return Detections(boxes[place[kept]], flat[best[kept]], labels[kept].astype(np.int64))
+
+
+def _best(scores: Array, places: Indices) -> Indices:
+    """The `CANDIDATES` of `places` with the highest scores, best first, of equal ones the first."""
+    if len(places) > CANDIDATES:  # before anything was learnt, every box may be of every class: sorting would take ms
+        least = np.partition(scores[places], -CANDIDATES)[-CANDIDATES]
+        places = places[scores[places] >= least]
+    found: Indices = places[np.argsort(-scores[places], kind="stable")[:CANDIDATES]]
+    return found
 
 
 def nms(boxes: Array, scores: Array, labels: Indices, *, iou: float, most: int) -> Indices:
     """Which boxes stay, best first: int64 (n,), n <= most.
 
     The best box that is left stays and removes those of its class that overlap it by more than `iou`; of equal scores
-    the first is the better. O(most * n) time, O(n) memory.
+    the first is the better. So a box stays if it overlaps none that stay before it, and those after the last that
+    stays need no look. O(seen * most) time, in blocks; O(BLOCK * most) memory.
 
     Args:
         boxes: (n, 4), px.
@@ -83,30 +99,27 @@ def nms(boxes: Array, scores: Array, labels: Indices, *, iou: float, most: int) 
         iou: largest overlap that two boxes of a class may have.
         most: boxes to keep.
     """
-    left = np.argsort(-scores, kind="stable")
-    if len(left) <= ALL_PAIRS:
-        return left[_greedy(boxes[left], labels[left], iou, most)]
-    kept: list[int] = []
-    while left.size and len(kept) < most:
-        first, left = left[0], left[1:]
-        kept.append(int(first))
-        rivals = (labels[left] == labels[first]) & (overlaps(boxes[first], boxes[left]) > iou)
-        left = left[~rivals]
-    return np.array(kept, np.int64)
+    order = np.argsort(-scores, kind="stable")
+    kept = np.zeros(0, np.int64)
+    for start in range(0, len(order), BLOCK):
+        block = order[start : start + BLOCK]
+        block = block[~_rivals(boxes, labels, kept, block, iou).any(axis=0)]
+        alive, rivals = np.ones(len(block), bool), _rivals(boxes, labels, block, block, iou)
+        for place in range(len(block)):
+            if alive[place]:
+                alive[place + 1 :] &= ~rivals[place, place + 1 :]
+        kept = np.concatenate([kept, block[alive]])
+        if len(kept) >= most:
+            break
+    return kept[:most]
 
 
-def _greedy(boxes: Array, labels: Indices, iou: float, most: int) -> Indices:
-    """`nms` of boxes that are sorted, from the overlaps of all pairs."""
-    rivals = (labels[:, None] == labels) & (overlaps(boxes[:, None], boxes) > iou)
-    alive = np.ones(len(boxes), bool)
-    kept: list[int] = []
-    for place in range(len(boxes)):
-        if alive[place]:
-            kept.append(place)
-            if len(kept) == most:
-                break
-            alive[rivals[place]] = False
-    return np.array(kept, np.int64)
+def _rivals(boxes: Array, labels: Indices, some: Indices, others: Indices, iou: float) -> Flags:
+    """Whether boxes of a class overlap by more than `iou`, pair by pair: (some, others)."""
+    found: Flags = labels[some, None] == labels[others]
+    if found.any():
+        found &= overlaps(boxes[some, None], boxes[others]) > iou
+    return found
 
 
 def overlaps(box: Array, boxes: Array) -> Array:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hwnas.errors import InputError, UsageError
 from hwnas.tasks import detections
-from hwnas.tasks.nms import CANDIDATES, nms, overlaps
+from hwnas.tasks.nms import BLOCK, CANDIDATES, nms, overlaps
 
 SIDE = st.tuples(st.integers(0, 8), st.integers(0, 8)).map(sorted)
 BOX = st.tuples(SIDE, SIDE).map(lambda s: (s[0][0], s[1][0], s[0][1], s[1][1]))
@@ -39,6 +39,27 @@ def test_nms_is_the_slow_loop(found, iou, most) -> None:
     kept = nms(boxes, scores, labels, iou=iou, most=most)
     assert kept.dtype == np.int64
     assert kept.tolist() == slow_nms(boxes.tolist(), scores.tolist(), labels.tolist(), iou, most)
+
+
+@pytest.mark.parametrize("most", [5, 100, 1000])
+@pytest.mark.parametrize("classes", [1, 3, 40])
+def test_nms_of_more_boxes_than_a_block_is_the_slow_loop(classes: int, most: int) -> None:
+    rng = np.random.default_rng(classes)
+    corner = rng.integers(0, 40, (3 * BLOCK + 7, 2))
+    boxes = np.concatenate([corner, corner + rng.integers(3, 20, corner.shape)], axis=1).astype(np.float32)
+    scores, labels = rng.integers(0, 50, len(boxes)).astype(np.float32), rng.integers(0, classes, len(boxes))
+    kept = nms(boxes, scores, labels, iou=0.4, most=most)
+    assert kept.tolist() == slow_nms(boxes.tolist(), scores.tolist(), labels.tolist(), 0.4, most)
+
+
+def test_candidates_of_equal_scores_are_the_first() -> None:
+    """Scores of 20 values, far more than take part: those of a whole stable sort."""
+    scores = np.random.default_rng(1).integers(1, 21, (1, 900, 7)).astype(np.float32) / 20
+    (found,) = detections(grid(900), scores, threshold=0.1, most=CANDIDATES)
+    flat = scores.reshape(-1)
+    place, labels = np.divmod(np.argsort(-flat, kind="stable")[:CANDIDATES], 7)
+    assert np.array_equal(found.boxes, grid(900)[0][place])
+    assert np.array_equal(found.labels, labels)
 
 
 @given(BOX, st.lists(BOX, max_size=9))

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hwnas.tasks import DetectionHeadLayout
+from hwnas.train.detect.loss import DetectionLoss
 from hwnas.train.detect.overlap import giou, iou
 from hwnas.train.detect.ssdlite import encode, hardest, match
 from hwnas.train.detect.targets import GroundTruth
@@ -37,6 +39,8 @@ def slow_match(truth: GroundTruth, image: int) -> list[int]:
     boxes: set[int] = set()
     anchors: set[int] = set()
     for t, p in pairs:
+        if overlap[t][p] <= 0:
+            break
         if t not in boxes and p not in anchors:
             boxes.add(t)
             anchors.add(p)
@@ -52,6 +56,62 @@ def test_matching_is_the_slow_loop(seed: int) -> None:
     for image in range(3):
         assert matches[image].tolist() == slow_match(truth, image)
     assert set(matches[matches >= 0].tolist()) == set(range(8))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_matching_is_the_slow_loop_where_overlaps_are_equal_and_boxes_crowd(seed: int) -> None:
+    """Boxes on a coarse grid, many of them twice: ties within a box, between boxes, and chains of rivals."""
+    rng = np.random.default_rng(seed)
+    counts = [0, 25, 1, 40, 0]
+    corner = rng.integers(0, 8, (66, 2)) * 8.0
+    boxes = np.concatenate([corner, corner + rng.choice([8, 16, 24], (66, 2))], axis=1).astype(np.float32)
+    image = torch.from_numpy(np.repeat(np.arange(5), counts))
+    truth = GroundTruth(torch.from_numpy(boxes), torch.zeros(66, dtype=torch.long), image)
+    matches = match(ANCHORS, truth, 5)
+    for number in range(5):
+        assert matches[number].tolist() == slow_match(truth, number)
+
+
+class Waits(TorchDispatchMode):
+    """Counts calls at which the host would wait for a GPU: what becomes a number, or a shape that depends on values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        name = func.overloadpacket.__name__
+        masks = [i for a in args if isinstance(a, list | tuple) for i in a if isinstance(i, Tensor)]
+        by_mask = name in ("index", "index_put", "index_put_") and any(i.dtype == torch.bool for i in masks)
+        named = name in ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "bincount")
+        self.count += by_mask or named
+        return func(*args, **(kwargs or {}))
+
+
+def waits(images: int) -> int:
+    """Of one loss over a batch of the same image."""
+    one, rng = random_truth(3, [6]), np.random.default_rng(0)
+    loss = DetectionLoss(HEAD)
+    maps = [torch.from_numpy(rng.normal(size=(1, HEAD.channels, *sides)).astype(np.float32)) for sides in HEAD.maps]
+    batch = [m.expand(images, -1, -1, -1) for m in maps]
+    truth = [one.boxes] * images, [one.labels] * images, [torch.zeros(6)] * images
+    with Waits() as mode:
+        loss(batch, *truth)
+    return mode.count
+
+
+def test_a_loss_waits_for_the_device_as_often_for_64_images_as_for_one() -> None:
+    assert 0 < waits(1) == waits(64) <= 20
+
+
+def test_what_makes_the_host_wait_is_counted() -> None:
+    values = torch.arange(4)
+    with Waits() as mode:
+        assert int(values[values > 2].sum()) == 3
+        values[values > 2] = 0
+        values.unique()
+        values[torch.tensor([0, 1])] + values.cumsum(0)[:2]
+    assert mode.count == 4
 
 
 def test_two_boxes_that_want_one_anchor_both_get_one() -> None:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 PER_CELL = {"fcos": 1, "ssdlite": 6}
 VARIANCES = (0.1, 0.1, 0.2, 0.2)
 LARGEST_GROWTH = math.log(1000 / 16)
-CANDIDATES, OVERLAP, MOST = 1000, 0.6, 100
 
 
 def decode(head: Mapping[str, Any], places: Mapping[str, Array], maps: Sequence[Array]) -> tuple[Array, Array]:
@@ -76,35 +75,3 @@ def _softmax(logits: Array) -> Array:
     shares: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
     shares /= shares.sum(axis=-1, keepdims=True)
     return shares
-
-
-def suppressed(boxes: Array, scores: Array, threshold: float) -> tuple[Array, Array, Array]:
-    """Boxes (n, 4), scores (n,) and labels (n,) of what is found, best first: class by class, the best box stays and
-    removes those that overlap it by more than `OVERLAP`.
-    """
-    flat = scores.reshape(-1)
-    above = np.flatnonzero(flat > threshold)
-    left = above[np.argsort(-flat[above], kind="stable")[:CANDIDATES]]
-    kept: list[int] = []
-    while left.size and len(kept) < MOST:
-        best, left = int(left[0]), left[1:]
-        kept.append(best)
-        place, label = divmod(best, scores.shape[1])
-        others, labels = np.divmod(left, scores.shape[1])
-        left = left[(labels != label) | (_overlaps(boxes[place], boxes[others]) <= OVERLAP)]
-    found, labels = np.divmod(np.array(kept, np.int64), scores.shape[1])
-    return boxes[found], flat[np.array(kept, np.int64)], labels
-
-
-def _overlaps(box: Array, boxes: Array) -> Array:
-    """Intersection over union of a box (4,) with each of (n, 4); 0 where both are empty."""
-    inner = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    shared = np.maximum(inner, 0).prod(axis=1)
-    union = _area(box) + _area(boxes) - shared
-    shares: Array = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return shares
-
-
-def _area(boxes: Array) -> Array:
-    areas: Array = np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(axis=-1)
-    return areas

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas.deploy.runner.boxes import decode, suppressed
+from hwnas.deploy.runner.boxes import decode
 from hwnas.deploy.runner.bundle import Bundle
 from hwnas.deploy.runner.images import read_array
 from hwnas.deploy.runner.loading import Loaded, load
@@ -17,6 +17,7 @@ from hwnas.imaging.fitting import to_input
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.opening import pillow
 from hwnas.imaging.picture import Picture
+from hwnas.tasks.nms import detected
 
 if TYPE_CHECKING:
     from hwnas.deploy.runner.schema import Array
@@ -95,9 +96,9 @@ class Model:
         return Answer({"file": name, "classes": told})
 
     def _boxes(self, name: str, outputs: list[Array], box: Letterbox, threshold: float) -> Answer:
-        boxes, scores, labels = suppressed(
-            *decode(self.bundle.facts["detection_head"], self._places, outputs), threshold)
-        rows = zip(box.to_original(boxes).tolist(), scores.tolist(), labels.tolist())  # noqa: B905 - Python 3.8
+        found = detected(*decode(self.bundle.facts["detection_head"], self._places, outputs), threshold=threshold)
+        boxes = box.to_original(found.boxes)
+        rows = zip(boxes.tolist(), found.scores.tolist(), found.labels.tolist())  # noqa: B905 - Python 3.8
         told = [{"label": self.bundle.classes[k], "score": round(s, 4), "box": [round(v, 1) for v in b]}
                 for b, s, k in rows]
         return Answer({"file": name, "boxes": told})

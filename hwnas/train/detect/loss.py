@@ -17,15 +17,11 @@ TERMS: dict[str, Callable[[DetectionHeadLayout], Terms]] = {"fcos": FcosTerms, "
 
 
 class DetectionLoss:
-    """What raw outputs are off the truth. See fcos.py and ssdlite.py for the terms.
-
-    Attributes:
-        parts: weighted terms of the last call, for logs; their sum is the loss.
-    """
+    """What raw outputs are off the truth. See fcos.py and ssdlite.py for the terms."""
 
     def __init__(self, head: DetectionHeadLayout) -> None:
         self.head = head
-        self.parts: dict[str, float] = {}
+        self._last: dict[str, Tensor] = {}
         self._terms = TERMS[head.kind](head)
 
     def __call__(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor],
@@ -43,5 +39,10 @@ class DetectionLoss:
         """
         raw = raw_rows(maps, self.head)
         terms = self._terms(raw, *gather(boxes, labels, crowd, raw.device))
-        self.parts = {name: float(term.detach()) for name, term in terms.items()}
+        self._last = {name: term.detach() for name, term in terms.items()}
         return torch.stack(list(terms.values())).sum()
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Weighted terms of the last call, for logs; their sum is the loss. Waits for the device."""
+        return {name: float(term) for name, term in self._last.items()}

@@ -2,7 +2,7 @@
 
 Glossary
     N, P, K   images, anchors an image, classes
-    G         boxes of one image
+    T, G      boxes of the batch; most boxes of one image
     match     an anchor learns the box it overlaps most, from IoU .5; and each box has at least one anchor, its best
     hard      the background anchors that are wrong most, three for each anchor that learns a box
 
@@ -36,42 +36,58 @@ class SsdTerms:
         anchors, classes = self.anchors.to(raw.device), self.head.classes
         matches = match(anchors, truth, len(raw))
         matched = matches >= 0
-        count = max(1, int(matched.sum()))
+        cells = matched.flatten().nonzero().squeeze(1)
+        count, boxes = max(1, len(cells)), matches.flatten()[cells]
         targets = torch.zeros_like(matches)
-        targets[matched] = truth.labels[matches[matched]] + 1
+        targets.view(-1)[cells] = truth.labels[boxes] + 1
         centres = (anchors[:, :2] + anchors[:, 2:]) / 2
         background = ~matched & ~crowded(crowds, centres, len(raw))
         entropy = functional.cross_entropy(raw[..., : classes + 1].flatten(0, 1), targets.flatten(), reduction="none")
         entropy = entropy.view_as(targets)
         counted = matched | hardest(entropy.detach(), background, matched)
-        offsets = encode(truth.boxes[matches[matched]], anchors.expand(len(raw), -1, -1)[matched])
-        box = functional.smooth_l1_loss(raw[..., classes + 1 :][matched], offsets, reduction="sum")
+        offsets = encode(truth.boxes[boxes], anchors[cells % len(anchors)])
+        box = functional.smooth_l1_loss(raw[..., classes + 1 :].flatten(0, 1)[cells], offsets, reduction="sum")
         return {"class": (entropy * counted).sum() / count, "box": box / count}
 
 
 @torch.no_grad()
 def match(anchors: Tensor, truth: GroundTruth, images: int) -> Tensor:
-    """The box that each anchor learns, an index into `truth`, or -1: int64 (images, P)."""
-    matches = torch.full((images, len(anchors)), -1, device=anchors.device)
-    for image in torch.unique(truth.image).tolist():
-        own = (truth.image == image).nonzero().squeeze(1)
-        place = _match_one(iou(truth.boxes[own][:, None], anchors))
-        matches[image] = torch.where(place >= 0, own[place], -1)
+    """The box that each anchor learns, an index into `truth`, or -1: int64 (images, P).
+
+    Boxes get their anchors of their own in the order of the overlaps, the largest first; of equal ones the first box,
+    then the first anchor. A pair that no other pair of its box or of its anchor precedes is in that order's answer
+    whatever else is, so all such pairs of the batch are taken at once: a few rounds, and the host waits for the
+    device twice a round, however many images there are. O(rounds * T * P) time, O(N * G * P) memory.
+    """
+    overlap = iou(truth.boxes[:, None], anchors)
+    matches = _nearest(overlap, truth.image, images)
+    taken = torch.zeros(matches.shape, dtype=torch.bool, device=anchors.device)
+    rows = torch.arange(len(overlap), device=anchors.device)
+    while len(rows):
+        image = truth.image[rows]
+        free = overlap[rows].masked_fill(taken[image], -1)
+        best, anchor = free.max(dim=1)
+        rival = free[:, anchor]  # (u, t): overlap of box u with the anchor that box t wants
+        precedes = (rival > best) | ((rival == best) & (rows[:, None] < rows))
+        lost = (precedes & (image[:, None] == image)).any(dim=0)
+        won = (~lost & (best > 0)).nonzero().squeeze(1)
+        if not len(won):
+            break
+        matches[image[won], anchor[won]] = rows[won]
+        taken[image[won], anchor[won]] = True
+        rows = rows[lost]
     return matches
 
 
-def _match_one(overlap: Tensor) -> Tensor:
-    """Row of the (G, P) overlaps that each anchor learns, or -1: (P,). Every box gets an anchor of its own."""
-    best, which = overlap.max(dim=0)
-    places = torch.where(best >= LEAST_IOU, which, -1)
-    free = overlap.clone()
-    for _ in range(len(overlap)):
-        box, anchor = divmod(int(free.argmax()), overlap.shape[1])
-        if free[box, anchor] <= 0:
-            break
-        places[anchor] = box
-        free[box], free[:, anchor] = -1, -1
-    return places
+def _nearest(overlap: Tensor, image: Tensor, images: int) -> Tensor:
+    """The box that each anchor overlaps by most of `overlap` (T, P), the first of equal ones, from `LEAST_IOU` on."""
+    total, device = len(overlap), overlap.device
+    counts = torch.zeros(images, dtype=torch.long, device=device).index_add_(0, image, torch.ones_like(image))
+    rank = torch.arange(total, device=device) - (counts.cumsum(0) - counts)[image]
+    boxes = torch.full((images, max(1, int(counts.max()))), total, device=device)  # of each image; `total` is none
+    boxes[image, rank] = torch.arange(total, device=device)
+    best, place = torch.cat([overlap, overlap.new_full((1, overlap.shape[1]), -1)])[boxes].max(dim=1)
+    return torch.where(best >= LEAST_IOU, boxes.gather(1, place), -1)
 
 
 def hardest(entropy: Tensor, background: Tensor, matched: Tensor) -> Tensor:

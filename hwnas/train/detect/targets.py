@@ -50,16 +50,20 @@ class GroundTruth:
         """The boxes with True in `chosen` (T,)."""
         return GroundTruth(self.boxes[chosen], self.labels[chosen], self.image[chosen])
 
+    def to(self, device: torch.device) -> GroundTruth:
+        """The same on a device."""
+        return GroundTruth(self.boxes.to(device), self.labels.to(device), self.image.to(device))
+
 
 def gather(boxes: Sequence[Tensor], labels: Sequence[Tensor], crowd: Sequence[Tensor],
            device: torch.device) -> tuple[GroundTruth, GroundTruth]:
     """The boxes to be found, and the crowds, from one (n, 4), (n,) and (n,) an image."""
     counts = torch.tensor([len(own) for own in boxes])
     image = torch.repeat_interleave(torch.arange(len(counts)), counts)
-    flags = torch.cat([own.reshape(-1) for own in crowd]).bool().to(device)
-    corners = torch.cat([own.reshape(-1, 4) for own in boxes]).float().to(device)
-    both = GroundTruth(corners, torch.cat([own.reshape(-1) for own in labels]).long().to(device), image.to(device))
-    return both.where(~flags), both.where(flags)
+    flags = torch.cat([own.reshape(-1) for own in crowd]).bool()
+    corners = torch.cat([own.reshape(-1, 4) for own in boxes]).float()
+    both = GroundTruth(corners, torch.cat([own.reshape(-1) for own in labels]).long(), image)
+    return both.where(~flags).to(device), both.where(flags).to(device)  # told apart where the host need not wait
 
 
 def contains(boxes: Tensor, points: Tensor) -> Tensor:
