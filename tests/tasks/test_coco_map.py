@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
-import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
-from hwnas.errors import InputError, MissingDependency
+from hwnas.errors import InputError
 from hwnas.tasks import RECALLS, CocoMap, Detections, coco_map
-
-pytest.importorskip("pycocotools", reason="pycocotools is in the extra `train`")
+from hwnas.tasks.coco_map import CocoTruth
 
 BOX = (10, 10, 110, 110)
 FAR = (300, 300, 360, 340)
@@ -97,11 +98,68 @@ def test_it_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_one_entry_an_image() -> None:
-    with pytest.raises(InputError, match="2 images cannot be compared with boxes of 1"):
+    with pytest.raises(InputError, match="2 images cannot be compared with the truth of 1"):
         score([found(), found()], [[(BOX, 0)]])
 
 
-def test_without_pycocotools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
-    with pytest.raises(MissingDependency, match=r"hwnas\[train\]"):
-        score([found()], [[(BOX, 0)]])
+
+def pycocotools_precision(found: list[Detections], boxes: list[np.ndarray], labels: list[np.ndarray],
+                          crowd: list[np.ndarray], classes: int) -> np.ndarray:
+    """(10, 101, K), -1 where nothing is to be found."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    def index(rows: list[dict[str, Any]]) -> Any:
+        coco = COCO()
+        coco.dataset = {"images": [{"id": i} for i in range(len(boxes))], "annotations": rows,
+                        "categories": [{"id": k} for k in range(classes)]}
+        coco.createIndex()
+        return coco
+
+    def entry(image: int, box: np.ndarray, **more: Any) -> dict[str, Any]:
+        x0, y0, x1, y1 = map(float, box)
+        sides = [x1 - x0, y1 - y0]
+        return {"image_id": image, "bbox": [x0, y0, *sides], "area": sides[0] * sides[1], "iscrowd": 0, **more}
+
+    truth = [entry(i, b, category_id=int(k), iscrowd=int(c)) for i in range(len(boxes))
+             for b, k, c in zip(boxes[i], labels[i], crowd[i], strict=True)]
+    answers = [entry(i, b, category_id=int(k), score=float(s)) for i, f in enumerate(found)
+               for b, k, s in zip(f.boxes, f.labels, f.scores, strict=True)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        judge = COCOeval(*(index([row | {"id": n} for n, row in enumerate(rows, 1)]) for rows in (truth, answers)),
+                         "bbox")
+        judge.params.areaRng, judge.params.areaRngLbl, judge.params.maxDets = [[0.0, 1e10]], ["all"], [100]
+        judge.evaluate()
+        judge.accumulate()
+    return np.asarray(judge.eval["precision"][..., 0, 0])
+
+
+@pytest.mark.parametrize("grid", [0.0, 8.0], ids=["anywhere", "on a grid"])
+@pytest.mark.parametrize("seed", range(12))
+def test_the_numbers_are_those_of_pycocotools_to_the_last_bit(seed: int, grid: float) -> None:
+    """Crowds, ties of scores and of overlaps, images without boxes, more than a hundred answers of a class."""
+    rng = np.random.default_rng(seed)
+    images, classes = int(rng.integers(1, 12)), int(rng.integers(1, 5))
+
+    def some(count: int) -> np.ndarray:
+        corner = rng.uniform(0, 60, (count, 2))
+        boxes = np.concatenate([corner, corner + rng.uniform(5, 60, (count, 2))], axis=1)
+        return (np.round(boxes / grid) * grid if grid else boxes).astype(np.float32)
+
+    boxes = [some(int(rng.integers(0, 15))) for _ in range(images)]
+    labels = [rng.integers(0, classes, len(b)) for b in boxes]
+    crowd = [rng.random(len(b)) < 0.2 for b in boxes]
+    answers = []
+    for own in boxes:
+        near = some(int(rng.integers(0, 250)))
+        if len(own):
+            near[::3] = own[rng.integers(0, len(own), len(near[::3]))] + rng.normal(0, 3, (len(near[::3]), 4))
+        scores = np.sort(np.round(rng.random(len(near)), 2).astype(np.float32))[::-1]
+        answers.append(Detections(near, scores, rng.integers(0, classes, len(near))))
+    truth = CocoTruth(boxes, labels, crowd, classes)
+    wanted = pycocotools_precision(answers, boxes, labels, crowd, classes)
+    wanted = np.where(wanted < 0, np.nan, wanted)
+    for _ in range(2):  # the truth is as good the second time
+        result = truth.score(answers)
+        np.testing.assert_array_equal(result.precision, wanted[0].T)
+        np.testing.assert_array_equal(result.per_class, (wanted.mean(axis=1) * 100).mean(axis=0))

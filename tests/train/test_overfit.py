@@ -82,7 +82,6 @@ def learn(net: nn.Module, pixels: Tensor, cost: Callable[[list[Tensor]], Tensor]
 
 @pytest.mark.parametrize(("kind", "prior"), [("fcos", -4.6), ("ssdlite", 0.0)])
 def test_a_detector_learns_eight_images(kind: str, prior: float) -> None:
-    pytest.importorskip("pycocotools", reason="pycocotools is in the extra `train`")
     torch.manual_seed(0)
     head = DetectionHeadLayout.over(kind, SIZE, (8, 16, 32), classes=3)  # type: ignore[arg-type]
     images, boxes, labels, _ = pictures()
