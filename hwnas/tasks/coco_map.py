@@ -200,7 +200,8 @@ def _overlaps(places: Floats, wanted: _Wanted) -> Floats:
     sides = np.minimum(high, other[:, :2] + other[:, 2:]) - np.maximum(low, other[:, :2])
     shared, own = sides[..., 0] * sides[..., 1], (places[:, 2] * places[:, 3])[:, None]
     union = np.where(wanted.crowd, own, own + other[:, 2] * other[:, 3] - shared)
-    return np.divide(shared, union, out=np.zeros_like(shared), where=(sides > 0).all(axis=-1))
+    found: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=(sides > 0).all(axis=-1))
+    return found
 
 
 def _precision(rows: Sequence[_Matched]) -> Floats:

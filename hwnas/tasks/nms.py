@@ -19,7 +19,11 @@ from hwnas.errors import InputError, UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array, Indices, Flags = NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]
+    Array = NDArray[np.float32]
+    Indices = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
+else:
+    Array = Indices = Flags = np.ndarray
 
 THRESHOLD, OVERLAP, MOST = 0.05, 0.6, 100
 CANDIDATES = 1000  # (box, class) pairs of an image that take part, the best by score

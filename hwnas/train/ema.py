@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from hwnas.errors import RunError, UsageError
 
@@ -26,10 +27,6 @@ class Ema:
         net: the network that is trained; its values now are the first average.
         decay: of the average once it is warm, 0 to 1.
 
-    Attributes:
-        average: state of the averaged network, by the names of `net.state_dict()`; whole numbers are the last ones.
-        steps: updates so far.
-
     Raises:
         UsageError: a decay outside 0..1.
     """
@@ -37,20 +34,31 @@ class Ema:
     def __init__(self, net: nn.Module, *, decay: float = 0.9998) -> None:
         if not 0 <= decay < 1:
             raise UsageError(f"the decay of a moving average must be in 0..1 and under 1, not {decay}")
-        self.decay, self.steps = decay, 0
-        self.average = {name: value.detach().clone() for name, value in net.state_dict().items()}
+        self.decay = decay
+        self._model = AveragedModel(net, multi_avg_fn=self._mix, use_buffers=True)
+        self._model.n_averaged.fill_(1)  # the network now; with 0 the first update would replace it
 
-    @torch.no_grad()
+    @property
+    def average(self) -> dict[str, Tensor]:
+        """State of the averaged network, by the names of `net.state_dict()`; whole numbers are the last ones."""
+        found: dict[str, Tensor] = self._model.module.state_dict()
+        return found
+
+    @property
+    def steps(self) -> int:
+        """Updates so far."""
+        return int(self._model.n_averaged) - 1
+
     def update(self, net: nn.Module) -> None:
         """Take in the network after a step."""
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, value in net.state_dict().items():
-            kept = self.average[name]
-            if kept.is_floating_point():
-                kept.lerp_(value, 1 - decay)
-            else:
-                kept.copy_(value)
+        self._model.update_parameters(net)
+
+    @torch.no_grad()
+    def _mix(self, kept: list[Tensor], values: list[Tensor], count: Tensor | int) -> None:
+        """Put the next average of tensors of one type into `kept`; `count` is n after this update."""
+        decay = min(self.decay, (1 + int(count)) / (10 + int(count)))
+        for average, value in zip(kept, values, strict=True):
+            average.lerp_(value, 1 - decay) if average.is_floating_point() else average.copy_(value)
 
     @contextmanager
     def applied(self, net: nn.Module) -> Iterator[None]:
@@ -82,4 +90,4 @@ class Ema:
             raise RunError(f"the moving average has no {_STEPS}: delete the checkpoint to train again")
         for name, kept in wanted.items():
             kept.copy_(tensors[name])  # in place: the memory format stays, and with it the bits of the next update
-        self.steps = int(tensors[_STEPS])
+        self._model.n_averaged.fill_(int(tensors[_STEPS]) + 1)
