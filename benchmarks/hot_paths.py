@@ -104,7 +104,7 @@ def within() -> Walk:
     pipeline, search = importlib.import_module("hwnas.pipeline"), importlib.import_module("hwnas.search")
     space = space_room.build(space_room.SpaceConfig("mobile", 32, classes=10))
     latency = importlib.import_module("hwnas.latency.estimate").estimate(space, target.load("jetson"))
-    law = search.create("random", space.sizes, seed=SEED).distribution()
+    law = search.create("random", space.sizes, seed=SEED, evaluations=1).distribution()
     picker = pipeline.Picker(space, law, latency, 50.0, confidence=0.9)
     rng = np.random.default_rng(SEED)
     choices = [tuple(int(rng.integers(n)) for n in space.sizes) for _ in range(50)]

@@ -8,7 +8,7 @@ Glossary
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -54,7 +54,7 @@ class Ema:
         self._model.update_parameters(net)
 
     @torch.no_grad()
-    def _mix(self, kept: list[Tensor], values: list[Tensor], count: Tensor | int) -> None:
+    def _mix(self, kept: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
         """Put the next average of tensors of one type into `kept`; `count` is n after this update."""
         decay = min(self.decay, (1 + int(count)) / (10 + int(count)))
         for average, value in zip(kept, values, strict=True):

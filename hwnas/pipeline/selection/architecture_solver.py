@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -200,17 +201,28 @@ class ArchitectureSolver:
 
     def costs(self, names: tuple[str, ...]) -> tuple[dict[str, float], dict[str, list[np.ndarray]]]:
         """The fixed part and one row per choice of every named cost, in the units of `hwnas.pipeline.config.budget`."""
-        fixed: dict[str, float] = {}
-        costs: dict[str, list[np.ndarray]] = {}
         for name in names:
-            if name == "latency":
-                fixed[name], costs[name] = self.latency.costs_ns(self.space, self.confidence)
-            else:
-                width = self._bytes if name == "memory" else 1
-                always, rows = self.space.counts(cast("Cost", name))
-                fixed[name] = always * width
-                costs[name] = [np.array(row, np.int64) * width for row in rows]
-        return fixed, costs
+            if name not in self._known_costs:
+                self._known_costs[name] = self._costs_of(name)
+        known = {name: self._known_costs[name] for name in names}
+        fixed = {name: always for name, (always, _) in known.items()}
+        return fixed, {name: list(rows) for name, (_, rows) in known.items()}
+
+    @cached_property
+    def _known_costs(self) -> dict[str, tuple[float, list[np.ndarray]]]:
+        """Fixed part and rows of what was asked for before: selection asks for every finalist of every round."""
+        return {}
+
+    def _costs_of(self, name: str) -> tuple[float, list[np.ndarray]]:
+        if name == "latency":
+            always, rows = self.latency.costs_ns(self.space, self.confidence)
+        else:
+            width = self._bytes if name == "memory" else 1
+            counted, counts = self.space.counts(cast("Cost", name))
+            always, rows = counted * width, [np.array(row, np.int64) * width for row in counts]
+        for row in rows:
+            row.setflags(write=False)
+        return always, rows
 
     @staticmethod
     def _explained(err: BudgetInfeasible) -> BudgetInfeasible:
