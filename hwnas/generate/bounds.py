@@ -21,6 +21,7 @@ import numpy as np
 
 from hwnas.generate.dual import Dual
 from hwnas.generate.problem import Floats, Ints, Problem
+from hwnas.generate.time_limit import TimeLimit
 
 _FAMILY = 20
 _SPREAD = 0.35
@@ -30,8 +31,8 @@ _BLOCK = 1 << 12
 class Bounds:
     """Upper bounds for the labels of one problem, every layer of it."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.multipliers = _family(Dual.of(problem))
+    def __init__(self, problem: Problem, clock: TimeLimit | None = None) -> None:
+        self.multipliers = _family(Dual.of(problem), clock or TimeLimit())
         self._room = self.multipliers @ problem.limits
         layers = zip(problem.utilities, problem.ticks, strict=True)
         self._gains = [u[:, None] - c @ self.multipliers.T for u, c in layers]
@@ -83,9 +84,9 @@ def _tail(gains: Sequence[Floats], room: Floats) -> Floats:
     return tail
 
 
-def _family(dual: Dual) -> Floats:
+def _family(dual: Dual, clock: TimeLimit) -> Floats:
     """The optimal multipliers first, 0, and ones around: a label's own best differs from the whole problem's."""
-    y = dual.prices()
+    y = dual.prices(clock)
     if len(y) == 1:
         around = y * np.geomspace(0.25, 4.0, _FAMILY)[:, None]
     else:

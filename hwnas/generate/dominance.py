@@ -26,12 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.generate.problem import Floats, Ints
+from hwnas.generate.time_limit import GRACE, TimeLimit
 
 Bools = NDArray[np.bool_]
 BLOCK = 1 << 16
+_LOOK = 1 << 12  # labels from which on the clock is looked at
 
 
-def undominated(ticks: Ints, utilities: Floats, k: int = 1, ranked: int | None = None) -> Bools:
+def undominated(
+    ticks: Ints, utilities: Floats, k: int = 1, ranked: int | None = None, clock: TimeLimit | None = None
+) -> Bools:
     """Mask of the labels, in sorted order, that fewer than `k` others dominate.
 
     Args:
@@ -39,19 +43,23 @@ def undominated(ticks: Ints, utilities: Floats, k: int = 1, ranked: int | None =
         k: how many dominators it takes to drop a label.
         ranked: how many of the costs, the first ones, the labels are sorted by; None for all. A label of better
             utility and ranked costs, or an earlier one equal in them, must be within the others too to dominate.
+        clock: is looked at between comparisons of many labels.
+
+    Raises:
+        TimeIsUp: the time does not suffice.
     """
     n, m = ticks.shape
     if n <= k:
         return np.ones(n, dtype=bool)
     ranked = m if ranked is None else ranked
     if m <= 1 and ranked == m:
-        return _records(utilities) if k == 1 else _among_k_largest(utilities, k)
+        return _records(utilities) if k == 1 else _among_k_largest(utilities, k, clock or TimeLimit())
     rank = np.unique(-utilities, return_inverse=True)[1].reshape(n)
     keys = np.column_stack([ticks[:, min(ranked, 1) :], rank])
     if keys.shape[1] == 2 and k == 1 and n**2 > BLOCK:
-        return _staircase(keys)
+        return _staircase(keys, clock or TimeLimit())
     counts = np.zeros(n, dtype=np.int64)
-    _within(keys, np.arange(n), counts, k)
+    _within(keys, np.arange(n), counts, k, clock or TimeLimit())
     return counts < k
 
 
@@ -79,11 +87,13 @@ def _records(values: Floats) -> Bools:
     return keep
 
 
-def _among_k_largest(values: Floats, k: int) -> Bools:
+def _among_k_largest(values: Floats, k: int, clock: TimeLimit) -> Bools:
     keep = np.ones(len(values), dtype=bool)
     heap = values[:k].tolist()
     heapq.heapify(heap)
     for i, value in enumerate(values[k:].tolist(), k):
+        if not i % _LOOK:
+            clock.check(grace=GRACE)
         if value > heap[0]:
             heapq.heapreplace(heap, value)
         else:
@@ -91,12 +101,14 @@ def _among_k_largest(values: Floats, k: int) -> Bools:
     return keep
 
 
-def _staircase(keys: Ints) -> Bools:
+def _staircase(keys: Ints, clock: TimeLimit) -> Bools:
     """Of two keys: labels that no earlier one is <= in both; kept ones form stairs, found by bisection."""
     keep = np.ones(len(keys), dtype=bool)
     steps: list[int] = []
     heights: list[int] = []
     for i, (first, second) in enumerate(keys.tolist()):
+        if not i % _LOOK:
+            clock.check(grace=GRACE)
         at = bisect.bisect_right(steps, first)
         if at and heights[at - 1] <= second:
             keep[i] = False
@@ -108,7 +120,7 @@ def _staircase(keys: Ints) -> Bools:
     return keep
 
 
-def _within(keys: Ints, members: Ints, counts: Ints, k: int) -> Ints:
+def _within(keys: Ints, members: Ints, counts: Ints, k: int, clock: TimeLimit) -> Ints:
     """Count dominators inside a run of labels; returns the members still kept."""
     if len(members) ** 2 <= BLOCK:
         block = keys[members]
@@ -118,16 +130,18 @@ def _within(keys: Ints, members: Ints, counts: Ints, k: int) -> Ints:
         counts[members] += beats.sum(axis=0)
         return members[counts[members] < k]
     half = len(members) // 2
-    first = _within(keys, members[:half], counts, k)
-    second = _within(keys, members[half:], counts, k)
-    _across(keys, first, second, 0, counts)
+    first = _within(keys, members[:half], counts, k, clock)
+    second = _within(keys, members[half:], counts, k, clock)
+    _across(keys, first, second, 0, counts, clock)
     return np.concatenate([first, second[counts[second] < k]])
 
 
-def _across(keys: Ints, first: Ints, second: Ints, column: int, counts: Ints) -> None:
+def _across(keys: Ints, first: Ints, second: Ints, column: int, counts: Ints, clock: TimeLimit) -> None:
     """Add to each of `second` the number of `first` that are <= in the columns from `column` on."""
     if not len(first) or not len(second):
         return
+    if len(first) + len(second) > _LOOK:
+        clock.check(grace=GRACE)
     a, b = keys[first, column], keys[second, column]
     if column == keys.shape[1] - 1:
         counts[second] += np.searchsorted(np.sort(a), b, side="right")
@@ -137,14 +151,14 @@ def _across(keys: Ints, first: Ints, second: Ints, column: int, counts: Ints) ->
         return
     low, high = min(a.min(), b.min()), max(a.max(), b.max())
     if a.max() <= b.min():
-        _across(keys, first, second, column + 1, counts)
+        _across(keys, first, second, column + 1, counts, clock)
         return
     middle = min(int(np.median(np.concatenate([a, b]))), int(high) - 1)
     middle = max(middle, int(low))
     a_low, b_low = a <= middle, b <= middle
-    _across(keys, first[a_low], second[b_low], column, counts)
-    _across(keys, first[~a_low], second[~b_low], column, counts)
-    _across(keys, first[a_low], second[~b_low], column + 1, counts)
+    _across(keys, first[a_low], second[b_low], column, counts, clock)
+    _across(keys, first[~a_low], second[~b_low], column, counts, clock)
+    _across(keys, first[a_low], second[~b_low], column + 1, counts, clock)
 
 
 def _pairs(first: Ints, second: Ints) -> Ints:

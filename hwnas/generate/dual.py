@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.generate.problem import Floats, Problem
+from hwnas.generate.time_limit import TimeLimit
 
 _TEMPERATURES = np.geomspace(1.0, 2e-5, 8)
 _NEWTON_STEPS = 4
@@ -50,22 +51,22 @@ class Dual:
         span[span == 0] = 1.0
         return cls(values / gain, amounts / span, problem.limits / span, gain / span)
 
-    def prices(self) -> Floats:
-        """The best prices found, in utility per tick, (M,)."""
-        path = [np.zeros_like(self.limits), *self._path()]
+    def prices(self, clock: TimeLimit) -> Floats:
+        """The best prices found in time, in utility per tick, (M,)."""
+        path = [np.zeros_like(self.limits), *self._path(clock)]
         return path[int(np.argmin([self._at(y) for y in path]))] * self.unit
 
     def _at(self, y: Floats) -> float:
         return float((self.values - self.amounts @ y).max(axis=1).sum() + y @ self.limits)
 
-    def _path(self) -> list[Floats]:
+    def _path(self, clock: TimeLimit) -> list[Floats]:
         y, path = np.ones_like(self.limits), list[Floats]()
         if len(y) == 0:
             return path
         for t in _TEMPERATURES:
             y = self._settle(y, float(t))
             path.append(np.minimum(y, _DEAREST))
-            if y.max() > _DEAREST:
+            if y.max() > _DEAREST or clock.over:
                 break
         return path
 

@@ -47,18 +47,24 @@ def solve_graph(
     fixed: Mapping[str, float] | None = None,
     quantum: Mapping[str, float] | None = None,
     aggregate: Mapping[str, str] | None = None,
+    top: int = 1,
+    min_distance: int = 0,
     max_labels: int = 1_000_000,
     max_seconds: float | None = None,
 ) -> Solution:
     """Choose one option per variable: highest sum of the factors' utilities within every budget.
 
-    Ties go to the lower first summed cost of `budgets`, then the next, then the lexicographically smaller choice.
+    Ties go to the lower first summed cost of `budgets`, then the next, then the lexicographically smaller choice; of
+    the choices after the best, any of those equal in utility and costs may come.
 
     Args:
         options: variable -> how many options it has.
         factors: any number, over any variables.
         budgets: most that the total of each cost may be; a cost without one is reported only.
         fixed, quantum, aggregate: per cost, as in `hwnas.generate.solve`; a maximum is over the factors.
+        top: how many choices to return, the best included.
+        min_distance: the choices returned differ from each other in at least this many variables. Greedy: going down
+            from the best, a choice is taken if it is far enough from all taken.
         max_labels: most labels kept in one table before those of the lowest upper bound are cut.
         max_seconds: how long it may take; None for as long as it takes.
 
@@ -70,10 +76,13 @@ def solve_graph(
         UsageError: names, shapes or numbers that do not fit together; a width of the graph that is too large; or a
             limit on work was reached before any choice within the budgets was found.
     """
+    for name, value, least in (("top", top, 1), ("min_distance", min_distance, 0), ("max_labels", max_labels, 1)):
+        if value < least:
+            raise UsageError(f"{name} must be at least {least}, not {value}")
     problem = GraphProblem.read(options, _rows(factors), fixed or {}, quantum or {}, aggregate or {}, budgets)
     clock = TimeLimit(max_seconds)
     model = problem.model(budgets)
-    found, gap = ([], 0.0) if model is None else best(model, max_labels, clock)
+    found, gap = ([], 0.0) if model is None else best(model, max_labels, clock, top, min_distance)
     if not found and gap > 0.0:
         raise UsageError(f"max_labels = {max_labels} or max_seconds was reached before any choice met the budgets")
     if not found:

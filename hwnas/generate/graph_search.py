@@ -2,36 +2,77 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from hwnas.generate.elimination import Bucket
 from hwnas.generate.label_widening import Frame, Ranked, widen
-from hwnas.generate.lagrangian import Model, Prices, prices
+from hwnas.generate.lagrangian import Model, Prices, cheapest, prices
 from hwnas.generate.problem import Ints
 from hwnas.generate.tables import Picks, Table, join, pareto, thinned
-from hwnas.generate.time_limit import TimeLimit
+from hwnas.generate.time_limit import TimeIsUp, TimeLimit
+
+_FIRST_PART = 0.6  # of the time, for a front without merging
 
 
-def best(model: Model, max_labels: int, clock: TimeLimit) -> tuple[Ranked, float]:
-    """The best choice within the limits, and how far its utility can be from the true best; see
-    `label_widening.widen`."""
-    proven, leaves = prices(model), dict[int, Table]()
-    span = sum(float(np.abs(worth[np.isfinite(worth)]).max()) for worth in model.worth)
+def best(
+    model: Model, max_labels: int, clock: TimeLimit, top: int = 1, min_distance: int = 0
+) -> tuple[Ranked, float]:
+    """The best choices within the limits, and how far the best utility can be from the true one.
+
+    Greedy: going down from the best, a choice is taken if it differs from all taken in `min_distance` variables.
+
+    Args:
+        top: how many.
+        min_distance: 0 and 1 both ask for different choices.
+    """
+    found, gap = _best(model, max_labels, clock)
+    while found and len(found) < top and model.sizes:
+        distance = max(min_distance, 1)
+        if distance > len(model.sizes):
+            break
+        model = model.far_from(found[-1][1], distance)
+        if clock.over:
+            return found, max(gap, _tolerance(model))
+        more, its_gap = _best(model, max_labels, clock)
+        if its_gap > 0.0:  # the gap is that of the best choice; a later one only makes the answer unproven
+            gap = max(gap, _tolerance(model))
+        if not more:
+            break
+        found = found + more
+    return found, gap
+
+
+def _tolerance(model: Model) -> float:
+    """Slack of comparisons with bounds."""
+    return 1e-9 * (1.0 + sum(float(np.abs(worth[np.isfinite(worth)]).max()) for worth in model.worth))
+
+
+def _best(model: Model, max_labels: int, clock: TimeLimit) -> tuple[Ranked, float]:
+    """The best choice, and how far its utility can be from the true best; see `label_widening.widen`."""
+    proven, leaves = prices(model, clock), dict[int, Table]()
     lowest = sum(float(worth[np.isfinite(worth)].min()) for worth in model.worth)
-    tolerance = 1e-9 * (1.0 + span)
+    tolerance = _tolerance(model)
 
     def attempt(width: int, floor: float) -> tuple[Ranked, float]:
         labels = _Pass(model, width, clock, leaves, proven, floor)
         table = labels.root()
-        order, choices = np.lexsort((*table.ticks.T[::-1], -table.utility))[:1], table.picks.made()
+        choices = table.picks.made()
+        order = np.lexsort((*choices.T[::-1], *table.ticks.T[: model.ranked][::-1], -table.utility))[:1]
         return [(float(table.utility[i]), tuple(choices[i].tolist())) for i in order], labels.dropped
 
-    frame = Frame(float(proven.bounds[0]), lowest - tolerance, tolerance, _allowed(model, proven.choices))
+    known = _allowed(model, proven.choices)
+    if not known:
+        known = _allowed(model, np.array([cheapest(model, cost) for cost in range(model.ranked)]))
+    frame = Frame(float(proven.bounds[0]), lowest - tolerance, tolerance, known)
     return widen(attempt, frame, 1, max_labels, clock)
 
 
 def _allowed(model: Model, choices: Ints) -> dict[tuple[int, ...], float]:
     """Those of some choices that are within the limits, with their utilities."""
+    if not len(choices):
+        return {}
     utility, ticks = np.zeros(len(choices)), np.zeros((len(choices), len(model.limits)), np.int64)
     for scope, worth, spent in zip(model.scopes, model.worth, model.ticks, strict=True):
         entry = tuple(choices[:, v] for v in scope)
@@ -42,9 +83,12 @@ def _allowed(model: Model, choices: Ints) -> dict[tuple[int, ...], float]:
 
 def points(model: Model, max_labels: int, clock: TimeLimit) -> tuple[Table, float]:
     """Every label of the front, cheapest first, and how much utility the merging of labels may have cost."""
-    labels = _Pass(model, max_labels, clock, {})
-    table = labels.root()
-    return table, labels.loss
+    labels = _Pass(model, max_labels, clock.part(_FIRST_PART), {})
+    try:
+        return labels.root(), labels.loss
+    except TimeIsUp:
+        labels = _Pass(model, 1, TimeLimit(), {})
+        return labels.root(), labels.loss
 
 
 class _Pass:
@@ -65,6 +109,9 @@ class _Pass:
         self.model, self.width, self.clock, self.leaves = model, width, clock, leaves
         self.proven, self.floor = proven, floor
         self.dropped, self.loss = -np.inf, 0.0
+        self.decided: list[int] = []  # variables eliminated below a bucket
+        for bucket in model.buckets:
+            self.decided.append(sum(self.decided[b] for b in bucket.children) + (bucket.variable >= 0))
 
     def root(self) -> Table:
         """The labels of whole choices."""
@@ -80,16 +127,25 @@ class _Pass:
         table = self._joined([self._factor(f) for f in bucket.factors] + [messages[b] for b in bucket.children])
         if bucket.variable >= 0:
             table = table.without(bucket.variable)
-        return pareto(table, self.model.sizes)
+        if self.model.apart:
+            table = self._far_enough(len(messages), table)
+        return pareto(table, self.model.sizes, self.clock)
+
+    def _far_enough(self, number: int, table: Table) -> Table:
+        """Labels that differ enough already, whatever the other variables, count as equal in that."""
+        sure = self.decided[number] - np.array(self.model.apart)
+        ticks, ranked = table.ticks.copy(), self.model.ranked
+        ticks[:, ranked:] = np.maximum(ticks[:, ranked:], sure)
+        return replace(table, ticks=ticks)
 
     def _joined(self, parts: list[Table]) -> Table:
         parts = sorted(parts, key=lambda table: len(table.utility))
         table = parts[0]
         for number, part in enumerate(parts[1:], 2):
-            table = join(table, part, self.model.sizes, self.model.limits)
+            table = join(table, part, self.model.sizes, self.model.limits, self.clock)
             self.clock.made(len(table.utility))
             if number < len(parts):
-                table = pareto(table, self.model.sizes)
+                table = pareto(table, self.model.sizes, self.clock)
         return table
 
     def _factor(self, f: int) -> Table:

@@ -177,6 +177,8 @@ def _spread(problem: Problem, top: int, min_distance: int, max_labels: int, cloc
         if not found:
             break
         taken = taken + found
+        if clock.over and len(taken) < top:
+            return taken, max(gap, problem.tolerance)
         problem = with_distance(problem, found[0][1], min_distance)
     return taken, gap
 

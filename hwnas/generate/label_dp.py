@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from hwnas.generate.bounds import Bounds
 from hwnas.generate.dominance import merged, undominated
 from hwnas.generate.problem import Floats, Ints, Problem
-from hwnas.generate.time_limit import TimeLimit
+from hwnas.generate.time_limit import GRACE, TimeLimit
 
 _MANY = 3000  # labels from which on dominance is looked for where bounds have dropped most already
 _SAMPLE = 48  # labels that are compared with all others first, to see whether it pays
@@ -107,11 +107,15 @@ def run(
             are merged into the cheapest (see `Outcome.loss`).
         floor: with `bounds`, labels that cannot reach this utility are dropped.
         clock: keeps fewer labels where the time would not suffice.
+
+    Raises:
+        TimeIsUp: the time is over all the same.
     """
     clock = clock or TimeLimit()
     labels = Labels(np.zeros((1, len(problem.limits)), np.int64), np.zeros(1), np.zeros(1, np.int64))
     certain, trail, dropped, loss = _certain(problem), [], -np.inf, 0.0
     for layer in range(len(problem.utilities)):
+        clock.check(labels.ticks.size * len(problem.ids[layer]), GRACE)
         labels, index, width = _extend(problem, layer, labels, certain[layer + 1])
         clock.made(len(index))
         kept, upper = np.arange(len(index)), None
@@ -123,7 +127,7 @@ def run(
             kept, cut = _cut(kept, upper, _HOPELESS * room)
             dropped = max(dropped, cut)
         if upper is None or _pays(labels, kept, k, problem.ranked):
-            kept = _undominated(labels, kept, k, problem.ranked)
+            kept = _undominated(labels, kept, k, problem.ranked, clock)
         if len(kept) > room and upper is not None:
             kept, cut = _cut(kept, upper, room)
             dropped = max(dropped, cut)
@@ -137,19 +141,21 @@ def run(
     return Outcome(labels, problem.ranked, tuple(trail), dropped, loss)
 
 
-def reduced(problem: Problem, k: int) -> Problem:
-    """The problem without the operations that `k` others of their layer dominate."""
+def reduced(problem: Problem, k: int, clock: TimeLimit) -> Problem:
+    """The problem without the operations that `k` others of their layer dominate; all stay where the time is over."""
     keep = []
     for u, c in zip(problem.utilities, problem.ticks, strict=True):
+        if clock.over:
+            return problem
         labels = Labels(c, u, np.arange(len(u)))
         keep.append(np.sort(_undominated(labels, np.arange(len(u)), k, problem.ranked)))
     return problem.only(keep)
 
 
-def _undominated(labels: Labels, kept: Ints, k: int, ranked: int) -> Ints:
+def _undominated(labels: Labels, kept: Ints, k: int, ranked: int, clock: TimeLimit | None = None) -> Ints:
     """Those of `kept` that fewer than `k` others dominate, sorted by cost."""
     kept = kept[labels.take(kept).order(ranked)]
-    return kept[undominated(labels.ticks[kept], labels.utility[kept], k, ranked)]
+    return kept[undominated(labels.ticks[kept], labels.utility[kept], k, ranked, clock)]
 
 
 def _pays(labels: Labels, kept: Ints, k: int, ranked: int) -> bool:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from hwnas.generate.time_limit import TimeLimit
+from hwnas.generate.time_limit import TimeIsUp, TimeLimit
 
 Ranked: TypeAlias = list[tuple[float, tuple[int, ...]]]
 Attempt: TypeAlias = Callable[[int, float], tuple[Ranked, float]]
@@ -58,7 +58,10 @@ def widen(attempt: Attempt, frame: Frame, k: int, max_labels: int, clock: TimeLi
         floor = max(proven, frame.bound - guess)
         if ranked and ranked[0][0] >= frame.enough:
             return ranked, max(bound - ranked[0][0], 0.0)
-        found, dropped = attempt(width, floor)
+        try:
+            found, dropped = attempt(width, floor)
+        except TimeIsUp:
+            return _unproven(known, k, bound, frame.tolerance)
         if dropped == -np.inf and (len(found) == k or floor == proven):
             return found, 0.0
         if len(found) == k and dropped < found[-1][0] - frame.tolerance:
@@ -69,8 +72,7 @@ def widen(attempt: Attempt, frame: Frame, k: int, max_labels: int, clock: TimeLi
             if not known and floor > proven and not clock.over:
                 guess = np.inf
                 continue
-            best = _best(known, k)
-            return best, (max(bound - best[0][0], 0.0) + frame.tolerance if best else np.inf)
+            return _unproven(known, k, bound, frame.tolerance)
         if dropped == -np.inf:
             guess *= _MORE
         else:
@@ -78,6 +80,11 @@ def widen(attempt: Attempt, frame: Frame, k: int, max_labels: int, clock: TimeLi
                 guess = (frame.bound - max(known.values(), default=frame.lowest)) * _GUESS
             else:
                 width = min(width * _WIDER, max_labels)
+
+
+def _unproven(known: dict[tuple[int, ...], float], k: int, bound: float, tolerance: float) -> tuple[Ranked, float]:
+    best = _best(known, k)
+    return best, (max(bound - best[0][0], 0.0) + tolerance if best else np.inf)
 
 
 def _best(known: dict[tuple[int, ...], float], k: int) -> Ranked:

@@ -12,6 +12,7 @@ Glossary
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,11 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.generate.elimination import Bucket, Scope
+from hwnas.generate.elimination import Bucket, Scope, plan
 from hwnas.generate.problem import Floats, Ints
+from hwnas.generate.time_limit import TimeLimit
 
 _WIDE, _POINTS, _ROUNDS = 24, 12, 3
 _KEPT = 8
+_AT_ONCE = 1 << 20  # states times price vectors that are worked out at once
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Model:
         worth: utilities per factor, -inf where masked, one axis per variable.
         ticks: per factor, one axis per variable and one per cost.
         limits: (M,).
+        apart: the last costs are how many variables agree with choices taken before; how many must not, per choice.
     """
 
     sizes: tuple[int, ...]
@@ -45,6 +49,24 @@ class Model:
     worth: tuple[Floats, ...]
     ticks: tuple[Ints, ...]
     limits: Ints
+    apart: tuple[int, ...] = ()
+
+    @property
+    def ranked(self) -> int:
+        """How many of the costs, the first ones, break ties between choices."""
+        return len(self.limits) - len(self.apart)
+
+    def far_from(self, choice: Sequence[int], distance: int) -> Model:
+        """The same graph for choices that differ from one in at least `distance` variables."""
+        agrees = [np.arange(size) == k for size, k in zip(self.sizes, choice, strict=True)]
+        old = [np.concatenate([ticks, np.zeros((*ticks.shape[:-1], 1), np.int64)], axis=-1) for ticks in self.ticks]
+        new = [np.pad(same[:, None].astype(np.int64), ((0, 0), (len(self.limits), 0))) for same in agrees]
+        scopes = (*self.scopes, *((v,) for v in range(len(self.sizes))))
+        return replace(
+            self, buckets=tuple(plan(self.sizes, scopes)), scopes=scopes, ticks=(*old, *new),
+            worth=(*self.worth, *(np.zeros(size) for size in self.sizes)), apart=(*self.apart, distance),
+            limits=np.append(self.limits, len(choice) - distance),
+        )
 
     def priced(self, y: Floats) -> list[Floats]:
         """Every factor at every price vector, (R, ...)."""
@@ -81,53 +103,71 @@ class Prices:
         return best + utility
 
 
-def prices(model: Model) -> Prices:
+def prices(model: Model, clock: TimeLimit) -> Prices:
     """Good price vectors, by points around the best in ever smaller steps; each is evaluated exactly."""
-    y = _searched(model) if len(model.limits) else np.zeros((1, 0))
+    y = _searched(model, clock) if len(model.limits) else np.zeros((1, 0))
     priced = model.priced(y)
     values = _upward(model, priced)
     bounds = values[-1] + y @ model.limits
     return Prices(y, bounds, _downward(model, priced, values), _decoded(model, priced, values), model.limits)
 
 
-def _searched(model: Model) -> Floats:
+def _searched(model: Model, clock: TimeLimit) -> Floats:
     """The price vectors of the least bounds found, the best first, (R, M)."""
     gain = sum(float(np.ptp(worth[np.isfinite(worth)])) for worth in model.worth) or 1.0
     spans = np.sum([ticks.reshape(-1, len(model.limits)).max(axis=0) for ticks in model.ticks], axis=0)
     unit = gain / np.maximum(spans, 1).astype(np.float64)
     around = _bracketed if len(unit) == 1 else _sampled
-    y, bounds = around(model, unit)
-    return y[np.argsort(bounds, kind="stable")[:_KEPT]]
+    y, bounds = around(model, unit, clock)
+    return y[np.argsort(bounds, kind="stable")[: 1 if clock.over else _KEPT]]
 
 
-def _bracketed(model: Model, unit: Floats) -> tuple[Floats, Floats]:
+def cheapest(model: Model, cost: int) -> Ints:
+    """The choice that spends least of one cost, (V,)."""
+    priced = [np.where(np.isfinite(worth), -ticks[..., cost].astype(np.float64), -np.inf)[None]
+              for worth, ticks in zip(model.worth, model.ticks, strict=True)]
+    choice: Ints = _decoded(model, priced, _upward(model, priced))[0]
+    return choice
+
+
+def _bracketed(model: Model, unit: Floats, clock: TimeLimit) -> tuple[Floats, Floats]:
     """One price: the bound is convex in it, so its least value lies beside the best of some points."""
     points = np.append(0.0, np.geomspace(0.01, 100.0, _WIDE))
     y, bounds = np.zeros((0, 1)), np.zeros(0)
     for _ in range(_ROUNDS):
         y = np.vstack([y, points[:, None] * unit])
-        bounds = np.append(bounds, _bounds(model, points[:, None] * unit))
+        bounds = np.append(bounds, _bounds(model, points[:, None] * unit, clock))
+        if clock.over:
+            break
         tried = np.sort(y[:, 0] / unit[0])
         i = int(np.searchsorted(tried, y[int(bounds.argmin()), 0] / unit[0]))
         points = np.linspace(tried[max(i - 1, 0)], tried[min(i + 1, len(tried) - 1)], _POINTS + 2)[1:-1]
     return y, bounds
 
 
-def _sampled(model: Model, unit: Floats) -> tuple[Floats, Floats]:
+def _sampled(model: Model, unit: Floats, clock: TimeLimit) -> tuple[Floats, Floats]:
     """Several prices: random ones around the best, ever closer."""
     generator, centre, spread = np.random.default_rng(0), np.zeros(len(unit)), 2.5
     y = np.zeros((1, len(unit)))
-    bounds = _bounds(model, y)
+    bounds = _bounds(model, y, clock)
     for _ in range(2 * _ROUNDS):
+        if clock.over:
+            break
         tries = np.exp(centre + spread * generator.normal(size=(_WIDE, len(unit)))) * unit
-        y, bounds = np.vstack([y, tries]), np.append(bounds, _bounds(model, tries))
+        y, bounds = np.vstack([y, tries]), np.append(bounds, _bounds(model, tries, clock))
         centre, spread = np.log(np.maximum(y[int(bounds.argmin())] / unit, 1e-6)), spread * 0.55
     return y, bounds
 
 
-def _bounds(model: Model, y: Floats) -> Floats:
-    """Upper bound on the utility of any choice within the limits, at every price vector."""
-    found: Floats = _upward(model, model.priced(y))[-1] + y @ model.limits
+def _bounds(model: Model, y: Floats, clock: TimeLimit) -> Floats:
+    """Upper bound on the utility of any choice within the limits, at every price vector; infinite where time is up."""
+    states = sum(math.prod(model.sizes[v] for v in bucket.scope) for bucket in model.buckets)
+    some, found = max(_AT_ONCE // states, 1), np.full(len(y), np.inf)
+    for first in range(0, len(y), some):
+        part = y[first : first + some]
+        found[first : first + some] = _upward(model, model.priced(part))[-1] + part @ model.limits
+        if clock.over:
+            break
     return found
 
 

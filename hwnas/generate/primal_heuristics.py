@@ -17,9 +17,11 @@ from __future__ import annotations
 import numpy as np
 
 from hwnas.generate.problem import Floats, Ints, Problem
+from hwnas.generate.time_limit import TimeLimit
 
 _TRIED = 3  # starts that are worth changes of two at once
 _STEPS = 40
+_AT_ONCE = 1 << 20  # ticks of moves that are worked out at once
 _LARGE = 400  # moves above which changes of two at once are too many
 
 
@@ -29,13 +31,13 @@ def best_at(problem: Problem, multipliers: Floats) -> Ints:
     return np.array([(u[:, None] - c @ multipliers.T).argmax(axis=0) for u, c in layers]).T
 
 
-def climb(problem: Problem, starts: Ints) -> dict[tuple[int, ...], float]:
+def climb(problem: Problem, starts: Ints, clock: TimeLimit) -> dict[tuple[int, ...], float]:
     """Choices within the limits that come of the `starts` (places of operations, (R, L)); may be none.
 
     Returns:
         The choices, as places, with their utilities.
     """
-    moves = _Moves(problem)
+    moves = _Moves(problem, clock)
     total = moves.totals(starts)
     fits = (total <= problem.limits).all(axis=1)
     pick = starts[fits]
@@ -56,9 +58,9 @@ def climb(problem: Problem, starts: Ints) -> dict[tuple[int, ...], float]:
 class _Moves:
     """A problem as arrays of equal layers: values (L, K), -inf where there is no operation; ticks (L, K, M)."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, clock: TimeLimit) -> None:
         depth, width = len(problem.utilities), max(map(len, problem.utilities))
-        self.limits, self.rows, self.width = problem.limits, np.arange(depth), width
+        self.limits, self.rows, self.width, self.clock = problem.limits, np.arange(depth), width, clock
         self.values = np.full((depth, width), -np.inf)
         self.ticks = np.zeros((depth, width, len(problem.limits)), dtype=np.int64)
         for layer, (u, c) in enumerate(zip(problem.utilities, problem.ticks, strict=True)):
@@ -77,8 +79,14 @@ class _Moves:
 
     def raised(self, pick: Ints) -> Ints:
         """Choices after the best single changes within the limits, while there are any."""
-        pick, total, active = pick.copy(), self.totals(pick), np.arange(len(pick))
-        while len(active):
+        pick, some = pick.copy(), max(_AT_ONCE // self.ticks.size, 1)
+        for first in range(0, len(pick), some):
+            pick[first : first + some] = self._raised(pick[first : first + some])
+        return pick
+
+    def _raised(self, pick: Ints) -> Ints:
+        total, active = self.totals(pick), np.arange(len(pick))
+        while len(active) and not self.clock.over:
             gain, after = self._moves(pick[active], total[active])
             gain = np.where((after <= self.limits).all(axis=2), gain, -np.inf)
             best = gain.argmax(axis=1)
@@ -94,7 +102,7 @@ class _Moves:
             gain, excess = self._pairs(pick)
             gain = np.where(excess == 0, gain, -np.inf)
             best = int(gain.argmax())
-            if not gain.flat[best] > 1e-12:
+            if not gain.flat[best] > 1e-12 or self.clock.over:
                 break
             pick = self._changed(pick, best)
         return pick
@@ -106,6 +114,8 @@ class _Moves:
             now = float(self.excess(total)[0])
             if now == 0:
                 return pick
+            if self.clock.over:
+                break
             gain, after = self._moves(pick[None], total)
             excess = np.where(np.isfinite(gain), self.excess(after), np.inf)[0]
             if excess.min() < now:

@@ -23,20 +23,21 @@ from hwnas.generate.time_limit import TimeLimit
 
 def search(problem: Problem, k: int, max_labels: int, clock: TimeLimit | None = None) -> tuple[Ranked, float]:
     """The `k` best choices, and how far the best utility can be from the true one; see `label_widening.widen`."""
-    return _search(reduced(problem, k), k, max_labels, clock or TimeLimit(), np.inf)
+    clock = clock or TimeLimit()
+    return _search(reduced(problem, k, clock), k, max_labels, clock, np.inf)
 
 
 def _search(problem: Problem, k: int, max_labels: int, clock: TimeLimit, enough: float) -> tuple[Ranked, float]:
     """The same; a choice of utility `enough` ends it, and lower ones are of no interest unless it is infinite."""
-    bounds, tolerance = Bounds(problem), problem.tolerance
+    bounds, tolerance = Bounds(problem, clock), problem.tolerance
     least = sum(float(u.min()) for u in problem.utilities)
     lowest = (least if enough == np.inf else max(least, enough)) - tolerance
-    known = _climbed(problem, best_at(problem, bounds.multipliers))
+    known = _climbed(problem, best_at(problem, bounds.multipliers), clock)
     if not known and len(problem.limits) > 1 and bounds.root >= lowest:
         start, unknown = _any(problem, bounds, max_labels, clock)
         if start is None and not unknown:
             return [], 0.0
-        known = {} if start is None else _climbed(problem, start)
+        known = {} if start is None else _climbed(problem, start, clock)
 
     def attempt(width: int, floor: float) -> tuple[Ranked, float]:
         core = bounds.core(problem, floor)
@@ -48,10 +49,10 @@ def _search(problem: Problem, k: int, max_labels: int, clock: TimeLimit, enough:
     return widen(attempt, Frame(bounds.root, lowest, tolerance, known, enough), k, max_labels, clock)
 
 
-def _climbed(problem: Problem, places: Ints) -> dict[tuple[int, ...], float]:
+def _climbed(problem: Problem, places: Ints, clock: TimeLimit) -> dict[tuple[int, ...], float]:
     return {
         tuple(int(ids[i]) for ids, i in zip(problem.ids, choice, strict=True)): utility
-        for choice, utility in climb(problem, places).items()
+        for choice, utility in climb(problem, places, clock).items()
     }
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from hwnas.generate.dominance import merged, undominated
 from hwnas.generate.elimination import Scope
 from hwnas.generate.problem import Floats, Ints
+from hwnas.generate.time_limit import GRACE, TimeLimit
 
 Small = NDArray[np.int16]
 _FEW = 12  # states that are looked at one by one
@@ -97,13 +98,19 @@ def pairs(n: int, m: int) -> tuple[Ints, Ints]:
     return np.repeat(np.arange(n), m), np.tile(np.arange(m), n)
 
 
-def join(a: Table, b: Table, sizes: Sequence[int], limits: Ints) -> Table:
-    """Every label of `a` with every label of `b` that agrees with it, within the limits."""
+def join(a: Table, b: Table, sizes: Sequence[int], limits: Ints, clock: TimeLimit | None = None) -> Table:
+    """Every label of `a` with every label of `b` that agrees with it, within the limits.
+
+    Raises:
+        TimeIsUp: the time does not suffice.
+    """
     shared = tuple(v for v in a.scope if v in b.scope)
     left, right = a.keys(shared, sizes), b.keys(shared, sizes)
     order = np.argsort(right, kind="stable")
     first, last = np.searchsorted(right[order], left), np.searchsorted(right[order], left, side="right")
     count = last - first
+    if clock is not None:
+        clock.check(int(count.sum()) * (len(limits) + 2), GRACE)
     ia = np.repeat(np.arange(len(left)), count)
     ib = order[np.arange(len(ia)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)]
     ticks = a.ticks[ia] + b.ticks[ib]
@@ -116,8 +123,14 @@ def join(a: Table, b: Table, sizes: Sequence[int], limits: Ints) -> Table:
     return Table(scope, states, ticks[fits], a.utility[ia] + b.utility[ib], picks)
 
 
-def pareto(table: Table, sizes: Sequence[int]) -> Table:
-    """The labels that no other of the same state beats, sorted by state and cost; of equal ones the smaller choice."""
+def pareto(table: Table, sizes: Sequence[int], clock: TimeLimit | None = None) -> Table:
+    """The labels that no other of the same state beats, sorted by state and cost; of equal ones the smaller choice.
+
+    Raises:
+        TimeIsUp: the time does not suffice.
+    """
+    if clock is not None:
+        clock.check(4 * len(table.utility), GRACE)
     key = table.keys(table.scope, sizes)
     order = _order(table, key)
     key, ticks, utility = key[order], table.ticks[order], table.utility[order]
@@ -127,7 +140,8 @@ def pareto(table: Table, sizes: Sequence[int]) -> Table:
     else:
         ends = np.append(begins[1:], len(key))
         groups = [slice(first, last) for first, last in zip(begins.tolist(), ends.tolist(), strict=False)]
-        keep = np.concatenate([np.zeros(0, bool), *(undominated(ticks[some], utility[some]) for some in groups)])
+        masks = [undominated(ticks[some], utility[some], clock=clock) for some in groups]
+        keep = np.concatenate([np.zeros(0, bool), *masks])
     best = table.take(order[keep])
     return replace(best, picks=Picks.of(best.picks.made()))
 

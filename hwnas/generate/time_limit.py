@@ -8,6 +8,7 @@ _FEWEST = 64  # labels that are always kept
 _FIRST_RATE = 2e6  # labels per second, before anything was measured
 _MEASURED = 10_000  # labels after which the rate is believed
 _PER_ELEMENT = 1.5e-7  # seconds that one pass of sorting and filtering takes per element, rather more than less
+GRACE = 0.12  # seconds beyond the deadline that a search without an answer may take
 _AFTERWARDS = 0.03  # seconds kept for putting the answer together
 
 
@@ -37,13 +38,21 @@ class TimeLimit:
         """Seconds until the deadline; None for no deadline."""
         return None if self._end is None else max(self._end - time.monotonic(), 0.0)
 
-    def check(self, elements: int = 0) -> None:
+    def part(self, share: float) -> TimeLimit:
+        """A deadline after a share of the time that is left."""
+        left = self.left
+        return TimeLimit(None if left is None else share * left)
+
+    def check(self, elements: int = 0, grace: float = 0.0) -> None:
         """Go on only if an array of so many elements can be made, sorted and filtered in time.
+
+        Args:
+            grace: seconds allowed beyond the deadline, for what is needed to have an answer at all.
 
         Raises:
             TimeIsUp: it cannot.
         """
-        if self._end is not None and time.monotonic() + elements * _PER_ELEMENT + _AFTERWARDS >= self._end:
+        if self._end is not None and time.monotonic() + elements * _PER_ELEMENT + _AFTERWARDS >= self._end + grace:
             raise TimeIsUp
 
     def made(self, labels: int) -> None:
@@ -52,7 +61,7 @@ class TimeLimit:
         self._made, self._spent, self._last = self._made + labels, self._spent + now - self._last, now
 
     def affordable(self, most: int, layers: int, width: int, fewest: int = _FEWEST) -> int:
-        """Labels to keep, `most` of them or fewer, `fewest` at least, when `layers` layers of `width` operations are to come."""
+        """Labels to keep, at most `most`, at least `fewest`, when `layers` layers of `width` operations are to come."""
         left = self.left
         if left is None:
             return most

@@ -306,3 +306,54 @@ def test_a_chain_is_eliminated_without_fill() -> None:
     assert max(len(bucket.scope) for bucket in plan([3] * 21, scopes)) == 2
     cycle = [*scopes, (0, 20)]
     assert max(len(bucket.scope) for bucket in plan([3] * 21, cycle)) == 3
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 4), st.integers(1, 2))
+def test_the_best_apart_are_those_of_brute_force(seed: int, distance: int, m: int) -> None:
+    """Greedy from the best down: utilities are unique in value, choices where no other has the same."""
+    rng = np.random.default_rng([seed, 21])
+    options, factors, names = random_graph(rng, m)
+    every = brute(options, factors, names)
+    budgets = {name: float(np.median([row[1][i] for row in every])) for i, name in enumerate(names)}
+    within = [row for row in every if all(c <= budgets[n] for c, n in zip(row[1], names, strict=True))]
+    if not within or distance > len(options):
+        return
+    found = solve_graph(options, factors, budgets, top=4, min_distance=distance)
+    got = [(found.utility, found.choice), *((other.utility, other.choice) for other in found.others)]
+    assert found.status == "OPTIMAL"
+    assert found.choice == within[0][2]
+    taken: list[tuple[int, ...]] = []
+    for utility, choice in got:
+        far = [row for row in within if all(apart(row[2], other) >= max(distance, 1) for other in taken)]
+        assert choice in {row[2] for row in far}
+        assert utility == pytest.approx(far[0][0], abs=1e-9)
+        taken.append(choice)
+    left = [row for row in within if all(apart(row[2], other) >= max(distance, 1) for other in taken)]
+    assert len(got) == 4 or not left
+
+
+def apart(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+    return sum(x != y for x, y in zip(a, b, strict=True))
+
+
+def test_the_best_apart_on_a_long_chain() -> None:
+    """Twelve variables, three at least apart, and every answer within the budget."""
+    rng = np.random.default_rng(3)
+    options = {f"v{i}": 4 for i in range(12)}
+    factors = [Factor((f"v{i}", f"v{i + 1}"), rng.normal(size=(4, 4)), {"ms": rng.integers(1, 100, (4, 4))})
+               for i in range(11)]
+    found = solve_graph(options, factors, {"ms": 450}, top=5, min_distance=3)
+    choices = [found.choice, *(other.choice for other in found.others)]
+    utilities = [found.utility, *(other.utility for other in found.others)]
+    assert len(choices) == 5
+    assert all(apart(a, b) >= 3 for a, b in itertools.combinations(choices, 2))
+    assert utilities == sorted(utilities, reverse=True)
+    assert max(other.costs["ms"] for other in found.others) <= 450
+    assert solve_graph(options, factors, {"ms": 450}).choice == found.choice
+
+
+@pytest.mark.parametrize("options", [{"top": 0}, {"min_distance": -1}])
+def test_counts_of_choices_are_checked(options: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="must be at least"):
+        solve_graph({"a": 2}, [Factor(("a",), [0.0, 1.0], {"ms": [1, 2]})], {"ms": 2}, **options)
