@@ -2,7 +2,8 @@
 
 HwnasError                    1   anything below
 ├── UsageError                2   a flag, a unit, a name that does not exist
-│   └── UnknownName           2   ... with the known names and the nearest one
+│   ├── UnknownName           2   ... with the known names and the nearest one
+│   └── WorkLimitReached      2   a limit on work or time ended a search before it had any answer
 ├── InputError                2   a file that is not what it should be
 │   ├── DataError             2   images, labels, folders
 │   ├── ImageError            2   an image that cannot be read; carries why
@@ -60,6 +61,10 @@ class UnknownName(UsageError):
         super().__init__(
             f"unknown {kind} {shown!r}.{guess} Known: {', '.join(self.known) or 'none'}.{tail}"
         )
+
+
+class WorkLimitReached(UsageError):
+    """A limit on work or time ended a search before any answer was found."""
 
 
 class InputError(HwnasError):

@@ -15,6 +15,9 @@ from hwnas.generate.integer_costs import UNLIMITED, Cost, Exact
 from hwnas.generate.pareto import in_unit
 from hwnas.generate.problem import Floats, Ints, alive_ids, by_name, read_cost, read_utilities
 from hwnas.generate.tables import Picks, Table, join, pairs, pareto
+from hwnas.generate.time_limit import GRACE, TimeIsUp, TimeLimit
+
+_FEW = 40  # labels of a part that stay where the time does not suffice
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ class BlockTree:
             if any(cost.amount(f, k) < 0 for f, ids in enumerate(alive_ids(self.utilities)) for k in ids):
                 raise UsageError(f"the cost {cost.name!r} overlaps, so its amounts must not be negative")
 
-    def tables(self, budgets: Mapping[str, float]) -> tuple[list[Table], Ints]:
+    def tables(self, budgets: Mapping[str, float], clock: TimeLimit) -> tuple[list[Table], Ints, float]:
         """Pareto labels of the parts in series at the top, and the limits of the budgeted costs, (M,).
+
+        Where the time does not suffice, labels are left out; the last number bounds what utility that may cost.
 
         Ticks are those above every layer's least; of overlapped costs, all of them.
 
@@ -115,9 +120,14 @@ class BlockTree:
             ticks.append([row - least for row, least in zip(rows, low, strict=True)])
             limits.append(max(min(cost.limit(given[cost.name]) - sum(low), span), -1))
         builder = _Labels(self, [np.column_stack(rows) for rows in zip(*ticks, strict=True)],
-                          np.array([cost.name in self.overlapped for cost in costs]), np.array(limits))
+                          np.array([cost.name in self.overlapped for cost in costs]), np.array(limits), clock)
         parts = self.block.parts if isinstance(self.block, Series) else [self.block]
-        return [builder.table(part) for part in parts], builder.limits
+        return [builder.table(part) for part in parts], builder.limits, builder.loss
+
+    @property
+    def highest(self) -> float:
+        """The highest sum of utilities, whatever it costs."""
+        return sum(float(u.max()) for u in self.utilities)
 
     def totals(self, choice: Sequence[int]) -> dict[str, float]:
         """Total of every cost of a choice, in the unit given."""
@@ -155,9 +165,11 @@ class BlockTree:
 class _Labels:
     """Pareto labels of parts, taken in the order of the tree."""
 
-    def __init__(self, tree: BlockTree, ticks: Sequence[Ints], peaks: NDArray[np.bool_], limits: Ints) -> None:
-        self.tree, self.ticks, self.peaks, self.limits = tree, ticks, peaks, limits
-        self.alive, self.next = alive_ids(tree.utilities), 0
+    def __init__(
+        self, tree: BlockTree, ticks: Sequence[Ints], peaks: NDArray[np.bool_], limits: Ints, clock: TimeLimit
+    ) -> None:
+        self.tree, self.ticks, self.peaks, self.limits, self.clock = tree, ticks, peaks, limits, clock
+        self.alive, self.next, self.loss = alive_ids(tree.utilities), 0, 0.0
 
     def table(self, block: Block) -> Table:
         """Labels of a part, in the order of their choices."""
@@ -170,9 +182,26 @@ class _Labels:
         parts = [self._pareto(part) for part in block.parts]
         table = parts[0]
         for part in parts[1:]:
-            both = join(table, part, (), self.limits) if isinstance(block, Series) else self._beside(table, part)
-            table = pareto(both, ())
+            together = self._in_series if isinstance(block, Series) else self._beside
+            try:
+                self.clock.check(len(table.utility) * len(part.utility) * (len(self.limits) + 2), GRACE)
+                table = pareto(together(table, part), (), self.clock)
+            except TimeIsUp:
+                table = pareto(together(self._few(table), self._few(part)), ())
         return table
+
+    def _few(self, table: Table) -> Table:
+        """The cheapest label of every cost, and of the others those of the highest utility."""
+        if len(table.utility) <= _FEW:
+            return table
+        best = np.argsort(-table.utility, kind="stable")[:_FEW]
+        least = [int(np.lexsort((-table.utility, column))[0]) for column in table.ticks.T]
+        # in the place of what goes stands the cheapest; of several costs none may be the cheapest in all
+        self.loss += float(np.ptp(table.utility)) if len(self.limits) == 1 else np.inf
+        return table.take(np.unique(np.concatenate([best, least])))
+
+    def _in_series(self, a: Table, b: Table) -> Table:
+        return join(a, b, (), self.limits)
 
     def _layer(self) -> Table:
         number, self.next = self.next, self.next + 1

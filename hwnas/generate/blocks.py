@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.errors import BudgetInfeasible, UsageError, WorkLimitReached
 from hwnas.generate.block_tree import Block, BlockTree, Layer, Parallel, Series
 from hwnas.generate.one_budget import best_within
 from hwnas.generate.pareto import Front, chain_points
@@ -28,6 +28,7 @@ from hwnas.generate.tables import Table
 from hwnas.generate.time_limit import TimeLimit
 
 __all__ = ["Block", "Layer", "Parallel", "Series", "front_blocks", "solve_blocks"]
+_FIRST_PART = 0.7  # of the time, for labels of the parts
 
 
 def solve_blocks(
@@ -60,17 +61,18 @@ def solve_blocks(
             work was reached before any choice within the budgets was found.
     """
     tree, clock = BlockTree.read(block, overlapped, fixed or {}, quantum or {}), TimeLimit(max_seconds)
-    tables, limits = tree.tables(budgets)
+    tables, limits, loss = tree.tables(budgets, clock.part(_FIRST_PART))
     if any(not len(table.utility) for table in tables) or (limits < 0).any():
         raise _infeasible(tree, budgets)
     problem = _chain(tables, limits)
     engine = best_within if len(problem.limits) == 1 else partial(search, k=1)
     found, gap = engine(problem, max_labels=max_labels, clock=clock)
-    if not found and gap > 0.0:
-        raise UsageError(f"max_labels = {max_labels} or max_seconds was reached before any choice met the budgets")
+    if not found and gap + loss > 0.0:
+        raise WorkLimitReached(f"max_labels = {max_labels} or max_seconds ended it before any choice met the budgets")
     if not found:
         raise _infeasible(tree, budgets)
     choice = tuple(_expanded(tables, np.array([found[0][1]]))[0].tolist())
+    gap = min(gap + loss, max(tree.highest - found[0][0], gap))
     return Solution.of([Candidate(choice, found[0][0], tree.totals(choice))], gap)
 
 
@@ -98,14 +100,15 @@ def front_blocks(
     sizes = {} if quantum is None else {cost: quantum}
     tree = BlockTree.read(block, {cost} if overlapped else (), {cost: fixed}, sizes)
     budgets = {cost: math.inf if max_cost is None else max_cost}
-    tables, limits = tree.tables(budgets)
+    clock = TimeLimit(max_seconds)
+    tables, limits, left_out = tree.tables(budgets, clock.part(_FIRST_PART))
     if any(not len(table.utility) for table in tables) or (limits < 0).any():
         raise _infeasible(tree, budgets)
     problem = _chain(tables, limits)
     if (problem.limits < 0).any():
         raise _infeasible(tree, budgets)
-    ticks, worth, picks, loss = chain_points(problem, max_labels, TimeLimit(max_seconds))
-    return Front(tree.in_unit(cost, ticks + problem.base[0]), worth, _expanded(tables, picks), loss)
+    ticks, worth, picks, loss = chain_points(problem, max_labels, clock)
+    return Front(tree.in_unit(cost, ticks + problem.base[0]), worth, _expanded(tables, picks), loss + left_out)
 
 
 def _chain(tables: list[Table], limits: Ints) -> Problem:

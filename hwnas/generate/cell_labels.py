@@ -19,7 +19,9 @@ from hwnas.generate.integer_costs import UNLIMITED, Cost
 from hwnas.generate.pareto import in_unit
 from hwnas.generate.problem import Floats, Ints
 from hwnas.generate.tables import Picks, Table, pairs, pareto, thinned
-from hwnas.generate.time_limit import TimeLimit
+from hwnas.generate.time_limit import TimeIsUp, TimeLimit
+
+_FEWEST = 32  # labels that are always kept
 
 
 @dataclass(frozen=True)
@@ -83,23 +85,47 @@ class CellLabels:
         """Labels of whole cells, and the highest upper bound among those cut for want of room or time."""
         table, dropped = self._root(), -np.inf
         for node in range(self.nodes):
-            table = pareto(self._extended(node, table), self._sizes(node + 1))
-            clock.made(len(table.utility))
-            room = clock.affordable(max_labels, self.nodes - node - 1, sum(len(item[3]) for item in self.items[node]))
+            room = clock.affordable(max_labels, self.nodes - node, self._width(node), fewest=_FEWEST)
             if len(table.utility) > room:
                 split = np.argpartition(-table.utility, room)
-                cut = float(table.utility[split[room:]].max()) + float(self.best_after[node + 1])
-                table, dropped = table.take(np.sort(split[:room])), max(dropped, cut)
-        return pareto(self._finished(table), ()), dropped
+                cut = float(table.utility[split[room:]].max()) + float(self.best_after[node])
+                kept = np.unique(np.concatenate([split[:room], self._cheapest(node, table)]))
+                table, dropped = table.take(kept), max(dropped, cut)
+            table = self._pareto(self._extended(node, table), node + 1, clock)
+            clock.made(len(table.utility))
+        return self._pareto(self._finished(table), None, clock), dropped
 
-    def front(self, max_labels: int) -> tuple[Table, float]:
+    def front(self, max_labels: int, clock: TimeLimit) -> tuple[Table, float]:
         """Labels of the front, cheapest first, and how much utility the merging of labels may have cost."""
         table, loss = self._root(), 0.0
         for node in range(self.nodes):
+            room = clock.affordable(max_labels, self.nodes - node, self._width(node), fewest=_FEWEST)
+            if len(table.utility) > room:
+                table, lost = thinned(table, self._sizes(node), room)
+                loss += lost
             table = pareto(self._extended(node, table), self._sizes(node + 1))
-            table, lost = thinned(table, self._sizes(node + 1), max_labels)
-            loss += lost
+            clock.made(len(table.utility))
         return pareto(self._finished(table), ()), loss
+
+    def _width(self, node: int) -> int:
+        """How many items a node can have."""
+        return sum(len(item[3]) for item in self.items[node])
+
+    def _pareto(self, table: Table, node: int | None, clock: TimeLimit) -> Table:
+        """The labels that no other of the same state beats; all, sorted alike, where the time does not suffice."""
+        try:
+            return pareto(table, () if node is None else self._sizes(node), clock)
+        except TimeIsUp:
+            return table
+
+    def _cheapest(self, node: int, table: Table) -> Ints:
+        """Places of the labels of every state that spend least: one of them can be completed if any label can."""
+        key = table.keys(table.scope, self._sizes(node))
+        found = []
+        for column in table.ticks.T:
+            order = np.lexsort((column, key))
+            found.append(order[np.flatnonzero(np.diff(key[order], prepend=-1))])
+        return np.concatenate([np.zeros(0, np.int64), *found])
 
     def in_unit(self, ticks: Ints) -> NDArray[Any]:
         """Ticks of the only cost, in the unit given: integers where all are whole."""

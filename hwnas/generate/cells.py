@@ -23,7 +23,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.errors import BudgetInfeasible, UsageError, WorkLimitReached
 from hwnas.generate.cell_labels import CellLabels, CellRules
 from hwnas.generate.integer_costs import Cost
 from hwnas.generate.pareto import Front
@@ -76,7 +76,7 @@ def solve_cell(
     names = [name for name in costs if name in by_name("budgets", budgets, list(costs))]
     found, gap = cell.best({name: budgets[name] for name in names}, max_labels, TimeLimit(max_seconds))
     if found is None and gap > 0.0:
-        raise UsageError(f"max_labels = {max_labels} or max_seconds was reached before any cell met the budgets")
+        raise WorkLimitReached(f"max_labels = {max_labels} or max_seconds was reached before any cell met the budgets")
     if found is None:
         raise cell.infeasible(budgets)
     return Solution.of([found], gap)
@@ -93,6 +93,7 @@ def front_cell(
     quantum: float | None = None,
     max_cost: float | None = None,
     max_labels: int = 1_000_000,
+    max_seconds: float | None = None,
 ) -> Front:
     """The whole Pareto front of cells against one cost; arguments, choices and errors as in `solve_cell`.
 
@@ -104,7 +105,7 @@ def front_cell(
     cell = _Cell(utilities, {"cost": costs}, {"cost": fixed}, sizes, rules)
     budgets = {"cost": math.inf if max_cost is None else max_cost}
     labels = cell.labels(budgets)
-    table, loss = labels.front(max_labels)
+    table, loss = labels.front(max_labels, TimeLimit(max_seconds))
     if not len(table.utility):
         raise cell.infeasible(budgets)
     return Front(labels.in_unit(table.ticks[:, 0]), table.utility, table.picks.made(), loss)

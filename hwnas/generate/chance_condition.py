@@ -99,7 +99,7 @@ class Risk:
 
     def refusal(self, others: Mapping[str, float], budgets: Mapping[str, float]) -> BudgetInfeasible:
         """Says what the least upper value is."""
-        least, budget = self._least_upper(), float(self.budget)
+        least, budget = self.safest()[0], float(self.budget)
         why = (f"the least achievable is {least:.10g}" if least > budget
                else f"{least:.10g} is achievable alone, but not together with the other budgets")
         return BudgetInfeasible(
@@ -107,32 +107,41 @@ class Risk:
             {NAME: least, **others}, {NAME: budget, **budgets},
         )
 
-    def _least_upper(self) -> float:
-        """Least upper value of any choice: `upper` is quasi-concave, so it is at a corner of the hull of (p, V)."""
-        corners = [_corners(m[ids], v[ids]) for m, v, ids in
-                   zip(self.floats(self.mean), self.floats(self.variance), self.alive, strict=True)]
-        steps = sorted((edge for row in corners for edge in row[1]), key=lambda edge: edge[1] / edge[0])
-        p, v = (sum(row[0][i] for row in corners) + float(cost.fixed or 0)
+    def safest(self) -> tuple[float, tuple[int, ...]]:
+        """Least upper value of any choice, and that choice.
+
+        `upper` is quasi-concave, so its least value is at a corner of the hull of (p, V).
+        """
+        hulls = [_hull(m[list(ids)], v[list(ids)]) for m, v, ids in
+                 zip(self.floats(self.mean), self.floats(self.variance), self.alive, strict=True)]
+        steps = sorted(
+            ((b[1] - a[1]) / (b[0] - a[0]), layer, i)
+            for layer, hull in enumerate(hulls) for i, (a, b) in enumerate(itertools.pairwise(hull), 1)
+        )
+        at = [0] * len(hulls)
+        p, v = (sum(hull[0][i] for hull in hulls) + float(cost.fixed or 0)
                 for i, cost in enumerate((self.mean, self.variance)))
-        least = self.upper(p, max(v, 0.0))
-        for dp, dv in steps:
-            p, v = p + dp, v + dv
-            least = min(least, self.upper(p, max(v, 0.0)))
-        return least
+        least, best = self.upper(p, max(v, 0.0)), list(at)
+        for _, layer, i in steps:
+            before, after = hulls[layer][i - 1], hulls[layer][i]
+            p, v, at[layer] = p + after[0] - before[0], v + after[1] - before[1], i
+            if self.upper(p, max(v, 0.0)) < least:
+                least, best = self.upper(p, max(v, 0.0)), list(at)
+        choice = tuple(ids[hull[i][2]] for ids, hull, i in zip(self.alive, hulls, best, strict=True))
+        return least, choice
 
 
-def _corners(p: Floats, v: Floats) -> tuple[Pair, list[Pair]]:
-    """The lower left hull of one layer: its point of least p, and the steps from there on, each to a lower V."""
-    points = sorted(zip(p.tolist(), v.tolist(), strict=True))
-    hull: list[Pair] = []
-    for x, y in points:
-        if hull and y >= hull[-1][1]:
+def _hull(p: Floats, v: Floats) -> list[tuple[float, float, int]]:
+    """The lower left hull of one layer, from its point of least p on, each to a lower V: (p, V, place)."""
+    hull: list[tuple[float, float, int]] = []
+    for point in sorted(zip(p.tolist(), v.tolist(), range(len(p)), strict=True)):
+        if hull and point[1] >= hull[-1][1]:
             continue
-        while len(hull) > 1 and _turns_up(hull[-2], hull[-1], (x, y)):
+        while len(hull) > 1 and _turns_up(hull[-2], hull[-1], point):
             hull.pop()
-        hull.append((x, y))
-    return hull[0], [(d[0] - c[0], d[1] - c[1]) for c, d in itertools.pairwise(hull)]
+        hull.append(point)
+    return hull
 
 
-def _turns_up(a: Pair, b: Pair, c: Pair) -> bool:
+def _turns_up(a: tuple[float, float, int], b: tuple[float, float, int], c: tuple[float, float, int]) -> bool:
     return (b[1] - a[1]) * (c[0] - b[0]) >= (c[1] - b[1]) * (b[0] - a[0])

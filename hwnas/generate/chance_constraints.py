@@ -33,10 +33,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.errors import BudgetInfeasible, UsageError, WorkLimitReached
 from hwnas.generate.chance_condition import NAME, Pair, Risk
 from hwnas.generate.knapsack import solve
-from hwnas.generate.problem import Rows
+from hwnas.generate.problem import Rows, read_utilities
+from hwnas.generate.time_limit import TimeLimit
 
 _TICKS = 2.0**44
 Found = tuple[float, tuple[int, ...], dict[str, float]]
@@ -47,8 +48,8 @@ class Confident:
     """Answer of `solve_uncertain`.
 
     Attributes:
-        status: "OPTIMAL", or "BOUNDED" where `max_steps` or `max_labels` stopped the search: then the best utility is
-            at most `utility + gap`.
+        status: "OPTIMAL", or "BOUNDED" where `max_steps`, `max_labels` or `max_seconds` stopped the search: then
+            the best utility is at most `utility + gap`.
         choice: operation per layer.
         utility: sum of the utilities.
         mean, deviation: of the uncertain cost of the choice: p and sqrt(V).
@@ -82,6 +83,7 @@ def solve_uncertain(
     costs: Mapping[str, Sequence[ArrayLike]] | None = None,
     budgets: Mapping[str, float] | None = None,
     max_steps: int = 1000,
+    max_seconds: float | None = None,
     **options: Any,
 ) -> Confident:
     """Highest sum of utilities with p + sqrt(k^2 p^2 + z^2 V) within the budget, and other costs within theirs.
@@ -97,6 +99,7 @@ def solve_uncertain(
         fixed_mean, fixed_variance: of what every network pays.
         costs, budgets: further costs and their budgets.
         max_steps: most problems to solve.
+        max_seconds: how long it may take in all; None for as long as it takes.
         options: `fixed`, `quantum` and `aggregate` of `costs`, and `max_labels`, for `solve`.
 
     Raises:
@@ -108,7 +111,8 @@ def solve_uncertain(
         raise UsageError(f"max_steps must be at least 1, not {max_steps}")
     risk = Risk.of(utilities, mean, variance, budget, z, relative, (fixed_mean, fixed_variance))
     try:
-        return _Search(utilities, risk, dict(costs or {}), dict(budgets or {}), options, max_steps).answer()
+        clock = TimeLimit(max_seconds)
+        return _Search(utilities, risk, dict(costs or {}), dict(budgets or {}), options, max_steps, clock).answer()
     except BudgetInfeasible as err:
         others = {name: value for name, value in err.least.items() if name != NAME}
         raise risk.refusal(others, dict(budgets or {})) from err
@@ -119,11 +123,13 @@ class _Search:
 
     def __init__(
         self, utilities: Rows, risk: Risk, costs: dict[str, Rows], budgets: dict[str, float], options: dict[str, Any],
-        max_steps: int,
+        max_steps: int, clock: TimeLimit,
     ) -> None:
         self.utilities, self.risk, self.costs, self.budgets, self.options = utilities, risk, costs, budgets, options
         self.max_steps, self.steps, self.loose = max_steps, 0, -np.inf
         self.best: Found | None = None
+        self.clock = clock
+        self.highest = sum(float(np.max(row)) for row in read_utilities(utilities))
         self.means, self.variances = risk.floats(risk.mean), risk.floats(risk.variance)
 
     def answer(self) -> Confident:
@@ -131,7 +137,8 @@ class _Search:
         if a > b:
             raise BudgetInfeasible("the least mean is over the budget", {}, {})
         queue = [(-np.inf, a, b)]
-        while queue and self.steps < self.max_steps and -queue[0][0] > self._found:
+        self._learn_safest()
+        while queue and self._goes_on and -queue[0][0] > self._found:
             _, a, b = heapq.heappop(queue)
             cut = self._cut(a, b)
             if cut is not None:
@@ -142,13 +149,29 @@ class _Search:
         return self._result(max([self.loose, *(-bound for bound, _, _ in queue)]))
 
     @property
+    def _goes_on(self) -> bool:
+        return self.steps < self.max_steps and not self.clock.over
+
+    def _learn_safest(self) -> None:
+        """Begin with the choice of the least upper value, if that is within all budgets."""
+        choice = self.risk.safest()[1]
+        if not self.risk.holds(choice):
+            return
+        rows = {NAME: [np.zeros(1, np.int64)] * len(choice), **{n: _only(row, choice) for n, row in self.costs.items()}}
+        try:
+            found = solve(_only(self.utilities, choice), rows, {NAME: 0, **self.budgets}, **self.options)
+        except BudgetInfeasible:
+            return
+        self._learn(found.utility, choice, found.costs)
+
+    @property
     def _found(self) -> float:
         return -np.inf if self.best is None else self.best[0]
 
     def _cut(self, a: float, b: float) -> Pair | None:
         """Bound and p of the best choice under the chord if it is over the budget; None when the interval is done."""
-        count = 1
-        while self.steps < self.max_steps:
+        count, found = 1, list[Found]()
+        while self._goes_on:
             found = self._solve(self.risk.chord(a, b), count)
             for utility, choice, totals in found:
                 if self.risk.holds(choice):
@@ -160,7 +183,7 @@ class _Search:
             if len(found) < count:
                 return None
             count *= 4  # let in by rounding alone: look past them
-        self.loose = max(self.loose, found[-1][0])
+        self.loose = max(self.loose, found[-1][0] if found else self.highest)
         return None
 
     def _try(self, line: Pair) -> None:
@@ -184,7 +207,10 @@ class _Search:
         limit = math.floor((height - always) / tick) + 2
         try:
             found = solve(self.utilities, {NAME: ticks, **self.costs}, {NAME: limit, **self.budgets}, top=count,
-                          **self.options)
+                          max_seconds=self.clock.left, **self.options)
+        except WorkLimitReached:
+            self.loose = max(self.loose, self.highest)
+            return []
         except BudgetInfeasible:
             if self.steps == 1:
                 raise
@@ -197,11 +223,18 @@ class _Search:
     def _result(self, bound: float) -> Confident:
         if self.best is None:
             if bound > -np.inf:
-                raise UsageError(f"{self.steps} steps found no choice within the budget: raise max_steps or max_labels")
+                raise WorkLimitReached(
+                    f"{self.steps} steps found no choice within the budget: raise max_steps, max_labels or max_seconds"
+                )
             raise BudgetInfeasible("no choice is left", {}, {})
         utility, choice, totals = self.best
         p, v = (float(x) for x in self.risk.sums(choice))
-        gap = max(bound - utility, 0.0)
+        gap = max(min(bound, self.highest) - utility, 0.0)
         others = {name: value for name, value in totals.items() if name != NAME}
         return Confident("OPTIMAL" if gap == 0.0 else "BOUNDED", choice, utility, p, math.sqrt(v),
                          min(self.risk.upper(p, v), float(self.risk.budget)), others, gap, self.steps)
+
+
+def _only(rows: Rows, choice: Sequence[int]) -> Rows:
+    """One operation of every layer."""
+    return [np.asarray(row)[[k]] for row, k in zip(rows, choice, strict=True)]

@@ -20,10 +20,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hwnas.errors import BudgetInfeasible, UnknownName, UsageError
+from hwnas.errors import BudgetInfeasible, UnknownName, UsageError, WorkLimitReached
 from hwnas.generate.integer_costs import exact
 from hwnas.generate.knapsack import solve
 from hwnas.generate.solution import Solution
+from hwnas.generate.time_limit import TimeLimit
 
 _ROUNDS = 12
 
@@ -57,6 +58,7 @@ def solve_for_devices(
     spread: Sequence[str],
     *,
     give_up: float = 0.0,
+    max_seconds: float | None = None,
     **options: Any,
 ) -> ForDevices:
     """Of the choices at most `give_up` below the best utility, the one whose smallest slack is largest.
@@ -68,21 +70,28 @@ def solve_for_devices(
         spread: costs whose smallest slack counts, such as the latencies on several devices. Each must be a sum of
             whole numbers, so that "more slack" has a smallest step, with a budget above 0 and no lower end.
         give_up: how much utility may be given up for slack, at least 0.
-        options: `fixed`, `aggregate`, `quantum` of other costs, `max_labels`, `max_seconds` (of every solve).
+        max_seconds: how long it may take in all; None for as long as it takes.
+        options: `fixed`, `aggregate`, `quantum` of other costs, `max_labels`.
 
     Raises:
         BudgetInfeasible, UsageError: as `solve` does.
     """
     _check(costs, budgets, spread, give_up, options)
-    first = solve(utilities, costs, budgets, **options)
+    clock = TimeLimit(max_seconds)
+    first = solve(utilities, costs, budgets, max_seconds=clock.left, **options)
     floor = first.utility - give_up - 1e-12 * (1.0 + abs(first.utility))
     limits = {name: Fraction(exact(budgets[name])) for name in spread}
     best, low, high, sure, rounds = first, _least_slack(first, limits), Fraction(1), first.status == "OPTIMAL", 0
     while True:
         closing, rounds = rounds >= _ROUNDS, rounds + 1
         share = low if closing else (low + high) / 2
-        found = _try(utilities, costs, {**budgets, **_shrunk(limits, share, closing)}, options)
-        sure &= found is None or found.status == "OPTIMAL"
+        found = None
+        if clock.over:
+            closing, sure = True, False
+        else:
+            shrunk = {**budgets, **_shrunk(limits, share, closing)}
+            found, proven = _try(utilities, costs, shrunk, {**options, "max_seconds": clock.left})
+            sure &= proven
         if found is not None and found.utility >= floor:
             best, low = found, _least_slack(found, limits)
         elif closing:
@@ -96,11 +105,15 @@ def solve_for_devices(
 def _try(
     utilities: Sequence[ArrayLike], costs: Mapping[str, Sequence[ArrayLike]], budgets: Mapping[str, Any],
     options: Mapping[str, Any],
-) -> Solution | None:
+) -> tuple[Solution | None, bool]:
+    """An answer, None if there is or was found none; and whether that is proven."""
     try:
-        return solve(utilities, costs, budgets, **options)
+        found = solve(utilities, costs, budgets, **options)
     except BudgetInfeasible:
-        return None
+        return None, True
+    except WorkLimitReached:
+        return None, False
+    return found, found.status == "OPTIMAL"
 
 
 def _shrunk(limits: Mapping[str, Fraction], share: Fraction, strictly: bool) -> dict[str, int]:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate import infeasibility, shadow_prices
+from hwnas.generate.budgets import Budget
 from hwnas.generate.infeasibility import Holder, Relaxation
 from hwnas.generate.knapsack import Solution
 from hwnas.generate.query import Query
@@ -116,23 +117,25 @@ class Explanation:
 def explain(
     utilities: Sequence[ArrayLike],
     costs: Mapping[str, Sequence[ArrayLike]],
-    budgets: Mapping[str, float],
+    budgets: Mapping[str, Budget],
     *,
     fixed: Mapping[str, float] | None = None,
     quantum: Mapping[str, float] | None = None,
     aggregate: Mapping[str, str] | None = None,
     max_labels: int = 2_000_000,
+    max_seconds: float | None = None,
 ) -> Explanation:
     """Solve a problem and say what its budgets do; the arguments are those of `hwnas.generate.solve`.
 
-    The problem is solved again some ten times per budget.
+    The problem is solved again some ten times per budget. Of a range, the upper end is what is explained; the lower end
+    stays as it is. Where `max_seconds` ended it, the status says BOUNDED and steps may be missing.
 
     Raises:
         UsageError: no budget, or shapes, names or numbers that do not fit together.
     """
     if not budgets:
         raise UsageError("there is no budget to explain: give at least one")
-    query = Query.of(utilities, costs, budgets, fixed or {}, quantum or {}, aggregate or {}, max_labels)
+    query = Query.of(utilities, costs, budgets, fixed or {}, quantum or {}, aggregate or {}, max_labels, max_seconds)
     try:
         answer = query.answer()
     except BudgetInfeasible:
@@ -144,11 +147,12 @@ def _feasible(query: Query, answer: Solution) -> Explanation:
     least = infeasibility.least_alone(query)
     limits, steps = [], []
     for name, budget in query.budgets.items():
-        free = query.answer({name: np.inf})
-        binds = free.utility > answer.utility
+        free = query.try_answer({name: np.inf})
+        binds = free is not None and free.utility > answer.utility
         limits.append(Limit(name, budget, least[name], reached=answer.costs[name], binds=binds))
-        steps += shadow_prices.steps(query, answer, name) if binds else []
-    return Explanation(answer.status, answer.choice, answer.utility, tuple(limits), tuple(steps))
+        steps += shadow_prices.steps(query, answer, name) if binds and not query.clock.over else []
+    status = "BOUNDED" if query.clock.over else answer.status
+    return Explanation(status, answer.choice, answer.utility, tuple(limits), tuple(steps))
 
 
 def _infeasible(query: Query) -> Explanation:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.errors import BudgetInfeasible, UsageError, WorkLimitReached
 from hwnas.generate.graph_problem import GraphProblem, Row
 from hwnas.generate.graph_search import best, points
 from hwnas.generate.pareto import Front
@@ -84,7 +84,7 @@ def solve_graph(
     model = problem.model(budgets)
     found, gap = ([], 0.0) if model is None else best(model, max_labels, clock, top, min_distance)
     if not found and gap > 0.0:
-        raise UsageError(f"max_labels = {max_labels} or max_seconds was reached before any choice met the budgets")
+        raise WorkLimitReached(f"max_labels = {max_labels} or max_seconds ended it before any choice met the budgets")
     if not found:
         raise _infeasible(problem, budgets)
     return Solution.of((Candidate(choice, utility, problem.totals(choice)) for utility, choice in found), gap)

@@ -33,12 +33,12 @@ class Relaxation:
 def least_with_others(query: Query, name: str) -> tuple[float, tuple[int, ...]] | None:
     """Least total of one cost while the others keep their budgets, and its choice; None if those alone cannot.
 
-    Where `max_labels` stopped the solver, the least that was found.
+    Where a limit on work stopped the solver, the least that was found.
     """
     others = {n: b for n, b in query.budgets.items() if n != name}
     if query.costs[name].is_max:
         found = _lowest_level(query, name)
-    elif others:
+    elif others or name in query.lows:
         found = query.try_answer({name: np.inf}, [-row for row in query.amounts(name)])
     else:
         choice = tuple(int(np.argmin(row)) for row in query.amounts(name))
@@ -51,7 +51,7 @@ def _lowest_level(query: Query, name: str) -> Solution | None:
     levels = query.levels(name)
     found = query.try_answer({name: levels[-1]})
     low, high = 0, len(levels) - 1
-    while found is not None and low < high:
+    while found is not None and low < high and not query.clock.over:
         middle = (low + high) // 2
         better = query.try_answer({name: levels[middle]})
         if better is None:
@@ -104,7 +104,7 @@ def _together(query: Query) -> Relaxation | None:
     cheap = _cheapness(query)
     low, high, best = 1.0, np.inf, None
     step = 1.0
-    while high - low > _CLOSE * low:
+    while high - low > _CLOSE * low and not query.clock.over:
         factor = low + step if high == np.inf else (low + high) / 2
         answer = query.try_answer({name: factor * b for name, b in query.budgets.items()}, cheap)
         if answer is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from numpy.typing import ArrayLike
 
-from hwnas.errors import UsageError
+from hwnas.errors import UsageError, WorkLimitReached
 from hwnas.generate.budgets import Budget, Range, read_budgets, unreachable, unreachable_together
 from hwnas.generate.integer_costs import Cost, exact
 from hwnas.generate.label_widening import Ranked
@@ -63,8 +63,8 @@ def solve(
     Raises:
         BudgetInfeasible: no choice meets the budgets; `least` holds the least achievable total of
             every budgeted cost, each alone.
-        UsageError: shapes, names or numbers that do not fit together, or a limit on work was reached
-            before any choice within the budgets was found.
+        UsageError: shapes, names or numbers that do not fit together, or (WorkLimitReached) a limit on
+            work was reached before any choice within the budgets was found.
     """
     rows = dict(costs) if isinstance(costs, Mapping) else {ONLY_COST: costs}
     _check_counts(rows, top, min_distance, max_labels, max_seconds)
@@ -207,5 +207,5 @@ def _refuse(
 ) -> None:
     if gap > 0.0:
         limit = f"max_labels = {max_labels}" + ("" if max_seconds is None else f" or max_seconds = {max_seconds:g}")
-        raise UsageError(f"{limit} was reached before any choice met the budgets: raise it")
+        raise WorkLimitReached(f"{limit} was reached before any choice met the budgets: raise it")
     raise unreachable_together(costs, alive_ids(values), budgets)

@@ -79,7 +79,7 @@ class _Moves:
 
     def raised(self, pick: Ints) -> Ints:
         """Choices after the best single changes within the limits, while there are any."""
-        pick, some = pick.copy(), max(_AT_ONCE // self.ticks.size, 1)
+        pick, some = pick.copy(), max(_AT_ONCE // max(self.ticks.size, 1), 1)
         for first in range(0, len(pick), some):
             pick[first : first + some] = self._raised(pick[first : first + some])
         return pick

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.errors import BudgetInfeasible, WorkLimitReached
+from hwnas.generate.budgets import Budget, read_budgets
 from hwnas.generate.integer_costs import Cost
 from hwnas.generate.knapsack import Solution, solve
 from hwnas.generate.problem import Floats, Rows, alive_ids, by_name, read_cost, read_utilities
+from hwnas.generate.time_limit import TimeLimit
 
 
 @dataclass(frozen=True)
@@ -22,28 +24,31 @@ class Query:
     Attributes:
         utilities: per layer.
         rows: cost name -> per layer, as given.
-        budgets: cost name -> bound; every cost that has none is left out.
+        budgets: cost name -> upper end of its range; every cost that has none is left out.
+        lows: cost name -> lower end, where there is one.
         options: further arguments of `solve`.
         costs: cost name -> its exact amounts.
         alive: operations that are not masked, per layer.
+        clock: until when there may be answers; after it they are the first ones found.
     """
 
     utilities: list[Floats]
     rows: dict[str, Rows]
     budgets: dict[str, float]
+    lows: dict[str, float]
     options: dict[str, Any]
     costs: dict[str, Cost]
     alive: list[Sequence[int]]
+    clock: TimeLimit
 
     @classmethod
     def of(
-        cls, utilities: Sequence[ArrayLike], costs: Mapping[str, Sequence[ArrayLike]], budgets: Mapping[str, float],
+        cls, utilities: Sequence[ArrayLike], costs: Mapping[str, Sequence[ArrayLike]], budgets: Mapping[str, Budget],
         fixed: Mapping[str, float], quantum: Mapping[str, float], aggregate: Mapping[str, str], max_labels: int,
+        max_seconds: float | None = None,
     ) -> Query:
-        """Read one; arguments and errors as in `solve`, but for budgets that are ranges, which are refused."""
-        values, limits = read_utilities(utilities), by_name("budgets", budgets, list(costs))
-        if any(isinstance(bound, tuple | list) for bound in limits.values()):
-            raise UsageError("only upper bounds can be explained: give the upper end of each range")
+        """Read one; arguments and errors as in `solve`."""
+        values, limits = read_utilities(utilities), read_budgets(budgets, list(costs))
         parts = {"fixed": fixed, "quantum": quantum, "aggregate": aggregate}
         options = {what: {n: v for n, v in by_name(what, given, list(costs)).items() if n in limits}
                    for what, given in parts.items()}
@@ -53,23 +58,30 @@ class Query:
                             aggregate=options["aggregate"].get(name, "sum"))
             for name, row in rows.items()
         }
-        return cls(values, rows, {name: limits[name] for name in rows}, {**options, "max_labels": max_labels}, read,
-                   alive_ids(values))
+        lows = {name: limits[name].low for name in rows if limits[name].has_low}
+        highs = {name: limits[name].high for name in rows}
+        return cls(values, rows, highs, lows, {**options, "max_labels": max_labels}, read, alive_ids(values),
+                   TimeLimit(max_seconds))
 
     def answer(self, changed: Mapping[str, float] | None = None, utilities: Rows | None = None) -> Solution:
-        """Solve it, with some budgets changed or other utilities.
+        """Solve it, with some upper ends changed or other utilities.
 
         Raises:
             BudgetInfeasible: no choice meets the budgets.
+            WorkLimitReached: none was found.
         """
-        budgets = {**self.budgets, **(changed or {})}
-        return solve(self.utilities if utilities is None else utilities, self.rows, budgets, **self.options)
+        highs = {**self.budgets, **(changed or {})}
+        budgets = {name: (self.lows[name], high) if name in self.lows else high for name, high in highs.items()}
+        return solve(self.utilities if utilities is None else utilities, self.rows, budgets,
+                     max_seconds=self.clock.left, **self.options)
 
     def try_answer(self, changed: Mapping[str, float], utilities: Rows | None = None) -> Solution | None:
-        """The same; None where no choice meets the budgets."""
+        """The same; None where no choice meets the budgets or none was found in time."""
+        if any(high < self.lows.get(name, high) for name, high in changed.items()):
+            return None
         try:
             return self.answer(changed, utilities)
-        except BudgetInfeasible:
+        except (BudgetInfeasible, WorkLimitReached):
             return None
 
     def amounts(self, name: str) -> list[Floats]:

@@ -18,6 +18,9 @@ from hwnas.errors import UsageError
 from hwnas.generate.label_dp import run
 from hwnas.generate.pareto import Point, below, comparable, one_cost
 from hwnas.generate.problem import Floats, Ints
+from hwnas.generate.time_limit import TimeIsUp, TimeLimit
+
+_FIRST_PART = 0.7  # of the time, for labels that are not merged down to the least
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +91,7 @@ def ranked_front(
     quantum: float | None = None,
     max_cost: float | None = None,
     max_labels: int = 2_000_000,
+    max_seconds: float | None = None,
 ) -> RankedFront:
     """The k best choices for every budget on one cost; arguments and errors as in `hwnas.generate.front`.
 
@@ -97,7 +101,11 @@ def ranked_front(
     if k < 1:
         raise UsageError(f"k must be at least 1, not {k}")
     problem, totals = one_cost(utilities, costs, fixed, quantum, max_cost, max_labels)
-    outcome = run(problem, k, max_labels)
+    clock = TimeLimit(max_seconds)
+    try:
+        outcome = run(problem, k, max_labels, clock=clock.part(_FIRST_PART))
+    except TimeIsUp:
+        outcome = run(problem, k, k)
     labels = outcome.labels
     order = np.lexsort((labels.rank, -labels.utility, labels.ticks[:, 0]))
     choices = outcome.choices(order)

@@ -48,11 +48,11 @@ def steps(query: Query, answer: Solution, name: str) -> list[Step]:
     """Steps of one binding budget away from an answer, from the largest cut to the largest raise; each changes the
     utility. Where no raise of `FRACTIONS` does, larger ones are tried.
 
-    Where `max_labels` stopped a solve, its step is what was found.
+    Where a limit on work stopped a solve, its step is what was found.
     """
     best_at = _lookup(query, name, answer)
     found = {best[2]: _step(query, name, answer, best) for bound in _budgets(query, name, answer)
-             if (best := best_at(bound)) is not None}
+             if not query.clock.over and (best := best_at(bound)) is not None}
     kept = [step for step in found.values() if step.by * step.gain > 0]
     if not any(step.by > 0 for step in kept):
         kept += _further(query, name, answer)
@@ -71,7 +71,7 @@ def _further(query: Query, name: str, answer: Solution) -> list[Step]:
     first = 2 * FRACTIONS[-1] * (abs(budget) or 1.0)
     raised = [budget + first * 2.0**i for i in range(_DOUBLINGS)]
     for bound in query.levels(name)[-1:] if query.costs[name].is_max else raised:
-        best = best_at(bound)
+        best = None if query.clock.over else best_at(bound)
         if best is not None and best[1] > answer.utility:
             return [_step(query, name, answer, best)]
     return []
@@ -91,7 +91,8 @@ def _budgets(query: Query, name: str, answer: Solution) -> Iterator[float]:
 
 
 def _lookup(query: Query, name: str, answer: Solution) -> Callable[[float], Best | None]:
-    if list(query.budgets) == [name] and not query.costs[name].is_max and answer.status == "OPTIMAL":
+    alone = list(query.budgets) == [name] and not query.costs[name].is_max and name not in query.lows
+    if alone and answer.status == "OPTIMAL":
         return _on_front(query, name)
     return _solved(query, name)
 
@@ -108,7 +109,7 @@ def _on_front(query: Query, name: str) -> Callable[[float], Best | None]:
     budget, options = query.budgets[name], query.options
     points = front(query.utilities, query.rows[name], fixed=options["fixed"].get(name, 0),
                    quantum=options["quantum"].get(name), max_cost=budget + FRACTIONS[-1] * abs(budget),
-                   max_labels=options["max_labels"])
+                   max_labels=options["max_labels"], max_seconds=query.clock.left)
 
     def read(bound: float) -> Best | None:
         try:

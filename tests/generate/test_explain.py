@@ -196,11 +196,24 @@ def test_fixed_parts_and_quanta() -> None:
     assert refused.limits[0].least == pytest.approx(1.32)
 
 
+def test_the_upper_end_of_a_range_is_explained() -> None:
+    """The best of utility is too cheap, and one more step is just over the upper end."""
+    utilities, rows = [[5.0, 0.0, 1.0], [0.0, 3.0, 6.0]], {"ms": [[1, 2, 6], [1, 2, 4]]}
+    told = explain(utilities, rows, {"ms": (3, 4)})
+    assert told.choice == solve(utilities, rows, (3, 4)).choice
+    assert (told.limits[0].budget, told.limits[0].binds) == (4, True)
+    raises = [step for step in told.steps if step.by > 0]
+    assert raises
+    assert all(step.choice == solve(utilities, rows, (3, 4 + step.by)).choice for step in raises)
+    refused = explain(utilities, rows, {"ms": (9, 9.5)})
+    assert (refused.status, refused.limits[0].within) == ("INFEASIBLE", 10)
+
+
 def test_refusals() -> None:
     with pytest.raises(UsageError, match="no budget"):
         explain([[0, 1]], {"a": [[1, 2]]}, {})
-    with pytest.raises(UsageError, match="upper bounds"):
-        explain([[0, 1]], {"a": [[1, 2]]}, {"a": (1, 2)})  # type: ignore[dict-item]
+    with pytest.raises(UsageError, match="empty range"):
+        explain([[0, 1]], {"a": [[1, 2]]}, {"a": (2, 1)})
     with pytest.raises(UsageError):
         explain([[0, 1]], {"a": [[1, 2]]}, {"b": 2})
 

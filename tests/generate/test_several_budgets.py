@@ -13,6 +13,7 @@ from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate import front, solve
 from hwnas.generate.dual import Dual
 from hwnas.generate.problem import Problem, alive_ids, assemble, read_cost
+from hwnas.generate.time_limit import TimeLimit
 
 EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
 
@@ -144,7 +145,7 @@ def test_prices_reach_the_bound_of_the_linear_relaxation(m: int) -> None:
         one, spent = np.repeat(np.eye(21), 9, axis=1), np.concatenate(problem.ticks) / problem.limits
         worth = np.concatenate(problem.utilities)
         best = optimize.linprog(-worth, A_ub=spent.T, b_ub=np.ones(m), A_eq=one, b_eq=np.ones(21))
-        y = Dual.of(problem).prices()
+        y = Dual.of(problem).prices(TimeLimit())
         layers = zip(problem.utilities, problem.ticks, strict=True)
         bound = y @ problem.limits + sum(float((u - c @ y).max()) for u, c in layers)
         assert -best.fun - 1e-6 <= bound <= -best.fun + 1e-3
