@@ -83,7 +83,7 @@ def _branch(source: Path, out: Path | None, options: dict[str, Any]) -> RunFolde
                          f"{', '.join(map(spelled, CHANGES))}; the search decided the rest"
                          f"{f': leave out {extra[0]}' if extra else ''}")
     require_torch("hwnas compress")
-    out = out or next_folder(config.model_copy(update={"target": options.get("target", config.target)}))
+    out = out or next_folder(config.replaced(target=options.get("target", config.target.name)))
     return branch(source, out, budgets, options.get("precision"), **changes)
 
 

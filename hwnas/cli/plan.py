@@ -39,7 +39,7 @@ def say_plan(found: Plan, json: bool) -> None:
     ])
     say()
     said = ("data", "target", "budgets")  # above, whole
-    options = found.config.model_dump() | {name: getattr(found.target, name) for name in TARGET if name != "precision"}
+    options = found.config.flat() | {name: getattr(found.target, name) for name in TARGET if name != "precision"}
     say_facts((f"  {name.replace('_', '-')}", _words(name, value)) for name, value in options.items()
               if name not in said)
     say("", "Nothing was done (--dry-run).")

@@ -42,10 +42,11 @@ def profile_command(config: CompressConfig, space: Space, target: Target) -> str
         space: the full one of the run.
         target: in the precision that is to be measured; one without hardware figures is this machine.
     """
-    named = config.target if names_a_file(config.target) else target.name
+    named = config.target.name if names_a_file(config.target.name) else target.name
     words = ["hwnas", "profile", "--target", named]
-    for flag, value in (("--runtime", config.runtime), ("--precision", target.precision), ("--batch", config.batch),
-                        ("--threads", config.threads), ("--tables", config.tables)):
+    asked = config.target
+    for flag, value in (("--runtime", asked.runtime), ("--precision", target.precision), ("--batch", asked.batch),
+                        ("--threads", asked.threads), ("--tables", asked.tables)):
         words += [] if value is None else [flag, str(value)]
     device = ON_THE_DEVICE if target.hardware is not None else ()
     return shell(*words, *space_flags(space), *_variant_flags(config), *device)
@@ -63,6 +64,6 @@ def space_flags(space: Space) -> list[str]:
 
 
 def _variant_flags(config: CompressConfig) -> list[str]:
-    given = {"--widths": config.widths, "--sizes": config.sizes}
+    given = {"--widths": config.space.widths, "--sizes": config.space.sizes}
     return [word for flag, values in given.items() if values is not None
             for word in (flag, ",".join(f"{value:g}" if value != 1 else "1" for value in values) or "1")]

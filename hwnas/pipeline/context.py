@@ -74,13 +74,13 @@ class RunContext:
 
     @cached_property
     def dataset(self) -> AnyData:
-        before, place = self.run.found_if_done(DataResult), Path(self.config.data)
+        before, place = self.run.found_if_done(DataResult), Path(self.config.data.source)
         if before is not None and place.is_absolute() and not place.exists():
             raise RunError(f"the images of {self.run.path} were at {place}, and nothing is there: move them back, or "
                            "make a link there")
         found = load_data(self.config, self.progress)
         if before is not None and before.fingerprint != found.fingerprint:
-            raise UsageError(f"the images of {self.config.data} changed since this run began: start a new run")
+            raise UsageError(f"the images of {self.config.data.source} changed since this run began: start a new run")
         return found
 
     @cached_property
@@ -113,15 +113,16 @@ class RunContext:
 
     @cached_property
     def training(self) -> TrainConfig:
-        return TrainConfig(epochs=self.config.epochs, batch=self.config.batch_size, **recipe(self.config))
+        return TrainConfig(epochs=self.config.train.epochs, batch=self.config.train.batch_size, **recipe(self.config))
 
     @cached_property
     def search_config(self) -> SearchConfig:
-        c = self.config
-        keep = min(c.keep, max(self.space.sizes) - 1)
-        return SearchConfig(mode=c.mode, training=c.training, warmup=c.warmup, cycles=c.cycles, keep=keep,
-                            epochs_per_evaluation=c.epochs_per_evaluation, settle=c.settle, train=self.training,
-                            widths=widths_of(c), sizes=sizes_of(c, self.space))
+        asked = self.config.search
+        keep = min(asked.keep, max(self.space.sizes) - 1)
+        return SearchConfig(mode=asked.mode, training=asked.schedule, warmup=asked.warmup, cycles=asked.cycles,
+                            keep=keep, epochs_per_evaluation=asked.epochs_per_evaluation, settle=asked.settle,
+                            train=self.training, widths=widths_of(self.config),
+                            sizes=sizes_of(self.config, self.space))
 
     @cached_property
     def searched(self) -> SearchResult:
@@ -155,9 +156,9 @@ class RunContext:
 
     def starts_from(self, stage: str, name: str) -> Path | None:
         """A file of the run that this one starts from (`init`); None where it starts from nothing."""
-        if self.config.init is None:
+        if self.config.train.init is None:
             return None
-        other = RunFolder.open(Path(self.config.init))
+        other = RunFolder.open(Path(self.config.train.init))
         other.check_file(stage, name)
         return other.path / name
 

@@ -36,7 +36,7 @@ def expect(config: CompressConfig, data: AnyData, space: Space, tables: int) -> 
         tables: how many tables are timed here first.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(config.torch_threads or threads)
+    torch.set_num_threads(config.train.torch_threads or threads)
     try:
         seconds, steps = _trained(config, data, space)
     finally:
@@ -47,7 +47,7 @@ def expect(config: CompressConfig, data: AnyData, space: Space, tables: int) -> 
 def _trained(config: CompressConfig, data: AnyData, space: Space) -> tuple[float, int]:
     """Seconds of training and scoring, and how many steps were tried."""
     task = as_task(data, layout_of(space) if config.task == "detect" else None)
-    train = TrainConfig(batch=config.batch_size, **recipe(config))
+    train = TrainConfig(batch=config.train.batch_size, **recipe(config))
     evaluator = evaluator_of(space, task, SearchConfig(train=train), config.seed, {})
     law, rng = everything_live(space.sizes), np.random.default_rng(config.seed)
     paths = itertools.chain.from_iterable(fair_cycle(law.live, rng) for _ in itertools.count())
@@ -55,25 +55,26 @@ def _trained(config: CompressConfig, data: AnyData, space: Space) -> tuple[float
     path_s, tried = _timed(lambda i: evaluator.train(paths, i, 1, [1e-4]))
     largest_s, more = _timed(lambda i: evaluator.train(itertools.repeat(largest), i, 1, [1e-4]))
     score_s, _ = _timed(lambda i: evaluator.score(largest), most=1)
-    whole = task.steps(config.batch_size) * config.epochs * (largest_s * (1 + TEACHER) + path_s)
+    whole = task.steps(config.train.batch_size) * config.train.epochs * (largest_s * (1 + TEACHER) + path_s)
     parts = _epochs_of_parts(config, space) * evaluator.steps_per_epoch * path_s
     return whole + parts + _scores(config, space) * score_s, tried + more
 
 
 def _evaluations(config: CompressConfig, space: Space) -> int:
-    return planned_evaluations(space.sizes, config.cycles, min(config.keep, max(space.sizes) - 1))
+    return planned_evaluations(space.sizes, config.search.cycles, min(config.search.keep, max(space.sizes) - 1))
 
 
 def _epochs_of_parts(config: CompressConfig, space: Space) -> float:
     """Epochs on the part that the search trains on: of the shared weights, and of the finalists' trials."""
-    each, warmup = (1.0, 0) if config.training == "path" else (config.epochs_per_evaluation, config.warmup)
+    asked = config.search
+    each, warmup = (1.0, 0) if asked.schedule == "path" else (asked.epochs_per_evaluation, asked.warmup)
     per_step = 2 if widths_of(config) or sizes_of(config, space) else 1
-    trials = config.finalists * config.trial_epochs if config.finalists > 1 else 0
+    trials = asked.finalists * asked.trial_epochs if asked.finalists > 1 else 0
     return (warmup + _evaluations(config, space) * each) * per_step + trials
 
 
 def _scores(config: CompressConfig, space: Space) -> int:
-    return _evaluations(config, space) + config.settle + 2 * config.top
+    return _evaluations(config, space) + config.search.settle + 2 * config.search.top
 
 
 def _timed(act: Callable[[int], object], most: int = STEPS) -> tuple[float, int]:

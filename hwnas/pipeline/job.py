@@ -37,7 +37,7 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
     from hwnas.pipeline.context import RunContext
     from hwnas.pipeline.stages.table import TABLE
 
-    torch.set_num_threads(run.state.config.torch_threads or torch.get_num_threads())
+    torch.set_num_threads(run.state.config.train.torch_threads or torch.get_num_threads())
     carry_out(RunContext(run, progress), TABLE[: STAGES.index(until) + 1 if until else None], hook)
     return run
 
@@ -127,10 +127,10 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str], prec
         raise UsageError(f"{wrong[0]} was decided by the search, which is taken over: start a new run for another")
     found = RunFolder.open(Path(source))
     elsewhere = any(name in changes for name in DEVICE)
-    if precision is not None and precision != found.state.config.precision and not elsewhere:
+    if precision is not None and precision != found.state.config.target.precision and not elsewhere:
         precision = found.lane(precision).precision
     asked = asked_of(found.state.config, {**changes, "precision": precision})
-    config = make_config({**asked.model_dump(), "budgets": dict(budgets)})
+    config = make_config({**asked.flat(), "budgets": dict(budgets)})
     return found.branch(Path(out), config, described(targets_of(config)[0]) if elsewhere else None)
 
 
@@ -146,7 +146,7 @@ def resume(path: str | Path, *, until: str | None = None, progress: Progress | N
 
 def next_folder(config: CompressConfig) -> Path:
     """The first free `hwnas-runs/<data>-<target>-<n>`."""
-    stem = f"{Path(config.data).stem}-{Path(config.target).stem}"
+    stem = f"{Path(config.data.source).stem}-{Path(config.target.name).stem}"
     number = 1
     while (path := Path("hwnas-runs") / f"{stem}-{number}").exists():
         number += 1

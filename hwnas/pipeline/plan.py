@@ -80,7 +80,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "config": self.config.model_dump(), "out": str(self.out), "data": self.data,
+            "config": self.config.flat(), "out": str(self.out), "data": self.data,
             "target": self.target.model_dump(), "space": self.space.config.to_json(),
             "choices": len(self.space.choices), "architectures": str(self.space.size), "blocks": self.blocks,
             "variants": [variant.key for variant in self.variants],
@@ -107,7 +107,7 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     found = load_data(config, progress)
     space = space_for_data(config, found)
     targets = targets_of(config)
-    tables = Path(config.tables) if config.tables else None
+    tables = Path(config.target.tables) if config.target.tables else None
     way_out = profile_command(config, space, targets[0])
     known = known_latencies(space, targets[0], tables, way_out)
     blocks = list(dict.fromkeys(s for scaled in spaces_of(config, space).values() for s in scaled.signatures))
@@ -152,15 +152,15 @@ def _impossible(config: CompressConfig, spaces: Mapping[Variant, Space], targets
                 bounds: Mapping[str, float | None]) -> BudgetInfeasible | None:
     """Why no architecture of any variant in any precision meets the bounds that are known; None where one may."""
     known = {name: bound for name, bound in bounds.items() if bound is not None}
-    tables, refusal = Path(config.tables) if config.tables else None, None
+    tables, refusal = Path(config.target.tables) if config.target.tables else None, None
     for target in targets:
         for variant, space in spaces.items():
             found = known_latencies(space, target, tables).model
             asked = known if found else {name: bound for name, bound in known.items() if name != "latency"}
             model = found or LatencyModel(target.name, "estimated", dict.fromkeys(space.signatures, 0.0),
                                           precision=target.precision)
-            solver = ArchitectureSolver(space, everything_live(space.sizes), model, 0.0, config.confidence or 0.5,
-                                        variant=variant)
+            solver = ArchitectureSolver(space, everything_live(space.sizes), model, 0.0,
+                                        config.target.confidence or 0.5, variant=variant)
             try:
                 if asked:
                     solver.answers(asked)

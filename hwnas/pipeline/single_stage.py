@@ -53,14 +53,15 @@ def space_for(options: Mapping[str, Any], *, channels: int | None = None, classe
     if given.get("head"):
         given.setdefault("task", describe_head(str(given["head"])).task)
     config = make_config(given)
-    about = describe(config.space)
+    about = describe(config.space.name)
     if "data" in options:
         if channels is not None or classes is not None:
             raise UsageError("--data decides the channels and the classes: leave out --channels and --classes")
         return space_for_data(config, load_data(config, silent))
-    return build(SpaceConfig(config.space, config.imgsz or about.imgsz, channels or 3, classes or 1000,
-                             config.width_mult, config.depth, config.width, head_of(config), config.head_width,
-                             config.output_stride))
+    asked = config.space
+    return build(SpaceConfig(asked.name, config.data.imgsz or about.imgsz, channels or 3, classes or 1000,
+                             asked.width_mult, asked.depth, config.data.width, head_of(config), asked.head_width,
+                             asked.output_stride))
 
 
 def spaces_for(options: Mapping[str, Any], space: Space) -> dict[Variant, Space]:

@@ -36,35 +36,35 @@ def load_data(config: CompressConfig, progress: Progress, size: tuple[int, int] 
     Raises:
         DataError: they cannot be used.
     """
-    common: dict[str, Any] = {"seed": config.seed, "limit": config.limit, "progress": progress}
+    common: dict[str, Any] = {"seed": config.seed, "limit": config.data.limit, "progress": progress}
     if config.task == "classify":
-        return datasets.load(config.data, imgsz=size[0] if size else config.imgsz, **common)
-    if size is None and config.imgsz:
-        size = config.imgsz, config.width or config.imgsz
+        return datasets.load(config.data.source, imgsz=size[0] if size else config.data.imgsz, **common)
+    if size is None and config.data.imgsz:
+        size = config.data.imgsz, config.data.width or config.data.imgsz
     if config.task == "detect":
-        return load_detection(config.data, size=size, **common)
-    return load_segmentation(config.data, size=size, **common)
+        return load_detection(config.data.source, size=size, **common)
+    return load_segmentation(config.data.source, size=size, **common)
 
 
 def recipe(config: CompressConfig) -> dict[str, Any]:
     """Fields of `hwnas.train.TrainConfig` that a task decides; no torch is needed to know them."""
-    return TRAINING[config.task] | ({"lr": config.lr} if config.lr is not None else {})
+    return TRAINING[config.task] | ({"lr": config.train.lr} if config.train.lr is not None else {})
 
 
 def attention_of(config: CompressConfig) -> float:
     """The factor of attention in fine-tuning."""
-    return ATTENTION[config.task] if config.attention is None else config.attention
+    return ATTENTION[config.task] if config.train.attention is None else config.train.attention
 
 
 def widths_of(config: CompressConfig) -> tuple[float, ...]:
     """The shares of the reference's channels that the result may have, but for 1; the largest first."""
-    given = WIDTHS[config.task] if config.widths is None else config.widths
+    given = WIDTHS[config.task] if config.space.widths is None else config.space.widths
     return tuple(sorted({width for width in given if width < 1}, reverse=True))
 
 
 def sizes_of(config: CompressConfig, space: Space) -> tuple[int, ...]:
     """The heights of the input that the result may have, but for the reference's; the largest first."""
-    return tuple(sorted({size for size in config.sizes or () if size != space.config.imgsz}, reverse=True))
+    return tuple(sorted({size for size in config.space.sizes or () if size != space.config.imgsz}, reverse=True))
 
 
 def spaces_of(config: CompressConfig, space: Space) -> dict[Variant, Space]:
@@ -83,7 +83,7 @@ def check_sizes(config: CompressConfig) -> None:
     Raises:
         UsageError: a segmenter is to have several.
     """
-    if config.sizes and config.task == "segment":
+    if config.space.sizes and config.task == "segment":
         raise UsageError("--sizes is for --task classify and detect: a mask is as large as the input, so a segmenter "
                          "of smaller images would be judged by coarser masks; take --imgsz")
 
@@ -94,7 +94,7 @@ def head_of(config: CompressConfig) -> str:
     Raises:
         UsageError: a head of another task.
     """
-    head = config.head or HEADS.get(config.task, "")
+    head = config.space.head or HEADS.get(config.task, "")
     task = describe_head(head).task if head else "classify"
     if task != config.task:
         raise UsageError(f"head {head} is for --task {task}, not for --task {config.task}")
@@ -109,6 +109,7 @@ def space_for_data(config: CompressConfig, found: AnyData) -> Space:
     """
     height, width = (found.imgsz, found.imgsz) if isinstance(found, datasets.Dataset) else found.size
     channels = found.channels if isinstance(found, datasets.Dataset) else 3
-    head = head_of(config)
-    return build(SpaceConfig(config.space, height, channels, len(found.classes), config.width_mult, config.depth,
-                             None if width == height else width, head, config.head_width, config.output_stride))
+    asked = config.space
+    return build(SpaceConfig(asked.name, height, channels, len(found.classes), asked.width_mult, asked.depth,
+                             None if width == height else width, head_of(config), asked.head_width,
+                             asked.output_stride))

@@ -12,19 +12,19 @@ import pytest
 
 from hwnas.cli.options import BUDGETS, OPTIONS, config_options
 from hwnas.errors import InputError
-from hwnas.pipeline import CompressConfig
+from hwnas.pipeline.config.compress_config import FIELDS
 from hwnas.pipeline.config.config_file import read_options
 
 Refusal = Callable[..., str]
 
 
 def test_every_option_of_a_run_has_a_flag() -> None:
-    assert set(CompressConfig.model_fields) - {"budgets"} == set(OPTIONS) - set(BUDGETS)
+    assert set(FIELDS) - {"budgets"} == set(OPTIONS) - set(BUDGETS)
 
 
-@pytest.mark.parametrize("name", sorted(set(CompressConfig.model_fields) - {"budgets"}))
+@pytest.mark.parametrize("name", sorted(set(FIELDS) - {"budgets"}))
 def test_help_shows_the_default_that_is_used(name: str) -> None:
-    default = CompressConfig.model_fields[name].default
+    default = FIELDS[name].default
     shown = get_args(OPTIONS[name])[1].show_default
     if default is not None and default is not False:  # a switch that is off has nothing to show
         assert shown == str(default)
@@ -156,11 +156,11 @@ def test_flags_and_configuration_have_the_same_bounds() -> None:
     from hwnas.cli.options import RANGES
 
     for name, bounds in RANGES.items():
-        found = {kind: getattr(m, kind) for m in CompressConfig.model_fields[name].metadata
+        found = {kind: getattr(m, kind) for m in FIELDS[name].metadata
                  if (kind := type(m).__name__.lower())}
         assert found.get("gt" if bounds.above else "ge", 0) == bounds.low, name
         assert found["le"] == bounds.high, name
-    numbers = {name for name, field in CompressConfig.model_fields.items()
+    numbers = {name for name, field in FIELDS.items()
                if str(field.annotation) in ("<class 'int'>", "<class 'float'>", "int | None", "float | None")}
     assert numbers == set(RANGES)
 

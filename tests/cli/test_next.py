@@ -96,7 +96,7 @@ def test_every_configuration_is_said_whole(options: dict[str, Any], classes: int
     assert found.config == space.config
     assert whose == target
     folder = Path(given_["tables"]) if "tables" in given_ else default_folder()
-    wanted = Path(config.tables) if config.tables else default_folder()
+    wanted = Path(config.target.tables) if config.target.tables else default_folder()
     assert table_path(folder, whose) == table_path(wanted, target)
     variants = {name: given_[name] for name in ("widths", "sizes") if name in given_}
     assert set(spaces_for(variants, found)) == set(spaces_for(
@@ -106,6 +106,6 @@ def test_every_configuration_is_said_whole(options: dict[str, Any], classes: int
 def _space(config: CompressConfig, classes: int, channels: int) -> Space:
     from hwnas.pipeline.task_setup import head_of
 
-    return build(SpaceConfig(config.space, 128, channels, classes, config.width_mult, config.depth,
-                             None if config.task == "classify" else 256, head_of(config), config.head_width,
-                             config.output_stride))
+    return build(SpaceConfig(config.space.name, 128, channels, classes, config.space.width_mult, config.space.depth,
+                             None if config.task == "classify" else 256, head_of(config), config.space.head_width,
+                             config.space.output_stride))

@@ -57,6 +57,16 @@ def test_an_old_run_is_still_read(tmp_path: Path) -> None:
     assert branched.done("search")
 
 
+def test_what_is_written_into_an_old_run_is_in_sections(tmp_path: Path) -> None:
+    old = copy_of("run", tmp_path / "run")
+    before = RunFolder.open(old)
+    assert (before.state.hwnas_run, before.state.config.flat()["epochs"]) == (1, STATE["config"]["epochs"])
+    before.save()
+    written = json.loads((old / "run.json").read_text())
+    assert (written["hwnas_run"], written["config"]["train"]["epochs"]) == (2, STATE["config"]["epochs"])
+    assert RunFolder.open(old).state == before.state
+
+
 def sealed(state: Any) -> bytes:
     """run.json as somebody writes it who knows how it is hashed."""
     if isinstance(state, dict):

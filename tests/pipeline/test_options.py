@@ -5,21 +5,41 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from pydantic import ValidationError
 
 import hwnas
 from hwnas.errors import UnknownName, UsageError
-from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.compress_config import FIELDS, FLAT, SECTIONS, CompressConfig
 from hwnas.pipeline.config.options import CompressOptions, with_options
 
 
 def test_the_typed_options_are_the_fields_of_the_config() -> None:
-    assert list(CompressOptions.__annotations__) == list(CompressConfig.model_fields)
+    assert list(CompressOptions.__annotations__) == list(FLAT)
+
+
+def test_every_field_of_every_section_has_a_flat_name() -> None:
+    whole = [("", name) for name in CompressConfig.model_fields if name not in SECTIONS]
+    assert sorted(FLAT.values()) == sorted(
+        [*whole, *((section, field) for section, of in SECTIONS.items() for field in of.model_fields)])
+
+
+def test_flat_options_and_sections_are_one_configuration() -> None:
+    flat = CompressConfig(data="photos", epochs=3, training="path", widths="0.5", seed=4)
+    assert flat == CompressConfig(data={"source": "photos"}, train={"epochs": 3}, seed=4,
+                                  search=SECTIONS["search"](schedule="path"), space={"widths": [0.5]})
+    assert (flat.data.source, flat.train.epochs, flat.search.schedule) == ("photos", 3, "path")
+    assert CompressConfig(**flat.flat()) == flat == CompressConfig.model_validate_json(flat.model_dump_json())
+    assert flat.replaced(epochs=5, seed=1).flat() == flat.flat() | {"epochs": 5, "seed": 1}
+    with pytest.raises(ValidationError, match="epochs is there twice"):
+        CompressConfig(epochs=3, train={"epochs": 4})
+    with pytest.raises(ValidationError, match="extra"):
+        CompressConfig(train={"epoch": 4})
 
 
 def test_the_signature_shows_every_option_with_its_default() -> None:
     parameters = inspect.signature(hwnas.compress).parameters
-    assert list(parameters) == ["out", "until", "progress", "hook", *CompressConfig.model_fields]
-    for name, field in CompressConfig.model_fields.items():
+    assert list(parameters) == ["out", "until", "progress", "hook", *FLAT]
+    for name, field in FIELDS.items():
         assert parameters[name].default == field.get_default(call_default_factory=True)
         assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
 

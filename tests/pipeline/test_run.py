@@ -36,7 +36,7 @@ def test_edited_run_json_is_refused(run: RunFolder) -> None:
         RunFolder.open(run.path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"hwnas_run": 2}', '{"hwnas_run": 1, "extra": 0}', "null"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"hwnas_run": 3}', '{"hwnas_run": 1, "extra": 0}', "null"])
 def test_not_a_run(run: RunFolder, text: str) -> None:
     from hwnas.errors import InputError
 
@@ -117,8 +117,9 @@ def test_a_run_goes_on_from_any_folder(tmp_path: Path, monkeypatch: pytest.Monke
     run = RunFolder.create(Path("run"), asked)
     monkeypatch.chdir(tmp_path / "elsewhere")
     config = RunFolder.open(tmp_path / "run").state.config
-    assert config.data == str(tmp_path / "photos")
-    assert (config.target, config.tables, config.init) == tuple(str(tmp_path / n) for n in ("my.yaml", "tables", "old"))
+    assert config.data.source == str(tmp_path / "photos")
+    found = config.target.name, config.target.tables, config.train.init
+    assert found == tuple(str(tmp_path / n) for n in ("my.yaml", "tables", "old"))
     assert run.state.config == config
     named = CompressConfig(data="digits", target="local")
     assert named.anchored() == named

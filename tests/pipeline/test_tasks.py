@@ -44,7 +44,7 @@ def test_every_stage_is_done_and_the_model_passes(run: RunFolder) -> None:
 def test_every_epoch_is_kept_and_the_weights_moved(run: RunFolder) -> None:
     """Two epochs of five steps prove nothing about learning: tests/train overfits small data for that."""
     epochs = run.result("reference")["epochs"]
-    assert len(epochs) == run.state.config.epochs
+    assert len(epochs) == run.state.config.train.epochs
     assert np.isfinite([epoch["loss"] for epoch in epochs]).all()
     stages = RunContext(run, silent)
     fresh = stages._new(stages.space.largest()).state_dict()
@@ -60,7 +60,7 @@ def test_the_score_in_torch_is_the_score_through_onnx(run: RunFolder) -> None:
 def test_a_check_on_the_device_needs_the_files_alone(run: RunFolder) -> None:
     found = check_model(run.path / "model.onnx")
     assert found.verdict.failures() == []
-    again = check_model(run.path / "model.onnx", data=run.state.config.data)
+    again = check_model(run.path / "model.onnx", data=run.state.config.data.source)
     assert again.verdict.accuracy == pytest.approx(run.result("export")["verdict"]["accuracy"], abs=1e-6)
     assert again.verdict.images == 12
 

@@ -1,96 +1,27 @@
-"""What the user asked of a compress: the configuration that run.json keeps and a config file spells."""
+"""What the user asked of a compress, in sections: the configuration that run.json keeps and a config file spells.
+
+Every field has a flat name as well, that of its flag: `--epochs` is `train.epochs`, `--data` is `data.source`. Options
+on the command line, keyword arguments and config files are flat; `FLAT` says where each of them belongs. Runs of hwnas
+0.1 have flat fields, too, and are read.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from hwnas.target.find import names_a_file
 
 
-class CompressConfig(BaseModel):
-    """What the user asked for. Written into run.json; `--config file.yaml` takes the same keys.
-
-    Args:
-        task: `classify`, `detect` or `segment`.
-        data: `digits`, a folder, a .npz or a .parquet; of the other tasks a folder, see `hwnas.data`.
-        target: name of a target or path of its YAML.
-        space: name of a built-in space.
-        budgets: `latency`, `flops`, `params`, `memory` -> text, e.g. {"latency": "50%"}; percentages are of the
-            reference in fp32, whatever ships.
-        runtime, precision, batch, threads: replace those of the target; precision `auto` ships whichever precision of
-            the runtime measures within the budget at the best accuracy.
-        confidence: probability with which the latency budget is to be met by prediction; None is 0.5.
-        require_measured: refuse to estimate the latency of a device without a measured table.
-        imgsz: input size in pixels; None takes the data's own.
-        width: of the input, where it is not square; of detection and segmentation.
-        width_mult, depth: of the space.
-        widths: shares of the reference's channels that the result may have, 1 always among them; None takes the
-            task's own.
-        sizes: heights of the input in pixels that the result may have besides the reference's; of classification and
-            detection. None takes the reference's alone.
-        init: folder of a run, e.g. of classification, whose weights the reference and the search start from.
-        head, head_width: what ends a detector or a segmenter, and its channels; None takes the task's own.
-        output_stride: of the coarsest map that a segmenter's head reads, 16 or 32; None takes 16.
-        epochs: of training the reference and of fine-tuning the result: the same for both.
-        batch_size: images per training step.
-        lr: peak learning rate; None takes the task's own.
-        attention: factor of the distance of attention between the maps of the reference's backbone and the result's, in
-            fine-tuning a detector or a segmenter; None takes the task's own.
-        mode, training, warmup, epochs_per_evaluation, cycles, keep, settle: of the search, see
-            `hwnas.search.SearchConfig`.
-        top: how many of the best architectures are scored again with the shared weights.
-        finalists, trial_epochs: how many of those are fine-tuned for a few epochs to choose the winner.
-        seed: of everything random.
-        torch_threads: threads for training; None takes all cores.
-        limit: use at most this many images, training and validation together.
-        tables: folder of latency tables; None takes the user's cache.
-    """
+class Section(BaseModel):
+    """Base of the sections, and of the whole."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    task: Literal["classify", "detect", "segment"] = "classify"
-    data: str = "digits"
-    target: str = "local"
-    space: str = "mobile"
-    budgets: dict[str, str] = Field(default_factory=lambda: {"latency": "50%"})
-    runtime: str | None = None
-    precision: str | None = None
-    batch: int | None = Field(default=None, ge=1, le=1024)
-    threads: int | None = Field(default=None, ge=1, le=256)
-    confidence: float | None = Field(default=None, ge=0.5, le=0.9999)
-    require_measured: bool = False
-    imgsz: int | None = Field(default=None, ge=8, le=1024)
-    width: int | None = Field(default=None, ge=8, le=2048)
-    width_mult: float = Field(default=1.0, gt=0, le=8)
-    widths: tuple[float, ...] | None = None
-    sizes: tuple[Annotated[int, Field(ge=8, le=1024)], ...] | None = None
-    depth: int | None = Field(default=None, ge=1, le=16)
-    init: str | None = None
-    head: str | None = None
-    head_width: int | None = Field(default=None, ge=8, le=1024)
-    output_stride: int | None = Field(default=None, ge=16, le=32)
-    epochs: int = Field(default=20, ge=1, le=10**5)
-    batch_size: int = Field(default=64, ge=2, le=10**5)
-    lr: float | None = Field(default=None, gt=0, le=100)
-    attention: float | None = Field(default=None, ge=0, le=10**6)
-    mode: Literal["pooled", "corrected", "reference"] = "pooled"
-    training: Literal["fair", "path"] = "fair"
-    warmup: int = Field(default=10, ge=0, le=10**5)
-    epochs_per_evaluation: float = Field(default=0.5, gt=0, le=1000)
-    cycles: int = Field(default=2, ge=1, le=10**4)
-    keep: int = Field(default=3, ge=1, le=1000)
-    settle: int = Field(default=60, ge=0, le=10**6)
-    top: int = Field(default=12, ge=1, le=10**4)
-    finalists: int = Field(default=4, ge=1, le=10**4)
-    trial_epochs: int = Field(default=3, ge=0, le=10**5)
-    seed: int = Field(default=0, ge=0, le=2**63 - 1)
-    torch_threads: int | None = Field(default=None, ge=1, le=1024)
-    limit: int | None = Field(default=None, ge=2, le=10**9)
-    tables: str | None = None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -99,6 +30,46 @@ class CompressConfig(BaseModel):
         if isinstance(given, bool) and info.field_name != "require_measured":
             raise ValueError("a value is needed, not yes or no")
         return given
+
+
+class DataSection(Section):
+    """What is learnt from.
+
+    Args:
+        source: `digits`, a folder, a .npz or a .parquet; of the other tasks a folder, see `hwnas.data`.
+        limit: use at most this many images, training and validation together.
+        imgsz: input size in pixels; None takes the data's own.
+        width: of the input, where it is not square; of detection and segmentation.
+    """
+
+    source: str = "digits"
+    limit: int | None = Field(default=None, ge=2, le=10**9)
+    imgsz: int | None = Field(default=None, ge=8, le=1024)
+    width: int | None = Field(default=None, ge=8, le=2048)
+
+
+class SpaceSection(Section):
+    """What can be built.
+
+    Args:
+        name: of a built-in space.
+        width_mult, depth: of the space.
+        widths: shares of the reference's channels that the result may have, 1 always among them; None takes the
+            task's own.
+        sizes: heights of the input in pixels that the result may have besides the reference's; of classification and
+            detection. None takes the reference's alone.
+        head, head_width: what ends a detector or a segmenter, and its channels; None takes the task's own.
+        output_stride: of the coarsest map that a segmenter's head reads, 16 or 32; None takes 16.
+    """
+
+    name: str = "mobile"
+    width_mult: float = Field(default=1.0, gt=0, le=8)
+    widths: tuple[float, ...] | None = None
+    sizes: tuple[Annotated[int, Field(ge=8, le=1024)], ...] | None = None
+    depth: int | None = Field(default=None, ge=1, le=16)
+    head: str | None = None
+    head_width: int | None = Field(default=None, ge=8, le=1024)
+    output_stride: int | None = Field(default=None, ge=16, le=32)
 
     @field_validator("widths", "sizes", mode="before")
     @classmethod
@@ -120,14 +91,172 @@ class CompressConfig(BaseModel):
             raise ValueError("the stride of the coarsest map is 16 or 32")
         return given
 
+
+class TargetSection(Section):
+    """Where the result is to run, and where its latencies come from.
+
+    Args:
+        name: of a target, or the path of its YAML.
+        runtime, precision, batch, threads: replace those of the target; precision `auto` ships whichever precision of
+            the runtime measures within the budget at the best accuracy.
+        confidence: probability with which the latency budget is to be met by prediction; None is 0.5.
+        require_measured: refuse to estimate the latency of a device without a measured table.
+        tables: folder of latency tables; None takes the user's cache.
+    """
+
+    name: str = "local"
+    runtime: str | None = None
+    precision: str | None = None
+    batch: int | None = Field(default=None, ge=1, le=1024)
+    threads: int | None = Field(default=None, ge=1, le=256)
+    confidence: float | None = Field(default=None, ge=0.5, le=0.9999)
+    require_measured: bool = False
+    tables: str | None = None
+
+
+class TrainSection(Section):
+    """How the reference and the result are trained.
+
+    Args:
+        init: folder of a run, e.g. of classification, whose weights the reference and the search start from.
+        epochs: of training the reference and of fine-tuning the result: the same for both.
+        batch_size: images per training step.
+        lr: peak learning rate; None takes the task's own.
+        attention: factor of the distance of attention between the maps of the reference's backbone and the result's, in
+            fine-tuning a detector or a segmenter; None takes the task's own.
+        torch_threads: threads for training; None takes all cores.
+    """
+
+    init: str | None = None
+    epochs: int = Field(default=20, ge=1, le=10**5)
+    batch_size: int = Field(default=64, ge=2, le=10**5)
+    lr: float | None = Field(default=None, gt=0, le=100)
+    attention: float | None = Field(default=None, ge=0, le=10**6)
+    torch_threads: int | None = Field(default=None, ge=1, le=1024)
+
+
+class SearchSection(Section):
+    """How the result is looked for.
+
+    Args:
+        mode, schedule, warmup, epochs_per_evaluation, cycles, keep, settle: see `hwnas.search.SearchConfig`, where the
+            schedule is called `training`, as is the flag.
+        top: how many of the best architectures are scored again with the shared weights.
+        finalists, trial_epochs: how many of those are fine-tuned for a few epochs to choose the winner.
+    """
+
+    mode: Literal["pooled", "corrected", "reference"] = "pooled"
+    schedule: Literal["fair", "path"] = "fair"
+    warmup: int = Field(default=10, ge=0, le=10**5)
+    epochs_per_evaluation: float = Field(default=0.5, gt=0, le=1000)
+    cycles: int = Field(default=2, ge=1, le=10**4)
+    keep: int = Field(default=3, ge=1, le=1000)
+    settle: int = Field(default=60, ge=0, le=10**6)
+    top: int = Field(default=12, ge=1, le=10**4)
+    finalists: int = Field(default=4, ge=1, le=10**4)
+    trial_epochs: int = Field(default=3, ge=0, le=10**5)
+
+
+class CompressConfig(Section):
+    """What the user asked for. Written into run.json; `--config file.yaml` takes the same keys.
+
+    Flat names are taken as well, e.g. `CompressConfig(data="photos", epochs=30)`.
+
+    Args:
+        task: `classify`, `detect` or `segment`.
+        budgets: `latency`, `flops`, `params`, `memory` -> text, e.g. {"latency": "50%"}; percentages are of the
+            reference in fp32, whatever ships.
+        seed: of everything random.
+    """
+
+    task: Literal["classify", "detect", "segment"] = "classify"
+    budgets: dict[str, str] = Field(default_factory=lambda: {"latency": "50%"})
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    data: DataSection = DataSection()
+    space: SpaceSection = SpaceSection()
+    target: TargetSection = TargetSection()
+    train: TrainSection = TrainSection()
+    search: SearchSection = SearchSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_sections(cls, given: Any) -> Any:
+        return sectioned(given) if isinstance(given, Mapping) else given
+
+    def flat(self) -> dict[str, Any]:
+        """Every value under its flat name."""
+        return {name: getattr(getattr(self, section) if section else self, field)
+                for name, (section, field) in FLAT.items()}
+
+    def replaced(self, **flat: Any) -> CompressConfig:
+        """The same with other values under flat names, which are not checked."""
+        own = {name: value for name, value in flat.items() if not FLAT[name][0]}
+        for section in SECTIONS:
+            new = {FLAT[name][1]: value for name, value in flat.items() if FLAT[name][0] == section}
+            own |= {section: getattr(self, section).model_copy(update=new)} if new else {}
+        return self.model_copy(update=own)
+
     def anchored(self) -> CompressConfig:
         """The same with absolute paths, so that a run does not depend on the folder where it is gone on with."""
-        paths = {name: str(Path(value).expanduser().absolute()) for name in PATHS
-                 if (value := getattr(self, name)) is not None and _is_path(name, value)}
-        return self.model_copy(update=paths)
+        flat = self.flat()
+        return self.replaced(**{name: str(Path(value).expanduser().absolute()) for name in PATHS
+                                if (value := flat[name]) is not None and _is_path(name, value)})
 
 
-PATHS = ("data", "target", "tables", "init")  # fields that may name something on this disk
+SECTIONS: dict[str, type[Section]] = {"data": DataSection, "space": SpaceSection, "target": TargetSection,
+                                      "train": TrainSection, "search": SearchSection}
+FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpartition(".")[2]) for name, place in {
+    "task": "task", "data": "data.source", "target": "target.name", "space": "space.name", "budgets": "budgets",
+    "runtime": "target.runtime", "precision": "target.precision", "batch": "target.batch",
+    "threads": "target.threads", "confidence": "target.confidence", "require_measured": "target.require_measured",
+    "imgsz": "data.imgsz", "width": "data.width", "width_mult": "space.width_mult", "widths": "space.widths",
+    "sizes": "space.sizes", "depth": "space.depth", "init": "train.init", "head": "space.head",
+    "head_width": "space.head_width", "output_stride": "space.output_stride", "epochs": "train.epochs",
+    "batch_size": "train.batch_size", "lr": "train.lr", "attention": "train.attention", "mode": "search.mode",
+    "training": "search.schedule", "warmup": "search.warmup",
+    "epochs_per_evaluation": "search.epochs_per_evaluation", "cycles": "search.cycles", "keep": "search.keep",
+    "settle": "search.settle", "top": "search.top", "finalists": "search.finalists",
+    "trial_epochs": "search.trial_epochs", "seed": "seed", "torch_threads": "train.torch_threads",
+    "limit": "data.limit", "tables": "target.tables",
+}.items()}
+"""Flat name -> the section, empty for none, and the field in it; in the order in which they are told."""
+CALLED = {place: name for name, place in FLAT.items()}
+FIELDS: dict[str, FieldInfo] = {
+    name: (SECTIONS[section] if section else CompressConfig).model_fields[field]
+    for name, (section, field) in FLAT.items()
+}
+"""Flat name -> type, default and bounds."""
+PATHS = ("data", "target", "tables", "init")  # flat names of what may lie on this disk
+
+
+def sectioned(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values under flat names, under those of sections, or both, as the sections that they belong to; none is checked.
+
+    Raises:
+        ValueError: a value is there twice.
+    """
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in SECTIONS and isinstance(value, Section | Mapping):
+            within = dict(value) if isinstance(value, Mapping) else value.model_dump(exclude_unset=True)
+            parts = [(name, field, part) for field, part in within.items()]
+        else:
+            section, field = FLAT.get(name, ("", name))
+            parts = [(section, field, value)]
+        for section, field, part in parts:
+            place = found.setdefault(section, {}) if section else found
+            if field in place:
+                raise ValueError(f"{CALLED.get((section, field), field)} is there twice, under two names")
+            place[field] = part
+    return found
+
+
+def flat_name(place: tuple[str | int, ...]) -> str:
+    """What a value at a place of the configuration is called on the command line; of a budget its name."""
+    names = [part for part in place if isinstance(part, str)]
+    if names[:1] == ["budgets"] or names[:1] == []:
+        return "".join(names[-1:])
+    return CALLED.get((names[0], names[1]), names[1]) if names[0] in SECTIONS and len(names) > 1 else names[0]
 
 
 def _is_path(name: str, value: str) -> bool:

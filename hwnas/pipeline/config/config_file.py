@@ -4,19 +4,20 @@
 |---------------------------|--------------------------------------------------------|
 | `width-mult`              | the flag without its dashes; `width_mult` is the same  |
 | `latency: 40%`            | a budget, as the flag; or below `budgets:`             |
+| `train: {epochs: 30}`     | a section of `CompressConfig` with its fields          |
 | `config:`                 | all of it below: what `--dry-run --json` prints        |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hwnas.documents import brief
 from hwnas.errors import InputError, UnknownName
 from hwnas.pipeline.config.budget import UNITS
-from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.compress_config import FLAT, SECTIONS, flat_name
 from hwnas.validation import read_yaml
 
 BUDGETS = "budgets"
@@ -38,11 +39,10 @@ def read_options(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: a config file holds lines such as `epochs: 30`; found {brief(found)}")
     options: dict[str, Any] = {}
     budgets: dict[str, str] = {}
-    for key, value in found.items():
+    for key, value in _flat(found):
         name = key.strip().lstrip("-").replace("-", "_")
-        if name not in (*UNITS, *CompressConfig.model_fields):
-            known = (field.replace("_", "-") for field in (*UNITS, *CompressConfig.model_fields))
-            raise UnknownName(f"key of {path}:", key, known)
+        if name not in (*UNITS, *FLAT):
+            raise UnknownName(f"key of {path}:", key, (field.replace("_", "-") for field in (*UNITS, *FLAT)))
         if name == BUDGETS and isinstance(value, dict):
             for part, amount in value.items():
                 _put(budgets, str(part), amount, path)
@@ -53,6 +53,18 @@ def read_options(path: Path) -> dict[str, Any]:
         else:
             _put(options, name, value, path)
     return {**options, **({BUDGETS: {name: str(value) for name, value in budgets.items()}} if budgets else {})}
+
+
+def _flat(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys and values, those of a section under their flat names."""
+    for key, value in found.items():
+        if key not in SECTIONS or not isinstance(value, dict):
+            yield key, value
+            continue
+        for inner, part in value.items():
+            field = str(inner).replace("-", "_")
+            known = field in SECTIONS[key].model_fields
+            yield flat_name((key, field)) if known else f"{key}.{inner}", part
 
 
 def _put(where: dict[str, Any], name: str, value: object, path: Path) -> None:

@@ -7,11 +7,11 @@ from pydantic import ValidationError
 from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.budget import parse_all
-from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, flat_name
 
 
 def make_config(options: dict[str, object]) -> CompressConfig:
-    """Check options.
+    """Check options, under their flat names.
 
     Raises:
         UsageError: an unknown option, a value out of range, or a budget that cannot be read.
@@ -22,18 +22,17 @@ def make_config(options: dict[str, object]) -> CompressConfig:
     from hwnas.pipeline.task_setup import check_sizes, head_of
     from hwnas.space import describe
 
-    unknown = [name for name in options if name not in CompressConfig.model_fields]
+    unknown = [name for name in options if name not in FLAT]
     if unknown:
-        raise UnknownName("option", unknown[0], CompressConfig.model_fields)
+        raise UnknownName("option", unknown[0], FLAT)
     try:
         config = CompressConfig.model_validate(options)
     except ValidationError as err:
         first = err.errors()[0]
-        name, *inside = map(str, first["loc"])
-        flag = "--" + (inside[0] if name == "budgets" and inside else name).replace("_", "-")
+        flag = "--" + flat_name(first["loc"]).replace("_", "-")
         rule = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{flag}: {rule}; got {brief(first.get('input'))}") from err
-    describe(config.space)
+    describe(config.space.name)
     head_of(config)
     check_sizes(config)
     targets_of(config)

@@ -9,14 +9,14 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, ParamSpec, TypedDict, TypeVar
 
-from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.compress_config import FIELDS
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class CompressOptions(TypedDict, total=False):
-    """Fields of `CompressConfig`; what is left out has its default."""
+    """Fields of `CompressConfig` under their flat names; what is left out has its default."""
 
     task: Literal["classify", "detect", "segment"]
     data: str
@@ -60,12 +60,12 @@ class CompressOptions(TypedDict, total=False):
 
 
 def with_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Let the signature of a function say what its `**options` are: the fields of `CompressConfig`, with defaults."""
+    """Let the signature of a function show its `**options`: the flat names of `CompressConfig`, with defaults."""
     own = inspect.signature(function)
     *known, options = own.parameters.values()
     assert options.kind is options.VAR_KEYWORD, "the last parameter takes the options"
     fields = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=field.annotation,
                                 default=field.get_default(call_default_factory=True))
-              for name, field in CompressConfig.model_fields.items()]
+              for name, field in FIELDS.items()]
     setattr(function, "__signature__", own.replace(parameters=[*known, *fields]))  # noqa: B010 - mypy knows no such name
     return function

@@ -17,7 +17,7 @@ from hwnas.export.metadata import read_exported
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.pipeline.config.budget import Budget, parse, parse_all
-from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.compress_config import CompressConfig, DataSection
 from hwnas.pipeline.exported.inference import Entry, timed
 from hwnas.pipeline.latencies.latency_sources import cannot_be_here, in_fp32
 from hwnas.pipeline.run.cautions import of_standing
@@ -206,8 +206,8 @@ def _time(model: Path, target: Target, progress: Progress) -> dict[str, Measurem
 def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[np.ndarray, Judge]:
     """Validation images and their truth, split with the seed of the run so that no training image is among them."""
     space = SpaceConfig.from_json(metadata["architecture"]["space"])
-    config = CompressConfig(task=metadata.get("task", "classify"), data=data, imgsz=space.imgsz, width=space.width,
-                            seed=int(metadata.get("seed", 0)))
+    config = CompressConfig(task=metadata.get("task", "classify"), seed=int(metadata.get("seed", 0)),
+                            data=DataSection(source=data, imgsz=space.imgsz, width=space.width))
     found = load_data(config, progress)
     if list(found.classes) != list(metadata["classes"]):
         raise DataError(f"{data} has the classes {', '.join(found.classes[:8])}, the model was trained on "

@@ -23,6 +23,7 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
         role: 'reference' or 'model'.
         target: in the precision of the file; latencies are of this precision, and null where the run knows none.
     """
+    source = context.config.data.source
     run, generated = context.run, context.run.found(GenerateResult)
     model = context.latency(target.precision, arch)
     predicted = model.predict(arch) if model else None
@@ -41,6 +42,6 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
         "predicted_low_ms": predicted.low_ms if predicted else None,
         "predicted_high_ms": predicted.high_ms if predicted else None,
         "latency_source": model.source if model else None, "measured_ms": as_json(measured),
-        "data": context.config.data if context.config.data == "digits" else Path(context.config.data).name,
+        "data": source if source == "digits" else Path(source).name,
         "seed": context.config.seed, "reference": reference_of(run).model_dump(exclude={"derived"}), **palette,
     }

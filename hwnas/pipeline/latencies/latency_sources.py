@@ -64,8 +64,8 @@ def targets_for(name: str, precision: str | None = None, **overrides: object) ->
 
 def targets_of(config: CompressConfig) -> tuple[Target, ...]:
     """The targets of a run; raises as `targets_for`."""
-    return targets_for(config.target, config.precision, runtime=config.runtime, batch=config.batch,
-                       threads=config.threads)
+    asked = config.target
+    return targets_for(asked.name, asked.precision, runtime=asked.runtime, batch=asked.batch, threads=asked.threads)
 
 
 def in_fp32(target: Target) -> Target:

@@ -284,7 +284,7 @@ def _search(e: RunArtifacts) -> Facts:
         {"phase": v.phase, "number": v.number, "choice": list(v.choice), "score": v.score, "seconds": v.seconds}
         for v in e.log.entries
     ]
-    return {"mode": e.run.state.config.mode, "baseline": e.solver.baseline, "entropy": e.searched.entropy,
+    return {"mode": e.run.state.config.search.mode, "baseline": e.solver.baseline, "entropy": e.searched.entropy,
             "architectures": str(e.solver.space.size), "evaluations": evaluations}
 
 
@@ -307,7 +307,7 @@ def _layers(e: RunArtifacts) -> list[Facts]:
 def _provenance(e: RunArtifacts) -> Facts:
     """Where it all comes from; of paths only the last part, so that a report can be passed on."""
     state, data, checked = e.run.state, e.data, e.exported.verdict
-    config = state.config.model_dump(exclude={"tables"})
+    config = {name: value for name, value in state.config.flat().items() if name != "tables"}
     config |= {"data": Path(config["data"]).name, "target": data.target["name"]}
     described = {k: v for k, v in data.data.items() if k != "source"}
     return {

@@ -50,6 +50,7 @@ class RunState(BaseModel):
     """The content of run.json.
 
     Args:
+        hwnas_run: 1 where the configuration is flat: hwnas 0.1.
         tighten: factor on the latency budget after an exported model measured over it; `attempts`: how often it did.
         reference: what percentages are of, fixed in stage profile; None before that, and in runs of hwnas 0.1.
         refused: precisions that `auto` tried and that lost too much, or nothing, by the time the model was exported.
@@ -57,7 +58,7 @@ class RunState(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    hwnas_run: Literal[1] = 1
+    hwnas_run: Literal[1, 2] = 2
     config: CompressConfig
     versions: dict[str, str]
     created: str
@@ -151,8 +152,8 @@ class RunFolder:
                 record = record.model_copy(update={"result": {**record.result, "target": dict(target)}})
             for name in record.files:
                 shutil.copyfile(self.path / name, path / name)
-            if stage == "profile" and config.precision != self.state.config.precision:
-                lanes = [lane for lane in self.found(ProfileResult).lanes if lane.precision == config.precision]
+            if stage == "profile" and config.target.precision != self.state.config.target.precision:
+                lanes = [lane for lane in self.found(ProfileResult).lanes if lane.precision == config.target.precision]
                 taken = self.found(ProfileResult).model_copy(update={"lanes": lanes})
                 record = record.model_copy(update={"result": taken.to_json()})
             run.state.stages[stage] = record
@@ -162,6 +163,7 @@ class RunFolder:
 
     def save(self) -> None:
         """Write run.json, beside and renamed."""
+        self.state.hwnas_run = 2  # a run of hwnas 0.1 is written in sections from now on
         self.state.integrity = digest(self.state.model_dump())
         write_json(self.path / "run.json", self.state.model_dump())
 

@@ -94,7 +94,7 @@ class ArchitectureSolver:
             raise RunError(f"{run.path} does not hold a usable search: {err}") from err
         if law.choices != space.sizes:
             raise RunError(f"{run.path}: distribution.json has {law.choices} ops, the space {space.sizes}")
-        sure = (run.state.config.confidence if confidence is None else confidence) or 0.5
+        sure = (run.state.config.target.confidence if confidence is None else confidence) or 0.5
         full = cls(space, law, models[FULL].check(space), baselines[FULL], sure, lane.reference_ratio,
                    of=reference_of(run, space))
         return {FULL: full} | {variant: full.scaled(variant, model, baselines[variant])

@@ -167,7 +167,7 @@ class ModelSelector:
         Variants share the places among themselves, so that more of them do not mean more to time and to score.
         """
         shares = len({kind.variant for kind in self._solvers})
-        top, scored = (-(-count // shares) for count in (self._context.config.top, FROM_SEARCH))
+        top, scored = (-(-count // shares) for count in (self._context.config.search.top, FROM_SEARCH))
         found = solver.answers(bounds, top)
         known = {a.architecture.choice for a in found}
         entries = SearchLog(self._run.path / "search.jsonl").of("settle")
@@ -248,7 +248,7 @@ class ModelSelector:
 
     def _finalists(self, ranked: list[Candidate]) -> list[Candidate]:
         """The first of the ranking, and in place of the last of them the best of every kind that is not among them."""
-        count = self._context.config.finalists
+        count = self._context.config.search.finalists
         first = ranked[:count]
         missing = {c.kind for c in ranked} - {c.kind for c in first}
         best = [next(c for c in ranked if c.kind == kind) for kind in self._solvers if kind in missing]
@@ -259,7 +259,7 @@ class ModelSelector:
 
         A score with shared weights favours what trains fast beside others; what counts is what trains well alone.
         """
-        if len(finalists) == 1 or self._context.config.trial_epochs == 0:
+        if len(finalists) == 1 or self._context.config.search.trial_epochs == 0:
             return [0.0] * len(finalists)
         reached, count = [], len({c.network for c in finalists})
         sizes = {c.kind.variant.imgsz: c.answer.architecture.space for c in finalists}
@@ -293,7 +293,7 @@ class ModelSelector:
         net, fold = context.searched.evaluator.network(arch), context.searched.evaluator.fold_of(arch.space)
         name = "-".join([f"w{candidate.kind.variant.key}", *map(str, candidate.choice)])
         checkpoint = self._run.path / f"trial-{name}.checkpoint"
-        training = replace(context.training, epochs=context.config.trial_epochs)
+        training = replace(context.training, epochs=context.config.search.trial_epochs)
         history = fit(net, fold, training, seed=context.config.seed, teacher=teacher, checkpoint=checkpoint,
                       progress=context.progress, what=f"try finalist {number} of {count}")
         return net, history.accuracy

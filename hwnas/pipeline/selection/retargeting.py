@@ -64,7 +64,7 @@ def elsewhere(run: RunFolder, overrides: Mapping[str, object], confidence: float
         UnknownName: no such target or runtime.
     """
     config = asked_of(run.state.config, overrides)
-    if config.precision == AUTO:
+    if config.target.precision == AUTO:
         raise UsageError(f"--precision {AUTO} measures models, and here nothing is measured: name one, e.g. fp32")
     (target,) = targets_of(config)
     before = ArchitectureSolver.all_of_run(run, confidence=confidence)
@@ -91,7 +91,7 @@ def own_precision(run: RunFolder, overrides: Mapping[str, object]) -> str | None
     What the run fixed holds for its own target however that is spelled: a percentage is of the same milliseconds.
     """
     config = asked_of(run.state.config, overrides)
-    if overrides.get("tables") is not None or config.precision == AUTO:
+    if overrides.get("tables") is not None or config.target.precision == AUTO:
         return None
     (target,) = targets_of(config)
     return target.precision if target in targets_of(run.state.config) else None
@@ -102,14 +102,14 @@ def asked_of(config: CompressConfig, overrides: Mapping[str, object]) -> Compres
     given = {name: value for name, value in overrides.items() if value is not None}
     if "target" in given:
         given = {**dict.fromkeys(OF_A_DEVICE), **given}
-    return make_config({**config.model_dump(), **given})
+    return make_config({**config.flat(), **given})
 
 
 def _known(space: Space, target: Target, config: CompressConfig) -> Known:
     """Raises UsageError where this machine is the device and was not measured."""
     way_out = profile_command(config, space, target)
     try:
-        known = known_latencies(space, target, Path(config.tables) if config.tables else None, way_out)
+        known = known_latencies(space, target, Path(config.target.tables) if config.target.tables else None, way_out)
     except TableError as err:
         err.add_note(f"To measure it anew: {way_out}")
         raise
@@ -129,7 +129,7 @@ def _ratio(space: Space, target: Target, config: CompressConfig, known: Known) -
     if target.precision == "fp32":
         return 1.0, []
     exact = in_fp32(target)
-    of_fp32 = known_latencies(space, exact, Path(config.tables) if config.tables else None)
+    of_fp32 = known_latencies(space, exact, Path(config.target.tables) if config.target.tables else None)
     if of_fp32.model is None:
         raise UsageError(f"a percentage is of the reference in fp32, which was not timed yet on {exact}. To time its "
                          f"blocks: {profile_command(config, space, exact)}")

@@ -78,10 +78,11 @@ class Profiler:
     def _of_variants(self, target: Target) -> dict[Variant, Latencies]:
         """Variant -> latencies, all at one speed of the machine."""
         config, spaces, progress = self.context.config, self.context.spaces, self.context.progress
-        tables = Path(config.tables) if config.tables else None
+        tables = Path(config.target.tables) if config.target.tables else None
         found = {
-            variant: latencies(space, target, tables=tables, seed=config.seed, require_measured=config.require_measured,
-                             way_out=self._way_out(target), progress=progress)
+            variant: latencies(space, target, tables=tables, seed=config.seed,
+                               require_measured=config.target.require_measured, way_out=self._way_out(target),
+                               progress=progress)
             for variant, space in spaces.items()
         }
         return tied(spaces, found, progress)
@@ -123,7 +124,7 @@ class Profiler:
     def _check_feasible(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
                         reference: Reference) -> None:
         """A budget that no architecture meets is better said now than after the search."""
-        space, confidence = self.context.space, self.context.config.confidence or 0.5
+        space, confidence = self.context.space, self.context.config.target.confidence or 0.5
         law, refusals = everything_live(space.sizes), []
         for lane, ratio in zip(lanes, ratios, strict=True):
             full = ArchitectureSolver(space, law, lane[FULL].model, 0.0, confidence, ratio, of=reference)
