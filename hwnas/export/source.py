@@ -13,6 +13,7 @@ from hwnas.errors import UsageError
 from hwnas.space import (
     Act,
     AvgPool,
+    Concat,
     Conv,
     Gate,
     GlobalAvgPool,
@@ -88,6 +89,12 @@ def _(step: Parallel) -> Source:
 def _(step: SqueezeExcite) -> Source:
     _two_axes(step.size)
     return Source(f"SqueezeExcite({step.channels}, {step.reduced})")
+
+
+@source_of.register
+def _(step: Concat) -> Source:
+    _two_axes(step.size)
+    return Source(f"nn.ConstantPad3d((0, 0, 0, 0, 0, {step.out_channels - step.channels}), 0.0)")
 
 
 @source_of.register

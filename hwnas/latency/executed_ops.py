@@ -1,12 +1,14 @@
 """What a runtime executes for an architecture, as ops that a table has entries for.
 
-In a chain these are the ops of all positions that are no skip. In a cell, four things are different:
+In a chain these are the ops of all positions that are no skip. In a graph, five things are different:
 
 - an op that gives something nobody reads is not exported, and one that no image reaches is folded into constants:
   neither costs anything;
 - an identity costs nothing by itself; but every further op that writes a node has to be added to what is there. The
   entry of an identity is what such an addition costs, so an addition stands here as an identity of its shape;
-- a pooling or a sum that was computed before costs nothing (`hwnas.space.values`);
+- a pooling or a sum that was computed before costs nothing (`hwnas.space.execution`);
+- a node that is a concatenation is put together once, whatever lies on it: one op of kind `concat`, where any position
+  that writes it is executed;
 - a sum over choices knows none of this, since it depends on several choices. It charges every op, and an addition for
   every op but those that stand first at their node: never less than what is executed.
 """
@@ -23,11 +25,12 @@ def live_ops(arch: Architecture) -> tuple[Op, ...]:
     if not arch.connected:
         return ()
     found: list[Op] = []
-    for step in arch.steps:
+    joined = {arch.space.wires[step.position].target for step in arch.executions}
+    for step in arch.executions:
         op = arch.ops[step.position]
         if not op.cuts:
             found += _executed(arch.space, op, runs=step.runs, adds=step.adds == step.position)
-    return tuple(found)
+    return (*found, *(op for node, op in arch.space.concatenations.items() if node in joined))
 
 
 def shared_activations(arch: Architecture) -> tuple[Op, ...]:
@@ -37,7 +40,7 @@ def shared_activations(arch: Architecture) -> tuple[Op, ...]:
     """
     found: list[Op] = []
     activated = set[tuple[int, str]]()
-    for step in arch.steps if arch.connected else ():
+    for step in arch.executions if arch.connected else ():
         op = arch.ops[step.position]
         if not (op.steps and isinstance(op.steps[0], Act)):
             continue
@@ -51,7 +54,7 @@ def charged_ops(space: Space) -> tuple[tuple[Op, ...], list[list[tuple[Op, ...]]
     """What a sum over choices charges.
 
     Returns:
-        The ops of the positions that are no choice, and per choice those of each of its candidates.
+        The ops of the positions that are no choice and of concatenations, and per choice those of its candidates.
     """
     fixed: list[Op] = []
     rows: list[list[list[Op]]] = [[[] for _ in range(n)] for n in space.sizes]
@@ -59,9 +62,9 @@ def charged_ops(space: Space) -> tuple[tuple[Op, ...], list[list[tuple[Op, ...]]
     for position, wire, choice in zip(space.positions, space.wires, space.choice_of, strict=True):
         lists = [fixed] if choice is None else rows[choice]
         for ops, op in zip(lists, position.ops, strict=True):
-            ops += _executed(space, op, adds=wire.target in written)
+            ops += _executed(space, op, adds=wire.part is None and wire.target in written)
         written.add(wire.target)
-    return tuple(fixed), [[tuple(ops) for ops in row] for row in rows]
+    return (*fixed, *space.concatenations.values()), [[tuple(ops) for ops in row] for row in rows]
 
 
 def _executed(space: Space, op: Op, *, runs: bool = True, adds: bool) -> Sequence[Op]:

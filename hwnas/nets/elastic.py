@@ -37,6 +37,7 @@ from hwnas.nets.slimmable import part_of, part_state
 from hwnas.space import (
     Act,
     AvgPool,
+    Concat,
     Conv,
     GlobalAvgPool,
     Linear,
@@ -175,6 +176,7 @@ def _(step: Linear, module: nn.Module, x: Tensor) -> Tensor:
 @run_slice.register(Act)
 @run_slice.register(AvgPool)
 @run_slice.register(GlobalAvgPool)
+@run_slice.register(Concat)
 @run_slice.register(Shuffle)
 @run_slice.register(Upsample)
 def _whole(step: Primitive, module: nn.Module, x: Tensor) -> Tensor:

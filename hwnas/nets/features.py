@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from hwnas.errors import UsageError
 from hwnas.nets.block import Normalize
-from hwnas.nets.network import Network, module_name
-from hwnas.space import Architecture, Op, Space, flow
+from hwnas.nets.network import Network, module_name, run_nodes
+from hwnas.space import Architecture, Op, Space
 from hwnas.space.heads import taps
 
 
@@ -82,9 +81,7 @@ class FeatureNet(nn.Module):
         return [asdict(feature) for feature in self.feature_info]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = self.normalize(x)
-        return flow(self.arch, x, run=self._run, add=torch.add, nodes=[f.module for f in self.feature_info],
-                    zeros=lambda op: x.new_zeros(x.shape[0], op.in_channels, *op.size))
+        return run_nodes(self.arch, self.normalize(x), self._run, [f.module for f in self.feature_info])
 
     def _run(self, number: int, op: Op, x: Tensor) -> Tensor:
         out: Tensor = self.blocks[module_name(self.arch.space.positions[number].name)](x) if op.steps else x

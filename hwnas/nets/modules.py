@@ -11,6 +11,7 @@ from hwnas.nets.depthwise import DepthwiseConv2d
 from hwnas.space import (
     Act,
     AvgPool,
+    Concat,
     Conv,
     Gate,
     GlobalAvgPool,
@@ -168,6 +169,17 @@ class BlendedMap(nn.Module):
         return self.rows @ (x @ self.columns)
 
 
+class FilledUp(nn.Module):
+    """(N, C, *size) -> (N, C + channels, *size), with zeros in the channels behind the map's own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x.new_zeros(x.shape[0], self.channels, *x.shape[2:])], 1)
+
+
 class ShuffledChannels(nn.Module):
     """Channels of the groups in turn. Keeps the shape (N, C, *size)."""
 
@@ -271,6 +283,11 @@ def _(step: Gate) -> nn.Module:
 @module_of.register
 def _(step: Upsample) -> nn.Module:
     return BlendedMap(step) if step.bilinear else EnlargedMap(step)
+
+
+@module_of.register
+def _(step: Concat) -> nn.Module:
+    return FilledUp(step.out_channels - step.channels)
 
 
 @module_of.register

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from hwnas.nets.block import Block, Normalize
-from hwnas.space import Architecture, Op, flow
+from hwnas.space import Architecture, Op, interpret
 from hwnas.space.heads import strides_of, taps
 
 
@@ -64,9 +64,15 @@ def run_flow(arch: Architecture, x: Tensor, run: Callable[[int, Op, Tensor], Ten
 
     `run` must not change its input.
     """
-    outputs = flow(arch, x, run=run, add=torch.add,
-                   zeros=lambda op: x.new_zeros(x.shape[0], op.in_channels, *op.size))
+    outputs = run_nodes(arch, x, run)
     return outputs if len(outputs) > 1 else outputs[0]
+
+
+def run_nodes(arch: Architecture, x: Tensor, run: Callable[[int, Op, Tensor], Tensor],
+              nodes: Sequence[str] | None = None) -> list[Tensor]:
+    """What nodes of `arch` hold for x (N, C, *size), those of its outputs where none are named."""
+    return interpret(arch, x, run=run, add=torch.add, join=lambda parts: torch.cat(list(parts), 1), nodes=nodes,
+                     zeros=lambda shape: x.new_zeros(x.shape[0], *shape))
 
 
 def module_name(position: str) -> str:

@@ -6,9 +6,11 @@ Dead ops of a cell are left out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hwnas.profile.lowering import append
 from hwnas.profile.node_builder import NodeBuilder, Weights, random_weights
-from hwnas.space import Architecture, Op, flow, output_positions
+from hwnas.space import Architecture, Op, interpret, output_positions
 
 
 class GraphBuilder(NodeBuilder):
@@ -32,9 +34,13 @@ class GraphBuilder(NodeBuilder):
         """The sum of two tensors."""
         return self.node("Add", [a, b])
 
-    def zeros(self, op: Op) -> str:
-        """What an op reads where no image reaches it."""
-        return self.node("ConstantOfShape", [self.integers((self.shape[0], op.in_channels, *op.size))])
+    def join(self, parts: Sequence[str]) -> str:
+        """Tensors side by side, along their channels."""
+        return self.node("Concat", list(parts), axis=1)
+
+    def zeros(self, shape: tuple[int, ...]) -> str:
+        """What an op reads where no image reaches it, and a part of a concatenation that nothing gives."""
+        return self.node("ConstantOfShape", [self.integers((self.shape[0], *shape))])
 
     def pool(self) -> None:
         """The mean over the map, in the form that every runtime has a kernel for in its own layout."""
@@ -62,7 +68,8 @@ def network_model(arch: Architecture, weights: Weights | None = None, *, seed: i
         builder.op(arch.space.positions[number].name, op)
         return builder.value
 
-    tensors = flow(arch, builder.value, run=run, add=builder.add, zeros=builder.zeros)
+    tensors = interpret(arch, builder.value, run=run, add=builder.add, join=builder.join,
+                        zeros=builder.zeros)
     ops = [arch.ops[i] for i in output_positions(arch.ops)]
     return builder.model_of([(t, out_shape(op, batch)) for t, op in zip(tensors, ops, strict=True)])
 

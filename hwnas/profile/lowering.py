@@ -14,6 +14,7 @@ from hwnas.profile.node_builder import NodeBuilder
 from hwnas.space import (
     Act,
     AvgPool,
+    Concat,
     Conv,
     Gate,
     GlobalAvgPool,
@@ -134,6 +135,14 @@ def _(step: Upsample, graph: NodeBuilder, name: str) -> None:
     sizes = graph.integers((graph.shape[0], step.channels, *step.out_size))
     graph.node("Resize", [graph.value, "", "", sizes], mode="nearest", coordinate_transformation_mode="asymmetric",
                cubic_coeff_a=-0.75, nearest_mode="floor")
+
+
+@append.register
+def _(step: Concat, graph: NodeBuilder, name: str) -> None:
+    """The zeros are a constant that runtimes read as they read another map."""
+    shape = (graph.shape[0], step.out_channels - step.channels, *step.size)
+    rest = graph.matrix("zeros_" + "_".join(map(str, shape)), np.zeros(shape, np.float32))
+    graph.node("Concat", [graph.value, rest], axis=1)
 
 
 @append.register

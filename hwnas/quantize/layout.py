@@ -1,9 +1,19 @@
-"""Which tensors of a graph get a quantise-dequantise pair."""
+"""Which tensors of a graph get a quantise-dequantise pair.
+
+What a primitive becomes here follows from the types of its ONNX nodes. A package whose primitives become nodes of
+another type says what such a node is with `knows`, in a module of the entry points `hwnas.lowerings.quantize`; a node
+of a type that no one knows is computed in float.
+"""
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Literal
+
 import onnx
 
+from hwnas.errors import UsageError
 from hwnas.quantize.graph import Lookup, attribute
 from hwnas.quantize.variants import Variant
 
@@ -12,6 +22,34 @@ UNARY = ("GlobalAveragePool", "AveragePool", "LeakyRelu")
 SAME = ("Reshape", "Transpose", "Flatten", "MaxPool")  # what comes out has the scale of what went in
 CLIPS = ("Relu", "Clip")
 ACTIVATIONS = (*CLIPS, "HardSwish")
+JOINED = ("Concat",)
+GROUP = "hwnas.lowerings.quantize"
+Role = Literal["unary", "same"]
+_others: dict[str, Role] = {}
+
+
+def knows(op_type: str, role: Role) -> None:
+    """Say what nodes of a type are: `unary` computes in integers, `same` gives values on the scale of its input."""
+    _others[op_type] = role
+
+
+def keeps_scale(op_type: str) -> bool:
+    """Whether nodes of a type give values on the scale of their input."""
+    return op_type in SAME or _others.get(op_type) == "same"
+
+
+@cache
+def _look_for_others() -> None:
+    """Import what others' packages say of node types, once.
+
+    Raises:
+        UsageError: a module does not import.
+    """
+    for point in entry_points(group=GROUP):
+        try:
+            point.load()
+        except (ImportError, AttributeError) as err:
+            raise UsageError(f"the lowerings {point.name!r} ({point.value}) do not import: {err}") from err
 
 
 class Layout:
@@ -24,6 +62,7 @@ class Layout:
     """
 
     def __init__(self, graph: onnx.GraphProto, variant: Variant) -> None:
+        _look_for_others()
         self._lookup, self._variant = Lookup(graph), variant
         self.pairs: dict[str, None] = {}
         self.dropped: set[str] = set()
@@ -73,7 +112,11 @@ class Layout:
             return maker is not None and (self.weighted(maker) or node.input[0] in self.pairs or self._sums(maker))
         if self._sums(node):
             return True
-        return kind in (*UNARY, *SAME) and node.input[0] in self.pairs and not self._variant.signed
+        if kind in JOINED:
+            moving = [part for part in node.input if part not in self._lookup.constants]
+            return bool(moving) and all(part in self.pairs for part in moving)
+        plain = kind in (*UNARY, *SAME) or kind in _others
+        return plain and node.input[0] in self.pairs and not self._variant.signed
 
     def _sums(self, node: onnx.NodeProto) -> bool:
         """Whether a node adds or multiplies two quantised tensors."""

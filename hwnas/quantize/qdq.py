@@ -21,7 +21,7 @@ from onnx import helper, numpy_helper
 
 from hwnas.quantize.calibrate import Range
 from hwnas.quantize.graph import Lookup, attribute
-from hwnas.quantize.layout import SAME, Layout
+from hwnas.quantize.layout import Layout, keeps_scale
 from hwnas.quantize.variants import Variant
 
 Floats = NDArray[np.float32]
@@ -100,7 +100,7 @@ class Writer:
             # The codes 0..255 of the input, clipped by rounding, are those of the output.
             self._round(name, source, (1 / (alpha * GATE), round(beta * GATE)))
             return
-        self._round(name, source, self._scale(name, node.input[0] if node.op_type in SAME else ""))
+        self._round(name, source, self._scale(name, node.input[0] if keeps_scale(node.op_type) else ""))
         self._read_back(name, name, self._scales[name])
 
     def _scale(self, name: str, same_as: str) -> Scale:

@@ -7,14 +7,15 @@ from hwnas.space.builders import SPACES, Description, describe
 from hwnas.space.config import SpaceConfig
 from hwnas.space.costs import Cost
 from hwnas.space.find import find_space
-from hwnas.space.flow import flow
 from hwnas.space.graph import Graph
+from hwnas.space.interpret import interpret
 from hwnas.space.kinds.kind import Kind
 from hwnas.space.op import Op
 from hwnas.space.position import Position, Wire, output_positions
 from hwnas.space.primitives import (
     Act,
     AvgPool,
+    Concat,
     Conv,
     Gate,
     GlobalAvgPool,
@@ -34,12 +35,14 @@ from hwnas.space.space_file import space_from_json, space_to_json
 from hwnas.space.variants import FULL, Variant, scaled, variants
 
 __all__ = [
-    "FULL", "SPACES", "Act", "Architecture", "AvgPool", "Conv", "Cost", "Description", "Gate", "GlobalAvgPool", "Graph",
-    "Kind", "Linear", "Norm", "Op", "Parallel", "Position", "Primitive", "RepConv", "Shuffle", "Space", "SpaceConfig",
-    "SqueezeExcite", "Upsample", "Variant", "Wire", "build", "describe", "find_space", "flow", "make_divisible",
-    "output_positions", "resized", "scaled", "space_from_json", "space_to_json", "variants",
+    "FULL", "SPACES", "Act", "Architecture", "AvgPool", "Concat", "Conv", "Cost", "Description", "Gate",
+    "GlobalAvgPool", "Graph", "Kind", "Linear", "Norm", "Op", "Parallel", "Position", "Primitive", "RepConv",
+    "Shuffle", "Space", "SpaceConfig", "SqueezeExcite", "Upsample", "Variant", "Wire", "build", "describe",
+    "find_space", "interpret", "make_divisible", "output_positions", "resized", "scaled", "space_from_json",
+    "space_to_json", "variants",
 ]
-_RENAMED = {"Average": "AvgPool", "Enlarge": "Upsample", "Pool": "GlobalAvgPool", "Step": "Primitive"}
+_RENAMED = {"Average": "AvgPool", "Enlarge": "Upsample", "Pool": "GlobalAvgPool", "Step": "Primitive",
+            "flow": "interpret"}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PositiveInt
 
 from hwnas.errors import InputError
 from hwnas.space.op import Op
-from hwnas.space.position import INPUT, Position, Wire, output_positions, wires
+from hwnas.space.position import INPUT, Merge, Position, Wire, output_positions, wires
 from hwnas.validation import MOST_OPS, Name, Schema, checked
 
 MOST_POSITIONS = 2048
@@ -48,7 +48,7 @@ class NodeSchema(Schema):
     model_config = ConfigDict(extra="forbid")
 
     shape: Annotated[list[PositiveInt], Field(min_length=1, max_length=4)]
-    merge: Literal["sum"] = "sum"
+    merge: Merge = "sum"
 
 
 class GraphSchema(Schema):
@@ -86,8 +86,10 @@ class Graph:
         positions = [{"name": p.name, "ops": [op.signature for op in p.ops],
                       **{key: value for key in ("reads", "writes", "tie") if (value := getattr(p, key))}}
                      for p in self.positions]
-        nodes = {wire.target: {"shape": list(shape_out(p.ops[0]))}
-                 for p, wire in zip(self.positions, wires(self.positions), strict=True)}
+        placed = wires(self.positions)
+        joined = {wire.target for wire in placed if wire.part is not None}
+        nodes = {node: {"shape": list(shape), **({"merge": "concat"} if node in joined else {})}
+                 for node, shape in shapes_of(self.positions, placed).items()}
         named = {} if self.reference is None else {"reference": list(self.reference)}
         return {"positions": positions, "nodes": nodes, **named}
 
@@ -101,8 +103,10 @@ class Graph:
         schema = data if isinstance(data, GraphSchema) else checked(GraphSchema, data, where)
         if sum(len(p.ops) for p in schema.positions) > MOST_OPS:
             raise InputError(f"{where} has more than {MOST_OPS:,} candidates in all: leave some out")
+        merges = {name: node.merge for name, node in (schema.nodes or {}).items()}
         positions = tuple(
-            Position(p.name, tuple(Op.parse(text) for text in p.ops), p.reads or "", p.writes or "", p.tie or "")
+            Position(p.name, tuple(Op.parse(text) for text in p.ops), p.reads or "", p.writes or "", p.tie or "",
+                     merges.get(p.writes or p.name, "sum"))
             for p in schema.positions
         )
         placed = wires(positions)
@@ -123,11 +127,26 @@ def neighbours(positions: Sequence[Position], placed: Sequence[Wire]) -> list[tu
 
 def check_shapes(positions: Sequence[Position], placed: Sequence[Wire]) -> None:
     """Raises InputError where a position reads a map of another shape than the node holds."""
+    held = shapes_of(positions, placed)
     for before, after in neighbours(positions, placed):
         outs = {shape_out(op) for op in before.ops}
         ins = {shape_in(op) for op in after.ops}
-        if len(outs) != 1 or outs != ins:
+        joined = before.merge == "concat"
+        if len(outs) != 1 or (outs != ins and not joined):
             raise InputError(f"{before.name} gives {outs} but {after.name} takes {ins}")
+        node = before.writes or before.name
+        if joined and (ins != {held[node]} or {shape[1:] for shape in outs} != {held[node][1:]}):
+            raise InputError(f"node {node} puts maps together to {held[node]}, {before.name} gives {outs} of it and "
+                             f"{after.name} takes {ins}")
+
+
+def shapes_of(positions: Sequence[Position], placed: Sequence[Wire]) -> dict[str, tuple[int, ...]]:
+    """Node -> channels and size of the map that it holds, once all that write it have."""
+    found: dict[str, tuple[int, ...]] = {}
+    for position, wire in zip(positions, placed, strict=True):
+        channels, *size = shape_out(position.ops[0])
+        found[wire.target] = (channels if wire.part is None else wire.part[1], *size)
+    return found
 
 
 def check_input(positions: Sequence[Position], shape: Sequence[int], where: str) -> None:
@@ -199,13 +218,13 @@ def _check_size(positions: Sequence[Position], where: str) -> None:
 def _check_nodes(nodes: Mapping[str, NodeSchema], positions: Sequence[Position], placed: Sequence[Wire],
                  where: str) -> None:
     writers = {wire.target: p for p, wire in zip(positions, placed, strict=True)}
+    shapes = shapes_of(positions, placed)
     for name, node in nodes.items():
         if name not in writers:
             raise InputError(f"{where}: no position writes node {name}: leave it out")
-        shape = shape_out(writers[name].ops[0])
-        if tuple(node.shape) != shape:
+        if tuple(node.shape) != shapes[name]:
             raise InputError(f"{where}: node {name} is said to be {_by(node.shape)}, and {writers[name].name} gives "
-                             f"{_by(shape)}: correct one of them")
+                             f"{_by(shapes[name])}: correct one of them")
 
 
 def _by(shape: Sequence[int]) -> str:

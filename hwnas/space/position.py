@@ -1,7 +1,7 @@
 """What a space is made of: its positions, and how maps flow from one to the next.
 
 Glossary
-    node     holds a map: the sum of what the positions that write it give
+    node     holds a map: the sum of what the positions that write it give, or their maps side by side
     source   the node that a position reads       target   the node that it adds to
     wire     source, target and what is kept meanwhile, of one position
 """
@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
+from hwnas.errors import InputError
 from hwnas.space.op import Op
 
 INPUT = "input"
+Merge = Literal["sum", "concat"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Position:
         reads: the node that it reads; empty: what the position before it writes.
         writes: the node that it adds its output to; empty: a node of its own.
         tie: positions with the same tie take the candidate of the same number, one choice for all of them.
+        merge: how the node that it writes puts together what is written; all that write one say the same. In a
+            concatenation the channels stand in the order of the positions, zeros where a position gives nothing.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Position:
     reads: str = ""
     writes: str = ""
     tie: str = ""
+    merge: Merge = "sum"
 
     @property
     def is_choice(self) -> bool:
@@ -44,7 +50,8 @@ class Position:
         """Candidates and, in a space that is no chain, the wiring: what a fingerprint is made of."""
         ops = "|".join(op.signature for op in self.ops)
         wired = any((self.reads, self.writes, self.tie))
-        return f"{ops} {self.reads}>{self.writes} {self.tie}" if wired else ops
+        text = f"{ops} {self.reads}>{self.writes} {self.tie}" if wired else ops
+        return text if self.merge == "sum" else f"{text} {self.merge}"
 
 
 @dataclass(frozen=True)
@@ -55,12 +62,16 @@ class Wire:
         source, target: the nodes that it reads and adds to.
         frees: whether nothing behind it reads the source.
         beside: activation values on nodes other than the source that are kept while it runs.
+        part: the first channel of its part of a target that is a concatenation, and the first behind it; None in a sum.
+        joins: activation values alive while the target is put together, behind the last of its parts; else 0.
     """
 
     source: str
     target: str
     frees: bool
     beside: int
+    part: tuple[int, int] | None = None
+    joins: int = 0
 
     def peak_elements(self, op: Op) -> int:
         """Most activation values alive while `op` runs here.
@@ -68,25 +79,74 @@ class Wire:
         Every node is kept until the last position that can read it, whether or not an op there does: so the peak of
         a network is a maximum over its ops, and never less than what it needs.
         """
-        return 0 if op.cuts else op.peak(keeps_input=not self.frees) + self.beside
+        alone = 0 if op.cuts else op.peak(keeps_input=not self.frees) + self.beside
+        return max(alone, self.joins)
 
 
 def wires(positions: Sequence[Position]) -> tuple[Wire, ...]:
-    """The wire of every position; positions must be in topological order."""
+    """The wire of every position; positions must be in topological order.
+
+    Raises:
+        InputError: positions that write one node put it together in different ways, or an output is a concatenation.
+    """
     sources, targets, last = [], [], INPUT
     for position in positions:
         sources.append(position.reads or last)
         last = position.writes or position.name
         targets.append(last)
-    size = {n: _elements_out(p.ops[0]) for n, p in zip(targets, positions, strict=True)}
+    parts = _parts(positions, targets)
+    written: dict[str, list[tuple[int, int]]] = {}  # node -> (position, values) of what lies on it
+    for i, (node, position) in enumerate(zip(targets, positions, strict=True)):
+        found, values = written.setdefault(node, []), _elements_out(position.ops[0])
+        if parts[i] or not found:
+            found.append((i, values))
     last_read = {node: i for i, node in enumerate(sources)}
     last_read |= {n: len(targets) for n, p in zip(targets, positions, strict=True) if p.ops[0].last}  # an output stays
-    first_written = {node: i for i, node in reversed(list(enumerate(targets)))}
-    found = []
+
+    def kept(now: int, without: str, until: int) -> int:
+        """Values on the nodes that were begun before `now` and are read behind it."""
+        return sum(values for node, found in written.items() if node != without and last_read.get(node, -1) > until
+                   for begun, values in found if begun < now)
+
+    wired = []
     for i, (source, target) in enumerate(zip(sources, targets, strict=True)):
-        kept = [n for n, begun in first_written.items() if begun < i < last_read.get(n, -1) and n != source]
-        found.append(Wire(source, target, last_read[source] == i, sum(size[n] for n in kept)))
-    return tuple(found)
+        joins = 0
+        if parts[i] and i == written[target][-1][0]:
+            joins = 2 * sum(values for _, values in written[target]) + kept(i, target, i)
+        wired.append(Wire(source, target, last_read[source] == i, kept(i, source, i), parts[i], joins))
+    return tuple(wired)
+
+
+def _parts(positions: Sequence[Position], targets: Sequence[str]) -> list[tuple[int, int] | None]:
+    """The channels of every position's part of a concatenation, None in a sum."""
+    filled: dict[str, int] = {}
+    merges: dict[str, str] = {}
+    found: list[tuple[int, int] | None] = []
+    for position, node in zip(positions, targets, strict=True):
+        if merges.setdefault(node, position.merge) != position.merge:
+            raise InputError(f"the positions that write {node} say both sum and concat: say one of them")
+        if position.merge == "sum":
+            found.append(None)
+            continue
+        if position.ops[0].last:
+            raise InputError(f"{position.name} ends the network, so its node cannot be a concatenation")
+        begin = filled.get(node, 0)
+        filled[node] = begin + position.ops[0].out_channels
+        found.append((begin, filled[node]))
+    return found
+
+
+def concatenations(positions: Sequence[Position], wires: Sequence[Wire]) -> dict[str, Op]:
+    """Node -> the op that stands in a table for putting it together, of every concatenation of two parts or more.
+
+    It puts the first part beside as many channels as the others have, so it moves as many values.
+    """
+    parts: dict[str, list[Op]] = {}
+    for position, wire in zip(positions, wires, strict=True):
+        if wire.part is not None:
+            parts.setdefault(wire.target, []).append(position.ops[0])
+    return {node: Op("concat", ops[0].out_channels, sum(op.out_channels for op in ops), size=ops[0].out_size)
+            for node, ops in parts.items() if len(ops) > 1}
 
 
 def live_positions(wires: Sequence[Wire], ops: Sequence[Op]) -> tuple[bool, ...]:

@@ -334,6 +334,25 @@ class Upsample(OnMap):
 
 
 @dataclass(frozen=True)
+class Concat(OnMap):
+    """A map beside zeros that fill it up to `out_channels`: what a concatenation of maps moves.
+
+    Raises:
+        InputError: nothing is left to fill up.
+    """
+
+    out_channels: int
+
+    def __post_init__(self) -> None:
+        if self.out_channels <= self.channels:
+            raise InputError(f"a concatenation has more channels than its first part; got {self}")
+
+    @property
+    def elements_out(self) -> int:
+        return self.out_channels * prod(self.size)
+
+
+@dataclass(frozen=True)
 class Shuffle(OnMap):
     """Channel shuffle between grouped 1x1 convolutions (ShuffleNet)."""
 

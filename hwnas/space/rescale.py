@@ -47,7 +47,9 @@ def resized(space: Space, *, width: float = 1.0, size: tuple[int, int] | None = 
                 channels = make_divisible(channels * width)
             ops = tuple(_changed(op, shapes[wire.source], channels, width) for op in position.ops)
             positions.append(replace(position, ops=ops))
-            shapes[wire.target] = shape_out(ops[0])
+            gives = shape_out(ops[0])
+            beside = shapes[wire.target][0] if wire.part and wire.part[0] else 0  # channels of the parts before it
+            shapes[wire.target] = (beside + gives[0], *gives[1:])
         graph = Graph(tuple(positions), config.graph.reference if config.graph is not None else None)
         height, across = size
         data = replace(config, imgsz=height, width=None if across == height else across, in_channels=in_channels,

@@ -25,11 +25,11 @@ from hwnas.errors import HwnasError, InputError, UsageError
 from hwnas.space.builders import describe
 from hwnas.space.config import SpaceConfig
 from hwnas.space.costs import Cost, counts
+from hwnas.space.execution import Execution, executions
 from hwnas.space.graph import Graph, check_input, check_shapes, neighbours
 from hwnas.space.heads import check_outputs
 from hwnas.space.op import Op
-from hwnas.space.position import Position, Wire, live_positions, wires
-from hwnas.space.values import Step, steps
+from hwnas.space.position import Position, Wire, concatenations, live_positions, wires
 from hwnas.validation import MOST_OPS, Name, Schema, checked
 
 SCHEMA = 1
@@ -139,15 +139,21 @@ class Space:
 
     @cached_property
     def signatures(self) -> tuple[str, ...]:
-        """Every distinct signature that any architecture can need, in network order; then additions.
+        """Every distinct signature that any architecture can need, in network order; then additions and concatenations.
 
         An addition has the signature of an identity of its shape (`hwnas.latency.executed_ops`).
         """
         found = [op.signature for p in self.positions for op in p.ops if op.timed]
         targets = [wire.target for wire in self.wires]
-        summed = [p.ops[0] for p, node in zip(self.positions, targets, strict=True) if targets.count(node) > 1]
-        sums = [Op("identity", op.out_channels, op.out_channels, *op.out_hw).signature for op in summed]
-        return tuple(dict.fromkeys([*found, *sums]))
+        summed = [p.ops[0] for p, wire in zip(self.positions, self.wires, strict=True)
+                  if wire.part is None and targets.count(wire.target) > 1]
+        sums = [Op("identity", op.out_channels, op.out_channels, size=op.out_size).signature for op in summed]
+        return tuple(dict.fromkeys([*found, *sums, *(op.signature for op in self.concatenations.values())]))
+
+    @cached_property
+    def concatenations(self) -> dict[str, Op]:
+        """Node -> the op that stands in a table for putting it together, of every node that is a concatenation."""
+        return concatenations(self.positions, self.wires)
 
     @property
     def fixed_ops(self) -> tuple[Op, ...]:
@@ -271,9 +277,9 @@ class Architecture:
         return live_positions(self.space.wires, self.ops)
 
     @cached_property
-    def steps(self) -> tuple[Step, ...]:
+    def executions(self) -> tuple[Execution, ...]:
         """What the live positions do, in network order; what was computed before is not computed again."""
-        return steps(self.space.wires, self.ops, self.live)
+        return executions(self.space.wires, self.ops, self.live)
 
     @property
     def live_ops(self) -> tuple[Op, ...]:

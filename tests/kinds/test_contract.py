@@ -43,6 +43,7 @@ FIELDS: tuple[dict[str, Any], ...] = (
     {"kernel": 3, "groups": 2, "out_channels": 12, "act": "relu"}, {"scale": 2}, {"scale": 3, "act": "relu"},
     {"kernel": 3, "dilation": 2, "act": "relu"}, {"hidden": (16,), "act": "relu"},
     {"hidden": (16, 12), "act": "hswish"}, {"stride": 2}, {"kernel": 3, "stride": 2, "act": "relu"},
+    {"stride": 2, "height": 6, "width": 6, "act": "relu"},
 )
 
 
@@ -194,8 +195,8 @@ def test_eight_bits_give_nearly_the_same(kind: str) -> None:
         model = timed.model(1, random_weights())
         assert timed.before is not None
         rng = np.random.default_rng(2)
-        *samples, x = (rng.random((1, timed.before.before.in_channels, *op.size), dtype=np.float32) for _ in range(4))
-        rounded = to_form(model, "int8", samples=[{"input": sample} for sample in samples])
+        xs = [rng.random((1, timed.before.before.in_channels, *op.size), dtype=np.float32) for _ in range(4)]
+        rounded, x = to_form(model, "int8", samples=[{"input": x} for x in xs]), xs[0]
         exact, found = run(model, x), run(rounded, x)
         assert any(node.op_type == "QuantizeLinear" for node in onnx.load_from_string(rounded).graph.node)
         assert np.sqrt(np.mean((exact - found) ** 2)) <= 0.06 * np.ptp(exact) + 1e-6, op.signature

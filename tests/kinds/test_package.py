@@ -139,7 +139,7 @@ def finished(space: Any, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_their_kinds_go_from_the_data_to_an_int8_model(finished: RunFolder) -> None:
-    table = Table.load(finished.path / "table.jsonl")
+    table = Table.read(finished.path / "table.jsonl")
     assert {signature.split()[0] for signature in table.entries} >= THEIRS
     assert finished.result("export")["exact"]["max_difference"] <= 1e-3
     model = onnx.load(finished.path / "model.onnx")

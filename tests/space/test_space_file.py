@@ -55,7 +55,7 @@ def assert_same(a: Space, b: Space) -> None:
     for arch in (a.largest(), a.smallest(), a.reference, *(a.sample(rng) for _ in range(5))):
         other = b.architecture(arch.choice)
         assert (arch.flops, arch.params, arch.memory_bytes()) == (other.flops, other.params, other.memory_bytes())
-        assert (arch.live, arch.steps, arch.connected) == (other.live, other.steps, other.connected)
+        assert (arch.live, arch.executions, arch.connected) == (other.live, other.executions, other.connected)
         assert Architecture.from_json(json.loads(json.dumps(arch.to_json()))) == other
     for cost in ("flops", "params", "memory"):
         assert a.counts(cost) == b.counts(cost)  # type: ignore[arg-type]

@@ -84,5 +84,6 @@ def _summed(space: Space) -> set[str]:
     """Signatures of ops that write a node together with others."""
     writers: dict[str, list[tuple[Op, ...]]] = {}
     for position, wire in zip(space.positions, space.wires, strict=True):
-        writers.setdefault(wire.target, []).append(position.ops)
+        if wire.part is None:
+            writers.setdefault(wire.target, []).append(position.ops)
     return {op.signature for together in writers.values() if len(together) > 1 for ops in together for op in ops}

@@ -34,9 +34,11 @@ def run_of(arch: Architecture) -> Run:
         if not live:
             continue
         term = terms[wire.target]
-        terms[wire.target] += 1
+        terms[wire.target] += wire.part is None
         if op.timed and not (op.kind == "identity" and term == 0):
             found.append((op, term))
+    written = {arch.space.wires[step.position].target for step in arch.executions}
+    found += [(op, 0) for node, op in arch.space.concatenations.items() if node in written]
     return tuple(found)
 
 
@@ -114,4 +116,6 @@ def _terms(space: Space) -> Iterator[tuple[tuple[Op, ...], int | None, int]]:
     terms: Counter[str] = Counter()
     for position, wire, choice in zip(space.positions, space.wires, space.choice_of, strict=True):
         yield position.ops, choice, terms[wire.target]
-        terms[wire.target] += 1
+        terms[wire.target] += wire.part is None
+    for op in space.concatenations.values():
+        yield (op,), None, 0

@@ -17,6 +17,7 @@ from math import prod
 from hwnas.space import (
     Act,
     AvgPool,
+    Concat,
     Conv,
     Gate,
     GlobalAvgPool,
@@ -119,6 +120,11 @@ def _(step: Parallel) -> Sequence[Work]:
             works = [Work("elementwise", step.elements_out, step.elements_out, 3 * step.elements_out)]
         found += works
     return found
+
+
+@works_of.register
+def _(step: Concat) -> Sequence[Work]:
+    return [Work("elementwise", step.elements_out, step.elements_out, 2 * step.elements_out)]
 
 
 @works_of.register

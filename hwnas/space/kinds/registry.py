@@ -21,6 +21,7 @@ TABLE: dict[str, str] = {
     "avgpool": "hwnas.space.kinds.pooling:Averaging",
     "bilinear": "hwnas.space.kinds.enlarging:Bilinear",
     "classify": "hwnas.space.kinds.convolution:Classify",
+    "concat": "hwnas.space.kinds.concatenation:Concatenation",
     "conv": "hwnas.space.kinds.convolution:Convolution",
     "fbconv": "hwnas.space.kinds.inverted_residual:FbConv",
     "gate": "hwnas.space.kinds.gate:GateKind",

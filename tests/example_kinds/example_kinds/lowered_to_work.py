@@ -3,6 +3,7 @@
 from math import prod
 
 from example_kinds.maxpool import MaxPool
+from example_kinds.patches import Patches
 from hwnas.latency.estimate.work import Work, works_of
 
 
@@ -10,3 +11,8 @@ from hwnas.latency.estimate.work import Work, works_of
 def _(step: MaxPool):
     values = step.elements_in + step.elements_out
     return [Work("pool", prod(step.kernel) * step.elements_out, step.elements_out, values)]
+
+
+@works_of.register
+def _(step: Patches):
+    return [Work("elementwise", step.elements_in, step.elements_out, 2 * step.elements_in)]

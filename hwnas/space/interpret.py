@@ -2,7 +2,7 @@
 
 Only live ops run: those that the image reaches and that reach the output. So a cell that leaves an edge out also
 leaves out what only fed it, in training, in the ONNX graph and on the device alike. What was computed before is not
-computed again (`hwnas.space.values`). NAS-Bench-201 runs dead ops as
+computed again (`hwnas.space.execution`). NAS-Bench-201 runs dead ops as
 well; a convolution of the zeros of an empty node adds the shift of its batch norm there and nothing here. Where no
 path is left, the head gets zeros.
 """
@@ -19,10 +19,10 @@ from hwnas.space.space import Architecture
 T = TypeVar("T")
 
 
-def flow(
+def interpret(
     arch: Architecture, value: T, *,
-    run: Callable[[int, Op, T], T], add: Callable[[T, T], T], zeros: Callable[[Op], T],
-    nodes: Sequence[str] | None = None,
+    run: Callable[[int, Op, T], T], add: Callable[[T, T], T], join: Callable[[Sequence[T]], T],
+    zeros: Callable[[tuple[int, ...]], T], nodes: Sequence[str] | None = None,
 ) -> list[T]:
     """Send `value`, what the input node holds, through the live positions of `arch`.
 
@@ -31,29 +31,47 @@ def flow(
     Args:
         run: (number of the position, op, its input) -> its output; must not change the input.
         add: the sum of two outputs.
-        zeros: zeros in the shape of the op's input.
+        join: outputs side by side, along their channels.
+        zeros: zeros of a shape (channels, *size) for every image of the batch.
         nodes: give what these hold instead, and run nothing behind the last of them.
     """
     wires = arch.space.wires
     wanted = [wires[i].target for i in output_positions(arch.ops)] if nodes is None else list(nodes)
     end = 1 + max(i for i, wire in enumerate(wires) if wire.target in wanted)
     values: dict[str, T] = {INPUT: value}
+    parts: dict[str, dict[int, T]] = {}  # of concatenations that are not read yet: position -> what it gave
     outputs, sums = dict[int, T](), dict[int, T]()
-    again = {step.like for step in arch.steps if not step.runs}
-    summed_again = {step.adds for step in arch.steps if step.adds not in (None, step.position)}
-    taken = {step.position: step for step in arch.steps}
+    again = {step.like for step in arch.executions if not step.runs}
+    summed_again = {step.adds for step in arch.executions if step.adds not in (None, step.position)}
+    taken = {step.position: step for step in arch.executions}
+
+    def whole(node: str) -> None:
+        """Put a concatenation together, with zeros for what no position gave."""
+        given = parts.pop(node)
+        placed = [(i, arch.ops[i]) for i, wire in enumerate(wires) if wire.target == node]
+        found = [given[i] if i in given else zeros((op.out_channels, *op.out_size)) for i, op in placed]
+        values[node] = join(found) if len(found) > 1 else found[0]
+
     for i, (wire, op) in enumerate(zip(wires[:end], arch.ops[:end], strict=True)):
+        step = taken.get(i)
+        if wire.source in parts and (step is not None or wire.source in wanted):
+            whole(wire.source)
         freed = wire.frees and wire.source not in wanted
         x = values.pop(wire.source, None) if freed else values.get(wire.source)
-        step = taken.get(i)
         if step is None:
             continue
-        out = run(i, op, zeros(op) if x is None else x) if step.runs else outputs[step.like]
+        out = run(i, op, zeros((op.in_channels, *op.size)) if x is None else x) if step.runs else outputs[step.like]
         if i in again:
             outputs[i] = out
+        if wire.part is not None:
+            parts.setdefault(wire.target, {})[i] = out
+            continue
         if step.adds is not None:
             out = add(values[wire.target], out) if step.adds == i else sums[step.adds]
             if i in summed_again:
                 sums[i] = out
         values[wire.target] = out
+    for node in wanted:
+        if node in parts:
+            whole(node)
     return [values[node] for node in wanted]

@@ -8,7 +8,7 @@ from hwnas.latency.executed_ops import live_ops, shared_activations
 from hwnas.profile.graph import network_model
 from hwnas.runtime import open_runtime
 from hwnas.space import SPACES, Architecture, SpaceConfig, build
-from hwnas.space.flow import flow
+from hwnas.space.interpret import interpret
 
 CELLS = build(SpaceConfig("nasbench201", 8, 3, 10, depth=1))
 NONE, SKIP, CONV1, CONV3, POOL = range(5)  # edges 1_0, 2_0, 2_1, 3_0, 3_1, 3_2
@@ -17,7 +17,7 @@ CELL = range(1, 7)  # positions of the first cell
 
 def in_first_cell(arch: Architecture) -> list[tuple[int, bool, bool]]:
     """(number of the edge, whether it runs, whether it adds) of the live ones."""
-    return [(s.position - 1, s.runs, s.adds == s.position) for s in arch.steps if s.position in CELL]
+    return [(s.position - 1, s.runs, s.adds == s.position) for s in arch.executions if s.position in CELL]
 
 
 def test_the_same_pooling_runs_once() -> None:
@@ -85,7 +85,8 @@ def test_flow_gives_the_value_that_every_op_run_alone_gives(name: str) -> None:
                 values[last] = "+".join(sorted([values[last], out])) if last in values else out
             return values[last]
 
-        (found,) = flow(arch, "x", run=run, add=lambda a, b: "+".join(sorted([a, b])), zeros=lambda op: "0")
+        (found,) = interpret(arch, "x", run=run, add=lambda a, b: "+".join(sorted([a, b])),
+                             join=" beside ".join, zeros=lambda shape: "0")
         assert found == plain()
         assert len(ran) == len(set(ran))
 

@@ -18,7 +18,7 @@ from hwnas.space.position import INPUT, Wire
 
 
 @dataclass(frozen=True)
-class Step:
+class Execution:
     """What one live position does.
 
     Args:
@@ -26,7 +26,7 @@ class Step:
         reads: value number of its input.
         like: the first position that gives the same output; itself where it has to run.
         adds: the first position that adds the same output to the same sum, itself where it has to; None where its
-            target holds nothing yet.
+            target holds nothing yet, or is a concatenation.
     """
 
     position: int
@@ -40,12 +40,13 @@ class Step:
         return self.like == self.position
 
 
-def steps(wires: Sequence[Wire], ops: Sequence[Op], live: Sequence[bool]) -> tuple[Step, ...]:
-    """The live positions in network order."""
+def executions(wires: Sequence[Wire], ops: Sequence[Op], live: Sequence[bool]) -> tuple[Execution, ...]:
+    """What the live positions do, in network order."""
     numbers: dict[Hashable, int] = {}
     first: dict[Hashable, int] = {}
     held: dict[str, int] = {INPUT: 0}
-    found: list[Step] = []
+    parts: dict[str, dict[tuple[int, int], int]] = {}
+    found: list[Execution] = []
 
     def number(key: Hashable) -> int:
         return numbers.setdefault(key, len(numbers) + 1)
@@ -53,14 +54,20 @@ def steps(wires: Sequence[Wire], ops: Sequence[Op], live: Sequence[bool]) -> tup
     for i, (wire, op) in enumerate(zip(wires, ops, strict=True)):
         if not live[i]:
             continue
+        if wire.source in parts:
+            held[wire.source] = number(("concat", *sorted(parts.pop(wire.source).items())))
         source = held.get(wire.source, -1)
         key: Hashable = (op.signature, source) if op.steps and not op.params else (i,)
         out = number(key) if op.steps else source
         like = first.setdefault(key, i) if op.steps else i
         adds = None
-        if wire.target in held:
+        if wire.part is not None:
+            parts.setdefault(wire.target, {})[wire.part] = out
+        elif wire.target in held:
             key = ("sum", *sorted((held[wire.target], out)))
             out, adds = number(key), first.setdefault(key, i)
-        held[wire.target] = out
-        found.append(Step(i, source, like, adds))
+            held[wire.target] = out
+        else:
+            held[wire.target] = out
+        found.append(Execution(i, source, like, adds))
     return tuple(found)
