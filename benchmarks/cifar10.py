@@ -149,16 +149,14 @@ def plan(runs: Runs, out: Path, args: argparse.Namespace) -> list[dict[str, Any]
 def teacher_memory(run: pipeline.RunFolder, out: Path) -> None:
     """The teacher's logits for every step of every epoch: the same batches for all rivals, so computed once."""
     from hwnas.data import epoch, policy_for
-    from hwnas.pipeline.context import RunContext
-    from hwnas.progress import silent
     from hwnas.train import Teacher
     from hwnas.train.tensors import save_tensors, to_pixels
 
     path = out / "teacher.safetensors"
     if path.exists():
         return
-    stages = RunContext(run, silent)
-    data, config, teacher = stages.dataset, stages.training, Teacher(stages.reference, remember=True)
+    context = pipeline.load_context(run)
+    data, config, teacher = context.dataset, context.training, Teacher(context.reference, remember=True)
     for index in range(config.epochs):
         rng = np.random.default_rng((run.state.config.seed, index))
         batches = epoch(data.train_images, data.train_labels, config.batch, rng, policy_for(data))
@@ -172,25 +170,23 @@ def train_rival(job: dict[str, Any], out: Path, first: Path) -> None:
     import torch
 
     from hwnas.nets import Network
-    from hwnas.pipeline.context import RunContext
-    from hwnas.progress import silent
     from hwnas.train import Teacher, fit
     from hwnas.train.tensors import load_tensors
 
     torch.set_num_threads(1)
-    stages = RunContext(pipeline.RunFolder.open(first), silent)
+    context = pipeline.load_context(first)
     arch = Architecture.from_json(job["arch"])
-    teacher = Teacher(stages.reference, remember=True)
+    teacher = Teacher(context.reference, remember=True)
     teacher.memory = {tuple(map(int, k.split("."))): v for k, v in load_tensors(out / "teacher.safetensors")[0].items()}
-    torch.manual_seed(stages.config.seed)
+    torch.manual_seed(context.config.seed)
     if job["init"] == "supernet":
-        net = stages.searched.evaluator.network(arch)
+        net = context.searched.evaluator.network(arch)
     else:
-        data = stages.dataset
+        data = context.dataset
         net = Network(arch, data.mean.tolist(), data.std.tolist())
         net = net.to(memory_format=torch.channels_last)
     began = time.time()
-    history = fit(net, stages.dataset, stages.training, seed=stages.config.seed, teacher=teacher,
+    history = fit(net, context.dataset, context.training, seed=context.config.seed, teacher=teacher,
                   checkpoint=out / f"{job['name']}.checkpoint")
     result = {"accuracy": history.accuracy, "seconds": time.time() - began, "flops": arch.flops, "params": arch.params}
     (out / f"{job['name']}.json").write_text(json.dumps(result))
@@ -220,14 +216,11 @@ def named(budget: str) -> str:
 
 def measure_all(runs: Runs, jobs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Every network in the precision that it ships in, all in one interleaved run."""
-    from hwnas.pipeline.context import RunContext
-    from hwnas.pipeline.exported.inference import Entry, timed
     from hwnas.profile import network_model
-    from hwnas.progress import silent
 
     targets = {}
     for run in runs.values():
-        targets |= RunContext(run, silent).targets
+        targets |= pipeline.load_context(run).targets
     reference = pipeline.ArchitectureSolver.of_run(runs[BUDGETS[0]]).space.largest()
     archs = {"reference": (reference, "fp32")}
     archs |= {f"reference-{p}": (reference, p) for p in targets if p != "fp32"}
@@ -235,7 +228,8 @@ def measure_all(runs: Runs, jobs: list[dict[str, Any]]) -> dict[str, dict[str, A
         arch = Architecture.from_json(json.loads((run.path / "architecture.json").read_text()))
         archs[named(budget)] = (arch, run.result("export")["precision"])
     archs |= {job["name"]: (Architecture.from_json(job["arch"]), "fp32") for job in jobs}
-    times = timed({k: Entry(network_model(a), targets[p]) for k, (a, p) in archs.items()}, sweeps=60)
+    models = {k: pipeline.TimedModel(network_model(a), targets[p]) for k, (a, p) in archs.items()}
+    times = pipeline.time_models(models, sweeps=60)
     return {
         k: {**times[k].to_json(), "flops": a.flops, "params": a.params, "precision": p}
         for k, (a, p) in archs.items()

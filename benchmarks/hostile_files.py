@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import math
 import random
@@ -34,7 +35,6 @@ sys.path.insert(0, str(ROOT))
 
 from hwnas.deploy.vendoring import sources  # noqa: E402
 from hwnas.files import sha256  # noqa: E402
-from hwnas.pipeline.run.folder import digest  # noqa: E402
 from tests.mutations import ODD, places  # noqa: E402
 from tests.old_files import copy_of, unpacked  # noqa: E402
 
@@ -202,7 +202,8 @@ def _seal(run: Path, state: Any) -> None:
                 for name in record["files"]:
                     if isinstance(name, str) and name and "\x00" not in name and (run / name[:200]).is_file():
                         record["files"][name] = sha256(run / name)
-        state["integrity"] = digest(state)
+        content = json.dumps({k: v for k, v in state.items() if k != "integrity"}, sort_keys=True)
+        state["integrity"] = hashlib.sha256(content.encode()).hexdigest()
     (run / "run.json").write_bytes(_json(state))
 
 
@@ -300,7 +301,7 @@ def targets(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
 
 def carried(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
     """Carried folders through `agent import`."""
-    from hwnas.pipeline.latencies.remote_profiling import export_job
+    from hwnas.pipeline import export_job
     from hwnas.space import SpaceConfig, build
     from hwnas.target import Target
 

@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime
 
 from hwnas.export import Loss, predict
-from hwnas.pipeline.exported.inference import calibration
+from hwnas.pipeline import calibration_inputs
 from hwnas.profile import network_model
 from hwnas.quantize import calibrate, qdq, to_form
 from hwnas.runtime import Measurement, Session, compare, open_runtime
@@ -65,7 +65,7 @@ def latency(sweeps: int) -> None:
 def accuracy(path: Path, images: Path, count: int) -> None:
     arrays, model = np.load(images), path.read_bytes()
     x, y = arrays["x_val"][:count], arrays["y_val"][:count]
-    samples = calibration(arrays["x_train"], "image", 0)
+    samples = calibration_inputs(arrays["x_train"], "image", 0)
     exact = predict(open_runtime("onnxruntime").load(model), x)
 
     def row(name: str, answers: np.ndarray) -> None:

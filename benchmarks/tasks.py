@@ -30,11 +30,17 @@ from hwnas.documents import read_json
 from hwnas.export.onnx_export import onnx_graph, output_names
 from hwnas.files import write_json
 from hwnas.nets import Network
-from hwnas.pipeline import RunFolder, compress, pick, resume
-from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.exported.inference import Entry, timed
+from hwnas.pipeline import (
+    RunFolder,
+    TimedModel,
+    compress,
+    load_context,
+    load_network,
+    pick,
+    resume,
+    time_models,
+)
 from hwnas.profile import network_model
-from hwnas.progress import silent
 from hwnas.space import Space, build, make_divisible
 from hwnas.space.heads import describe_head
 from hwnas.train import Teacher, fit
@@ -42,6 +48,7 @@ from hwnas.train.evaluate import outputs_of
 from hwnas.train.task import Task
 from hwnas.train.tensors import load_tensors, save_tensors
 
+Context = Any  # what `load_context` gives
 SIZES = {"detect": (320, 320), "segment": (224, 320)}
 SWEEPS = 60
 TAUGHT = ("taught", "twentieth")
@@ -60,13 +67,13 @@ def main() -> None:
         return
     began = time.monotonic()
     run = _run(args)
-    stages = RunContext(run, silent)
-    found = {"compressed": _shipped(stages), **_others(stages, args)}
-    _time(stages, found, args.out / args.task)
+    context = load_context(run)
+    found = {"compressed": _shipped(context), **_others(context, args)}
+    _time(context, found, args.out / args.task)
     write_json(args.out / f"{args.task}.json", {
         "task": args.task, "data": run.result("data")["summary"], "space": run.result("data")["space"],
         "device": run.result("profile")["device"], "epochs": run.state.config.train.epochs, "rows": found,
-        "heavy_epochs": _heavy_epochs(stages, args), "variant": run.result("generate")["variant"],
+        "heavy_epochs": _heavy_epochs(context, args), "variant": run.result("generate")["variant"],
         "budget": run.state.config.budgets["latency"], "seconds": time.monotonic() - began,
         "run_seconds": sum(s.seconds for s in run.state.stages.values()), "versions": run.state.versions,
         "date": time.strftime("%Y-%m-%d"),
@@ -117,92 +124,92 @@ def _named(args: argparse.Namespace) -> Path:
     return folder
 
 
-def _shipped(stages: RunContext) -> dict[str, Any]:
-    chosen = stages.architecture
-    net = stages.network_of(chosen, stages.run.path / "model.safetensors")
-    return _row(stages.task_of(chosen.space), net, chosen.flops, chosen.params)
+def _shipped(context: Context) -> dict[str, Any]:
+    chosen = context.architecture
+    net = load_network(context.run)
+    return _row(context.task_of(chosen.space), net, chosen.flops, chosen.params)
 
 
-def _others(stages: RunContext, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    largest = stages.space.largest()
-    rows = {"reference": _row(stages.task, stages.reference, largest.flops, largest.params)}
-    thin = _thinner(stages)
-    torch.manual_seed(stages.config.seed)
-    net = Network(thin.largest(), stages.dataset.mean.tolist(), stages.dataset.std.tolist())
+def _others(context: Context, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    largest = context.space.largest()
+    rows = {"reference": _row(context.task, context.reference, largest.flops, largest.params)}
+    thin = _thinner(context)
+    torch.manual_seed(context.config.seed)
+    net = Network(thin.largest(), context.dataset.mean.tolist(), context.dataset.std.tolist())
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    stages.task.prepare(net)
-    _trained(stages, stages.task, net, "thinner", stages.config.epochs, Teacher(stages.reference))
-    rows["thinner"] = _row(stages.task, net, thin.largest().flops, thin.largest().params)
+    context.task.prepare(net)
+    _trained(context, context.task, net, "thinner", context.config.train.epochs, Teacher(context.reference))
+    rows["thinner"] = _row(context.task, net, thin.largest().flops, thin.largest().params)
     rows["thinner"]["width_mult"] = thin.config.width_mult
-    thin_model = network_model(thin.largest(), batch=stages.target.batch)
+    thin_model = network_model(thin.largest(), batch=context.target.batch)
     (args.out / args.task / "thinner.onnx").write_bytes(thin_model)
-    if epochs := _heavy_epochs(stages, args):
-        heavy = _heavy(stages, epochs)
-        rows["heavy"] = _row(stages.task, heavy, *multiply_accumulates(heavy, stages.space.input_shape))
+    if epochs := _heavy_epochs(context, args):
+        heavy = _heavy(context, epochs)
+        rows["heavy"] = _row(context.task, heavy, *multiply_accumulates(heavy, context.space.input_shape))
         for name in args.taught:
-            rows[name] = _taught(stages, heavy, name, rows["heavy"]["flops"])
+            rows[name] = _taught(context, heavy, name, rows["heavy"]["flops"])
     return rows
 
 
-def _heavy_epochs(stages: RunContext, args: argparse.Namespace) -> int:
-    return stages.config.epochs if args.heavy_epochs is None else args.heavy_epochs
+def _heavy_epochs(context: Context, args: argparse.Namespace) -> int:
+    return context.config.train.epochs if args.heavy_epochs is None else args.heavy_epochs
 
 
-def _heavy(stages: RunContext, epochs: int) -> torch.nn.Module:
-    torch.manual_seed(stages.config.seed)
-    heavy = heavy_network(stages.space, stages.dataset.mean.tolist(), stages.dataset.std.tolist())
-    stages.task.prepare(heavy)
-    _trained(stages, stages.task, heavy, "heavy", epochs, None)
-    model = onnx_graph(heavy, stages.space.input_shape, output_names(stages.space.largest()),
-                       {"classes": list(stages.dataset.classes)})
-    (stages.run.path / "heavy.onnx").write_bytes(model)
+def _heavy(context: Context, epochs: int) -> torch.nn.Module:
+    torch.manual_seed(context.config.seed)
+    heavy = heavy_network(context.space, context.dataset.mean.tolist(), context.dataset.std.tolist())
+    context.task.prepare(heavy)
+    _trained(context, context.task, heavy, "heavy", epochs, None)
+    model = onnx_graph(heavy, context.space.input_shape, output_names(context.space.largest()),
+                       {"classes": list(context.dataset.classes)})
+    (context.run.path / "heavy.onnx").write_bytes(model)
     return heavy
 
 
-def _taught(stages: RunContext, heavy: torch.nn.Module, name: str, flops: int) -> dict[str, Any]:
+def _taught(context: Context, heavy: torch.nn.Module, name: str, flops: int) -> dict[str, Any]:
     """The compressed network, or the answer within a 20th of the heavy one's FLOPs, with the heavy one as teacher."""
-    arch = stages.architecture
+    arch = context.architecture
     if name == "twentieth":
-        arch = pick(stages.run.path, {"flops": f"{flops / FEWER / 1e6:.3f}M"})[0].architecture
-    net = stages.searched.evaluator.network(arch)
-    task = stages.task_of(arch.space)
-    _trained(stages, task, net, name, stages.config.epochs, Teacher(heavy))
-    (stages.run.path / f"{name}.onnx").write_bytes(network_model(arch))
+        arch = pick(context.run.path, {"flops": f"{flops / FEWER / 1e6:.3f}M"})[0].architecture
+    net = context.searched.evaluator.network(arch)
+    task = context.task_of(arch.space)
+    _trained(context, task, net, name, context.config.train.epochs, Teacher(heavy))
+    (context.run.path / f"{name}.onnx").write_bytes(network_model(arch))
     return _row(task, net, arch.flops, arch.params)
 
 
-def _thinner(stages: RunContext) -> Space:
+def _thinner(context: Context) -> Space:
     """The reference with fewer channels: the widest that is not slower than the compressed network."""
-    config = stages.space.config
-    spaces = {w: build(replace(config, width_mult=w, head_width=_head_width(stages, w)))
+    config = context.space.config
+    spaces = {w: build(replace(config, width_mult=w, head_width=_head_width(context, w)))
               for w in (i / 20 for i in range(4, 20))}
-    kept = stages.run.path / "thinner.json"
+    kept = context.run.path / "thinner.json"
     if kept.exists():
         return spaces[read_json(kept)["width_mult"]]
-    models = {str(w): Entry(network_model(s.largest()), stages.target) for w, s in spaces.items()}
-    models["compressed"] = Entry(network_model(stages.architecture), stages.target)
-    found = timed(models, sweeps=SWEEPS)
+    models = {str(w): TimedModel(network_model(s.largest()), context.target) for w, s in spaces.items()}
+    models["compressed"] = TimedModel(network_model(context.architecture), context.target)
+    found = time_models(models, sweeps=SWEEPS)
     limit = found["compressed"].median_ms
     width = max(w for w in spaces if found[str(w)].median_ms <= limit or w == min(spaces))
     write_json(kept, {"width_mult": width})
     return spaces[width]
 
 
-def _head_width(stages: RunContext, factor: float) -> int:
+def _head_width(context: Context, factor: float) -> int:
     """Channels of the head, thinner by the same factor."""
-    config = stages.space.config
+    config = context.space.config
     return make_divisible((config.head_width or describe_head(config.head).width) * factor)
 
 
-def _trained(stages: RunContext, task: Task, net: torch.nn.Module, name: str, epochs: int,
+def _trained(context: Context, task: Task, net: torch.nn.Module, name: str, epochs: int,
              teacher: Teacher | None) -> None:
     """Train a network as the reference was, or read it where that was done."""
-    path = stages.run.path / f"{name}.safetensors"
+    path = context.run.path / f"{name}.safetensors"
     if path.exists():
         net.load_state_dict(load_tensors(path)[0])
         return
-    fit(net, task, replace(stages.training, epochs=epochs), seed=stages.config.seed, teacher=teacher,
-        checkpoint=stages.run.path / f"{name}.checkpoint")
+    fit(net, task, replace(context.training, epochs=epochs), seed=context.config.seed, teacher=teacher,
+        checkpoint=context.run.path / f"{name}.checkpoint")
     save_tensors(path, dict(net.state_dict()), {"name": name})
 
 
@@ -211,15 +218,15 @@ def _row(task: Task, net: torch.nn.Module, flops: int, params: int) -> dict[str,
     return {"flops": flops, "params": params, **found.to_json()}
 
 
-def _time(stages: RunContext, rows: dict[str, dict[str, Any]], folder: Path) -> None:
+def _time(context: Context, rows: dict[str, dict[str, Any]], folder: Path) -> None:
     """Latencies of all networks in one interleaved run, in the precision of the run."""
     models = {
-        "reference": network_model(stages.space.largest()), "compressed": network_model(stages.architecture),
+        "reference": network_model(context.space.largest()), "compressed": network_model(context.architecture),
         "thinner": (folder / "thinner.onnx").read_bytes(),
     }
     for name in (row for row in rows if row not in models):
         models[name] = (folder / f"{name}.onnx").read_bytes()
-    found = timed({name: Entry(model, stages.target) for name, model in models.items()}, sweeps=SWEEPS)
+    found = time_models({name: TimedModel(model, context.target) for name, model in models.items()}, sweeps=SWEEPS)
     for name, measured in found.items():
         rows[name]["latency"] = measured.to_json()
 

@@ -19,7 +19,20 @@ import hwnas
 from hwnas.errors import BudgetInfeasible, DataError, RunError, UsageError
 from hwnas.export import Samples, predict, read_metadata
 from hwnas.files import sha256
-from hwnas.pipeline import STAGES, ArchitectureSolver, RunFolder, compress, pick, resume, retarget
+from hwnas.pipeline import (
+    STAGES,
+    ArchitectureSolver,
+    RunFolder,
+    compress,
+    load_context,
+    load_network,
+    load_reference,
+    load_search,
+    pick,
+    resume,
+    retarget,
+)
+from hwnas.pipeline.run.results import SearchResult
 from hwnas.runtime import runtime_for
 from hwnas.target import load
 
@@ -43,6 +56,29 @@ def test_model_is_within_its_budget_and_says_where_it_came_from(finished: RunFol
     assert facts["table_hash"] == solver.latency.table_hash
     assert facts["predicted_latency_ms"] == pytest.approx(solver.latency.predict(arch).latency_ms)
     assert facts["measured_ms"]["median_ms"] == finished.result("generate")["measured_ms"]["median_ms"]
+
+
+def test_what_a_run_left_is_loaded_to_work_with(finished: RunFolder, tmp_path: Path) -> None:
+    from hwnas.train.evaluate import outputs_of
+
+    samples = Samples.load(finished.path / "samples.safetensors")
+    outputs = zip(*outputs_of(load_network(finished), samples.images), strict=True)
+    (logits,) = (np.concatenate(parts) for parts in outputs)
+    assert np.abs(logits - samples.logits).max() <= 1e-5
+    assert load_reference(finished.path).arch == load_context(finished).space.largest()
+    searched, choice = load_search(str(finished.path)), finished.found(SearchResult).best
+    assert searched.best == (tuple(choice), finished.found(SearchResult).best_score)
+    assert searched.distribution.choices == load_context(finished).space.sizes
+    empty = RunFolder.create(tmp_path / "new", finished.state.config)
+    for of in (load_network, load_reference, load_search):
+        with pytest.raises(RunError, match="has not finished stage"):
+            of(empty)
+
+
+def test_the_stages_are_those_that_results_are_read_of() -> None:
+    from hwnas.pipeline.stages.table import TABLE
+
+    assert tuple(stage.name for stage in TABLE) == STAGES
 
 
 def test_onnx_runtime_gives_the_stored_logits_for_any_batch(finished: RunFolder) -> None:

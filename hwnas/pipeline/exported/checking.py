@@ -18,7 +18,7 @@ from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.pipeline.config.budget import Budget, parse, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig, DataSection
-from hwnas.pipeline.exported.inference import Entry, timed
+from hwnas.pipeline.exported.inference import TimedModel, time_models
 from hwnas.pipeline.latencies.latency_sources import cannot_be_here, in_fp32
 from hwnas.pipeline.run.cautions import of_standing
 from hwnas.pipeline.run.folder import RunFolder
@@ -196,11 +196,11 @@ def _promise(run: RunFolder | None, metadata: Mapping[str, Any], budget: Budget 
 
 def _time(model: Path, target: Target, progress: Progress) -> dict[str, Measurement]:
     """Latencies of 'reference' and 'model' in turns; of the model alone where no reference lies beside it."""
-    models = {"model": Entry(read_model(model), target, in_form=True)}
+    models = {"model": TimedModel(read_model(model), target, in_form=True)}
     other = model.parent / "reference.onnx"
     if other.is_file():
-        models = {"reference": Entry(read_model(other), in_fp32(target), in_form=True), **models}
-    return timed(models, sweeps=SWEEPS, progress=progress)
+        models = {"reference": TimedModel(read_model(other), in_fp32(target), in_form=True), **models}
+    return time_models(models, sweeps=SWEEPS, progress=progress)
 
 
 def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[np.ndarray, Judge]:

@@ -25,7 +25,7 @@ CALIBRATION_IMAGES, CALIBRATION_BATCH = 256, 32
 
 
 @dataclass(frozen=True)
-class Entry:
+class TimedModel:
     """A model to be timed: fp32 ONNX bytes, or bytes that are in form already, and where."""
 
     model: bytes
@@ -57,7 +57,7 @@ def in_form(model: bytes, target: Target, samples: Samples | None = None) -> byt
     return make(model, graph_form(target), samples=samples, variant=variant_for(target.runtime))
 
 
-def calibration(images: np.ndarray, name: str, seed: int) -> list[dict[str, np.ndarray]]:
+def calibration_inputs(images: np.ndarray, name: str, seed: int) -> list[dict[str, np.ndarray]]:
     """Inputs to calibrate with: `CALIBRATION_IMAGES` of the uint8 images (N, H, W, C), drawn with `seed`."""
     count = min(CALIBRATION_IMAGES, len(images))
     drawn = np.sort(np.random.default_rng((seed, 3)).permutation(len(images))[:count])
@@ -80,7 +80,8 @@ def answering(model: bytes, target: Target) -> Session:
     return open_runtime(SUBSTITUTE, target.threads, batch=target.batch).load(graph)
 
 
-def timed(models: Mapping[str, Entry], *, sweeps: int, progress: Progress = silent) -> dict[str, Measurement]:
+def time_models(models: Mapping[str, TimedModel], *, sweeps: int,
+                progress: Progress = silent) -> dict[str, Measurement]:
     """Latencies of models in one interleaved run on this machine; results in the order given.
 
     Raises:

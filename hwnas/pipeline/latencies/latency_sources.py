@@ -21,7 +21,7 @@ from hwnas.latency import LatencyModel, Table, table_path
 from hwnas.latency.complete import complete
 from hwnas.latency.estimate import estimate
 from hwnas.pipeline.config.compress_config import CompressConfig
-from hwnas.pipeline.exported.inference import Entry, fingerprint, reach, timed
+from hwnas.pipeline.exported.inference import TimedModel, fingerprint, reach, time_models
 from hwnas.pipeline.latencies.tables import Choice, choose, default_folder, own_table
 from hwnas.profile import measure, network_model
 from hwnas.progress import Progress, plural, silent
@@ -250,7 +250,7 @@ def tied(spaces: Mapping[Variant, Space], lanes: Mapping[Variant, Latencies],
     ends = {(variant, end): arch for variant in here
             for end, arch in enumerate((spaces[variant].largest(), spaces[variant].smallest()))}
     target = here[FULL].target
-    found = timed({f"{variant.key} {end}": Entry(network_model(arch, batch=target.batch), target)
+    found = time_models({f"{variant.key} {end}": TimedModel(network_model(arch, batch=target.batch), target)
                    for (variant, end), arch in ends.items()}, sweeps=REFERENCE_SWEEPS, progress=progress)
     slower = {variant: math.sqrt(math.prod(
         found[f"{variant.key} {end}"].median_ms / here[variant].model.predict(ends[variant, end]).latency_ms

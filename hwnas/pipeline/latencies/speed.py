@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 from hwnas.latency.estimate import estimate
-from hwnas.pipeline.exported.inference import Entry, timed
+from hwnas.pipeline.exported.inference import TimedModel, time_models
 from hwnas.pipeline.latencies.latency_sources import REFERENCE_SWEEPS, Latencies, in_fp32
 from hwnas.profile import network_model
 from hwnas.progress import Progress, silent
@@ -52,7 +52,7 @@ def _timed(space: Space, lanes: tuple[Latencies, ...], progress: Progress) -> Sp
     targets = {target.precision: target for target in (exact, *(lane.target for lane in lanes))}
     ends = space.largest(), space.smallest()
     models = [network_model(arch, batch=exact.batch) for arch in ends]
-    found = timed({f"{precision} {end}": Entry(model, target) for precision, target in targets.items()
+    found = time_models({f"{precision} {end}": TimedModel(model, target) for precision, target in targets.items()
                    for end, model in enumerate(models)}, sweeps=REFERENCE_SWEEPS, progress=progress)
     factors = []
     for lane in lanes:

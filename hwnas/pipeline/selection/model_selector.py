@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from hwnas.errors import BudgetInfeasible, VerificationFailed
 from hwnas.export import Loss
 from hwnas.files import write_json
-from hwnas.pipeline.exported.inference import Entry, timed
+from hwnas.pipeline.exported.inference import TimedModel, time_models
 from hwnas.pipeline.latencies.latency_sources import in_fp32
 from hwnas.pipeline.run.results import CandidateResult, GenerateResult, TimedResult
 from hwnas.pipeline.selection.answers import Answer
@@ -188,15 +188,15 @@ class ModelSelector:
         targets, batch = self._context.targets, self._context.target.batch
         exact = in_fp32(self._context.target)
         largest = network_model(self._context.space.largest(), batch=batch)
-        entries = {FP32: Entry(largest, exact)}
-        entries |= {p: Entry(largest, targets[p]) for p, _ in rows if p != FP32}
+        entries = {FP32: TimedModel(largest, exact)}
+        entries |= {p: TimedModel(largest, targets[p]) for p, _ in rows if p != FP32}
         models = {c.network: network_model(c.answer.architecture, batch=batch) for row in rows.values() for c in row}
         for kind, row in rows.items():
             for i, c in enumerate(row):
-                entries[f"{kind} {i}"] = Entry(models[c.network], targets[kind.precision])
+                entries[f"{kind} {i}"] = TimedModel(models[c.network], targets[kind.precision])
                 if self._competing and kind.precision != FP32:
-                    entries[f"{kind} {i} {FP32}"] = Entry(models[c.network], exact)
-        found = timed(entries, sweeps=SWEEPS, progress=self._context.progress)
+                    entries[f"{kind} {i} {FP32}"] = TimedModel(models[c.network], exact)
+        found = time_models(entries, sweeps=SWEEPS, progress=self._context.progress)
         measured = {
             kind: [replace(c, timing=found[f"{kind} {i}"], fp32_timing=found.get(f"{kind} {i} {FP32}"))
                    for i, c in enumerate(row)] for kind, row in rows.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwnas.export import Loss, answers, onnx_bytes
 from hwnas.export.onnx_export import INPUT
 from hwnas.nets import Network
-from hwnas.pipeline.exported.inference import answering, calibration, in_form
+from hwnas.pipeline.exported.inference import answering, calibration_inputs, in_form
 from hwnas.target import Target
 from hwnas.train import Task
 from hwnas.train.evaluate import outputs_of
@@ -22,6 +22,6 @@ def loss_of(net: Network, target: Target, task: Task, seed: int) -> Loss:
     Raises:
         InputError: the runtime cannot execute the network.
     """
-    rounded = in_form(onnx_bytes(net, {}), target, calibration(task.train_images, INPUT, seed))
+    rounded = in_form(onnx_bytes(net, {}), target, calibration_inputs(task.train_images, INPUT, seed))
     images = task.val_images
     return Loss.between(task.judge, list(outputs_of(net, images)), list(answers(answering(rounded, target), images)))

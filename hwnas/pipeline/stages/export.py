@@ -26,7 +26,7 @@ from hwnas.files import write_bytes
 from hwnas.nets import Network
 from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.exported.inference import answering, calibration, in_form
+from hwnas.pipeline.exported.inference import answering, calibration_inputs, in_form
 from hwnas.pipeline.exported.provenance import provenance
 from hwnas.pipeline.exported.validation_artifacts import Artifacts, write_artifacts
 from hwnas.pipeline.latencies.latency_sources import in_fp32
@@ -212,7 +212,7 @@ class ModelExporter:
     def _lowered(self, name: str, exact: Export, target: Target) -> Export:
         """An fp32 export in another precision, calibrated on training images."""
         arch = self._context.space.largest() if name.startswith("reference") else self._context.architecture
-        inputs = calibration(exact.task.train_images, INPUT, self._context.config.seed)
+        inputs = calibration_inputs(exact.task.train_images, INPUT, self._context.config.seed)
         model = stamped(in_form(exact.model, target, inputs),
                         provenance(self._context, arch, name.partition("-")[0], target))
         found = list(answers(exact.session, exact.task.val_images))
