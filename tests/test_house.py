@@ -26,7 +26,7 @@ LIBRARIES = {
 }
 INNER_ROOMS = ("hwnas.pipeline.", "hwnas.cli.")  # benchmarks use what these offer themselves, nothing inside
 ROOMS_THEMSELVES = tuple(room.removesuffix(".") for room in INNER_ROOMS)
-ROOMS_WITH_PRIVATE_READS = {"search", "runtime", "deploy"}  # until they are mended; may only shrink
+ROOMS_WITH_PRIVATE_READS = {"search"}  # until they are mended; may only shrink
 
 
 def test_no_circle_of_files() -> None:

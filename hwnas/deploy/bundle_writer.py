@@ -30,7 +30,8 @@ from hwnas.pipeline.config.budget import parse
 from hwnas.pipeline.exported.checking import target_of
 from hwnas.pipeline.exported.inference import SUBSTITUTE, answering, reach
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.results import ExportResult, as_json
+from hwnas.pipeline.run.result_parts import as_json
+from hwnas.pipeline.run.results import ExportResult
 from hwnas.profile.graph_format import graph_form
 from hwnas.quantize import variant_for
 from hwnas.target import Target

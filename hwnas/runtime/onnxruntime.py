@@ -36,7 +36,7 @@ class OnnxRuntimeSession(Session):
     """A model compiled by ONNX Runtime at full optimisation."""
 
     def __init__(self, session: onnxruntime.InferenceSession, threads: int) -> None:
-        self._session = session
+        self.session = session
         self.threads = threads
         first = session.get_inputs()[0]
         self.input_name = first.name
@@ -45,7 +45,7 @@ class OnnxRuntimeSession(Session):
 
     def run(self, inputs: Inputs) -> list[Array]:
         try:
-            outputs: list[Array] = self._session.run(None, inputs)
+            outputs: list[Array] = self.session.run(None, inputs)
         except Exception as err:  # the library's errors share no base class of their own
             raise InputError(f"the model does not take these inputs: {first_line(err)}") from err
         return outputs
@@ -74,9 +74,9 @@ class OnnxRuntime(Runtime):
         return self.precision
 
     def load(self, model: bytes) -> Session:
-        return OnnxRuntimeSession(self._compile(model, session_options(self.threads)), self.threads)
+        return OnnxRuntimeSession(self.compile(model, session_options(self.threads)), self.threads)
 
-    def _compile(
+    def compile(
         self, model: bytes, options: onnxruntime.SessionOptions, settings: dict[str, str] | None = None
     ) -> onnxruntime.InferenceSession:
         """A session on this provider and on no other."""

@@ -32,16 +32,16 @@ class BoundSession(OnnxRuntimeSession):
 
     def time_ms(self, inputs: Inputs) -> float:
         """Wall time: a run returns when the device has finished, and the processor may sleep until then."""
-        binding = self._session.io_binding()
+        binding = self.session.io_binding()
         try:
             for name, array in inputs.items():
                 value = onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device, 0)
                 binding.bind_ortvalue_input(name, value)
-            for output in self._session.get_outputs():
+            for output in self.session.get_outputs():
                 binding.bind_output(output.name, self._device)
             binding.synchronize_inputs()
             start = time.perf_counter_ns()
-            self._session.run_with_iobinding(binding)
+            self.session.run_with_iobinding(binding)
             binding.synchronize_outputs()
             return (time.perf_counter_ns() - start) / 1e6
         except Exception as err:  # the library's errors share no base class of their own
@@ -80,7 +80,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
     def load(self, model: bytes) -> Session:
         options = session_options(self.threads)
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        session = self._compile(model, options, self._settings())
+        session = self.compile(model, options, self.settings())
         got = session.get_providers()[0]
         if got != self.provider:  # the provider's own library did not load: ONNX Runtime only logs that
             raise MissingDependency(
@@ -89,7 +89,8 @@ class OnnxRuntimeCuda(OnnxRuntime):
             )
         return BoundSession(session, "cuda")
 
-    def _settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
+        """What the provider is told when it compiles."""
         return {"use_tf32": "0"}  # fp32 is fp32: TF32 has the mantissa of fp16
 
 
@@ -110,7 +111,7 @@ class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
     def graph_form(self) -> str:
         return "int8" if self.precision == "int8" else "fp32"
 
-    def _settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         folder = default_folder() / "onnxruntime"
         folder.mkdir(parents=True, exist_ok=True)
         return {

@@ -91,8 +91,8 @@ class OpenVino(Runtime):
 
     def __init__(self, threads: int = 1, precision: str = "fp32", batch: int = 1) -> None:
         self.library: Any = importlib.import_module("openvino")
-        self._core = self.library.Core()
-        seen = self._core.available_devices
+        self.core = self.library.Core()
+        seen = self.core.available_devices
         if not any(name.split(".")[0] == self.device for name in seen):
             raise MissingDependency(
                 f"a device {self.device} (OpenVINO sees {', '.join(seen) or 'none'})", f"runtime {self.name}",
@@ -110,7 +110,7 @@ class OpenVino(Runtime):
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        able = self._core.get_property(self.device, "OPTIMIZATION_CAPABILITIES")
+        able = self.core.get_property(self.device, "OPTIMIZATION_CAPABILITIES")
         return tuple(precision for capability, precision in _CAPABILITIES.items() if capability in able)
 
     @property
@@ -121,7 +121,7 @@ class OpenVino(Runtime):
     def load(self, model: bytes) -> Session:
         check_onnx(model)
         try:
-            return OpenVinoSession(self, self._read(model))
+            return OpenVinoSession(self, self.read(model))
         except RuntimeError as err:
             where = f"OpenVINO {self.version} can run on {self.device}"
             raise InputError(f"not a model that {where}: {_cause(err)}") from err
@@ -132,23 +132,25 @@ class OpenVino(Runtime):
         Raises:
             InputError: the plug-in computes in another precision than the one asked for.
         """
-        compiled = self._core.compile_model(model, self.device, self._settings())
+        compiled = self.core.compile_model(model, self.device, self.settings())
         if _HINT_KEY in compiled.get_property("SUPPORTED_PROPERTIES"):
             got = compiled.get_property(_HINT_KEY)
             if got != getattr(self.library.Type, self.hint):
                 raise InputError(f"{self.name} was asked to compute in {self.hint} and chose {got.get_type_name()}")
         return compiled
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
+        """What the plug-in is told when it compiles."""
         return {
             _HINT_KEY: self.hint, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False,
             "NUM_STREAMS": 0 if self.threads == 1 else 1, "INFERENCE_NUM_THREADS": self.threads,
         }
 
-    def _read(self, model: bytes) -> Any:
+    def read(self, model: bytes) -> Any:
+        """The graph of an ONNX model as OpenVINO's own."""
         if not model:
             raise InputError("not a model: it has no bytes")
-        read = self._core.read_model(model)
+        read = self.core.read_model(model)
         if not read.inputs:
             raise InputError("the model has no input")
         return read
@@ -162,9 +164,9 @@ class OpenVinoGpu(OpenVino):
 
     @property
     def accelerator(self) -> str | None:
-        return str(self._core.get_property(self.device, "FULL_DEVICE_NAME"))
+        return str(self.core.get_property(self.device, "FULL_DEVICE_NAME"))
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         return {_HINT_KEY: self.hint, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
 
 
@@ -174,7 +176,7 @@ class OpenVinoNpu(OpenVinoGpu):
     name, device = "openvino-npu", "NPU"
     way_out = "install the driver of the Intel NPU (intel-driver-compiler-npu); only a Core Ultra has one"
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         return {_HINT_KEY: self.hint, "PERFORMANCE_HINT": "LATENCY"}
 
 

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hwnas.pipeline.run.results import (
-    DataResult,
-    ExportResult,
-    GenerateResult,
-    LaneResult,
-    ProfileResult,
-    VerdictResult,
-)
+from hwnas.pipeline.run.result_parts import LaneResult, VerdictResult
+from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult, ProfileResult
 from hwnas.space import Space
 
 

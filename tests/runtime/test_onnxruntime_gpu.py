@@ -40,7 +40,7 @@ class OnAzure(OnnxRuntimeCuda):
     def provider(self) -> str:
         return "AzureExecutionProvider"
 
-    def _settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         return {}
 
 

@@ -99,12 +99,12 @@ def _keeping(runtime: Runtime, place: Path | None, ir: Path) -> Runtime:
     base: Any = getattr(importlib.import_module(RUNTIMES[runtime.name].module), RUNTIMES[runtime.name].cls)
 
     class Keeping(base):  # type: ignore[misc]
-        def _settings(self) -> dict[str, Any]:
-            settings: dict[str, Any] = super()._settings()
+        def settings(self) -> dict[str, Any]:
+            settings: dict[str, Any] = super().settings()
             return dict(settings, CACHE_DIR=str(place)) if place else settings
 
-        def _read(self, model: bytes) -> Any:
-            return self._core.read_model(str(ir)) if ir.is_file() else super()._read(model)
+        def read(self, model: bytes) -> Any:
+            return self.core.read_model(str(ir)) if ir.is_file() else super().read(model)
 
     made: Runtime = Keeping(runtime.threads, runtime.precision, runtime.batch)
     return made

@@ -8,12 +8,12 @@ from hwnas.pipeline.commands import nearby
 from hwnas.pipeline.display.score_lines import score
 from hwnas.pipeline.display.watch import duration
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.result_parts import LaneResult
 from hwnas.pipeline.run.results import (
     RESULTS,
     DataResult,
     ExportResult,
     GenerateResult,
-    LaneResult,
     ProfileResult,
     SearchResult,
     StageResult,

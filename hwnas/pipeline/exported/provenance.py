@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.data.segmentation import SegmentationData
 from hwnas.pipeline.run.limits import reference_of
-from hwnas.pipeline.run.results import GenerateResult, as_json, described
+from hwnas.pipeline.run.result_parts import as_json
+from hwnas.pipeline.run.results import GenerateResult, described
 from hwnas.space import Architecture
 from hwnas.target import Target
 from hwnas.tasks.judge import facts_of

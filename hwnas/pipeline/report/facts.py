@@ -32,7 +32,7 @@ from hwnas.pipeline.run.details import read_details
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import moments_of
-from hwnas.pipeline.run.results import as_json
+from hwnas.pipeline.run.result_parts import as_json
 from hwnas.pipeline.selection.architecture_solver import BYTES
 from hwnas.pipeline.selection.queries import explain_bounds, words_of
 from hwnas.space import Architecture, Op

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from hwnas.documents import read_json
 from hwnas.generate import Front
 from hwnas.pipeline.run.folder import STAGES, RunFolder
+from hwnas.pipeline.run.result_parts import LaneResult
 from hwnas.pipeline.run.results import (
     DataResult,
     ExportResult,
     FinetuneResult,
     GenerateResult,
-    LaneResult,
     ReferenceResult,
     SearchResult,
 )

@@ -13,7 +13,8 @@ from hwnas.pipeline.run.details import read_details
 from hwnas.pipeline.run.folder import STAGES, RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import moments_of
-from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult, VerdictResult, as_json
+from hwnas.pipeline.run.result_parts import VerdictResult, as_json
+from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult
 from hwnas.pipeline.selection.architecture_solver import BYTES, ArchitectureSolver
 from hwnas.pipeline.selection.candidates import Configuration
 from hwnas.space import Architecture, Variant

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from hwnas.documents import read_json
 from hwnas.errors import RunError
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.results import DifferenceResult, Percent, StandingResult
+from hwnas.pipeline.run.result_parts import DifferenceResult, Percent, StandingResult
 from hwnas.tasks.breakdown import MOST_CLASSES, MOST_PAIRS
 from hwnas.validation import Count, FileName, Name, Schema, checked
 

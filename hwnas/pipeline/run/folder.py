@@ -28,7 +28,8 @@ from hwnas.pipeline.commands import resume_command
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.display.fact_table import Facts, facts_html, facts_text
 from hwnas.pipeline.run.reference import Reference
-from hwnas.pipeline.run.results import RESULTS, Found, LaneResult, ProfileResult, StageResult, read_result
+from hwnas.pipeline.run.result_parts import LaneResult
+from hwnas.pipeline.run.results import RESULTS, Found, ProfileResult, StageResult, read_result
 from hwnas.validation import FileName, Sha256, checked
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from

@@ -22,7 +22,8 @@ from hwnas.export import Loss
 from hwnas.files import write_json
 from hwnas.pipeline.exported.inference import TimedModel, time_models
 from hwnas.pipeline.latencies.latency_sources import in_fp32
-from hwnas.pipeline.run.results import CandidateResult, GenerateResult, TimedResult
+from hwnas.pipeline.run.result_parts import CandidateResult, TimedResult
+from hwnas.pipeline.run.results import GenerateResult
 from hwnas.pipeline.selection.answers import Answer
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import FP32, MARGIN, TRIES, Candidate, Configuration, Key, Selection

@@ -33,7 +33,8 @@ from hwnas.pipeline.latencies.latency_sources import in_fp32
 from hwnas.pipeline.run import details
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import limits_of, promised
-from hwnas.pipeline.run.results import DifferenceResult, ExportResult, GenerateResult, PromiseResult, VerdictResult
+from hwnas.pipeline.run.result_parts import DifferenceResult, PromiseResult, VerdictResult
+from hwnas.pipeline.run.results import ExportResult, GenerateResult
 from hwnas.pipeline.selection.candidates import FP32, MARGIN, TRIES
 from hwnas.pipeline.stages.stage import Again, Stage
 from hwnas.runtime import Measurement, Session, compare

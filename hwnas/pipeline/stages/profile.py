@@ -21,7 +21,8 @@ from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.latencies.latency_sources import Latencies, latencies, tied
 from hwnas.pipeline.latencies.speed import Speed, at_speed, speed_of
 from hwnas.pipeline.run.reference import Reference
-from hwnas.pipeline.run.results import LaneResult, ProfileResult
+from hwnas.pipeline.run.result_parts import LaneResult
+from hwnas.pipeline.run.results import ProfileResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.queries import best_of
 from hwnas.pipeline.stages.stage import Stage
