@@ -49,16 +49,18 @@ def profile_command(config: CompressConfig, space: Space, target: Target) -> str
                         ("--threads", asked.threads), ("--tables", asked.tables)):
         words += [] if value is None else [flag, str(value)]
     device = ON_THE_DEVICE if target.hardware is not None else ()
-    return shell(*words, *space_flags(space), *_variant_flags(config), *device)
+    return shell(*words, *_space_flags(config, space), *_variant_flags(config), *device)
 
 
-def space_flags(space: Space) -> list[str]:
+def _space_flags(config: CompressConfig, space: Space) -> list[str]:
     """Flags of `hwnas profile` that build this space, without its images."""
     c = space.config
+    by = c if c.graph is None else config.space  # what is data no longer knows the parameters that it was made by
     given = {
-        "--space": c.name, "--imgsz": c.imgsz, "--width": c.width, "--channels": c.in_channels, "--classes": c.classes,
-        "--width-mult": c.width_mult if c.width_mult != 1.0 else None, "--depth": c.depth, "--head": c.head or None,
-        "--head-width": c.head_width, "--output-stride": c.output_stride,
+        "--space": c.name if c.graph is None else nearby(config.space.name), "--imgsz": c.imgsz, "--width": c.width,
+        "--channels": c.in_channels, "--classes": c.classes,
+        "--width-mult": by.width_mult if by.width_mult != 1.0 else None, "--depth": by.depth,
+        "--head": c.head or None, "--head-width": by.head_width, "--output-stride": c.output_stride,
     }
     return [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
 

@@ -33,6 +33,7 @@ from hwnas.pipeline.task_setup import (
 from hwnas.progress import Progress, silent
 from hwnas.search.weight_sharing import SearchConfig, SearchResult, load
 from hwnas.space import FULL, Architecture, Space, Variant
+from hwnas.space.find import is_file
 from hwnas.target import Precision, Target
 from hwnas.tasks.of_space import layout_of
 from hwnas.train import History, Task, TrainConfig, as_task
@@ -78,14 +79,25 @@ class RunContext:
         if before is not None and place.is_absolute() and not place.exists():
             raise RunError(f"the images of {self.run.path} were at {place}, and nothing is there: move them back, or "
                            "make a link there")
-        found = load_data(self.config, self.progress)
+        found = load_data(self.config, self.progress, self._size_of_file)
         if before is not None and before.fingerprint != found.fingerprint:
             raise UsageError(f"the images of {self.config.data.source} changed since this run began: start a new run")
         return found
 
+    @property
+    def _size_of_file(self) -> tuple[int, int] | None:
+        """The size that images take because a space of a file has it; None where data or config decide."""
+        known = self.known_space if self.config.data.imgsz is None and is_file(self.config.space.name) else None
+        return None if known is None else known.config.size
+
+    @cached_property
+    def known_space(self) -> Space | None:
+        """What stage data found, as run.json holds it: whoever made it need not be here any more."""
+        return self.run.space if "data" in self.run.state.stages else None
+
     @cached_property
     def space(self) -> Space:
-        return space_for_data(self.config, self.dataset)
+        return self.known_space or space_for_data(self.config, self.dataset)
 
     @cached_property
     def spaces(self) -> dict[Variant, Space]:
@@ -131,14 +143,14 @@ class RunContext:
 
     @cached_property
     def reference(self) -> Network:
-        return self.network_of(self.space.largest(), self.run.path / "reference.safetensors")
+        return self.network_of(self.space.reference, self.run.path / "reference.safetensors")
 
     def reference_at(self, space: Space) -> Network:
         """The reference for images of the size that networks of `space` take, which it teaches."""
         if space.config.size == self.space.config.size:
             return self.reference
         smaller = self.spaces[Variant(imgsz=space.config.imgsz)]
-        return self.network_of(smaller.largest(), self.run.path / "reference.safetensors")
+        return self.network_of(smaller.reference, self.run.path / "reference.safetensors")
 
     @property
     def architecture(self) -> Architecture:

@@ -1,6 +1,6 @@
 """About how long a compress would take: a few real steps of training on this machine, times how many there will be.
 
-The largest network's step is what the reference trains by, and a mean path's what the shared weights, the trials and
+The reference's step is what it trains by, and a mean path's what the shared weights, the trials and
 the result do. The range allows for a machine that others use, too, and for what is not tried: checkpoints, export.
 """
 
@@ -51,11 +51,11 @@ def _trained(config: CompressConfig, data: AnyData, space: Space) -> tuple[float
     evaluator = evaluator_of(space, task, SearchConfig(train=train), config.seed, {})
     law, rng = everything_live(space.sizes), np.random.default_rng(config.seed)
     paths = itertools.chain.from_iterable(fair_cycle(law.live, rng) for _ in itertools.count())
-    largest = space.largest().choice
+    reference = space.reference.choice
     path_s, tried = _timed(lambda i: evaluator.train(paths, i, 1, [1e-4]))
-    largest_s, more = _timed(lambda i: evaluator.train(itertools.repeat(largest), i, 1, [1e-4]))
-    score_s, _ = _timed(lambda i: evaluator.score(largest), most=1)
-    whole = task.steps(config.train.batch_size) * config.train.epochs * (largest_s * (1 + TEACHER) + path_s)
+    reference_s, more = _timed(lambda i: evaluator.train(itertools.repeat(reference), i, 1, [1e-4]))
+    score_s, _ = _timed(lambda i: evaluator.score(reference), most=1)
+    whole = task.steps(config.train.batch_size) * config.train.epochs * (reference_s * (1 + TEACHER) + path_s)
     parts = _epochs_of_parts(config, space) * evaluator.steps_per_epoch * path_s
     return whole + parts + _scores(config, space) * score_s, tried + more
 

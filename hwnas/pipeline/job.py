@@ -130,7 +130,7 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str], prec
     if precision is not None and precision != found.state.config.target.precision and not elsewhere:
         precision = found.lane(precision).precision
     asked = asked_of(found.state.config, {**changes, "precision": precision})
-    config = make_config({**asked.flat(), "budgets": dict(budgets)})
+    config = make_config({**asked.flat(), "budgets": dict(budgets)}, known_space=True)
     return found.branch(Path(out), config, described(targets_of(config)[0]) if elsewhere else None)
 
 

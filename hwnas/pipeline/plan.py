@@ -16,7 +16,7 @@ from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.latencies.latency_sources import in_fp32, known_latencies, targets_of
 from hwnas.pipeline.run.reference import EXACT, Limit
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
-from hwnas.pipeline.task_setup import AnyData, load_data, sizes_of, space_for_data, spaces_of, widths_of
+from hwnas.pipeline.task_setup import AnyData, adapted, load_data, sizes_of, space_for_data, spaces_of, widths_of
 from hwnas.progress import Progress, silent
 from hwnas.search.distribution import everything_live
 from hwnas.space import Space, Variant, variants
@@ -113,7 +113,7 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     blocks = list(dict.fromkeys(s for scaled in spaces_of(config, space).values() for s in scaled.signatures))
     missing = 0 if known.source == "estimated" else len(known.found.table.missing(blocks) if known.found else blocks)
     exact = known_latencies(space, in_fp32(targets[0]), tables).model
-    predicted = exact.predict(space.largest()) if exact else None
+    predicted = exact.predict(space.reference) if exact else None
     reference = _reference(space, predicted)
     band = (predicted.low_ms * 1e6, predicted.high_ms * 1e6) if predicted else None
     budgets = parse_all(config.budgets)
@@ -121,15 +121,15 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     impossible = _impossible(config, spaces_of(config, space), targets, bounds)
     seconds, steps = (None, 0) if impossible else _duration(config, found, space, bool(missing) * len(targets))
     return Plan(config, out, found.summary(), targets[0], space, tuple(t.precision for t in targets), known.source,
-                known.table, len(blocks), missing, known.warnings, reference, band, bounds,
+                known.table, len(blocks), missing, (*adapted(config, space), *known.warnings), reference, band, bounds,
                 None if known.here else way_out, impossible, seconds, steps)
 
 
 def _reference(space: Space, predicted: Prediction | None) -> dict[str, float | None]:
-    largest = space.largest()
+    network = space.reference
     latency = predicted.latency_ms * 1e6 if predicted else None
-    return {"latency": latency, "flops": float(largest.flops), "params": float(largest.params),
-            "memory": float(largest.memory_bytes())}
+    return {"latency": latency, "flops": float(network.flops), "params": float(network.params),
+            "memory": float(network.memory_bytes())}
 
 
 def _bound(budget: Budget, reference: float | None) -> float | None:

@@ -17,11 +17,12 @@ from hwnas.pipeline.config.make_config import make_config
 from hwnas.pipeline.latencies.latency_sources import measured
 from hwnas.pipeline.latencies.origin import origin
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.task_setup import head_of, load_data, space_for_data, spaces_of
+from hwnas.pipeline.task_setup import load_data, space_for_data, space_of, spaces_of
 from hwnas.profile import ProfileResult
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Device
-from hwnas.space import Space, SpaceConfig, Variant, build, describe
+from hwnas.space import Space, Variant
+from hwnas.space.find import default_input, is_file, space_file
 from hwnas.space.heads import describe_head
 from hwnas.target import Target
 from hwnas.tasks.detection import DetectionHead
@@ -50,18 +51,19 @@ def space_for(options: Mapping[str, Any], *, channels: int | None = None, classe
         UsageError: a data set and `channels` or `classes`, which it decides; a head of another task.
     """
     given = dict(options)
-    if given.get("head"):
-        given.setdefault("task", describe_head(str(given["head"])).task)
+    head = given.get("head")
+    if head is None and is_file(str(given.get("space", ""))):
+        head = space_file(str(given["space"])).config.head
+    if head:
+        given.setdefault("task", describe_head(str(head)).task)
     config = make_config(given)
-    about = describe(config.space.name)
     if "data" in options:
         if channels is not None or classes is not None:
             raise UsageError("--data decides the channels and the classes: leave out --channels and --classes")
         return space_for_data(config, load_data(config, silent))
-    asked = config.space
-    return build(SpaceConfig(asked.name, config.data.imgsz or about.imgsz, channels or 3, classes or 1000,
-                             asked.width_mult, asked.depth, config.data.width, head_of(config), asked.head_width,
-                             asked.output_stride))
+    usual, imgsz, width = default_input(config.space.name), config.data.imgsz, config.data.width
+    size = (imgsz, width or imgsz) if imgsz else (usual.size[0], width or usual.size[1])
+    return space_of(config, (channels or usual.channels, *size), classes or usual.classes, any_channels=True)
 
 
 def spaces_for(options: Mapping[str, Any], space: Space) -> dict[Variant, Space]:

@@ -10,7 +10,8 @@ from hwnas.data.segmentation import SegmentationData, load_segmentation
 from hwnas.errors import UsageError
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.progress import Progress
-from hwnas.space import FULL, Space, SpaceConfig, Variant, build, scaled, variants
+from hwnas.space import FULL, Space, SpaceConfig, Variant, find_space, scaled, variants
+from hwnas.space.find import is_file, space_file
 from hwnas.space.heads import describe_head
 
 AnyData = datasets.Dataset | DetectionData | SegmentationData
@@ -31,11 +32,13 @@ def load_data(config: CompressConfig, progress: Progress, size: tuple[int, int] 
     """The images of a task.
 
     Args:
-        size: height and width in pixels; None takes those of the config.
+        size: height and width in pixels; None takes those of the config, or else those of the file of its space.
 
     Raises:
         DataError: they cannot be used.
     """
+    if size is None and config.data.imgsz is None and is_file(config.space.name):
+        size = space_file(config.space.name).config.size
     common: dict[str, Any] = {"seed": config.seed, "limit": config.data.limit, "progress": progress}
     if config.task == "classify":
         return datasets.load(config.data.source, imgsz=size[0] if size else config.data.imgsz, **common)
@@ -105,11 +108,41 @@ def space_for_data(config: CompressConfig, found: AnyData) -> Space:
     """The space of a config, in the size of the data and with the head of the task.
 
     Raises:
-        UsageError: a head of another task.
+        as `space_of`.
     """
     height, width = (found.imgsz, found.imgsz) if isinstance(found, datasets.Dataset) else found.size
     channels = found.channels if isinstance(found, datasets.Dataset) else 3
+    return space_of(config, (channels, height, width), len(found.classes))
+
+
+def space_of(config: CompressConfig, image: tuple[int, int, int], classes: int, *, any_channels: bool = False) -> Space:
+    """The space that a config names, for images of (channels, height, width) and with the head of the task.
+
+    Args:
+        any_channels: as in `hwnas.space.find_space`.
+
+    Raises:
+        UnknownName, UsageError, InputError: as `hwnas.space.find_space`, or a head of another task.
+    """
+    channels, height, width = image
     asked = config.space
-    return build(SpaceConfig(asked.name, height, channels, len(found.classes), asked.width_mult, asked.depth,
-                             None if width == height else width, head_of(config), asked.head_width,
-                             asked.output_stride))
+    head, stride = head_of(config), asked.output_stride
+    if is_file(asked.name):  # says itself how it ends, unless another end is asked for
+        own = space_file(asked.name).config
+        ends = describe_head(own.head).task if own.head else "classify"
+        if asked.head is None and ends == config.task:
+            head, stride = own.head, stride or own.output_stride
+    return find_space(SpaceConfig(asked.name, height, channels, classes, asked.width_mult, asked.depth,
+                                  None if width == height else width, head, asked.head_width, stride),
+                      any_channels=any_channels)
+
+
+def adapted(config: CompressConfig, space: Space) -> list[str]:
+    """What a space of a file was made to fit, for people; nothing where it is as the file has it."""
+    if not is_file(config.space.name):
+        return []
+    own, now = space_file(config.space.name).config, space.config
+    sizes = [f"images of {own.size[0]} x {own.size[1]} and takes {now.size[0]} x {now.size[1]} here"
+             ] if own.size != now.size else []
+    classes = [f"{own.classes} classes and has {now.classes} here"] if own.classes != now.classes else []
+    return [f"space {own.name} was written for {what}" for what in (*sizes, *classes)]

@@ -13,7 +13,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hwnas.documents import MIB, brief, read_json
 from hwnas.errors import UsageError
@@ -50,16 +50,25 @@ def check_name(name: str) -> None:
         describe(name)
 
 
-def default_input(name: str) -> tuple[int, tuple[int, int] | None, int | None]:
-    """Channels, size and classes of a space where nothing says them; the size of a builder is square.
+class Usual(NamedTuple):
+    """What a space is built for where nothing says it: channels and size of the image, and classes."""
+
+    channels: int
+    size: tuple[int, int]
+    classes: int
+
+
+def default_input(name: str) -> Usual:
+    """What the file says, or else RGB, the builder's own size and 1000 classes.
 
     Raises:
-        as `check_name`.
+        UnknownName, UsageError, InputError: as `check_name`.
     """
     if is_file(name):
         config = space_file(name).config
-        return config.in_channels, config.size, config.classes
-    return 3, (IMGSZ, IMGSZ) if is_function(name) else (describe(name).imgsz,) * 2, None
+        return Usual(config.in_channels, config.size, config.classes)
+    side = IMGSZ if is_function(name) else describe(name).imgsz
+    return Usual(3, (side, side), 1000)
 
 
 def space_file(name: str) -> Space:
@@ -72,11 +81,15 @@ def space_file(name: str) -> Space:
     return space_from_json(read_json(path, MOST_BYTES), str(path))
 
 
-def find_space(config: SpaceConfig) -> Space:
+def find_space(config: SpaceConfig, *, any_channels: bool = False) -> Space:
     """The space that `config.name` names, for the image, the classes and the head of `config`.
 
-    A file is adapted to other classes and to the width multiplier; its image is its own. What is not built into the
-    package comes as data (`Space.as_data`), so that nothing has to be found again.
+    A file is adapted to another size, to other classes and to the width multiplier (`resized`). What is not built into
+    the package comes as data (`Space.as_data`), so that it need not be found again.
+
+    Args:
+        any_channels: adapt a file to other channels of the image as well; data that differ in them are rather the wrong
+            ones.
 
     Raises:
         UnknownName: no such space.
@@ -85,13 +98,13 @@ def find_space(config: SpaceConfig) -> Space:
         InputError: a file that holds no space.
     """
     if is_file(config.name):
-        return _fitted(space_file(config.name), config)
+        return _fitted(space_file(config.name), config, any_channels)
     if is_function(config.name):
         return made_by(_function(config.name), config)
     return build(config)
 
 
-def _fitted(space: Space, config: SpaceConfig) -> Space:
+def _fitted(space: Space, config: SpaceConfig, any_channels: bool) -> Space:
     own = space.config
     wrong = [f"--{name.replace('_', '-')}" for name in ("depth", "head_width") if getattr(config, name) is not None]
     if wrong:
@@ -100,15 +113,16 @@ def _fitted(space: Space, config: SpaceConfig) -> Space:
     if (config.head, config.output_stride) != (own.head, own.output_stride):
         raise UsageError(f"{config.name} holds a space of {_ending(own)}, and {_ending(config)} is asked for: take "
                          "another space, or the task and head of this one")
-    if (config.in_channels, *config.size) != space.input_shape:
-        asked = " x ".join(map(str, (config.in_channels, *config.size)))
+    if config.in_channels != own.in_channels and not any_channels:
         raise UsageError(
-            f"{config.name} takes images of {' x '.join(map(str, space.input_shape))}, and {asked} is asked for: take "
-            f"--imgsz {own.imgsz} where only the size differs, or write the space for these images with `hwnas spaces "
-            f"show {config.name} --channels {config.in_channels} --imgsz {config.imgsz} --out other.json`")
-    if config.width_mult != 1.0 or config.classes != own.classes:
-        space = resized(space, width=config.width_mult, classes=config.classes)
-    return space
+            f"{config.name} takes images of {own.in_channels} channels, and these have {config.in_channels}: take "
+            f"other images, or write the space for these with `hwnas spaces show {config.name} --channels "
+            f"{config.in_channels} --out other.json`")
+    same = (config.in_channels, config.size, config.classes) == (own.in_channels, own.size, own.classes)
+    if same and config.width_mult == 1.0:
+        return space
+    return resized(space, width=config.width_mult, size=config.size, in_channels=config.in_channels,
+                   classes=config.classes)
 
 
 def _ending(config: SpaceConfig) -> str:

@@ -35,6 +35,7 @@ class SpaceFileSchema(GraphSchema):
         head, output_stride: as in `SpaceConfig`.
         builder: parameters of the builder of the package that made it; where it makes the same again, the space is
             that one, else the graph counts.
+        facts: figures that `hwnas spaces show --json` adds; not read.
     """
 
     hwnas_space: Literal[1]
@@ -44,6 +45,7 @@ class SpaceFileSchema(GraphSchema):
     head: Word = ""
     output_stride: Stride | None = None
     builder: dict[str, Any] | None = None
+    facts: Any = None
 
 
 def space_to_json(space: Space) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from hwnas.space.find import is_file
 from hwnas.target.find import names_a_file
 
 
@@ -52,7 +53,7 @@ class SpaceSection(Section):
     """What can be built.
 
     Args:
-        name: of a built-in space.
+        name: of `hwnas spaces`, a JSON file, or `package.module:function`, see `hwnas.space.find`.
         width_mult, depth: of the space.
         widths: shares of the reference's channels that the result may have, 1 always among them; None takes the
             task's own.
@@ -226,7 +227,7 @@ FIELDS: dict[str, FieldInfo] = {
     for name, (section, field) in FLAT.items()
 }
 """Flat name -> type, default and bounds."""
-PATHS = ("data", "target", "tables", "init")  # flat names of what may lie on this disk
+PATHS = ("data", "target", "space", "tables", "init")  # flat names of what may lie on this disk
 
 
 def sectioned(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,6 +263,8 @@ def flat_name(place: tuple[str | int, ...]) -> str:
 def _is_path(name: str, value: str) -> bool:
     if name == "target":
         return names_a_file(value)
+    if name == "space":
+        return is_file(value)
     if name == "data":  # what is neither a named data set nor there is refused under the name that it was given
         with contextlib.suppress(OSError, RuntimeError, ValueError):
             return value != "digits" and Path(value).expanduser().exists()

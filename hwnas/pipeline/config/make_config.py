@@ -10,8 +10,11 @@ from hwnas.pipeline.config.budget import parse_all
 from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, flat_name
 
 
-def make_config(options: dict[str, object]) -> CompressConfig:
+def make_config(options: dict[str, object], *, known_space: bool = False) -> CompressConfig:
     """Check options, under their flat names.
+
+    Args:
+        known_space: the run that they are for has its space already: the file or the module need not be here.
 
     Raises:
         UsageError: an unknown option, a value out of range, or a budget that cannot be read.
@@ -20,7 +23,7 @@ def make_config(options: dict[str, object]) -> CompressConfig:
     """
     from hwnas.pipeline.latencies.latency_sources import targets_of  # ONNX and its helpers, when they are needed
     from hwnas.pipeline.task_setup import check_sizes, head_of
-    from hwnas.space import describe
+    from hwnas.space.find import check_name
 
     unknown = [name for name in options if name not in FLAT]
     if unknown:
@@ -32,7 +35,8 @@ def make_config(options: dict[str, object]) -> CompressConfig:
         flag = "--" + flat_name(first["loc"]).replace("_", "-")
         rule = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{flag}: {rule}; got {brief(first.get('input'))}") from err
-    describe(config.space.name)
+    if not known_space:
+        check_name(config.space.name)
     head_of(config)
     check_sizes(config)
     targets_of(config)

@@ -96,7 +96,7 @@ def heading(run: RunFolder) -> list[str]:
     """What a run is about."""
     config = run.state.config
     budgets = ", ".join(f"{name} {text}" for name, text in config.budgets.items())
-    return [f"{nearby(config.data.source)} -> {nearby(config.target.name)}, space {config.space.name}, "
+    return [f"{nearby(config.data.source)} -> {nearby(config.target.name)}, space {nearby(config.space.name)}, "
             f"budget {budgets}, seed {config.seed}",
             f"run folder {run.path}"]
 

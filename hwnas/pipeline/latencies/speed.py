@@ -50,7 +50,7 @@ def speed_of(space: Space, lanes: tuple[Latencies, ...], progress: Progress = si
 def _timed(space: Space, lanes: tuple[Latencies, ...], progress: Progress) -> Speed:
     exact = in_fp32(lanes[0].target)
     targets = {target.precision: target for target in (exact, *(lane.target for lane in lanes))}
-    ends = space.largest(), space.smallest()
+    ends = space.reference, space.smallest()
     models = [network_model(arch, batch=exact.batch) for arch in ends]
     found = time_models({f"{precision} {end}": TimedModel(model, target) for precision, target in targets.items()
                    for end, model in enumerate(models)}, sweeps=REFERENCE_SWEEPS, progress=progress)
@@ -72,6 +72,6 @@ def at_speed(lane: Latencies, factor: float) -> Latencies:
 def _ratios(space: Space, lanes: tuple[Latencies, ...]) -> tuple[float, ...]:
     if all(lane.target.precision == EXACT for lane in lanes):
         return (1.0,) * len(lanes)
-    largest, exact = space.largest(), in_fp32(lanes[0].target)
+    network, exact = space.reference, in_fp32(lanes[0].target)
     fp32 = next((lane.model for lane in lanes if lane.target.precision == EXACT), None) or estimate(space, exact)
-    return tuple(fp32.predict(largest).latency_ms / lane.model.predict(largest).latency_ms for lane in lanes)
+    return tuple(fp32.predict(network).latency_ms / lane.model.predict(network).latency_ms for lane in lanes)

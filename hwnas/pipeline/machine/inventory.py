@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import TableError, UsageError
+from hwnas.errors import HwnasError, TableError, UsageError
 from hwnas.latency import Table, table_path
 from hwnas.latency.header import runtime_name
 from hwnas.pipeline.latencies.tables import default_folder, shipped_folder
-from hwnas.space import SPACES, Architecture, Op, Position, Space, SpaceConfig, build
+from hwnas.space import SPACES, Architecture, Op, Position, Space, SpaceConfig, build, describe
+from hwnas.space.builders import names as space_names
 from hwnas.target import load, names
 
 
@@ -102,10 +103,18 @@ def _covered(config: SpaceConfig, signatures: Collection[str]) -> dict[str, Any]
 
 
 def spaces() -> list[dict[str, Any]]:
-    """Built-in spaces at their default input, with 1000 classes and RGB."""
-    found = []
-    for name, about in SPACES.items():
-        space = build(SpaceConfig(name, about.imgsz))
+    """Spaces that have a name here, at their default input, with 1000 classes and RGB.
+
+    One of another package that does not build has its name and the error alone.
+    """
+    found: list[dict[str, Any]] = []
+    for name in space_names():
+        try:
+            about = describe(name)
+            space = build(SpaceConfig(name, about.imgsz))
+        except HwnasError as err:
+            found.append({"name": name, "error": str(err)})
+            continue
         largest, smallest = space.largest(), space.smallest()
         found.append({
             "name": name, "about": about.about, "imgsz": about.imgsz, "choices": len(space.choices),
@@ -118,8 +127,9 @@ def spaces() -> list[dict[str, Any]]:
 def space_facts(space: Space) -> dict[str, Any]:
     """Everything about a space: its positions with shapes and candidates, and the range of its networks' costs."""
     ends = {"least": space.smallest(), "most": space.largest()}
+    config = {key: value for key, value in space.config.to_json().items() if key != "graph"}
     return {
-        "space": space.config.to_json(), "choices": len(space.choices), "architectures": str(space.size),
+        "space": config, "choices": len(space.choices), "architectures": str(space.size),
         **{cost: [amount(ends["least"]), amount(ends["most"])] for cost, amount in _COSTS.items()},
         "positions": [_position(p, choice, space) for p, choice in zip(space.positions, space.choice_of, strict=True)],
     }

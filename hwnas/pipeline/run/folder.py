@@ -29,7 +29,8 @@ from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.display.fact_table import Facts, facts_html, facts_text
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import LaneResult
-from hwnas.pipeline.run.results import RESULTS, Found, ProfileResult, StageResult, read_result
+from hwnas.pipeline.run.results import RESULTS, DataResult, Found, ProfileResult, StageResult, read_result
+from hwnas.space import Space, SpaceConfig, build
 from hwnas.validation import FileName, Sha256, checked
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
@@ -215,6 +216,15 @@ class RunFolder:
         if sha256(file) != self.state.stages[stage].files.get(name):
             raise RunError(f"{file} was changed after stage {stage} made it: restore it or start a new run")
 
+    @property
+    def space(self) -> Space:
+        """What stage data found, from run.json alone: the file or the module that it came from need not be there.
+
+        Raises:
+            RunError: stage data is not finished.
+            InputError: it holds no space that this version can build.
+        """
+        return build(SpaceConfig.from_json(self.found(DataResult).space, f"{self.path / 'run.json'}: the space"))
     def found(self, result: type[Found]) -> Found:
         """What a finished stage found, e.g. `run.found(ExportResult).verdict.accuracy`.
 

@@ -7,10 +7,10 @@ from hwnas.latency import LatencyModel
 from hwnas.pipeline.config.budget import parse_all
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.reference import Limit, Reference
-from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult
+from hwnas.pipeline.run.results import ExportResult, GenerateResult
 from hwnas.runtime import Measurement
 from hwnas.runtime.promise import ESTIMATED, MEASURED, NOISE, PREDICTED, Promise
-from hwnas.space import Space, SpaceConfig, build
+from hwnas.space import Space
 
 
 def reference_of(run: RunFolder, space: Space | None = None) -> Reference:
@@ -26,14 +26,14 @@ def reference_of(run: RunFolder, space: Space | None = None) -> Reference:
     """
     if run.state.reference is not None:
         return run.state.reference
-    largest = (space or build(SpaceConfig.from_json(run.found(DataResult).space))).largest()
+    network = (space or run.space).reference
     exported, generated = run.found_if_done(ExportResult), run.found_if_done(GenerateResult)
     for timed in (exported and exported.reference.latency, generated and generated.reference_measured_ms):
         if timed:
-            return Reference.measured(largest, Measurement(**timed.to_json()), derived=True)
+            return Reference.measured(network, Measurement(**timed.to_json()), derived=True)
     lane = run.lane()
     model = LatencyModel.from_json(read_json(run.path / lane.file))
-    return Reference.said(largest, model, lane.reference_ratio, derived=True)
+    return Reference.said(network, model, lane.reference_ratio, derived=True)
 
 
 def limits_of(run: RunFolder) -> dict[str, Limit]:

@@ -22,10 +22,10 @@ from hwnas.pipeline.config.budget import Budget, show
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.reference import Limit, Reference
-from hwnas.pipeline.run.results import DataResult, GenerateResult, SearchResult
+from hwnas.pipeline.run.results import GenerateResult, SearchResult
 from hwnas.pipeline.selection.answers import Answer
 from hwnas.search.distribution import Distribution
-from hwnas.space import FULL, Architecture, Space, SpaceConfig, Variant, build, scaled
+from hwnas.space import FULL, Architecture, Space, Variant, scaled
 from hwnas.space.costs import Cost
 
 BYTES = WEIGHT_BYTES  # of an activation: as wide as a weight
@@ -85,7 +85,7 @@ class ArchitectureSolver:
         for file in files.values():
             run.check_file("profile", file)
         try:
-            space = build(SpaceConfig.from_json(run.found(DataResult).space))
+            space = run.space
             law = Distribution.from_json(read_json(run.path / "distribution.json"))
             models = {variant: LatencyModel.from_json(read_json(run.path / file)) for variant, file in files.items()}
             offsets = {FULL.key: 0.0, **searched.offsets}
@@ -107,8 +107,8 @@ class ArchitectureSolver:
 
     @property
     def reference(self) -> Architecture:
-        """What percentages are of: the largest network with all channels and pixels."""
-        return (self.full or self).space.largest()
+        """What percentages are of: the reference of the space with all channels and pixels."""
+        return (self.full or self).space.reference
 
     def knowing(self, arch: Architecture) -> ArchitectureSolver:
         """This solver, or the full one where the architecture is of that."""

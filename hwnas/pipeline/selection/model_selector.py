@@ -178,9 +178,9 @@ class ModelSelector:
                 known.add(entry.choice)
             if len(found) >= top + scored:
                 break
-        largest, reduced = solver.space.largest().choice, solver.latency.precision != FP32 or solver.variant != FULL
-        if reduced and largest not in known and solver.within(largest, bounds):
-            found.append(solver.answer(largest))  # a lower precision or a smaller variant may be all that is needed
+        whole, reduced = solver.space.reference.choice, solver.latency.precision != FP32 or solver.variant != FULL
+        if reduced and whole not in known and solver.within(whole, bounds):
+            found.append(solver.answer(whole))  # a lower precision or a smaller variant may be all that is needed
         return found
 
     def _time(self, rows: Mapping[Configuration, list[Candidate]],
@@ -188,9 +188,9 @@ class ModelSelector:
         """All candidates and the reference in every precision in turns, with random weights: they change no time."""
         targets, batch = self._context.targets, self._context.target.batch
         exact = in_fp32(self._context.target)
-        largest = network_model(self._context.space.largest(), batch=batch)
-        entries = {FP32: TimedModel(largest, exact)}
-        entries |= {p: TimedModel(largest, targets[p]) for p, _ in rows if p != FP32}
+        reference = network_model(self._context.space.reference, batch=batch)
+        entries = {FP32: TimedModel(reference, exact)}
+        entries |= {p: TimedModel(reference, targets[p]) for p, _ in rows if p != FP32}
         models = {c.network: network_model(c.answer.architecture, batch=batch) for row in rows.values() for c in row}
         for kind, row in rows.items():
             for i, c in enumerate(row):

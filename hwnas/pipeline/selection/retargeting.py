@@ -102,7 +102,7 @@ def asked_of(config: CompressConfig, overrides: Mapping[str, object]) -> Compres
     given = {name: value for name, value in overrides.items() if value is not None}
     if "target" in given:
         given = {**dict.fromkeys(OF_A_DEVICE), **given}
-    return make_config({**config.flat(), **given})
+    return make_config({**config.flat(), **given}, known_space=True)
 
 
 def _known(space: Space, target: Target, config: CompressConfig) -> Known:
@@ -133,8 +133,8 @@ def _ratio(space: Space, target: Target, config: CompressConfig, known: Known) -
     if of_fp32.model is None:
         raise UsageError(f"a percentage is of the reference in fp32, which was not timed yet on {exact}. To time its "
                          f"blocks: {profile_command(config, space, exact)}")
-    largest = space.largest()
-    ratio = of_fp32.model.predict(largest).latency_ms / _model(known).predict(largest).latency_ms
+    network = space.reference
+    ratio = of_fp32.model.predict(network).latency_ms / _model(known).predict(network).latency_ms
     if of_fp32.source == known.source:
         return float(ratio), []
     return float(ratio), [f"the reference in fp32 is {of_fp32.source} and {target.precision} {known.source}: "

@@ -1,13 +1,21 @@
-"""Stage data: load the images and build the space to their size. Leaves facts in run.json alone."""
+"""Stage data: load the images and build the space to their size. Leaves facts in run.json.
+
+A space that no builder of the package makes is in run.json whole, and beside it as a file of its own, space.json.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hwnas.files import write_json
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.run.cautions import of_data
 from hwnas.pipeline.run.results import DataResult, described
 from hwnas.pipeline.stages.stage import Stage
+from hwnas.pipeline.task_setup import adapted
+from hwnas.space import space_to_json
+
+FILE = "space.json"
 
 
 class DataStage(Stage[DataResult]):
@@ -18,14 +26,16 @@ class DataStage(Stage[DataResult]):
     def run(self, context: RunContext) -> DataResult:
         context.starts_from("search", "search.safetensors")  # a run to start from that is not there is better said now
         data, space = context.dataset, context.space
+        if space.config.graph is not None:
+            write_json(context.run.path / FILE, space_to_json(space))
         first = next(iter(context.targets.values()))
         return DataResult(
             data=data.describe(), fingerprint=data.fingerprint, summary=data.summary(),
             space=space.config.to_json(), choices=len(space.choices), size=str(space.size),
             variants=[variant.key for variant in context.spaces],
             target=described(first), budgets={n: b.text for n, b in context.budgets.items()},
-            warnings=[*data.notes, *of_data(data.describe(), context.config.task)],
+            warnings=[*adapted(context.config, space), *data.notes, *of_data(data.describe(), context.config.task)],
         )
 
     def leaves(self, found: DataResult) -> Sequence[str]:
-        return ()
+        return () if found.space.get("graph") is None else (FILE,)

@@ -184,7 +184,7 @@ class ModelExporter:
         """All models by name, written."""
         context, path = self._context, self._run.path
         context.progress("export", 0, 2)
-        reference = self._fp32("reference", context.reference, context.space.largest())
+        reference = self._fp32("reference", context.reference, context.space.reference)
         found = {"reference": reference}
         for precision, target in context.targets.items():
             if precision != FP32:
@@ -212,7 +212,7 @@ class ModelExporter:
 
     def _lowered(self, name: str, exact: Export, target: Target) -> Export:
         """An fp32 export in another precision, calibrated on training images."""
-        arch = self._context.space.largest() if name.startswith("reference") else self._context.architecture
+        arch = self._context.space.reference if name.startswith("reference") else self._context.architecture
         inputs = calibration_inputs(exact.task.train_images, INPUT, self._context.config.seed)
         model = stamped(in_form(exact.model, target, inputs),
                         provenance(self._context, arch, name.partition("-")[0], target))

@@ -62,7 +62,7 @@ class Profiler:
             suffix = "" if i == 0 else f"-{lane[FULL].target.precision}"
             of_table = tables[i][FULL].model
             lanes.append(self._keep(lane, ratio, suffix).model_copy(update={
-                "table_reference_ms": of_table.predict(context.space.largest()).latency_ms,
+                "table_reference_ms": of_table.predict(context.space.reference).latency_ms,
                 "table_kernel_ms": of_table.calibration.kernel_ms or None, "speed": speed.factors[i]}))
         self._check_feasible(found, speed.ratios, reference)
         context.run.state.reference = reference
@@ -71,10 +71,10 @@ class Profiler:
 
     def _reference(self, lanes: tuple[dict[Variant, Latencies], ...], speed: Speed) -> Reference:
         """What percentages are of from now on."""
-        largest = self.context.space.largest()
+        network = self.context.space.reference
         if speed.reference is not None:
-            return Reference.measured(largest, speed.reference)
-        return Reference.said(largest, lanes[0][FULL].model, speed.ratios[0])
+            return Reference.measured(network, speed.reference)
+        return Reference.said(network, lanes[0][FULL].model, speed.ratios[0])
 
     def _of_variants(self, target: Target) -> dict[Variant, Latencies]:
         """Variant -> latencies, all at one speed of the machine."""
@@ -110,7 +110,7 @@ class Profiler:
             elif variant != FULL:
                 files[variant.key] = f"latency{suffix}-w{variant.key}.json"
                 write_json(path / files[variant.key], found.model.to_json())
-        largest, smallest = (lane.model.predict(a) for a in (space.largest(), space.smallest()))
+        reference, smallest = (lane.model.predict(a) for a in (space.reference, space.smallest()))
         return LaneResult(
             precision=lane.target.precision, file=f"latency{suffix}.json", reference_ratio=ratio,
             table=f"table{suffix}.jsonl" if lane.table is not None else None, variants=files,
@@ -118,7 +118,7 @@ class Profiler:
             measured=lane.report["measured"], held_out=lane.report.get("held_out"),
             held_out_isolated_sum=lane.report.get("held_out_isolated_sum"),
             held_out_pairs=lane.report.get("held_out_pairs", []),
-            reference_ms=largest.latency_ms, reference_low_ms=largest.low_ms, reference_high_ms=largest.high_ms,
+            reference_ms=reference.latency_ms, reference_low_ms=reference.low_ms, reference_high_ms=reference.high_ms,
             smallest_ms=smallest.latency_ms, next=None if lane.here else self._way_out(lane.target),
         )
 

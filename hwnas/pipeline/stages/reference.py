@@ -1,4 +1,4 @@
-"""Stage reference: train the largest network from scratch, the teacher. Leaves reference.safetensors."""
+"""Stage reference: train the reference of the space from scratch, the teacher. Leaves reference.safetensors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ReferenceStage(Stage[ReferenceResult]):
 
     def run(self, context: RunContext) -> ReferenceResult:
         torch.manual_seed(context.config.seed)
-        net = context.new_network(context.space.largest())
+        net = context.new_network(context.space.reference)
         given = context.starts_from("reference", "reference.safetensors")
         if given is not None and not adopt(net, load_tensors(given)[0]):
             raise UsageError(f"{given} has no weights that fit space {context.space.name}: take a run of the same "
