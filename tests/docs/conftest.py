@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import shutil
@@ -12,12 +13,14 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-_FENCE = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^( *)```(\S*)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_TITLE = re.compile(r"title=\"([\w./-]+)\"")
 _NAME = re.compile(r"# ([\w./-]+\.(?:py|yaml|toml))$")
 _COMMAND = re.compile(r"^\$ (.*)$")
 _EXIT = re.compile(r"# exit code (\d+)$")
@@ -33,20 +36,22 @@ class Block:
         line: of its first fence.
         language: the word behind the fence; empty for none.
         text: without the fences.
+        rest: what stands behind the word; names a file as title="my_space.json".
     """
 
     page: str
     line: int
     language: str
     text: str
+    rest: str = ""
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line} ({self.language or 'no language'})"
 
     @property
     def file(self) -> str | None:
-        """The file that its first line names."""
-        found = _NAME.match(self.text.partition("\n")[0])
+        """The file that its title or its first line names."""
+        found = _TITLE.search(self.rest) or _NAME.match(self.text.partition("\n")[0])
         return found[1] if found else None
 
 
@@ -55,9 +60,12 @@ def blocks_of(page: str) -> list[Block]:
     found = []
     for match in _FENCE.finditer(text):
         indent = len(match[1])
-        inner = "".join(line[indent:] for line in match[3].splitlines(keepends=True))
-        found.append(Block(page, text.count("\n", 0, match.start()) + 1, match[2], inner))
+        inner = "".join(line[indent:] for line in match[4].splitlines(keepends=True))
+        found.append(Block(page, text.count("\n", 0, match.start()) + 1, match[2], inner, match[3]))
     return found
+
+
+READERS: dict[str, Callable[[str], Any]] = {"yaml": yaml.safe_load, "toml": tomllib.loads, "json": json.loads}
 
 
 @dataclass
@@ -79,8 +87,8 @@ class Workspace:
             assert done.returncode == 0, f"{block}\n{done.stdout}"
         elif block.language == "console":
             self._transcript(block)
-        elif block.language in ("yaml", "toml"):
-            read = yaml.safe_load(block.text) if block.language == "yaml" else tomllib.loads(block.text)
+        elif block.language in READERS:
+            read = READERS[block.language](block.text)
             assert read, f"{block} is empty"
             if block.file:
                 self.write(block, block.file)
