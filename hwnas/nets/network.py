@@ -76,5 +76,6 @@ def run_nodes(arch: Architecture, x: Tensor, run: Callable[[int, Op, Tensor], Te
 
 
 def module_name(position: str) -> str:
-    """Name of a position's module; torch does not allow a dot in it."""
-    return position.replace(".", "_")
+    """Name of a position's module; torch allows neither a dot in it nor a name that its containers use themselves."""
+    name = position.replace(".", "_")
+    return f"{name}~" if hasattr(nn.ModuleDict(), name) else name  # no position has that letter in its name

@@ -12,26 +12,63 @@ from typer.main import get_command
 
 from hwnas.cli import completing, main
 from hwnas.cli.app import make_app
+from hwnas.documents import read_json
+from hwnas.files import write_json
 from hwnas.pipeline.latencies.latency_sources import AUTO, PRECISIONS
 from hwnas.runtime import RUNTIMES
-from hwnas.space import SPACES, SpaceConfig, build
+from hwnas.space import SPACES, SpaceConfig, build, space_from_json
 from hwnas.space.heads import HEADS
 
 
 def test_a_space_is_shown_position_by_position(answer: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
     space = build(SpaceConfig("mobile", 96, 3, 6, 0.5))
     found = answer("spaces", "show", "mobile", "--imgsz", "96", "--classes", "6", "--width-mult", "0.5")
-    assert found["flops"] == [space.smallest().flops, space.largest().flops]
-    assert (found["architectures"], found["choices"]) == (str(space.size), len(space.choices))
-    assert [p["name"] for p in found["positions"]] == [p.name for p in space.positions]
-    assert found["positions"][-1]["writes"][0] == 6
-    for before, after in zip(found["positions"], found["positions"][1:], strict=False):
+    assert space_from_json(found) == space
+    facts = found["facts"]
+    assert facts["flops"] == [space.smallest().flops, space.largest().flops]
+    assert (facts["architectures"], facts["choices"]) == (str(space.size), len(space.choices))
+    assert [p["name"] for p in facts["positions"]] == [p.name for p in space.positions]
+    assert facts["positions"][-1]["writes"][0] == 6
+    for before, after in zip(facts["positions"], facts["positions"][1:], strict=False):
         assert before["writes"] == after["reads"]
     assert main(["spaces", "show", "mobile", "--imgsz", "96"]) == 0
     assert "which" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["show", "mobil"], ["show"], ["show", "mobile", "--imgsz", "4"],
+def test_a_space_is_written_changed_and_shown(answer: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    assert main(["spaces", "show", "mobile", "--imgsz", "64", "--head", "ssdlite", "--classes", "4", "-o",
+                 str(file)]) == 0
+    document = read_json(file)
+    assert space_from_json(document) == build(SpaceConfig("mobile", 64, 3, 4, head="ssdlite"))
+    document["positions"][4]["ops"].pop()
+    write_json(file, document)
+    found = answer("spaces", "show", str(file))
+    assert space_from_json(found).sizes[2] == 6
+    larger = answer("spaces", "show", str(file), "--imgsz", "96", "--channels", "1")
+    assert larger["input"] == [1, 96, 96]
+    wide = answer("spaces", "show", "tests.space.own_spaces:wide_kernels", "--imgsz", "64", "--classes", "3")
+    assert (wide["name"], wide["classes"]) == ("tests.space.own_spaces:wide_kernels", 3)
+
+
+def test_spaces_of_other_packages_are_listed(answer: Callable[..., Any], tmp_path: Path,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    information = tmp_path / "their_spaces-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: their-spaces\nVersion: 1.0\n", encoding="utf-8")
+    (information / "entry_points.txt").write_text(
+        "[hwnas.spaces]\ntheirs = tests.space.own_spaces:wide_kernels\nbroken = tests.space.own_spaces:fails\n",
+        encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = {space["name"]: space for space in answer("spaces")}
+    assert set(found) == {*SPACES, "theirs", "broken"}
+    assert found["theirs"]["about"] == "Kernels 3 and 9 in a chain; obeys every parameter."
+    assert "it rains" in found["broken"]["error"]
+    assert main(["spaces"]) == 0
+
+
+@pytest.mark.parametrize("words", [["show", "mobil"], ["show"], ["show", "nothing.json"], ["show", "nothing:at_all"],
+                                   ["show", "tests.space.own_spaces:fails"], ["show", "mobile", "--imgsz", "4"],
                                    ["show", "mobile", "--head", "fcs"]])
 def test_what_is_no_space_is_refused(words: list[str], refusal: Callable[..., str]) -> None:
     refusal(2, "spaces", *words)
