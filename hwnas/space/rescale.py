@@ -25,16 +25,20 @@ def resized(space: Space, *, width: float = 1.0, size: tuple[int, int] | None = 
 
     Args:
         width: factor of every channel count but those of the image and the outputs.
-        size: height and width of the image in pixels; None keeps it, as the others.
+        size: height and width of the image in pixels; None keeps them, and the channels and the classes as well.
 
     Raises:
-        UsageError: maps that are added no longer have one shape, or other choices would come of it.
+        UsageError: maps that are added no longer have one shape, other choices would come of it, or a size is asked for
+            what is no image.
     """
-    config = space.config
-    in_channels, size, classes = in_channels or config.in_channels, size or config.size, classes or config.classes
-    asked = f"width {width:g}, images of {in_channels} x {size[0]} x {size[1]} and {classes} classes"
+    config, (own, *sides) = space.config, space.input_shape
+    in_channels, classes = in_channels or own, classes or config.classes
+    if size is not None and len(sides) != 2:
+        raise UsageError(f"space {space.name} takes no images but maps of {len(sides)} axes: a size is for images")
+    image = (in_channels, *(size or sides))
+    asked = f"width {width:g}, input {' x '.join(map(str, image))} and {classes} classes"
     ends = _ends(space.positions, space.wires)
-    shapes: dict[str, tuple[int, ...]] = {INPUT: (in_channels, *size)}
+    shapes: dict[str, tuple[int, ...]] = {INPUT: image}
     positions = []
     try:
         for position, wire in zip(space.positions, space.wires, strict=True):
@@ -51,7 +55,7 @@ def resized(space: Space, *, width: float = 1.0, size: tuple[int, int] | None = 
             beside = shapes[wire.target][0] if wire.part and wire.part[0] else 0  # channels of the parts before it
             shapes[wire.target] = (beside + gives[0], *gives[1:])
         graph = Graph(tuple(positions), config.graph.reference if config.graph is not None else None)
-        height, across = size
+        height, across = image[-2:]
         data = replace(config, imgsz=height, width=None if across == height else across, in_channels=in_channels,
                        classes=classes, width_mult=1.0, depth=None, head_width=None, graph=graph)
         found = build(data)

@@ -208,7 +208,9 @@ class Space:
         config, known = self.config, self.config.graph
         named = tuple(reference) if reference is not None else known.reference if known is not None else None
         graph = Graph.from_json(Graph(self.positions, named).to_json(), f"space {self.name}")
-        data = replace(config, graph=graph, width_mult=1.0, depth=None, head_width=None)
+        height, width = self.input_shape[1:][-2:][0], self.input_shape[-1]
+        data = replace(config, graph=graph, imgsz=height, width=None if width == height else width, width_mult=1.0,
+                       depth=None, head_width=None)
         return Space(data, self.positions)
 
     def counts(self, cost: Cost) -> tuple[int, tuple[tuple[int, ...], ...]]:

@@ -17,7 +17,7 @@ from hwnas.documents import brief
 from hwnas.errors import HwnasError, InputError
 from hwnas.space.builders import SPACES
 from hwnas.space.config import Classes, SpaceConfig, SpaceSchema, Stride, Word
-from hwnas.space.graph import Graph, GraphSchema
+from hwnas.space.graph import Graph, GraphSchema, check_input
 from hwnas.space.space import Space, build
 from hwnas.validation import checked
 
@@ -31,7 +31,7 @@ class SpaceFileSchema(GraphSchema):
     """What the file holds: a graph, the image that it takes, and how it ends.
 
     Args:
-        input: channels, height and width of the image.
+        input: channels, height and width of the image; or channels and one or three axes.
         head, output_stride: as in `SpaceConfig`.
         builder: parameters of the builder of the package that made it; where it makes the same again, the space is
             that one, else the graph counts.
@@ -40,7 +40,7 @@ class SpaceFileSchema(GraphSchema):
 
     hwnas_space: Literal[1]
     name: Annotated[Word, Field(min_length=1)]
-    input: Annotated[list[Side], Field(min_length=3, max_length=3)]
+    input: Annotated[list[Side], Field(min_length=2, max_length=4)]
     classes: Classes
     head: Word = ""
     output_stride: Stride | None = None
@@ -75,11 +75,12 @@ def space_from_json(data: object, where: str = "the space") -> Space:
         raise InputError(f"{where} is no space of schema {SCHEMA}, whose first key is hwnas_space: {brief(data)}; "
                          f"{WAY_OUT}")
     schema = checked(SpaceFileSchema, data, where, way_out=WAY_OUT)
-    channels, height, width = schema.input
+    channels, height, width = schema.input[0], schema.input[1:][-2:][0], schema.input[-1]
     config = SpaceConfig.from_json({
         "name": schema.name, "imgsz": height, "in_channels": channels, "classes": schema.classes,
         "width": None if width == height else width, "head": schema.head, "output_stride": schema.output_stride}, where)
     graph = Graph.from_json({key: data[key] for key in GraphSchema.model_fields if key in data}, where)
+    check_input(graph.positions, schema.input, where)
     try:
         return _of_builder(schema, config, graph) or build(replace(config, graph=graph))
     except InputError:

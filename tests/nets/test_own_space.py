@@ -1,4 +1,4 @@
-"""Networks of a space that somebody wrote by hand: torch, ONNX and shared weights agree, whatever positions are called."""
+"""Networks of a space that somebody wrote by hand: torch, ONNX and shared weights agree."""
 
 from __future__ import annotations
 

@@ -242,8 +242,9 @@ def test_a_file_is_named(tmp_path: Path) -> None:
     assert find_space(asked) == space_from_json(TWO_ROADS)
     assert find_space(SpaceConfig(str(path), 16, 1, 4)).positions[-1].ops[0].out_channels == 4
     assert find_space(SpaceConfig(str(path), 16, 1, 10, 2.0)).positions[0].ops[0].out_channels == 32
-    for wrong, said in ((SpaceConfig(str(path), 32, 1, 10), "takes images of 1 x 16 x 16"),
-                        (SpaceConfig(str(path), 16, 3, 10), "hwnas spaces show"),
+    assert find_space(SpaceConfig(str(path), 32, 1, 10)).input_shape == (1, 32, 32)
+    assert find_space(SpaceConfig(str(path), 16, 3, 10), any_channels=True).input_shape == (3, 16, 16)
+    for wrong, said in ((SpaceConfig(str(path), 16, 3, 10), "takes images of 1 channels, and these have 3"),
                         (SpaceConfig(str(path), 16, 1, 10, depth=2), "--depth is for spaces that a builder makes"),
                         (SpaceConfig(str(path), 16, 1, 10, head="fcos"), "space of a classifier"),
                         (SpaceConfig(str(tmp_path / "gone.json"), 16, 1, 10), "no such file")):
@@ -279,6 +280,18 @@ def test_a_node_may_not_be_written_after_it_was_read() -> None:
                  {**TWO_ROADS["positions"][4], "reads": "last"}]
     with pytest.raises(InputError, match="late writes node join, which was read before"):
         space_from_json(two_roads(positions=positions))
+
+
+def test_volumes_and_kinds_of_others_travel_as_signatures() -> None:
+    volume = two_roads(input=[1, 8, 16, 16], positions=[
+        {"name": "stem", "ops": ["conv k3 e1 s2 1-8 8x16x16 relu", "conv k1x3x3 e1 s2 1-8 8x16x16 relu"]},
+        {"name": "head", "ops": ["head k1 e1 s1 8-10 4x8x8 relu m16"]}])
+    space = space_from_json(volume)
+    assert space.input_shape == (1, 8, 16, 16)
+    assert_same(space, back(space))
+    assert resized(space, width=2.0, classes=3).positions[0].ops[1].signature == "conv k1x3x3 e1 s2 1-16 8x16x16 relu"
+    with pytest.raises(UsageError, match="no images but maps of 3 axes"):
+        resized(space, size=(8, 8))
 
 
 def test_a_config_holds_a_graph_or_parameters() -> None:
