@@ -226,7 +226,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
 RUNS = ("runs/mine", "runs/cells")
-RAN = ("python", "console", "yaml", "toml")
+RAN = ("python", "console", *READERS)
 SLOW = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
