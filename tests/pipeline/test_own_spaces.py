@@ -110,7 +110,7 @@ def test_images_come_in_the_size_of_the_file_and_classes_as_the_data_have_them(
     assert planned.space.input_shape == (1, 16, 16)
     assert planned.space.config.classes == 10
     assert "space two-roads was written for 5 classes and has 10 here" in planned.warnings
-    larger = plan(config.model_copy(update={"imgsz": 24}), tmp_path / "run")
+    larger = plan(config.replaced(imgsz=24), tmp_path / "run")
     assert larger.space.input_shape == (1, 24, 24)
     assert any("written for images of 16 x 16 and takes 24 x 24" in warning for warning in larger.warnings)
 
