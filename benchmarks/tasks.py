@@ -72,7 +72,7 @@ def main() -> None:
     _time(context, found, args.out / args.task)
     write_json(args.out / f"{args.task}.json", {
         "task": args.task, "data": run.result("data")["summary"], "space": run.result("data")["space"],
-        "device": run.result("profile")["device"], "epochs": run.state.config.train.epochs, "rows": found,
+        "device": run.lane().device, "epochs": run.state.config.train.epochs, "rows": found,
         "heavy_epochs": _heavy_epochs(context, args), "variant": run.result("generate")["variant"],
         "budget": run.state.config.budgets["latency"], "seconds": time.monotonic() - began,
         "run_seconds": sum(s.seconds for s in run.state.stages.values()), "versions": run.state.versions,

@@ -34,9 +34,10 @@ SURFACE = {
     "hwnas.latency": "Calibration Entry Errors EstimatedModel LatencyModel Parts Prediction Table errors fit interval "
                      "kendall_tau live_ops now table_path",
     "hwnas.nets": "Block FeatureNet Network Normalize Supernet deployed",
-    "hwnas.pipeline": "STAGES Answer ArchitectureSolver Budget CompressConfig Picker RunFolder TimedModel "
+    "hwnas.pipeline": "STAGES Answer ArchitectureSolver Budget CompressConfig Picker Predictor RunFolder TimedModel "
                       "calibration_inputs compress compress_run export_job load_context load_network load_reference "
-                      "load_search make_config parse parse_all pick resume retarget show time_models",
+                      "load_search make_config parse parse_all pick predict_files resume retarget show "
+                      "time_models",
     "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network measure_networks network_model "
                      "planned random_weights",
     "hwnas.quantize": "FORMS VARIANTS Samples cached to_form variant_for",

@@ -7,8 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from hwnas.pipeline import RunFolder
-from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
+from hwnas.pipeline import ArchitectureSolver, RunFolder
 
 SHARES = (0.3, 0.5, 0.7)  # of the reference's latency
 

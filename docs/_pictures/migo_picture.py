@@ -33,9 +33,9 @@ def draw(run: RunFolder) -> Any:
 
 def _moments(run: RunFolder, space: Space) -> list[tuple[int, Distribution]]:
     """The law at the start and after every pruning, each with the number of scores told until then."""
-    config, log = run.state.config, SearchLog(run.path / "search.jsonl").of("train")
-    strategy: Strategy = create("migo", space.sizes, mode=config.mode, s=config.cycles, keep=config.keep,
-                                protect=list(space.smallest().choice), seed=config.seed)
+    asked, log = run.state.config.search, SearchLog(run.path / "search.jsonl").of("train")
+    strategy: Strategy = create("migo", space.sizes, mode=asked.mode, s=asked.cycles, keep=asked.keep,
+                                protect=list(space.smallest().choice), seed=run.state.config.seed)
     moments, live = [(0, strategy.distribution())], max(space.sizes)
     for told, evaluation in enumerate(log, 1):
         assert strategy.ask() == evaluation.choice, "the log is of another search"

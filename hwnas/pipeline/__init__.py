@@ -8,6 +8,7 @@
 | pick, Answer, ArchitectureSolver                               | a finished search, asked for other budgets    |
 | load_network, load_reference, load_search, load_context        | what a run left, to work with                 |
 | TimedModel, time_models, calibration_inputs                    | models timed in turns; images to quantise with|
+| Predictor, predict_files                                       | what an exported model says of images         |
 | export_job                                                     | what is carried to a device to be measured    |
 """
 
@@ -29,6 +30,7 @@ from hwnas.pipeline.selection.queries import pick
 
 if TYPE_CHECKING:
     from hwnas.pipeline.exported.inference import TimedModel, calibration_inputs, time_models
+    from hwnas.pipeline.exported.predicting import Predictor, predict_files
     from hwnas.pipeline.latencies.remote_profiling import export_job
 
 RunFolder.describe = staticmethod(run_facts)  # above both: a run folder itself knows no results
@@ -36,13 +38,15 @@ RunFolder.describe = staticmethod(run_facts)  # above both: a run folder itself 
 Picker = ArchitectureSolver  # its name in 0.1, for one version
 
 __all__ = [
-    "STAGES", "Answer", "ArchitectureSolver", "Budget", "CompressConfig", "Picker", "RunFolder", "TimedModel",
-    "calibration_inputs", "compress", "compress_run", "export_job", "load_context", "load_network", "load_reference",
-    "load_search", "make_config", "parse", "parse_all", "pick", "resume", "retarget", "show", "time_models",
+    "STAGES", "Answer", "ArchitectureSolver", "Budget", "CompressConfig", "Picker", "Predictor", "RunFolder",
+    "TimedModel", "calibration_inputs", "compress", "compress_run", "export_job", "load_context", "load_network",
+    "load_reference", "load_search", "make_config", "parse", "parse_all", "pick", "predict_files", "resume", "retarget",
+    "show", "time_models",
 ]
 
 _HOMES = {"TimedModel": "exported.inference", "calibration_inputs": "exported.inference",
-          "time_models": "exported.inference", "export_job": "latencies.remote_profiling"}
+          "time_models": "exported.inference", "Predictor": "exported.predicting",
+          "predict_files": "exported.predicting", "export_job": "latencies.remote_profiling"}
 
 
 def __getattr__(name: str) -> Any:
