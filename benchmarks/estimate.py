@@ -47,21 +47,21 @@ def every_op(arch: Architecture) -> Run:
 
 def with_zeros(arch: Architecture) -> Run:
     """`none` gives a map of zeros that the compiler does not see through: what is needed runs, also on zeros."""
-    wires = arch.space.wires
-    needed, kept = {wires[-1].target}, []
-    for wire, op in reversed(list(zip(wires, arch.ops, strict=True))):
-        kept.append(op.timed and wire.target in needed)
+    edges = arch.space.edges
+    needed, kept = {edges[-1].target}, []
+    for edge, op in reversed(list(zip(edges, arch.ops, strict=True))):
+        kept.append(op.timed and edge.target in needed)
         if kept[-1]:
-            needed.add(wire.source)
+            needed.add(edge.source)
     return _kept(arch, kept[::-1])
 
 
 def _kept(arch: Architecture, kept: Sequence[bool]) -> Run:
     terms: Counter[str] = Counter()
     run = []
-    for wire, op, keep in zip(arch.space.wires, arch.ops, kept, strict=True):
-        term = terms[wire.target]
-        terms[wire.target] += 1
+    for edge, op, keep in zip(arch.space.edges, arch.ops, kept, strict=True):
+        term = terms[edge.target]
+        terms[edge.target] += 1
         if keep and not (op.kind == "identity" and term == 0):
             run.append((op, term))
     return tuple(run)

@@ -96,11 +96,11 @@ def _ops(body: FeatureNet) -> list[tuple[str, Op]]:
     """Names and ops of the body's positions, in order."""
     arch, last = body.arch, body.feature_info[-1].module
     found = []
-    for position, wire, op in zip(arch.space.positions, arch.space.wires, arch.ops, strict=True):
-        if wire.target != position.name:
+    for position, edge, op in zip(arch.space.positions, arch.space.edges, arch.ops, strict=True):
+        if edge.target != position.name:
             raise UsageError(f"model.py is written for chains; in {arch.space.name} {position.name} is added to others")
         found.append((position.name, op))
-        if wire.target == last:
+        if edge.target == last:
             break
     return found
 

@@ -25,7 +25,7 @@ def live_ops(arch: Architecture) -> tuple[Op, ...]:
     if not arch.connected:
         return ()
     found: list[Op] = []
-    joined = {arch.space.wires[step.position].target for step in arch.executions}
+    joined = {arch.space.edges[step.position].target for step in arch.executions}
     for step in arch.executions:
         op = arch.ops[step.position]
         if not op.cuts:
@@ -59,11 +59,11 @@ def charged_ops(space: Space) -> tuple[tuple[Op, ...], list[list[tuple[Op, ...]]
     fixed: list[Op] = []
     rows: list[list[list[Op]]] = [[[] for _ in range(n)] for n in space.sizes]
     written = set[str]()
-    for position, wire, choice in zip(space.positions, space.wires, space.choice_of, strict=True):
+    for position, edge, choice in zip(space.positions, space.edges, space.choice_of, strict=True):
         lists = [fixed] if choice is None else rows[choice]
         for ops, op in zip(lists, position.ops, strict=True):
-            ops += _executed(space, op, adds=wire.part is None and wire.target in written)
-        written.add(wire.target)
+            ops += _executed(space, op, adds=edge.part is None and edge.target in written)
+        written.add(edge.target)
     return (*fixed, *space.concatenations.values()), [[tuple(ops) for ops in row] for row in rows]
 
 

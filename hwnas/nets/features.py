@@ -32,8 +32,8 @@ class Feature:
 
 def features_of(space: Space) -> tuple[Feature, ...]:
     """The last map at every stride, finest first."""
-    wires = {p.name: wire for p, wire in zip(space.positions, space.wires, strict=True)}
-    return tuple(Feature(wires[p.name].target, p.ops[0].out_channels, stride)
+    edges = {p.name: edge for p, edge in zip(space.positions, space.edges, strict=True)}
+    return tuple(Feature(edges[p.name].target, p.ops[0].out_channels, stride)
                  for stride, p in taps(space.config, space.positions).items())
 
 
@@ -89,6 +89,6 @@ class FeatureNet(nn.Module):
 
     def _names(self) -> set[str]:
         wanted = {feature.module for feature in self.feature_info}
-        wires = self.arch.space.wires
-        end = 1 + max(i for i, wire in enumerate(wires) if wire.target in wanted)
+        edges = self.arch.space.edges
+        end = 1 + max(i for i, edge in enumerate(edges) if edge.target in wanted)
         return {module_name(p.name) for p in self.arch.space.positions[:end]}

@@ -4,10 +4,10 @@ Context: a 1x1 convolution from 3 C_in channels before the op, one to 3 C_out ch
 networks (the projection of the block before, the expansion of the block after), and the mean over the map at the end.
 So the runtime keeps its blocked layout over both edges and fuses the residual addition, as it does in a network; and
 nothing large leaves the model, which would be brought into the plain layout first: on OpenVINO that took 1.8 ms for a
-map of 48 x 64 x 64 whose two convolutions took 0.24 ms. A `Carrier` is that context with nothing in it, and its first
-half ends after the convolution that leads in. An op costs
+map of 48 x 64 x 64 whose two convolutions took 0.24 ms. A `ContextBlock` is that context with nothing in it, and its
+first half ends after the convolution that leads in. An op costs
 
-    t(context with op) - t(half, before it) - (t(carrier, behind it) - t(half, behind it))
+    t(context with op) - t(half, before it) - (t(context, behind it) - t(half, behind it))
 
 so what the means cost cancels over a network. The first op of a network has no context before it but the
 normalisation of the pixels, one whose output leaves the network none after it. What a call costs stays in the first
@@ -17,7 +17,7 @@ The ops on the edges of a cell are a tenth of their context, so its noise would 
 less one alone in it is three of them: (t(4) - t(1)) / 3. An identity is timed as the addition that it is in a cell.
 
 Measured (benchmarks/latency.md): on `mobile` plain sums are off by 1.1 to 1.3 % with this context (int8 on OpenVINO
-5 %), by 16 to 98 % with ops timed alone; on cells by 6 to 18 % before they are calibrated. With carriers of 8 channels
+5 %), by 16 to 98 % with ops timed alone; on cells by 6 to 18 % before they are calibrated. With contexts of 8 channels
 it was 2 to 4 % where wide ones had 1 to 3 % (benchmarks/latency_model.md). Four in a row are no better for whole
 blocks.
 """
@@ -34,14 +34,14 @@ from hwnas.profile.node_builder import IR_VERSION, OPSET, Weights
 from hwnas.space import Op
 from hwnas.space.primitives import Size
 
-_SIDE = 3  # channels of a carrier's outer side per channel of its inner side: a common expansion
+_SIDE = 3  # channels of a context's outer side per channel of its inner side: a common expansion
 
 Build = Callable[[int, Weights], bytes]
 """Called as build(batch, weights); gives ONNX bytes."""
 
 
 @dataclass(frozen=True)
-class Carrier:
+class ContextBlock:
     """The empty context at one place: channels and map size."""
 
     channels: int
@@ -54,7 +54,7 @@ class Carrier:
 
     @property
     def key(self) -> str:
-        return f"carrier {self.place}"
+        return f"carrier {self.place}"  # as journals of 0.1 call it
 
     @property
     def before(self) -> Op:
@@ -120,18 +120,18 @@ class Block:
         return self.op.definition.in_row if self.op.keeps_shape and not self.first else 1
 
     @property
-    def before(self) -> Carrier | None:
+    def before(self) -> ContextBlock | None:
         """The place that the op reads from; None for the first."""
-        return None if self.first else Carrier(self.op.in_channels, self.op.size)
+        return None if self.first else ContextBlock(self.op.in_channels, self.op.size)
 
     @property
-    def behind(self) -> Carrier | None:
+    def behind(self) -> ContextBlock | None:
         """The place that the op writes to; None where that leaves the network."""
-        return None if self.op.last else Carrier(self.op.out_channels, self.op.out_size)
+        return None if self.op.last else ContextBlock(self.op.out_channels, self.op.out_size)
 
     @property
     def base(self) -> tuple[Part, ...]:
-        """What is subtracted: half a carrier before and half a one behind; for the edge of a cell, one op alone."""
+        """What is subtracted: half a context before and half a one behind; for the edge of a cell, one op alone."""
         if self.links > 1:
             return (Part(f"one {self.op.signature}", lambda batch, weights: self._model(1, batch, weights), 1.0),)
         before, behind = self.before, self.behind

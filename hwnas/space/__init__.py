@@ -11,7 +11,7 @@ from hwnas.space.graph import Graph
 from hwnas.space.interpret import interpret
 from hwnas.space.kinds.kind import Kind
 from hwnas.space.op import Op
-from hwnas.space.position import Position, Wire, output_positions
+from hwnas.space.position import Edge, Position, output_positions
 from hwnas.space.primitives import (
     Act,
     AvgPool,
@@ -35,14 +35,14 @@ from hwnas.space.space_file import space_from_json, space_to_json
 from hwnas.space.variants import FULL, Variant, scaled, variants
 
 __all__ = [
-    "FULL", "SPACES", "Act", "Architecture", "AvgPool", "Concat", "Conv", "Cost", "Description", "Gate",
+    "FULL", "SPACES", "Act", "Architecture", "AvgPool", "Concat", "Conv", "Cost", "Description", "Edge", "Gate",
     "GlobalAvgPool", "Graph", "Kind", "Linear", "Norm", "Op", "Parallel", "Position", "Primitive", "RepConv",
-    "Shuffle", "Space", "SpaceConfig", "SqueezeExcite", "Upsample", "Variant", "Wire", "build", "describe",
-    "find_space", "interpret", "make_divisible", "output_positions", "resized", "scaled", "space_from_json",
-    "space_to_json", "variants",
+    "Shuffle", "Space", "SpaceConfig", "SqueezeExcite", "Upsample", "Variant", "build", "describe", "find_space",
+    "interpret", "make_divisible", "output_positions", "resized", "scaled", "space_from_json", "space_to_json",
+    "variants",
 ]
 _RENAMED = {"Average": "AvgPool", "Enlarge": "Upsample", "Pool": "GlobalAvgPool", "Step": "Primitive",
-            "flow": "interpret"}
+            "Wire": "Edge", "flow": "interpret"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hwnas.space.op import Op
-from hwnas.space.position import Position, Wire
+from hwnas.space.position import Edge, Position
 
 Cost = Literal["flops", "params", "memory"]
 
 
-def counts(cost: Cost, positions: Sequence[Position], wires: Sequence[Wire], choice_of: Sequence[int | None],
+def counts(cost: Cost, positions: Sequence[Position], edges: Sequence[Edge], choice_of: Sequence[int | None],
            sizes: Sequence[int]) -> tuple[int, tuple[tuple[int, ...], ...]]:
     """The amount of the fixed ops, and of every candidate of a choice: a sum over its positions, of memory a maximum.
 
@@ -21,8 +21,8 @@ def counts(cost: Cost, positions: Sequence[Position], wires: Sequence[Wire], cho
     """
     total = max if cost == "memory" else sum
     fixed, rows = [0], [[[0] for _ in range(size)] for size in sizes]
-    for position, wire, choice in zip(positions, wires, choice_of, strict=True):
-        amounts = [_amount(cost, op, wire) for op in position.ops]
+    for position, edge, choice in zip(positions, edges, choice_of, strict=True):
+        amounts = [_amount(cost, op, edge) for op in position.ops]
         if choice is None:
             fixed += amounts
         else:
@@ -31,5 +31,5 @@ def counts(cost: Cost, positions: Sequence[Position], wires: Sequence[Wire], cho
     return total(fixed), tuple(tuple(total(op) for op in row) for row in rows)
 
 
-def _amount(cost: Cost, op: Op, wire: Wire) -> int:
-    return {"flops": op.flops, "params": op.params, "memory": wire.peak_elements(op)}[cost]
+def _amount(cost: Cost, op: Op, edge: Edge) -> int:
+    return {"flops": op.flops, "params": op.params, "memory": edge.peak_elements(op)}[cost]

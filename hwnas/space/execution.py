@@ -14,7 +14,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from hwnas.space.op import Op
-from hwnas.space.position import INPUT, Wire
+from hwnas.space.position import INPUT, Edge
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Execution:
         return self.like == self.position
 
 
-def executions(wires: Sequence[Wire], ops: Sequence[Op], live: Sequence[bool]) -> tuple[Execution, ...]:
+def executions(edges: Sequence[Edge], ops: Sequence[Op], live: Sequence[bool]) -> tuple[Execution, ...]:
     """What the live positions do, in network order."""
     numbers: dict[Hashable, int] = {}
     first: dict[Hashable, int] = {}
@@ -51,23 +51,23 @@ def executions(wires: Sequence[Wire], ops: Sequence[Op], live: Sequence[bool]) -
     def number(key: Hashable) -> int:
         return numbers.setdefault(key, len(numbers) + 1)
 
-    for i, (wire, op) in enumerate(zip(wires, ops, strict=True)):
+    for i, (edge, op) in enumerate(zip(edges, ops, strict=True)):
         if not live[i]:
             continue
-        if wire.source in parts:
-            held[wire.source] = number(("concat", *sorted(parts.pop(wire.source).items())))
-        source = held.get(wire.source, -1)
+        if edge.source in parts:
+            held[edge.source] = number(("concat", *sorted(parts.pop(edge.source).items())))
+        source = held.get(edge.source, -1)
         key: Hashable = (op.signature, source) if op.steps and not op.params else (i,)
         out = number(key) if op.steps else source
         like = first.setdefault(key, i) if op.steps else i
         adds = None
-        if wire.part is not None:
-            parts.setdefault(wire.target, {})[wire.part] = out
-        elif wire.target in held:
-            key = ("sum", *sorted((held[wire.target], out)))
+        if edge.part is not None:
+            parts.setdefault(edge.target, {})[edge.part] = out
+        elif edge.target in held:
+            key = ("sum", *sorted((held[edge.target], out)))
             out, adds = number(key), first.setdefault(key, i)
-            held[wire.target] = out
+            held[edge.target] = out
         else:
-            held[wire.target] = out
+            held[edge.target] = out
         found.append(Execution(i, source, like, adds))
     return tuple(found)

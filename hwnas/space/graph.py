@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field, PositiveInt
 
 from hwnas.errors import InputError
 from hwnas.space.op import Op
-from hwnas.space.position import INPUT, Merge, Position, Wire, output_positions, wires
+from hwnas.space.position import INPUT, Edge, Merge, Position, edges, output_positions
 from hwnas.validation import MOST_OPS, Name, Schema, checked
 
 MOST_POSITIONS = 2048
@@ -86,8 +86,8 @@ class Graph:
         positions = [{"name": p.name, "ops": [op.signature for op in p.ops],
                       **{key: value for key in ("reads", "writes", "tie") if (value := getattr(p, key))}}
                      for p in self.positions]
-        placed = wires(self.positions)
-        joined = {wire.target for wire in placed if wire.part is not None}
+        placed = edges(self.positions)
+        joined = {edge.target for edge in placed if edge.part is not None}
         nodes = {node: {"shape": list(shape), **({"merge": "concat"} if node in joined else {})}
                  for node, shape in shapes_of(self.positions, placed).items()}
         named = {} if self.reference is None else {"reference": list(self.reference)}
@@ -109,7 +109,7 @@ class Graph:
                      merges.get(p.writes or p.name, "sum"))
             for p in schema.positions
         )
-        placed = wires(positions)
+        placed = edges(positions)
         _check_names(positions, where)
         _check_wiring(positions, placed, where)
         _check_size(positions, where)
@@ -117,15 +117,15 @@ class Graph:
         return cls(positions, None if schema.reference is None else tuple(schema.reference))
 
 
-def neighbours(positions: Sequence[Position], placed: Sequence[Wire]) -> list[tuple[Position, Position]]:
+def neighbours(positions: Sequence[Position], placed: Sequence[Edge]) -> list[tuple[Position, Position]]:
     """Pairs of which the second reads what the first writes."""
     readers: dict[str, list[Position]] = {}
-    for position, wire in zip(positions, placed, strict=True):
-        readers.setdefault(wire.source, []).append(position)
-    return [(p, reader) for p, wire in zip(positions, placed, strict=True) for reader in readers.get(wire.target, [])]
+    for position, edge in zip(positions, placed, strict=True):
+        readers.setdefault(edge.source, []).append(position)
+    return [(p, reader) for p, edge in zip(positions, placed, strict=True) for reader in readers.get(edge.target, [])]
 
 
-def check_shapes(positions: Sequence[Position], placed: Sequence[Wire]) -> None:
+def check_shapes(positions: Sequence[Position], placed: Sequence[Edge]) -> None:
     """Raises InputError where a position reads a map of another shape than the node holds."""
     held = shapes_of(positions, placed)
     for before, after in neighbours(positions, placed):
@@ -140,19 +140,19 @@ def check_shapes(positions: Sequence[Position], placed: Sequence[Wire]) -> None:
                              f"{after.name} takes {ins}")
 
 
-def shapes_of(positions: Sequence[Position], placed: Sequence[Wire]) -> dict[str, tuple[int, ...]]:
+def shapes_of(positions: Sequence[Position], placed: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
     """Node -> channels and size of the map that it holds, once all that write it have."""
     found: dict[str, tuple[int, ...]] = {}
-    for position, wire in zip(positions, placed, strict=True):
+    for position, edge in zip(positions, placed, strict=True):
         channels, *size = shape_out(position.ops[0])
-        found[wire.target] = (channels if wire.part is None else wire.part[1], *size)
+        found[edge.target] = (channels if edge.part is None else edge.part[1], *size)
     return found
 
 
 def check_input(positions: Sequence[Position], shape: Sequence[int], where: str) -> None:
     """Raises InputError where a position reads an image of another shape."""
-    for position, wire in zip(positions, wires(positions), strict=True):
-        for op in position.ops if wire.source == INPUT else ():
+    for position, edge in zip(positions, edges(positions), strict=True):
+        for op in position.ops if edge.source == INPUT else ():
             if shape_in(op) != tuple(shape):
                 raise InputError(f"{where} takes images of {_by(shape)}, and {position.name} reads "
                                  f"{_by(shape_in(op))}: correct one of them")
@@ -183,23 +183,23 @@ def _check_names(positions: Sequence[Position], where: str) -> None:
             raise InputError(f"{where}: {p.name} is the name of a choice and of a tie: rename one")
 
 
-def _check_wiring(positions: Sequence[Position], placed: Sequence[Wire], where: str) -> None:
+def _check_wiring(positions: Sequence[Position], placed: Sequence[Edge], where: str) -> None:
     """Nodes are written before they are read and not after, and everything leads to an output."""
     written, read = {INPUT}, set[str]()
-    for p, wire in zip(positions, placed, strict=True):
-        if wire.source not in written:
-            raise InputError(f"{where}: {p.name} reads node {wire.source}, which no position before it writes")
-        if wire.target == INPUT or wire.target in read:
-            raise InputError(f"{where}: {p.name} writes node {wire.target}, which "
-                             f"{'is the image' if wire.target == INPUT else 'was read before'}: let it write another")
-        read.add(wire.source)
-        written.add(wire.target)
+    for p, edge in zip(positions, placed, strict=True):
+        if edge.source not in written:
+            raise InputError(f"{where}: {p.name} reads node {edge.source}, which no position before it writes")
+        if edge.target == INPUT or edge.target in read:
+            raise InputError(f"{where}: {p.name} writes node {edge.target}, which "
+                             f"{'is the image' if edge.target == INPUT else 'was read before'}: let it write another")
+        read.add(edge.source)
+        written.add(edge.target)
         if any(op.last != p.ops[0].last for op in p.ops):
             raise InputError(f"{where}: position {p.name} ends the network with some of its candidates only: take "
                              "candidates of one kind")
     outputs = output_positions([p.ops[0] for p in positions])
-    for i, (p, wire) in enumerate(zip(positions, placed, strict=True)):
-        if (wire.target in read) == (i in outputs):
+    for i, (p, edge) in enumerate(zip(positions, placed, strict=True)):
+        if (edge.target in read) == (i in outputs):
             rule = "ends the network, and another position reads it" if i in outputs else "is read by no position"
             raise InputError(f"{where}: what {p.name} gives {rule}: connect it otherwise, or leave it out")
 
@@ -215,9 +215,9 @@ def _check_size(positions: Sequence[Position], where: str) -> None:
                              "sizes of its ops")
 
 
-def _check_nodes(nodes: Mapping[str, NodeSchema], positions: Sequence[Position], placed: Sequence[Wire],
+def _check_nodes(nodes: Mapping[str, NodeSchema], positions: Sequence[Position], placed: Sequence[Edge],
                  where: str) -> None:
-    writers = {wire.target: p for p, wire in zip(positions, placed, strict=True)}
+    writers = {edge.target: p for p, edge in zip(positions, placed, strict=True)}
     shapes = shapes_of(positions, placed)
     for name, node in nodes.items():
         if name not in writers:

@@ -35,9 +35,9 @@ def interpret(
         zeros: zeros of a shape (channels, *size) for every image of the batch.
         nodes: give what these hold instead, and run nothing behind the last of them.
     """
-    wires = arch.space.wires
-    wanted = [wires[i].target for i in output_positions(arch.ops)] if nodes is None else list(nodes)
-    end = 1 + max(i for i, wire in enumerate(wires) if wire.target in wanted)
+    edges = arch.space.edges
+    wanted = [edges[i].target for i in output_positions(arch.ops)] if nodes is None else list(nodes)
+    end = 1 + max(i for i, edge in enumerate(edges) if edge.target in wanted)
     values: dict[str, T] = {INPUT: value}
     parts: dict[str, dict[int, T]] = {}  # of concatenations that are not read yet: position -> what it gave
     outputs, sums = dict[int, T](), dict[int, T]()
@@ -48,29 +48,29 @@ def interpret(
     def whole(node: str) -> None:
         """Put a concatenation together, with zeros for what no position gave."""
         given = parts.pop(node)
-        placed = [(i, arch.ops[i]) for i, wire in enumerate(wires) if wire.target == node]
+        placed = [(i, arch.ops[i]) for i, edge in enumerate(edges) if edge.target == node]
         found = [given[i] if i in given else zeros((op.out_channels, *op.out_size)) for i, op in placed]
         values[node] = join(found) if len(found) > 1 else found[0]
 
-    for i, (wire, op) in enumerate(zip(wires[:end], arch.ops[:end], strict=True)):
+    for i, (edge, op) in enumerate(zip(edges[:end], arch.ops[:end], strict=True)):
         step = taken.get(i)
-        if wire.source in parts and (step is not None or wire.source in wanted):
-            whole(wire.source)
-        freed = wire.frees and wire.source not in wanted
-        x = values.pop(wire.source, None) if freed else values.get(wire.source)
+        if edge.source in parts and (step is not None or edge.source in wanted):
+            whole(edge.source)
+        freed = edge.frees and edge.source not in wanted
+        x = values.pop(edge.source, None) if freed else values.get(edge.source)
         if step is None:
             continue
         out = run(i, op, zeros((op.in_channels, *op.size)) if x is None else x) if step.runs else outputs[step.like]
         if i in again:
             outputs[i] = out
-        if wire.part is not None:
-            parts.setdefault(wire.target, {})[i] = out
+        if edge.part is not None:
+            parts.setdefault(edge.target, {})[i] = out
             continue
         if step.adds is not None:
-            out = add(values[wire.target], out) if step.adds == i else sums[step.adds]
+            out = add(values[edge.target], out) if step.adds == i else sums[step.adds]
             if i in summed_again:
                 sums[i] = out
-        values[wire.target] = out
+        values[edge.target] = out
     for node in wanted:
         if node in parts:
             whole(node)

@@ -3,7 +3,7 @@
 Glossary
     node     holds a map: the sum of what the positions that write it give, or their maps side by side
     source   the node that a position reads       target   the node that it adds to
-    wire     source, target and what is kept meanwhile, of one position
+    edge     source, target and what is kept meanwhile, of one position
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Position:
 
 
 @dataclass(frozen=True)
-class Wire:
+class Edge:
     """Where a position stands.
 
     Args:
@@ -83,8 +83,8 @@ class Wire:
         return max(alone, self.joins)
 
 
-def wires(positions: Sequence[Position]) -> tuple[Wire, ...]:
-    """The wire of every position; positions must be in topological order.
+def edges(positions: Sequence[Position]) -> tuple[Edge, ...]:
+    """The edge of every position; positions must be in topological order.
 
     Raises:
         InputError: positions that write one node put it together in different ways, or an output is a concatenation.
@@ -113,7 +113,7 @@ def wires(positions: Sequence[Position]) -> tuple[Wire, ...]:
         joins = 0
         if parts[i] and i == written[target][-1][0]:
             joins = 2 * sum(values for _, values in written[target]) + kept(i, target, i)
-        wired.append(Wire(source, target, last_read[source] == i, kept(i, source, i), parts[i], joins))
+        wired.append(Edge(source, target, last_read[source] == i, kept(i, source, i), parts[i], joins))
     return tuple(wired)
 
 
@@ -136,32 +136,32 @@ def _parts(positions: Sequence[Position], targets: Sequence[str]) -> list[tuple[
     return found
 
 
-def concatenations(positions: Sequence[Position], wires: Sequence[Wire]) -> dict[str, Op]:
+def concatenations(positions: Sequence[Position], edges: Sequence[Edge]) -> dict[str, Op]:
     """Node -> the op that stands in a table for putting it together, of every concatenation of two parts or more.
 
     It puts the first part beside as many channels as the others have, so it moves as many values.
     """
     parts: dict[str, list[Op]] = {}
-    for position, wire in zip(positions, wires, strict=True):
-        if wire.part is not None:
-            parts.setdefault(wire.target, []).append(position.ops[0])
+    for position, edge in zip(positions, edges, strict=True):
+        if edge.part is not None:
+            parts.setdefault(edge.target, []).append(position.ops[0])
     return {node: Op("concat", ops[0].out_channels, sum(op.out_channels for op in ops), size=ops[0].out_size)
             for node, ops in parts.items() if len(ops) > 1}
 
 
-def live_positions(wires: Sequence[Wire], ops: Sequence[Op]) -> tuple[bool, ...]:
+def live_positions(edges: Sequence[Edge], ops: Sequence[Op]) -> tuple[bool, ...]:
     """Which positions are on a path from the input to an output; those that give an output count in any case."""
     reached, forward = {INPUT}, []
-    for wire, op in zip(wires, ops, strict=True):
-        forward.append(wire.source in reached and not op.cuts)
+    for edge, op in zip(edges, ops, strict=True):
+        forward.append(edge.source in reached and not op.cuts)
         if forward[-1]:
-            reached.add(wire.target)
+            reached.add(edge.target)
     outputs = output_positions(ops)
-    live, needed = [False] * len(wires), set[str]()
-    for i in reversed(range(len(wires))):
-        live[i] = i in outputs or (forward[i] and wires[i].target in needed)
+    live, needed = [False] * len(edges), set[str]()
+    for i in reversed(range(len(edges))):
+        live[i] = i in outputs or (forward[i] and edges[i].target in needed)
         if live[i]:
-            needed.add(wires[i].source)
+            needed.add(edges[i].source)
     return tuple(live)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from hwnas.errors import InputError, UsageError
 from hwnas.space.graph import Graph, shape_out
 from hwnas.space.op import Op
-from hwnas.space.position import INPUT, Position, Wire, output_positions
+from hwnas.space.position import INPUT, Edge, Position, output_positions
 from hwnas.space.rounding import make_divisible
 from hwnas.space.space import Space, build
 
@@ -37,23 +37,23 @@ def resized(space: Space, *, width: float = 1.0, size: tuple[int, int] | None = 
         raise UsageError(f"space {space.name} takes no images but maps of {len(sides)} axes: a size is for images")
     image = (in_channels, *(size or sides))
     asked = f"width {width:g}, input {' x '.join(map(str, image))} and {classes} classes"
-    ends = _ends(space.positions, space.wires)
+    ends = _ends(space.positions, space.edges)
     shapes: dict[str, tuple[int, ...]] = {INPUT: image}
     positions = []
     try:
-        for position, wire in zip(space.positions, space.wires, strict=True):
+        for position, edge in zip(space.positions, space.edges, strict=True):
             channels = position.ops[0].out_channels
-            if wire.target in ends.image:
+            if edge.target in ends.image:
                 channels = in_channels
-            elif wire.target in ends.outputs:
+            elif edge.target in ends.outputs:
                 channels = _outputs(space, channels, classes)
             elif width != 1.0:
                 channels = make_divisible(channels * width)
-            ops = tuple(_changed(op, shapes[wire.source], channels, width) for op in position.ops)
+            ops = tuple(_changed(op, shapes[edge.source], channels, width) for op in position.ops)
             positions.append(replace(position, ops=ops))
             gives = shape_out(ops[0])
-            beside = shapes[wire.target][0] if wire.part and wire.part[0] else 0  # channels of the parts before it
-            shapes[wire.target] = (beside + gives[0], *gives[1:])
+            beside = shapes[edge.target][0] if edge.part and edge.part[0] else 0  # channels of the parts before it
+            shapes[edge.target] = (beside + gives[0], *gives[1:])
         graph = Graph(tuple(positions), config.graph.reference if config.graph is not None else None)
         height, across = image[-2:]
         data = replace(config, imgsz=height, width=None if across == height else across, in_channels=in_channels,
@@ -73,15 +73,15 @@ class _Ends(NamedTuple):
     outputs: set[str]
 
 
-def _ends(positions: Sequence[Position], placed: Sequence[Wire]) -> _Ends:
+def _ends(positions: Sequence[Position], placed: Sequence[Edge]) -> _Ends:
     kept = [any(op.definition.same_channels for op in p.ops) for p in positions]
     image, outputs = {INPUT}, {placed[i].target for i in output_positions([p.ops[0] for p in positions])}
-    for keeps, wire in zip(kept, placed, strict=True):
-        if keeps and wire.source in image:
-            image.add(wire.target)
-    for keeps, wire in reversed(list(zip(kept, placed, strict=True))):
-        if keeps and wire.target in outputs:
-            outputs.add(wire.source)
+    for keeps, edge in zip(kept, placed, strict=True):
+        if keeps and edge.source in image:
+            image.add(edge.target)
+    for keeps, edge in reversed(list(zip(kept, placed, strict=True))):
+        if keeps and edge.target in outputs:
+            outputs.add(edge.source)
     return _Ends(image, outputs - {INPUT})
 
 

@@ -29,7 +29,7 @@ from hwnas.space.execution import Execution, executions
 from hwnas.space.graph import Graph, check_input, check_shapes, neighbours
 from hwnas.space.heads import check_outputs
 from hwnas.space.op import Op
-from hwnas.space.position import Position, Wire, concatenations, live_positions, wires
+from hwnas.space.position import Edge, Position, concatenations, edges, live_positions
 from hwnas.validation import MOST_OPS, Name, Schema, checked
 
 SCHEMA = 1
@@ -60,7 +60,7 @@ class Space:
         graph = self.config.graph
         if graph is not None and graph.positions != self.positions:
             raise InputError(f"the config of space {self.name} holds other positions than the space: give it none")
-        check_shapes(self.positions, self.wires)
+        check_shapes(self.positions, self.edges)
         for choice, tied in zip(self.choices, self._tied, strict=True):
             if len({tuple(op.label for op in p.ops) for p in tied}) != 1:
                 raise InputError(f"positions tied as {choice.name} must have the same candidates in the same order")
@@ -68,14 +68,19 @@ class Space:
             self.architecture(graph.reference)
 
     @cached_property
-    def wires(self) -> tuple[Wire, ...]:
+    def edges(self) -> tuple[Edge, ...]:
         """What every position reads, writes and keeps."""
-        return wires(self.positions)
+        return edges(self.positions)
+
+    @property
+    def wires(self) -> tuple[Edge, ...]:
+        """`edges` under its name of 0.1, for one version more."""
+        return self.edges
 
     @property
     def branches(self) -> bool:
         """Whether several positions write one node: a space of cells, no chain."""
-        return len({wire.target for wire in self.wires}) < len(self.wires)
+        return len({edge.target for edge in self.edges}) < len(self.edges)
 
     @property
     def name(self) -> str:
@@ -94,7 +99,7 @@ class Space:
         graph = nx.DiGraph()
         for position in self.positions:
             graph.add_node(position.name, position=position)
-        graph.add_edges_from((before.name, after.name) for before, after in neighbours(self.positions, self.wires))
+        graph.add_edges_from((before.name, after.name) for before, after in neighbours(self.positions, self.edges))
         return graph
 
     @cached_property
@@ -144,16 +149,16 @@ class Space:
         An addition has the signature of an identity of its shape (`hwnas.latency.executed_ops`).
         """
         found = [op.signature for p in self.positions for op in p.ops if op.timed]
-        targets = [wire.target for wire in self.wires]
-        summed = [p.ops[0] for p, wire in zip(self.positions, self.wires, strict=True)
-                  if wire.part is None and targets.count(wire.target) > 1]
+        targets = [edge.target for edge in self.edges]
+        summed = [p.ops[0] for p, edge in zip(self.positions, self.edges, strict=True)
+                  if edge.part is None and targets.count(edge.target) > 1]
         sums = [Op("identity", op.out_channels, op.out_channels, size=op.out_size).signature for op in summed]
         return tuple(dict.fromkeys([*found, *sums, *(op.signature for op in self.concatenations.values())]))
 
     @cached_property
     def concatenations(self) -> dict[str, Op]:
         """Node -> the op that stands in a table for putting it together, of every node that is a concatenation."""
-        return concatenations(self.positions, self.wires)
+        return concatenations(self.positions, self.edges)
 
     @property
     def fixed_ops(self) -> tuple[Op, ...]:
@@ -219,7 +224,7 @@ class Space:
         Args:
             cost: `flops` and `params` add up; of `memory` (activation values of one image) the maximum counts.
         """
-        return counts(cost, self.positions, self.wires, self.choice_of, self.sizes)
+        return counts(cost, self.positions, self.edges, self.choice_of, self.sizes)
 
 
 class ArchitectureSchema(Schema):
@@ -276,12 +281,12 @@ class Architecture:
 
         In a chain all are. In a cell an edge that is `none` can cut others off.
         """
-        return live_positions(self.space.wires, self.ops)
+        return live_positions(self.space.edges, self.ops)
 
     @cached_property
     def executions(self) -> tuple[Execution, ...]:
         """What the live positions do, in network order; what was computed before is not computed again."""
-        return executions(self.space.wires, self.ops, self.live)
+        return executions(self.space.edges, self.ops, self.live)
 
     @property
     def live_ops(self) -> tuple[Op, ...]:
@@ -305,8 +310,8 @@ class Architecture:
 
     def memory_bytes(self, bytes_per_value: int = 4) -> int:
         """Peak activation memory for one image: the maximum over the ops, not a sum."""
-        placed = zip(self.space.wires, self.ops, strict=True)
-        return bytes_per_value * max(wire.peak_elements(op) for wire, op in placed)
+        placed = zip(self.space.edges, self.ops, strict=True)
+        return bytes_per_value * max(edge.peak_elements(op) for edge, op in placed)
 
     @property
     def depth(self) -> int:

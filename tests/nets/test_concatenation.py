@@ -54,9 +54,9 @@ def run(model: bytes, x: np.ndarray) -> np.ndarray:
 
 
 def test_shapes_and_text() -> None:
-    assert SPACE.wires[1].part == (0, 8)
-    assert SPACE.wires[2].part == (8, 24)
-    assert SPACE.wires[3].part == (24, 32)
+    assert SPACE.edges[1].part == (0, 8)
+    assert SPACE.edges[2].part == (8, 24)
+    assert SPACE.edges[3].part == (24, 32)
     assert SPACE.signatures[-1] == "concat k1 e1 s1 8-32 8x8 none"
     one = (*SPACE.positions[:2], Position("head", (Op("head", 8, 5, 8, 8),)))
     summed = tuple(Position(p.name, p.ops, p.reads, p.writes) for p in one)
@@ -185,6 +185,6 @@ def test_putting_together_is_timed_and_runs_in_eight_bits() -> None:
 
 def test_other_widths_keep_the_parts() -> None:
     half = resized(SPACE.as_data(), width=2.0, classes=7)
-    assert half.wires[2].part == (16, 48)
+    assert half.edges[2].part == (16, 48)
     assert half.positions[4].ops[0].in_channels == 64
     assert half.positions[-1].ops[0].out_channels == 7

@@ -77,11 +77,11 @@ def test_flow_gives_the_value_that_every_op_run_alone_gives(name: str) -> None:
         def plain(arch: Architecture = arch) -> str:
             values = {"input": "x"}
             last = ""
-            for i, (wire, live) in enumerate(zip(arch.space.wires, arch.live, strict=True)):
-                last = wire.target
+            for i, (edge, live) in enumerate(zip(arch.space.edges, arch.live, strict=True)):
+                last = edge.target
                 if not live:
                     continue
-                out = run(i, arch.ops[i], values.get(wire.source, "0"), arch, [])
+                out = run(i, arch.ops[i], values.get(edge.source, "0"), arch, [])
                 values[last] = "+".join(sorted([values[last], out])) if last in values else out
             return values[last]
 

@@ -95,7 +95,7 @@ def test_towers_are_one_choice_over_the_levels() -> None:
 def test_outputs_are_kept_in_memory_to_the_end() -> None:
     """At the last prediction the maps of the finer levels are still there."""
     built = space("fcos")
-    last = built.wires[-1]
+    last = built.edges[-1]
     sizes = [op.out_channels * op.out_hw[0] * op.out_hw[1] for op in outputs(built)]
     assert last.beside >= sum(sizes[:-1])
 

@@ -129,10 +129,10 @@ def test_extremes_are_connected() -> None:
 def paths_of(arch: Architecture) -> set[str]:
     """Names of the positions on any path from input to output, by brute force over all simple paths."""
     graph = nx.MultiDiGraph()
-    for position, wire, op in zip(arch.space.positions, arch.space.wires, arch.ops, strict=True):
+    for position, edge, op in zip(arch.space.positions, arch.space.edges, arch.ops, strict=True):
         if op.kind != "none":
-            graph.add_edge(wire.source, wire.target, key=position.name)
-    ends = (arch.space.wires[0].source, arch.space.wires[-1].target)
+            graph.add_edge(edge.source, edge.target, key=position.name)
+    ends = (arch.space.edges[0].source, arch.space.edges[-1].target)
     if not all(end in graph for end in ends):
         return {"head"}
     found = nx.all_simple_edge_paths(graph, *ends)
@@ -151,14 +151,14 @@ def test_live_is_what_lies_on_a_path(choice: tuple[int, ...]) -> None:
 def simulated_peak(arch: Architecture) -> int:
     """Activation values held at once when every node lives from its first write to its last possible read."""
     peak = 0
-    for i, (wire, op) in enumerate(zip(arch.space.wires, arch.ops, strict=True)):
+    for i, (edge, op) in enumerate(zip(arch.space.edges, arch.ops, strict=True)):
         held: dict[str, int] = {}
-        for j, earlier in enumerate(arch.space.wires[:i]):
-            if any(later.source == earlier.target for later in arch.space.wires[i:]):
+        for j, earlier in enumerate(arch.space.edges[:i]):
+            if any(later.source == earlier.target for later in arch.space.edges[i:]):
                 out = arch.space.positions[j].ops[0]
                 held[earlier.target] = out.out_channels * out.out_hw[0] * out.out_hw[1]
-        held.pop(wire.source, None)
-        again = any(later.source == wire.source for later in arch.space.wires[i + 1 :])
+        held.pop(edge.source, None)
+        again = any(later.source == edge.source for later in arch.space.edges[i + 1 :])
         if op.kind != "none":
             peak = max(peak, sum(held.values()) + op.peak(keeps_input=again))
     return peak

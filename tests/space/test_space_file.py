@@ -48,7 +48,7 @@ def back(space: Space) -> Space:
 def assert_same(a: Space, b: Space) -> None:
     assert a == b
     assert a.positions == b.positions
-    assert (a.wires, a.sizes, a.choice_of, a.input_shape) == (b.wires, b.sizes, b.choice_of, b.input_shape)
+    assert (a.edges, a.sizes, a.choice_of, a.input_shape) == (b.edges, b.sizes, b.choice_of, b.input_shape)
     assert (a.signatures, a.fingerprint, a.size) == (b.signatures, b.fingerprint, b.size)
     assert [*a.graph.edges] == [*b.graph.edges]
     rng = np.random.default_rng(0)

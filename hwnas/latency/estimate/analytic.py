@@ -83,7 +83,7 @@ def content_hash(target: Target, entries: Mapping[str, float]) -> str:
 def _summed(space: Space) -> set[str]:
     """Signatures of ops that write a node together with others."""
     writers: dict[str, list[tuple[Op, ...]]] = {}
-    for position, wire in zip(space.positions, space.wires, strict=True):
-        if wire.part is None:
-            writers.setdefault(wire.target, []).append(position.ops)
+    for position, edge in zip(space.positions, space.edges, strict=True):
+        if edge.part is None:
+            writers.setdefault(edge.target, []).append(position.ops)
     return {op.signature for together in writers.values() if len(together) > 1 for ops in together for op in ops}

@@ -30,14 +30,14 @@ def run_of(arch: Architecture) -> Run:
     """
     terms: Counter[str] = Counter()
     found = []
-    for wire, op, live in zip(arch.space.wires, arch.ops, arch.live, strict=True):
+    for edge, op, live in zip(arch.space.edges, arch.ops, arch.live, strict=True):
         if not live:
             continue
-        term = terms[wire.target]
-        terms[wire.target] += wire.part is None
+        term = terms[edge.target]
+        terms[edge.target] += edge.part is None
         if op.timed and not (op.kind == "identity" and term == 0):
             found.append((op, term))
-    written = {arch.space.wires[step.position].target for step in arch.executions}
+    written = {arch.space.edges[step.position].target for step in arch.executions}
     found += [(op, 0) for node, op in arch.space.concatenations.items() if node in written]
     return tuple(found)
 
@@ -114,8 +114,8 @@ class EstimatedModel(LatencyModel, key="terms_ms"):
 def _terms(space: Space) -> Iterator[tuple[tuple[Op, ...], int | None, int]]:
     """(candidates, choice, term) of every position, the term as if every op before it were there."""
     terms: Counter[str] = Counter()
-    for position, wire, choice in zip(space.positions, space.wires, space.choice_of, strict=True):
-        yield position.ops, choice, terms[wire.target]
-        terms[wire.target] += wire.part is None
+    for position, edge, choice in zip(space.positions, space.edges, space.choice_of, strict=True):
+        yield position.ops, choice, terms[edge.target]
+        terms[edge.target] += edge.part is None
     for op in space.concatenations.values():
         yield (op,), None, 0
