@@ -94,7 +94,8 @@ def _show(path: TablePath, json: Json = False) -> None:
     say_facts([("target", table.target), ("source", table.source), ("device", _device(table)),
                ("runtime", runtime), ("precision", table.header["precision"]), ("entries", len(entries)),
                *(("imported from", f"{p['file']} ({p['format']}, {p['statistic']})")
-                 for p in table.header.get("provenance", []))])
+                 for p in table.header.get("provenance", [])),
+               *(("assumed", p["assumed"]) for p in table.header.get("provenance", []) if p.get("assumed"))])
     rows = [(e.signature, f"{e.median_ms:.4f}", f"{e.p10_ms:.4f}", f"{e.p90_ms:.4f}", e.runs, e.when) for e in entries]
     say_table(("signature", "median ms", "p10", "p90", "runs", "when"), rows)
 
@@ -199,16 +200,17 @@ def _import(
     if json:
         say_json({**found.to_json(), "table": str(table.path), "coverage": covered})
     else:
-        _say_imported(found, table.path, covered)
+        _say_imported(found, table, covered)
 
 
-def _say_imported(found: Imported, path: Path, covered: list[dict[str, object]]) -> None:
+def _say_imported(found: Imported, table: Table, covered: list[dict[str, object]]) -> None:
     from hwnas.cli.console import say, say_facts, say_table
 
-    provenance = found.provenance
+    provenance, assumed = found.provenance, table.header["provenance"][-1].get("assumed")
     say_facts([
-        ("table", path), ("source", f"imported from {provenance['file']} ({found.format})"),
-        ("device", provenance["device"]), ("entries", len(found.entries)), ("left out", len(found.unmapped)),
+        ("table", table.path), ("source", f"imported from {provenance['file']} ({found.format})"),
+        ("device", provenance["device"]), *([("assumed", assumed)] if assumed else []),
+        ("entries", len(found.entries)), ("left out", len(found.unmapped)),
         *((f"space {c['space']} {c['imgsz']} px", f"{c['held']} of {c['blocks']} blocks") for c in covered),
     ])
     reasons: dict[str, list[str]] = {}

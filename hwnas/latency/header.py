@@ -46,6 +46,7 @@ class ProvenanceSchema(Schema):
     device: Name = ""
     unit: Name = ""
     statistic: Name = ""
+    assumed: Name = ""  # what the header says though the file does not
 
 
 class OriginSchema(Schema):

@@ -102,12 +102,21 @@ def import_table(found: Imported, path: Path, target: Target) -> Table:
             _check_mix(table, device)
         else:
             table = Table(path, make_header(target, device, "imported"))
+        provenance = {**found.provenance, **_assumed(found, target)}
         known = [p for p in table.header.get("provenance", []) if p["sha256"] != found.provenance["sha256"]]
-        header = {**table.header, "provenance": [*known, dict(found.provenance)]}
+        header = {**table.header, "provenance": [*known, provenance]}
         entries = table.entries | {entry.signature: entry for entry in found.entries}
         made = Table.assemble(path, header, entries.values(), table.calibration_records)
         table_file.write_whole(path, made.to_lines())
     return made
+
+
+def _assumed(found: Imported, target: Target) -> dict[str, str]:
+    """What of the header is the target's word alone: published formats name no runtime and no precision."""
+    if found.format == "rows":
+        return {}
+    stated = f"{target.runtime}, {target.precision}, batch {target.batch}, {target.threads} threads"
+    return {"assumed": f"{stated}, as target {target.name} has them: the file does not say"}
 
 
 def _check_mix(table: Table, device: Mapping[str, Any]) -> None:
@@ -126,7 +135,8 @@ def _parse(path: Path, content: bytes, imgsz: int) -> tuple[Mapped, str]:
         return imports_fbnet.read_text(path, text, imgsz), ""
     data = _document(path, text)
     if not isinstance(data, dict) or not data:
-        raise InputError(f"{path}: expected a mapping of keys to times, got {_kind(data)}: {_FORMATS}")
+        lines = "; FBNet's text begins with a line that names the ops" if isinstance(data, str) else ""
+        raise InputError(f"{path}: expected a mapping of keys to times, got {_kind(data)}: {_FORMATS}{lines}")
     table, device = data.get("table", data), data.get("device", "") if "table" in data else ""
     if not isinstance(device, str) or len(device) > 1000:
         raise InputError(f"{path}: device must be a text of at most 1000 characters, not {brief(device)}")

@@ -83,6 +83,7 @@ def test_export_and_import_again(tmp_path: Path, folder: Path, answer: Answer, r
     found = answer("tables", "import", tmp_path / "t.csv", "--target", "local")
     assert found["table"] == str(table_path(folder, load("local")))
     assert Table.read(Path(found["table"])).entries == Table.read(path).entries
+    assert "assumed" not in Table.read(Path(found["table"])).header["provenance"][-1]  # such rows have it all
     assert ".csv or .parquet" in refusal(2, "tables", "export", path, "--out", tmp_path / "t.xls")
 
 
@@ -100,6 +101,7 @@ def test_import_says_what_is_left_out(tmp_path: Path, answer: Answer, refusal: R
     printed = capsys.readouterr().out
     assert "idskip:1" in printed
     assert "imported from mobile_trim.json (proxyless)" in printed
+    assert "fp32, batch 1, 1 threads, as target phone has them" in " ".join(printed.split())
     assert main(["tables", "show", found["table"]]) == 0
     assert "imported" in capsys.readouterr().out
     assert "unknown target" in refusal(2, "tables", "import", file, "--target", "nothing-like-it")

@@ -229,6 +229,7 @@ BROKEN = {
     "empty.json": ("", "not valid JSON|got nothing"),
     "empty.yaml": ("", "got nothing"),
     "list.yaml": ("- 1\n- 2\n", "expected a mapping"),
+    "times.txt": ("1.0 2.0 3.0\n4.0 5.0 6.0\n", "FBNet's text begins with a line that names the ops"),
     "torn.json": ('{"Conv-input', "not valid JSON"),
     "bad.yaml": ("a: [1\nb: }", "not valid YAML"),
     "other.json": ({"a": 1}, "not in a format"),
@@ -343,3 +344,13 @@ def test_numbers_of_two_kinds_never_share_a_table(tmp_path: Path) -> None:
         import_table(other, tmp_path / "t.jsonl", load("local"))
     with pytest.raises(TableError, match="is not the table of"):
         import_table(found, tmp_path / "t.jsonl", load("local", batch=4))
+
+
+def test_a_standard_deviation_spreads_the_percentiles_as_its_variance_does(tmp_path: Path) -> None:
+    entries = []
+    for spread in ({"std": 0.5}, {"var": 0.25}):
+        file = tmp_path / "t.json"
+        file.write_text(json.dumps({PROXYLESS: {"mean": 2.0, "count": 9, **spread}}), encoding="utf-8")
+        entries += read_published(file).entries
+    assert entries[0] == entries[1]
+    assert entries[0].p10_ms < entries[0].median_ms < entries[0].p90_ms
