@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from hwnas.errors import InputError, TableError
 from hwnas.files import append_bytes, write_bytes
 
@@ -30,6 +28,8 @@ def locked(path: Path) -> Iterator[None]:
         TableError: another process held the lock for `LOCK_SECONDS`.
         InputError: the folder is not writable.
     """
+    import filelock  # brings asyncio; tables are read without
+
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS,
                              poll_interval=_POLL_SECONDS)
     try:

@@ -14,9 +14,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import networkx as nx
 import numpy as np
 from pydantic import Field
 
@@ -31,6 +30,9 @@ from hwnas.space.heads import check_outputs
 from hwnas.space.op import Op
 from hwnas.space.position import Edge, Position, concatenations, edges, live_positions
 from hwnas.validation import MOST_OPS, Name, Schema, checked
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 SCHEMA = 1
 
@@ -96,6 +98,8 @@ class Space:
     @cached_property
     def graph(self) -> nx.DiGraph:
         """The wiring: nodes are position names with attribute `position`, edges carry maps (or parts of a sum)."""
+        import networkx as nx  # half of what the package takes to import; few commands ask for the graph
+
         graph = nx.DiGraph()
         for position in self.positions:
             graph.add_node(position.name, position=position)

@@ -18,7 +18,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 
 from hwnas.documents import read_json
@@ -177,6 +176,8 @@ class RunFolder:
             UsageError: another process works on this run.
             RunError: the folder cannot be written.
         """
+        from filelock import FileLock, Timeout  # brings asyncio; a run is read without
+
         lock = FileLock(self.path / LOCK, timeout=0)
         try:
             lock.acquire()
