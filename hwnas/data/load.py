@@ -12,7 +12,7 @@ from hwnas.data.dataset import Dataset
 from hwnas.data.notes import plain
 from hwnas.data.pixels import check_imgsz
 from hwnas.data.samples import Samples
-from hwnas.data.source import source_path
+from hwnas.data.location import source_path
 from hwnas.data.split import check_splittable, choose
 from hwnas.errors import DataError, UnknownName, UsageError
 from hwnas.progress import Progress, silent

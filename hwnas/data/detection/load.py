@@ -13,7 +13,7 @@ from hwnas.data.detection.listed import Checked, Listed, Record, checked_marks, 
 from hwnas.data.detection.parts import DetectionData, DetectionPart, Frame
 from hwnas.data.listing import files_in
 from hwnas.data.notes import plain, told_unseen
-from hwnas.data.source import source_path
+from hwnas.data.location import source_path
 from hwnas.data.split import divided
 from hwnas.data.turning import headers, turned
 from hwnas.errors import DataError

@@ -14,7 +14,7 @@ from hwnas.data.notes import told_unseen
 from hwnas.data.segmentation.folders import LAYOUTS, Listed, listed
 from hwnas.data.segmentation.pairs import Pair
 from hwnas.data.segmentation.parts import SegmentationData, SegmentationPart
-from hwnas.data.source import source_path
+from hwnas.data.location import source_path
 from hwnas.data.split import divided
 from hwnas.data.turning import Size, headers, turned
 from hwnas.errors import DataError, ImageError
