@@ -1,4 +1,4 @@
-"""A classification data set in memory.
+"""A classification data set.
 
 symbol  meaning                         shape
 N       images of a split
@@ -11,7 +11,7 @@ labels  int64 class of every image      (N,)
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.moments import pixel_moments
 from hwnas.data.notes import joined
+from hwnas.data.parted import Parted
 from hwnas.data.split import allocate, pick
+from hwnas.data.views import Decoded, ImageView
 from hwnas.documents import brief
 from hwnas.errors import DataError, UsageError
 
@@ -30,12 +31,30 @@ Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class ClassPart:
+    """Images with their classes: a view, or a copy of none, uint8 (N, S, S, C), and int64 (N,)."""
+
+    pixels: ImageView
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: npt.NDArray[np.integer[Any]]) -> ClassPart:
+        """The images at `indices`, in that order; copies none."""
+        return ClassPart(self.pixels.take(indices), self.labels[indices])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Parted):
     """Training and validation images of one classification task; arrays are C-contiguous.
+
+    `train` and `val` are what training and judging read: they decode what they are asked for. `train_images` and
+    `val_images` are the same as whole arrays, which decodes them all.
 
     Attributes:
         name: short name for reports.
-        train_images: uint8 (N, S, S, C).
+        train_images: uint8 (N, S, S, C), or a view.
         train_labels: int64 (N,), each of 0..K-1 at least once.
         val_images: uint8 (M, S, S, C).
         val_labels: int64 (M,), M >= 1, values in 0..K-1; a class may be absent.
@@ -61,50 +80,46 @@ class Dataset:
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
             raise DataError(f"{self.source}: {len(self.classes)} class; telling classes apart needs two or more")
-        _check_part(self.source, "train", self.train_images, self.train_labels, len(self.classes))
-        _check_part(self.source, "val", self.val_images, self.val_labels, len(self.classes))
-        if self.train_images.shape[1:] != self.val_images.shape[1:]:
+        for part in ("train", "val"):
+            images, labels = self.__dict__[f"{part}_images"], self.__dict__[f"{part}_labels"]
+            _check_part(self.source, part, images, labels, len(self.classes))
+        train, val = self.train.pixels.shape[1:], self.val.pixels.shape[1:]
+        if train != val:
             raise DataError(
-                f"{self.source}: training images are {self.train_images.shape[1:]} and validation images "
-                f"{self.val_images.shape[1:]}; give both the same size and channels"
+                f"{self.source}: training images are {train} and validation images {val}; give both the same size and "
+                "channels"
             )
         absent = np.flatnonzero(self._counts(self.train_labels) == 0)
         if absent.size:
             name = self.classes[absent[0]]
             raise DataError(f"{self.source}: class {brief(name)} has no training image; add some or drop it")
 
+    @cached_property
+    def train(self) -> ClassPart:
+        """What is trained on."""
+        return ClassPart(ImageView.of(self.__dict__["train_images"], self.source), self.train_labels)
+
+    @cached_property
+    def val(self) -> ClassPart:
+        """What judges."""
+        return ClassPart(ImageView.of(self.__dict__["val_images"], self.source), self.val_labels)
+
+    @property
+    def parts(self) -> tuple[ClassPart, ClassPart]:
+        return self.train, self.val
+
     @property
     def imgsz(self) -> int:
         """Side of the images, px."""
-        return int(self.train_images.shape[1])
+        return self.train.pixels.shape[1]
 
     @property
     def channels(self) -> int:
         """1 for grey, 3 for RGB."""
-        return int(self.train_images.shape[3])
+        return self.train.pixels.shape[3]
 
-    @property
-    def mean(self) -> npt.NDArray[np.float64]:
-        """(C,) mean of the training pixels, in 0..1."""
-        return self._moments[0]
-
-    @property
-    def std(self) -> npt.NDArray[np.float64]:
-        """(C,) standard deviation of the training pixels, in 0..1; never under 1/255, so dividing by it is safe."""
-        return self._moments[1]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """First 16 hex digits of the SHA-256 over shapes, pixels and labels of both splits."""
-        digest = hashlib.sha256()
-        for array in (self.train_images, self.train_labels, self.val_images, self.val_labels):
-            digest.update(f"{array.dtype.name}{array.shape}".encode())
-            digest.update(array.reshape(-1).data)
-        return digest.hexdigest()[:16]
-
-    @cached_property
-    def _moments(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        return pixel_moments(self.train_images)
+    def _arrays(self) -> Iterable[ImageView | npt.NDArray[Any]]:
+        return self.train.pixels, self.train_labels, self.val.pixels, self.val_labels
 
     def _counts(self, labels: Labels) -> Labels:
         return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)
@@ -154,9 +169,9 @@ class Dataset:
         val = self._draw(self.val_labels, n_val, "n_val", rng)
         return replace(
             self,
-            train_images=np.ascontiguousarray(self.train_images[train]),
+            train_images=self.train.pixels.take(train),
             train_labels=self.train_labels[train],
-            val_images=np.ascontiguousarray(self.val_images[val]),
+            val_images=self.val.pixels.take(val),
             val_labels=self.val_labels[val],
             split=f"{self.split}; then a stratified subset, seed {seed}",
         )
@@ -169,11 +184,14 @@ class Dataset:
         return pick(labels, allocate(counts, total), rng)
 
 
-def _check_part(source: str, part: str, images: Images, labels: Labels, classes: int) -> None:
+Dataset.train_images, Dataset.val_images = Decoded("train_images"), Decoded("val_images")  # type: ignore[assignment]
+
+
+def _check_part(source: str, part: str, images: Images | ImageView, labels: Labels, classes: int) -> None:
     shape = images.shape
-    if images.dtype != np.uint8 or images.ndim != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
+    if images.dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
         raise DataError(f"{source}: {part} images must be uint8 (N, S, S, 1 or 3), not {images.dtype.name} {shape}")
-    if not (images.flags.c_contiguous and labels.flags.c_contiguous):
+    if not (isinstance(images, ImageView) or images.flags.c_contiguous) or not labels.flags.c_contiguous:
         raise DataError(f"{source}: {part} arrays must be contiguous; pass them through np.ascontiguousarray")
     if labels.dtype != np.int64 or labels.shape != shape[:1]:
         raise DataError(f"{source}: {part} labels must be int64 {shape[:1]}, not {labels.dtype.name} {labels.shape}")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from hwnas.data.pixels import check_imgsz, resized
 from hwnas.data.samples import INSTALL, Samples
+from hwnas.data.source import ArraySource, Labelled
 from hwnas.errors import MissingDependency
-from hwnas.progress import Progress
 
 _IMGSZ = 16
 
@@ -27,10 +25,6 @@ def read(name: str) -> Samples:
     # Pixels count set dots in 4x4 cells: 0..16.
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
 
-    def pixels(indices: npt.NDArray[np.int64], imgsz: int | None, progress: Progress) -> npt.NDArray[np.uint8]:
-        out = resized(images[indices], check_imgsz(imgsz or _IMGSZ, name))
-        progress("decode images", len(indices), len(indices))
-        return out
-
-    labels = np.ascontiguousarray(bunch.target, np.int64)
-    return Samples(name, name, labels, None, tuple(str(k) for k in range(10)), "", pixels)
+    labels, classes = np.ascontiguousarray(bunch.target, np.int64), tuple(str(k) for k in range(10))
+    source = ArraySource(images, name, Labelled(classes, labels), (_IMGSZ, _IMGSZ))
+    return Samples(name, name, labels, None, classes, "", source)

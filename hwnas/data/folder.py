@@ -10,21 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from hwnas.data import parquet
-from hwnas.data.decode import common_size, decode_all
+from hwnas.data.encoded import EncodedSource
 from hwnas.data.labels import class_names
 from hwnas.data.listing import files_in, folders_in, images_below, is_image
 from hwnas.data.names import checked_names
 from hwnas.data.notes import Notes
 from hwnas.data.partnames import TEST, TRAIN, VAL, part_of, parts_among, roles
-from hwnas.data.pixels import check_imgsz
 from hwnas.data.samples import Samples
+from hwnas.data.source import Labelled
 from hwnas.documents import brief, read_text
 from hwnas.errors import DataError
 from hwnas.imaging.opening import SUFFIXES
-from hwnas.progress import Progress
 
 Classes = dict[str, list[Path]]
 
@@ -55,11 +53,8 @@ def read(path: Path) -> Samples:
     def fetch(index: int) -> tuple[str, Path]:
         return str(paths[index].relative_to(path)), paths[index]
 
-    def pixels(indices: npt.NDArray[np.int64], imgsz: int | None, progress: Progress) -> npt.NDArray[np.uint8]:
-        side = check_imgsz(imgsz or common_size(fetch, len(paths), exact=False), str(path))
-        return decode_all(fetch, indices, side, progress, str(path))
-
-    return Samples(given.resolve().name, str(given), labels, held_out, classes, note, pixels, notes.told())
+    source = EncodedSource(fetch, len(paths), str(path), Labelled(classes, labels))
+    return Samples(given.resolve().name, str(given), labels, held_out, classes, note, source, notes.told())
 
 
 def _parts(path: Path, notes: Notes) -> tuple[Classes, Classes, str]:

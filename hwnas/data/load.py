@@ -1,4 +1,4 @@
-"""From a name or a path to a data set: which reader, which images, then pixels."""
+"""From a name or a path to a data set: which reader, which images, and whether they are decoded at once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 
 from hwnas.data import digits, folder, npz, parquet
 from hwnas.data.dataset import Dataset
+from hwnas.data.location import source_path
+from hwnas.data.memory import opened
 from hwnas.data.notes import plain
 from hwnas.data.pixels import check_imgsz
 from hwnas.data.samples import Samples
-from hwnas.data.location import source_path
 from hwnas.data.split import check_splittable, choose
 from hwnas.errors import DataError, UnknownName, UsageError
 from hwnas.progress import Progress, silent
@@ -32,9 +33,10 @@ def load(
     val_fraction: float = 0.2,
     seed: int = 0,
     limit: int | None = None,
+    memory: int | None = None,
     progress: Progress = silent,
 ) -> Dataset:
-    """Load a classification data set into memory.
+    """Load a classification data set.
 
     Args:
         source: "digits"; a folder (see folder.py); a .npz (npz.py); a .parquet or a folder of one (parquet.py).
@@ -45,6 +47,8 @@ def load(
         val_fraction: share of every class that validates where the source has no validation part of its own.
         seed: for the split and for `limit`.
         limit: use at most this many images, both parts together, in the proportions of the source.
+        memory: bytes that decoded images may take. If all fit they are decoded here, otherwise a batch at a time when
+            they are wanted, and here their headers are read. None for a quarter of what is free; 0 to decode nothing.
         progress: told while images are decoded.
 
     Returns:
@@ -61,12 +65,13 @@ def load(
     if samples.held_out is None:
         check_splittable(samples.labels, samples.classes, samples.source)
     train, val = choose(samples.labels, samples.held_out, val_fraction, limit, seed)
-    images = samples.pixels(np.concatenate([train, val]), imgsz, progress)
+    side = check_imgsz(imgsz or samples.images.size[0], samples.images.where)
+    images = opened(samples.images.subset(np.concatenate([train, val])), (side, side), memory, progress)
     how = samples.split or f"stratified split, {val_fraction:g} of every class validates, seed {seed}"
     cut = len(train) + len(val) < len(samples.labels)
     return Dataset(
         name=samples.name,
-        train_images=images[: len(train)],
+        train_images=images[: len(train)],  # views, as a data set takes them
         train_labels=samples.labels[train],
         val_images=images[len(train) :],
         val_labels=samples.labels[val],

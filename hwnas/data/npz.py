@@ -16,11 +16,11 @@ import numpy.typing as npt
 from hwnas.data.labels import as_labels, class_names
 from hwnas.data.notes import Notes, plain
 from hwnas.data.partnames import TRAIN, part_of, roles
-from hwnas.data.pixels import as_pixels, check_imgsz, resized
+from hwnas.data.pixels import as_pixels
 from hwnas.data.samples import Samples
+from hwnas.data.source import ArraySource, Labelled
 from hwnas.documents import open_regular
 from hwnas.errors import DataError
-from hwnas.progress import Progress
 
 Array = npt.NDArray[Any]
 
@@ -52,12 +52,7 @@ def read(path: Path) -> Samples:
     held_out = np.arange(len(labels)) >= len(parts[0][1]) if found.val else None
     classes = class_names(labels, held_out, names, source)
 
-    def pixels(indices: npt.NDArray[np.int64], imgsz: int | None, progress: Progress) -> npt.NDArray[np.uint8]:
-        side = check_imgsz(imgsz or min(images.shape[1:3]), source)
-        out = resized(images[indices], side)
-        progress("decode images", len(indices), len(indices))
-        return out
-
+    pixels = ArraySource(images, source, Labelled(classes, labels))
     return Samples(path.stem, source, labels, held_out, classes, found.note, pixels, notes.told())
 
 

@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.decode import common_size, decode_all
+from hwnas.data.encoded import EncodedSource
 from hwnas.data.labels import as_labels, class_names
 from hwnas.data.listing import files_in, folders_in
 from hwnas.data.names import checked_names
 from hwnas.data.notes import Notes, plain
 from hwnas.data.partnames import TEST, TRAIN, VAL, roles, words_in
-from hwnas.data.pixels import check_imgsz
 from hwnas.data.samples import INSTALL, Samples
+from hwnas.data.source import Labelled
 from hwnas.documents import json_value, open_regular
 from hwnas.errors import DataError, MissingDependency
-from hwnas.progress import Progress
 
 _SHARD = re.compile(r"-\d{3,6}-of-\d{3,6}")
 _IMAGE, _LABEL = ("jpeg", "image", "bytes", "img"), "label"
@@ -90,11 +89,8 @@ def _samples(name: str, source: str, train: list[Path], val: tuple[list[Path], s
         told = f"row {row}" if len(read) == 1 else f"row {row} of {read[which].file.name}"
         return told, value.get("bytes") if isinstance(value, dict) else value
 
-    def pixels(indices: npt.NDArray[np.int64], imgsz: int | None, progress: Progress) -> npt.NDArray[np.uint8]:
-        side = check_imgsz(imgsz or common_size(fetch, len(labels), exact=True), source)
-        return decode_all(fetch, indices, side, progress, source)
-
-    return Samples(name, source, labels, held_out, classes, val[1] if val else "", pixels, notes.told())
+    images = EncodedSource(fetch, len(labels), source, Labelled(classes, labels), exact=True)
+    return Samples(name, source, labels, held_out, classes, val[1] if val else "", images, notes.told())
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def epoch_detection(part: DetectionPart, batch: int, rng: np.random.Generator,
 
 
 def _batches(part: DetectionPart, batch: int, rng: np.random.Generator, policy: DetectionPolicy) -> Iterator[Batch]:
-    size = part.images.shape[1:3]
+    size = part.pixels.shape[1:3]
     with pool() as threads:
         for chosen in slices(rng.permutation(len(part)), batch):
             drawn = [_drawn(part, int(i), rng, policy) for i in chosen]
@@ -88,7 +88,7 @@ def _batches(part: DetectionPart, batch: int, rng: np.random.Generator, policy: 
 
 def augmented(part: DetectionPart, index: int, rng: np.random.Generator, policy: DetectionPolicy) -> Sample:
     """A changed copy of one image."""
-    out = np.empty_like(part.images[index])
+    out = np.empty(part.pixels.shape[1:], np.uint8)
     return out, *_made(part, policy.kept, _drawn(part, index, rng, policy), out)
 
 
@@ -96,14 +96,14 @@ def _drawn(part: DetectionPart, index: int, rng: np.random.Generator, policy: De
     """All random numbers of one image."""
     four = policy.mosaic > 0 and rng.random() < policy.mosaic
     sources = (index, *rng.integers(len(part), size=3).tolist()) if four else (index,)
-    size = part.images.shape[1:3]
+    size = part.pixels.shape[1:3]
     return sources, Change.drawn(rng, size, jitter=policy.jitter, scale=policy.scale, flip=policy.flip)
 
 
 def _made(part: DetectionPart, kept: float, drawn: Drawn, out: Pixels) -> Truth:
     """Puts the changed image into `out` (H, W, 3); its boxes, labels and crowds."""
     sources, change = drawn
-    size = part.images.shape[1:3]
+    size = part.pixels.shape[1:3]
     image, truth = _mosaic(part, sources) if len(sources) > 1 else _plain(part, sources[0])
     out[:] = np.asarray(change.image(image))
     if change.place:
@@ -112,7 +112,7 @@ def _made(part: DetectionPart, kept: float, drawn: Drawn, out: Pixels) -> Truth:
 
 
 def _plain(part: DetectionPart, index: int) -> tuple[Image.Image, Truth]:
-    return Image.fromarray(part.images[index]), (part.boxes[index].copy(), part.labels[index], part.crowd[index])
+    return Image.fromarray(part.pixels[index]), (part.boxes[index].copy(), part.labels[index], part.crowd[index])
 
 
 def _mirrored(boxes: Boxes, width: int) -> Boxes:
@@ -133,11 +133,11 @@ def _kept(truth: Truth, size: tuple[int, int], share: float) -> Truth:
 
 def _mosaic(part: DetectionPart, sources: Sequence[int]) -> tuple[Image.Image, Truth]:
     """Four images at half their size, one a quarter (Bochkovskiy et al., YOLOv4, 2020)."""
-    height, width = part.images.shape[1:3]
+    height, width = part.pixels.shape[1:3]
     out, boxes = Image.new("RGB", (width, height), (GREY,) * 3), list[Boxes]()
     for corner, i in enumerate(sources):
         place = Place(height // 2, width // 2, (corner // 2) * (height // 2), (corner % 2) * (width // 2))
-        small = Image.fromarray(part.images[i]).resize((place.w, place.h), Image.Resampling.BILINEAR)
+        small = Image.fromarray(part.pixels[i]).resize((place.w, place.h), Image.Resampling.BILINEAR)
         out.paste(small, (place.x, place.y))
         boxes.append(place.boxes(part.boxes[i], (height, width)))
     return out, (np.concatenate(boxes), np.concatenate([part.labels[i] for i in sources]),

@@ -1,4 +1,4 @@
-"""From a path to a detection data set: which layout, which images, then pixels."""
+"""From a path to a detection data set: which layout, which images, and whether they are decoded at once."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.decode import decode_each
 from hwnas.data.detection import coco, coco_files, voc, yolo
 from hwnas.data.detection.listed import Checked, Listed, Record, checked_marks, without_shared
 from hwnas.data.detection.parts import DetectionData, DetectionPart, Frame
+from hwnas.data.encoded import LetterboxedSource
 from hwnas.data.listing import files_in
-from hwnas.data.notes import plain, told_unseen
 from hwnas.data.location import source_path
+from hwnas.data.memory import opened
+from hwnas.data.notes import plain, told_unseen
+from hwnas.data.source import Labelled
 from hwnas.data.split import divided
 from hwnas.data.turning import headers, turned
+from hwnas.data.views import ImageView
 from hwnas.errors import DataError
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.opening import Header
-from hwnas.imaging.picture import Picture
 from hwnas.progress import Progress, silent
 
 SIZE = (320, 320)
@@ -28,8 +30,9 @@ LAYOUTS = ("COCO: train.json, val.json and images/; COCO's own annotations/insta
 
 
 def load_detection(source: str | Path, *, size: tuple[int, int] | None = None, val_fraction: float = 0.2, seed: int = 0,
-                   limit: int | None = None, progress: Progress = silent) -> DetectionData:
-    """Load images with boxes into memory.
+                   limit: int | None = None, memory: int | None = None,
+                   progress: Progress = silent) -> DetectionData:
+    """Load images with boxes.
 
     Args:
         source: a folder in one of the layouts of coco_files.py, voc.py and yolo.py, a COCO JSON, or YOLO's YAML.
@@ -37,6 +40,7 @@ def load_detection(source: str | Path, *, size: tuple[int, int] | None = None, v
         val_fraction: share of the images that validates where the source has no validation part of its own.
         seed: for the split and for `limit`.
         limit: use at most this many images, both parts together, in the proportions of the source.
+        memory: bytes that decoded images may take, as of `hwnas.data.load`.
         progress: told while headers are read and images are decoded.
 
     Raises:
@@ -54,7 +58,9 @@ def load_detection(source: str | Path, *, size: tuple[int, int] | None = None, v
     sizes = [_size(*each) for each in zip(chosen, found, upright, strict=True)]
     checked = checked_marks(chosen, sizes, notes, listed.source)
     _check_parts(checked, len(train), listed.source)
-    part = _decoded(chosen, sizes, upright, checked, size or SIZE, progress, listed.source)
+    images = LetterboxedSource([record.path for record in chosen], [record.name for record in chosen], listed.source,
+                               size or SIZE, upright, Labelled(listed.classes, checked.labels))
+    part = _part(chosen, sizes, checked, opened(images, images.size, memory, progress))
     how = listed.split or f"random split, {val_fraction:g} of the images validate, seed {seed}"
     if len(chosen) < len(held):
         how += f"; limited to {limit} of {len(held)} images, seed {seed}"
@@ -136,15 +142,9 @@ def _unseen(data: DetectionData) -> tuple[str, ...]:
             + told_unseen(absent(data.val), "classes without a validation box"))
 
 
-def _decoded(records: list[Record], sizes: list[tuple[int, int]], upright: list[bool], checked: Checked,
-             size: tuple[int, int], progress: Progress, source: str) -> DetectionPart:
-    images = np.empty((len(records), *size, 3), np.uint8)
-
-    def one(i: int) -> None:
-        picture = Picture.read(records[i].path, upright=upright[i])
-        images[i] = picture.letterboxed(Letterbox.fit(*picture.size, size))
-
-    decode_each(len(records), one, lambda i: records[i].name, progress, source)
+def _part(records: list[Record], sizes: list[tuple[int, int]], checked: Checked, images: ImageView) -> DetectionPart:
+    size = images.shape[1], images.shape[2]
     boxes = tuple(Letterbox.fit(*told, size).to_input(found) for told, found in zip(sizes, checked.boxes, strict=True))
     frames = tuple(Frame(r.name, r.path, *told) for r, told in zip(records, sizes, strict=True))
-    return DetectionPart(images, frames, boxes, tuple(checked.labels), tuple(checked.crowd))
+    # A part takes views for arrays.
+    return DetectionPart(images, frames, boxes, tuple(checked.labels), tuple(checked.crowd))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A detection data set in memory.
+"""A detection data set.
 
 symbol  meaning                                             shape
 N       images of a part
@@ -12,7 +12,7 @@ crowd   whether a box need not be found                     (n,)
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.moments import WithMoments
 from hwnas.data.notes import joined
+from hwnas.data.parted import Parted
+from hwnas.data.views import Decoded, ImageView
 from hwnas.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
@@ -42,9 +43,12 @@ class Frame:
     width: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DetectionPart:
     """Training or validation images with their boxes.
+
+    Attributes:
+        images: an array, or a view; read as an array it is decoded as a whole, which `pixels` is not.
 
     Raises:
         DataError: not as many boxes, labels and frames as images.
@@ -57,25 +61,33 @@ class DetectionPart:
     crowd: tuple[Flags, ...]
 
     def __post_init__(self) -> None:
-        counts = {len(self.images), len(self.frames), len(self.boxes), len(self.labels), len(self.crowd)}
+        counts = {len(self.pixels), len(self.frames), len(self.boxes), len(self.labels), len(self.crowd)}
         if len(counts) != 1:
             raise DataError(f"images, frames, boxes, labels and crowds must be as many, not {sorted(counts)}")
 
+    @cached_property
+    def pixels(self) -> ImageView:
+        """The images, decoded when they are indexed: uint8 (N, H, W, 3)."""
+        return ImageView.of(self.__dict__["images"])
+
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.boxes)
 
     def take(self, indices: npt.NDArray[np.integer[Any]]) -> DetectionPart:
-        """The images at `indices`, in that order."""
+        """The images at `indices`, in that order; copies none."""
         chosen = [int(i) for i in indices]
         return DetectionPart(
-            np.ascontiguousarray(self.images[chosen]), tuple(self.frames[i] for i in chosen),
+            self.pixels.take(indices), tuple(self.frames[i] for i in chosen),  # type: ignore[arg-type]
             tuple(self.boxes[i] for i in chosen), tuple(self.labels[i] for i in chosen),
             tuple(self.crowd[i] for i in chosen),
         )
 
 
+DetectionPart.images = Decoded("images")  # type: ignore[assignment]
+
+
 @dataclass(frozen=True, eq=False)
-class DetectionData(WithMoments):
+class DetectionData(Parted):
     """Images with boxes, training and validation.
 
     Attributes:
@@ -114,16 +126,17 @@ class DetectionData(WithMoments):
         """The same data with more notes."""
         return replace(self, notes=self.notes + notes)
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """First 16 hex digits of the SHA-256 over pixels, boxes, labels and crowds of both parts."""
-        digest = hashlib.sha256("|".join(self.classes).encode())
-        for part in (self.train, self.val):
-            arrays: list[npt.NDArray[Any]] = [part.images, *part.boxes, *part.labels, *part.crowd]
-            for array in arrays:
-                digest.update(f"{array.dtype.name}{array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        return digest.hexdigest()[:16]
+    @property
+    def parts(self) -> tuple[DetectionPart, DetectionPart]:
+        return self.train, self.val
+
+    def _lead(self) -> str:
+        return "|".join(self.classes)
+
+    def _arrays(self) -> Iterable[ImageView | npt.NDArray[Any]]:
+        for part in self.parts:
+            yield part.pixels
+            yield from (*part.boxes, *part.labels, *part.crowd)
 
     def counts(self, part: DetectionPart) -> Labels:
         """Boxes of every class, crowds left out: (K,)."""

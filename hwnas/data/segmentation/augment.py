@@ -67,8 +67,8 @@ def _batches(part: SegmentationPart, batch: int, rng: np.random.Generator,
              policy: SegmentationPolicy) -> Iterator[tuple[Pixels, Pixels]]:
     with pool() as threads:
         for chosen in slices(rng.permutation(len(part)), batch):
-            drawn = [_drawn(part.masks.shape[1:], rng, policy) for _ in chosen]
-            made = list(threads.map(_made, drawn, (part.images[i] for i in chosen), (part.masks[i] for i in chosen)))
+            drawn = [_drawn(part.truth.shape[1:], rng, policy) for _ in chosen]
+            made = list(threads.map(_made, drawn, (part.pixels[i] for i in chosen), (part.truth[i] for i in chosen)))
             yield np.stack([image for image, _ in made]), np.stack([mask for _, mask in made])
 
 

@@ -8,27 +8,27 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas.data.decode import decode_each
 from hwnas.data.detection.parts import Frame
+from hwnas.data.encoded import LetterboxedSource, MaskSource
+from hwnas.data.location import source_path
+from hwnas.data.memory import allowed, opened
 from hwnas.data.notes import told_unseen
 from hwnas.data.segmentation.folders import LAYOUTS, Listed, listed
 from hwnas.data.segmentation.pairs import Pair
-from hwnas.data.segmentation.parts import SegmentationData, SegmentationPart
-from hwnas.data.location import source_path
+from hwnas.data.segmentation.parts import SegmentationData, SegmentationPart, counts_of
 from hwnas.data.split import divided
 from hwnas.data.turning import Size, headers, turned
 from hwnas.errors import DataError, ImageError
-from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.opening import read_header
-from hwnas.imaging.picture import Picture
 from hwnas.progress import Progress, silent
 
 LONGEST, MULTIPLE, LOOKED_AT = 512, 32, 50
 
 
 def load_segmentation(source: str | Path, *, size: tuple[int, int] | None = None, val_fraction: float = 0.2,
-                      seed: int = 0, limit: int | None = None, progress: Progress = silent) -> SegmentationData:
-    """Load images with masks into memory.
+                      seed: int = 0, limit: int | None = None, memory: int | None = None,
+                      progress: Progress = silent) -> SegmentationData:
+    """Load images with masks. Masks are decoded in any case, since only their pixels tell what they hold.
 
     Args:
         source: a folder in one of the layouts of folders.py.
@@ -37,6 +37,7 @@ def load_segmentation(source: str | Path, *, size: tuple[int, int] | None = None
         val_fraction: share of the images that validates where the source has no validation part of its own.
         seed: for the split and for `limit`.
         limit: use at most this many images, both parts together, in the proportions of the source.
+        memory: bytes that decoded images may take, as of `hwnas.data.load`.
         progress: told while images are decoded.
 
     Raises:
@@ -53,9 +54,10 @@ def load_segmentation(source: str | Path, *, size: tuple[int, int] | None = None
     told = [header.size if header else None for header in headers([pair.mask for pair in chosen], silent)]
     images = headers([pair.image for pair in chosen], progress)
     upright = turned([pair.image.name for pair in chosen], images, told, notes)
-    _check_sizes(chosen, [(header.upright if up else header.size) if header else None
-                          for header, up in zip(images, upright, strict=True)], told)
-    part = _decoded(found, chosen, upright, target, progress)
+    sizes = [(header.upright if up else header.size) if header else None
+             for header, up in zip(images, upright, strict=True)]
+    _check_sizes(chosen, sizes, told)
+    part = _part(found, chosen, upright, sizes, target, memory, progress)
     how = found.split or f"random split, {val_fraction:g} of the images validate, seed {seed}"
     if len(chosen) < len(held):
         how += f"; limited to {limit} of {len(held)} images, seed {seed}"
@@ -98,17 +100,15 @@ def _unseen(data: SegmentationData) -> tuple[str, ...]:
             + told_unseen(absent(data.val), "classes without a validation pixel"))
 
 
-def _decoded(found: Listed, pairs: Sequence[Pair], upright: Sequence[bool], size: tuple[int, int], progress: Progress
-             ) -> SegmentationPart:
-    images = np.empty((len(pairs), *size, 3), np.uint8)
-    masks = np.empty((len(pairs), *size), np.uint8)
-    frames: list[Frame | None] = [None] * len(pairs)
-
-    def one(i: int) -> None:
-        picture = Picture.read(pairs[i].image, upright=upright[i])
-        box = Letterbox.fit(*picture.size, size)
-        images[i], masks[i] = picture.letterboxed(box), box.mask(found.palette.classes_in(pairs[i].mask))
-        frames[i] = Frame(pairs[i].image.name, pairs[i].image, *picture.size)
-
-    decode_each(len(pairs), one, lambda i: pairs[i].image.name, progress, found.source)
-    return SegmentationPart(images, masks, tuple(frame for frame in frames if frame is not None))
+def _part(found: Listed, pairs: Sequence[Pair], upright: Sequence[bool], sizes: Sequence[Size | None], size: Size,
+          memory: int | None, progress: Progress) -> SegmentationPart:
+    palette, names = found.palette, [pair.image.name for pair in pairs]
+    meaning = f"{palette.classes} {palette.colours.tolist()} {palette.numbers} {palette.ignored}"
+    masks = MaskSource([pair.mask for pair in pairs], found.source, size, palette.classes_in, meaning)
+    images = LetterboxedSource([pair.image for pair in pairs], names, found.source, size, upright)
+    within = allowed() if memory is None else memory
+    pixels, truth = opened(images, size, within * 3 // 4, progress), opened(masks, size, within // 4)
+    frames = tuple(Frame(pair.image.name, pair.image, *(told or (1, 1))) for pair, told in zip(pairs, sizes, strict=True))
+    part = SegmentationPart(pixels, truth, frames)  # type: ignore[arg-type] # a part takes views for arrays
+    part.__dict__["counts"] = counts_of(truth, progress)
+    return part

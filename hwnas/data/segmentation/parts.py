@@ -1,4 +1,4 @@
-"""A segmentation data set in memory.
+"""A segmentation data set.
 
 symbol  meaning                                             shape
 N       images of a part
@@ -6,11 +6,12 @@ H, W    height and width of the network's input, px
 K       classes
 images  uint8 pixels, letterboxed                           (N, H, W, 3)
 masks   uint8 class of every pixel, 255 does not matter     (N, H, W)
+counts  pixels of every number in every mask                (N, 256)
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,18 +20,24 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.detection.parts import Frame
-from hwnas.data.moments import WithMoments
 from hwnas.data.notes import joined
+from hwnas.data.parted import Parted
+from hwnas.data.views import Decoded, ImageView
 from hwnas.errors import DataError
 from hwnas.imaging.letterbox import IGNORE
+from hwnas.progress import Progress, silent
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.uint32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SegmentationPart:
     """Training or validation images with their masks.
+
+    Attributes:
+        images, masks: arrays, or views; read as arrays they are decoded as a whole, which `pixels` and `truth` are not.
 
     Raises:
         DataError: masks of another number or size than the images.
@@ -41,22 +48,53 @@ class SegmentationPart:
     frames: tuple[Frame, ...]
 
     def __post_init__(self) -> None:
-        if self.images.shape[:3] != self.masks.shape or len(self.frames) != len(self.images):
-            raise DataError(f"images {self.images.shape}, masks {self.masks.shape} and {len(self.frames)} frames do "
-                            "not fit each other")
+        images, masks = self.pixels.shape, self.truth.shape
+        if images[:3] != masks or len(self.frames) != len(self.pixels):
+            raise DataError(f"images {images}, masks {masks} and {len(self.frames)} frames do not fit each other")
+
+    @cached_property
+    def pixels(self) -> ImageView:
+        """The images, decoded when they are indexed: uint8 (N, H, W, 3)."""
+        return ImageView.of(self.__dict__["images"])
+
+    @cached_property
+    def truth(self) -> ImageView:
+        """The masks, decoded when they are indexed: uint8 (N, H, W)."""
+        return ImageView.of(self.__dict__["masks"])
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Pixels of every number 0..255 in every mask: (N, 256); all masks are decoded, once."""
+        return counts_of(self.truth)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.frames)
 
     def take(self, indices: npt.NDArray[np.integer[Any]]) -> SegmentationPart:
-        """The images at `indices`, in that order."""
-        chosen = [int(i) for i in indices]
-        return SegmentationPart(np.ascontiguousarray(self.images[chosen]), np.ascontiguousarray(self.masks[chosen]),
-                                tuple(self.frames[i] for i in chosen))
+        """The images at `indices`, in that order; copies none."""
+        found = SegmentationPart(self.pixels.take(indices), self.truth.take(indices),  # type: ignore[arg-type]
+                                 tuple(self.frames[int(i)] for i in indices))
+        found.__dict__["counts"] = self.counts[indices]
+        return found
+
+
+SegmentationPart.images, SegmentationPart.masks = Decoded("images"), Decoded("masks")  # type: ignore[assignment]
+
+
+def counts_of(masks: ImageView, progress: Progress = silent) -> Counts:
+    """Pixels of every number in every mask: (N, 256)."""
+    found = np.zeros((len(masks), 256), np.uint32)
+    row = 0
+    for piece in masks.pieces():
+        for mask in piece:
+            found[row] = np.bincount(mask.reshape(-1), minlength=256)
+            row += 1
+        progress("count the pixels of masks", row, len(masks))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentationData(WithMoments):
+class SegmentationData(Parted):
     """Images with masks, training and validation.
 
     Attributes:
@@ -85,7 +123,7 @@ class SegmentationData(WithMoments):
         if len(self.classes) < 2:
             raise DataError(f"{self.source}: {len(self.classes)} class; telling pixels apart needs two or more")
         for part, name, what in ((self.train, "training", "learn"), (self.val, "validation", "judge by")):
-            if (part.masks == IGNORE).all():
+            if not part.counts[:, :IGNORE].any():
                 raise DataError(f"{self.source}: every pixel of the {name} masks is ignored; there is nothing to "
                                 f"{what}")
         there = np.flatnonzero(self.shares(self.train))
@@ -97,19 +135,21 @@ class SegmentationData(WithMoments):
         """The same data with more notes."""
         return replace(self, notes=self.notes + notes)
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """First 16 hex digits of the SHA-256 over pixels and masks of both parts."""
-        digest = hashlib.sha256("|".join(self.classes).encode())
-        for part in (self.train, self.val):
-            for array in (part.images, part.masks):
-                digest.update(f"{array.dtype.name}{array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).reshape(-1).data)
-        return digest.hexdigest()[:16]
+    @property
+    def parts(self) -> tuple[SegmentationPart, SegmentationPart]:
+        return self.train, self.val
+
+    def _lead(self) -> str:
+        return "|".join(self.classes)
+
+    def _arrays(self) -> Iterable[ImageView | npt.NDArray[Any]]:
+        for part in self.parts:
+            yield part.pixels
+            yield part.truth
 
     def shares(self, part: SegmentationPart) -> Floats:
         """Share of every class of the pixels that matter: (K,)."""
-        counts = np.bincount(part.masks.reshape(-1), minlength=256)[: len(self.classes)]
+        counts = part.counts.sum(axis=0, dtype=np.int64)[: len(self.classes)]
         found: Floats = counts / max(1, counts.sum())
         return found
 
@@ -126,7 +166,8 @@ class SegmentationData(WithMoments):
 
     def summary(self) -> str:
         """One line for people."""
-        ignored = float((self.train.masks == IGNORE).mean() * 100)
+        pixels = self.train.counts.sum(axis=0, dtype=np.int64)
+        ignored = float(pixels[IGNORE] / pixels.sum() * 100)
         return (f"{self.name}: {len(self.train):,} training and {len(self.val):,} validation images, "
                 f"{self.size[0]}x{self.size[1]}, {len(self.classes)} classes, {ignored:.1f} % of the pixels do not "
                 f"matter; {self.split}{joined(self.notes)}")

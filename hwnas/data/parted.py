@@ -1,0 +1,127 @@
+"""What every data set of a training and a validation part has: statistics of its pixels, fingerprints, a check.
+
+symbol  meaning
+C       channels
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data.decode import refuse_broken
+from hwnas.data.views import ImageView
+from hwnas.progress import Progress, silent
+
+Floats = npt.NDArray[np.float64]
+Levels = npt.NDArray[np.int64]
+
+MANIFEST = "m-"  # leads a fingerprint of what is stored; one of decoded pixels, as hwnas 0.1 made it, has no lead
+
+
+class Part(Protocol):
+    """Some images with what they show."""
+
+    @property
+    def pixels(self) -> ImageView:
+        """uint8 (N, H, W, C)."""
+
+    def __len__(self) -> int:
+        """N."""
+
+
+class Parted(ABC):
+    """A data set in two parts."""
+
+    source: str
+
+    @property
+    @abstractmethod
+    def parts(self) -> tuple[Part, Part]:
+        """Training and validation."""
+
+    @abstractmethod
+    def _arrays(self) -> Iterable[ImageView | npt.NDArray[Any]]:
+        """Everything that a fingerprint is of, in order."""
+
+    def _lead(self) -> str:
+        """What a fingerprint begins with."""
+        return ""
+
+    @property
+    def mean(self) -> Floats:
+        """(C,) mean of the training pixels, in 0..1; all of them are decoded, once."""
+        return self._moments[0]
+
+    @property
+    def std(self) -> Floats:
+        """(C,) standard deviation of the training pixels, in 0..1; never under 1/255, so dividing by it is safe."""
+        return self._moments[1]
+
+    @cached_property
+    def _moments(self) -> tuple[Floats, Floats]:
+        counts, broken = self.parts[0].pixels.levels()
+        refuse_broken(broken, len(self.parts[0]), self.source)
+        return moments_of(counts)
+
+    def check(self, progress: Progress = silent) -> None:
+        """Decode every image that is not kept decoded, so that what is wrong is known before a long work begins.
+
+        Raises:
+            DataError: images that cannot be decoded, with the first five and how many.
+        """
+        found = [part.pixels.levels(progress) for part in self.parts if not part.pixels.kept]
+        refuse_broken([line for _, lines in found for line in lines], sum(map(len, self.parts)), self.source)
+        if not self.parts[0].pixels.kept:  # what a first training would decode all images for
+            self.__dict__.setdefault("_moments", moments_of(found[0][0]))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the data is, in 16 hex digits.
+
+        Of images that are stored encoded it is one of the manifest: SHA-256 of their bytes, in order, with the truth
+        about them and the size at which they are read; nothing is decoded. It begins with `m-`. Of arrays it is one of
+        their pixels.
+        """
+        stored = any(isinstance(array, ImageView) and array.stored for array in self._arrays())
+        return MANIFEST + self._hashed(True) if stored else self.decoded_fingerprint
+
+    @cached_property
+    def decoded_fingerprint(self) -> str:
+        """The fingerprint of hwnas 0.1: SHA-256 over shapes and decoded pixels and the truth about them."""
+        return self._hashed(False)
+
+    def fingerprint_like(self, other: object) -> str:
+        """The fingerprint of the kind that `other` is, to be compared with it."""
+        return self.fingerprint if str(other).startswith(MANIFEST) else self.decoded_fingerprint
+
+    def _hashed(self, stored: bool) -> str:
+        digest = hashlib.sha256(self._lead().encode())
+        for array in self._arrays():
+            digest.update(f"{array.dtype.name}{array.shape}".encode())
+            if not isinstance(array, ImageView):
+                digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            elif stored and array.stored:
+                digest.update(b"".join(array.digests()))
+            else:
+                for piece in array.pieces():
+                    digest.update(np.ascontiguousarray(piece).reshape(-1).data)
+        return digest.hexdigest()[:16]
+
+
+def moments_of(counts: Levels) -> tuple[Floats, Floats]:
+    """Mean and standard deviation per channel of pixels of these levels, (C, 256): each (C,), in 0..1.
+
+    The deviation is never under 1/255, so that dividing by it is safe.
+    """
+    levels = np.arange(256) / 255.0
+    weights = counts / counts.sum(axis=1, keepdims=True)
+    mean = weights @ levels
+    var = (weights * (levels - mean[:, None]) ** 2).sum(axis=1)
+    return mean, np.maximum(np.sqrt(var), 1 / 255)
