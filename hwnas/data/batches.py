@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.augment import Policy, augment
+from hwnas.data.views import AnyImages
 from hwnas.errors import DataError, UsageError
 
 Images = npt.NDArray[np.uint8]
@@ -15,7 +16,7 @@ Labels = npt.NDArray[np.int64]
 
 
 def epoch(
-    images: Images, labels: Labels, batch: int, rng: np.random.Generator, policy: Policy | None = None
+    images: AnyImages, labels: Labels, batch: int, rng: np.random.Generator, policy: Policy | None = None
 ) -> Iterator[tuple[Images, Labels]]:
     """Shuffled batches: uint8 (B, S, S, C) and int64 (B,), each image once.
 
@@ -23,7 +24,7 @@ def epoch(
     variance over one; a `batch` of 1 is taken as meant.
 
     Args:
-        images: uint8 (N, S, S, C), left as they are.
+        images: uint8 (N, S, S, C), left as they are; of a view those of a batch are read.
         labels: int64 (N,).
         batch: B, images at a time.
         rng: gives the order now and the augmentation as batches are taken.
@@ -41,7 +42,7 @@ def epoch(
 
 
 def _batches(
-    images: Images,
+    images: AnyImages,
     labels: Labels,
     batch: int,
     order: npt.NDArray[np.int64],

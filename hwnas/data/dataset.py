@@ -22,7 +22,7 @@ import numpy.typing as npt
 from hwnas.data.notes import joined
 from hwnas.data.parted import Parted
 from hwnas.data.split import allocate, pick
-from hwnas.data.views import Decoded, ImageView
+from hwnas.data.views import Decoded, ImageView, lazily
 from hwnas.documents import brief
 from hwnas.errors import DataError, UsageError
 
@@ -118,6 +118,10 @@ class Dataset(Parted):
         """1 for grey, 3 for RGB."""
         return self.train.pixels.shape[3]
 
+    def stand_in(self) -> Dataset:
+        return replace(self, train_images=lazily(self.train.pixels.stand_in()),
+                       val_images=lazily(self.val.pixels.stand_in()))
+
     def _arrays(self) -> Iterable[ImageView | npt.NDArray[Any]]:
         return self.train.pixels, self.train_labels, self.val.pixels, self.val_labels
 
@@ -169,9 +173,9 @@ class Dataset(Parted):
         val = self._draw(self.val_labels, n_val, "n_val", rng)
         return replace(
             self,
-            train_images=self.train.pixels.take(train),
+            train_images=lazily(self.train.pixels.take(train)),
             train_labels=self.train_labels[train],
-            val_images=self.val.pixels.take(val),
+            val_images=lazily(self.val.pixels.take(val)),
             val_labels=self.val_labels[val],
             split=f"{self.split}; then a stratified subset, seed {seed}",
         )

@@ -148,7 +148,7 @@ class LetterboxedSource(EncodedSource):
         self._upright = [True] * len(paths) if upright is None else list(upright)
 
     @property
-    def size(self) -> Size:  # type: ignore[override]
+    def size(self) -> Size:
         return self._size
 
     def channels(self, indices: Indices, progress: Progress = silent) -> int:
@@ -183,7 +183,7 @@ class MaskSource(EncodedSource):
         self._size, self._paths, self._classes_in, self._meaning = size, paths, classes_in, meaning
 
     @property
-    def size(self) -> Size:  # type: ignore[override]
+    def size(self) -> Size:
         return self._size
 
     def channels(self, indices: Indices, progress: Progress = silent) -> int:
@@ -205,7 +205,7 @@ class MaskSource(EncodedSource):
 
     def one(self, index: int, size: Size, channels: int) -> Pixels:
         values = self._classes_in(self._paths[index])
-        return Letterbox.fit(*values.shape, size).mask(values)
+        return Letterbox.fit(values.shape[0], values.shape[1], size).mask(values)
 
     def digest(self, index: int) -> bytes:
         return hashlib.sha256(super().digest(index) + self._meaning.encode()).digest()

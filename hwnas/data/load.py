@@ -15,6 +15,7 @@ from hwnas.data.notes import plain
 from hwnas.data.pixels import check_imgsz
 from hwnas.data.samples import Samples
 from hwnas.data.split import check_splittable, choose
+from hwnas.data.views import lazily
 from hwnas.errors import DataError, UnknownName, UsageError
 from hwnas.progress import Progress, silent
 
@@ -71,9 +72,9 @@ def load(
     cut = len(train) + len(val) < len(samples.labels)
     return Dataset(
         name=samples.name,
-        train_images=images[: len(train)],  # views, as a data set takes them
+        train_images=lazily(images[: len(train)]),
         train_labels=samples.labels[train],
-        val_images=images[len(train) :],
+        val_images=lazily(images[len(train) :]),
         val_labels=samples.labels[val],
         classes=samples.classes,
         source=samples.source,

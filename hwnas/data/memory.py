@@ -31,14 +31,18 @@ def opened(source: Source, size: Size, memory: int | None, progress: Progress = 
         DataError: images that cannot be decoded, or whose headers cannot be read: the first five and how many.
     """
     every, base = np.arange(len(source)), source.base
-    within = allowed() if memory is None else memory
     if isinstance(base, ArraySource) and base.images.shape[1:3] == size:  # as they lie in memory already
         progress("decode images", len(source), len(source))
         return ImageView(base, source.indices if isinstance(source, Subset) else every, base.images)
-    if len(source) * math.prod(source.shape(size, 3)) <= within:
+    if fits(len(source), source.shape(size, 3), memory):
         return ImageView(source, every, source.read(every, size, None, progress))
     channels = source.channels(every, progress)
     return ImageView(source, every, None, source.shape(size, channels))
+
+
+def fits(images: int, shape: tuple[int, ...], memory: int | None = None) -> bool:
+    """Whether so many images of a shape are kept decoded; `memory` as of `opened`."""
+    return images * math.prod(shape) <= (allowed() if memory is None else memory)
 
 
 def allowed() -> int:

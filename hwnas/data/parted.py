@@ -10,7 +10,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,10 @@ class Parted(ABC):
     def _lead(self) -> str:
         """What a fingerprint begins with."""
         return ""
+
+    @abstractmethod
+    def stand_in(self) -> Self:
+        """The same with noise for images, and nothing to decode: to learn how long work on so many images takes."""
 
     @property
     def mean(self) -> Floats:

@@ -51,9 +51,15 @@ class Labelled:
         """Images, or boxes, of every class among some images; nothing where only the pixels of masks tell."""
         if not len(self.labels):
             return ()
-        one = isinstance(self.labels, np.ndarray)
-        found = self.labels[indices] if one else np.concatenate([self.labels[int(i)] for i in indices])  # type: ignore[call-overload]
+        chosen = self.of(indices).labels
+        found = chosen if isinstance(chosen, np.ndarray) else np.concatenate(chosen)
         return tuple(np.bincount(found, minlength=len(self.classes)).tolist())
+
+    def of(self, indices: Indices) -> Labelled:
+        """What some of the images show."""
+        labels = self.labels
+        chosen = labels[indices] if isinstance(labels, np.ndarray) else [labels[int(i)] for i in indices if labels]
+        return Labelled(self.classes, chosen)
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,7 @@ class ArraySource(Source):
     def __init__(self, images: Pixels, where: str = "arrays", labelled: Labelled | None = None,
                  size: Size | None = None) -> None:
         self.images, self.where, self.labelled = images, where, labelled or Labelled()
-        self._size = size or (min(images.shape[1:3]),) * 2  # type: ignore[assignment]
+        self._size = size or (min(images.shape[1:3]), min(images.shape[1:3]))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -206,19 +212,16 @@ class Subset(Source):
     """Some images of another source."""
 
     def __init__(self, source: Source, indices: Labels) -> None:
-        if isinstance(source, Subset):
-            source, indices = source.source, source.indices[indices]
-        self.source, self.indices, self.where = source, indices, source.where
+        self.indices: Labels = source.indices[indices] if isinstance(source, Subset) else indices
+        self.source: Source = source.base
+        self.where = source.where
 
     def __len__(self) -> int:
         return len(self.indices)
 
     @property
     def labelled(self) -> Labelled:  # type: ignore[override]
-        labels = self.source.labelled.labels
-        chosen = labels[self.indices] if isinstance(labels, np.ndarray) else \
-            [labels[int(i)] for i in self.indices] if len(labels) else ()
-        return Labelled(self.source.labelled.classes, chosen)
+        return self.source.labelled.of(self.indices)
 
     @property
     def base(self) -> Source:

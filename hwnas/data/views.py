@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import Any, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -65,11 +65,18 @@ class ImageView:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: slice) -> ImageView: ...
+
+    @overload
+    def __getitem__(self, key: Any) -> Pixels: ...
+
+    def __getitem__(self, key: Any) -> ImageView | Pixels:
         if isinstance(key, slice):
             return self.take(np.arange(len(self))[key])
         if isinstance(key, tuple):
-            return np.asarray(self)[key]
+            found: Pixels = np.asarray(self)[key]
+            return found
         return self._read(self.indices[key])
 
     def __iter__(self) -> Iterator[Pixels]:
@@ -84,6 +91,10 @@ class ImageView:
         """Some of these images, in the order given; decodes and copies nothing."""
         return ImageView(self.source, self.indices[chosen], self._kept, self._shape)
 
+    def stand_in(self) -> ImageView:
+        """As many images of noise, for what needs no more than their number and their size."""
+        return ImageView(_Noise(self._shape), np.zeros(len(self), np.int64), None, self._shape)
+
     def pieces(self, count: int = _PIECE) -> Iterator[Pixels]:
         """All images in turn, at most `count` at a time."""
         for start in range(0, len(self), count):
@@ -95,6 +106,8 @@ class ImageView:
 
     def levels(self, progress: Progress = silent) -> tuple[npt.NDArray[np.int64], list[str]]:
         """How many pixels have each of the 256 levels, (C, 256), and a line for every image that cannot be read."""
+        if isinstance(self.source, _Noise):
+            return _levels(self.source.images) * len(self), []
         counts = np.zeros((self._shape[-1], 256), np.int64)
         if self._kept is not None:
             for part in self.pieces(_CHUNK):
@@ -126,9 +139,19 @@ class ImageView:
         if self._kept is not None:
             if np.ndim(chosen) and len(chosen) and (np.diff(chosen) == 1).all():  # a part of it, without a copy
                 return self._kept[chosen[0] : chosen[0] + len(chosen)]
-            return self._kept[chosen]
+            return cast(Pixels, self._kept[chosen])
         found = self.source.read(np.atleast_1d(chosen), self._size, self._channels)
-        return found if np.ndim(chosen) else found[0]
+        return found if np.ndim(chosen) else cast(Pixels, found[0])
+
+
+class _Noise(ArraySource):
+    """One image of noise, as often as it is wanted."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8))
+
+    def read(self, indices: Indices, size: Size, channels: int | None = None, progress: Progress = silent) -> Pixels:
+        return np.repeat(self.images, len(indices), axis=0)
 
 
 def _levels(images: Pixels) -> npt.NDArray[np.int64]:
@@ -148,3 +171,12 @@ class Decoded:
 
     def __set__(self, owner: Any, value: Any) -> None:
         owner.__dict__[self._name] = value
+
+
+def lazily(view: ImageView) -> Pixels:
+    """A view for a field that is `Decoded`, which to a type checker is the array that it gives."""
+    return cast(Pixels, view)
+
+
+AnyImages = Pixels | ImageView
+"""uint8 images as what trains and judges takes them: a slice of either may be given to `np.asarray`."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.data.views import AnyImages
 from hwnas.documents import read_bytes
 from hwnas.errors import InputError, VerificationFailed
 from hwnas.export.samples import Samples
@@ -138,11 +139,11 @@ class Verdict:
         return {**told, "standing": standing, "within_budget": self.within_budget, "failures": self.failures()}
 
 
-def answers(session: Session, images: np.ndarray, batch: int = BATCH) -> Iterator[list[np.ndarray]]:
+def answers(session: Session, images: AnyImages, batch: int = BATCH) -> Iterator[list[np.ndarray]]:
     """All outputs for uint8 images (N, H, W, C), in order, at most `batch` images at a time."""
     size = min(batch, max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2])))
     for i in range(0, len(images), size):
-        yield list(session.run({session.input_name: to_input(images[i : i + size])}))
+        yield list(session.run({session.input_name: to_input(np.asarray(images[i : i + size]))}))
 
 
 def predict(session: Session, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
@@ -151,7 +152,7 @@ def predict(session: Session, images: np.ndarray, batch: int = BATCH) -> np.ndar
 
 
 def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | None = None,
-           promise: Promise | None = None, evaluation: tuple[np.ndarray, Judge] | None = None,
+           promise: Promise | None = None, evaluation: tuple[AnyImages, Judge] | None = None,
            exact: Batches | None = None, latency: Measurement | None = None, reference: Measurement | None = None,
            session: Session | None = None, timing: bool = True, classes: Sequence[str] | None = None) -> Verdict:
     """Check an exported model against torch's stored outputs and against the budget.

@@ -80,7 +80,7 @@ class RunContext:
             raise RunError(f"the images of {self.run.path} were at {place}, and nothing is there: move them back, or "
                            "make a link there")
         found = load_data(self.config, self.progress, self._size_of_file)
-        if before is not None and before.fingerprint != found.fingerprint:
+        if before is not None and before.fingerprint != found.fingerprint_like(before.fingerprint):
             raise UsageError(f"the images of {self.config.data.source} changed since this run began: start a new run")
         return found
 

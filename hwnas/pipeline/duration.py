@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from hwnas.data.memory import fits
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.task_setup import AnyData, recipe, sizes_of, widths_of
 from hwnas.search.cycle import fair_cycle, planned_evaluations
@@ -23,6 +24,7 @@ from hwnas.tasks.of_space import layout_of
 from hwnas.train import TrainConfig, as_task
 
 ENOUGH_SECONDS, STEPS = 0.5, 5  # of every probe: whichever comes first
+DECODED = 32  # images that are decoded to know how long that takes
 TEACHER = 1 / 3  # what a forward pass of the reference adds to a step of fine-tuning, in its own steps
 LOW, HIGH = 0.7, 1.8  # a shared machine, images of other sizes, checkpoints, export
 REST = (5.0, 40.0)  # export, checks, timing of what ships
@@ -46,7 +48,8 @@ def expect(config: CompressConfig, data: AnyData, space: Space, tables: int) -> 
 
 def _trained(config: CompressConfig, data: AnyData, space: Space) -> tuple[float, int]:
     """Seconds of training and scoring, and how many steps were tried."""
-    task = as_task(data, layout_of(space) if config.task == "detect" else None)
+    decode_s = _decode_seconds(data)
+    task = as_task(data.stand_in(), layout_of(space) if config.task == "detect" else None)
     train = TrainConfig(batch=config.train.batch_size, **recipe(config))
     evaluator = evaluator_of(space, task, SearchConfig(train=train), config.seed, {})
     law, rng = everything_live(space.sizes), np.random.default_rng(config.seed)
@@ -55,9 +58,22 @@ def _trained(config: CompressConfig, data: AnyData, space: Space) -> tuple[float
     path_s, tried = _timed(lambda i: evaluator.train(paths, i, 1, [1e-4]))
     reference_s, more = _timed(lambda i: evaluator.train(itertools.repeat(reference), i, 1, [1e-4]))
     score_s, _ = _timed(lambda i: evaluator.score(reference), most=1)
+    path_s, reference_s = (seconds + config.train.batch_size * decode_s for seconds in (path_s, reference_s))
+    score_s += (len(evaluator.fold.val_images) + evaluator.batch_norm_images) * decode_s
     whole = task.steps(config.train.batch_size) * config.train.epochs * (reference_s * (1 + TEACHER) + path_s)
     parts = _epochs_of_parts(config, space) * evaluator.steps_per_epoch * path_s
     return whole + parts + _scores(config, space) * score_s, tried + more
+
+
+def _decode_seconds(data: AnyData) -> float:
+    """Of an image, where they are decoded whenever they are wanted; 0 where they would be kept."""
+    train, val = (part.pixels for part in data.parts)
+    if train.kept or fits(len(train) + len(val), train.shape[1:]):
+        return 0.0
+    some = np.linspace(0, len(train) - 1, DECODED).astype(np.int64)
+    began = time.perf_counter()
+    train[some]
+    return (time.perf_counter() - began) / len(some)
 
 
 def _evaluations(config: CompressConfig, space: Space) -> int:

@@ -94,7 +94,7 @@ class Plan:
 
 
 def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan:
-    """Load the data, build the space and look at the table; writes nothing and needs no torch.
+    """Look at the data, build the space and look at the table; decodes no image, writes nothing and needs no torch.
 
     Raises:
         UsageError: `out` is taken.
@@ -104,7 +104,7 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not an empty folder: choose another --out, or go on with "
                          f"`{resume_command(out)}`")
-    found = load_data(config, progress)
+    found = load_data(config, progress, memory=0)
     space = space_for_data(config, found)
     targets = targets_of(config)
     tables = Path(config.target.tables) if config.target.tables else None

@@ -60,7 +60,7 @@ def space_for(options: Mapping[str, Any], *, channels: int | None = None, classe
     if "data" in options:
         if channels is not None or classes is not None:
             raise UsageError("--data decides the channels and the classes: leave out --channels and --classes")
-        return space_for_data(config, load_data(config, silent))
+        return space_for_data(config, load_data(config, silent, memory=0))
     usual, imgsz, width = default_input(config.space.name), config.data.imgsz, config.data.width
     size = (imgsz, width or imgsz) if imgsz else (usual.size[0], width or usual.size[1])
     return space_of(config, (channels or usual.channels, *size), classes or usual.classes, any_channels=True)

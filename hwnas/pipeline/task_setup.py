@@ -28,18 +28,20 @@ WIDTHS: dict[str, tuple[float, ...]] = {"classify": (), "detect": (0.75, 0.5), "
 """Shares of the reference's channels from which a result is chosen, besides all of them (adr/0014)."""
 
 
-def load_data(config: CompressConfig, progress: Progress, size: tuple[int, int] | None = None) -> AnyData:
+def load_data(config: CompressConfig, progress: Progress, size: tuple[int, int] | None = None,
+              memory: int | None = None) -> AnyData:
     """The images of a task.
 
     Args:
         size: height and width in pixels; None takes those of the config, or else those of the file of its space.
+        memory: bytes that decoded images may take (`hwnas.data.memory`); 0 decodes nothing yet.
 
     Raises:
         DataError: they cannot be used.
     """
     if size is None and config.data.imgsz is None and is_file(config.space.name):
         size = space_file(config.space.name).config.size
-    common: dict[str, Any] = {"seed": config.seed, "limit": config.data.limit, "progress": progress}
+    common: dict[str, Any] = {"seed": config.seed, "limit": config.data.limit, "memory": memory, "progress": progress}
     if config.task == "classify":
         return datasets.load(config.data.source, imgsz=size[0] if size else config.data.imgsz, **common)
     if size is None and config.data.imgsz:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.views import AnyImages
 from hwnas.tasks.drawing import draw_boxes, draw_mask
 from hwnas.tasks.judge import BoxJudge, Judge, MaskJudge, Outputs
 from hwnas.tasks.mean_iou import MeanIou, confusion
@@ -40,7 +41,7 @@ class Example:
     picture: Pixels
 
 
-def examples(judge: Judge, images: Pixels, batches: Iterable[Outputs], classes: Sequence[str],
+def examples(judge: Judge, images: AnyImages, batches: Iterable[Outputs], classes: Sequence[str],
              palette: Pixels | None = None, count: int = 3) -> list[Example]:
     """The `count` best and the `count` worst images, worst last; fewer where there are not as many.
 

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.detection import DetectionPart
+from hwnas.data.views import AnyImages
 from hwnas.errors import InputError
 from hwnas.imaging.letterbox import IGNORE, Letterbox
 from hwnas.tasks.breakdown import Breakdown, of_classifier, of_detector, of_segmenter
@@ -190,7 +191,7 @@ class BoxJudge(Judge):
 class MaskJudge(Judge):
     """uint8 masks (N, H, W) of classes 0..K-1, 255 where it does not matter."""
 
-    masks: npt.NDArray[np.uint8]
+    masks: AnyImages
     classes: int
     task: ClassVar[str] = "segment"
 
@@ -211,7 +212,7 @@ class MaskJudge(Judge):
         total, found, start = np.zeros((self.classes, self.classes), np.int64), [], 0
         for outputs in batches:
             answers = outputs[0].argmax(1)
-            truth = self.masks[start : start + len(answers)]
+            truth = np.asarray(self.masks[start : start + len(answers)])
             if each:
                 found += [confusion(a, b, self.classes) for a, b in zip(answers, truth, strict=True)]
             else:
@@ -223,7 +224,7 @@ class MaskJudge(Judge):
         return MaskJudge(self.masks[:count], self.classes)
 
     def arrays(self) -> Arrays:
-        return {"masks": self.masks}
+        return {"masks": np.asarray(self.masks)}
 
     def __len__(self) -> int:
         return len(self.masks)

@@ -9,40 +9,41 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hwnas.data.views import AnyImages
 from hwnas.train.checkpoint import to_pixels
 
 EVAL_BATCH = 256
 EVAL_PIXELS = 1 << 22  # a batch, so that the activations of large images fit into memory
 
 
-def batch_of(images: np.ndarray) -> int:
+def batch_of(images: AnyImages) -> int:
     """How many images (N, H, W, C) of this size are run together."""
     return int(min(EVAL_BATCH, max(2, EVAL_PIXELS // (images.shape[1] * images.shape[2]))))
 
 
-def outputs_of(net: nn.Module, images: np.ndarray) -> Iterator[list[np.ndarray]]:
+def outputs_of(net: nn.Module, images: AnyImages) -> Iterator[list[np.ndarray]]:
     """What a network gives for uint8 images (N, H, W, C), in order, a batch at a time."""
     net.eval()
     size = batch_of(images)
     for i in range(0, len(images), size):
         with torch.inference_mode():
-            found = net(to_pixels(images[i : i + size]))
+            found = net(to_pixels(np.asarray(images[i : i + size])))
         yield [tensor.numpy() for tensor in (found if isinstance(found, list) else [found])]
 
 
-def logits(net: nn.Module, images: np.ndarray) -> Tensor:
+def logits(net: nn.Module, images: AnyImages) -> Tensor:
     """Logits (N, classes) of a classifier for uint8 images (N, H, W, C)."""
     return torch.from_numpy(np.concatenate([outputs[0] for outputs in outputs_of(net, images)]))
 
 
-def accuracy(net: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
+def accuracy(net: nn.Module, images: AnyImages, labels: np.ndarray) -> float:
     """Top-1 accuracy in percent."""
     return float((logits(net, images).argmax(1).numpy() == labels).mean() * 100)
 
 
 @torch.no_grad()
 def reestimate_batch_norm(
-    net: nn.Module, modules: Iterable[nn.Module], images: np.ndarray, batch: int | None = None
+    net: nn.Module, modules: Iterable[nn.Module], images: AnyImages, batch: int | None = None
 ) -> None:
     """Replace the running statistics of the batch norms in `modules` by averages over `images`.
 
@@ -61,7 +62,7 @@ def reestimate_batch_norm(
     net.train()
     seen, batch = 0, batch or batch_of(images)
     for i in range(0, len(images), batch):
-        part = images[i : i + batch]
+        part = np.asarray(images[i : i + batch])
         if len(part) > 1:  # a batch of one has no variance on 1x1 maps
             seen += len(part)
             for norm in norms:

@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwnas.data import Dataset, epoch, policy_for
+from hwnas.data.dataset import ClassPart
 from hwnas.data.detection import DetectionData, DetectionPart, epoch_detection
 from hwnas.data.segmentation import SegmentationData, SegmentationPart, epoch_segmentation
+from hwnas.data.views import ImageView
 from hwnas.errors import DataError
 from hwnas.tasks.detection import DetectionHeadLayout
 from hwnas.tasks.judge import BoxJudge, ClassJudge, Judge, MaskJudge, boxes_of
@@ -41,7 +43,7 @@ class Task(ABC):
     """Data with what is to be learnt from it.
 
     Args:
-        data: images in memory, training and validation.
+        data: images with the truth about them, training and validation.
     """
 
     name: ClassVar[str]
@@ -52,13 +54,13 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def train_images(self) -> np.ndarray:
-        """uint8 (N, H, W, C)."""
+    def train_images(self) -> ImageView:
+        """uint8 (N, H, W, C), decoded when they are indexed, unless they are kept decoded."""
 
     @property
     @abstractmethod
-    def val_images(self) -> np.ndarray:
-        """uint8 (M, H, W, C)."""
+    def val_images(self) -> ImageView:
+        """uint8 (M, H, W, C), alike."""
 
     @property
     @abstractmethod
@@ -118,19 +120,29 @@ class Classification(Task):
     data: Dataset
 
     @property
-    def train_images(self) -> np.ndarray:
-        return self.data.train_images
+    def train(self) -> ClassPart:
+        """What is trained on."""
+        return self.data.train
 
     @property
-    def val_images(self) -> np.ndarray:
-        return self.data.val_images
+    def val(self) -> ClassPart:
+        """What judges."""
+        return self.data.val
+
+    @property
+    def train_images(self) -> ImageView:
+        return self.train.pixels
+
+    @property
+    def val_images(self) -> ImageView:
+        return self.val.pixels
 
     @property
     def judge(self) -> ClassJudge:
-        return ClassJudge(self.data.val_labels)
+        return ClassJudge(self.val.labels)
 
     def epoch(self, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
-        return epoch(self.data.train_images, self.data.train_labels, batch, rng, policy_for(self.data))
+        return epoch(self.train.pixels, self.train.labels, batch, rng, policy_for(self.data))
 
     def loss(self, outputs: Outputs, targets: np.ndarray, smoothing: float) -> Tensor:
         return functional.cross_entropy(_logits(outputs), torch.from_numpy(targets), label_smoothing=smoothing)
@@ -139,31 +151,23 @@ class Classification(Task):
         return teacher.loss(_logits(outputs), _logits(taught), plain)
 
     def taken(self, train: np.ndarray, val: np.ndarray) -> Classification:
-        images, labels = self.data.train_images, self.data.train_labels
-        return _Fold(self.data, images[train], labels[train], images[val], labels[val])
+        return _Fold(self.data, self.data.train.take(train), self.data.train.take(val))
 
 
 class _Fold(Classification):
     """A part of a data set in which a class may be missing; everything else about the images is the set's."""
 
-    def __init__(self, data: Dataset, *parts: np.ndarray) -> None:
+    def __init__(self, data: Dataset, train: ClassPart, val: ClassPart) -> None:
         super().__init__(data)
-        self._train_images, self._train_labels, self._val_images, self._val_labels = parts
+        self._train, self._val = train, val
 
     @property
-    def train_images(self) -> np.ndarray:
-        return self._train_images
+    def train(self) -> ClassPart:
+        return self._train
 
     @property
-    def val_images(self) -> np.ndarray:
-        return self._val_images
-
-    @property
-    def judge(self) -> ClassJudge:
-        return ClassJudge(self._val_labels)
-
-    def epoch(self, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
-        return epoch(self._train_images, self._train_labels, batch, rng, policy_for(self.data))
+    def val(self) -> ClassPart:
+        return self._val
 
 
 class _OfParts(Task):
@@ -172,12 +176,12 @@ class _OfParts(Task):
     data: DetectionData | SegmentationData
 
     @property
-    def train_images(self) -> np.ndarray:
-        return self.data.train.images
+    def train_images(self) -> ImageView:
+        return self.data.train.pixels
 
     @property
-    def val_images(self) -> np.ndarray:
-        return self.data.val.images
+    def val_images(self) -> ImageView:
+        return self.data.val.pixels
 
 
 class Detection(_OfParts):
@@ -238,7 +242,7 @@ class Segmentation(_OfParts):
 
     @property
     def judge(self) -> MaskJudge:
-        return MaskJudge(self.data.val.masks, len(self.data.classes))
+        return MaskJudge(self.data.val.truth, len(self.data.classes))
 
     def epoch(self, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
         yield from epoch_segmentation(self.data.train, batch, rng)

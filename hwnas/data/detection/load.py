@@ -18,7 +18,7 @@ from hwnas.data.notes import plain, told_unseen
 from hwnas.data.source import Labelled
 from hwnas.data.split import divided
 from hwnas.data.turning import headers, turned
-from hwnas.data.views import ImageView
+from hwnas.data.views import ImageView, lazily
 from hwnas.errors import DataError
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.opening import Header
@@ -146,5 +146,4 @@ def _part(records: list[Record], sizes: list[tuple[int, int]], checked: Checked,
     size = images.shape[1], images.shape[2]
     boxes = tuple(Letterbox.fit(*told, size).to_input(found) for told, found in zip(sizes, checked.boxes, strict=True))
     frames = tuple(Frame(r.name, r.path, *told) for r, told in zip(records, sizes, strict=True))
-    # A part takes views for arrays.
-    return DetectionPart(images, frames, boxes, tuple(checked.labels), tuple(checked.crowd))  # type: ignore[arg-type]
+    return DetectionPart(lazily(images), frames, boxes, tuple(checked.labels), tuple(checked.crowd))

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from hwnas.data.notes import joined
 from hwnas.data.parted import Parted
-from hwnas.data.views import Decoded, ImageView
+from hwnas.data.views import Decoded, ImageView, lazily
 from hwnas.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
@@ -77,7 +77,7 @@ class DetectionPart:
         """The images at `indices`, in that order; copies none."""
         chosen = [int(i) for i in indices]
         return DetectionPart(
-            self.pixels.take(indices), tuple(self.frames[i] for i in chosen),  # type: ignore[arg-type]
+            lazily(self.pixels.take(indices)), tuple(self.frames[i] for i in chosen),
             tuple(self.boxes[i] for i in chosen), tuple(self.labels[i] for i in chosen),
             tuple(self.crowd[i] for i in chosen),
         )
@@ -130,13 +130,19 @@ class DetectionData(Parted):
     def parts(self) -> tuple[DetectionPart, DetectionPart]:
         return self.train, self.val
 
+    def stand_in(self) -> DetectionData:
+        train, val = (replace(part, images=lazily(part.pixels.stand_in())) for part in self.parts)
+        return replace(self, train=train, val=val)
+
     def _lead(self) -> str:
         return "|".join(self.classes)
 
     def _arrays(self) -> Iterable[ImageView | npt.NDArray[Any]]:
         for part in self.parts:
             yield part.pixels
-            yield from (*part.boxes, *part.labels, *part.crowd)
+            yield from part.boxes
+            yield from part.labels
+            yield from part.crowd
 
     def counts(self, part: DetectionPart) -> Labels:
         """Boxes of every class, crowds left out: (K,)."""

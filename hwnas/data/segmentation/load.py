@@ -18,6 +18,7 @@ from hwnas.data.segmentation.pairs import Pair
 from hwnas.data.segmentation.parts import SegmentationData, SegmentationPart, counts_of
 from hwnas.data.split import divided
 from hwnas.data.turning import Size, headers, turned
+from hwnas.data.views import lazily
 from hwnas.errors import DataError, ImageError
 from hwnas.imaging.opening import read_header
 from hwnas.progress import Progress, silent
@@ -108,7 +109,7 @@ def _part(found: Listed, pairs: Sequence[Pair], upright: Sequence[bool], sizes: 
     images = LetterboxedSource([pair.image for pair in pairs], names, found.source, size, upright)
     within = allowed() if memory is None else memory
     pixels, truth = opened(images, size, within * 3 // 4, progress), opened(masks, size, within // 4)
-    frames = tuple(Frame(pair.image.name, pair.image, *(told or (1, 1))) for pair, told in zip(pairs, sizes, strict=True))
-    part = SegmentationPart(pixels, truth, frames)  # type: ignore[arg-type] # a part takes views for arrays
+    frames = [Frame(pair.image.name, pair.image, *(told or (1, 1))) for pair, told in zip(pairs, sizes, strict=True)]
+    part = SegmentationPart(lazily(pixels), lazily(truth), tuple(frames))
     part.__dict__["counts"] = counts_of(truth, progress)
     return part

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from hwnas.data.detection.parts import Frame
 from hwnas.data.notes import joined
 from hwnas.data.parted import Parted
-from hwnas.data.views import Decoded, ImageView
+from hwnas.data.views import Decoded, ImageView, lazily
 from hwnas.errors import DataError
 from hwnas.imaging.letterbox import IGNORE
 from hwnas.progress import Progress, silent
@@ -72,7 +72,7 @@ class SegmentationPart:
 
     def take(self, indices: npt.NDArray[np.integer[Any]]) -> SegmentationPart:
         """The images at `indices`, in that order; copies none."""
-        found = SegmentationPart(self.pixels.take(indices), self.truth.take(indices),  # type: ignore[arg-type]
+        found = SegmentationPart(lazily(self.pixels.take(indices)), lazily(self.truth.take(indices)),
                                  tuple(self.frames[int(i)] for i in indices))
         found.__dict__["counts"] = self.counts[indices]
         return found
@@ -138,6 +138,14 @@ class SegmentationData(Parted):
     @property
     def parts(self) -> tuple[SegmentationPart, SegmentationPart]:
         return self.train, self.val
+
+    def stand_in(self) -> SegmentationData:
+        def of(part: SegmentationPart) -> SegmentationPart:
+            found = SegmentationPart(lazily(part.pixels.stand_in()), lazily(part.truth), part.frames)
+            found.__dict__["counts"] = part.counts
+            return found
+
+        return replace(self, train=of(self.train), val=of(self.val))
 
     def _lead(self) -> str:
         return "|".join(self.classes)

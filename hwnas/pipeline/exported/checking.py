@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hwnas.data import Dataset
 from hwnas.data.segmentation import SegmentationData
+from hwnas.data.views import AnyImages
 from hwnas.documents import read_bytes
 from hwnas.errors import DataError, InputError, UsageError
 from hwnas.export.metadata import read_exported
@@ -203,7 +202,7 @@ def _time(model: Path, target: Target, progress: Progress) -> dict[str, Measurem
     return time_models(models, sweeps=SWEEPS, progress=progress)
 
 
-def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[np.ndarray, Judge]:
+def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[AnyImages, Judge]:
     """Validation images and their truth, split with the seed of the run so that no training image is among them."""
     space = SpaceConfig.from_json(metadata["architecture"]["space"])
     config = CompressConfig(task=metadata.get("task", "classify"), seed=int(metadata.get("seed", 0)),
@@ -213,7 +212,7 @@ def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> t
         raise DataError(f"{data} has the classes {', '.join(found.classes[:8])}, the model was trained on "
                         f"{', '.join(metadata['classes'][:8])}: give the data set of the model")
     if isinstance(found, Dataset):
-        return found.val_images, ClassJudge(found.val_labels)
+        return found.val.pixels, ClassJudge(found.val.labels)
     if isinstance(found, SegmentationData):
-        return found.val.images, MaskJudge(found.val.masks, len(found.classes))
-    return found.val.images, boxes_of(found.val, DetectionHead.from_json(metadata["detection_head"]))
+        return found.val.pixels, MaskJudge(found.val.truth, len(found.classes))
+    return found.val.pixels, boxes_of(found.val, DetectionHead.from_json(metadata["detection_head"]))

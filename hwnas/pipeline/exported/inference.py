@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwnas.data.views import AnyImages
 from hwnas.errors import MissingDependency, UsageError
 from hwnas.imaging.fitting import to_input
 from hwnas.profile.graph_format import graph_form
@@ -57,7 +58,7 @@ def in_form(model: bytes, target: Target, samples: Samples | None = None) -> byt
     return make(model, graph_form(target), samples=samples, variant=variant_for(target.runtime))
 
 
-def calibration_inputs(images: np.ndarray, name: str, seed: int) -> list[dict[str, np.ndarray]]:
+def calibration_inputs(images: AnyImages, name: str, seed: int) -> list[dict[str, np.ndarray]]:
     """Inputs to calibrate with: `CALIBRATION_IMAGES` of the uint8 images (N, H, W, C), drawn with `seed`."""
     count = min(CALIBRATION_IMAGES, len(images))
     drawn = np.sort(np.random.default_rng((seed, 3)).permutation(len(images))[:count])

@@ -26,6 +26,7 @@ class DataStage(Stage[DataResult]):
     def run(self, context: RunContext) -> DataResult:
         context.starts_from("search", "search.safetensors")  # a run to start from that is not there is better said now
         data, space = context.dataset, context.space
+        data.check(context.progress)  # rather than in the middle of a training
         if space.config.graph is not None:
             write_json(context.run.path / FILE, space_to_json(space))
         first = next(iter(context.targets.values()))

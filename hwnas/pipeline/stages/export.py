@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hwnas.data.views import AnyImages
 from hwnas.errors import VerificationFailed
 from hwnas.export import Samples, Verdict, answers, onnx_bytes, stamped, verify
 from hwnas.export.onnx_export import INPUT
@@ -205,7 +206,7 @@ class ModelExporter:
         told = provenance(self._context, arch, name.partition("-")[0], self._exact)
         model = onnx_bytes(net, told)
         task, classes = self._context.task_of(arch.space), len(self._context.dataset.classes)
-        images = task.val_images[: _check_images(task.val_images)]
+        images = np.asarray(task.val_images[: _check_images(task.val_images)])
         outputs = (np.concatenate(parts) for parts in zip(*outputs_of(net, images), strict=True))
         samples = Samples(images, task.judge.head(len(images)), tuple(outputs), classes)
         return Export(name, task, self._exact, model, answering(model, self._exact), samples, None)
@@ -280,7 +281,7 @@ class ModelExporter:
         )
 
 
-def _check_images(images: np.ndarray) -> int:
+def _check_images(images: AnyImages) -> int:
     return int(min(CHECK_IMAGES, max(8, CHECK_PIXELS // (images.shape[1] * images.shape[2]))))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from hwnas.data.views import ImageView
 from hwnas.errors import UsageError
 from hwnas.nets import Network, Supernet
 from hwnas.space import Architecture, Space
@@ -129,5 +130,5 @@ class SupernetEvaluator:
         self.supernet.select(choice)
         reestimate_batch_norm(self.supernet, self.supernet.active(), self._batch_norm_images(self.fold))
 
-    def _batch_norm_images(self, fold: Task) -> np.ndarray:
+    def _batch_norm_images(self, fold: Task) -> ImageView:
         return fold.train_images[: self.batch_norm_images]
