@@ -7,8 +7,7 @@
 How sources are laid out: folder.py, npz.py, parquet.py. A new kind of source is one file and a line in load.py.
 """
 
-from hwnas.data.augment import Policy, augment, policy_for
-from hwnas.data.batches import epoch
+from hwnas.data.augment import Policy, augment, epoch, policy_for
 from hwnas.data.dataset import Dataset
 from hwnas.data.load import KNOWN, load
 

@@ -116,7 +116,7 @@ class ImageView:
         lock = Lock()
 
         def one(i: int) -> None:
-            found = _levels(self.source.one(int(self.indices[i]), self._size, self._channels))
+            found = _levels(self.source.one(int(self.indices[i]), self.hw, self._channels))
             with lock:
                 counts[...] += found
 
@@ -124,7 +124,8 @@ class ImageView:
         return counts, broken
 
     @property
-    def _size(self) -> Size:
+    def hw(self) -> Size:
+        """(H, W)."""
         return self._shape[0], self._shape[1]
 
     @property
@@ -140,7 +141,7 @@ class ImageView:
             if np.ndim(chosen) and len(chosen) and (np.diff(chosen) == 1).all():  # a part of it, without a copy
                 return self._kept[chosen[0] : chosen[0] + len(chosen)]
             return cast(Pixels, self._kept[chosen])
-        found = self.source.read(np.atleast_1d(chosen), self._size, self._channels)
+        found = self.source.read(np.atleast_1d(chosen), self.hw, self._channels)
         return found if np.ndim(chosen) else cast(Pixels, found[0])
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwnas.data.batches import slices
 from hwnas.data.detection import DetectionPart, DetectionPolicy, Frame, epoch_detection
+from hwnas.data.feed import slices
 from hwnas.data.segmentation import SegmentationPart, epoch_segmentation
 from hwnas.data.segmentation.augment import SegmentationPolicy
 from hwnas.imaging.letterbox import GREY, IGNORE

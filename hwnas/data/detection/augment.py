@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hwnas.data.batches import slices
 from hwnas.data.changes import Change, Place
 from hwnas.data.detection.parts import Boxes, DetectionPart, Flags, Labels, Pixels
-from hwnas.data.threads import pool
+from hwnas.data.feed import Feed
 from hwnas.errors import UsageError
 from hwnas.imaging.letterbox import GREY
 
@@ -58,32 +58,37 @@ class DetectionPolicy:
 PLAIN = DetectionPolicy(flip=False, scale=(1.0, 1.0), jitter=0.0)
 
 
-def epoch_detection(part: DetectionPart, batch: int, rng: np.random.Generator,
-                    policy: DetectionPolicy | None = None) -> Iterator[Batch]:
-    """Shuffled batches of changed copies: uint8 (B, H, W, 3) and per image boxes, labels, crowds.
-
-    The last batch may be smaller; one image left over is dropped, because batch normalisation has no variance over
-    one.
+class DetectionFeed(Feed[list[Drawn], Batch]):
+    """Batches of changed copies: uint8 (B, H, W, 3) and per image boxes, labels, crowds.
 
     Args:
+        part: the images with their boxes.
         policy: None takes the default.
+    """
+
+    def __init__(self, part: DetectionPart, policy: DetectionPolicy | None = None) -> None:
+        self.part, self.policy = part, policy or DetectionPolicy()
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def draw(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> list[Drawn]:
+        return [_drawn(self.part, int(i), rng, self.policy) for i in chosen]
+
+    def make(self, chosen: npt.NDArray[np.int64], drawn: list[Drawn], threads: Executor) -> Batch:
+        images = np.empty((len(drawn), *self.part.pixels.shape[1:]), np.uint8)
+        changed = list(threads.map(functools.partial(_made, self.part, self.policy.kept), drawn, images))
+        return images, [s[0] for s in changed], [s[1] for s in changed], [s[2] for s in changed]
+
+
+def epoch_detection(part: DetectionPart, batch: int, rng: np.random.Generator,
+                    policy: DetectionPolicy | None = None) -> Iterator[Batch]:
+    """`Feed.epoch` of a `DetectionFeed`.
 
     Raises:
         UsageError: batch under 1.
     """
-    if batch < 1:
-        raise UsageError(f"batch must be 1 or more, not {batch}")
-    return _batches(part, batch, rng, policy or DetectionPolicy())
-
-
-def _batches(part: DetectionPart, batch: int, rng: np.random.Generator, policy: DetectionPolicy) -> Iterator[Batch]:
-    size = part.pixels.shape[1:3]
-    with pool() as threads:
-        for chosen in slices(rng.permutation(len(part)), batch):
-            drawn = [_drawn(part, int(i), rng, policy) for i in chosen]
-            images = np.empty((len(drawn), *size, 3), np.uint8)
-            changed = list(threads.map(functools.partial(_made, part, policy.kept), drawn, images))
-            yield images, [s[0] for s in changed], [s[1] for s in changed], [s[2] for s in changed]
+    return DetectionFeed(part, policy).epoch(batch, rng)
 
 
 def augmented(part: DetectionPart, index: int, rng: np.random.Generator, policy: DetectionPolicy) -> Sample:
@@ -96,14 +101,14 @@ def _drawn(part: DetectionPart, index: int, rng: np.random.Generator, policy: De
     """All random numbers of one image."""
     four = policy.mosaic > 0 and rng.random() < policy.mosaic
     sources = (index, *rng.integers(len(part), size=3).tolist()) if four else (index,)
-    size = part.pixels.shape[1:3]
+    size = part.pixels.hw
     return sources, Change.drawn(rng, size, jitter=policy.jitter, scale=policy.scale, flip=policy.flip)
 
 
 def _made(part: DetectionPart, kept: float, drawn: Drawn, out: Pixels) -> Truth:
     """Puts the changed image into `out` (H, W, 3); its boxes, labels and crowds."""
     sources, change = drawn
-    size = part.pixels.shape[1:3]
+    size = part.pixels.hw
     image, truth = _mosaic(part, sources) if len(sources) > 1 else _plain(part, sources[0])
     out[:] = np.asarray(change.image(image))
     if change.place:
@@ -133,7 +138,7 @@ def _kept(truth: Truth, size: tuple[int, int], share: float) -> Truth:
 
 def _mosaic(part: DetectionPart, sources: Sequence[int]) -> tuple[Image.Image, Truth]:
     """Four images at half their size, one a quarter (Bochkovskiy et al., YOLOv4, 2020)."""
-    height, width = part.pixels.shape[1:3]
+    height, width = part.pixels.hw
     out, boxes = Image.new("RGB", (width, height), (GREY,) * 3), list[Boxes]()
     for corner, i in enumerate(sources):
         place = Place(height // 2, width // 2, (corner // 2) * (height // 2), (corner % 2) * (width // 2))

@@ -7,15 +7,16 @@ H, W    sides of the images, px
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from hwnas.data.batches import slices
 from hwnas.data.changes import Change
+from hwnas.data.feed import Feed
 from hwnas.data.segmentation.parts import Pixels, SegmentationPart
-from hwnas.data.threads import pool
 from hwnas.errors import UsageError
 
 
@@ -45,31 +46,39 @@ class SegmentationPolicy:
 PLAIN = SegmentationPolicy(flip=False, scale=(1.0, 1.0), jitter=0.0)
 
 
-def epoch_segmentation(part: SegmentationPart, batch: int, rng: np.random.Generator,
-                       policy: SegmentationPolicy | None = None) -> Iterator[tuple[Pixels, Pixels]]:
-    """Shuffled batches of changed copies: uint8 (B, H, W, 3) and (B, H, W).
-
-    The last batch may be smaller; one image left over is dropped, because batch normalisation has no variance over
-    one.
+class SegmentationFeed(Feed[list[Change], tuple[Pixels, Pixels]]):
+    """Batches of changed copies: uint8 (B, H, W, 3) and their masks (B, H, W).
 
     Args:
+        part: the images with their masks.
         policy: None takes the default.
+    """
+
+    def __init__(self, part: SegmentationPart, policy: SegmentationPolicy | None = None) -> None:
+        self.part, self.policy = part, policy or SegmentationPolicy()
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def draw(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> list[Change]:
+        return [_drawn(self.part.pixels.hw, rng, self.policy) for _ in chosen]
+
+    def make(self, chosen: npt.NDArray[np.int64], drawn: list[Change], threads: Executor) -> tuple[Pixels, Pixels]:
+        def one(change: Change, index: int) -> tuple[Pixels, Pixels]:
+            return _made(change, self.part.pixels[index], self.part.truth[index])
+
+        made = list(threads.map(one, drawn, chosen.tolist()))
+        return np.stack([image for image, _ in made]), np.stack([mask for _, mask in made])
+
+
+def epoch_segmentation(part: SegmentationPart, batch: int, rng: np.random.Generator,
+                       policy: SegmentationPolicy | None = None) -> Iterator[tuple[Pixels, Pixels]]:
+    """`Feed.epoch` of a `SegmentationFeed`.
 
     Raises:
         UsageError: batch under 1.
     """
-    if batch < 1:
-        raise UsageError(f"batch must be 1 or more, not {batch}")
-    return _batches(part, batch, rng, policy or SegmentationPolicy())
-
-
-def _batches(part: SegmentationPart, batch: int, rng: np.random.Generator,
-             policy: SegmentationPolicy) -> Iterator[tuple[Pixels, Pixels]]:
-    with pool() as threads:
-        for chosen in slices(rng.permutation(len(part)), batch):
-            drawn = [_drawn(part.truth.shape[1:], rng, policy) for _ in chosen]
-            made = list(threads.map(_made, drawn, (part.pixels[i] for i in chosen), (part.truth[i] for i in chosen)))
-            yield np.stack([image for image, _ in made]), np.stack([mask for _, mask in made])
+    return SegmentationFeed(part, policy).epoch(batch, rng)
 
 
 def augmented(image: Pixels, mask: Pixels, rng: np.random.Generator,
