@@ -64,7 +64,10 @@ def read_bytes(path: Path, most: int = MOST_BYTES, error: type[HwnasError] = Inp
     """
     with open_regular(path, error) as file:
         try:
-            content = file.read(most + 1)
+            # A buffer is as large as what is asked for, and most files are far below the most.
+            content = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
+            if len(content) <= most and (more := file.read(1)):  # grown since, or of no known size
+                content += more + file.read(most - len(content))
         except OSError as err:
             raise error(f"cannot read {path}: {err.strerror or err}") from err
     if len(content) > most:
