@@ -2,9 +2,10 @@
 
     python benchmarks/sources.py shared/data/imagenet_samples/images --count 2000 --other ../hwnas-410ed94
 
-copies the photos below a folder into a temporary one until there are --count in two classes, and runs in turn, each in a
-process of its own: a dry run of compress by this checkout and by the one of --other; then one epoch of batches with all
-images kept decoded, and with a limit of memory under which they are decoded batch by batch.
+copies the photos below a folder into a temporary one until there are --count in two classes, and runs in turn, each in
+a process of its own: what a dry run asks of the data and a whole dry run, by this checkout and by the one of --other;
+then one epoch of batches with all images kept decoded, and with a limit of memory under which they are decoded batch by
+batch.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from hwnas.imaging.listing import list_images
 
+DRY = 32  # px
 HERE = Path(__file__).resolve().parents[1]
 EPOCH = """
 import sys, time, resource
@@ -33,7 +35,14 @@ total = 0
 for images, labels in ClassFeed(data.train, policy_for(data)).epoch(64, np.random.default_rng(0)):
     total += int(images.sum())
 done = time.perf_counter()
-print(f"{loaded - began:.1f} {done - loaded:.1f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} {total}")
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(f"{loaded - began:.1f} {done - loaded:.1f} {peak:.0f} {total}")
+"""
+LOOK = """
+import inspect, sys
+from hwnas.data import load
+how = {"memory": 0} if "memory" in inspect.signature(load).parameters else {}  # 0.1 knows no other way than to decode
+print(load(sys.argv[1], imgsz=int(sys.argv[2]), **how).summary())
 """
 
 
@@ -72,12 +81,14 @@ def main() -> None:
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 2**20
         print(f"{args.count} photos, {size:.0f} MiB encoded, {args.count * args.imgsz**2 * 3 / 2**20:.0f} decoded at "
               f"{args.imgsz} px\n")
-        print("| a dry run | seconds | peak MiB |\n| --- | --- | --- |")
-        dry = ("-m", "hwnas", "compress", "--data", folder, "--imgsz", str(args.imgsz), "--space", "proxyless",
-               "--target", "raspberry-pi-4", "--flops", "60%", "--dry-run")
-        for checkout in filter(None, (args.other, HERE)):
-            seconds, peak, _ = run(checkout.resolve(), *dry)
-            print(f"| {checkout.resolve().name} | {seconds:.1f} | {peak:.0f} |", flush=True)
+        print("| checkout | what | seconds | peak MiB |\n| --- | --- | --- | --- |")
+        dry = ("-m", "hwnas", "compress", "--data", folder, "--imgsz", str(DRY), "--target", "raspberry-pi-4",
+               "--flops", "60%", "--dry-run")
+        for what, how in (("size, classes and counts", ("-c", LOOK, folder, str(args.imgsz))),
+                          (f"a dry run at {DRY} px, which tries steps of training", dry)):
+            for checkout in filter(None, (args.other, HERE)):
+                seconds, peak, _ = run(checkout.resolve(), *how)
+                print(f"| {checkout.resolve().name} | {what} | {seconds:.1f} | {peak:.0f} |", flush=True)
         print("\n| an epoch | seconds to load | of the epoch | peak MiB |\n| --- | --- | --- | --- |")
         sums = set()
         for name, memory in (("kept decoded", 1 << 40), (f"at most {args.limit} MiB decoded", args.limit << 20)):
