@@ -108,6 +108,86 @@ def huge(layers: int, width: int, seed: int) -> Instance:
                     {"cost": [rng.integers(10**13, 10**15, width) for _ in range(layers)]})
 
 
+def equal_layers(layers: int, width: int, seed: int) -> Instance:
+    """Every layer the same, as where a network repeats one block: scores normal, costs even."""
+    rng = np.random.default_rng([layers, width, 12, seed])
+    row, cost = log_softmax(rng.normal(size=width)), rng.integers(10_000, 1_000_000, width)
+    return Instance([row] * layers, {"latency": [cost] * layers})
+
+
+# --- hard ones: utility follows cost, as where a table's utility is FLOPs or parameters -------------------------------
+
+
+def _costs(layers: int, width: int, most: int, rng: np.random.Generator) -> Rows:
+    return [rng.integers(1, most, width) for _ in range(layers)]
+
+
+def _proportional(rows: Rows, rng: np.random.Generator, noise: float) -> Rows:
+    return [row * 0.37e-6 * (1 + noise * rng.normal(size=len(row))) for row in rows]
+
+
+def _steps(layers: int, width: int, most: int, rng: np.random.Generator) -> Rows:
+    """Operations as sums of steps of random size (D. Pisinger, European J. of Operational Research 83(2), 1995)."""
+    return [np.sort(rng.integers(1, max(most // width, 2), width)) for _ in range(layers)]
+
+
+def hard(kind: str, layers: int, width: int, most: int, seed: int) -> Instance:
+    """One of `HARD`: costs up to about `most`."""
+    rng = np.random.default_rng([layers, width, most, list(HARD).index(kind), seed])
+    count = 1 if kind.startswith("equal layers") else layers
+    utilities, rows = HARD[kind](count, width, most, rng)
+    return Instance(utilities * (layers // count), {"cost": rows * (layers // count)})
+
+
+def _same(layers: int, width: int, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    rows = _costs(layers, width, most, rng)
+    return [row.astype(float) for row in rows], rows
+
+
+def _nearly(noise: float) -> Callable[..., tuple[Rows, Rows]]:
+    def make(layers: int, width: int, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+        rows = _costs(layers, width, most, rng)
+        return _proportional(rows, rng, noise), rows
+
+    return make
+
+
+def _weak(layers: int, width: int, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    rows = _costs(layers, width, most, rng)
+    return [row + rng.uniform(-most / 100, most / 100, width) for row in rows], rows
+
+
+def _strong(layers: int, width: int, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    steps = _steps(layers, width, most, rng)
+    return [np.cumsum(row + max(most // width // 10, 1)).astype(float) for row in steps], list(map(np.cumsum, steps))
+
+
+def _inverse(layers: int, width: int, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    utilities, rows = _strong(layers, width, most, rng)
+    return [row.astype(float) for row in rows], [row.astype(np.int64) for row in utilities]
+
+
+def _or_nothing(sign: int) -> Callable[..., tuple[Rows, Rows]]:
+    """An operation that costs nothing, and others worth their cost and a tenth of the range more or less."""
+    def make(layers: int, width: int, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+        rows = [np.r_[0, row[1:] + (most // 10 if sign < 0 else 0)] for row in _costs(layers, width, most, rng)]
+        return [np.where(row > 0, row + sign * (most // 10), 0).astype(float) for row in rows], rows
+
+    return make
+
+
+HARD: dict[str, Callable[..., tuple[Rows, Rows]]] = {
+    "subset sum": _same,
+    "proportional": _nearly(0.0), "proportional but for 1e-6": _nearly(1e-6),
+    "proportional but for 1e-3": _nearly(1e-3),
+    "weakly correlated": _weak, "strongly correlated": _strong, "inverse strongly correlated": _inverse,
+    "strongly correlated or nothing": _or_nothing(1), "inverse strongly correlated or nothing": _or_nothing(-1),
+    "equal layers, proportional": _nearly(0.0), "equal layers, but for 1e-3": _nearly(1e-3),
+    "equal layers, strongly correlated": _strong,
+}
+HARD_SIZES = ((21, 9, 10**3), (30, 12, 10**6), (40, 12, 10**4), (60, 20, 10**3), (60, 20, 10**6))
+
+
 def measured(space: str, seed: int) -> Instance:
     """Ops of a space with their measured latency; probabilities drawn evenly from the simplex."""
     rng = np.random.default_rng([11, seed])
@@ -167,6 +247,7 @@ def families() -> dict[str, Family]:
         "correlated 40x100": Family(partial(correlated, 40, 100), 2, slow=("CP-SAT", "ModelOpt LPS")),
         "equal ratios 21x9": Family(partial(equal_ratios, 21, 9), 2, slow=("CP-SAT",), without=no_law),
         "ties 21x9": Family(partial(ties, 21, 9), 3, without=no_law),
+        "equal layers 21x9": Family(partial(equal_layers, 21, 9), 5),
         "zero costs 21x9": Family(partial(zero_costs, 21, 9), 3),
         "huge integers 21x9": Family(partial(huge, 21, 9), 3),
         "two budgets 21x9": Family(partial(random, 21, 9, costs=2), 10, (0.5, 0.75), False, without=no_law),

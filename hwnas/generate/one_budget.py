@@ -30,18 +30,20 @@ from numpy.typing import NDArray
 
 from hwnas.generate import subset_sums
 from hwnas.generate.label_widening import Ranked
-from hwnas.generate.problem import Floats, Ints, Problem
+from hwnas.generate.problem import Floats, Ints, Problem, offsets, split
 from hwnas.generate.time_limit import TimeIsUp, TimeLimit
 from hwnas.generate.two_lists import Items, Partials, TooMany, pairs, partials
 
 _FIRST_LABELS, _MORE_LABELS = 2000, 4
 _FEW = 25  # operations beside the best of their layers in the first core
 _LEAST_SHARE, _GROWTH = 1e-3, 4.0  # of the distance to the bound: the first guess at least; and how guesses grow
-_FLAT = 8  # operations that lose nothing beside the best of their layers, from which on totals are looked at as bits
+_FLAT, _MOSTLY_FLAT = 8, 2  # operations beside the best of their layers that lose nothing: so many; so many a layer
+_BITS, _MOST_BITS = 1 << 21, 1 << 26  # bytes of totals shifted: where some operations lose nothing; where most do
 _LISTED, _LISTED_AT_MOST = 1 << 12, 1 << 18  # labels of a half when a few layers are improved
 _TRIES, _VAIN = 20, 6
 _GOLDEN = 0.6180339887498949
 _PRICES = 100
+_EPSILON = 2.0**-52  # of float64
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class _Search:
                 found = exchanged(core, core.best, None, slack, labels, self.clock)
             except TooMany:
                 if self._improved(listed):
+                    self._by_bits(_MOST_BITS)
                     return 0.0
                 if self.distance > slack / 2 and slack > 4 * self.proven and slack > self.distance / 64:
                     slack = max(1.5 * self.proven, slack / 3)
@@ -170,19 +173,27 @@ class _Search:
     def _sums(self) -> bool:
         """Look at the totals of operations that lose nothing; whether that ends the search."""
         core = self.core
-        nothing = core.loss <= core.rounding
-        if int(np.count_nonzero(nothing)) - len(core.top) < _FLAT:
+        beside = int(np.count_nonzero(core.loss <= core.rounding)) - len(core.top)
+        if beside < _FLAT:
             return False
-        if not subset_sums.affordable(int(np.count_nonzero(nothing)), core.limit):
-            return self._improved(_LISTED, core.rounding)
+        mostly = beside >= _MOSTLY_FLAT * len(core.top)
+        if self._by_bits(_MOST_BITS if mostly else _BITS):
+            return self.distance <= core.rounding
+        return mostly and self._improved(_LISTED, core.rounding)
+
+    def _by_bits(self, most: int) -> bool:
+        """Learn the choice of the largest total among operations that lose nothing; False where that is too much."""
+        core = self.core
+        nothing = core.loss <= core.rounding
+        if subset_sums.work(int(np.count_nonzero(nothing)), core.limit) > most:
+            return False
         self.clock.check()
         places = [np.flatnonzero(row) for row in nothing]
         rows = [cost[some].tolist() for cost, some in zip(core.cost, places, strict=True)]
         found = subset_sums.largest(rows, core.limit)
-        if found is None:
-            return False
-        self._learn(np.array([some[i] for some, i in zip(places, found, strict=True)]))
-        return self.distance <= core.rounding
+        if found is not None:
+            self._learn(np.array([some[i] for some, i in zip(places, found, strict=True)]))
+        return True
 
     def _improved(self, labels: int, most_loss: float | None = None) -> bool:
         """Improve the best a few layers at a time, each time exactly; whether it meets the bound."""
@@ -240,18 +251,32 @@ def exchanged(
     limit = core.limit - int(core.cost[every, choice].sum()) + int(core.cost[free, choice[free]].sum())
     if limit < 0 or (sizes[free] == 0).any():
         return None
-    sides: tuple[list[Items], list[Items]] = [], []
-    second = np.zeros(len(every), dtype=bool)
-    by_size = free[np.argsort(-sizes[free], kind="stable")]
-    second[by_size[1::4]] = second[by_size[2::4]] = True
-    for layer in free.tolist():
-        places = np.flatnonzero(near[layer])
-        cost, utility = core.cost[layer].take(places), core.utility[layer].take(places)
-        sides[int(second[layer])].append(Items(layer, places, cost, utility, float(core.top[layer])))
-    least = [sum(int(items.cost.min()) for items in side) for side in sides]
+    sides = _sides(core, near, free, sizes[free])
+    least = [sum(items.least for items in side) for side in sides]
     a = partials(sides[0], core.price, slack, limit - least[1], max_labels, clock)
     b = partials(sides[1], core.price, slack, limit - least[0], max_labels, clock)
     return _first(core, choice, a, b, limit)
+
+
+def _sides(
+    core: Core, near: NDArray[np.bool_], free: Ints, sizes: Ints
+) -> tuple[list[Items], list[Items]]:
+    """The items of some layers, in two lists of about as many combinations."""
+    sides: tuple[list[Items], list[Items]] = [], []
+    if not len(free):
+        return sides
+    second = np.zeros(len(free), dtype=np.int64)
+    by_size = np.argsort(-sizes, kind="stable")
+    second[by_size[1::4]] = second[by_size[2::4]] = 1
+    flat = np.flatnonzero(near[free])
+    places, off = flat % near.shape[1], offsets(sizes.tolist())
+    cost, utility = core.cost[free].ravel().take(flat), core.utility[free].ravel().take(flat)
+    least = np.minimum.reduceat(cost, off[:-1]).tolist()
+    columns = zip(free.tolist(), split(places, off), split(cost, off), split(utility, off), core.top[free].tolist(),
+                  least, strict=True)
+    for side, (layer, *rest) in zip(second.tolist(), columns, strict=True):
+        sides[side].append(Items(layer, *rest))
+    return sides
 
 
 def _first(core: Core, choice: Ints, a: Partials, b: Partials, limit: int) -> Ints | None:
@@ -322,7 +347,7 @@ def _relaxed(utility: Floats, cost: Ints, limit: int) -> Core | Ints:
             beyond, lines[0] = best, (float(u[0]), int(c[0]))
     top = values[layers, best]
     size = float(np.abs(highest).sum() + np.abs(top).sum()) + abs(price) * limit
-    rounding = (len(layers) + 8) * np.finfo(np.float64).eps * size
+    rounding = (len(layers) + 8) * _EPSILON * size
     bound = float(top.sum()) + price * limit
     return Core(utility, cost, limit, price, bound, rounding, top[:, None] - values, top, best, within, beyond)
 

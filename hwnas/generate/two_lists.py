@@ -38,19 +38,20 @@ class TooMany(Exception):
 
 @dataclass(frozen=True)
 class Items:
-    """The items of one layer: the layer, their places in it, costs and utilities, and max_k (u_k - y c_k)."""
+    """The items of one layer: the layer, their places in it, costs, utilities, max_k (u_k - y c_k), the least cost."""
 
     layer: int
     places: Ints
     cost: Ints
     utility: Floats
     top: float = 0.0
+    least: int = 0
 
     @classmethod
     def undominated(cls, layer: int, cost: Ints, utility: Floats) -> Items:
         """The operations of a layer that no other beats."""
         places = frontier(cost, utility)
-        return cls(layer, places, cost[places], utility[places])
+        return cls(layer, places, cost[places], utility[places], least=int(cost.min()))
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class Partials:
         for first in range(0, len(self.cost), step):
             if clock is not None:
                 clock.check(min(step, len(self.cost) - first) * width + len(kept[0]))
-            c = (self.cost[first : first + step, None] + items.cost).ravel()
-            u = (self.utility[first : first + step, None] + items.utility).ravel()
+            c = (self.cost[first : first + step, None] + items.cost).reshape(-1)
+            u = (self.utility[first : first + step, None] + items.utility).reshape(-1)
             some = np.flatnonzero((u - line[0] * c >= line[1]) & (c <= limit))
             found: Columns = c.take(some), u.take(some), some + first * width
             if first:
@@ -115,9 +116,9 @@ def partials(
         TimeIsUp: the time does not suffice.
     """
     labels, top = Partials.root(), 0.0
-    rest = sum(int(items.cost.min()) for items in layers)
+    rest = sum(items.least for items in layers)
     for items in layers:
-        top, rest = top + items.top, rest - int(items.cost.min())
+        top, rest = top + items.top, rest - items.least
         labels = labels.extended(items, limit - rest, (price, top - slack), clock)
         if len(labels.cost) > max_labels:
             raise TooMany
