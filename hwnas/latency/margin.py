@@ -6,8 +6,9 @@ latency, the second independent from op to op:
 
     upper = p + sqrt(k^2 p^2 + z^2 V)
 
-A dynamic program wants a sum over ops. The square root is no sum; two sums are never less than it, and both are tight
-where one of the two terms is small, which it is for every table that has settled:
+`hwnas.generate.solve_uncertain` keeps that within a budget as it stands. Whatever wants a sum over ops (a front, the
+next best) gets one of two sums that are never less, both tight where one of the two terms is small, which it is for
+every table that has settled:
 
     k p + z^2 V / (2 k p0)                          since sqrt(x^2 + y) <= x + y / 2x, and k p >= k p0
     k p + z sqrt(V1) / 2 + z V / (2 sqrt(V1))       since sqrt(x^2 + y) <= x + sqrt(y), and sqrt is concave
@@ -40,6 +41,23 @@ _LEAST_COMMON = 0.5  # of s: the standard errors of entries are themselves estim
 
 
 @dataclass(frozen=True)
+class UncertainCosts:
+    """Of every op of every choice: its latency in ns and the variance that its entry adds, ns^2.
+
+    Args:
+        fixed: the same of what every network has.
+        relative: k.
+        z: quantile of the confidence.
+    """
+
+    means: list[NDArray[np.float64]]
+    variances: list[NDArray[np.float64]]
+    fixed: tuple[float, float]
+    relative: float
+    z: float
+
+
+@dataclass(frozen=True)
 class Margin:
     """The parts of the margin for one space.
 
@@ -68,6 +86,15 @@ class Margin:
         """p + sqrt(k^2 p^2 + z^2 V)."""
         k, z = self._factors(confidence)
         return latency_ms + math.hypot(k * latency_ms, z * math.sqrt(variance))
+
+    def uncertain_costs(
+        self, fixed: tuple[float, float], rows: Sequence[Sequence[tuple[float, float]]], confidence: float
+    ) -> UncertainCosts:
+        """Means and variances, with what counts of them; arguments as of `costs_ns`."""
+        k, z = self._factors(confidence)
+        pairs = [np.array(row, dtype=np.float64).reshape(-1, 2) * (1e6, 1e12) for row in rows]
+        return UncertainCosts([row[:, 0] for row in pairs], [row[:, 1] for row in pairs],
+                              (fixed[0] * 1e6, fixed[1] * 1e12), k, z)
 
     def costs_ns(
         self, fixed: tuple[float, float], rows: Sequence[Sequence[tuple[float, float]]], confidence: float

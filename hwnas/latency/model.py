@@ -28,7 +28,7 @@ from hwnas.errors import InputError, MissingEntry, TableError
 from hwnas.latency.calibrate import Calibration, Parts
 from hwnas.latency.entry import LEAST_MS, Entry
 from hwnas.latency.executed_ops import charged_ops, live_ops, shared_activations
-from hwnas.latency.margin import MOST_COST_MS, Margin
+from hwnas.latency.margin import MOST_COST_MS, Margin, UncertainCosts
 from hwnas.latency.table import Table
 from hwnas.space import Architecture, Op, Space
 from hwnas.target import Precision
@@ -193,6 +193,16 @@ class LatencyModel:
         """
         fixed, rows = self._amounts(space)
         return self._margin(space).costs_ns(fixed, rows, confidence)
+
+    def uncertain_costs(self, space: Space, confidence: float) -> UncertainCosts:
+        """What `costs_ns` bounds by a sum, unbounded: means and variances for `hwnas.generate.solve_uncertain`.
+
+        Raises:
+            MissingEntry: an op has no entry.
+            UsageError: the confidence is not in [0.5, 1).
+        """
+        fixed, rows = self._amounts(space)
+        return self._margin(space).uncertain_costs(fixed, rows, confidence)
 
     def sums(self, archs: Iterable[Architecture]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(plain sums of entries in ms, weights in MB), shape (n,) each: what a calibration is fitted to."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwnas.generate import solve
+from hwnas.latency import Calibration
 from hwnas.latency.estimate import estimate
 from hwnas.latency.model import LatencyModel
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
@@ -61,3 +63,33 @@ def test_what_is_given_out_cannot_change_what_is_kept() -> None:
     with pytest.raises(ValueError, match="read-only"):
         made.costs(("flops",))[1]["flops"][0][0] = 0
     assert len(made.costs(("flops",))[1]["flops"]) == len(SPACE.sizes)
+
+
+def solve_by_sum(made: ArchitectureSolver, budgets: dict[str, float]) -> tuple[int, ...]:
+    fixed, costs = made.costs(("latency",))
+    return solve(made.utilities(), costs, budgets, fixed=fixed).choice
+
+
+def test_confidence_is_kept_exactly() -> None:
+    """Mean plus margin within the budget; no worse than what a sum allows, and better where that is too strict."""
+    entries = dict(estimate(SPACE, load("jetson")).entries_ms)
+    model = LatencyModel("local", "measured", entries, Calibration(log_spread=0.05, log_sd=0.03, freedom=52),
+                         errors_ms={signature: 0.4 * entry for signature, entry in entries.items()})
+    law = create("random", SPACE.sizes, seed=0, evaluations=1).distribution()
+    rng = np.random.default_rng(1)
+    law = replace(law, effects=tuple(tuple(rng.normal(size=n).tolist()) for n in SPACE.sizes))
+    made = ArchitectureSolver(SPACE, law, model, 50.0, 0.9)
+    least = sum(min(row) for row in made.costs(("latency",))[1]["latency"]) + made.costs(("latency",))[0]["latency"]
+    better = 0
+    for factor in (1.05, 1.2, 1.3, 1.4, 1.5):
+        budgets = {"latency": factor * least}
+        (found,) = made.answers(budgets)
+        by_sum = made.answer(solve_by_sum(made, budgets))
+        assert made.latency.upper_ms(found.architecture, 0.9) <= budgets["latency"] / 1e6 + 1e-9
+        assert made.within(found.architecture.choice, budgets)
+        assert found.predicted_accuracy >= by_sum.predicted_accuracy - 1e-9
+        better += found.predicted_accuracy > by_sum.predicted_accuracy + 1e-9
+        several = made.answers(budgets, top=4, min_distance=2)
+        assert several[0].architecture.choice == found.architecture.choice
+        assert len(several) == 4 or factor < 1.5
+    assert better

@@ -6,6 +6,7 @@ others are sums). Utilities are the effects of the distribution, so that a sum o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,8 +16,10 @@ import numpy as np
 
 from hwnas.documents import read_json
 from hwnas.errors import BudgetInfeasible, InputError, RunError, UsageError
-from hwnas.generate import Front, front, solve
+from hwnas.generate import Front, front, solve, solve_uncertain
+from hwnas.generate.chance_condition import NAME as UNCERTAIN
 from hwnas.latency import LatencyModel, Prediction
+from hwnas.latency.margin import UncertainCosts
 from hwnas.latency.model import WEIGHT_BYTES
 from hwnas.pipeline.config.budget import Budget, show
 from hwnas.pipeline.run.folder import RunFolder
@@ -149,13 +152,52 @@ class ArchitectureSolver:
 
     def _solved(self, budgets: Mapping[str, float], top: int, min_distance: int) -> list[tuple[int, ...]]:
         """The `top` best choices within every budget, best first."""
-        fixed, costs = self.costs(tuple(budgets) or ("latency",))
         try:
-            best = solve(self.utilities(), costs, dict(budgets), fixed=fixed, top=top, min_distance=min_distance,
-                         aggregate={name: "max" if name == "memory" else "sum" for name in costs})
+            first = self._surest(budgets)
+            return self._bounded(budgets, top, min_distance) if first is None else [
+                first, *(self._others(first, budgets, top - 1, max(min_distance, 1)) if top > 1 else [])]
         except BudgetInfeasible as err:
             raise self._explained(err) from err
+
+    def _bounded(self, budgets: Mapping[str, float], top: int, min_distance: int) -> list[tuple[int, ...]]:
+        """The same, with the latency as a sum, which above a confidence of 0.5 is a little more than it has to be."""
+        fixed, costs = self.costs(tuple(budgets) or ("latency",))
+        best = solve(self.utilities(), costs, dict(budgets), fixed=fixed, top=top, min_distance=min_distance,
+                     aggregate=_aggregates(costs))
         return [best.choice, *(other.choice for other in best.others)]
+
+    def _surest(self, budgets: Mapping[str, float]) -> tuple[int, ...] | None:
+        """The best choice with mean and margin of its latency within the budget; None where a sum says the same."""
+        sure = self._uncertain if "latency" in budgets else None
+        if sure is None:
+            return None
+        others = {name: bound for name, bound in budgets.items() if name != "latency"}
+        fixed, costs = self.costs(tuple(others))
+        try:
+            return solve_uncertain(
+                self.utilities(), sure.means, sure.variances, budgets["latency"], z=sure.z, relative=sure.relative,
+                fixed_mean=sure.fixed[0], fixed_variance=sure.fixed[1], costs=costs, budgets=others, fixed=fixed,
+                aggregate=_aggregates(costs),
+            ).choice
+        except BudgetInfeasible as err:
+            named = ({"latency" if name == UNCERTAIN else name: value for name, value in part.items()}
+                     for part in (err.least, err.budgets))
+            raise BudgetInfeasible(str(err), *named) from err
+
+    def _others(
+        self, first: tuple[int, ...], budgets: Mapping[str, float], count: int, distance: int
+    ) -> list[tuple[int, ...]]:
+        """The next best, far enough from the first and from each other; with the latency as a sum."""
+        wanted = count + 1
+        while True:
+            try:
+                found = self._bounded(budgets, wanted, distance)
+            except BudgetInfeasible:  # the first one is within by less than the sum is too much
+                return []
+            far = [one for one in found if sum(a != b for a, b in zip(one, first, strict=True)) >= distance]
+            if len(far) >= count or len(found) < wanted:
+                return far[:count]
+            wanted *= 2
 
     def front(self) -> Front:
         """Every architecture that no other beats in both latency (ns) and predicted accuracy."""
@@ -180,6 +222,13 @@ class ArchitectureSolver:
 
     def within(self, choice: tuple[int, ...], bounds: Mapping[str, float]) -> bool:
         """Whether an architecture meets every bound, latency with the confidence that is asked for."""
+        sure = self._uncertain if "latency" in bounds else None
+        if sure is not None:
+            p, v = (sure.fixed[i] + sum(float(row[k]) for row, k in zip(rows, choice, strict=True))
+                    for i, rows in enumerate((sure.means, sure.variances)))
+            if p + math.hypot(sure.relative * p, sure.z * math.sqrt(v)) > bounds["latency"] * (1 + 1e-12):
+                return False
+            bounds = {name: bound for name, bound in bounds.items() if name != "latency"}
         fixed, costs = self.costs(tuple(bounds))
         parts = {n: (fixed[n], *(row[k] for row, k in zip(costs[n], choice, strict=True))) for n in bounds}
         return all((max if n == "memory" else sum)(parts[n]) <= bound for n, bound in bounds.items())
@@ -209,6 +258,15 @@ class ArchitectureSolver:
         return fixed, {name: list(rows) for name, (_, rows) in known.items()}
 
     @cached_property
+    def _uncertain(self) -> UncertainCosts | None:
+        """Means and variances of latencies where a sum over ops would say too much."""
+        if self.confidence <= 0.5:
+            return None
+        found = self.latency.uncertain_costs(self.space, self.confidence)
+        uncertain = found.fixed[1] > 0 or any(row.any() for row in found.variances)
+        return found if uncertain and found.relative < 1 else None
+
+    @cached_property
     def _known_costs(self) -> dict[str, tuple[float, list[np.ndarray]]]:
         """Fixed part and rows of what was asked for before: selection asks for every finalist of every round."""
         return {}
@@ -234,3 +292,8 @@ class ArchitectureSolver:
         why = "each budget alone can be met, together they cannot" if together else "over the least the space can do"
         text = f"no architecture meets the budgets ({'; '.join(parts)}): {why}. Raise a budget or take another space"
         return BudgetInfeasible(text, err.least, err.budgets)
+
+
+def _aggregates(costs: Mapping[str, object]) -> dict[str, str]:
+    """Memory is what is alive at once, the other costs are sums."""
+    return {name: "max" if name == "memory" else "sum" for name in costs}
