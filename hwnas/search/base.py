@@ -23,7 +23,7 @@ class PlannedStrategy(HistoryStrategy):
     """A strategy whose every op stays live and whose state beside the records is a few plain values.
 
     A subclass gives its `name`, its `_options` (plain values that must be equal for a state to fit), `_draw`, its
-    `_law`, where it learns step by step `_learn`, `_state` and `_restore`, and where an ask depends on answers that
+    `law`, where it learns step by step `_learn`, `_state` and `_restore`, and where an ask depends on answers that
     may be out, `_ready`.
 
     Args:
@@ -46,26 +46,26 @@ class PlannedStrategy(HistoryStrategy):
             raise UsageError(f"evaluations must be a whole number of at least 1, not {evaluations}")
         if not 0 < ridge < float("inf"):
             raise UsageError(f"ridge must be a finite number above 0, not {ridge}")
-        self._history = History(choices)
-        self._evaluations, self._ridge = int(evaluations), float(ridge)
-        self._rng = seeded_generator(seed)
+        self.history = History(choices)
+        self._evaluations, self.ridge = int(evaluations), float(ridge)
+        self.rng = seeded_generator(seed)
 
     @property
     def evaluations(self) -> int:
         return self._evaluations
 
     def distribution(self) -> Distribution:
-        r = self._history
+        r = self.history
         live = [np.ones(k, dtype=np.bool_) for k in self.choices]
-        effects, stderr = fit_effects(r.samples, r.scores, r.cycles, r.choices, self._ridge).centred(live)
-        return Distribution(self._law(), live, effects, stderr)
+        effects, stderr = fit_effects(r.samples, r.scores, r.cycles, r.choices, self.ridge).centred(live)
+        return Distribution(self.law(), live, effects, stderr)
 
     def uniform(self) -> Rows:
         """Every op equally probable."""
         return [np.full(k, 1 / k) for k in self.choices]
 
     @abstractmethod
-    def _law(self) -> Rows:
+    def law(self) -> Rows:
         """Probabilities per choice."""
 
     @abstractmethod
@@ -83,12 +83,12 @@ class PlannedStrategy(HistoryStrategy):
         """
 
     def _header(self) -> dict[str, Any]:
-        options = {"evaluations": self._evaluations, "ridge": self._ridge} | self._options()
+        options = {"evaluations": self._evaluations, "ridge": self.ridge} | self._options()
         return {"hwnas_strategy": 1, "strategy": self.name, "choices": list(self.choices), "options": options}
 
     def state_dict(self) -> dict[str, Any]:
         return self._header() | {
-            "records": self._history.state(), "generator": pack_generator(self._rng), **self._state()
+            "records": self.history.state(), "generator": pack_generator(self.rng), **self._state()
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -96,13 +96,13 @@ class PlannedStrategy(HistoryStrategy):
             checked_header(state, self._header())
             records = History.from_state(self.choices, state["records"])
             rng = unpack_generator(state["generator"])
-            held, self._history = self._history, records
+            held, self.history = self.history, records
             try:
                 self._restore(state)
             except BaseException:
-                self._history = held
+                self.history = held
                 raise
-        self._rng = rng
+        self.rng = rng
 
 
 def incumbent_law(best: tuple[tuple[int, ...], float] | None, choices: Sequence[int]) -> Rows:

@@ -146,48 +146,48 @@ class History:
 
 
 class HistoryStrategy(Strategy):
-    """A strategy that keeps what it was told in `_history`; a subclass says which architecture comes next."""
+    """A strategy that keeps what it was told in `history`; a subclass says which architecture comes next."""
 
-    _history: History
+    history: History
 
     @property
     def choices(self) -> Choice:
         """Number of ops of each choice."""
-        return self._history.choices
+        return self.history.choices
 
     @property
     def asked(self) -> int:
-        return self._history.asked
+        return self.history.asked
 
     @property
     def pending(self) -> list[Ask]:
-        return [Ask(ask, choice) for ask, choice in self._history.pending.items()]
+        return [Ask(ask, choice) for ask, choice in self.history.pending.items()]
 
     @property
     def best(self) -> tuple[Choice, float] | None:
-        return self._history.best
+        return self.history.best
 
     @property
     def done(self) -> bool:
-        return self._history.answered == self.evaluations
+        return self.history.answered == self.evaluations
 
     def _ask(self, n: int) -> list[Ask]:
         asks: list[Ask] = []
-        while len(asks) < n and self._history.asked < self.evaluations and self._ready():
-            asks.append(self._history.begin(self._draw()))
+        while len(asks) < n and self.history.asked < self.evaluations and self._ready():
+            asks.append(self.history.begin(self._draw()))
         return asks
 
     def _tell(self, ask: int, answer: Score | Failed) -> None:
         if isinstance(answer, Failed):
-            self._history.fail(ask)
+            self.history.fail(ask)
             self._learn_failure()
         else:
-            self._history.settle(ask, answer.value, self._cycle_label())
+            self.history.settle(ask, answer.value, self._cycle_label())
             self._learn()
 
     @abstractmethod
     def _draw(self) -> Choice:
-        """The next architecture; called only when `_ready`. `_history.pending` are those that are out."""
+        """The next architecture; called only when `_ready`. `history.pending` are those that are out."""
 
     def _ready(self) -> bool:
         """Whether the next architecture can be said before the outstanding asks are answered; True if none is out."""
@@ -201,7 +201,7 @@ class HistoryStrategy(Strategy):
         """Called after every score, which is the last of the history."""
 
     def _learn_failure(self) -> None:
-        """Called after every evaluation that failed, which is the last of `_history.failed`."""
+        """Called after every evaluation that failed, which is the last of `history.failed`."""
 
 
 def is_whole(value: object) -> bool:

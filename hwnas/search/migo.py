@@ -148,7 +148,7 @@ class MigoOptimizer(HistoryStrategy):
         utility: str = "log",
         per_row: bool = False,
     ) -> None:
-        self._history = History(choices)
+        self.history = History(choices)
         guarded = [] if protect is None else list(protect)
         if evaluations is not None and s is not None:
             raise UsageError("give evaluations or s, not both: the one decides the other")
@@ -163,8 +163,8 @@ class MigoOptimizer(HistoryStrategy):
         made = cycles * unit + self._extra * widest
         planned = made if evaluations is None else min(planned, made)
         self.options = dataclasses.replace(options, s=cycles, evaluations=planned)
-        self._rng = seeded_generator(seed)
-        self._theta: Rows = [np.full(k, 1 / k) for k in self.choices]
+        self.rng = seeded_generator(seed)
+        self.theta: Rows = [np.full(k, 1 / k) for k in self.choices]
         self._velocity: Rows = [np.zeros(k) for k in self.choices]
         self._live: list[BoolArray] = [np.ones(k, dtype=np.bool_) for k in self.choices]
         self._cycle = 0
@@ -175,40 +175,40 @@ class MigoOptimizer(HistoryStrategy):
         return self.options.evaluations
 
     def _ready(self) -> bool:
-        return bool(self._plan) or not self._history.pending
+        return bool(self._plan) or not self.history.pending
 
     def _draw(self) -> Choice:
         if not self._plan:
-            self._plan = fair_cycle(self._live, self._rng)
+            self._plan = fair_cycle(self._live, self.rng)
         return self._plan.pop(0)
 
     def _cycle_label(self) -> int:
         return self._cycle
 
     def _learn(self) -> None:
-        if not self._plan and not self._history.pending:
+        if not self._plan and not self.history.pending:
             self._end_cycle()
 
     def _learn_failure(self) -> None:
         self._learn()
 
     def distribution(self) -> Distribution:
-        law = [np.where(mask, theta, 0.0) for theta, mask in zip(self._theta, self._live, strict=True)]
+        law = [np.where(mask, theta, 0.0) for theta, mask in zip(self.theta, self._live, strict=True)]
         effects, stderr = self._fit().centred(self._live)
         return Distribution([p / p.sum() for p in law], self._live, effects, stderr)
 
     def _fit(self) -> EffectFit:
-        r = self._history
+        r = self.history
         return fit_effects(r.samples, r.scores, r.cycles, r.choices, self.options.ridge)
 
     def _end_cycle(self) -> None:
         rule, o = _MODES[self.options.mode], self.options
         effects = rule.estimate(self)
         move = per_row_move if o.per_row else rule.move
-        self._theta, self._velocity = move(self._theta, self._velocity, effects, self._live, o.delta, o.gamma)
+        self.theta, self._velocity = move(self.theta, self._velocity, effects, self._live, o.delta, o.gamma)
         self._cycle += 1
         if self._cycle > self._extra and (self._cycle - self._extra) % o.s == 0:
-            rank = effects if rule.prunes_by_effect else self._theta
+            rank = effects if rule.prunes_by_effect else self.theta
             self._prune(rank, effects, rule.keeps_dead_mass)
 
     def _prune(self, rank: Rows, effects: Rows, keeps_dead_mass: bool) -> None:
@@ -220,16 +220,16 @@ class MigoOptimizer(HistoryStrategy):
             op = weakest(rank[i], effects[i], mask, protected)
             self._live[i] = mask & (np.arange(len(mask)) != op)
             if not keeps_dead_mass:
-                theta = np.where(self._live[i], self._theta[i], 0.0)
-                self._theta[i] = theta / theta.sum()
+                theta = np.where(self._live[i], self.theta[i], 0.0)
+                self.theta[i] = theta / theta.sum()
                 self._velocity[i] = np.where(self._live[i], self._velocity[i], 0.0)
 
     def _rank_effects(self) -> Rows:
-        at = [j for j, cycle in enumerate(self._history.cycles) if cycle == self._cycle]
+        at = [j for j, cycle in enumerate(self.history.cycles) if cycle == self._cycle]
         if not at:
             return [np.zeros(k) for k in self.choices]
-        weights = WEIGHTS[self.options.utility](np.array([self._history.scores[j] for j in at]), self.options.h)
-        return cycle_effects([self._history.samples[j] for j in at], weights, self.choices)
+        weights = WEIGHTS[self.options.utility](np.array([self.history.scores[j] for j in at]), self.options.h)
+        return cycle_effects([self.history.samples[j] for j in at], weights, self.choices)
 
     def _pooled_effects(self) -> Rows:
         return self._fit().rows()
@@ -240,13 +240,13 @@ class MigoOptimizer(HistoryStrategy):
 
     def state_dict(self) -> dict[str, Any]:
         return self._header() | {
-            "records": self._history.state(),
-            "probabilities": [row.tolist() for row in self._theta],
+            "records": self.history.state(),
+            "probabilities": [row.tolist() for row in self.theta],
             "velocity": [row.tolist() for row in self._velocity],
             "live": [row.astype(int).tolist() for row in self._live],
             "cycle": self._cycle,
             "plan": [list(sample) for sample in self._plan],
-            "generator": pack_generator(self._rng),
+            "generator": pack_generator(self.rng),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -259,8 +259,8 @@ class MigoOptimizer(HistoryStrategy):
             self._check_rows(theta, velocity, live)
             cycle, plan = int(state["cycle"]), [checked_sample(sample, self.choices) for sample in state["plan"]]
             rng = unpack_generator(state["generator"])
-        self._history, self._theta, self._velocity, self._live = records, theta, velocity, live
-        self._cycle, self._plan, self._rng = cycle, plan, rng
+        self.history, self.theta, self._velocity, self._live = records, theta, velocity, live
+        self._cycle, self._plan, self.rng = cycle, plan, rng
 
     def _check_rows(self, theta: Rows, velocity: Rows, live: list[BoolArray]) -> None:
         for rows in (theta, velocity, live):

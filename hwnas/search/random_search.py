@@ -15,9 +15,9 @@ class RandomSearch(PlannedStrategy):
     name = "random"
 
     def _draw(self) -> Choice:
-        return tuple(self._rng.integers(self.choices).tolist())
+        return tuple(self.rng.integers(self.choices).tolist())
 
-    def _law(self) -> Rows:
+    def law(self) -> Rows:
         return incumbent_law(self.best, self.choices)
 
     def _options(self) -> dict[str, Any]:

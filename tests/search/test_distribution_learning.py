@@ -187,7 +187,7 @@ def test_the_mode_reaches_the_optimum_of_an_additive_toy(name: str) -> None:
                 choice = strategy.ask()
                 strategy.tell(choice, additive(rows, choice))
             steps += 1
-            stayed = stayed + 1 if tuple(int(p.argmax()) for p in strategy._law()) == best else 0  # type: ignore[attr-defined]
+            stayed = stayed + 1 if tuple(int(p.argmax()) for p in strategy.law()) == best else 0  # type: ignore[attr-defined]
             assert steps <= 300, f"seed {seed}: mode {strategy.distribution().mode()}, optimum {best}"
 
 

@@ -43,7 +43,7 @@ def test_the_law_stays_a_law(name: str, choices: list[int], seed: int, size: flo
     strategy, rng = create(name, choices, evaluations=50, seed=seed), np.random.default_rng(seed)
     while not strategy.done:
         strategy.tell(strategy.ask(), size * float(rng.integers(3)) if seed % 2 else size * rng.normal())
-        for p in strategy._law():  # type: ignore[attr-defined]
+        for p in strategy.law():  # type: ignore[attr-defined]
             assert abs(p.sum() - 1) < 1e-12
             assert p.min() >= 0
 

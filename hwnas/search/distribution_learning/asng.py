@@ -49,10 +49,10 @@ class Asng(Sng):
         return self._delta0 / math.sqrt(max(1, len(self._path)))
 
     def _options(self) -> dict[str, Any]:
-        return {"alpha": self._alpha, "delta0": self._delta0, "lam": self._lam}
+        return {"alpha": self._alpha, "delta0": self._delta0, "lam": self.lam}
 
     def _step(self, direction: Rows) -> None:
-        whitened = whiten(direction, self._theta)
+        whitened = whiten(direction, self.theta)
         super()._step(direction)
         beta = min(1.0, self._delta / math.sqrt(len(whitened)))  # above 1 by rounding only
         kept, gained = 1 - beta, beta * (2 - beta)

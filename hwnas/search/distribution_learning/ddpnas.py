@@ -64,11 +64,11 @@ class Ddpnas(ThetaLearner):
 
     def _ready(self) -> bool:
         """A stage draws from what the one before has left."""
-        return self._history.asked - self._first < self._batch()
+        return self.history.asked - self._first < self._batch()
 
     def _draw(self) -> Choice:
         if not self._plan:
-            self._plan = fair_cycle(self._live, self._rng)
+            self._plan = fair_cycle(self._live, self.rng)
         return self._plan.pop(0)
 
     def _batch(self) -> int:
@@ -78,9 +78,9 @@ class Ddpnas(ThetaLearner):
         return n * max(1, -(-due // (n * self._total))) if n > 1 else self.evaluations + 1
 
     def _learn(self) -> None:
-        if self._history.answered - self._first >= self._batch():
-            self._learn_batch()
-            self._first = self._history.answered
+        if self.history.answered - self._first >= self._batch():
+            self.learn_batch()
+            self._first = self.history.answered
 
     def _learn_failure(self) -> None:
         self._learn()
@@ -89,14 +89,14 @@ class Ddpnas(ThetaLearner):
         if not samples:  # all of them failed
             return
         likely = self._expected(samples, scores)
-        for i, (t, v, e) in enumerate(zip(self._theta, self._velocity, likely, strict=True)):
+        for i, (t, v, e) in enumerate(zip(self.theta, self._velocity, likely, strict=True)):
             self._velocity[i] = self._gamma * v + (1 - self._gamma) * e
-            self._theta[i] = (t + self._velocity[i]) / (t + self._velocity[i]).sum()
+            self.theta[i] = (t + self._velocity[i]) / (t + self._velocity[i]).sum()
         self._prune(likely)
 
     def _expected(self, samples: list[Choice], scores: FloatArray) -> Rows:
-        nats, n = in_nats(scores, self._scale or spread(np.array(self._history.scores))), self._width()
-        numbers = (np.array(self._history.ids[self._learnt :]) - self._first) // n
+        nats, n = in_nats(scores, self._scale or spread(np.array(self.history.scores))), self._width()
+        numbers = (np.array(self.history.ids[self.learnt :]) - self._first) // n
         cycles = [self._means(np.array(samples)[numbers == j], nats[numbers == j]) for j in np.unique(numbers)]
         return [np.mean([softmax(np.where(mask, p, -np.inf)) for p in rows], axis=0)
                 for rows, mask in zip(zip(*cycles, strict=True), self._live, strict=True)]
@@ -111,16 +111,16 @@ class Ddpnas(ThetaLearner):
         n = self._width()
         for i, mask in enumerate(self._live):
             if mask.sum() == n:
-                op = weakest(self._theta[i], likely[i], mask, -1)
+                op = weakest(self.theta[i], likely[i], mask, -1)
                 self._live[i] = mask & (np.arange(len(mask)) != op)
-                theta = np.where(self._live[i], self._theta[i], 0.0)
-                self._theta[i] = theta / theta.sum()
+                theta = np.where(self._live[i], self.theta[i], 0.0)
+                self.theta[i] = theta / theta.sum()
                 self._velocity[i] = np.where(self._live[i], self._velocity[i], 0.0)
 
     def distribution(self) -> Distribution:
-        r = self._history
-        effects, stderr = fit_effects(r.samples, r.scores, r.cycles, r.choices, self._ridge).centred(self._live)
-        return Distribution(self._theta, self._live, effects, stderr)
+        r = self.history
+        effects, stderr = fit_effects(r.samples, r.scores, r.cycles, r.choices, self.ridge).centred(self._live)
+        return Distribution(self.theta, self._live, effects, stderr)
 
     def _state(self) -> dict[str, Any]:
         return super()._state() | {
@@ -137,8 +137,8 @@ class Ddpnas(ThetaLearner):
         if not all(mask.any() for mask in live):
             raise ValueError("every choice must keep a live op")
         first = int(state.get("first", state["learnt"]))  # 0.1 knew no failures
-        if not 0 <= first <= self._history.answered:
-            raise ValueError(f"a stage that begins after {first} of {self._history.answered} answers")
+        if not 0 <= first <= self.history.answered:
+            raise ValueError(f"a stage that begins after {first} of {self.history.answered} answers")
         super()._restore(state)
         self._first = first
         self._velocity, self._live, self._plan = velocity, live, plan

@@ -50,22 +50,22 @@ class FpNas(EvidenceLearner):
                  costs: Sequence[Sequence[float]] | None = None, target: float | None = None,
                  beta: float = 0.3) -> None:
         super().__init__(choices, evaluations, seed, ridge, lr, temperature)
-        self._lam, self._k_min = positive("lam", lam), whole("k_min", k_min, 2)
+        self.lam, self._k_min = positive("lam", lam), whole("k_min", k_min, 2)
         self._factors = _checked_factors(factors, coarse, self.choices)
         self._coarse = coarse if self._factors else 0
         self._costs = _checked_costs(costs, target, self.choices)
         self._target, self._beta = 0.0 if target is None else positive("target", target), positive("beta", beta)
-        self._start(sum(self._sizes(0)))
+        self.start(sum(self._sizes(0)))
 
     def _options(self) -> dict[str, Any]:
         return super()._options() | {
-            "lam": self._lam, "k_min": self._k_min, "factors": self._factors, "coarse": self._coarse,
+            "lam": self.lam, "k_min": self._k_min, "factors": self._factors, "coarse": self._coarse,
             "costs": [row.tolist() for row in self._costs], "target": self._target, "beta": self._beta,
         }
 
     def _batch(self) -> int:
         # Rounding must not ask for one sample more.
-        return max(self._k_min, math.ceil(self._lam * entropy(self._law()) - 1e-9))
+        return max(self._k_min, math.ceil(self.lam * entropy(self.law()) - 1e-9))
 
     def _is_coarse(self, learnt: int) -> bool:
         return learnt < self._coarse
@@ -74,13 +74,13 @@ class FpNas(EvidenceLearner):
         return [n for sizes in self._factors for n in sizes] if self._is_coarse(learnt) else super()._sizes(learnt)
 
     def _rows(self) -> Rows:
-        if not self._is_coarse(self._learnt):
+        if not self._is_coarse(self.learnt):
             return super()._rows()
-        rows = iter(self._logit_rows())
+        rows = iter(self.logit_rows())
         return [joint_logits([next(rows) for _ in sizes]) for sizes in self._factors]
 
     def _columns(self, samples: list[Choice]) -> Sequence[Sequence[int]]:
-        return settings_of(samples, self._factors) if self._is_coarse(self._learnt) else samples
+        return settings_of(samples, self._factors) if self._is_coarse(self.learnt) else samples
 
     def _weights(self, samples: list[Choice], scores: FloatArray) -> FloatArray:
         if not self._costs:
@@ -90,9 +90,9 @@ class FpNas(EvidenceLearner):
 
     def _move(self, samples: list[Choice], scores: FloatArray) -> None:
         super()._move(samples, scores)
-        if self._is_coarse(self._learnt) and not self._is_coarse(self._learnt + len(samples)):
+        if self._is_coarse(self.learnt) and not self._is_coarse(self.learnt + len(samples)):
             rows = self._rows()
-            self._start(sum(self.choices))
+            self.start(sum(self.choices))
             self._logits = np.concatenate(rows)
 
 

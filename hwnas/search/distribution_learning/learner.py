@@ -31,12 +31,12 @@ class DistributionLearner(PlannedStrategy):
     Any number of draws may be out. Those answered after a move were drawn from the law before it, as in every
     asynchronous learner; failed ones are no part of a batch.
 
-    A subclass gives `_law`, `_options`, `_batch` and `_move`. Arguments and errors are those of `PlannedStrategy`.
+    A subclass gives `law`, `_options`, `_batch` and `_move`. Arguments and errors are those of `PlannedStrategy`.
     """
 
     def __init__(self, choices: Sequence[int], evaluations: int, seed: int = 0, *, ridge: float = 10.0) -> None:
         super().__init__(choices, evaluations, seed, ridge=ridge)
-        self._learnt = 0
+        self.learnt = 0
 
     @abstractmethod
     def _batch(self) -> int:
@@ -44,29 +44,29 @@ class DistributionLearner(PlannedStrategy):
 
     @abstractmethod
     def _move(self, samples: list[Choice], scores: FloatArray) -> None:
-        """Learn from a complete batch, scores (n,); `_learnt` is still where it began."""
+        """Learn from a complete batch, scores (n,); `learnt` is still where it began."""
 
     def _draw(self) -> Choice:
-        return tuple(int(self._rng.choice(len(p), p=p)) for p in self._law())
+        return tuple(int(self.rng.choice(len(p), p=p)) for p in self.law())
 
     def _learn(self) -> None:
-        if len(self._history.samples) - self._learnt >= self._batch():
-            self._learn_batch()
+        if len(self.history.samples) - self.learnt >= self._batch():
+            self.learn_batch()
 
-    def _learn_batch(self) -> None:
+    def learn_batch(self) -> None:
         """Move by all scores that were not learnt from."""
-        start = self._learnt
-        self._move(self._history.samples[start:], np.array(self._history.scores[start:]))
-        self._learnt = len(self._history.samples)
+        start = self.learnt
+        self._move(self.history.samples[start:], np.array(self.history.scores[start:]))
+        self.learnt = len(self.history.samples)
 
     def _state(self) -> dict[str, Any]:
-        return {"learnt": self._learnt}
+        return {"learnt": self.learnt}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         learnt = int(state["learnt"])
-        if not 0 <= learnt <= len(self._history.samples):
-            raise ValueError(f"{learnt} evaluations learnt of {len(self._history.samples)}")
-        self._learnt = learnt
+        if not 0 <= learnt <= len(self.history.samples):
+            raise ValueError(f"{learnt} evaluations learnt of {len(self.history.samples)}")
+        self.learnt = learnt
 
 
 class ThetaLearner(DistributionLearner):
@@ -74,20 +74,20 @@ class ThetaLearner(DistributionLearner):
 
     def __init__(self, choices: Sequence[int], evaluations: int, seed: int = 0, *, ridge: float = 10.0) -> None:
         super().__init__(choices, evaluations, seed, ridge=ridge)
-        self._theta = self.uniform()
+        self.theta = self.uniform()
 
-    def _law(self) -> Rows:
-        return self._theta
+    def law(self) -> Rows:
+        return self.theta
 
     def _state(self) -> dict[str, Any]:
-        return super()._state() | {"theta": [row.tolist() for row in self._theta]}
+        return super()._state() | {"theta": [row.tolist() for row in self.theta]}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         theta = unpack_rows(state["theta"], self.choices)
         if any(t.min() < 0 or abs(t.sum() - 1) > 1e-9 for t in theta):
             raise ValueError("every row of theta must be >= 0 and sum to 1")
         super()._restore(state)
-        self._theta = theta
+        self.theta = theta
 
 
 def score_gradient(samples: Sequence[Sequence[int]], weights: FloatArray, theta: Rows) -> Rows:

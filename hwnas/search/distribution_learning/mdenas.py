@@ -55,15 +55,15 @@ class Mdenas(ThetaLearner):
     def _move(self, samples: list[Choice], scores: FloatArray) -> None:
         self._memory.add(samples[0], float(scores[0]))
         m = self._memory
-        self._theta = floored([
+        self.theta = floored([
             pairwise_move(t, count, last, m.told - at <= self._rounds * len(t), self._lr)
-            for t, count, last, at in zip(self._theta, m.counts, m.last, m.at, strict=True)
+            for t, count, last, at in zip(self.theta, m.counts, m.last, m.at, strict=True)
         ])
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         super()._restore(state)
         self._memory = _Memory(self.choices)
-        for sample, score in zip(self._history.samples, self._history.scores, strict=True):
+        for sample, score in zip(self.history.samples, self.history.scores, strict=True):
             self._memory.add(sample, score)
 
 

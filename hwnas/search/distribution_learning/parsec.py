@@ -31,9 +31,9 @@ class EvidenceLearner(DistributionLearner):
                  temperature: float) -> None:
         super().__init__(choices, evaluations, seed, ridge=ridge)
         self._lr, self._temperature = positive("lr", lr), positive("temperature", temperature)
-        self._start(sum(self.choices))
+        self.start(sum(self.choices))
 
-    def _start(self, size: int) -> None:
+    def start(self, size: int) -> None:
         self._logits, self._adam = np.zeros(size), Adam(size, self._lr)
 
     def _options(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class EvidenceLearner(DistributionLearner):
 
     def _rows(self) -> Rows:
         """The logits of every choice."""
-        return self._logit_rows()
+        return self.logit_rows()
 
     def _columns(self, samples: list[Choice]) -> Sequence[Sequence[int]]:
         """Samples as entries of the rows of logits."""
@@ -55,19 +55,19 @@ class EvidenceLearner(DistributionLearner):
         """What each sample pulls at the logits, (n,)."""
         if all_tied(scores):
             return np.zeros(len(scores))
-        scale = self._temperature * spread(np.array(self._history.scores))
+        scale = self._temperature * spread(np.array(self.history.scores))
         return importance_weights(in_nats(scores, scale))
 
-    def _logit_rows(self) -> Rows:
-        return np.split(self._logits, np.cumsum(self._sizes(self._learnt))[:-1])
+    def logit_rows(self) -> Rows:
+        return np.split(self._logits, np.cumsum(self._sizes(self.learnt))[:-1])
 
-    def _law(self) -> Rows:
+    def law(self) -> Rows:
         return [softmax(row) for row in self._rows()]
 
     def _move(self, samples: list[Choice], scores: FloatArray) -> None:
         weights = self._weights(samples, scores)
         if weights.any():
-            law = [softmax(row) for row in self._logit_rows()]  # of the settings, where an op has several
+            law = [softmax(row) for row in self.logit_rows()]  # of the settings, where an op has several
             gradient = score_gradient(self._columns(samples), weights, law)
             self._logits = self._logits + self._adam.step(np.concatenate(gradient))
 

@@ -32,20 +32,20 @@ class Pbil(ThetaLearner):
     def __init__(self, choices: Sequence[int], evaluations: int, seed: int = 0, *, ridge: float = 10.0,
                  lam: int = 16, mu: int = 4, eta: float = 0.5) -> None:
         super().__init__(choices, evaluations, seed, ridge=ridge)
-        self._lam, self._mu, self._eta = whole("lam", lam, 2), whole("mu", mu, 1), positive("eta", eta)
-        if self._mu >= self._lam:
+        self.lam, self._mu, self._eta = whole("lam", lam, 2), whole("mu", mu, 1), positive("eta", eta)
+        if self._mu >= self.lam:
             raise UsageError(f"mu must be below lam ({lam}), not {mu}: following every sample learns nothing")
         if self._eta > 1:
             raise UsageError(f"eta must be at most 1, not {eta}")
 
     def _options(self) -> dict[str, Any]:
-        return {"lam": self._lam, "mu": self._mu, "eta": self._eta}
+        return {"lam": self.lam, "mu": self._mu, "eta": self._eta}
 
     def _batch(self) -> int:
-        return self._lam
+        return self.lam
 
     def _move(self, samples: list[Choice], scores: FloatArray) -> None:
-        step = score_gradient(samples, truncation_weights(scores, self._mu), self._theta)
-        moved = [t + self._eta * g for t, g in zip(self._theta, step, strict=True)]
+        step = score_gradient(samples, truncation_weights(scores, self._mu), self.theta)
+        moved = [t + self._eta * g for t, g in zip(self.theta, step, strict=True)]
         # At eta = 1 rounding may leave an op that was not followed just below 0.
-        self._theta = [t.clip(0.0) / t.clip(0.0).sum() for t in moved]
+        self.theta = [t.clip(0.0) / t.clip(0.0).sum() for t in moved]

@@ -101,12 +101,12 @@ class Reinforce(PlannedStrategy):
         return Policy(self.choices, self._rate, self._momentum)
 
     def _draw(self) -> Choice:
-        return tuple(int(self._rng.choice(len(p), p=p)) for p in self._policy.law())
+        return tuple(int(self.rng.choice(len(p), p=p)) for p in self._policy.law())
 
     def _learn(self) -> None:
-        self._policy.learn(self._history.samples[-1], self._history.scores[-1])
+        self._policy.learn(self.history.samples[-1], self.history.scores[-1])
 
-    def _law(self) -> Rows:
+    def law(self) -> Rows:
         return self._policy.law()
 
     def _options(self) -> dict[str, Any]:
@@ -115,6 +115,6 @@ class Reinforce(PlannedStrategy):
     def _restore(self, state: Mapping[str, Any]) -> None:
         """The policy follows from the records alone."""
         policy = self._fresh_policy()
-        for sample, score in zip(self._history.samples, self._history.scores, strict=True):
+        for sample, score in zip(self.history.samples, self.history.scores, strict=True):
             policy.learn(sample, score)
         self._policy = policy

@@ -33,22 +33,22 @@ class Sng(ThetaLearner):
     def __init__(self, choices: Sequence[int], evaluations: int, seed: int = 0, *, ridge: float = 10.0,
                  delta: float = 1.0, lam: int = 2) -> None:
         super().__init__(choices, evaluations, seed, ridge=ridge)
-        self._delta, self._lam = positive("delta", delta), whole("lam", lam, 2)
+        self._delta, self.lam = positive("delta", delta), whole("lam", lam, 2)
 
     def _options(self) -> dict[str, Any]:
-        return {"delta": self._delta, "lam": self._lam}
+        return {"delta": self._delta, "lam": self.lam}
 
     def _batch(self) -> int:
-        return self._lam
+        return self.lam
 
     def _move(self, samples: list[Choice], scores: FloatArray) -> None:
         weights = piecewise_weights(scores)
-        gradient = score_gradient(samples, weights, self._theta)
-        length = fisher_length(gradient, self._theta)
+        gradient = score_gradient(samples, weights, self.theta)
+        length = fisher_length(gradient, self.theta)
         # What is left of weights that cancel is rounding; at full length it would be a random step.
         if length > NOISE * np.abs(weights).max():
             self._step([g / length for g in gradient])
 
     def _step(self, direction: Rows) -> None:
         """Move along a tangent of Fisher length 1."""
-        self._theta = floored([t + self._delta * g for t, g in zip(self._theta, direction, strict=True)])
+        self.theta = floored([t + self._delta * g for t, g in zip(self.theta, direction, strict=True)])

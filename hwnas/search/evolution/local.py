@@ -32,7 +32,7 @@ class LocalSearch(PlannedStrategy):
 
     def _ready(self) -> bool:
         """What follows the neighbours of a centre depends on the scores of all of them."""
-        return bool(self._queue) or not self._history.pending
+        return bool(self._queue) or not self.history.pending
 
     def _draw(self) -> Choice:
         known = self._known()
@@ -44,25 +44,25 @@ class LocalSearch(PlannedStrategy):
 
     def _known(self) -> dict[Choice, float]:
         """First score of every evaluated architecture."""
-        r = self._history
+        r = self.history
         return dict(zip(reversed(r.samples), reversed(r.scores), strict=True))
 
     def _advance(self, known: dict[Choice, float]) -> None:
         around = neighbours(self._centre, self.choices) if self._centre else []
-        attempted = self._history.attempted
+        attempted = self.history.attempted
         fresh = [choice for choice in around if choice not in attempted]
         if fresh:
-            self._queue = tuple(fresh[j] for j in self._rng.permutation(len(fresh)))
+            self._queue = tuple(fresh[j] for j in self.rng.permutation(len(fresh)))
             return
         best = max((choice for choice in around if choice in known), key=known.__getitem__, default=None)
         if best and self._centre in known and known[best] > known[self._centre]:
             self._centre = best
             return
-        start = unseen_choice(self.choices, attempted, len(attempted), self._rng)
-        self._centre = start or random_choice(self.choices, self._rng)
+        start = unseen_choice(self.choices, attempted, len(attempted), self.rng)
+        self._centre = start or random_choice(self.choices, self.rng)
         self._queue = (self._centre,)
 
-    def _law(self) -> Rows:
+    def law(self) -> Rows:
         return incumbent_law(self.best, self.choices)
 
     def _options(self) -> dict[str, Any]:
@@ -74,6 +74,6 @@ class LocalSearch(PlannedStrategy):
     def _restore(self, state: Mapping[str, Any]) -> None:
         queue = tuple(checked_sample(choice, self.choices) for choice in state["queue"])
         centre = checked_sample(state["centre"], self.choices) if state["centre"] else None
-        if centre and centre not in {*self._history.attempted, *queue}:
+        if centre and centre not in {*self.history.attempted, *queue}:
             raise ValueError(f"the centre {list(centre)} was neither evaluated nor asked")
         self._centre, self._queue = centre, queue

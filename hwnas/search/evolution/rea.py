@@ -55,15 +55,15 @@ class RegularisedEvolution(PlannedStrategy):
         self._edits = edit_law(self.choices, mutates)
 
     def _draw(self) -> Choice:
-        r = self._history
+        r = self.history
         size = min(self._population, len(r.samples))
         if r.asked < self._population or not size:
-            return random_choice(self.choices, self._rng)
-        members = len(r.samples) - size + self._rng.integers(size, size=self._sample)
+            return random_choice(self.choices, self.rng)
+        members = len(r.samples) - size + self.rng.integers(size, size=self._sample)
         parent = max(members.tolist(), key=r.scores.__getitem__)
-        return edited(r.samples[parent], self.choices, self._edits, self._rng)
+        return edited(r.samples[parent], self.choices, self._edits, self.rng)
 
-    def _law(self) -> Rows:
+    def law(self) -> Rows:
         return incumbent_law(self.best, self.choices)
 
     def _options(self) -> dict[str, Any]:

@@ -82,31 +82,31 @@ class GaussianProcessSearch(PlannedStrategy):
         self._features: dict[Choice, FloatArray] = {}
 
     def _draw(self) -> Choice:
-        seen = self._history.attempted
-        with self._history.imagined() as told:
+        seen = self.history.attempted
+        with self.history.imagined() as told:
             proposals = self._proposals(seen) if told >= self._initial else []
             if proposals:
                 return proposals[self._most_promising(proposals, told)]
-        return unseen_choice(self.choices, seen, len(seen), self._rng) or random_choice(self.choices, self._rng)
+        return unseen_choice(self.choices, seen, len(seen), self.rng) or random_choice(self.choices, self.rng)
 
     def _proposals(self, seen: set[Choice]) -> list[Choice]:
         """Different architectures not seen before, children of the best first."""
-        order = np.argsort(-np.array(self._history.scores), kind="stable")
-        best = list(dict.fromkeys(self._history.samples[j] for j in order))[:PARENTS]
-        once = mutants(np.repeat(np.array(best), CHILDREN, axis=0), self.choices, self._rng)
-        twice = mutants(once, self.choices, self._rng)
-        children = np.where(self._rng.random(len(once))[:, None] < 0.5, once, twice)
-        draws = self._rng.integers(self.choices, size=(DRAWS, len(self.choices)))
+        order = np.argsort(-np.array(self.history.scores), kind="stable")
+        best = list(dict.fromkeys(self.history.samples[j] for j in order))[:PARENTS]
+        once = mutants(np.repeat(np.array(best), CHILDREN, axis=0), self.choices, self.rng)
+        twice = mutants(once, self.choices, self.rng)
+        children = np.where(self.rng.random(len(once))[:, None] < 0.5, once, twice)
+        draws = self.rng.integers(self.choices, size=(DRAWS, len(self.choices)))
         drawn = map(tuple, np.concatenate([children, draws]).tolist())
         return [choice for choice in dict.fromkeys(drawn) if choice not in seen]
 
     def _most_promising(self, proposals: list[Choice], told: int) -> int:
         """The hyper-parameters are fitted to the `told` true scores, the posterior takes in what is imagined."""
-        samples, y = self._history.samples, quantiles(self._history.scores)
+        samples, y = self.history.samples, quantiles(self.history.scores)
         within = self._distances(samples)
         if self._setting is None or told >= self._fitted + max(REFIT, told // REFIT_SHARE):
             lengths = near(self._setting.length) if self._setting and told >= SETTLED else LENGTHS
-            true = quantiles(self._history.scores[:told])
+            true = quantiles(self.history.scores[:told])
             self._setting, self._fitted = fit(within.first(told), true, lengths), told
         posterior = condition(within, y, self._setting)
         mean, sd = posterior.predict(self._distances(proposals))
@@ -114,7 +114,7 @@ class GaussianProcessSearch(PlannedStrategy):
 
     def _distances(self, queries: Sequence[Choice]) -> Distances:
         """Between the queries and the evaluated architectures; encoded features in units of the latter's spread."""
-        samples, free = self._history.samples, sum(k > 1 for k in self.choices)
+        samples, free = self.history.samples, sum(k > 1 for k in self.choices)
         ops = squared_distances(op_shares(queries, self.choices), op_shares(samples, self.choices))
         if self._encode is None:
             return Distances(ops / max(2 * free, 1), None)
@@ -126,7 +126,7 @@ class GaussianProcessSearch(PlannedStrategy):
         spread = 2 * float(told.var(axis=0).sum())
         return Distances(ops / max(2 * free, 1), squared_distances(asked, told) / (spread or 1.0))
 
-    def _law(self) -> Rows:
+    def law(self) -> Rows:
         return incumbent_law(self.best, self.choices)
 
     def _options(self) -> dict[str, Any]:
@@ -141,8 +141,8 @@ class GaussianProcessSearch(PlannedStrategy):
         setting = Setting(*map(float, value)) if value else None
         if setting and not (setting.length in LENGTHS and setting.share in SHARES and setting.noise in NOISES):
             raise ValueError(f"{value} is no setting of the process")
-        if not 0 <= fitted <= len(self._history.samples):
-            raise ValueError(f"fitted to {fitted} of {len(self._history.samples)} evaluations")
+        if not 0 <= fitted <= len(self.history.samples):
+            raise ValueError(f"fitted to {fitted} of {len(self.history.samples)} evaluations")
         self._setting, self._fitted, self._features = setting, fitted, {}
 
 

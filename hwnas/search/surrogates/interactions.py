@@ -49,7 +49,7 @@ class InteractionSearch(PlannedStrategy):
                  delta: float = 1.0, gamma: float = 0.8, per_row: bool = False) -> None:
         super().__init__(choices, evaluations, seed, ridge=ridge)
         self._delta, self._gamma, self._per_row = positive("delta", delta), share("gamma", gamma), bool(per_row)
-        self._theta, self._velocity = self.uniform(), [np.zeros(k) for k in self.choices]
+        self.theta, self._velocity = self.uniform(), [np.zeros(k) for k in self.choices]
         self._live = [np.ones(k, dtype=np.bool_) for k in self.choices]
         self._open = [i for i, k in enumerate(self.choices) if k > 1]
         self._prior = Prior()
@@ -57,22 +57,22 @@ class InteractionSearch(PlannedStrategy):
 
     def _ready(self) -> bool:
         """What follows the fair cycle needs its scores."""
-        return bool(self._plan) or len(self._history.samples) >= max(self.choices) or not self._history.pending
+        return bool(self._plan) or len(self.history.samples) >= max(self.choices) or not self.history.pending
 
     def _draw(self) -> Choice:
-        if not self._plan and len(self._history.samples) >= max(self.choices):
+        if not self._plan and len(self.history.samples) >= max(self.choices):
             found = self._expected_best()
             if found is not None:
                 return found
         if not self._plan:
-            self._plan = fair_cycle(self._live, self._rng)
+            self._plan = fair_cycle(self._live, self.rng)
         return self._plan.pop(0)
 
     def _expected_best(self) -> Choice | None:
         """The highest expected improvement that is found; None if every architecture was asked for."""
         if not self._open:
             return None
-        h = self._history
+        h = self.history
         attempted = np.array([*h.samples, *h.failed, *h.pending.values()], dtype=np.int64)
         true = quantiles(h.scores)
         if len(true) >= _REFIT * self._prior.fitted and true.any():
@@ -81,50 +81,50 @@ class InteractionSearch(PlannedStrategy):
         with h.imagined():
             seen = np.array(h.samples, dtype=np.int64)
             posterior = Posterior(self._prior, seen[:, self._open], quantiles(h.scores))
-            start = propose(seen, h.scores, self._theta, self._rng, attempted)
+            start = propose(seen, h.scores, self.theta, self.rng, attempted)
 
         def worth(candidates: IntArray) -> FloatArray:
             return posterior.improvement(candidates[:, self._open])
 
-        return climb(start, attempted, self._theta, worth)
+        return climb(start, attempted, self.theta, worth)
 
     @property
     def answer(self) -> tuple[Choice, float] | None:
         """Scores each come from one noisy training: of the two best the one that all scores together make more likely
         (the higher posterior mean)."""
-        y = quantiles(self._history.scores) if self.best is not None else np.zeros(0)
+        y = quantiles(self.history.scores) if self.best is not None else np.zeros(0)
         if not self._open or not y.any():
             return self.best
-        seen = np.array(self._history.samples, dtype=np.int64)[:, self._open]
+        seen = np.array(self.history.samples, dtype=np.int64)[:, self._open]
         two = np.argsort(-y, kind="stable")[:2]
         prior = Prior().fit(agreements(seen, seen), y, len(self._open))
         believed, _ = Posterior(prior, seen, y).moments(seen[two])
         at = int(two[np.argmax(believed)])
-        return self._history.samples[at], self._history.scores[at]
+        return self.history.samples[at], self.history.scores[at]
 
     def _learn(self) -> None:
-        if len(self._history.samples) % max(self.choices) == 0:
+        if len(self.history.samples) % max(self.choices) == 0:
             move = per_row_move if self._per_row else corrected_move
-            self._theta, self._velocity = move(self._theta, self._velocity, self._fit().rows(), self._live,
+            self.theta, self._velocity = move(self.theta, self._velocity, self._fit().rows(), self._live,
                                                self._delta, self._gamma)
 
     def _fit(self) -> EffectFit:
-        h = self._history
-        return fit_effects(h.samples, h.scores, h.cycles, h.choices, self._ridge)
+        h = self.history
+        return fit_effects(h.samples, h.scores, h.cycles, h.choices, self.ridge)
 
     def distribution(self) -> Distribution:
         effects, stderr = self._fit().centred(self._live)
-        return Distribution([p / p.sum() for p in self._theta], self._live, effects, stderr)
+        return Distribution([p / p.sum() for p in self.theta], self._live, effects, stderr)
 
-    def _law(self) -> Rows:
-        return self._theta
+    def law(self) -> Rows:
+        return self.theta
 
     def _options(self) -> dict[str, Any]:
         return {"delta": self._delta, "gamma": self._gamma, "per_row": int(self._per_row)}
 
     def _state(self) -> dict[str, Any]:
         return {
-            "theta": [row.tolist() for row in self._theta], "velocity": [row.tolist() for row in self._velocity],
+            "theta": [row.tolist() for row in self.theta], "velocity": [row.tolist() for row in self._velocity],
             "prior": self._prior.to_json(), "plan": [list(choice) for choice in self._plan],
         }
 
@@ -133,4 +133,4 @@ class InteractionSearch(PlannedStrategy):
         if any(t.min() < 0 or abs(t.sum() - 1) > 1e-9 for t in theta):
             raise ValueError("every row of theta must be >= 0 and sum to 1")
         prior, plan = Prior.from_json(state["prior"]), [checked_sample(c, self.choices) for c in state["plan"]]
-        self._theta, self._velocity, self._prior, self._plan = theta, velocity, prior, plan
+        self.theta, self._velocity, self._prior, self._plan = theta, velocity, prior, plan

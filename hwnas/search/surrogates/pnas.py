@@ -81,20 +81,20 @@ class ProgressiveSearch(PlannedStrategy):
 
     def _ready(self) -> bool:
         """A stage opens once the scores of the one before are there."""
-        return bool(self._plan) or self._stage == len(self._groups) or not self._history.pending
+        return bool(self._plan) or self._stage == len(self._groups) or not self.history.pending
 
     def _draw(self) -> Choice:
-        seen = self._history.attempted
+        seen = self.history.attempted
         if not self._plan and self._stage < len(self._groups):
             self._open(seen)
         if self._plan:
             return self._plan.pop(0)
-        fresh = unseen_choice(self.choices, seen, len(seen), self._rng)
-        return fresh or random_choice(self.choices, self._rng)
+        fresh = unseen_choice(self.choices, seen, len(seen), self.rng)
+        return fresh or random_choice(self.choices, self.rng)
 
     def _open(self, seen: set[Choice]) -> None:
         """Start the next stage: a new beam, and one completed architecture per evaluation of the stage."""
-        predict = SURROGATES[self._surrogate](self._history, self._ridge, self._rng) if self._history.samples else None
+        predict = SURROGATES[self._surrogate](self.history, self.ridge, self.rng) if self.history.samples else None
         beam = self._beam
         for i in self._groups[self._stage]:
             beam = self._ranked(widened(beam, i, self.choices), predict)[:WIDEST]
@@ -108,17 +108,17 @@ class ProgressiveSearch(PlannedStrategy):
         self._plan = []
         for j in range(count):
             taken = seen.union(self._plan)
-            self._plan.append(completed(self._beam[j % len(self._beam)], self.choices, taken, self._rng))
+            self._plan.append(completed(self._beam[j % len(self._beam)], self.choices, taken, self.rng))
 
     def _ranked(self, prefixes: list[Choice], predict: Predictor | None) -> list[Choice]:
         """Best first; in random order before anything is learnt, and among equals."""
-        shuffled = [prefixes[j] for j in self._rng.permutation(len(prefixes))]
+        shuffled = [prefixes[j] for j in self.rng.permutation(len(prefixes))]
         if predict is None:
             return shuffled
         ranks = np.argsort(-predict(op_shares(shuffled, self.choices)), kind="stable")
         return [shuffled[j] for j in ranks]
 
-    def _law(self) -> Rows:
+    def law(self) -> Rows:
         return incumbent_law(self.best, self.choices)
 
     def _options(self) -> dict[str, Any]:
