@@ -332,9 +332,27 @@ def carried(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
         yield case(label, rng.choice(sorted(made)), content)
 
 
+def spaces(folder: Path, rng: random.Random, inputs: int) -> Iterator[Case]:
+    """Files of spaces through `spaces show`, at their own size and another, and `agent export`."""
+    from hwnas.space import SpaceConfig, build, space_to_json
+    from tests.space.own_spaces import two_roads
+
+    made = [two_roads(reference=[0, 1, 0]), space_to_json(build(SpaceConfig("mobile", 16, 1, 10, depth=1))),
+            space_to_json(build(SpaceConfig("mobile", 64, 3, 4, head="fcos", depth=1, head_width=16)))]
+    for i in range(inputs):
+        value, label, why = spoilt(rng.choice(made), rng)
+        (folder / f"{i}.json").write_bytes(_json(value))
+        export = ("agent", "export", str(folder / f"job{i}"), "--target", "raspberry-pi-4", "--space")
+        command = rng.choice((("spaces", "show"), ("spaces", "show", "--imgsz", "32"), export))
+        yield Case(f"{' '.join(command[:2])}: {label}", (*HWNAS, *command, str(folder / f"{i}.json")), why)
+    for label, content in RAW.items():
+        (folder / f"{label}.json").write_bytes(content)
+        yield Case(label, (*HWNAS, "spaces", "show", str(folder / f"{label}.json")))
+
+
 KINDS: dict[str, Kind] = {
     "table": tables, "published table": imports, "run folder": runs, "model": models, "bundle": bundles,
-    "target and config": targets, "carried folder": carried,
+    "target and config": targets, "carried folder": carried, "space": spaces,
 }
 
 

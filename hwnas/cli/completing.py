@@ -10,7 +10,6 @@ from pathlib import Path
 
 SPACES = ("mobile", "proxyless", "google", "ofa", "fbnet", "nasbench201")
 CHOICES: dict[str, Sequence[str]] = {
-    "space": SPACES,
     "runtime": ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu",
                 "tensorrt"),
     "precision": ("fp32", "fp16", "bf16", "int8", "auto"),
@@ -30,6 +29,11 @@ def targets(incomplete: str) -> list[str]:
     from hwnas.target import names
 
     return [name for name in (*names(), *_paths(incomplete, "*.yaml")) if name.startswith(incomplete)]
+
+
+def spaces(incomplete: str) -> list[str]:
+    """Built-in spaces, and JSON files."""
+    return [name for name in (*SPACES, *_paths(incomplete, "*.json")) if name.startswith(incomplete)]
 
 
 def strategies(incomplete: str) -> list[str]:
@@ -58,4 +62,4 @@ def completion_of(name: str) -> Complete | None:
     """What completes a shared flag; None where only its user knows."""
     if name in CHOICES:
         return among(CHOICES[name])
-    return {"target": targets, "init": runs}.get(name)
+    return {"target": targets, "space": spaces, "init": runs}.get(name)

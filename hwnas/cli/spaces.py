@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from hwnas.cli.completing import SPACES, among
+from hwnas.cli.completing import spaces
 from hwnas.cli.options import OUT, Json, takes
 
 EPILOG = "Example: hwnas spaces show mobile --imgsz 96 --classes 6"
 
 Name = Annotated[str, typer.Argument(metavar="SPACE", help="A name of `hwnas spaces`, a .json or module:function.",
-                                     show_default=False, autocompletion=among(SPACES))]
+                                     show_default=False, autocompletion=spaces)]
 Channels = Annotated[int | None, typer.Option("--channels", min=1, max=16, help="Channels of the input image.",
                                               show_default="3")]
 Classes = Annotated[int | None, typer.Option("--classes", min=1, max=100_000, help="Number of classes.",

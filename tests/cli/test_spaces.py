@@ -99,6 +99,9 @@ def test_completed_names_are_those_of_the_registries(tmp_path: Path, monkeypatch
     assert set(completing.CHOICES["head"]) == set(HEADS)
     assert completing.targets("raspberry") == ["raspberry-pi-4", "raspberry-pi-5"]
     assert "migo" in completing.strategies("mi")
+    (tmp_path / "mine.json").write_text("{}", encoding="utf-8")
+    assert completing.spaces(f"{tmp_path}/mi") == [f"{tmp_path}/mine.json"]
+    assert completing.spaces("mob") == ["mobile"]
     (tmp_path / "hwnas-runs" / "a").mkdir(parents=True)
     (tmp_path / "hwnas-runs" / "a" / "run.json").write_text("{}", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
