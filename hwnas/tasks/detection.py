@@ -204,6 +204,13 @@ def _grid(head: DetectionHeadLayout) -> tuple[Array, Array]:
     return head.points(), head.point_strides()
 
 
+@functools.lru_cache(16)
+def _anchors(head: DetectionHeadLayout) -> tuple[Array, Array]:
+    """Centres and sides of the anchors of a head, made once as well."""
+    anchors = head.anchors()
+    return head.points(), anchors[:, 2:] - anchors[:, :2]
+
+
 def _fcos(head: DetectionHeadLayout, raw: Array) -> tuple[Array, Array]:
     bins = head.reg_max + 1
     spread = _softmax(raw[..., head.classes:].reshape(*raw.shape[:2], 4, bins))
@@ -215,8 +222,7 @@ def _fcos(head: DetectionHeadLayout, raw: Array) -> tuple[Array, Array]:
 
 def _ssdlite(head: DetectionHeadLayout, raw: Array) -> tuple[Array, Array]:
     logits, offsets = raw[..., : head.classes + 1], raw[..., head.classes + 1:] * np.array(VARIANCES, np.float32)
-    anchors = head.anchors()
-    centres, sides = head.points(), anchors[:, 2:] - anchors[:, :2]
+    centres, sides = _anchors(head)
     moved = centres + offsets[..., :2] * sides
     halves = sides * np.exp(np.minimum(offsets[..., 2:], np.float32(LARGEST_GROWTH))) / 2
     return np.concatenate([moved - halves, moved + halves], axis=-1), _softmax(logits)[..., 1:]
