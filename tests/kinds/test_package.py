@@ -12,13 +12,14 @@ import onnx
 import pytest
 import torch
 
+from hwnas.documents import read_json
 from hwnas.errors import InputError, UsageError
 from hwnas.latency import Table
 from hwnas.nets import Block, Network, Supernet, deployed
 from hwnas.nets.elastic import ElasticBlock
 from hwnas.pipeline import RunFolder, compress
 from hwnas.profile import network_model
-from hwnas.space import SPACES, Conv, Op, SpaceConfig, build
+from hwnas.space import SPACES, Conv, Op, SpaceConfig, build, space_from_json
 from hwnas.space.builtin import Description
 from hwnas.space.kinds.registry import kind_of
 from hwnas.space.lowering import registered
@@ -178,3 +179,15 @@ def test_their_backbone_is_written_as_source(space: Any, tmp_path: Path, install
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[(1, 16, 8, 8), (1, 32, 4, 4)]"
+
+
+def test_the_command_line_takes_their_space(installed: dict[str, str], tmp_path: Path) -> None:
+    """Another process that knows the package by its entry points alone writes the space down and estimates it."""
+    words = ["spaces", "show", "example_kinds.space:example", "--imgsz", "16", "--channels", "1", "--classes", "10",
+             "--out", "theirs.json"]
+    environment = {**installed, "HWNAS_TABLES": str(tmp_path / "tables"), "COLUMNS": "120"}
+    done = subprocess.run([sys.executable, "-m", "hwnas", *words], cwd=tmp_path, env=environment, capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+    written = space_from_json(read_json(tmp_path / "theirs.json"))
+    assert {op.kind for p in written.positions for op in p.ops} >= THEIRS

@@ -65,3 +65,44 @@ def test_kernels_are_cut_to_their_centre() -> None:
     wide = torch.arange(4 * 2 * 5 * 5).reshape(4, 2, 5, 5)
     assert torch.equal(part_of(wide, torch.Size([3, 1, 3, 3])), wide[:3, :1, 1:4, 1:4])
     assert torch.equal(part_of(torch.arange(6), torch.Size([4])), torch.arange(4))
+
+
+def test_thin_paths_take_no_random_numbers_of_torch() -> None:
+    """Decision 6: randomness is passed in. What a part looks like is learnt, not drawn."""
+    space = build(SpaceConfig("mobile", 32, 3, 10, depth=1))
+    thin, supernet = scaled(space, Variant(0.5)), Supernet(space, MEAN, STD)
+    x = torch.rand(2, 3, 32, 32)
+    before = torch.get_rng_state()
+    arch = thin.largest()
+    supernet.train()(x, arch)
+    supernet.weights_of(arch)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_thin_paths_go_where_the_supernet_goes() -> None:
+    """Blocks that run with views of the weights are no submodules; they follow `.to` all the same."""
+    space = build(SpaceConfig("mobile", 32, 3, 10, depth=1))
+    thin, supernet = scaled(space, Variant(0.5)), Supernet(space, MEAN, STD)
+    arch, x = thin.largest(), torch.rand(2, 3, 32, 32)
+    names = set(supernet.state_dict())
+    first = supernet.train()(x, arch)
+    assert set(supernet.state_dict()) == names
+    supernet.double()
+    again = supernet(x.double(), arch)
+    torch.testing.assert_close(again, first.double(), rtol=1e-4, atol=1e-4)  # type: ignore[union-attr]
+    supernet.to("meta")
+    assert supernet(x.to("meta"), arch).shape == (2, 10)  # type: ignore[union-attr]
+
+
+def test_an_architecture_that_is_given_goes_before_the_one_that_was_selected() -> None:
+    space = build(SpaceConfig("mobile", 32, 3, 10, depth=1))
+    supernet, x = Supernet(space, MEAN, STD).eval(), torch.rand(2, 3, 32, 32)
+    small, large = space.smallest(), space.largest()
+    supernet.select(small.choice)
+    with torch.no_grad():
+        selected, given = supernet(x), supernet(x, large)
+        assert torch.equal(supernet(x), selected)  # nothing was left behind
+        supernet.select(large.choice)
+        assert torch.equal(supernet(x), given)
+    assert not torch.equal(selected, given)
+    assert [id(m) for m in supernet.active(small)] != [id(m) for m in supernet.active(large)]
