@@ -30,6 +30,15 @@ class Plugins:
         """All known names, sorted; nothing is imported."""
         return sorted({*self.table, *(point.name for point in entry_points(group=self.group))})
 
+    def check_name(self, name: str) -> None:
+        """Nothing is imported.
+
+        Raises:
+            UnknownName: no such plug-in; suggests the nearest.
+        """
+        if name not in self.table:
+            self._entry_point(name)
+
     def find(self, name: str) -> Any:
         """Import what is behind a name.
 

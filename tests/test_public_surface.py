@@ -60,7 +60,7 @@ COMMANDS = "hwnas.cli"  # its surface is the command line
 NEED_TORCH = {
     "hwnas.nets", "hwnas.train", "hwnas.pipeline.context", "hwnas.pipeline.duration",
     "hwnas.pipeline.selection.model_selector", "hwnas.pipeline.selection.quantization_loss", "hwnas.pipeline.stages",
-    "hwnas.search.evaluators.shared", "hwnas.search.weight_sharing",
+    "hwnas.search.config", "hwnas.search.evaluators", "hwnas.search.resumable", "hwnas.search.weight_sharing",
 }
 
 IMPORT_ALL = """

@@ -15,6 +15,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "precision": ("fp32", "fp16", "bf16", "int8", "auto"),
     "task": ("classify", "detect", "segment"), "head": ("fcos", "ssdlite", "lraspp", "deeplab"),
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
+    "evaluator": ("scratch", "shared", "table"), "reduce": ("migo", "none"),
 }
 Complete = Callable[[str], list[str]]
 
@@ -62,4 +63,4 @@ def completion_of(name: str) -> Complete | None:
     """What completes a shared flag; None where only its user knows."""
     if name in CHOICES:
         return among(CHOICES[name])
-    return {"target": targets, "space": spaces, "init": runs}.get(name)
+    return {"target": targets, "space": spaces, "init": runs, "strategy": strategies}.get(name)

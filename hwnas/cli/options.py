@@ -37,6 +37,7 @@ RANGES = {  # as in `hwnas.pipeline.CompressConfig`: here too, so that every com
     "batch_size": Range(2, 10**5), "lr": Range(0, 100, above=True), "attention": Range(0, 10**6),
     "seed": Range(0, 2**63 - 1), "torch_threads": Range(1, 1024), "warmup": Range(0, 10**5),
     "epochs_per_evaluation": Range(0, 1000, above=True), "cycles": Range(1, 10**4), "keep": Range(1, 1000),
+    "evaluations": Range(1, 10**6), "evaluation_epochs": Range(1, 10**5), "search_workers": Range(1, 1024),
     "settle": Range(0, 10**6), "top": Range(1, 10**4), "finalists": Range(1, 10**4), "trial_epochs": Range(0, 10**5),
 }
 
@@ -95,6 +96,13 @@ OPTIONS: dict[str, Any] = {
     "attention": _flag(_FLOAT, "attention", "Factor of the attention of the reference's maps in fine-tuning.", _L, "0"),
     "seed": _flag(_INT, "seed", "Of everything random.", _L, "0"),
     "torch_threads": _flag(_INT, "torch_threads", "Threads for training.", _L, "all cores"),
+    "strategy": _flag(_TEXT, "strategy", "What asks for architectures (hwnas bench lists them).", _S, "migo"),
+    "evaluator": _flag(_TEXT, "evaluator", "What scores them: shared weights, scratch or a table.", _S, "shared"),
+    "reduce": _flag(_TEXT, "reduce", "Which operations are left: migo (--keep of each choice) or none.", _S, "migo"),
+    "evaluations": _flag(_INT, "evaluations", "Architectures that are scored.", _S, "what MIGO's cycles need"),
+    "evaluation_epochs": _flag(_INT, "evaluation_epochs", "Epochs of a training of evaluator scratch.", _S, "1"),
+    "evaluation_table": _flag(_TEXT, "evaluation_table", "search.jsonl that evaluator table looks up.", _S),
+    "search_workers": _flag(_INT, "search_workers", "Processes that evaluate, for scratch and table.", _S, "1"),
     "mode": _flag(_TEXT, "mode", "How MIGO estimates: pooled, corrected or reference.", _S, "pooled"),
     "training": _flag(_TEXT, "training", "fair: a fresh path every step; path: the asked one an epoch.", _S, "fair"),
     "warmup": _flag(_INT, "warmup", "Epochs before the first evaluation.", _S, "10"),

@@ -31,7 +31,8 @@ from hwnas.pipeline.task_setup import (
     widths_of,
 )
 from hwnas.progress import Progress, silent
-from hwnas.search.weight_sharing import SearchConfig, SearchResult, load
+from hwnas.search.config import SearchConfig
+from hwnas.search.resumable import SearchResult, load
 from hwnas.space import FULL, Architecture, Space, Variant
 from hwnas.space.find import is_file
 from hwnas.target import Precision, Target
@@ -134,7 +135,10 @@ class RunContext:
         return SearchConfig(mode=asked.mode, training=asked.schedule, warmup=asked.warmup, cycles=asked.cycles,
                             keep=keep, epochs_per_evaluation=asked.epochs_per_evaluation, settle=asked.settle,
                             train=self.training, widths=widths_of(self.config),
-                            sizes=sizes_of(self.config, self.space))
+                            sizes=sizes_of(self.config, self.space), strategy=asked.strategy,
+                            evaluator=asked.evaluator, reduce=asked.reduce, evaluations=asked.evaluations,
+                            workers=asked.workers, evaluation_epochs=asked.evaluation_epochs,
+                            evaluation_table=asked.evaluation_table)
 
     @cached_property
     def searched(self) -> SearchResult:

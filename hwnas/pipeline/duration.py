@@ -16,9 +16,11 @@ import torch
 from hwnas.data.memory import fits
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.task_setup import AnyData, recipe, sizes_of, widths_of
+from hwnas.search.config import SearchConfig
 from hwnas.search.cycle import fair_cycle, planned_evaluations
 from hwnas.search.distribution import everything_live
-from hwnas.search.weight_sharing import SearchConfig, evaluator_of
+from hwnas.search.evaluators.setting import EvaluatorSetting
+from hwnas.search.evaluators.shared import shared_weights
 from hwnas.space import Space
 from hwnas.tasks.of_space import layout_of
 from hwnas.train import TrainConfig, as_task
@@ -51,7 +53,7 @@ def _trained(config: CompressConfig, data: AnyData, space: Space) -> tuple[float
     decode_s = _decode_seconds(data)
     task = as_task(data.stand_in(), layout_of(space) if config.task == "detect" else None)
     train = TrainConfig(batch=config.train.batch_size, **recipe(config))
-    evaluator = evaluator_of(space, task, SearchConfig(train=train), config.seed, {})
+    evaluator = shared_weights(EvaluatorSetting(space, task, SearchConfig(train=train), config.seed))
     law, rng = everything_live(space.sizes), np.random.default_rng(config.seed)
     paths = itertools.chain.from_iterable(fair_cycle(law.live, rng) for _ in itertools.count())
     reference = space.reference.choice

@@ -18,7 +18,7 @@ from hwnas.progress import Progress, silent
 if TYPE_CHECKING:
     from hwnas.nets import Network
     from hwnas.pipeline.context import RunContext
-    from hwnas.search.weight_sharing import SearchResult
+    from hwnas.search.resumable import SearchResult
 
 
 def load_context(run: RunFolder | str | Path, progress: Progress = silent) -> RunContext:

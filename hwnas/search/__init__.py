@@ -13,12 +13,14 @@ from hwnas.search.registry import create
 from hwnas.search.strategy import Strategy
 
 if TYPE_CHECKING:
-    from hwnas.search.weight_sharing import SearchConfig, SearchResult, load, run
+    from hwnas.search.config import SearchConfig
+    from hwnas.search.resumable import SearchResult, load, run
 
 __all__ = ["Distribution", "SearchConfig", "SearchResult", "Strategy", "create", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(importlib.import_module("hwnas.search.weight_sharing"), name)
+        home = "config" if name == "SearchConfig" else "resumable"
+        return getattr(importlib.import_module(f"hwnas.search.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

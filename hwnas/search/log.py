@@ -20,7 +20,7 @@ class EvaluationSchema(Schema):
 
     model_config = ConfigDict(extra="forbid")
 
-    phase: Literal["train", "settle"]
+    phase: Literal["train", "settle", "alone"]
     number: Count
     choice: Annotated[list[Annotated[int, Field(ge=0, le=1023)]], Field(max_length=MOST_OPS)]
     score: Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -32,7 +32,8 @@ class Evaluation:
     """One architecture scored.
 
     Args:
-        phase: `train` (one epoch of training, then scored) or `settle` (scored with the final shared weights).
+        phase: `train` (some training of the shared weights, then scored), `settle` (scored with the final shared
+            weights) or `alone` (scored by weights of its own, or looked up).
         number: 0-based within the phase.
         choice: op index per choice.
         score: validation accuracy in percent.
@@ -60,6 +61,14 @@ class SearchLog:
     def of(self, phase: str) -> list[Evaluation]:
         """Evaluations of one phase, in order."""
         return [e for e in self.entries if e.phase == phase]
+
+    def comparable(self) -> list[Evaluation]:
+        """Those whose scores do not depend on when they were made."""
+        return [e for e in self.entries if e.phase != "train"]
+
+    def asked(self) -> list[Evaluation]:
+        """Those that a strategy asked for, in the order that it was told."""
+        return [e for e in self.entries if e.phase != "settle"]
 
     def append(self, evaluation: Evaluation) -> None:
         """Write one line and flush it."""

@@ -30,12 +30,12 @@ TABLE: dict[str, str] = {
     "reinforce": "hwnas.search.distribution_learning.reinforce:Reinforce",
     "sng": "hwnas.search.distribution_learning.sng:Sng",
 }
-_PLUGINS = Plugins("strategy", GROUP, TABLE)
+STRATEGIES = Plugins("strategy", GROUP, TABLE)
 
 
 def names() -> list[str]:
     """All known strategies, sorted; nothing is imported."""
-    return _PLUGINS.names()
+    return STRATEGIES.names()
 
 
 def strategy_class(name: str) -> type[Strategy]:
@@ -45,7 +45,7 @@ def strategy_class(name: str) -> type[Strategy]:
         UnknownName: no such strategy.
         UsageError: the entry point does not import, or is no Strategy.
     """
-    found = _PLUGINS.find(name)
+    found = STRATEGIES.find(name)
     if not (inspect.isclass(found) and issubclass(found, Strategy)):
         raise UsageError(f"strategy {name!r} ({found!r}) must be a subclass of hwnas.search.strategy.Strategy")
     return found
@@ -64,7 +64,7 @@ def create(
         UsageError: an option is missing or out of range.
     """
     kind = strategy_class(name)
-    _PLUGINS.check(name, kind, options)
+    STRATEGIES.check(name, kind, options)
     if live is not None:
         return Restricted(choices, live, lambda left: kind.build(left, **options))
     return kind.build(choices, **options)

@@ -15,11 +15,12 @@ from torch import Tensor
 from hwnas.data import Dataset, load
 from hwnas.errors import RunError, UsageError
 from hwnas.nets import Network, Supernet
-from hwnas.search import weight_sharing
+from hwnas.search import resumable
+from hwnas.search.config import SearchConfig
 from hwnas.search.distribution import Distribution
 from hwnas.search.evaluators.shared import SupernetEvaluator
 from hwnas.search.log import SearchLog
-from hwnas.search.weight_sharing import SearchConfig, SearchResult
+from hwnas.search.resumable import SearchResult
 from hwnas.space import Space, SpaceConfig, Variant, build, scaled
 from hwnas.train import Task, TrainConfig, as_task, fit
 from hwnas.train.tensors import load_tensors
@@ -77,7 +78,7 @@ def training(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def whole(space: Space, data: Dataset, training: str, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("whole")
-    return Undisturbed(folder, weight_sharing.run(space, data, CONFIGS[training], folder=folder, seed=3))
+    return Undisturbed(folder, resumable.run(space, data, CONFIGS[training], folder=folder, seed=3))
 
 
 def logged(folder: Path) -> list[tuple[str, int, tuple[int, ...], float]]:
@@ -128,9 +129,9 @@ def test_killed_and_resumed_is_the_undisturbed_run(
     config = CONFIGS[training]
     killer = Killer("search", when if when < SETTLED else ROUNDS[training] + when - SETTLED)
     with pytest.raises(Killed):
-        weight_sharing.run(space, data, config, folder=tmp_path, seed=3, progress=killer)
+        resumable.run(space, data, config, folder=tmp_path, seed=3, progress=killer)
     assert not (tmp_path / "distribution.json").exists()
-    found = weight_sharing.run(space, data, config, folder=tmp_path, seed=3)
+    found = resumable.run(space, data, config, folder=tmp_path, seed=3)
     assert_same(found, tmp_path, whole)
 
 
@@ -140,7 +141,7 @@ def test_killed_between_the_log_and_the_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The log is then one evaluation ahead of the weights; it is dropped and made again."""
-    save, calls = weight_sharing.save_tensors, iter(range(1, 100))
+    save, calls = resumable.save_tensors, iter(range(1, 100))
 
     def dying(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         if next(calls) == call:
@@ -148,31 +149,31 @@ def test_killed_between_the_log_and_the_checkpoint(
         save(path, tensors, metadata)
 
     with monkeypatch.context() as patch:
-        patch.setattr(weight_sharing, "save_tensors", dying)
+        patch.setattr(resumable, "save_tensors", dying)
         with pytest.raises(Killed):
-            weight_sharing.run(space, data, CONFIGS[training], folder=tmp_path, seed=3)
+            resumable.run(space, data, CONFIGS[training], folder=tmp_path, seed=3)
     with (tmp_path / "search.jsonl").open("ab") as file:
         file.write(b'{"phase": "tra')
-    assert_same(weight_sharing.run(space, data, CONFIGS[training], folder=tmp_path, seed=3), tmp_path, whole)
+    assert_same(resumable.run(space, data, CONFIGS[training], folder=tmp_path, seed=3), tmp_path, whole)
 
 
 def test_killed_again_and_again(whole: Undisturbed, training: str, space: Space, data: Dataset, tmp_path: Path) -> None:
     last = ROUNDS[training]
     for stop in (2, 5, 6, last, last + 2, last + 7):
         with pytest.raises(Killed):
-            weight_sharing.run(space, data, CONFIGS[training], folder=tmp_path, seed=3,
+            resumable.run(space, data, CONFIGS[training], folder=tmp_path, seed=3,
                                progress=Killer("search", stop))
         if stop > last:
             with (tmp_path / "search.jsonl").open("ab") as file:
                 file.write(b'{"phase": "settle", "number"')
-    assert_same(weight_sharing.run(space, data, CONFIGS[training], folder=tmp_path, seed=3), tmp_path, whole)
+    assert_same(resumable.run(space, data, CONFIGS[training], folder=tmp_path, seed=3), tmp_path, whole)
 
 
 def test_running_a_finished_search_again_changes_nothing(
     whole: Undisturbed, training: str, space: Space, data: Dataset
 ) -> None:
     before = logged(whole.folder)
-    found = weight_sharing.run(space, data, CONFIGS[training], folder=whole.folder, seed=3)
+    found = resumable.run(space, data, CONFIGS[training], folder=whole.folder, seed=3)
     assert logged(whole.folder) == before
     assert_same(found, whole.folder, whole)
 
@@ -180,7 +181,7 @@ def test_running_a_finished_search_again_changes_nothing(
 def test_a_finished_search_is_loaded_as_it_was_returned(
     whole: Undisturbed, training: str, space: Space, data: Dataset
 ) -> None:
-    found = weight_sharing.load(space, data, CONFIGS[training], folder=whole.folder, seed=3)
+    found = resumable.load(space, data, CONFIGS[training], folder=whole.folder, seed=3)
     assert found.best == whole.result.best
     assert found.distribution.to_json() == whole.result.distribution.to_json()
     for name, parameter in found.supernet.named_parameters():
@@ -198,9 +199,9 @@ def test_weights_handed_on_do_not_depend_on_where_the_search_was_cut(
     for name, stops in {"whole": [], "resumed": [("search", ROUNDS["fair"] + 5)]}.items():
         for stop in stops:
             with pytest.raises(Killed):
-                weight_sharing.run(space, data, FAIR, folder=tmp_path / name, seed=3, progress=Killer(*stop))
-        found[name] = weight_sharing.run(space, data, FAIR, folder=tmp_path / name, seed=3).supernet.state_dict()
-    found["loaded"] = weight_sharing.load(space, data, FAIR, folder=tmp_path / "whole", seed=3).supernet.state_dict()
+                resumable.run(space, data, FAIR, folder=tmp_path / name, seed=3, progress=Killer(*stop))
+        found[name] = resumable.run(space, data, FAIR, folder=tmp_path / name, seed=3).supernet.state_dict()
+    found["loaded"] = resumable.load(space, data, FAIR, folder=tmp_path / "whole", seed=3).supernet.state_dict()
     for name in ("resumed", "loaded"):
         differing = [k for k, v in found[name].items() if not torch.equal(v, found["whole"][k])]
         assert differing == [], f"{name}: {len(differing)} tensors differ, e.g. {differing[0]}"
@@ -208,20 +209,20 @@ def test_weights_handed_on_do_not_depend_on_where_the_search_was_cut(
 
 def test_another_seed_is_another_search(whole: Undisturbed, training: str, space: Space, data: Dataset,
                                         tmp_path: Path) -> None:
-    weight_sharing.run(space, data, CONFIGS[training], folder=tmp_path, seed=4)
+    resumable.run(space, data, CONFIGS[training], folder=tmp_path, seed=4)
     assert logged(tmp_path) != logged(whole.folder)
 
 
 def begun(space: Space, data: Dataset, folder: Path) -> None:
     with pytest.raises(Killed):
-        weight_sharing.run(space, data, FAIR, folder=folder, seed=3, progress=Killer("search", 4))
+        resumable.run(space, data, FAIR, folder=folder, seed=3, progress=Killer("search", 4))
 
 
 def test_a_checkpoint_of_another_space_is_refused(space: Space, data: Dataset, tmp_path: Path) -> None:
     begun(space, data, tmp_path)
     wider = build(replace(space.config, width_mult=0.5))
     with pytest.raises(RunError, match="belongs to another search"):
-        weight_sharing.run(wider, data, FAIR, folder=tmp_path, seed=3)
+        resumable.run(wider, data, FAIR, folder=tmp_path, seed=3)
 
 
 @pytest.mark.parametrize("changes", [
@@ -236,7 +237,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(
     other = {"seed": 3, **changes}
     seed = other.pop("seed")
     with pytest.raises(RunError):
-        weight_sharing.run(space, data, replace(FAIR, **other), folder=tmp_path, seed=seed)
+        resumable.run(space, data, replace(FAIR, **other), folder=tmp_path, seed=seed)
 
 
 def test_a_checkpoint_made_on_other_data_is_refused(space: Space, data: Dataset, tmp_path: Path) -> None:
@@ -244,47 +245,47 @@ def test_a_checkpoint_made_on_other_data_is_refused(space: Space, data: Dataset,
     other = load("digits").subset(100, 40, seed=1)
     assert other.fingerprint != data.fingerprint
     with pytest.raises(RunError):
-        weight_sharing.run(space, other, FAIR, folder=tmp_path, seed=3)
+        resumable.run(space, other, FAIR, folder=tmp_path, seed=3)
 
 
 def test_a_checkpoint_of_a_training_run_is_refused(space: Space, data: Dataset, tmp_path: Path) -> None:
     net = Network(space.smallest(), data.mean.tolist(), data.std.tolist())
     fit(net, data, TrainConfig(epochs=1), seed=0, checkpoint=tmp_path / "search.safetensors")
     with pytest.raises(RunError):
-        weight_sharing.run(space, data, FAIR, folder=tmp_path, seed=3)
+        resumable.run(space, data, FAIR, folder=tmp_path, seed=3)
 
 
 @pytest.mark.parametrize("file", ["search.safetensors", "distribution.json", "search.jsonl"])
 def test_an_incomplete_or_damaged_folder_is_not_loaded(
     space: Space, data: Dataset, tmp_path: Path, file: str
 ) -> None:
-    weight_sharing.run(space, data, FAIR, folder=tmp_path, seed=3)
+    resumable.run(space, data, FAIR, folder=tmp_path, seed=3)
     content = (tmp_path / file).read_bytes()
     for broken in (content[: len(content) // 2] if file != "search.jsonl" else b"{}\n", b"", None):
         (tmp_path / file).unlink(missing_ok=True)
         if broken is not None:
             (tmp_path / file).write_bytes(broken)
         with pytest.raises(RunError):
-            weight_sharing.load(space, data, FAIR, folder=tmp_path, seed=3)
+            resumable.load(space, data, FAIR, folder=tmp_path, seed=3)
 
 
 def test_a_folder_of_another_space_is_not_loaded(space: Space, data: Dataset, tmp_path: Path) -> None:
-    weight_sharing.run(space, data, FAIR, folder=tmp_path, seed=3)
+    resumable.run(space, data, FAIR, folder=tmp_path, seed=3)
     with pytest.raises(RunError, match="finished search of mobile"):
-        weight_sharing.load(build(replace(space.config, width_mult=0.5)), data, FAIR, folder=tmp_path, seed=3)
+        resumable.load(build(replace(space.config, width_mult=0.5)), data, FAIR, folder=tmp_path, seed=3)
 
 
 def test_without_settling_the_strategys_own_effects_are_the_result(
     space: Space, data: Dataset, tmp_path: Path
 ) -> None:
-    found = weight_sharing.run(space, data, replace(FAIR, settle=0), folder=tmp_path, seed=3)
+    found = resumable.run(space, data, replace(FAIR, settle=0), folder=tmp_path, seed=3)
     assert SearchLog(tmp_path / "search.jsonl").of("settle") == []
     assert len(found.distribution.live) == len(space.sizes)
 
 
 def test_protected_ops_survive(space: Space, data: Dataset, tmp_path: Path) -> None:
     protect = [2] * len(space.sizes)
-    found = weight_sharing.run(space, data, replace(FAIR, keep=1, settle=2), folder=tmp_path, seed=3, protect=protect)
+    found = resumable.run(space, data, replace(FAIR, keep=1, settle=2), folder=tmp_path, seed=3, protect=protect)
     assert [np.flatnonzero(live).tolist() for live in found.distribution.live] == [[2]] * len(space.sizes)
 
 
@@ -353,16 +354,16 @@ def test_a_variant_for_smaller_images_is_trained_and_judged_on_these(space: Spac
 def test_a_search_with_sizes_that_was_killed_is_the_undisturbed_one(space: Space, data: Dataset, halved: Task,
                                                                     tmp_path: Path) -> None:
     config = replace(FAIR, widths=(0.5,), sizes=(8,))
-    whole = weight_sharing.run(space, data, config, folder=_made(tmp_path / "whole"), smaller={8: halved})
+    whole = resumable.run(space, data, config, folder=_made(tmp_path / "whole"), smaller={8: halved})
     cut = _made(tmp_path / "cut")
     with pytest.raises(Killed):
-        weight_sharing.run(space, data, config, folder=cut, smaller={8: halved}, progress=Killer("search", 6))
-    again = weight_sharing.run(space, data, config, folder=cut, smaller={8: halved})
+        resumable.run(space, data, config, folder=cut, smaller={8: halved}, progress=Killer("search", 6))
+    again = resumable.run(space, data, config, folder=cut, smaller={8: halved})
     assert again.best == whole.best
     weights = dict(whole.supernet.named_parameters())
     assert all(torch.equal(v, weights[k]) for k, v in again.supernet.named_parameters())
     with pytest.raises(RunError, match="belongs to another search"):
-        weight_sharing.run(space, data, replace(config, sizes=()), folder=cut)
+        resumable.run(space, data, replace(config, sizes=()), folder=cut)
 
 
 def _made(folder: Path) -> Path:

@@ -140,12 +140,22 @@ class SearchSection(Section):
     """How the result is looked for.
 
     Args:
+        strategy, evaluator, reduce: who searches, by name: `hwnas.search.registry`, `hwnas.search.roles`.
+        evaluations, evaluation_epochs, evaluation_table, workers: how many architectures are scored, and how; see
+            `hwnas.search.SearchConfig`.
         mode, schedule, warmup, epochs_per_evaluation, cycles, keep, settle: see `hwnas.search.SearchConfig`, where the
             schedule is called `training`, as is the flag.
         top: how many of the best architectures are scored again with the shared weights.
         finalists, trial_epochs: how many of those are fine-tuned for a few epochs to choose the winner.
     """
 
+    strategy: str = "migo"
+    evaluator: str = "shared"
+    reduce: str = "migo"
+    evaluations: int | None = Field(default=None, ge=1, le=10**6)
+    evaluation_epochs: int = Field(default=1, ge=1, le=10**5)
+    evaluation_table: str | None = None
+    workers: int = Field(default=1, ge=1, le=1024)
     mode: Literal["pooled", "corrected", "reference"] = "pooled"
     schedule: Literal["fair", "path"] = "fair"
     warmup: int = Field(default=10, ge=0, le=10**5)
@@ -213,7 +223,10 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "imgsz": "data.imgsz", "width": "data.width", "width_mult": "space.width_mult", "widths": "space.widths",
     "sizes": "space.sizes", "depth": "space.depth", "init": "train.init", "head": "space.head",
     "head_width": "space.head_width", "output_stride": "space.output_stride", "epochs": "train.epochs",
-    "batch_size": "train.batch_size", "lr": "train.lr", "attention": "train.attention", "mode": "search.mode",
+    "batch_size": "train.batch_size", "lr": "train.lr", "attention": "train.attention",
+    "strategy": "search.strategy", "evaluator": "search.evaluator", "reduce": "search.reduce",
+    "evaluations": "search.evaluations", "evaluation_epochs": "search.evaluation_epochs",
+    "evaluation_table": "search.evaluation_table", "search_workers": "search.workers", "mode": "search.mode",
     "training": "search.schedule", "warmup": "search.warmup",
     "epochs_per_evaluation": "search.epochs_per_evaluation", "cycles": "search.cycles", "keep": "search.keep",
     "settle": "search.settle", "top": "search.top", "finalists": "search.finalists",
@@ -227,7 +240,7 @@ FIELDS: dict[str, FieldInfo] = {
     for name, (section, field) in FLAT.items()
 }
 """Flat name -> type, default and bounds."""
-PATHS = ("data", "target", "space", "tables", "init")  # flat names of what may lie on this disk
+PATHS = ("data", "target", "space", "tables", "init", "evaluation_table")  # flat names of what may lie on this disk
 
 
 def sectioned(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,24 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     head_of(config)
     check_sizes(config)
     targets_of(config)
+    _check_search(config)
     if not parse_all(config.budgets):
         raise UsageError("give at least one budget, e.g. --latency 50%")
     return config
+
+
+def _check_search(config: CompressConfig) -> None:
+    from hwnas.search.registry import STRATEGIES
+    from hwnas.search.roles import EVALUATORS, REDUCERS
+
+    asked = config.search
+    for plugins, name in ((STRATEGIES, asked.strategy), (EVALUATORS, asked.evaluator), (REDUCERS, asked.reduce)):
+        plugins.check_name(name)
+    if asked.evaluator == "shared" and asked.workers > 1:
+        raise UsageError("--search-workers: shared weights are scored in one process; leave it out, or take "
+                         "--evaluator scratch")
+    if (asked.evaluator == "table") != (asked.evaluation_table is not None):
+        raise UsageError("--evaluator table and --evaluation-table FILE go together: give both or none")
+    if asked.schedule == "path" and (asked.strategy != "migo" or asked.evaluations is not None):
+        raise UsageError("--training path has MIGO's own learning rates and number of evaluations: leave out "
+                         "--strategy and --evaluations, or take --training fair")

@@ -43,6 +43,13 @@ class CompressOptions(TypedDict, total=False):
     batch_size: int
     lr: float | None
     attention: float | None
+    strategy: str
+    evaluator: str
+    reduce: str
+    evaluations: int | None
+    evaluation_epochs: int
+    evaluation_table: str | None
+    search_workers: int
     mode: Literal["pooled", "corrected", "reference"]
     training: Literal["fair", "path"]
     warmup: int

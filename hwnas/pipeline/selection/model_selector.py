@@ -171,7 +171,7 @@ class ModelSelector:
         top, scored = (-(-count // shares) for count in (self._context.config.search.top, FROM_SEARCH))
         found = solver.answers(bounds, top)
         known = {a.architecture.choice for a in found}
-        entries = SearchLog(self._run.path / "search.jsonl").of("settle")
+        entries = SearchLog(self._run.path / "search.jsonl").comparable()
         for entry in sorted(entries, key=lambda e: -e.score):
             if entry.choice not in known and solver.within(entry.choice, bounds):
                 found.append(solver.answer(entry.choice))

@@ -17,7 +17,7 @@ from hwnas.latency import LatencyModel
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.run.results import SearchResult
 from hwnas.pipeline.stages.stage import Stage
-from hwnas.search import weight_sharing
+from hwnas.search import resumable
 from hwnas.search.log import SearchLog
 from hwnas.space import FULL
 
@@ -31,12 +31,12 @@ class SearchStage(Stage[SearchResult]):
 
     def run(self, context: RunContext) -> SearchResult:
         folder = context.run.path
-        found = weight_sharing.run(
+        found = resumable.run(
             context.space, context.task, context.search_config, folder=folder, seed=context.config.seed,
             protect=_cheapest(context), init=context.starts_from("search", "search.safetensors"),
             smaller=context.smaller, progress=context.progress)
         log = SearchLog(folder / "search.jsonl")
-        scores = [e.score for e in log.of("settle")]
+        scores = [e.score for e in log.comparable()]
         return SearchResult(
             baseline=sum(scores) / len(scores) if scores else found.best[1], metric=context.task.judge.metric,
             evaluations=len(log.entries), entropy=found.distribution.entropy(), best=list(found.best[0]),
@@ -46,9 +46,9 @@ class SearchStage(Stage[SearchResult]):
         return "search.jsonl", "distribution.json", "search.safetensors"
 
 
-def _offsets(context: RunContext, found: weight_sharing.SearchResult) -> dict[str, float]:
+def _offsets(context: RunContext, found: resumable.SearchResult) -> dict[str, float]:
     """Variant -> what it adds to the scores, in points: over some of the architectures that settled the effects."""
-    entries = SearchLog(context.run.path / "search.jsonl").of("settle")[:OFFSETS]
+    entries = SearchLog(context.run.path / "search.jsonl").comparable()[:OFFSETS]
     known = [(e.choice, e.score) for e in entries] or [found.best]
     others = {variant.key: space for variant, space in context.spaces.items() if variant != FULL}
     gains: dict[str, list[float]] = {key: [] for key in others}

@@ -5,21 +5,22 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from hwnas.data.views import ImageView
-from hwnas.errors import UsageError
 from hwnas.nets import Network, Supernet
-from hwnas.space import Architecture, Space
+from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator, fold_of
+from hwnas.space import FULL, Architecture, Space, scaled, variants
 from hwnas.train import Task, TrainConfig, reestimate_batch_norm
 from hwnas.train.loop import optimizer_of, train_step
 from hwnas.train.task import Batch
 
 
 @dataclass
-class SupernetEvaluator:
+class SupernetEvaluator(NetworkEvaluator):
     """Trains and validates paths of a supernet.
 
     Args:
@@ -33,6 +34,7 @@ class SupernetEvaluator:
             input size.
     """
 
+    weights_move: ClassVar[bool] = True
     supernet: Supernet
     fold: Task
     config: TrainConfig
@@ -95,16 +97,7 @@ class SupernetEvaluator:
                 yield batch
 
     def fold_of(self, space: Space) -> Task:
-        """The fold whose images have the size that networks of `space` take.
-
-        Raises:
-            UsageError: there is none.
-        """
-        own = (self.supernet.space, self.fold)
-        for known, fold in (own, *self.variants):
-            if known.config.size == space.config.size:
-                return fold
-        raise UsageError(f"the search knows no images of {space.config.size}: name the size when it starts (--sizes)")
+        return fold_of(space, [(self.supernet.space, self.fold), *self.variants])
 
     def score(self, choice: Sequence[int], scaled: Space | None = None) -> float:
         """The task's metric in percent on the held-out part, in eval mode, with batch-norm statistics of this path.
@@ -132,3 +125,15 @@ class SupernetEvaluator:
 
     def _batch_norm_images(self, fold: Task) -> ImageView:
         return fold.train_images[: self.batch_norm_images]
+
+
+def shared_weights(setting: EvaluatorSetting) -> SupernetEvaluator:
+    """Shared weights as a search begins with them, and what trains and scores them."""
+    torch.manual_seed(setting.seed)
+    task, folds = setting.task, setting.folds()
+    supernet = Supernet(setting.space, task.data.mean.tolist(), task.data.std.tolist())
+    task.prepare(supernet)
+    supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    others = tuple((scaled(setting.space, v), folds[v.imgsz])
+                   for v in variants(setting.config.widths, setting.config.sizes) if v != FULL)
+    return SupernetEvaluator(supernet, folds[0], setting.config.train, setting.seed, variants=others)

@@ -1,0 +1,75 @@
+"""How a search of networks goes: which strategy, what scores, how the shared weights are trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from hwnas.train import TrainConfig
+
+ROLES = ("strategy", "evaluator", "reduce", "evaluations", "workers", "evaluation_epochs", "evaluation_table")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How a distribution is learnt.
+
+    Args:
+        strategy: what asks for architectures, see `hwnas.search.registry`.
+        evaluator: what scores them, and `reduce`: which ops are left in the end, see `hwnas.search.roles`.
+        evaluations: how many architectures are asked for; None takes as many as MIGO's cycles need.
+        workers: processes that evaluate; 1 evaluates in this one. For evaluators whose weights do not move.
+        evaluation_epochs: of every training; for the evaluator scratch.
+        evaluation_table: a search.jsonl whose scores are looked up; for the evaluator table.
+        mode: of MIGO: `pooled` (effects from all samples), `corrected` or `reference`.
+        training: `fair` (a fresh path of a fair cycle every step) or `path` (the asked path for an epoch, as MIGO-NAS
+            does it); see `hwnas.search.schedule`.
+        warmup: epochs of fair training before the first evaluation; for `fair`.
+        epochs_per_evaluation: training between two evaluations, in epochs; for `fair`.
+        cycles: s, fair cycles between two prunings.
+        keep: live ops per choice at which pruning stops; the generator picks among these.
+        settle: architectures scored with the final weights, from which the effects are estimated.
+        holdout: share of the training set that judges paths.
+        ridge: of the effect regression, in samples.
+        train: batch size, peak learning rate, decay; its epochs and warm-up are not used.
+        widths: shares of the space's channels at which the shared weights are to work, besides all of them.
+        sizes: heights of the input in pixels at which they are to work, besides the space's own.
+    """
+
+    mode: str = "pooled"
+    training: Literal["fair", "path"] = "fair"
+    warmup: int = 10
+    epochs_per_evaluation: float = 0.5
+    cycles: int = 2
+    keep: int = 3
+    settle: int = 60
+    holdout: float = 0.2
+    ridge: float = 10.0
+    train: TrainConfig = TrainConfig()
+    widths: tuple[float, ...] = ()
+    sizes: tuple[int, ...] = ()
+    strategy: str = "migo"
+    evaluator: str = "shared"
+    reduce: str = "migo"
+    evaluations: int | None = None
+    workers: int = 1
+    evaluation_epochs: int = 1
+    evaluation_table: str | None = None
+
+    def described(self) -> dict[str, Any]:
+        """What a checkpoint must agree with; `settle`, which comes after the last one, and `workers` may change.
+
+        What has its default is left out where checkpoints of hwnas 0.1 do not name it.
+        """
+        found = {key: value for key, value in asdict(self).items() if key not in ("settle", "workers")}
+        for name, default in (("optimizer", "sgd"), ("ema", 0.0)):
+            if found["train"][name] == default:
+                del found["train"][name]
+        for name in ("widths", "sizes"):
+            if given := found.pop(name):
+                found[name] = list(given)
+        defaults = SearchConfig()
+        for name in ROLES:
+            if name in found and found[name] == getattr(defaults, name):
+                del found[name]
+        return found

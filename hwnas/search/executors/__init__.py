@@ -1,0 +1,1 @@
+"""Where evaluations are computed, a file each."""

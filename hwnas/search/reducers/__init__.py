@@ -1,0 +1,1 @@
+"""Which candidates of a space are left after a search, a file each."""

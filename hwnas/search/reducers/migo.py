@@ -1,0 +1,39 @@
+"""MIGO's pruning: the op of the least effect goes, in every choice that is as wide as the widest, until few are left.
+
+MIGO does so while it searches, and nothing is left to do; the outcome of another strategy is pruned at its end.
+Source: Zheng et al., MIGO-NAS (TPAMI 43(9), 2021); `keep` and `protect` are ours (ADR 0002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hwnas.errors import UsageError
+from hwnas.search.cycle import weakest
+from hwnas.search.roles import Mask, Reducer, SearchOutcome
+from hwnas.space import Space
+
+
+class MigoPruning(Reducer):
+    """At most `keep` ops per choice are left, the protected one among them.
+
+    Raises:
+        UsageError: keep is below 1.
+    """
+
+    def __init__(self, keep: int, protect: Sequence[int] | None = None) -> None:
+        if keep < 1:
+            raise UsageError(f"a choice must keep at least 1 op, not {keep}")
+        self._keep, self._protect = keep, protect
+
+    def reduce(self, space: Space, outcome: SearchOutcome) -> Mask:
+        law = outcome.distribution
+        live = [np.array(mask) for mask in law.live]
+        while (widest := max(int(mask.sum()) for mask in live)) > self._keep:
+            for i, mask in enumerate(live):
+                if mask.sum() == widest:
+                    protected = self._protect[i] if self._protect else -1
+                    mask[weakest(law.effects[i], law.effects[i], mask, protected)] = False
+        return live

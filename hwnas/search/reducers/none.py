@@ -1,0 +1,18 @@
+"""Nothing is removed but what the strategy itself has dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hwnas.search.roles import Mask, Reducer, SearchOutcome
+from hwnas.space import Space
+
+
+class NoReduction(Reducer):
+    """The live ops of the outcome; takes the arguments of every reducer and has no use for them."""
+
+    def __init__(self, keep: int, protect: Sequence[int] | None = None) -> None:
+        pass
+
+    def reduce(self, space: Space, outcome: SearchOutcome) -> Mask:
+        return outcome.distribution.live

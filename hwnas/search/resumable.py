@@ -1,0 +1,232 @@
+"""A search over the networks of a space in a folder: strategy, evaluator, reducer and executor by name.
+
+The run writes three files and resumes from them, bit for bit, after a kill at any moment:
+    search.jsonl              every evaluation that gave a score
+    search.safetensors        state of the strategy after the last answer; shared weights and momenta, where there are
+    distribution.json         the result
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.documents import read_json
+from hwnas.errors import InputError, RunError, UsageError
+from hwnas.files import write_json
+from hwnas.nets import Supernet
+from hwnas.progress import Progress, silent
+from hwnas.search.ask_tell import AskTell
+from hwnas.search.config import SearchConfig
+from hwnas.search.cycle import planned_evaluations
+from hwnas.search.distribution import Distribution
+from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
+from hwnas.search.evaluators.shared import SupernetEvaluator
+from hwnas.search.log import Evaluation, SearchLog
+from hwnas.search.registry import create, strategy_class
+from hwnas.search.roles import (
+    SearchBudget,
+    SearchContext,
+    Searcher,
+    create_evaluator,
+    create_executor,
+    create_reducer,
+)
+from hwnas.search.strategy import Ask, Failed, Score, Strategy
+from hwnas.search.weight_sharing import WeightSharing
+from hwnas.space import Space
+from hwnas.train import Task, as_task
+from hwnas.train.checkpoint import load_matching, load_tensors, one_line, save_tensors
+from hwnas.train.loop import restore, snapshot
+from hwnas.train.task import AnyData
+from hwnas.validation import Count, Schema, checked
+
+
+class CheckpointSchema(Schema):
+    """The metadata of search.safetensors; the strategy checks its own state."""
+
+    origin: dict[str, Any]
+    strategy: dict[str, Any]
+    ticks: Count  # rounds, as 0.1 calls them; answers, where no weights are trained
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The distribution over architectures, and what scored them.
+
+    Args:
+        distribution: over the architectures of the space.
+        evaluator: can score again, and has weights to go on from.
+        best: the best evaluated architecture and its score.
+    """
+
+    distribution: Distribution
+    evaluator: NetworkEvaluator
+    best: tuple[tuple[int, ...], float]
+
+    @property
+    def supernet(self) -> Supernet:
+        """The shared weights.
+
+        Raises:
+            UsageError: the search had none.
+        """
+        if not isinstance(self.evaluator, SupernetEvaluator):
+            raise UsageError("this search had no shared weights")
+        return self.evaluator.supernet
+
+
+def run(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Path, seed: int = 0,
+        protect: Sequence[int] | None = None, init: Path | None = None,
+        smaller: Mapping[int, Task] | None = None, progress: Progress = silent) -> SearchResult:
+    """Learn a distribution over the architectures of `space` on `data`, or go on where a killed search stopped.
+
+    Args:
+        data: what is learnt; of a plain data set, to classify.
+        folder: where search.jsonl, search.safetensors and distribution.json are written.
+        seed: of everything random: initial weights, samples, batches.
+        init: search.safetensors of another search, whose shared weights this one starts from where they fit.
+        protect: an op index per choice that is never pruned (the cheapest, so that tight budgets stay reachable);
+            None takes the op with the fewest FLOPs.
+        smaller: the task at every one of the sizes of `config`.
+
+    Raises:
+        TrainingDiverged: the loss became NaN.
+        RunError: the files in `folder` belong to another search, `init` cannot be read, or every evaluation failed.
+        UsageError: nothing in `init` fits, or roles that do not go together.
+        UnknownName: no such strategy, evaluator or reducer.
+    """
+    guarded = list(protect or space.smallest().choice)
+    strategy = strategy_of(space, config, guarded, seed)
+    reducer = create_reducer(config.reduce, config.keep, guarded)
+    evaluator = evaluator_of(space, data, config, seed, smaller or {})
+    _start_from(init, evaluator, space)
+    origin = {"space": space.fingerprint, "data": evaluator.fold.data.fingerprint, "seed": seed,
+              "config": config.described()}
+    state = _Checkpoint(folder / "search.safetensors", evaluator, strategy, origin)
+    log, done = SearchLog(folder / "search.jsonl"), state.read()
+    for phase in ("train", "alone"):
+        log.keep(phase, strategy.asked - len(strategy.pending))
+    searcher: Searcher = AskTell(config.ridge)
+    if isinstance(evaluator, SupernetEvaluator):
+        searcher = WeightSharing(config, log, done, state.write, state.restored)
+
+    def told(ask: Ask, answer: Score | Failed) -> None:
+        if isinstance(answer, Score):
+            log.append(Evaluation("alone", ask.id, ask.choice, answer.value, answer.seconds))
+        state.write(strategy.asked - len(strategy.pending))
+
+    place = "inline" if config.workers == 1 else "processes"
+    with create_executor(place, evaluator, space, config.workers) as executor:
+        before = [(e.choice, e.score) for e in log.of("alone")]
+        context = SearchContext(space, strategy, evaluator, executor, reducer, told, before, progress)
+        found = searcher.run(context, SearchBudget())
+    write_json(folder / "distribution.json", found.distribution.to_json())
+    assert found.best is not None
+    return SearchResult(found.distribution, evaluator, found.best)
+
+
+def load(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Path, seed: int = 0,
+         smaller: Mapping[int, Task] | None = None) -> SearchResult:
+    """A finished search from its folder; arguments as of `run`.
+
+    Raises:
+        RunError: the search is not finished or its files are damaged.
+    """
+    evaluator = evaluator_of(space, data, config, seed, smaller or {})
+    try:
+        if isinstance(evaluator, SupernetEvaluator):
+            _restore(evaluator, folder / "search.safetensors")
+        distribution = Distribution.from_json(read_json(folder / "distribution.json"))
+        entries = SearchLog(folder / "search.jsonl").asked()
+        best = max(entries, key=lambda e: e.score)
+    except (InputError, ValueError) as err:
+        raise RunError(f"{folder} does not hold a finished search of {space.name}: {err}") from err
+    return SearchResult(distribution, evaluator, (best.choice, best.score))
+
+
+def evaluator_of(space: Space, data: AnyData | Task, config: SearchConfig, seed: int,
+                 smaller: Mapping[int, Task]) -> NetworkEvaluator:
+    """The evaluator as a search begins with it; arguments as of `run`.
+
+    Raises:
+        UsageError: one that has no networks to go on from.
+    """
+    found = create_evaluator(config.evaluator, EvaluatorSetting(space, as_task(data), config, seed, smaller))
+    if not isinstance(found, NetworkEvaluator):
+        raise UsageError(f"evaluator {config.evaluator!r} scores no networks: it must be a "
+                         "hwnas.search.evaluators.setting.NetworkEvaluator")
+    return found
+
+
+def strategy_of(space: Space, config: SearchConfig, protect: Sequence[int], seed: int) -> Strategy:
+    """The strategy as a search begins with it: MIGO by its cycles, another one for as many evaluations.
+
+    Raises:
+        UnknownName: no such strategy.
+        UsageError: it needs options that a configuration does not have.
+    """
+    if config.strategy == "migo":
+        plan: dict[str, Any] = {"evaluations": config.evaluations} if config.evaluations else {"s": config.cycles}
+        return create("migo", space.sizes, mode=config.mode, keep=config.keep, ridge=config.ridge,
+                      protect=list(protect), seed=seed, **plan)
+    cycles = planned_evaluations(space.sizes, config.cycles, config.keep)
+    given: dict[str, Any] = {"evaluations": config.evaluations or max(1, cycles), "seed": seed, "ridge": config.ridge}
+    parameters = inspect.signature(strategy_class(config.strategy)).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    options = {name: value for name, value in given.items() if open_ended or name in parameters}
+    return create(config.strategy, space.sizes, **options)
+
+
+def _start_from(init: Path | None, evaluator: NetworkEvaluator, space: Space) -> None:
+    if init is None or not isinstance(evaluator, SupernetEvaluator):  # others share no weights to start from
+        return
+    if not load_matching(evaluator.supernet, load_tensors(init)[0], "weight."):
+        raise UsageError(f"{init} has no weights that fit space {space.name}: take a run of the same space and width")
+
+
+class _Checkpoint:
+    """search.safetensors: what a search needs to go on."""
+
+    def __init__(self, path: Path, evaluator: NetworkEvaluator, strategy: Strategy, origin: dict[str, Any]) -> None:
+        self._path, self._evaluator, self._strategy, self._origin = path, evaluator, strategy, origin
+
+    def read(self) -> int:
+        """Bring strategy and weights to where a killed search was. How many rounds it had made; 0 without a file.
+
+        Raises:
+            RunError: it is damaged, or of another search.
+        """
+        if not self._path.exists():
+            return 0
+        stored = checked(CheckpointSchema, load_tensors(self._path)[1], f"{self._path} is not a checkpoint of a search",
+                         RunError, "delete it to start again")
+        if stored.origin != self._origin:
+            raise RunError(f"{self._path} belongs to another search (space, data, seed or options differ): "
+                           "choose another folder, or delete it to start again")
+        self._strategy.load_state_dict(stored.strategy)
+        self.restored()
+        return stored.ticks
+
+    def write(self, rounds: int) -> None:
+        """Weights, momenta and the state of the strategy after so many rounds."""
+        weights = {}
+        if isinstance(self._evaluator, SupernetEvaluator):
+            weights = snapshot(self._evaluator.supernet, self._evaluator.optimizer)
+        state = {"strategy": self._strategy.state_dict(), "origin": self._origin, "ticks": rounds}
+        save_tensors(self._path, weights, state)
+
+    def restored(self) -> None:
+        """Weights, statistics and momenta as the file has them."""
+        if isinstance(self._evaluator, SupernetEvaluator):
+            _restore(self._evaluator, self._path)
+
+
+def _restore(evaluator: SupernetEvaluator, path: Path) -> None:
+    try:
+        restore(evaluator.supernet, evaluator.optimizer, load_tensors(path)[0])
+    except RuntimeError as err:  # names or shapes; torch lists them all
+        raise RunError(f"{path} does not hold the weights of this space: {one_line(err)}") from err

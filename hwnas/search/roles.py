@@ -1,0 +1,214 @@
+"""The roles around a strategy: what scores an architecture, where that is computed, what is left of a space, who leads.
+
+    role        question                                        ours                       entry points
+    Evaluator   what is this architecture worth?                shared, scratch, table     hwnas.evaluators
+    Executor    where is that computed?                         inline, processes          hwnas.executors
+    Reducer     which candidates are left?                      migo, none                 hwnas.reducers
+    Searcher    from a space to a distribution                  ask_tell, weight_sharing
+
+A role is looked up by name: behind it is a function or class that is called with what its role needs (`create_*`).
+None of them imports torch before it has to.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hwnas.errors import UsageError
+from hwnas.plugins import Plugins
+from hwnas.progress import Progress, silent
+from hwnas.search.distribution import BoolArray, Distribution
+from hwnas.search.strategy import Ask, Choice, Failed, Score, Strategy
+
+if TYPE_CHECKING:
+    from hwnas.space import Space
+
+Mask = Sequence[BoolArray]
+"""Per choice of a space which ops are left, a row of K_i truth values with at least one True."""
+
+
+class Evaluator(ABC):
+    """Gives an architecture its score; larger is better.
+
+    Attributes:
+        weights_move: whether it trains weights that all architectures share, so that scores of different moments are
+            not alike. Such a one is asked in this process, one architecture after the other.
+    """
+
+    weights_move: ClassVar[bool] = False
+
+    @abstractmethod
+    def evaluate(self, arch: Choice, space: Space) -> Score:
+        """The score of one architecture.
+
+        Args:
+            arch: op index per choice of `space`.
+
+        Raises:
+            HwnasError: it has none, e.g. TrainingDiverged; the strategy is told that it failed.
+        """
+
+
+class Executor(ABC):
+    """Computes evaluations. A context manager: at its end nothing of it runs any more.
+
+    Args:
+        workers: how many evaluations it computes at once.
+    """
+
+    workers: int
+
+    @abstractmethod
+    def submit(self, ask: Ask) -> None:
+        """Take an evaluation on."""
+
+    @abstractmethod
+    def completed(self) -> tuple[Ask, Score | Failed]:
+        """Wait for one of those taken on, in any order. A worker that dies is an evaluation that failed.
+
+        Raises:
+            UsageError: nothing was taken on.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what runs; what was taken on is not finished."""
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What a search came to.
+
+    Args:
+        distribution: over the architectures of the space, for DPNG.
+        best: the best evaluated architecture and its score; None where every evaluation failed.
+        evaluated: architectures and scores in the order they were told.
+        failed: architectures whose evaluation failed.
+    """
+
+    distribution: Distribution
+    best: tuple[Choice, float] | None
+    evaluated: Sequence[tuple[Choice, float]] = ()
+    failed: Sequence[Choice] = ()
+
+
+class Reducer(ABC):
+    """Says which candidates of a space are left after a search.
+
+    The answer is a mask: op indices, tables, logs and shared weights of the space stay what they are.
+    """
+
+    @abstractmethod
+    def reduce(self, space: Space, outcome: SearchOutcome) -> Mask:
+        """Which ops of every choice are left, among the live ones of the outcome."""
+
+
+@dataclass(frozen=True)
+class SearchContext:
+    """What a searcher works with.
+
+    Args:
+        space: what is searched.
+        strategy: fresh, or as a killed search left it.
+        evaluator, executor, reducer: the other roles; the executor was made for this evaluator.
+        told: called after every answer, e.g. to log it and to save the state of the strategy.
+        before: architectures and scores that a killed search had told the strategy.
+        progress: of the search.
+    """
+
+    space: Space
+    strategy: Strategy
+    evaluator: Evaluator
+    executor: Executor
+    reducer: Reducer
+    told: Callable[[Ask, Score | Failed], None] = field(default=lambda ask, answer: None)
+    before: Sequence[tuple[Choice, float]] = ()
+    progress: Progress = silent
+
+
+@dataclass(frozen=True)
+class SearchBudget:
+    """How much a searcher may do.
+
+    Args:
+        evaluations: at most; the strategy's own plan is not exceeded either. None leaves it to the strategy.
+        batch: asks that may be out at once; None takes the workers of the executor.
+    """
+
+    evaluations: int | None = None
+    batch: int | None = None
+
+
+class Searcher(ABC):
+    """From a space to a distribution over its architectures."""
+
+    @abstractmethod
+    def run(self, context: SearchContext, budget: SearchBudget) -> SearchOutcome:
+        """Search; the same context, budget and seed give the same outcome, whatever the executor.
+
+        Raises:
+            RunError: every evaluation failed.
+        """
+
+
+EVALUATORS = Plugins("evaluator", "hwnas.evaluators", {
+    "scratch": "hwnas.search.evaluators.scratch:ScratchEvaluator",
+    "shared": "hwnas.search.evaluators.shared:shared_weights",
+    "table": "hwnas.search.evaluators.table:table_of_a_log",
+})
+EXECUTORS = Plugins("executor", "hwnas.executors", {
+    "inline": "hwnas.search.executors.inline:Inline",
+    "processes": "hwnas.search.executors.processes:Processes",
+})
+REDUCERS = Plugins("reducer", "hwnas.reducers", {
+    "migo": "hwnas.search.reducers.migo:MigoPruning",
+    "none": "hwnas.search.reducers.none:NoReduction",
+})
+
+
+def create_evaluator(name: str, setting: object) -> Evaluator:
+    """An evaluator by name.
+
+    Args:
+        setting: what it is made of, of networks an `evaluators.setting.EvaluatorSetting`.
+
+    Raises:
+        UnknownName: no such evaluator.
+        UsageError: the entry point does not import or gives no Evaluator, or the setting lacks what it needs.
+    """
+    made: Evaluator = _made(EVALUATORS, name, Evaluator, setting)
+    return made
+
+
+def create_executor(name: str, evaluator: Evaluator, space: Space, workers: int = 1) -> Executor:
+    """An executor by name, for one evaluator; raises as `create_evaluator`."""
+    made: Executor = _made(EXECUTORS, name, Executor, evaluator, space, workers)
+    return made
+
+
+def create_reducer(name: str, keep: int, protect: Sequence[int] | None = None) -> Reducer:
+    """A reducer by name; raises as `create_evaluator`.
+
+    Args:
+        keep: how many ops of every choice should be left.
+        protect: per choice an op that is to stay.
+    """
+    made: Reducer = _made(REDUCERS, name, Reducer, keep, protect)
+    return made
+
+
+def _made(plugins: Plugins, name: str, role: type, *given: Any) -> Any:
+    make = plugins.find(name)
+    made = make(*given) if callable(make) else make
+    if not isinstance(made, role):
+        raise UsageError(f"{plugins.kind} {name!r} gave {made!r}; it must give a hwnas.search.roles.{role.__name__}")
+    return made
