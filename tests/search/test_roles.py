@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +11,10 @@ import numpy as np
 import pytest
 
 from hwnas.data import Dataset, load
-from hwnas.errors import InputError, RunError, TrainingDiverged, UnknownName, UsageError
+from hwnas.errors import InputError, RunError, UnknownName, UsageError
 from hwnas.generate import solve
 from hwnas.search import resumable
-from hwnas.search.ask_tell import AskTell, answers, on_mask
+from hwnas.search.ask_tell import on_mask
 from hwnas.search.config import SearchConfig
 from hwnas.search.distribution import everything_live
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
@@ -25,41 +22,17 @@ from hwnas.search.log import SearchLog
 from hwnas.search.registry import TABLE, create
 from hwnas.search.roles import (
     EVALUATORS,
-    EXECUTORS,
     REDUCERS,
-    Evaluator,
-    Executor,
-    SearchBudget,
-    SearchContext,
     SearchOutcome,
     create_evaluator,
     create_executor,
     create_reducer,
 )
-from hwnas.search.strategy import Ask, Choice, Failed, Score
+from hwnas.search.strategy import Score
 from hwnas.space import Space, SpaceConfig, build
 from hwnas.train import TrainConfig, as_task
 
 SIZES = (7, 7, 7)
-
-
-class Additive(Evaluator):
-    """Deterministic; some architectures fail, some end their process, one error is a bug."""
-
-    def __init__(self, dies: Choice | None = None, bug: Choice | None = None, seconds: float = 0.0) -> None:
-        self.dies, self.bug, self.seconds, self.home = dies, bug, seconds, os.getpid()
-
-    def evaluate(self, arch: Choice, space: Space) -> Score:
-        if arch == self.dies and os.getpid() != self.home:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if arch == self.bug:
-            raise ZeroDivisionError("a bug")
-        if arch[0] == 1 and arch[1] == 1:
-            raise TrainingDiverged("the loss became NaN")
-        if arch[0] == 2 and arch[1] == 2:
-            return Score(float("nan"))
-        time.sleep(self.seconds * arch[2])
-        return Score(float(np.sin([3 * arch[0], 5 * arch[1] + 1, 7 * arch[2] + 2]).sum()))
 
 
 @pytest.fixture(scope="module")
@@ -72,116 +45,6 @@ def space() -> Space:
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     return load("digits").subset(80, 30, seed=0)
-
-
-def searched(space: Space, executor: Executor, name: str = "rea", batch: int = 2, seed: int = 0) -> SearchOutcome:
-    strategy = create(name, space.sizes, evaluations=24, seed=seed)
-    context = SearchContext(space, strategy, Additive(), executor, create_reducer("none", 3))
-    return AskTell().run(context, SearchBudget(batch=batch))
-
-
-@pytest.mark.parametrize("name", sorted(EXECUTORS.table))
-class TestExecutors:
-    """What every executor must do."""
-
-    def test_every_ask_is_answered_once(self, name: str, space: Space) -> None:
-        asks = [Ask(i, (i % 6, i // 6, 3)) for i in range(18)]
-        with create_executor(name, Additive(), space) as executor:
-            for ask in asks:
-                executor.submit(ask)
-            found = [executor.completed() for _ in asks]
-            with pytest.raises(UsageError, match="nothing was submitted"):
-                executor.completed()
-        assert sorted(ask.id for ask, _ in found) == [ask.id for ask in asks]
-        for ask, answer in found:
-            if ask.choice[:2] == (1, 1):
-                assert answer == Failed("the loss became NaN")
-            elif ask.choice[:2] == (2, 2):
-                assert isinstance(answer, Failed)
-                assert "no finite number" in answer.reason
-            else:
-                assert isinstance(answer, Score)
-                assert answer.value == Additive().evaluate(ask.choice, space).value
-
-    def test_a_bug_of_the_evaluator_comes_through(self, name: str, space: Space) -> None:
-        with create_executor(name, Additive(bug=(0, 0, 0)), space) as executor:
-            executor.submit(Ask(0, (0, 0, 0)))
-            with pytest.raises((ZeroDivisionError, RuntimeError), match="a bug"):
-                executor.completed()
-
-    def test_what_is_not_collected_ends_with_it(self, name: str, space: Space) -> None:
-        with create_executor(name, Additive(seconds=0.2), space) as executor:
-            for i in range(3):
-                executor.submit(Ask(i, (i, 0, 5)))
-
-
-def test_processes_give_what_one_process_gives(space: Space) -> None:
-    with create_executor("inline", Additive(), space) as executor:
-        alone = searched(space, executor)
-    with create_executor("processes", Additive(seconds=0.002), space, 2) as executor:
-        together = searched(space, executor)
-    assert alone.evaluated == together.evaluated
-    assert alone.failed == together.failed
-    assert alone.distribution.to_json() == together.distribution.to_json()
-
-
-@pytest.mark.timeout(60)
-def test_a_worker_that_is_killed_is_a_failed_evaluation(space: Space) -> None:
-    asks = [Ask(i, (0, i, 3)) for i in range(6)]
-    with create_executor("processes", Additive(dies=(0, 2, 3)), space, 2) as executor:
-        for ask in asks:
-            executor.submit(ask)
-        found = {ask.id: answer for ask, answer in (executor.completed() for _ in asks)}
-    assert found.pop(2) == Failed("the worker process was killed (SIGKILL)")
-    assert all(isinstance(answer, Score) for answer in found.values())
-
-
-class Stillborn(Evaluator):
-    """Cannot be made in another process."""
-
-    def __setstate__(self, state: object) -> None:
-        os._exit(3)
-
-    def __getstate__(self) -> dict[str, int]:
-        return {"a": 1}
-
-    def evaluate(self, arch: Choice, space: Space) -> Score:
-        raise NotImplementedError
-
-
-@pytest.mark.timeout(60)
-def test_workers_that_never_start_are_no_endless_search(space: Space) -> None:
-    strategy = create("random", space.sizes, evaluations=50, seed=0)
-    with create_executor("processes", Stillborn(), space, 2) as executor, pytest.raises(UsageError, match="importable"):
-        list(answers(strategy, executor, 2))
-
-
-def test_answers_are_told_in_the_order_of_the_asks(space: Space) -> None:
-    class Backwards(Executor):
-        workers = 4
-
-        def __init__(self) -> None:
-            self.held: list[Ask] = []
-
-        def submit(self, ask: Ask) -> None:
-            self.held.append(ask)
-
-        def completed(self) -> tuple[Ask, Score | Failed]:
-            return self.held[-1], Score(float(self.held.pop().id))
-
-        def close(self) -> None:
-            self.held.clear()
-
-    strategy = create("random", space.sizes, evaluations=20, seed=0)
-    told = list(answers(strategy, Backwards(), 4, most=10))
-    assert [ask.id for ask, _ in told] == list(range(10))
-    assert [answer for _, answer in told] == [Score(float(i)) for i in range(10)]
-
-
-def test_shared_weights_stay_in_one_process(space: Space, data: Dataset) -> None:
-    shared = create_evaluator("shared", setting(space, data))
-    with pytest.raises(UsageError, match="shared weights change"):
-        create_executor("processes", shared, space, 2)
 
 
 # Reducers.
@@ -282,6 +145,12 @@ def test_a_table_fails_where_it_has_nothing(made: Callable[[str], NetworkEvaluat
         create_evaluator("table", setting(space, data, evaluation_table=str(tmp_path / "none")))
 
 
+def test_shared_weights_stay_in_one_process(space: Space, data: Dataset) -> None:
+    shared = create_evaluator("shared", setting(space, data))
+    with pytest.raises(UsageError, match="shared weights change"):
+        create_executor("processes", shared, space, 2)
+
+
 def test_unknown_names_suggest() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'scratch'"):
         create_evaluator("scrach", None)
@@ -308,7 +177,7 @@ def test_every_strategy_ends_in_a_distribution_that_dpng_solves(name: str, space
     assert read.best == found.best
 
 
-@pytest.mark.parametrize(("evaluator", "workers"), [("scratch", 1), ("table", 1), ("table", 2)])
+@pytest.mark.parametrize(("evaluator", "workers"), [("scratch", 1), ("table", 1)])
 def test_a_search_without_shared_weights_that_was_killed_is_the_undisturbed_one(
     evaluator: str, workers: int, space: Space, data: Dataset, tmp_path: Path, log: str
 ) -> None:
