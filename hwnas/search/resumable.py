@@ -204,7 +204,9 @@ class _Checkpoint:
             return 0
         stored = checked(CheckpointSchema, load_tensors(self._path)[1], f"{self._path} is not a checkpoint of a search",
                          RunError, "delete it to start again")
-        if stored.origin != self._origin:
+        # A checkpoint of hwnas 0.1 knows its images by their pixels.
+        like = {"data": self._evaluator.fold.data.fingerprint_like(stored.origin.get("data"))}
+        if stored.origin != self._origin | like:
             raise RunError(f"{self._path} belongs to another search (space, data, seed or options differ): "
                            "choose another folder, or delete it to start again")
         self._strategy.load_state_dict(stored.strategy)
