@@ -1,4 +1,4 @@
-"""DPNG: the best choice of one operation per layer under budgets, exactly, in numpy.
+"""DPNG: the best choice of one operation per layer under budgets, exactly, in numpy alone.
 
 The problem is the multiple-choice knapsack: per layer `l` a utility `u_l[k]` and costs `c_l[k]`
 for each operation `k`; maximise the sum of utilities while every cost stays within its budget.
@@ -8,6 +8,7 @@ for each operation `k`; maximise the sum of utilities while every cost stays wit
 Beyond independent layers: `solve_graph` for choices that depend on each other, `solve_blocks` for branches in parallel,
 `solve_cell` for DARTS cells, `solve_for_devices` for one network on several devices.
 
+Everything takes `max_seconds`: the answer is then the best found, BOUNDED with its gap.
 Costs become integer ticks, rounded up, and budgets are rounded down, so an answer is always
 within its budgets; utilities are never rounded.
 

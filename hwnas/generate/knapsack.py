@@ -40,7 +40,9 @@ def solve(
 
     Exact: Pareto labels with dominance, cut by Lagrangian upper bounds. Ties go to the lower
     first cost, then the next costs, then the lexicographically smaller choice (of the summed costs
-    that carry a budget, in the order of `costs`).
+    that carry a budget, in the order of `costs`). Only where one budget is used up by more choices of the
+    same utility than can be looked through (utility proportional to cost, totals beyond some millions) the
+    first one found is returned, always the same.
 
     Args:
         utilities: per layer, float64 (K_l,); K_l may differ; -inf masks an operation.
@@ -58,7 +60,8 @@ def solve(
         min_distance: the choices returned differ from each other in at least this many layers.
             Greedy: going down from the best, a choice is taken if it is far enough from all taken.
         max_labels: most labels kept per layer before those of the lowest upper bound are cut.
-        max_seconds: how long it may take; None for as long as it takes. Kept to within the time of one layer.
+        max_seconds: how long it may take, kept to within 0.2 s; None for as long as it takes. Then the answer is the
+            best found, with a gap.
 
     Raises:
         BudgetInfeasible: no choice meets the budgets; `least` holds the least achievable total of

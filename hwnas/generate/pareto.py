@@ -162,7 +162,7 @@ def front(
         max_cost: leave out what costs more.
         max_labels: most labels kept per layer. Beyond it, labels of nearly equal utility are merged
             into the cheapest of them and `Front.gap` bounds what that may have lost.
-        max_seconds: how long it may take, to within the time of one layer; beyond it, as with `max_labels`.
+        max_seconds: how long it may take, kept to within 0.2 s; where that is too short, as with `max_labels`.
 
     Raises:
         BudgetInfeasible: the cheapest choice costs more than `max_cost`.
