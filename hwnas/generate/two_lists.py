@@ -29,6 +29,7 @@ from hwnas.generate.problem import Floats, Ints
 from hwnas.generate.time_limit import TimeLimit
 
 _BLOCK = 1 << 20  # extensions made at once
+_SMALL = 1 << 31  # below it, where a label comes from takes half the memory
 Columns: TypeAlias = tuple[Ints, Floats, Ints]
 
 
@@ -60,7 +61,7 @@ class Partials:
 
     cost: Ints
     utility: Floats
-    trail: tuple[tuple[Items, Ints], ...] = ()
+    trail: tuple[tuple[Items, NDArray[np.integer[Any]]], ...] = ()
 
     @classmethod
     def root(cls) -> Partials:
@@ -89,7 +90,8 @@ class Partials:
                 found = _both(kept, found)
             best = frontier(found[0], found[1])
             kept = found[0].take(best), found[1].take(best), found[2].take(best)
-        return Partials(kept[0], kept[1], (*self.trail, (items, kept[2])))
+        origin = kept[2].astype(np.int32) if len(self.cost) * width < _SMALL else kept[2]
+        return Partials(kept[0], kept[1], (*self.trail, (items, origin)))
 
     def merged(self, room: int) -> tuple[Partials, float]:
         """About `room` of the labels, of those nearly equal in utility the cheapest; and what that may lose."""
