@@ -28,13 +28,13 @@ EPOCH = """
 import sys, time, resource
 import numpy as np
 from hwnas.data import ClassFeed, load, policy_for
-began = time.perf_counter()
+began = time.process_time()
 data = load(sys.argv[1], imgsz=int(sys.argv[2]), memory=int(sys.argv[3]))
-loaded = time.perf_counter()
+loaded = time.process_time()
 total = 0
 for images, labels in ClassFeed(data.train, policy_for(data)).epoch(64, np.random.default_rng(0)):
     total += int(images.sum())
-done = time.perf_counter()
+done = time.process_time()
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(f"{loaded - began:.1f} {done - loaded:.1f} {peak:.0f} {total}")
 """
@@ -55,8 +55,8 @@ def copies(source: Path, count: int, folder: Path) -> None:
         shutil.copyfile(files[i % len(files)], place)
 
 
-def run(checkout: Path, *args: str) -> tuple[float, float, str]:
-    """Seconds, peak resident MiB and what was printed by one Python process of a checkout."""
+def run(checkout: Path, *args: str) -> tuple[float, float, float, str]:
+    """Wall and processor seconds, peak resident MiB and what was printed by one Python process of a checkout."""
     began = time.perf_counter()
     child = subprocess.Popen([sys.executable, *args], stdout=subprocess.PIPE, text=True,
                              env=os.environ | {"PYTHONPATH": str(checkout)}, cwd=tempfile.gettempdir())
@@ -65,7 +65,7 @@ def run(checkout: Path, *args: str) -> tuple[float, float, str]:
     _, status, usage = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"python {' '.join(args)[:80]} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024, said
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, said
 
 
 def main() -> None:
@@ -81,18 +81,19 @@ def main() -> None:
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 2**20
         print(f"{args.count} photos, {size:.0f} MiB encoded, {args.count * args.imgsz**2 * 3 / 2**20:.0f} decoded at "
               f"{args.imgsz} px\n")
-        print("| checkout | what | seconds | peak MiB |\n| --- | --- | --- | --- |")
+        print("| checkout | what | seconds | of processor | peak MiB |\n| --- | --- | --- | --- | --- |")
         dry = ("-m", "hwnas", "compress", "--data", folder, "--imgsz", str(DRY), "--target", "raspberry-pi-4",
                "--flops", "60%", "--dry-run")
         for what, how in (("size, classes and counts", ("-c", LOOK, folder, str(args.imgsz))),
                           (f"a dry run at {DRY} px, which tries steps of training", dry)):
             for checkout in filter(None, (args.other, HERE)):
-                seconds, peak, _ = run(checkout.resolve(), *how)
-                print(f"| {checkout.resolve().name} | {what} | {seconds:.1f} | {peak:.0f} |", flush=True)
-        print("\n| an epoch | seconds to load | of the epoch | peak MiB |\n| --- | --- | --- | --- |")
+                seconds, clock, peak, _ = run(checkout.resolve(), *how)
+                name = checkout.resolve().name
+                print(f"| {name} | {what} | {seconds:.1f} | {clock:.1f} | {peak:.0f} |", flush=True)
+        print("\n| an epoch | processor seconds to load | of the epoch | peak MiB |\n| --- | --- | --- | --- |")
         sums = set()
         for name, memory in (("kept decoded", 1 << 40), (f"at most {args.limit} MiB decoded", args.limit << 20)):
-            told = run(HERE, "-c", EPOCH, folder, str(args.imgsz), str(memory))[2].split()
+            told = run(HERE, "-c", EPOCH, folder, str(args.imgsz), str(memory))[3].split()
             print(f"| {name} | {' | '.join(told[:3])} |", flush=True)
             sums.add(told[3])
         assert len(sums) == 1, "the pixels differ"

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from hwnas.data.decode import decode_all
 from hwnas.data.detection import load_detection
+from hwnas.data.encoded import EncodedSource
 from hwnas.data.segmentation import load_segmentation
 from hwnas.deploy.runner.predicting import Model, load_model
 from hwnas.deploy.server.limits import Refusal
@@ -29,7 +29,6 @@ from hwnas.imaging import Letterbox, Picture
 from hwnas.imaging.fitting import square_pixels, to_input
 from hwnas.pipeline.exported.image_sources import Frame, frames
 from hwnas.pipeline.exported.predicting import Predictor
-from hwnas.progress import silent
 
 HEIGHT, WIDTH, SIZE, SIDE = 40, 61, (64, 96), 16
 RNG = np.random.default_rng(0)
@@ -283,7 +282,7 @@ def trained_on(path: Path) -> dict[str, np.ndarray]:
         (folder / part).rename(folder / "masks" / part)
     boxes = load_detection(folder / "boxes", size=SIZE).train.images[0]
     masks = load_segmentation(folder / "masks", size=SIZE).train.images[0]
-    classes = decode_all(lambda _: (name, path), np.zeros(1, np.int64), SIDE, silent, "folder")[0]
+    classes = EncodedSource(lambda _: (name, path), 1, "folder").read(np.zeros(1, np.int64), (SIDE, SIDE))[0]
     return {"classify": classes, "detect": boxes, "segment": masks}
 
 
@@ -319,7 +318,7 @@ def test_every_path_eats_the_same(name: str, paths: Callable[[str], Paths], tmp_
                                         and name.split()[0] in ("1", "L", "LA", "I;16", "I")))
 def test_a_grey_network_learns_and_answers_from_the_same(name: str, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(STORED[name].data)
-    found = decode_all(lambda _: ("x", tmp_path / "x"), np.zeros(1, np.int64), SIDE, silent, "folder")
+    found = EncodedSource(lambda _: ("x", tmp_path / "x"), 1, "folder").read(np.zeros(1, np.int64), (SIDE, SIDE))
     assert found.shape == (1, SIDE, SIDE, 1)
     assert np.array_equal(found[0], Picture.read(tmp_path / "x").square(SIDE, 1))
 
@@ -334,4 +333,4 @@ def test_pixels_of_unknown_range_are_refused_on_every_path(name: str, paths: Cal
         with pytest.raises(ImageError, match=r"store 8 or 16"):
             attempt()
     with pytest.raises(DataError, match=r"store 8 or 16"):
-        decode_all(lambda _: ("x", path), np.zeros(1, np.int64), SIDE, silent, "folder")
+        EncodedSource(lambda _: ("x", path), 1, "folder").read(np.zeros(1, np.int64), (SIDE, SIDE))

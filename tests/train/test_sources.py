@@ -1,0 +1,70 @@
+"""Whether images are kept decoded or decoded batch by batch changes nothing that is learnt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hwnas.data import Dataset, load
+from hwnas.errors import DataError
+from hwnas.nets import Network
+from hwnas.space import SpaceConfig, build
+from hwnas.train import TrainConfig, as_task, fit
+
+CONFIG = TrainConfig(epochs=2, batch=8, lr=0.05)
+SIDE = 16
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        file = tmp_path / "photos" / "ab"[i % 2] / f"{i:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 90, (SIDE, SIDE, 3), np.uint8) + np.uint8(120 * (i % 2))
+        Image.fromarray(pixels).save(file)
+    return tmp_path / "photos"
+
+
+def trained(data: Dataset) -> tuple[list[float], list[torch.Tensor]]:
+    torch.manual_seed(0)
+    space = build(SpaceConfig("mobile", SIDE, data.channels, len(data.classes), 0.25, 1))
+    net = Network(space.smallest(), data.mean.tolist(), data.std.tolist())
+    task = as_task(data).fold(0.25, seed=1)
+    epochs = fit(net, task, CONFIG, seed=3).epochs
+    return [value for log in epochs for value in (log.val_accuracy, log.loss)], list(net.state_dict().values())
+
+
+def test_a_training_is_the_same_bit_for_bit(photos: Path) -> None:
+    kept, lazy = load(photos, imgsz=SIDE), load(photos, imgsz=SIDE, memory=0)
+    assert kept.train.pixels.kept
+    assert not lazy.train.pixels.kept
+    scores, weights = trained(kept)
+    others, same = trained(lazy)
+    assert scores == others
+    assert all(torch.equal(a, b) for a, b in zip(weights, same, strict=True))
+
+
+def test_a_fold_decodes_and_copies_nothing(photos: Path) -> None:
+    for file in photos.rglob("*.png"):
+        file.write_bytes(file.read_bytes()[:100])  # headers stay
+    fold = as_task(load(photos, imgsz=SIDE, memory=0)).fold(0.25, seed=1)
+    assert (len(fold.train_images), len(fold.val_images)) == (24, 8)
+    assert fold.train_images.shape == (24, SIDE, SIDE, 3)
+    with pytest.raises(DataError, match=r"images cannot be read: [ab]/\d\d\.png"):
+        next(fold.epoch(4, np.random.default_rng(0)))
+
+
+def test_what_a_dry_run_times_has_the_number_and_size_of_the_images(photos: Path) -> None:
+    data = load(photos, imgsz=SIDE, memory=0)
+    noise = data.stand_in()
+    assert (len(noise.train), len(noise.val), noise.imgsz) == (len(data.train), len(data.val), SIDE)
+    assert noise.describe() == data.describe()
+    for file in photos.rglob("*.png"):
+        file.unlink()
+    scores, _ = trained(noise)
+    assert np.isfinite(scores).all()
