@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,8 +27,9 @@ from hwnas.errors import UsageError
 from hwnas.files import sha256
 from hwnas.runtime import Fingerprint, Measurement, open_runtime
 from hwnas.runtime.promise import GOOD, NOISE, OPEN, SLOW
-from hwnas.space import SpaceConfig, build
-from hwnas.target import load
+from hwnas.space import SpaceConfig, build, space_from_json
+from hwnas.target import Target, load
+from tests.space.own_spaces import two_roads
 
 MS = st.floats(1e-2, 1e3)
 OTHER = ["cpu: this / that"]
@@ -209,3 +211,13 @@ def test_help_says_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     told = " ".join(capsys.readouterr().out.split())
     assert "[default: (the run's)]" in told
     assert "(local)" not in told
+
+
+def test_the_reference_of_a_space_that_is_data_is_made_of_it() -> None:
+    space = space_from_json(two_roads(classes=12, positions=json.loads(
+        json.dumps(two_roads()["positions"]).replace("32-10", "32-12"))))
+    metadata = {"architecture": space.largest().to_json()}
+    content = reference_model(metadata, Target(name="mine"))
+    graph = onnx.load_model_from_string(content).graph
+    assert [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim][1:] == [1, 16, 16]
+    assert len(content) <= WANTED_BYTES
