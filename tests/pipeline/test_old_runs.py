@@ -21,8 +21,9 @@ from hwnas.pipeline.exported.checking import check_model
 from hwnas.pipeline.job import branch
 from hwnas.pipeline.report.facts import facts
 from hwnas.pipeline.report.run_artifacts import RunArtifacts
-from hwnas.pipeline.report.summary import summary
+from hwnas.pipeline.report.summary import is_finished, summary
 from hwnas.pipeline.run.folder import RunFolder, digest
+from hwnas.pipeline.run.results import ExportResult, FinetuneResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.queries import best_of, front_of
 from hwnas.space import FULL
@@ -65,6 +66,26 @@ def test_what_is_written_into_an_old_run_is_in_sections(tmp_path: Path) -> None:
     written = json.loads((old / "run.json").read_text())
     assert (written["hwnas_run"], written["config"]["train"]["epochs"]) == (2, STATE["config"]["epochs"])
     assert RunFolder.open(old).state == before.state
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_an_old_run_is_gone_on_with_and_deployed(tmp_path: Path) -> None:
+    """Its search, its reference and its choice are taken over; the same weights come of them."""
+    pytest.importorskip("torch")
+    from hwnas.deploy import deploy_run
+    from hwnas.pipeline import resume
+
+    old = RunFolder.open(copy_of("run", tmp_path / "run"))
+    old.reopen("finetune", "export", "report")
+    run = resume(old.path)
+    assert is_finished(run)
+    for stage in ("data", "profile", "reference", "search", "generate"):
+        assert run.result(stage) == STATE["stages"][stage]["result"]
+    assert run.found(FinetuneResult).accuracy == STATE["stages"]["finetune"]["result"]["accuracy"]
+    assert run.found(ExportResult).verdict.accuracy == STATE["stages"]["export"]["result"]["verdict"]["accuracy"]
+    deployed = deploy_run(run, tmp_path / "bundle")
+    assert not deployed.finding.failures()
 
 
 def sealed(state: Any) -> bytes:
