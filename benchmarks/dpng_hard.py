@@ -203,6 +203,7 @@ def main() -> None:
     parser.add_argument("--shared", action="store_true", help="say on the page that the machine had other work")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds that a solver may take")
     parser.add_argument("--parts", nargs="*", default=["fresh", "hard", "time"])
+    parser.add_argument("--only", nargs="*", default=[], help="families or paths")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--method", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -214,6 +215,8 @@ def main() -> None:
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
     done = {json.dumps([r["task"], r["method"]]) for r in records}
     for task in (task for part in args.parts for task in tasks(part)):
+        if args.only and task["family"] not in args.only:
+            continue
         for method in ("hwnas",) if task["part"] == "time" else ("hwnas", "HiGHS"):
             if json.dumps([task, method]) in done:
                 continue
