@@ -16,6 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 from hwnas.errors import InputError
@@ -112,7 +113,7 @@ class Conv(Primitive):
         """Zeros at every edge, so that a map keeps its size at stride 1."""
         return tuple(self.dilation * (k // 2) for k in self.kernel)
 
-    @property
+    @cached_property
     def out_size(self) -> Size:
         """Size of the output map."""
         return strided(self.size, self.stride)

@@ -201,7 +201,7 @@ class Space:
         """At every choice the candidate with the fewest FLOPs; `none`, which may cut the network, only if alone."""
         rows = self.counts("flops")[1]
         return self.architecture([
-            min(range(len(flops)), key=lambda k, f=flops, c=choice: (c.ops[k].kind == "none", f[k]))  # type: ignore[misc]
+            min(range(len(flops)), key=lambda k, f=flops, c=choice: (c.ops[k].cuts, f[k]))  # type: ignore[misc]
             for choice, flops in zip(self.choices, rows, strict=True)
         ])
 

@@ -35,7 +35,7 @@ def run_of(arch: Architecture) -> Run:
             continue
         term = terms[edge.target]
         terms[edge.target] += edge.part is None
-        if op.timed and not (op.kind == "identity" and term == 0):
+        if op.timed and not (op.passes and term == 0):
             found.append((op, term))
     written = {arch.space.edges[step.position].target for step in arch.executions}
     found += [(op, 0) for node, op in arch.space.concatenations.items() if node in written]
@@ -90,7 +90,7 @@ class EstimatedModel(LatencyModel, key="terms_ms"):
         return (fixed, 0.0), [[(cost, 0.0) for cost in row] for row in rows]
 
     def _placed_ms(self, op: Op, term: int) -> float:
-        free = not op.timed or (op.kind == "identity" and term == 0)
+        free = not op.timed or (op.passes and term == 0)
         return 0.0 if free else self.op_cost_ms(op) + self.term_ms(op, term)
 
     def to_json(self) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Regressors:
     def of_op(self, op: Op) -> Floats:
         """Parts of an op as the first term of its node; an identity is an addition."""
         parts = sum((self._split(work) for work in works(op)), np.zeros(COUNT))
-        if op.kind == "identity":
+        if op.passes:
             parts[_IDENTITY] = self._cost(addition(op))
         return parts
 

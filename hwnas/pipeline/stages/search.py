@@ -66,5 +66,5 @@ def _cheapest(context: RunContext) -> list[int]:
     latency = LatencyModel.from_json(read_json(context.run.path / "latency.json"))
     _, costs = latency.costs_ns(context.space)
     rows = zip(costs, context.space.choices, strict=True)
-    return [min((k for k, op in enumerate(choice.ops) if op.kind != "none"), key=row.__getitem__)
+    return [min((k for k, op in enumerate(choice.ops) if not op.cuts), key=row.__getitem__)
             for row, choice in rows]
