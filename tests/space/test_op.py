@@ -15,7 +15,7 @@ SIZES = st.integers(1, 512)
 
 @st.composite
 def ops(draw: st.DrawFn) -> Op:
-    kind = draw(st.sampled_from(sorted(TABLE)))
+    kind = draw(st.sampled_from(sorted(set(TABLE) - {"concat"})))  # which only has more channels out than in
     rules = kind_of(kind)
     channels, groups = draw(SIZES), draw(st.sampled_from([1, 2, 4]))
     same = rules.same_channels or draw(st.booleans())
