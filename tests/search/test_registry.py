@@ -72,3 +72,27 @@ def test_other_packages_add_strategies(plugin: str) -> None:
 def test_broken_plugins_say_so(plugin: str, name: str, match: str) -> None:
     with pytest.raises(UsageError, match=match):
         create(name, [3])
+
+
+def test_a_strategy_written_for_0_1_still_works() -> None:
+    from hwnas.search.planned import PlannedStrategy, incumbent_law
+
+    class Old(PlannedStrategy):
+        name = "old"
+
+        def _draw(self) -> tuple[int, ...]:
+            assert len(self._records.samples) == len(self.history.samples)
+            return tuple(self._rng.integers(self.choices).tolist())
+
+        def _law(self) -> list:
+            return incumbent_law(self.best, self.choices)
+
+        def _options(self) -> dict:
+            return {}
+
+    strategy = Old([3, 4], evaluations=6, seed=0)
+    while not strategy.done:
+        choice = strategy.ask()
+        strategy.tell(choice, float(sum(choice)))
+    assert strategy.best is not None
+    assert strategy.distribution().mode() == strategy.best[0]

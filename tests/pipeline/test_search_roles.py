@@ -1,0 +1,53 @@
+"""compress with other strategies and evaluators than MIGO and shared weights; what does not go together is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwnas.documents import read_json
+from hwnas.errors import UnknownName, UsageError
+from hwnas.pipeline import RunFolder, compress, make_config
+from hwnas.search.distribution import Distribution
+from hwnas.search.log import SearchLog
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("roles", [
+    {"strategy": "rea", "evaluations": 6, "reduce": "none"},
+    {"strategy": "asng", "evaluator": "scratch", "evaluations": 4},
+    {"strategy": "random", "evaluator": "table", "evaluations": 400},
+], ids=lambda roles: roles["strategy"])
+def test_other_roles_end_in_an_architecture(roles: dict[str, Any], small: dict[str, Any], finished: RunFolder,
+                                            tmp_path: Path) -> None:
+    if roles.get("evaluator") == "table":
+        roles = roles | {"evaluation_table": str(finished.path / "search.jsonl")}
+    run = compress(tmp_path / "run", budgets={"flops": "60%"}, until="generate", **small, **roles)
+    law = Distribution.from_json(read_json(run.path / "distribution.json"))
+    entries = SearchLog(run.path / "search.jsonl").asked()
+    assert 0 < len(entries) <= roles["evaluations"]
+    assert run.result("generate")
+    assert all(mask.any() for mask in law.live)
+
+
+@pytest.mark.parametrize(("options", "rule"), [
+    ({"search_workers": 2}, "scored in one process"),
+    ({"evaluator": "table"}, "go together"),
+    ({"evaluation_table": "x"}, "go together"),
+    ({"training": "path", "strategy": "rea"}, "--training fair"),
+    ({"training": "path", "evaluations": 20}, "--training fair"),
+])
+def test_roles_that_do_not_go_together(options: dict[str, Any], rule: str) -> None:
+    with pytest.raises(UsageError, match=rule):
+        make_config(options)
+
+
+@pytest.mark.parametrize(("options", "rule"), [
+    ({"strategy": "mgio"}, "Did you mean 'migo'"), ({"evaluator": "share"}, "Did you mean 'shared'"),
+    ({"reduce": "non"}, "Did you mean 'none'"),
+])
+def test_unknown_roles(options: dict[str, Any], rule: str) -> None:
+    with pytest.raises(UnknownName, match=rule):
+        make_config(options)
