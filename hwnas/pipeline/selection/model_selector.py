@@ -31,6 +31,7 @@ from hwnas.pipeline.selection.quantization_loss import loss_of
 from hwnas.profile import network_model
 from hwnas.runtime import Measurement
 from hwnas.runtime.promise import NOISE
+from hwnas.search.evaluators.setting import NoScore
 from hwnas.search.log import SearchLog
 from hwnas.space import FULL
 from hwnas.target import Precision
@@ -242,7 +243,10 @@ class ModelSelector:
             if c.network not in self._scores:
                 self._context.progress("score candidates", i + 1, len(candidates))
                 space = None if c.kind.variant == FULL else c.answer.architecture.space
-                self._scores[c.network] = self._context.searched.evaluator.score(c.choice, space)
+                try:
+                    self._scores[c.network] = self._context.searched.evaluator.score(c.choice, space)
+                except NoScore:  # a table that does not hold it: the other view has to do
+                    self._scores[c.network] = c.answer.predicted_accuracy
             lost = losses[c.precision].drop if c.precision in losses else 0.0
             ranked.append((self._scores[c.network] + c.answer.predicted_accuracy - lost, c))
         return sorted(ranked, key=lambda item: item[0], reverse=True)

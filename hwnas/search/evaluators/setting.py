@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hwnas.errors import UsageError
+from hwnas.errors import InputError, UsageError
 from hwnas.nets import Network
 from hwnas.search.roles import Evaluator
 from hwnas.search.strategy import Choice, Score
@@ -43,6 +43,10 @@ class EvaluatorSetting:
         return {size: task.fold(self.config.holdout, self.seed) for size, task in tasks.items()}
 
 
+class NoScore(InputError):
+    """The evaluator cannot score this architecture, whatever it is worth."""
+
+
 class NetworkEvaluator(Evaluator):
     """An evaluator that has the data, so that what was found can be scored again and trained on.
 
@@ -62,7 +66,11 @@ class NetworkEvaluator(Evaluator):
 
     @abstractmethod
     def score(self, choice: Sequence[int], scaled: Space | None = None) -> float:
-        """The score of an architecture of the searched space, or of `scaled` where that is given."""
+        """The score of an architecture of the searched space, or of `scaled` where that is given.
+
+        Raises:
+            NoScore: it has none that could be told.
+        """
 
     @abstractmethod
     def network(self, arch: Architecture) -> Network:

@@ -8,7 +8,7 @@ from pathlib import Path
 from hwnas.errors import InputError, UsageError
 from hwnas.nets import Network
 from hwnas.search.evaluators.scratch import fresh_network
-from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator, fold_of
+from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator, NoScore, fold_of
 from hwnas.search.log import SearchLog
 from hwnas.search.strategy import Choice
 from hwnas.space import FULL, Architecture, Space, scaled, variants
@@ -41,11 +41,11 @@ class TableEvaluator(NetworkEvaluator):
         """The score of these ops, whatever the width and the size of `scaled`: the table knows one of each.
 
         Raises:
-            InputError: the table has none.
+            NoScore: the table has none.
         """
         found = self._scores.get(tuple(choice))
         if found is None:
-            raise InputError(f"the table has no score of {list(choice)} among its {len(self._scores)}")
+            raise NoScore(f"the table has no score of {list(choice)} among its {len(self._scores)}")
         return found
 
     def network(self, arch: Architecture) -> Network:
