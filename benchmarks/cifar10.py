@@ -150,7 +150,7 @@ def teacher_memory(run: pipeline.RunFolder, out: Path) -> None:
     """The teacher's logits for every step of every epoch: the same batches for all rivals, so computed once."""
     from hwnas.data import epoch, policy_for
     from hwnas.train import Teacher
-    from hwnas.train.tensors import save_tensors, to_pixels
+    from hwnas.train.checkpoint import save_tensors, to_pixels
 
     path = out / "teacher.safetensors"
     if path.exists():
@@ -171,7 +171,7 @@ def train_rival(job: dict[str, Any], out: Path, first: Path) -> None:
 
     from hwnas.nets import Network
     from hwnas.train import Teacher, fit
-    from hwnas.train.tensors import load_tensors
+    from hwnas.train.checkpoint import load_tensors
 
     torch.set_num_threads(1)
     context = pipeline.load_context(first)

@@ -43,10 +43,9 @@ from hwnas.pipeline import (
 from hwnas.profile import network_model
 from hwnas.space import Space, build, make_divisible
 from hwnas.space.heads import describe_head
-from hwnas.train import Teacher, fit
+from hwnas.train import Teacher, Workload, fit
+from hwnas.train.checkpoint import load_tensors, save_tensors
 from hwnas.train.evaluate import outputs_of
-from hwnas.train.task import Task
-from hwnas.train.tensors import load_tensors, save_tensors
 
 Context = Any  # what `load_context` gives
 SIZES = {"detect": (320, 320), "segment": (224, 320)}
@@ -201,7 +200,7 @@ def _head_width(context: Context, factor: float) -> int:
     return make_divisible((config.head_width or describe_head(config.head).width) * factor)
 
 
-def _trained(context: Context, task: Task, net: torch.nn.Module, name: str, epochs: int,
+def _trained(context: Context, task: Workload, net: torch.nn.Module, name: str, epochs: int,
              teacher: Teacher | None) -> None:
     """Train a network as the reference was, or read it where that was done."""
     path = context.run.path / f"{name}.safetensors"
@@ -213,8 +212,8 @@ def _trained(context: Context, task: Task, net: torch.nn.Module, name: str, epoc
     save_tensors(path, dict(net.state_dict()), {"name": name})
 
 
-def _row(task: Task, net: torch.nn.Module, flops: int, params: int) -> dict[str, Any]:
-    found = task.judge.details(outputs_of(net.eval(), task.val_images))  # type: ignore[attr-defined]
+def _row(task: Workload, net: torch.nn.Module, flops: int, params: int) -> dict[str, Any]:
+    found = task.metric.details(outputs_of(net.eval(), task.val_images))  # type: ignore[attr-defined]
     return {"flops": flops, "params": params, **found.to_json()}
 
 

@@ -116,7 +116,7 @@ class Segmenter(nn.Module):
 
 def heavy_network(space: Space, mean: list[float], std: list[float]) -> nn.Module:
     """The heavy network that answers as the networks of `space` do."""
-    made = Detector if describe_head(space.config.head).task == "detect" else Segmenter
+    made = Segmenter if describe_head(space.config.head).dense else Detector
     return made(space, mean, std).to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
 
 

@@ -51,10 +51,12 @@ SURFACE = {
                    "output_positions resized scaled space_from_json space_to_json variants",
     "hwnas.target": "Docker Hardware Precision RuntimeName Target alias_of data_folder folders load locate names read "
                     "user_folder",
-    "hwnas.tasks": "IGNORE RECALLS VARIANCES CocoMap DetectionHead DetectionHeadLayout Detections MeanIou coco_map "
-                   "colours confusion detections draw_boxes draw_mask tiled_logits",
-    "hwnas.train": "Classification Detection EpochLog History Segmentation Task Teacher TrainConfig accuracy as_task "
-                   "fit logits reestimate_batch_norm",
+    "hwnas.tasks": "Answer Breakdown Cases CocoMap Column DetectionHead DetectionHeadLayout Detections IGNORE "
+                   "LoadedModel MeanIou Metric RECALLS Standing Task VARIANCES Words array_of class_rows coco_map "
+                   "colours confusion detections difference draw_boxes draw_mask find level_above names task_for "
+                   "task_of tiled_logits",
+    "hwnas.train": "Classification Detection EpochLog History Objective Segmentation Task Teacher TrainConfig Workload "
+                   "accuracy as_task fit logits objective_of reestimate_batch_norm workload_of",
 }
 COMMANDS = "hwnas.cli"  # its surface is the command line
 NEED_TORCH = {

@@ -13,7 +13,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "runtime": ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu",
                 "tensorrt"),
     "precision": ("fp32", "fp16", "bf16", "int8", "auto"),
-    "task": ("classify", "detect", "segment"), "head": ("fcos", "ssdlite", "lraspp", "deeplab"),
+    "head": ("fcos", "ssdlite", "lraspp", "deeplab"),
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
     "evaluator": ("scratch", "shared", "table"), "reduce": ("migo", "none"),
 }
@@ -44,6 +44,13 @@ def strategies(incomplete: str) -> list[str]:
     return [name for name in names() if name.startswith(incomplete)]
 
 
+def tasks(incomplete: str) -> list[str]:
+    """Tasks, those of other packages among them."""
+    from hwnas.tasks.registry import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 def runs(incomplete: str) -> list[str]:
     """Folders of runs: below the one that is begun, here, and in hwnas-runs."""
     found = {path.rpartition("/")[0] for place in ("*/run.json", "*/*/run.json")
@@ -63,4 +70,4 @@ def completion_of(name: str) -> Complete | None:
     """What completes a shared flag; None where only its user knows."""
     if name in CHOICES:
         return among(CHOICES[name])
-    return {"target": targets, "space": spaces, "init": runs, "strategy": strategies}.get(name)
+    return {"target": targets, "task": tasks, "space": spaces, "init": runs, "strategy": strategies}.get(name)

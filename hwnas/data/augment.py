@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.dataset import ClassPart, Dataset
+from hwnas.data.dataset import ClassPart
 from hwnas.data.feed import Feed
+from hwnas.data.labelled import LabelledData
 from hwnas.data.views import AnyImages, ImageView
 from hwnas.errors import DataError, UsageError
 
@@ -49,17 +50,17 @@ class Policy:
             raise UsageError(f"shift and cutout are px, 0 or more, not {self.shift} and {self.cutout}")
 
 
-def policy_for(dataset: Dataset, *, cutout: bool = False) -> Policy:
+def policy_for(dataset: LabelledData, *, cutout: bool = False) -> Policy:
     """The customary policy for images like these.
 
     Colour of 24 px and more: shift of an eighth (4 px at 32) and mirroring. Grey or smaller: a fourteenth (1 px at
     16, 2 px at 28) and no mirroring, since such images are mostly characters. Classes that mirroring would
     change (signs, digits in colour) need a Policy of their own. With `cutout`, a square of half the side.
     """
-    hole = dataset.imgsz // 2 if cutout else 0
-    if dataset.channels == 3 and dataset.imgsz >= 24:
-        return Policy(shift=round(dataset.imgsz / 8), flip=True, cutout=hole)
-    return Policy(shift=max(1, round(dataset.imgsz / 14)), cutout=hole)
+    hole = dataset.size[0] // 2 if cutout else 0
+    if dataset.channels == 3 and dataset.size[0] >= 24:
+        return Policy(shift=round(dataset.size[0] / 8), flip=True, cutout=hole)
+    return Policy(shift=max(1, round(dataset.size[0] / 14)), cutout=hole)
 
 
 @dataclass(frozen=True)

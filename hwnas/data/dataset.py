@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.labelled import Indices
 from hwnas.data.notes import joined
 from hwnas.data.parted import Parted
 from hwnas.data.split import allocate, pick
@@ -114,6 +115,11 @@ class Dataset(Parted):
         return self.train.pixels.shape[1]
 
     @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images, px."""
+        return self.imgsz, self.imgsz
+
+    @property
     def channels(self) -> int:
         """1 for grey, 3 for RGB."""
         return self.train.pixels.shape[3]
@@ -180,6 +186,16 @@ class Dataset(Parted):
             split=f"{self.split}; then a stratified subset, seed {seed}",
         )
 
+    def taken(self, train: Indices, val: Indices) -> Dataset:
+        """Training images `train` to learn from, training images `val` to judge by; a class may be missing in both."""
+        mine, judges = self.train.take(train), self.train.take(val)
+        return Fold(self.name, lazily(mine.pixels), mine.labels, lazily(judges.pixels), judges.labels, self.classes,
+                    self.source, self.split, self.notes, whole=self)
+
+    def val_name(self, number: int) -> str:
+        """Its number: files are forgotten once they are decoded."""
+        return f"image {number}"
+
     def _draw(self, labels: Labels, total: int, what: str, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         counts = self._counts(labels)
         fewest = int((counts > 0).sum())
@@ -189,6 +205,40 @@ class Dataset(Parted):
 
 
 Dataset.train_images, Dataset.val_images = Decoded("train_images"), Decoded("val_images")  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fold(Dataset):
+    """A part of a data set in which a class may be missing; everything else about the images is the set's.
+
+    Attributes:
+        whole: the set.
+    """
+
+    whole: Dataset | None = None
+
+    def __post_init__(self) -> None:
+        """Nothing: its rules were checked for the whole."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        assert self.whole is not None
+        return self.whole.fingerprint
+
+    @cached_property
+    def decoded_fingerprint(self) -> str:
+        assert self.whole is not None
+        return self.whole.decoded_fingerprint
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        assert self.whole is not None
+        return self.whole.mean
+
+    @property
+    def std(self) -> npt.NDArray[np.float64]:
+        assert self.whole is not None
+        return self.whole.std
 
 
 def _check_part(source: str, part: str, images: Images | ImageView, labels: Labels, classes: int) -> None:

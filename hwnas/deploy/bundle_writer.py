@@ -36,7 +36,7 @@ from hwnas.profile.graph_format import graph_form
 from hwnas.quantize import variant_for
 from hwnas.target import Target
 from hwnas.target import load as load_target
-from hwnas.tasks.detection import DetectionHeadLayout
+from hwnas.tasks import DetectionHeadLayout, find
 
 MOST_IMAGES, MOST_BYTES = 32, 32 << 20  # of samples; at least one image travels
 
@@ -109,7 +109,7 @@ def write_bundle(out: Path, model: bytes, samples: Samples, target: Target,
     known = promise or LatencyPromise()
     reference = beside(model, metadata, target, reach(target), known.measured, known.device)
     latency = known.to_json(metadata if promise else {}, reference.median_ms if reference else None)
-    facts = described(model, metadata, target, latency, outputs_of)
+    facts = described(model, metadata, target, latency, outputs_of, samples.metric.relative)
     with _appearing(out) as folder:
         if reference:
             write_bytes(folder / REFERENCE, reference.model)
@@ -189,7 +189,7 @@ def _write(folder: Path, model: bytes, facts: dict[str, Any], stored: dict[str, 
     if container is not None:
         write_bytes(folder / DOCKERFILE, container.dockerfile().encode())
         write_bytes(folder / IGNORED, b"cache\n**/__pycache__\n")
-    write_bytes(folder / "README.md", readme(facts, folder / IR, container).encode())
+    write_bytes(folder / "README.md", readme(facts, find(facts["task"]).answers, folder / IR, container).encode())
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     write_bytes(folder / SUMS, "".join(lines).encode())

@@ -9,6 +9,7 @@ from typing import Any
 
 from hwnas.deploy.runner.bundle import SCHEMA, VERSION
 from hwnas.deploy.runner.checking import LARGEST, RMS
+from hwnas.export.metadata import task_of_model
 from hwnas.export.verification import PARITY
 from hwnas.imaging.letterbox import GREY
 from hwnas.runtime.promise import ESTIMATED, MEASURED, PREDICTED
@@ -66,7 +67,7 @@ class LatencyPromise:
 
 
 def described(model: bytes, metadata: Mapping[str, Any], target: Target, latency: Mapping[str, Any],
-              outputs_of: str) -> dict[str, Any]:
+              outputs_of: str, relative: bool) -> dict[str, Any]:
     """The content of model.json.
 
     Args:
@@ -74,16 +75,19 @@ def described(model: bytes, metadata: Mapping[str, Any], target: Target, latency
         metadata: what the model says of itself.
         latency: `LatencyPromise.to_json`.
         outputs_of: who gave the stored outputs: 'torch', or a runtime.
+        relative: whether outputs are compared relatively above 1.
     """
     inputs, outputs = interface(model)
     lossy = target.precision in LOSSY
-    optional = {name: metadata[name] for name in ("detection_head", "palette") if name in metadata}
+    task = task_of_model(metadata)
+    optional = {name: metadata[name] for name in task.model_keys if name in metadata}
     return {
-        SCHEMA: VERSION, "task": metadata.get("task", "classify"), "classes": list(metadata["classes"]),
+        SCHEMA: VERSION, "task": task.name, "classes": list(metadata["classes"]),
         "inputs": inputs, "outputs": outputs, "preprocessing": preprocessing(metadata), **optional,
+        "postprocessing": task.postprocessing(metadata),
         "target": target.model_dump(mode="json", exclude={"aliases", "docker", "hardware"}), "latency": latency,
         "parity": {"rule": RMS if lossy else LARGEST, "limit": LOSSY.get(target.precision, PARITY),
-                   "outputs_of": outputs_of},
+                   "relative": relative, "outputs_of": outputs_of},
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "provenance": {name: metadata.get(name) for name in PROVENANCE},
     }
@@ -93,8 +97,8 @@ def preprocessing(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """How an image becomes the input, in words and numbers."""
     space = SpaceConfig.from_json(metadata["architecture"]["space"])
     height, width = space.size
-    whole = metadata.get("task", "classify") != "classify"
-    how = {"fit": "letterbox", "pad": GREY} if whole else {"fit": "crop"}
+    fit = task_of_model(metadata).fit
+    how = {"fit": fit, "pad": GREY} if fit == "letterbox" else {"fit": fit}
     return {
         "colour": "grey" if space.in_channels == 1 else "RGB", "channels": space.in_channels, "height": height,
         "width": width, "orientation": "upright by EXIF", "transparency": "over white", "16 bits": "the upper 8",

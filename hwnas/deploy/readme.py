@@ -15,11 +15,6 @@ _INSTALL = {
     "openvino": "pip install numpy pillow openvino",
     "tensorrt": "pip install numpy pillow tensorrt    # on a Jetson TensorRT comes with JetPack",
 }
-_DOES = {
-    "classify": "the five likeliest classes with their scores",
-    "detect": "boxes in pixels of the image, with class and score",
-    "segment": "the share of every class; `-o FOLDER` writes the class of every pixel as PNG",
-}
 _TEXT = """# A network to {task}, for {name}
 
 Runs on {runtime} in {precision}: batch {batch}, threads {threads}, {classes} classes. {latency}
@@ -47,11 +42,12 @@ the model, the runtime, the driver or the device changes. `$HWNAS_BUNDLE_CACHE` 
 """
 
 
-def readme(facts: Mapping[str, Any], ir: Path, container: Container | None = None) -> str:
+def readme(facts: Mapping[str, Any], answers: str, ir: Path, container: Container | None = None) -> str:
     """The text.
 
     Args:
         facts: content of model.json.
+        answers: what is told of an image.
         ir: OpenVINO's form of the model, which may not be there.
         container: what the Dockerfile beside it makes; None where there is none.
     """
@@ -59,7 +55,7 @@ def readme(facts: Mapping[str, Any], ir: Path, container: Container | None = Non
     compiles = target["runtime"] not in ("onnxruntime", "onnxruntime-cuda")
     shown = {name: target[name] for name in ("name", "runtime", "precision", "batch", "threads")}
     return _TEXT.format(
-        task=task, classes=len(facts["classes"]), latency=_latency(facts["latency"]), does=_DOES[task],
+        task=task, classes=len(facts["classes"]), latency=_latency(facts["latency"]), does=answers,
         install=_INSTALL.get(target["runtime"], _INSTALL["openvino"]), **shown,
         compiled=_COMPILED if compiles else "", container=container.readme(compiles) if container else "",
         also=", `model.xml` with `model.bin` for OpenVINO" if ir.is_file() else "",

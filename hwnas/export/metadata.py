@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from hwnas.documents import brief, json_value
-from hwnas.errors import InputError
+from hwnas.errors import InputError, UnknownName
 from hwnas.runtime.onnx_file import check_onnx
 from hwnas.space import SpaceConfig
 from hwnas.target import Precision, Target
-from hwnas.tasks.detection import DetectionHeadLayout
+from hwnas.tasks import Task, find
+from hwnas.tasks.registry import DEFAULT
 from hwnas.validation import Count, Milliseconds, Name, Schema, checked
 
 METADATA_KEY = "hwnas"
-Colour = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 
 
 class BuiltSchema(Schema):
@@ -28,16 +28,14 @@ class BuiltSchema(Schema):
 
 
 class MetadataSchema(Schema):
-    """The keys of a model's metadata, as far as they are read again."""
+    """The keys of every model's metadata, as far as they are read again; a task reads its own."""
 
-    task: Literal["classify", "detect", "segment"] = "classify"
+    task: Name = DEFAULT
     classes: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=1_000_000)]
     precision: Precision | None = None
     architecture: BuiltSchema
     target: dict[Name, Any]
     seed: Count = 0
-    detection_head: dict[Name, Any] | None = None
-    palette: list[Colour] | None = None
     predicted_latency_ms: Milliseconds | None = None
     predicted_low_ms: Milliseconds | None = None
     predicted_high_ms: Milliseconds | None = None
@@ -86,34 +84,45 @@ def read_exported(model: bytes) -> dict[str, Any]:
     facts = checked(MetadataSchema, values, "the model's 'hwnas' metadata")
     space = SpaceConfig.from_json(facts.architecture.space, "the model's 'hwnas' metadata: architecture.space")
     checked(Target, facts.target, "the model's 'hwnas' metadata: target")
-    head = DetectionHeadLayout.from_json(facts.detection_head or {}) if facts.task == "detect" else None
-    known = head.classes if head else space.classes
-    if len(facts.classes) != known:
-        raise InputError(f"the model names {len(facts.classes)} classes and was built for {known}")
-    if facts.palette is not None and len(facts.palette) != known:
-        raise InputError(f"the model has {len(facts.palette)} colours for {known} classes")
-    _check_interface(_parse(model).graph, space, head, facts.task)
+    task = known_task(facts.task)
+    task.check_facts(values, space)
+    _check_interface(_parse(model).graph, space, task, task.layout_from(values))
     return values
 
 
-def _check_interface(graph: Any, space: SpaceConfig, head: DetectionHeadLayout | None, task: str) -> None:
+def task_of_model(metadata: Mapping[str, Any]) -> Task:
+    """The task of a model; models of hwnas 0.1.0 do not name it.
+
+    Raises:
+        InputError: it is of a package that is not installed.
+    """
+    return known_task(str(metadata.get("task", DEFAULT)))
+
+
+def known_task(name: str) -> Task:
+    """The task of a name that a file gives.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        return find(name)
+    except UnknownName as err:
+        raise InputError(f"the model's 'hwnas' metadata: {err}") from err
+
+
+def _check_interface(graph: Any, space: SpaceConfig, task: Task, layout: Any) -> None:
     """Whether a graph takes images of the space and gives what the task wants."""
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [_shape(value) for value in graph.input if value.name not in stored]
     if len(inputs) != 1 or not _fits(inputs[0], (None, space.in_channels, *space.size)):
         raise InputError(f"the model must take images of {space.in_channels}x{space.size[0]}x{space.size[1]} alone, "
                          f"not {brief(inputs)} {inputs[:2]}")
-    wanted = output_shapes(task, space, head)
+    wanted = task.output_shapes(space.classes, space.size, layout)
     outputs = [_shape(value) for value in graph.output]
     if len(outputs) != len(wanted) or not all(map(_fits, outputs, wanted)):
-        raise InputError(f"the outputs of the model, {outputs[:4]}, are not those of a network to {task}, {wanted[:4]}")
-
-
-def output_shapes(task: str, space: SpaceConfig, head: DetectionHeadLayout | None) -> list[tuple[int | None, ...]]:
-    """Shapes of what a network gives; None for the images of a batch."""
-    if head is not None:
-        return [(None, head.channels, *sides) for sides in head.maps]
-    return [(None, space.classes, *space.size) if task == "segment" else (None, space.classes)]
+        raise InputError(f"the outputs of the model, {outputs[:4]}, are not those of a network to {task.name}, "
+                         f"{wanted[:4]}")
 
 
 def check_outputs(outputs: Sequence[np.ndarray], wanted: Sequence[tuple[int | None, ...]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,20 +13,23 @@ from pydantic import Field
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from hwnas.documents import json_value, require_file
-from hwnas.errors import InputError, RunError
+from hwnas.documents import brief, json_value, require_file
+from hwnas.errors import InputError, RunError, UnknownName
 from hwnas.files import write_bytes
-from hwnas.tasks.judge import BoxJudge, ClassJudge, Judge, array_of, facts_of, judge_from
-from hwnas.validation import Schema, checked
+from hwnas.tasks import Metric, array_of, find
+from hwnas.tasks.classify import AccuracyMetric
+from hwnas.tasks.registry import DEFAULT
+from hwnas.tasks.task import Shapes
+from hwnas.validation import Name, Schema, checked
 
-TRUTH = "truth."  # leads the names of a judge's arrays, but for a classifier's labels
+TRUTH = "truth."  # leads the names of a metric's arrays
 
 
 class FactsSchema(Schema):
-    """The metadata of a file; `DetectionHeadLayout` reads its own."""
+    """The metadata of a file; a task reads its own keys. Files of hwnas 0.1.0 have none."""
 
+    task: Name = DEFAULT
     classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    detection_head: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -34,20 +38,25 @@ class Samples:
 
     Args:
         images: uint8 (N, H, W, C).
-        judge: the truth about them.
+        metric: the truth about them.
         outputs: of torch, float32 (N, ...) each: logits, or a map a level.
         classes: number of classes.
     """
 
     images: np.ndarray
-    judge: Judge
+    metric: Metric
     outputs: tuple[np.ndarray, ...]
     classes: int
 
     @classmethod
     def classified(cls, images: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> Samples:
         """Of a classifier: labels (N,), logits (N, classes)."""
-        return cls(images, ClassJudge(labels), (logits,), logits.shape[1])
+        return cls(images, AccuracyMetric(labels), (logits,), logits.shape[1])
+
+    @property
+    def judge(self) -> Metric:
+        """The former name of `metric`, for one version."""
+        return self.metric
 
     @property
     def logits(self) -> np.ndarray:
@@ -55,16 +64,14 @@ class Samples:
         return self.outputs[0]
 
     def save(self, path: Path) -> None:
-        """Write as safetensors. A classifier's file holds `images`, `labels` and `logits`."""
-        truth = self.judge.arrays()
-        if self.judge.task == "classify":
-            arrays = {"images": self.images, **truth, "logits": self.outputs[0]}
-        else:
-            arrays = {"images": self.images, **{f"{TRUTH}{name}": array for name, array in truth.items()},
-                      **{f"output_{i}": array for i, array in enumerate(self.outputs)}}
-        facts = {"hwnas": json.dumps(facts_of(self.judge) | {"classes": self.classes})}
+        """Write as safetensors."""
+        arrays = {"images": self.images,
+                  **{f"{TRUTH}{name}": array for name, array in self.metric.arrays().items()},
+                  **{f"output_{i}": array for i, array in enumerate(self.outputs)}}
+        facts = {"task": self.metric.task, "metric": self.metric.name, **self.metric.facts(), "classes": self.classes}
         # safetensors writes the buffer as it lies in memory: a transposed view would come back scrambled.
-        write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=facts))
+        write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()},
+                               metadata={"hwnas": json.dumps(facts)}))
 
     @classmethod
     def load(cls, path: Path) -> Samples:
@@ -74,22 +81,24 @@ class Samples:
             RunError: the file is missing or damaged.
         """
         try:
-            tensors, facts = _read(path)
-            outputs = (tensors["logits"],) if "logits" in tensors else tuple(
+            tensors, told = _read(path)
+            facts = checked(FactsSchema, told, "metadata 'hwnas'")
+            outputs = (tensors["logits"],) if "logits" in tensors else tuple(  # a classifier of hwnas 0.1
                 tensors[f"output_{i}"] for i in range(sum(name.startswith("output_") for name in tensors)))
             classes = facts.classes if facts.classes is not None else _classes_of(outputs)
             images = array_of(tensors, "images", np.uint8, 4)
             for i, output in enumerate(outputs):
                 _check_output(i, output, len(images))
+            task = find(facts.task)
+            layout = task.layout_from(told)
+            _check_fit(outputs, len(images), task.output_shapes(classes, (images.shape[1], images.shape[2]), layout))
             truth = {name.removeprefix(TRUTH): array for name, array in tensors.items()}
-            judge = judge_from(truth, {"classes": classes, "detection_head": facts.detection_head}, images.shape)
-            _check_fit(judge, outputs, (len(images), classes), images.shape[1:3])
-            return cls(images, judge, outputs, classes)
-        except InputError as err:
+            return cls(images, task.metric_from(truth, classes, layout, images.shape), outputs, classes)
+        except (InputError, UnknownName) as err:
             raise RunError(f"{path} does not hold check samples: {err}; export the model again") from err
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], FactsSchema]:
+def _read(path: Path) -> tuple[dict[str, np.ndarray], Mapping[str, Any]]:
     """The arrays of a file, and what it says of them."""
     require_file(path)
     try:
@@ -98,7 +107,10 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], FactsSchema]:
             stored = (file.metadata() or {}).get("hwnas", "{}")
     except Exception as err:  # safetensors and numpy raise several types on damaged bytes
         raise InputError(" ".join(str(err).split())[:200]) from err
-    return tensors, checked(FactsSchema, json_value(stored, "metadata 'hwnas'"), "metadata 'hwnas'")
+    told = json_value(stored, "metadata 'hwnas'")
+    if not isinstance(told, dict):
+        raise InputError(f"metadata 'hwnas' must be an object, not {brief(told)}")
+    return tensors, told
 
 
 def _classes_of(outputs: tuple[np.ndarray, ...]) -> int:
@@ -115,11 +127,8 @@ def _check_output(number: int, output: np.ndarray, images: int) -> None:
         raise InputError(f"output {number} holds numbers that are NaN or infinite")
 
 
-def _check_fit(judge: Judge, outputs: tuple[np.ndarray, ...], scores: tuple[int, int], size: tuple[int, ...]) -> None:
-    """Whether outputs are those of the judge's task, for `scores` images and classes."""
-    if isinstance(judge, BoxJudge):
-        judge.layout.check([output.shape for output in outputs])
-        return
-    wanted = scores if judge.task == "classify" else (*scores, *size)
-    if len(outputs) != 1 or outputs[0].shape != wanted:
-        raise InputError(f"the outputs must be one of {wanted}, not {[output.shape for output in outputs][:4]}")
+def _check_fit(outputs: tuple[np.ndarray, ...], images: int, wanted: Shapes) -> None:
+    """Whether outputs for so many images are of the shapes that those of the task have."""
+    shapes = [(images, *shape[1:]) for shape in wanted]
+    if [output.shape for output in outputs] != shapes:
+        raise InputError(f"the outputs must be {shapes[:4]}, not {[output.shape for output in outputs][:4]}")

@@ -2,7 +2,7 @@
 
 In fp32 the model must give torch's outputs (parity) and answers (agreement). In a lower precision it cannot: there,
 what counts is how much of its score it loses against the same network in fp32, on the same images. In either, its
-latency must be within the budget on this device. The score is that of its task (`hwnas.tasks.judge`).
+latency must be within the budget on this device. The score is that of its task (`hwnas.tasks`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from hwnas.runtime.onnx_file import LARGEST_MODEL
 from hwnas.runtime.promise import Judgement, Promise, judge
 from hwnas.target import Target
 from hwnas.tasks.breakdown import Breakdown
-from hwnas.tasks.judge import Batches, ClassJudge, Judge
+from hwnas.tasks.classify import AccuracyMetric
+from hwnas.tasks.metric import Batches, Metric
 
 PARITY = 1e-4
 BATCH = 64
 BATCH_PIXELS = 1 << 22  # so that the outputs and activations of large images fit into memory
-AGREEMENT = {"accuracy": 100.0, "mAP": 99.9, "mIoU": 99.9}  # least, by metric: two sets of boxes differ by 0.1 at most
 MOST_LOST = 1.0  # points that a lower precision may cost
 SURE = 1.645  # standard errors: a loss counts where it is above the limit with 95 % probability
 
@@ -51,12 +51,12 @@ class Loss:
     @classmethod
     def of(cls, exact: np.ndarray, rounded: np.ndarray, labels: np.ndarray) -> Loss:
         """From the logits (N, classes) of a classifier in both and the labels (N,)."""
-        return cls.between(ClassJudge(labels), [[exact]], [[rounded]])
+        return cls.between(AccuracyMetric(labels), [[exact]], [[rounded]])
 
     @classmethod
-    def between(cls, judge: Judge, exact: Batches, rounded: Batches) -> Loss:
+    def between(cls, metric: Metric, exact: Batches, rounded: Batches) -> Loss:
         """From the outputs for all images in both."""
-        return cls(*judge.lost(exact, rounded))
+        return cls(*metric.lost(exact, rounded))
 
     @property
     def too_much(self) -> bool:
@@ -78,7 +78,8 @@ class Verdict:
         judgement: whether `latency` keeps what was promised; None where there was nothing to judge, or to judge by.
         precision: of the model.
         loss: what a precision other than fp32 costs; None for fp32.
-        metric: what the score is: accuracy, mAP or mIoU.
+        metric: name of the score.
+        least_agreement: percent that the task asks for; 100 where images are counted.
         breakdown: what the score is worth and made of.
     """
 
@@ -93,6 +94,12 @@ class Verdict:
     metric: str = "accuracy"
     breakdown: Breakdown | None = field(default=None, compare=False, repr=False)
     judgement: Judgement | None = None
+    least_agreement: float = field(default=100.0, compare=False, repr=False)
+
+    @property
+    def counts_images(self) -> bool:
+        """Whether the agreement is a share of the images; else it is 100 less the points between two scores."""
+        return self.least_agreement == 100
 
     @property
     def within_budget(self) -> bool:
@@ -114,10 +121,11 @@ class Verdict:
         found = []
         if not self.max_difference <= PARITY:
             found.append(f"logits differ from torch's by {self.max_difference:.2e}, more than {PARITY:.0e}")
-        if self.agreement < AGREEMENT[self.metric]:
+        if self.agreement < self.least_agreement:
             found.append(f"top-1 answers agree with torch's on {self.agreement:.2f} % of the images, not on all"
-                         if self.metric == "accuracy" else
-                         f"{self.metric} differs from torch's by {100 - self.agreement:.2f} points, more than 0.1")
+                         if self.counts_images else
+                         f"{self.metric} differs from torch's by {100 - self.agreement:.2f} points, more than "
+                         f"{100 - self.least_agreement:.2g}")
         return found
 
     def _lossy(self, loss: Loss) -> list[str]:
@@ -134,7 +142,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """The fields, but of the breakdown only the `standing` of the score."""
         told = asdict(replace(self, breakdown=None))
-        told.pop("breakdown")
+        del told["breakdown"]
         standing = self.breakdown.standing.to_json() if self.breakdown else None
         return {**told, "standing": standing, "within_budget": self.within_budget, "failures": self.failures()}
 
@@ -152,7 +160,7 @@ def predict(session: Session, images: np.ndarray, batch: int = BATCH) -> np.ndar
 
 
 def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | None = None,
-           promise: Promise | None = None, evaluation: tuple[AnyImages, Judge] | None = None,
+           promise: Promise | None = None, evaluation: tuple[AnyImages, Metric] | None = None,
            exact: Batches | None = None, latency: Measurement | None = None, reference: Measurement | None = None,
            session: Session | None = None, timing: bool = True, classes: Sequence[str] | None = None) -> Verdict:
     """Check an exported model against torch's stored outputs and against the budget.
@@ -179,21 +187,22 @@ def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | 
     ours = list(answers(loaded, samples.images))
     joined = [np.concatenate(parts) for parts in zip(*ours, strict=True)]
     _check_shapes(model, joined, samples.outputs)
-    images, truth = evaluation if evaluation is not None else (samples.images, samples.judge)
+    images, truth = evaluation if evaluation is not None else (samples.images, samples.metric)
     found = list(answers(loaded, images)) if evaluation is not None else ours
     breakdown = truth.breakdown(found, classes or [str(i) for i in range(samples.classes)])
     asked = promise or (Promise(budget_ms, noise=0.0) if budget_ms is not None else None)
     timed = latency or (measure_latency(loaded, batch=target.batch) if timing else None)
     return Verdict(
         max_difference=_difference(joined, samples),
-        agreement=samples.judge.agreement([samples.outputs], ours),
+        agreement=samples.metric.agreement([samples.outputs], ours),
         accuracy=breakdown.standing.score,
         images=len(images),
         latency=timed,
         budget_ms=asked.latency_ms if asked else None,
         precision=target.precision,
         loss=_loss(truth, exact, found, samples, ours) if target.precision != "fp32" else None,
-        metric=truth.metric,
+        metric=truth.name,
+        least_agreement=truth.least_agreement,
         judgement=_judged(asked, timed, reference),
         breakdown=breakdown,
     )
@@ -205,10 +214,10 @@ def _judged(promise: Promise | None, latency: Measurement | None, reference: Mea
     return judge(promise, latency.median_ms, reference.median_ms if reference else None)
 
 
-def _loss(judge: Judge, exact: Batches | None, found: Batches, samples: Samples, ours: Batches) -> Loss:
+def _loss(metric: Metric, exact: Batches | None, found: Batches, samples: Samples, ours: Batches) -> Loss:
     if exact is not None:
-        return Loss.between(judge, exact, found)
-    return Loss.between(samples.judge, [samples.outputs], ours)
+        return Loss.between(metric, exact, found)
+    return Loss.between(samples.metric, [samples.outputs], ours)
 
 
 def _check_shapes(model: Path, ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> None:
@@ -220,8 +229,7 @@ def _check_shapes(model: Path, ours: Sequence[np.ndarray], theirs: Sequence[np.n
 
 
 def _difference(ours: Sequence[np.ndarray], samples: Samples) -> float:
-    relative = samples.judge.task != "classify"
-    parts = (np.abs(a - b) / (np.maximum(1, np.abs(b)) if relative else 1)
+    parts = (np.abs(a - b) / (np.maximum(1, np.abs(b)) if samples.metric.relative else 1)
              for a, b in zip(ours, samples.outputs, strict=True))
     return float(np.max([part.max() for part in parts]))
 

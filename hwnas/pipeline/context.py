@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import torch
 
+from hwnas.data.labelled import LabelledData
 from hwnas.documents import read_json
 from hwnas.errors import RunError, UsageError
 from hwnas.latency import LatencyModel
@@ -22,7 +23,6 @@ from hwnas.pipeline.latencies.latency_sources import targets_of
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.results import DataResult, GenerateResult, ProfileResult, TrainedResult
 from hwnas.pipeline.task_setup import (
-    AnyData,
     load_data,
     recipe,
     sizes_of,
@@ -36,10 +36,10 @@ from hwnas.search.resumable import SearchResult, load
 from hwnas.space import FULL, Architecture, Space, Variant
 from hwnas.space.find import is_file
 from hwnas.target import Precision, Target
-from hwnas.tasks.of_space import layout_of
-from hwnas.train import History, Task, TrainConfig, as_task
+from hwnas.tasks import find
+from hwnas.train import History, TrainConfig, Workload
+from hwnas.train.checkpoint import load_into, save_tensors
 from hwnas.train.evaluate import outputs_of
-from hwnas.train.tensors import load_into, save_tensors
 
 Trained = TypeVar("Trained", bound=TrainedResult)
 
@@ -75,7 +75,7 @@ class RunContext:
         return parse_all(self.config.budgets)
 
     @cached_property
-    def dataset(self) -> AnyData:
+    def dataset(self) -> LabelledData:
         before, place = self.run.found_if_done(DataResult), Path(self.config.data.source)
         if before is not None and place.is_absolute() and not place.exists():
             raise RunError(f"the images of {self.run.path} were at {place}, and nothing is there: move them back, or "
@@ -106,21 +106,21 @@ class RunContext:
         return spaces_of(self.config, self.space)
 
     @cached_property
-    def task(self) -> Task:
+    def task(self) -> Workload:
         """What is learnt from the data."""
         return self._task(self.dataset, self.space)
 
     @cached_property
-    def smaller(self) -> dict[int, Task]:
+    def smaller(self) -> dict[int, Workload]:
         """Height -> the same with smaller images, which are decoded anew and not made of the larger ones."""
         found = {v.imgsz: space for v, space in self.spaces.items() if v.imgsz}
         return {imgsz: self._task(load_data(self.config, self.progress, space.config.size), space)
                 for imgsz, space in found.items()}
 
-    def _task(self, data: AnyData, space: Space) -> Task:
-        return as_task(data, layout_of(space) if self.config.task == "detect" else None)
+    def _task(self, data: LabelledData, space: Space) -> Workload:
+        return Workload.over(find(self.config.task), data, space)
 
-    def task_of(self, space: Space) -> Task:
+    def task_of(self, space: Space) -> Workload:
         """The task with images of the size that networks of `space` take."""
         return self.task if space.config.size == self.space.config.size else self.smaller[space.config.imgsz]
 
@@ -178,11 +178,11 @@ class RunContext:
         other.check_file(stage, name)
         return other.path / name
 
-    def trained(self, result: type[Trained], history: History, net: Network, task: Task) -> Trained:
+    def trained(self, result: type[Trained], history: History, net: Network, task: Workload) -> Trained:
         """What is said of a network that was trained: its score on the validation images, and how it got there."""
-        found = task.judge.breakdown(outputs_of(net, task.val_images), self.dataset.classes)
+        found = task.metric.breakdown(outputs_of(net, task.val_images), self.dataset.classes)
         return result.model_validate({
-            "accuracy": history.accuracy, "metric": task.judge.metric, "standing": found.standing.to_json(),
+            "accuracy": history.accuracy, "metric": task.metric.name, "standing": found.standing.to_json(),
             "epochs": [asdict(e) for e in history.epochs]})
 
     def new_network(self, arch: Architecture) -> Network:

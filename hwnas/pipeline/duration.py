@@ -13,17 +13,18 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from hwnas.data.labelled import LabelledData
 from hwnas.data.memory import fits
 from hwnas.pipeline.config.compress_config import CompressConfig
-from hwnas.pipeline.task_setup import AnyData, recipe, sizes_of, widths_of
+from hwnas.pipeline.task_setup import recipe, sizes_of, widths_of
 from hwnas.search.config import SearchConfig
 from hwnas.search.cycle import fair_cycle, planned_evaluations
 from hwnas.search.distribution import everything_live
 from hwnas.search.evaluators.setting import EvaluatorSetting
 from hwnas.search.evaluators.shared import shared_weights
 from hwnas.space import Space
-from hwnas.tasks.of_space import layout_of
-from hwnas.train import TrainConfig, as_task
+from hwnas.tasks import find
+from hwnas.train import TrainConfig, Workload
 
 ENOUGH_SECONDS, STEPS = 0.5, 5  # of every probe: whichever comes first
 DECODED = 32  # images that are decoded to know how long that takes
@@ -33,7 +34,7 @@ REST = (5.0, 40.0)  # export, checks, timing of what ships
 TIMING = (12.0, 90.0)  # a table of one variant in one precision
 
 
-def expect(config: CompressConfig, data: AnyData, space: Space, tables: int) -> tuple[float, float, int]:
+def expect(config: CompressConfig, data: LabelledData, space: Space, tables: int) -> tuple[float, float, int]:
     """Seconds that the stages of a run take on this machine, at least and at most, and how many steps were tried.
 
     Args:
@@ -48,10 +49,10 @@ def expect(config: CompressConfig, data: AnyData, space: Space, tables: int) -> 
     return LOW * seconds + REST[0] + tables * TIMING[0], HIGH * seconds + REST[1] + tables * TIMING[1], steps
 
 
-def _trained(config: CompressConfig, data: AnyData, space: Space) -> tuple[float, int]:
+def _trained(config: CompressConfig, data: LabelledData, space: Space) -> tuple[float, int]:
     """Seconds of training and scoring, and how many steps were tried."""
     decode_s = _decode_seconds(data)
-    task = as_task(data.stand_in(), layout_of(space) if config.task == "detect" else None)
+    task = Workload.over(find(config.task), data.stand_in(), space)
     train = TrainConfig(batch=config.train.batch_size, **recipe(config))
     evaluator = shared_weights(EvaluatorSetting(space, task, SearchConfig(train=train), config.seed))
     law, rng = everything_live(space.sizes), np.random.default_rng(config.seed)
@@ -67,7 +68,7 @@ def _trained(config: CompressConfig, data: AnyData, space: Space) -> tuple[float
     return whole + parts + _scores(config, space) * score_s, tried + more
 
 
-def _decode_seconds(data: AnyData) -> float:
+def _decode_seconds(data: LabelledData) -> float:
     """Of an image, where they are decoded whenever they are wanted; 0 where they would be kept."""
     train, val = (part.pixels for part in data.parts)
     if train.kept or fits(len(train) + len(val), train.shape[1:]):

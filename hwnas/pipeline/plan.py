@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas.data.labelled import LabelledData
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.latency import LatencyModel, Prediction
 from hwnas.pipeline.commands import profile_command, resume_command
@@ -16,7 +17,7 @@ from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.latencies.latency_sources import in_fp32, known_latencies, targets_of
 from hwnas.pipeline.run.reference import EXACT, Limit
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
-from hwnas.pipeline.task_setup import AnyData, adapted, load_data, sizes_of, space_for_data, spaces_of, widths_of
+from hwnas.pipeline.task_setup import adapted, load_data, sizes_of, space_for_data, spaces_of, widths_of
 from hwnas.progress import Progress, silent
 from hwnas.search.distribution import everything_live
 from hwnas.space import Space, Variant, variants
@@ -138,7 +139,7 @@ def _bound(budget: Budget, reference: float | None) -> float | None:
     return budget.absolute(reference or 0.0)
 
 
-def _duration(config: CompressConfig, data: AnyData, space: Space,
+def _duration(config: CompressConfig, data: LabelledData, space: Space,
               tables: int) -> tuple[tuple[float, float] | None, int]:
     if importlib.util.find_spec("torch") is None:
         return None, 0

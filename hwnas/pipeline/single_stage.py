@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import UsageError
-from hwnas.export.metadata import read_exported
+from hwnas.export.metadata import read_exported, task_of_model
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.files import write_bytes
@@ -25,8 +25,8 @@ from hwnas.space import Space, Variant
 from hwnas.space.find import default_input, is_file, space_file
 from hwnas.space.heads import describe_head
 from hwnas.target import Target
-from hwnas.tasks.detection import DetectionHead
-from hwnas.tasks.of_space import task_of
+from hwnas.tasks.readout import BOXES
+from hwnas.tasks.registry import task_of, task_of_head
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def space_for(options: Mapping[str, Any], *, channels: int | None = None, classe
     if head is None and is_file(str(given.get("space", ""))):
         head = space_file(str(given["space"])).config.head
     if head:
-        given.setdefault("task", describe_head(str(head)).task)
+        given.setdefault("task", _task_of(str(head)))
     config = make_config(given)
     if "data" in options:
         if channels is not None or classes is not None:
@@ -64,6 +64,12 @@ def space_for(options: Mapping[str, Any], *, channels: int | None = None, classe
     usual, imgsz, width = default_input(config.space.name), config.data.imgsz, config.data.width
     size = (imgsz, width or imgsz) if imgsz else (usual.size[0], width or usual.size[1])
     return space_of(config, (channels or usual.channels, *size), classes or usual.classes, any_channels=True)
+
+
+def _task_of(head: str) -> str:
+    """Raises UnknownName: no such head."""
+    describe_head(head)
+    return task_of_head(head).name
 
 
 def spaces_for(options: Mapping[str, Any], space: Space) -> dict[Variant, Space]:
@@ -75,7 +81,7 @@ def spaces_for(options: Mapping[str, Any], space: Space) -> dict[Variant, Space]
     Raises:
         UsageError: one of them is none, or changes what can be chosen.
     """
-    return spaces_of(make_config({"task": task_of(space), **options}), space)
+    return spaces_of(make_config({"task": task_of(space).name, **options}), space)
 
 
 def profile_target(space: Space, target: Target, *, tables: Path | None = None, device: Device | None = None,
@@ -162,9 +168,11 @@ def export_with_nms(run: RunFolder, out: Path) -> None:
     run.done("export")
     model = (run.path / "model.onnx").read_bytes()
     metadata = read_exported(model)
-    if metadata.get("task") != "detect":
-        raise UsageError(f"--nms is for detectors; {run.path} made a model to {metadata.get('task', 'classify')}")
-    write_bytes(out, with_nms(model, DetectionHead.from_json(metadata["detection_head"])))
+    task = task_of_model(metadata)
+    layout = task.layout_from(metadata)
+    if task.postprocessing(metadata)["kind"] != BOXES:
+        raise UsageError(f"--nms is for detectors; {run.path} made a model to {task.name}")
+    write_bytes(out, with_nms(model, layout))
 
 
 def rewrite_report(run: RunFolder) -> list[Path]:

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from hwnas import data as datasets
-from hwnas.data.detection import DetectionData, load_detection
-from hwnas.data.segmentation import SegmentationData, load_segmentation
+from hwnas.data.labelled import LabelledData
 from hwnas.errors import UsageError
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.progress import Progress
 from hwnas.space import FULL, Space, SpaceConfig, Variant, find_space, scaled, variants
 from hwnas.space.find import is_file, space_file
 from hwnas.space.heads import describe_head
-
-AnyData = datasets.Dataset | DetectionData | SegmentationData
-HEADS = {"detect": "fcos", "segment": "lraspp"}
-TRAINING: dict[str, dict[str, Any]] = {
-    "classify": {"lr": 0.1},
-    "detect": {"lr": 2e-3, "optimizer": "adamw", "weight_decay": 0.05, "ema": 0.9998},  # NanoDet-Plus's, but for its lr
-    "segment": {"lr": 0.05},
-}
-"""What `TrainConfig` is for a task, where the user does not say."""
-ATTENTION = {"classify": 0.0, "detect": 0.0, "segment": 0.0}
-"""Factor of `hwnas.train.attention` in fine-tuning, where the user does not say."""
-WIDTHS: dict[str, tuple[float, ...]] = {"classify": (), "detect": (0.75, 0.5), "segment": (0.75, 0.5)}
-"""Shares of the reference's channels from which a result is chosen, besides all of them (adr/0014)."""
+from hwnas.tasks.registry import find, task_of_head
 
 
 def load_data(config: CompressConfig, progress: Progress, size: tuple[int, int] | None = None,
-              memory: int | None = None) -> AnyData:
+              memory: int | None = None) -> LabelledData:
     """The images of a task.
 
     Args:
@@ -41,29 +27,25 @@ def load_data(config: CompressConfig, progress: Progress, size: tuple[int, int] 
     """
     if size is None and config.data.imgsz is None and is_file(config.space.name):
         size = space_file(config.space.name).config.size
-    common: dict[str, Any] = {"seed": config.seed, "limit": config.data.limit, "memory": memory, "progress": progress}
-    if config.task == "classify":
-        return datasets.load(config.data.source, imgsz=size[0] if size else config.data.imgsz, **common)
     if size is None and config.data.imgsz:
         size = config.data.imgsz, config.data.width or config.data.imgsz
-    if config.task == "detect":
-        return load_detection(config.data.source, size=size, **common)
-    return load_segmentation(config.data.source, size=size, **common)
+    return find(config.task).load(config.data.source, size=size, seed=config.seed, limit=config.data.limit,
+                                  memory=memory, progress=progress)
 
 
 def recipe(config: CompressConfig) -> dict[str, Any]:
     """Fields of `hwnas.train.TrainConfig` that a task decides; no torch is needed to know them."""
-    return TRAINING[config.task] | ({"lr": config.train.lr} if config.train.lr is not None else {})
+    return {**find(config.task).training, **({"lr": config.train.lr} if config.train.lr is not None else {})}
 
 
 def attention_of(config: CompressConfig) -> float:
     """The factor of attention in fine-tuning."""
-    return ATTENTION[config.task] if config.train.attention is None else config.train.attention
+    return find(config.task).attention if config.train.attention is None else config.train.attention
 
 
 def widths_of(config: CompressConfig) -> tuple[float, ...]:
     """The shares of the reference's channels that the result may have, but for 1; the largest first."""
-    given = WIDTHS[config.task] if config.space.widths is None else config.space.widths
+    given = find(config.task).widths if config.space.widths is None else config.space.widths
     return tuple(sorted({width for width in given if width < 1}, reverse=True))
 
 
@@ -86,11 +68,11 @@ def check_sizes(config: CompressConfig) -> None:
     """Sizes are to be compared by one truth.
 
     Raises:
-        UsageError: a segmenter is to have several.
+        UsageError: a task that cannot compare them is to have several.
     """
-    if config.space.sizes and config.task == "segment":
-        raise UsageError("--sizes is for --task classify and detect: a mask is as large as the input, so a segmenter "
-                         "of smaller images would be judged by coarser masks; take --imgsz")
+    why = find(config.task).one_size
+    if config.space.sizes and why:
+        raise UsageError(f"--sizes is not for --task {config.task}: {why}")
 
 
 def head_of(config: CompressConfig) -> str:
@@ -99,22 +81,23 @@ def head_of(config: CompressConfig) -> str:
     Raises:
         UsageError: a head of another task.
     """
-    head = config.space.head or HEADS.get(config.task, "")
-    task = describe_head(head).task if head else "classify"
-    if task != config.task:
-        raise UsageError(f"head {head} is for --task {task}, not for --task {config.task}")
-    return head
+    known = find(config.task).heads
+    if not config.space.head:
+        return known[0] if known else ""
+    if config.space.head not in known:
+        describe_head(config.space.head)  # a name that there is not
+        raise UsageError(f"head {config.space.head} is for --task {task_of_head(config.space.head).name}, not for "
+                         f"--task {config.task}")
+    return config.space.head
 
 
-def space_for_data(config: CompressConfig, found: AnyData) -> Space:
+def space_for_data(config: CompressConfig, found: LabelledData) -> Space:
     """The space of a config, in the size of the data and with the head of the task.
 
     Raises:
         as `space_of`.
     """
-    height, width = (found.imgsz, found.imgsz) if isinstance(found, datasets.Dataset) else found.size
-    channels = found.channels if isinstance(found, datasets.Dataset) else 3
-    return space_of(config, (channels, height, width), len(found.classes))
+    return space_of(config, (found.channels, *found.size), len(found.classes))
 
 
 def space_of(config: CompressConfig, image: tuple[int, int, int], classes: int, *, any_channels: bool = False) -> Space:
@@ -131,8 +114,8 @@ def space_of(config: CompressConfig, image: tuple[int, int, int], classes: int, 
     head, stride = head_of(config), asked.output_stride
     if is_file(asked.name):  # says itself how it ends, unless another end is asked for
         own = space_file(asked.name).config
-        ends = describe_head(own.head).task if own.head else "classify"
-        if asked.head is None and ends == config.task:
+        fits = own.head in find(config.task).heads if own.head else not find(config.task).heads
+        if asked.head is None and fits:
             head, stride = own.head, stride or own.output_stride
     return find_space(SpaceConfig(asked.name, height, channels, classes, asked.width_mult, asked.depth,
                                   None if width == height else width, head, asked.head_width, stride),

@@ -43,13 +43,13 @@ class Head:
     """One line about a head.
 
     Args:
-        task: 'detect' or 'segment'.
+        dense: whether it gives a class for every pixel, from maps whose strides a config may choose.
         strides: of the maps that it reads where the config does not say otherwise; see `strides_of`.
         width: channels, where a config has no `head_width`.
         builder: gives the positions behind the backbone.
     """
 
-    task: str
+    dense: bool
     strides: tuple[int, ...]
     width: int
     builder: Callable[[SpaceConfig, Taps, int], list[Position]]
@@ -106,7 +106,7 @@ def check_outputs(config: SpaceConfig, positions: Sequence[Position]) -> None:
 
 def _outputs_of(config: SpaceConfig, maps: int) -> list[tuple[int, int, int]]:
     """(channels, height, width) of every output of a detector or a segmenter, finest first."""
-    if describe_head(config.head).task == "segment":
+    if describe_head(config.head).dense:
         return [(config.classes, *config.size)]
     channels = config.classes + 4 * BINS if config.head == "fcos" else ANCHORS * (config.classes + 5)
     strides = [min(strides_of(config)) * 2**level for level in range(maps)]
@@ -134,7 +134,7 @@ def strides_of(config: SpaceConfig) -> tuple[int, ...]:
     head = describe_head(config.head)
     if config.output_stride is None:
         return head.strides
-    if head.task != "segment" or config.output_stride not in COARSEST:
+    if not head.dense or config.output_stride not in COARSEST:
         raise UsageError(f"the output stride of a segmenter is 16 or 32, and other heads have none; got "
                          f"{config.output_stride} for {config.head}")
     return FINEST, config.output_stride
@@ -267,8 +267,8 @@ def _resized(config: SpaceConfig, fine: Op) -> Position:
 
 
 HEADS: dict[str, Head] = {
-    "fcos": Head("detect", (8, 16, 32), 64, fcos, "anchor-free detector on a neck of added maps"),
-    "ssdlite": Head("detect", (16, 32), 128, ssdlite, "SSD with depthwise predictors on six maps"),
-    "lraspp": Head("segment", (8, 16), 128, lraspp, "lite R-ASPP: a gate, two blocks, logits of two maps"),
-    "deeplab": Head("segment", (8, 16), 128, deeplab, "DeepLabV3+ with branches that are added up"),
+    "fcos": Head(False, (8, 16, 32), 64, fcos, "anchor-free detector on a neck of added maps"),
+    "ssdlite": Head(False, (16, 32), 128, ssdlite, "SSD with depthwise predictors on six maps"),
+    "lraspp": Head(True, (8, 16), 128, lraspp, "lite R-ASPP: a gate, two blocks, logits of two maps"),
+    "deeplab": Head(True, (8, 16), 128, deeplab, "DeepLabV3+ with branches that are added up"),
 }

@@ -13,23 +13,22 @@ Glossary
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.tasks.chance import LEVEL, Matrix, differs, exceeds, informed, mean_recall, spread_of_miou, wilson
-from hwnas.tasks.coco_map import RECALLS, CocoMap
-from hwnas.tasks.mean_iou import MeanIou
+from hwnas.tasks.chance import LEVEL, Matrix, differs
 from hwnas.tasks.standing import Standing
 
 SCHEMA = 2  # of the file that holds breakdowns
 MOST_CLASSES = 100  # up to which a file holds the whole matrix
+NAMED = 4  # classes that a sentence names
 MOST_PAIRS = 20  # of the confused pairs that are named
-EVERY = 5  # of the recalls of a curve; enough for a line
 Rows = tuple[dict[str, Any], ...]
+Compare = Callable[[float, npt.NDArray[Any], npt.NDArray[Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +44,7 @@ class Breakdown:
         more: further figures of the task, as JSON values.
         each: what every image contributes, to hold two networks against each other: whether it is right, (N,), or its
             confusion, (N, K, K); None where that is not known.
+        compare: the points, `each` of another network and its own -> what they tell, see `difference`.
     """
 
     standing: Standing
@@ -54,6 +54,7 @@ class Breakdown:
     confusion: Matrix | None = None
     more: dict[str, Any] = field(default_factory=dict)
     each: npt.NDArray[Any] | None = None
+    compare: Compare | None = None
 
     def confused(self, most: int = MOST_PAIRS) -> list[dict[str, Any]]:
         """The pairs that are mixed up most: class, what it was called, how often, and percent of the class."""
@@ -73,67 +74,24 @@ class Breakdown:
                 "confused": self.confused(), **self.more}
 
 
-def of_classifier(confusion: Matrix, right: npt.NDArray[np.bool_], classes: Sequence[str]) -> Breakdown:
-    """From C of the images and which of them are right, (N,)."""
-    images, sizes, found = int(confusion.sum()), confusion.sum(axis=1), np.diag(confusion)
-    common = int(sizes.argmax())
-    # Only the network is right about the images of other classes that it finds; always the commonest, about its own.
-    gained, lost = int(found.sum() - found[common]), int(sizes[common] - found[common])
-    p = exceeds(gained, lost)
-    standing = Standing(
-        "accuracy", 100 * int(found.sum()) / images, images, classes[common], 100 * int(sizes[common]) / images,
-        wilson(int(found.sum()), images), mean_recall(confusion), p, None if p < LEVEL else informed(confusion),
-        _never(classes, sizes, found))
-    rows = _rows(classes, sizes, recall=_percent(found, sizes), precision=_percent(found, confusion.sum(axis=0)))
-    return Breakdown(standing, tuple(classes), rows, "images", confusion, each=right)
-
-
-def of_segmenter(each: Matrix | None, total: Matrix, images: int, classes: Sequence[str]) -> Breakdown:
-    """From the confusions of every image, if there is room for them, and C of all pixels."""
-    found, sizes, right = MeanIou(total), total.sum(axis=1), np.diag(total)
-    common = int(sizes.argmax())
-    alone = np.zeros_like(total)
-    alone[:, common] = sizes
-    standing = Standing("mIoU", _finite(found.miou) or 0.0, images, classes[common],
-                        _finite(MeanIou(alone).miou) or 0.0, never=_never(classes, sizes, right))
-    rows = _rows(classes, sizes, iou=found.per_class, recall=_percent(right, sizes),
-                 precision=_percent(right, total.sum(axis=0)))
-    return Breakdown(standing, tuple(classes), rows, "pixels", total, {"pixel_accuracy": _finite(found.pixel_accuracy)},
-                     each)
-
-
-def of_detector(found: CocoMap, boxes: npt.NDArray[np.int64], images: int, classes: Sequence[str]) -> Breakdown:
-    """From average precisions and the boxes to be found of every class, (K,)."""
-    standing = Standing("mAP", _finite(found.map) or 0.0, images,
-                        never=_never(classes, boxes, np.nan_to_num(found.per_class50)))
-    curves = [[None if np.isnan(p) else round(float(p), 4) for p in row[::EVERY]] for row in found.precision]
-    more = {"map50": _finite(found.map50), "recalls": [round(float(r), 2) for r in RECALLS[::EVERY]], "curves": curves}
-    return Breakdown(standing, tuple(classes), _rows(classes, boxes, ap=found.per_class, ap50=found.per_class50),
-                     "boxes", more=more)
-
-
 def difference(reference: Breakdown, result: Breakdown) -> dict[str, Any]:
     """What the images tell of the points between two networks that answered the same ones.
 
     Returns:
-        `points`; `beyond_chance`, None where it is not known; `p` of a classifier (sign test on the images that only
-        one gets right) or the 95 % `interval` of a segmenter (images drawn again); `told`, the same in words.
+        `points`; `beyond_chance`, None where it is not known; `p` of a test, or the 95 % `interval` of the points;
+        `told`, the same in words.
     """
     points, images = result.standing.score - reference.standing.score, result.standing.images
     told: dict[str, Any] = {"points": points, "beyond_chance": None, "p": None, "interval": None}
-    if reference.each is None or result.each is None or reference.each.shape != result.each.shape:
+    before, after = reference.each, result.each
+    if result.compare is None or before is None or after is None or before.shape != after.shape:
         return told | {"told": f"{points:+.2f} points of {result.standing.metric}; what {images:,} images can tell of "
                                "it is not known"}
-    if result.standing.metric == "accuracy":
-        return told | _of_answers(points, reference.each, result.each)
-    low, high = spread_of_miou(result.each, reference.each)
-    beyond = not low <= 0 <= high
-    return told | {"interval": [low, high], "beyond_chance": beyond,
-                   "told": f"{points:+.2f} points, 95 % of {low:+.2f} to {high:+.2f} over the {len(result.each)} "
-                           f"images: {_chance(beyond)}"}
+    return told | result.compare(points, before, after)
 
 
-def _of_answers(points: float, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> dict[str, Any]:
+def by_answers(points: float, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> dict[str, Any]:
+    """By the images that only one of two networks gets right (sign test): both bool (N,)."""
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
     p, net = differs(gained, lost), abs(gained - lost)
     many = "one image" if net == 1 else f"{net:,} images"
@@ -145,24 +103,43 @@ def _of_answers(points: float, before: npt.NDArray[Any], after: npt.NDArray[Any]
                     f"{_chance(p < LEVEL)} (p {p:.2g})"}
 
 
+def by_resampling(points: float, images: int, interval: tuple[float, float]) -> dict[str, Any]:
+    """By the 95 % interval of the points over images that are drawn again and again."""
+    low, high = interval
+    beyond = not low <= 0 <= high
+    return {"interval": [low, high], "beyond_chance": beyond,
+            "told": f"{points:+.2f} points, 95 % of {low:+.2f} to {high:+.2f} over the {images} images: "
+                    f"{_chance(beyond)}"}
+
+
 def _chance(beyond: bool) -> str:
     return "beyond chance" if beyond else "within what chance does"
 
 
-def _rows(classes: Sequence[str], counts: npt.NDArray[Any], **figures: npt.NDArray[np.float64]) -> Rows:
-    return tuple({"class": name, "count": int(counts[i])} | {key: _finite(row[i]) for key, row in figures.items()}
+def class_rows(classes: Sequence[str], counts: npt.NDArray[Any], **figures: npt.NDArray[np.float64]) -> Rows:
+    """A row a class: what there is to find of it, (K,), and its figures, (K,) each, NaN for none."""
+    return tuple({"class": name, "count": int(counts[i])} | {key: finite(row[i]) for key, row in figures.items()}
                  for i, name in enumerate(classes))
 
 
-def _never(classes: Sequence[str], counts: npt.NDArray[Any], found: npt.NDArray[Any]) -> tuple[str, ...]:
+def never_found(classes: Sequence[str], counts: npt.NDArray[Any], found: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Names of the classes that are there and of which nothing is found; counts and found are (K,)."""
     return tuple(name for name, count, right in zip(classes, counts, found, strict=True) if count and not right)
 
 
-def _percent(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """NaN where there is nothing to divide by."""
+def percent(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """100 part / whole, (K,); NaN where there is nothing to divide by."""
     found: npt.NDArray[np.float64] = 100 * np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
     return found
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """None for NaN, which JSON does not have."""
     return None if np.isnan(value) else float(value)
+
+
+def named(classes: Sequence[str]) -> str:
+    """"class 'a'", "3 classes ('a', 'b', 'c')" or "9 classes ('a', 'b', 'c', 'd' and 5 more)"."""
+    shown = ", ".join(map(repr, classes[:NAMED]))
+    more = f" and {len(classes) - NAMED} more" if len(classes) > NAMED else ""
+    return f"class {shown}" if len(classes) == 1 else f"{len(classes)} classes ({shown}{more})"

@@ -1,21 +1,15 @@
-"""Which task the networks of a space do, and what their outputs mean."""
+"""What the maps of a detector mean, read off its space."""
 
 from __future__ import annotations
 
 from typing import cast
 
 from hwnas.space import Space, output_positions
-from hwnas.space.heads import describe_head
 from hwnas.tasks.detection import DetectionHeadLayout, Kind
 
 
-def task_of(space: Space) -> str:
-    """'classify', 'detect' or 'segment'."""
-    return describe_head(space.config.head).task if space.config.head else "classify"
-
-
 def layout_of(space: Space) -> DetectionHeadLayout:
-    """What the maps of a detector mean."""
+    """The layout of the outputs of the networks of a space whose head finds boxes."""
     ops = [p.ops[0] for p in space.positions]
     maps = tuple(ops[i].out_hw for i in output_positions(ops))
     finest = round(space.config.size[0] / maps[0][0])

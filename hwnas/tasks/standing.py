@@ -5,14 +5,13 @@
 | classify | always the commonest class       | neither accuracy nor mean recall are above it by more than chance     |
 | segment  | a mask of the commonest class    | mIoU less than `MARGIN` points above it                              |
 | detect   | nothing                          | mAP under `MARGIN` points                                            |
+| others   | what the task says               | less than `MARGIN` points above it                                   |
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
-
-from hwnas.tasks.chance import LEVEL
 
 Level = Literal["better", "unclear", "nothing"]
 MARGIN = 1.0  # points
@@ -24,14 +23,20 @@ class Standing:
     """A score with what it must be held against.
 
     Args:
-        metric: accuracy, mAP or mIoU.
+        metric: name of the figure.
         score: percent, over `images` images.
-        majority, majority_score: the commonest class, and the percent that it gives alone; None and 0 of a detector.
+        majority, majority_score: the answer that needs no network (the commonest class), and the percent that it gives
+            alone; None and 0 where there is none.
         interval: 95 % interval of an accuracy, percent; None of other metrics.
         mean_recall: of the classes that have images, percent; of a classifier, as the next two.
         p_majority: probability of such an accuracy if it were no better than the commonest class (sign test).
         p_recall: of such a mean recall if the answers had nothing to do with the images; None where the accuracy tells.
         never: classes with something to find of which nothing is found.
+        level: 'better' than that answer; 'unclear' if only a finer look shows it; or 'nothing' was learnt.
+        against: the answer that needs no network in words: "always 'x'"; empty where there is none.
+        told: what stands beside the score wherever it is shown: "always 'x': 61.70 %"; empty where there is nothing.
+        verdict: what must be said of a network whose level is not 'better', a clause behind its name.
+        one_image: what one image is worth, points; None where images do not count one by one.
     """
 
     metric: str
@@ -44,31 +49,24 @@ class Standing:
     p_majority: float | None = None
     p_recall: float | None = None
     never: tuple[str, ...] = ()
-
-    @property
-    def level(self) -> Level:
-        """'better' than the commonest class; 'unclear' if only the recalls are; or 'nothing' was learnt."""
-        if self.metric != "accuracy":
-            return "better" if self.score >= self.majority_score + MARGIN else "nothing"
-        if self.p_majority is not None and self.p_majority < LEVEL:
-            return "better"
-        return "unclear" if self.p_recall is not None and self.p_recall < LEVEL else "nothing"
-
-    @property
-    def one_image(self) -> float | None:
-        """What one image is worth, points; None where images do not count one by one."""
-        return 100 / self.images if self.metric == "accuracy" else None
-
-    @property
-    def told(self) -> str:
-        """What stands beside the score wherever it is shown: "always 'x': 61.70 %"; empty for a detector."""
-        if self.majority is None:
-            return ""
-        what = "always" if self.metric == "accuracy" else "all"
-        name = self.majority if len(self.majority) <= LONG else f"{self.majority[:LONG]}..."
-        return f"{what} {name!r}: {self.majority_score:.2f} %"
+    level: Level = "better"
+    against: str = ""
+    told: str = ""
+    verdict: str = ""
+    one_image: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, the words and the level."""
-        return {**asdict(self), "interval": list(self.interval) if self.interval else None, "never": list(self.never),
-                "one_image": self.one_image, "told": self.told, "level": self.level}
+        """The fields but for the verdict."""
+        told = asdict(self)
+        del told["verdict"]
+        return told | {"interval": list(self.interval) if self.interval else None, "never": list(self.never)}
+
+
+def level_above(score: float, none: float) -> Level:
+    """The level of a score by its distance from the answer that needs no network, both in percent."""
+    return "better" if score >= none + MARGIN else "nothing"
+
+
+def short(name: str) -> str:
+    """A name as it stands beside a score: quoted, and cut where it is long."""
+    return repr(name if len(name) <= LONG else f"{name[:LONG]}...")

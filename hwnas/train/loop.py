@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hwnas.data.labelled import LabelledData
 from hwnas.errors import RunError, TrainingDiverged
 from hwnas.progress import Progress, silent
 from hwnas.train.checkpoint import load_tensors, one_line, save_tensors, to_pixels
 from hwnas.train.distill import Teacher
 from hwnas.train.ema import Ema
-from hwnas.train.task import AnyData, Task, as_task
+from hwnas.train.workload import Workload, workload_of
 from hwnas.validation import Count, Schema, checked
 
 
@@ -109,7 +110,7 @@ def optimizer_of(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=True)
 
 
-def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndarray, targets: Any, task: Task,
+def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndarray, targets: Any, task: Workload,
                config: TrainConfig, teacher: Teacher | None = None, place: tuple[int, int] = (0, 0)) -> float:
     """One step on a batch of uint8 images.
 
@@ -143,8 +144,9 @@ def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndar
     return value
 
 
-def fit(net: nn.Module, data: AnyData | Task, config: TrainConfig, *, seed: int, teacher: Teacher | None = None,
-        checkpoint: Path | None = None, progress: Progress = silent, what: str = "train") -> History:
+def fit(net: nn.Module, data: LabelledData | Workload, config: TrainConfig, *, seed: int,
+        teacher: Teacher | None = None, checkpoint: Path | None = None, progress: Progress = silent,
+        what: str = "train") -> History:
     """Train `net` in place; go on from `checkpoint` if it is there.
 
     Args:
@@ -159,7 +161,7 @@ def fit(net: nn.Module, data: AnyData | Task, config: TrainConfig, *, seed: int,
         TrainingDiverged: the loss became NaN.
         RunError: the checkpoint is damaged.
     """
-    task, optimizer = as_task(data), optimizer_of(net, config)
+    task, optimizer = workload_of(data), optimizer_of(net, config)
     average = Ema(net, decay=config.ema) if config.ema else None
     history = _resume(net, optimizer, average, checkpoint) if checkpoint and checkpoint.exists() else History()
     steps = task.steps(config.batch)

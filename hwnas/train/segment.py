@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from hwnas.errors import UsageError
 from hwnas.tasks import IGNORE
-from hwnas.train.distill import softened_kl
+from hwnas.tasks.segment import Segment
+from hwnas.train.distill import Outputs, Teacher, softened_kl
+from hwnas.train.objective import Objective, objective_of, one
 
 SURE = 0.7  # OHEM: a pixel whose class has less than this probability is hard
 LEAST_SHARE = 1 / 16  # OHEM: of the pixels, at least this many of the worst
@@ -67,3 +71,28 @@ def _hard(entropy: Tensor) -> Tensor:
 def distill_segmentation(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
     """Mean over the pixels of the divergence of the classes; both logits (N, K, H, W)."""
     return softened_kl(student, teacher, temperature, 1).mean()
+
+
+class SegmentationObjective:
+    """Cross entropy over the pixels that matter.
+
+    Args:
+        classes: K.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self._loss = SegmentationLoss(classes)
+
+    def loss(self, outputs: Outputs, targets: np.ndarray, smoothing: float) -> Tensor:
+        return self._loss(one(outputs), torch.from_numpy(targets))
+
+    def distilled(self, outputs: Outputs, taught: Outputs, plain: Tensor, teacher: Teacher) -> Tensor:
+        return plain + teacher.weight * distill_segmentation(one(outputs), one(taught))
+
+    def prepare(self, net: nn.Module) -> None:
+        """Nothing."""
+
+
+@objective_of.register
+def _(task: Segment, layout: Any, classes: int) -> Objective:
+    return SegmentationObjective(classes)

@@ -22,8 +22,10 @@ from hwnas.imaging.fitting import to_input
 from hwnas.pipeline.run.results import described
 from hwnas.space import SpaceConfig, build
 from hwnas.target import Target, load
-from hwnas.tasks.head_layout import layout_of, task_of
-from hwnas.tasks.judge import BoxJudge, ClassJudge, Judge, MaskJudge, facts_of
+from hwnas.tasks import Metric, find, task_of
+from hwnas.tasks.classify import AccuracyMetric
+from hwnas.tasks.detect import DetectionMetric
+from hwnas.tasks.segment import MeanIouMetric
 
 HEIGHT, WIDTH = 64, 96
 CONFIGS = {
@@ -60,7 +62,7 @@ def exported(task: str) -> Made:
     torch.manual_seed(0)
     config = CONFIGS[task]
     space = build(config)
-    assert task_of(space) == task
+    assert task_of(space).name == task
     arch = space.largest()
     net = Network(arch, [0.5] * config.in_channels, [0.25] * config.in_channels)
     shape = (*config.size, config.in_channels)
@@ -71,24 +73,26 @@ def exported(task: str) -> Made:
     with torch.no_grad():
         found = net(torch.from_numpy(to_input(images)))
     outputs = tuple(o.numpy() for o in (found if isinstance(found, list) else [found]))
-    judge = judge_of(task, space)
+    metric = metric_of(task, space)
     target = load("local")
     metadata = {
-        "hwnas": "0", "role": "compressed", "classes": CLASSES[task], **facts_of(judge), "precision": "fp32",
+        "hwnas": "0", "role": "compressed", "classes": CLASSES[task], "task": task, "metric": metric.name,
+        **metric.facts(),
+        "precision": "fp32",
         "architecture": arch.to_json(), "target": described(target), "table_hash": "0123", "data": "none", "seed": 0,
         "predicted_latency_ms": 0.5, "predicted_low_ms": 0.4, "predicted_high_ms": 0.6, "latency_source": "measured",
         "measured_ms": 0.5,
     }
-    return Made(onnx_bytes(net, metadata), metadata, Samples(images, judge, outputs, config.classes), target)
+    return Made(onnx_bytes(net, metadata), metadata, Samples(images, metric, outputs, config.classes), target)
 
 
-def judge_of(task: str, space: Any) -> Judge:
+def metric_of(task: str, space: Any) -> Metric:
     if task == "classify":
-        return ClassJudge(np.arange(IMAGES) % 7)
+        return AccuracyMetric(np.arange(IMAGES) % 7)
     if task == "segment":
-        return MaskJudge(np.zeros((IMAGES, HEIGHT, WIDTH), np.uint8), 3)
+        return MeanIouMetric(np.zeros((IMAGES, HEIGHT, WIDTH), np.uint8), 3)
     none = (np.zeros((0, 4), np.float32),) * IMAGES, (np.zeros(0, np.int64),) * IMAGES, (np.zeros(0, bool),) * IMAGES
-    return BoxJudge(layout_of(space), *none, np.full((IMAGES, 2), 64))
+    return DetectionMetric(find(task).head_layout(space), *none, np.full((IMAGES, 2), 64))
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from hwnas.nets import Network
 from hwnas.runtime import Measurement, open_runtime
 from hwnas.space import SpaceConfig, build
 from hwnas.target import load
-from hwnas.tasks.judge import ClassJudge
+from hwnas.tasks.classify import AccuracyMetric
 from hwnas.train import logits
 
 CLASSES = ["zero", "one", "zwö", "three", "four"]
@@ -190,9 +190,9 @@ def test_the_budget_is_held_against_the_median(model: Exported, budget: float | 
 
 
 def test_accuracy_over_other_images(model: Exported) -> None:
-    images, labels = model.samples.images[:10], model.samples.judge.labels[:10].copy()
+    images, labels = model.samples.images[:10], model.samples.metric.labels[:10].copy()
     labels[:4] = (labels[:4] + 1) % len(CLASSES)
-    verdict = verify(model.path, model.samples, TARGET, evaluation=(images, ClassJudge(labels)), latency=LATENCY)
+    verdict = verify(model.path, model.samples, TARGET, evaluation=(images, AccuracyMetric(labels)), latency=LATENCY)
     assert (verdict.accuracy, verdict.images, verdict.agreement) == (60, 10, 100)
 
 
@@ -234,12 +234,12 @@ def test_tampered_metadata_is_refused(model: Exported, text: str) -> None:
 
 
 def test_samples_round_trip_whatever_their_layout(model: Exported, tmp_path: Path) -> None:
-    images, labels = model.samples.images, model.samples.judge.labels
-    turned = replace(model.samples, images=images.transpose(0, 2, 1, 3), judge=ClassJudge(labels[::-1]))
+    images, labels = model.samples.images, model.samples.metric.labels
+    turned = replace(model.samples, images=images.transpose(0, 2, 1, 3), metric=AccuracyMetric(labels[::-1]))
     turned.save(tmp_path / "s.safetensors")
     found = Samples.load(tmp_path / "s.safetensors")
     assert found.classes == turned.classes == len(CLASSES)
-    for read, written in ((found.images, turned.images), (found.judge.labels, turned.judge.labels),
+    for read, written in ((found.images, turned.images), (found.metric.labels, turned.metric.labels),
                           (found.logits, turned.logits)):
         np.testing.assert_array_equal(read, written)
         assert read.dtype == written.dtype

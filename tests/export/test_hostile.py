@@ -141,8 +141,8 @@ def test_samples(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> No
     path.write_bytes(content)
     found = judged(lambda: Samples.load(path))
     if found is not None:
-        assert len(found.images) == len(found.judge)
-        assert 0 <= found.judge.score([found.outputs]) <= 100
+        assert len(found.images) == len(found.metric)
+        assert 0 <= found.metric.score([found.outputs]) <= 100
 
 
 def test_labels_beyond_the_classes(tmp_path: Path) -> None:

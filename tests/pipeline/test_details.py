@@ -18,25 +18,31 @@ from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.report.classes import class_table, confusion_table
 from hwnas.pipeline.run.details import read_details
 from hwnas.pipeline.run.folder import RunFolder, StageRecord
-from hwnas.tasks.breakdown import difference
-from hwnas.tasks.judge import ClassJudge, MaskJudge
+from hwnas.tasks import difference, find
+from hwnas.tasks.classify import AccuracyMetric
+from hwnas.tasks.segment import MeanIouMetric
 
 NAMES = ("cat", "dog", "owl")
+TASKS = {"accuracy": "classify", "mIoU": "segment"}
 
 
 def details(metric: str) -> dict[str, Any]:
     truth = np.array([0, 0, 1, 1, 1, 2])
     if metric == "accuracy":
-        part = ClassJudge(truth).breakdown([[np.eye(3, dtype=np.float32)[[0, 1, 1, 1, 0, 1]]]], NAMES)
+        part = AccuracyMetric(truth).breakdown([[np.eye(3, dtype=np.float32)[[0, 1, 1, 1, 0, 1]]]], NAMES)
     else:
         logits = np.eye(3, dtype=np.float32)[np.tile(truth, (2, 4, 1))].transpose(0, 3, 1, 2)
-        part = MaskJudge(np.tile(truth[::-1], (2, 4, 1)).astype(np.uint8), 3).breakdown([[logits]], NAMES)
+        part = MeanIouMetric(np.tile(truth[::-1], (2, 4, 1)).astype(np.uint8), 3).breakdown([[logits]], NAMES)
     return {"hwnas_details": 2, "classes": list(NAMES), "metric": metric, "reference": part.to_json(),
             "compressed": part.to_json(), "difference": difference(part, part), "examples": []}
 
 
-def kept(path: Path, content: Any) -> RunFolder:
-    run = RunFolder(path, RunFolder.create(path, CompressConfig()).state)
+def columns(metric: str) -> list[list[Any]]:
+    return [[c.network, c.key, c.title, c.digits] for c in find(TASKS[metric]).columns]
+
+
+def kept(path: Path, content: Any, metric: str = "accuracy") -> RunFolder:
+    run = RunFolder(path, RunFolder.create(path, CompressConfig(task=TASKS[metric])).state)
     write_json(path / "details.json", content)
     run.state.stages["export"] = StageRecord(seconds=0.0, result={}, files={})
     run.state.stages["export"].files["details.json"] = sha256(path / "details.json")
@@ -45,9 +51,9 @@ def kept(path: Path, content: Any) -> RunFolder:
 
 @pytest.mark.parametrize("metric", ["accuracy", "mIoU"])
 def test_what_is_written_is_read(tmp_path: Path, metric: str) -> None:
-    found = read_details(kept(tmp_path / "run", details(metric)))
+    found = read_details(kept(tmp_path / "run", details(metric), metric))
     assert found == json.loads(json.dumps(details(metric)))
-    assert len(class_table(found, metric)["rows"]) == 3
+    assert len(class_table(found, columns(metric))["rows"]) == 3
     matrix = confusion_table(found)
     assert matrix is not None
     assert [name for name, _ in matrix["matrix"]] == list(NAMES)
@@ -83,7 +89,7 @@ def test_anything_else_is_refused_in_one_line_or_shown(tmp_path_factory: pytest.
             del parent[place[-1]]
         else:
             parent[place[-1]] = junk
-    run = kept(tmp_path_factory.mktemp("runs") / "run", content)
+    run = kept(tmp_path_factory.mktemp("runs") / "run", content, metric)
     told = ""
     try:
         found = read_details(run)
@@ -92,5 +98,5 @@ def test_anything_else_is_refused_in_one_line_or_shown(tmp_path_factory: pytest.
     assert len(told.splitlines()) <= 1
     assert len(told) < 500
     if found is not None:
-        class_table(found, found["metric"])
+        class_table(found, columns(metric))
         confusion_table(found)

@@ -69,7 +69,7 @@ def test_the_accuracy_is_that_of_the_shipped_graph_through_the_runtime(eight: Ru
     samples = Samples.load(eight.path / "samples.safetensors")
     session = open_runtime("onnxruntime", precision="int8").load((eight.path / "model.onnx").read_bytes())
     answers = predict(session, samples.images).argmax(1)
-    right = answers == samples.judge.labels
+    right = answers == samples.metric.labels
     assert eight.result("export")["verdict"]["accuracy"] == pytest.approx(100 * right.mean())
 
 

@@ -34,7 +34,7 @@ from hwnas.search.distribution import Distribution
 from hwnas.search.log import Evaluation, SearchLog
 from hwnas.space import Space, SpaceConfig, build
 from hwnas.tasks.breakdown import Breakdown, difference
-from hwnas.tasks.judge import ClassJudge
+from hwnas.tasks.classify import AccuracyMetric
 
 NASTY = "<script>alert(1)</script> & \"co\""
 VOID = {"meta", "link", "br", "img", "input", "hr", "path", "polyline", "polygon", "rect"}
@@ -473,7 +473,7 @@ def test_the_report_explains_the_budgets(make: Maker) -> None:
 
 
 def answered(truth: list[int], answers: list[int], names: tuple[str, ...]) -> Breakdown:
-    return ClassJudge(np.array(truth)).breakdown([[np.eye(len(names), dtype=np.float32)[np.array(answers)]]], names)
+    return AccuracyMetric(np.array(truth)).breakdown([[np.eye(len(names), dtype=np.float32)[np.array(answers)]]], names)
 
 
 def test_every_class_stands_on_the_page_as_in_the_json(make: Maker) -> None:

@@ -8,12 +8,12 @@ from hwnas.pipeline.display.score_lines import class_lines, score, standing_rows
 from hwnas.pipeline.display.stage_lines import line
 from hwnas.pipeline.run.results import DataResult, FinetuneResult, ReferenceResult
 from hwnas.tasks.breakdown import Breakdown
-from hwnas.tasks.judge import ClassJudge
+from hwnas.tasks.classify import AccuracyMetric
 
 
 def answered(truth: list[int], answers: list[int]) -> Breakdown:
     names = tuple(f"kind {i}" for i in range(12))
-    return ClassJudge(np.array(truth)).breakdown([[np.eye(12, dtype=np.float32)[np.array(answers)]]], names)
+    return AccuracyMetric(np.array(truth)).breakdown([[np.eye(12, dtype=np.float32)[np.array(answers)]]], names)
 
 
 FOUND = answered([0] * 20 + [1] * 11 + [2] * 9, [0] * 40)

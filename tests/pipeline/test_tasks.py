@@ -18,8 +18,8 @@ from hwnas.pipeline.report.facts import facts
 from hwnas.pipeline.report.summary import summary
 from hwnas.pipeline.task_setup import load_data, space_for_data
 from hwnas.progress import silent
-from hwnas.tasks.of_space import task_of
-from hwnas.train.tensors import adopt, load_tensors
+from hwnas.tasks import task_of
+from hwnas.train.checkpoint import load_matching, load_tensors
 
 
 @pytest.fixture(params=["detector", "segmenter"])
@@ -47,7 +47,7 @@ def test_every_epoch_is_kept_and_the_weights_moved(run: RunFolder) -> None:
     assert len(epochs) == run.state.config.train.epochs
     assert np.isfinite([epoch["loss"] for epoch in epochs]).all()
     stages = RunContext(run, silent)
-    fresh = stages._new(stages.space.largest()).state_dict()
+    fresh = stages.new_network(stages.space.largest()).state_dict()
     trained = load_tensors(run.path / "reference.safetensors")[0]
     assert any(not torch.equal(trained[name], value) for name, value in fresh.items() if name.endswith(".weight"))
 
@@ -71,7 +71,7 @@ def test_the_model_says_what_it_gives(run: RunFolder) -> None:
     assert told["metric"] == METRIC[told["task"]]
     assert ("detection_head" in told) == (told["task"] == "detect")
     samples = Samples.load(run.path / "samples.safetensors")
-    assert samples.judge.task == told["task"]
+    assert samples.metric.task == told["task"]
     assert samples.classes == len(told["classes"])
 
 
@@ -111,7 +111,7 @@ def test_a_head_of_another_task_is_refused() -> None:
 def test_the_head_is_that_of_the_task(task: str, boxes: Path, masks: Path) -> None:
     data = {"classify": "digits", "detect": str(boxes), "segment": str(masks)}[task]
     config = make_config({"task": task, "data": data, "imgsz": 64, "limit": 24})
-    assert task_of(space_for_data(config, load_data(config, silent))) == task
+    assert task_of(space_for_data(config, load_data(config, silent))).name == task
 
 
 def test_a_detector_can_start_from_a_classifier(boxes: Path, tmp_path: Path, small: dict[str, Any],
@@ -128,9 +128,9 @@ def test_a_detector_can_start_from_a_classifier(boxes: Path, tmp_path: Path, sma
     options = {"task": "detect", "data": str(boxes), "init": str(first.path), "budgets": {"flops": "70%"}, **given}
     run = RunFolder.create(tmp_path / "second", make_config(options | {"tables": small["tables"]}))
     stages = RunContext(run, silent)
-    net = stages._new(stages.space.largest())
+    net = stages.new_network(stages.space.largest())
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    assert adopt(net, load_tensors(first.path / "reference.safetensors")[0]) > 20
+    assert load_matching(net, load_tensors(first.path / "reference.safetensors")[0]) > 20
     changed = {k.split(".")[1] for k, v in net.state_dict().items() if not torch.equal(v, before[k])}
     assert {"stem", "stage1_1", "stage3_1"} <= changed
     assert not any(name.startswith(("predict", "tower", "lateral")) for name in changed)

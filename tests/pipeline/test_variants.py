@@ -215,7 +215,7 @@ def test_the_variants_of_a_config(given: dict[str, Any], expected: list[str]) ->
 
 @pytest.mark.parametrize(("wrong", "rule"), [
     ({"sizes": "small"}, "sizes"), ({"sizes": "0"}, "sizes"), ({"sizes": "64.5"}, "sizes"),
-    ({"task": "segment", "data": "x", "sizes": "64"}, "--sizes is for --task classify and detect"),
+    ({"task": "segment", "data": "x", "sizes": "64"}, "--sizes is not for --task segment: a mask is as large"),
 ])
 def test_what_are_no_sizes(wrong: dict[str, Any], rule: str) -> None:
     with pytest.raises(UsageError, match=rule):

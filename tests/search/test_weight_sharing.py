@@ -23,7 +23,7 @@ from hwnas.search.log import SearchLog
 from hwnas.search.resumable import SearchResult
 from hwnas.space import Space, SpaceConfig, Variant, build, scaled
 from hwnas.train import Task, TrainConfig, as_task, fit
-from hwnas.train.tensors import load_tensors
+from hwnas.train.checkpoint import load_tensors
 
 FAIR = SearchConfig(warmup=2, epochs_per_evaluation=0.5, cycles=1, keep=5, settle=8,
                     train=TrainConfig(batch=32, lr=0.05))
@@ -299,7 +299,7 @@ def test_a_fold_is_disjoint_complete_and_never_touches_validation(data: Dataset,
     assert len(numbers[1]) == expected
     labels = [label for _, batch in fold.epoch(100, np.random.default_rng(0)) for label in batch.tolist()]
     assert not labels or sorted(labels) == sorted(marked.train_labels[numbers[0]].tolist())
-    assert np.array_equal(fold.judge.labels, marked.train_labels[numbers[1]])
+    assert np.array_equal(fold.metric.labels, marked.train_labels[numbers[1]])
     assert numbers[1] != as_task(marked).fold(holdout, seed=2).val_images[:, 0, 0, 0].tolist()
 
 

@@ -12,15 +12,16 @@ from hypothesis.extra.numpy import arrays
 
 from hwnas.errors import InputError
 from hwnas.tasks.breakdown import MOST_CLASSES, MOST_PAIRS, Breakdown, difference
-from hwnas.tasks.judge import ClassJudge, MaskJudge
-from hwnas.tasks.standing import Standing
+from hwnas.tasks.classify import AccuracyMetric
+from hwnas.tasks.detect import standing_of
+from hwnas.tasks.segment import MeanIouMetric
 
 NAMES = ("cat", "dog", "owl")
 
 
 def of(truth: list[int], answers: list[int], classes: tuple[str, ...] = NAMES) -> Breakdown:
     logits = np.eye(len(classes), dtype=np.float32)[np.array(answers)]
-    return ClassJudge(np.array(truth)).breakdown([[logits]], classes)
+    return AccuracyMetric(np.array(truth)).breakdown([[logits]], classes)
 
 
 @given(st.integers(1, 60).flatmap(lambda n: st.tuples(*[arrays(np.int64, n, elements=st.integers(0, 2))] * 2)))
@@ -96,7 +97,7 @@ def test_a_difference_of_one_image_is_within_chance() -> None:
 
 def masks(answers: np.ndarray, truth: np.ndarray) -> Breakdown:
     logits = np.eye(2, dtype=np.float32)[answers].transpose(0, 3, 1, 2)
-    return MaskJudge(truth.astype(np.uint8), 2).breakdown([[logits[:3]], [logits[3:]]], ("ground", "lesion"))
+    return MeanIouMetric(truth.astype(np.uint8), 2).breakdown([[logits[:3]], [logits[3:]]], ("ground", "lesion"))
 
 
 def test_a_mask_of_one_class_has_learnt_nothing() -> None:
@@ -117,8 +118,9 @@ def test_a_mask_of_one_class_has_learnt_nothing() -> None:
 
 @pytest.mark.parametrize("score, level", [(0.0, "nothing"), (0.9, "nothing"), (4.0, "better")])
 def test_a_detector_is_held_against_nothing(score: float, level: str) -> None:
-    assert Standing("mAP", score, 12).level == level
-    assert Standing("mAP", score, 12).told == ""
+    found = standing_of(score, 12)
+    assert (found.level, found.told) == (level, "")
+    assert ("finds next to nothing" in found.verdict) == (level == "nothing")
 
 
 def test_a_long_name_is_cut_where_it_stands_beside_a_score() -> None:

@@ -18,7 +18,7 @@ from hwnas.data import Dataset
 from hwnas.errors import RunError, TrainingDiverged
 from hwnas.nets import Network
 from hwnas.space import SpaceConfig, build
-from hwnas.train import History, Teacher, TrainConfig, accuracy, as_task, fit
+from hwnas.train import History, Teacher, TrainConfig, accuracy, fit, workload_of
 from hwnas.train.checkpoint import load_tensors, save_tensors
 from hwnas.train.loop import optimizer_of, snapshot, train_step
 
@@ -135,7 +135,7 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(digits: D
     optimizer = optimizer_of(net.train(), CONFIG)
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
     with pytest.raises(TrainingDiverged, match=r"epoch 3, step 4, learning rate 0\.05: train with a lower --lr"):
-        train_step(net, optimizer, digits.train_images[:8], digits.train_labels[:8], as_task(digits), CONFIG,
+        train_step(net, optimizer, digits.train_images[:8], digits.train_labels[:8], workload_of(digits), CONFIG,
                    place=(3, 4))
     for name, parameter in net.named_parameters():
         torch.testing.assert_close(parameter.detach(), before[name], rtol=0, atol=0, equal_nan=True)
@@ -169,7 +169,7 @@ def test_gradients_are_clipped(digits: Dataset) -> None:
     config = TrainConfig(clip=1e-6, lr=1.0, momentum=0.0, weight_decay=0.0)
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
     before = torch.cat([p.detach().flatten().clone() for p in net.parameters()])
-    train_step(net.train(), optimizer, digits.train_images[:16], digits.train_labels[:16], as_task(digits), config)
+    train_step(net.train(), optimizer, digits.train_images[:16], digits.train_labels[:16], workload_of(digits), config)
     moved = torch.cat([p.detach().flatten() for p in net.parameters()]) - before
     assert 0 < float(moved.norm()) < 1e-5
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.labelled import Indices
 from hwnas.data.notes import joined
 from hwnas.data.parted import Parted
 from hwnas.data.views import Decoded, ImageView, lazily
@@ -121,6 +122,19 @@ class DetectionData(Parted):
             if all(crowd.all() for crowd in part.crowd):
                 raise DataError(f"{self.source}: no {name} image has a box that is no crowd; there is nothing to "
                                 f"{what}")
+
+    @property
+    def channels(self) -> int:
+        """RGB."""
+        return 3
+
+    def taken(self, train: Indices, val: Indices) -> DetectionData:
+        """Training images `train` to learn from, training images `val` to judge by."""
+        return replace(self, train=self.train.take(train), val=self.train.take(val))
+
+    def val_name(self, number: int) -> str:
+        """The name of its file."""
+        return self.val.frames[number].name
 
     def with_notes(self, notes: tuple[str, ...]) -> DetectionData:
         """The same data with more notes."""

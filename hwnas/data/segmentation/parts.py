@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.detection.parts import Frame
+from hwnas.data.labelled import Indices
 from hwnas.data.notes import joined
 from hwnas.data.parted import Parted
 from hwnas.data.views import Decoded, ImageView, lazily
@@ -130,6 +131,19 @@ class SegmentationData(Parted):
         if len(there) < 2:
             raise DataError(f"{self.source}: every pixel of the training masks is {self.classes[there[0]]!r} or "
                             "ignored; there is nothing to tell apart: check what the numbers in the masks mean")
+
+    @property
+    def channels(self) -> int:
+        """RGB."""
+        return 3
+
+    def taken(self, train: Indices, val: Indices) -> SegmentationData:
+        """Training images `train` to learn from, training images `val` to judge by."""
+        return replace(self, train=self.train.take(train), val=self.train.take(val))
+
+    def val_name(self, number: int) -> str:
+        """The name of its file."""
+        return self.val.frames[number].name
 
     def with_notes(self, notes: tuple[str, ...]) -> SegmentationData:
         """The same data with more notes."""

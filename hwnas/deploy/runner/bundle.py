@@ -57,7 +57,7 @@ class Bundle:
 
     @property
     def task(self) -> str:
-        """'classify', 'detect' or 'segment'."""
+        """What the model is for; how it answers is told by `schema.kind_of`."""
         return str(self.facts["task"])
 
     @property

@@ -16,14 +16,16 @@ from hwnas.deploy.runner.bundle import Bundle
 from hwnas.deploy.runner.loading import Loaded, load
 from hwnas.deploy.runner.predicting import Model
 from hwnas.deploy.runner.promised import in_turns, judged
+from hwnas.deploy.runner.schema import kind_of
 from hwnas.errors import InputError
 from hwnas.runtime.fingerprint import Fingerprint
 from hwnas.runtime.pinning import pinned
 from hwnas.runtime.promise import OPEN, Judgement
 from hwnas.runtime.timing import Measurement
+from hwnas.tasks.readout import CLASSES, MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hwnas.deploy.runner.schema import Array
 
@@ -37,7 +39,7 @@ class Finding:
     Args:
         difference: from the stored outputs; `limit` is the most that is allowed.
         rule: 'largest' or 'rms', see the head of this file.
-        agreement: images, or pixels of a segmenter, whose class is the stored one, percent; None of a detector.
+        agreement: images, or pixels of a segmenter, whose class is the stored one, percent; None of boxes and numbers.
         images: how many were compared.
         latency: here; None where it would say nothing: on another runtime than the bundle's.
         reference: of the reference, in turns with it; None where none travels with the bundle.
@@ -113,12 +115,13 @@ def verify(bundle: Bundle, runtime: str | None = None, *, timing: bool = True, k
     if [a.shape for a in ours] != [b.shape for b in theirs]:
         raise InputError(f"{bundle.folder}: the model gives outputs {[a.shape for a in ours]}, the samples hold "
                          f"{[b.shape for b in theirs]}: make the bundle again")
-    parity, promise = bundle.facts["parity"], bundle.facts["latency"]
+    promise, kind = bundle.facts["latency"], kind_of(bundle.facts)
+    parity = {"relative": kind != CLASSES, **bundle.facts["parity"]}  # bundles of 0.1 do not say how they compare
     latency, reference = _timed(bundle, loaded) if timing and loaded.own else (None, None)
     elsewhere = _elsewhere(promise.get("device"), loaded)
     return Finding(
-        difference=_difference(ours, theirs, parity["rule"], bundle.task), limit=float(parity["limit"]),
-        rule=parity["rule"], agreement=_agreement(ours, theirs, bundle.task), images=len(images),
+        difference=_difference(ours, theirs, parity), limit=float(parity["limit"]),
+        rule=parity["rule"], agreement=_agreement(ours, theirs, kind), images=len(images),
         latency=latency, reference=reference, promise_ms=promise["promise_ms"], promise=promise["promise"],
         elsewhere=elsewhere, runtime=f"{loaded.runtime.name} {loaded.runtime.version}", cache=loaded.cache,
         judgement=judged(promise, elsewhere, latency, reference) if latency else None,
@@ -140,19 +143,19 @@ def _answers(model: Model, images: Array, batch: int) -> list[Array]:
     return [np.concatenate(outputs) for outputs in zip(*parts)]  # noqa: B905 - Python 3.8
 
 
-def _difference(ours: Sequence[Array], theirs: Sequence[Array], rule: str, task: str) -> float:
-    """The worst of all outputs: absolute of logits, of maps relative above 1; NaN stays NaN and fails."""
+def _difference(ours: Sequence[Array], theirs: Sequence[Array], parity: Mapping[str, Any]) -> float:
+    """The worst of all outputs: absolute, or relative above 1; NaN stays NaN and fails."""
     found = []
     for a, b in zip(ours, theirs):  # noqa: B905 - Python 3.8
-        if rule == RMS:
+        if parity["rule"] == RMS:
             found.append(np.sqrt(np.mean((a - b) ** 2) / max(float(np.mean(b**2)), 1e-12)))
         else:
-            found.append((np.abs(a - b) / (np.maximum(1, np.abs(b)) if task != "classify" else 1)).max())
+            found.append((np.abs(a - b) / (np.maximum(1, np.abs(b)) if parity["relative"] else 1)).max())
     return float(np.max(found))
 
 
-def _agreement(ours: Sequence[Array], theirs: Sequence[Array], task: str) -> float | None:
-    if task == "detect":
+def _agreement(ours: Sequence[Array], theirs: Sequence[Array], kind: str) -> float | None:
+    if kind not in (CLASSES, MASK):
         return None
     return float(100 * np.mean(ours[0].argmax(1) == theirs[0].argmax(1)))
 

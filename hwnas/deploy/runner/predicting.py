@@ -12,17 +12,17 @@ from hwnas.deploy.runner.boxes import decode
 from hwnas.deploy.runner.bundle import Bundle
 from hwnas.deploy.runner.images import read_array
 from hwnas.deploy.runner.loading import Loaded, load
-from hwnas.deploy.runner.schema import check_answer
+from hwnas.deploy.runner.schema import check_answer, kind_of
 from hwnas.imaging.fitting import to_input
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.opening import pillow
 from hwnas.imaging.picture import Picture
 from hwnas.tasks.nms import detected
+from hwnas.tasks.readout import BOXES, MASK, boxes, read_out, shares
 
 if TYPE_CHECKING:
     from hwnas.deploy.runner.schema import Array
 
-LIKELIEST = 5
 THRESHOLD = 0.3
 
 
@@ -50,7 +50,8 @@ class Model:
     def __init__(self, bundle: Bundle, loaded: Loaded) -> None:
         self.bundle, self.loaded = bundle, loaded
         self._channels = int(bundle.facts["preprocessing"]["channels"])
-        self._places = bundle.places() if bundle.task == "detect" else {}
+        self._kind = kind_of(bundle.facts)
+        self._places = bundle.places() if self._kind == BOXES else {}
 
     def predict(self, path: str | Path, threshold: float = THRESHOLD) -> Answer:
         """What it says of an image file, or of a .npy of the input's own size.
@@ -72,13 +73,17 @@ class Model:
             pixels = self.fitted(picture)
         outputs = self.run(pixels[None])
         check_answer(outputs, self.bundle.facts)
-        return {"classify": self._classes, "detect": self._boxes, "segment": self._mask}[self.bundle.task](
-            path.name, outputs, box, threshold)
+        if self._kind == BOXES:
+            return self._boxes(path.name, outputs, box, threshold)
+        if self._kind == MASK:
+            return self._mask(path.name, outputs, box)
+        how = self.bundle.facts.get("postprocessing") or {"kind": self._kind}
+        return Answer({"file": path.name, **read_out(how, outputs, self.bundle.classes)})
 
     def fitted(self, picture: Picture) -> Array:
         """The pixels that the network eats of an image: uint8 (H, W, C)."""
         size = self.bundle.size
-        if self.bundle.task == "classify":
+        if self.bundle.facts["preprocessing"]["fit"] == "crop":
             return picture.square(size[0], self._channels)
         return picture.letterboxed(Letterbox(*picture.size, size))
 
@@ -87,27 +92,14 @@ class Model:
         session = self.loaded.session
         return session.run({session.input_name: to_input(images)})
 
-    def _classes(self, name: str, outputs: list[Array], box: Letterbox, threshold: float) -> Answer:
-        logits = outputs[0][0]
-        powers = np.exp(logits - logits.max())
-        scores = powers / powers.sum()
-        best = np.argsort(-scores)[:LIKELIEST]
-        told = [{"label": self.bundle.classes[k], "score": round(float(scores[k]), 4)} for k in best]
-        return Answer({"file": name, "classes": told})
-
     def _boxes(self, name: str, outputs: list[Array], box: Letterbox, threshold: float) -> Answer:
         found = detected(*decode(self.bundle.facts["detection_head"], self._places, outputs), threshold=threshold)
-        boxes = box.to_original(found.boxes)
-        rows = zip(boxes.tolist(), found.scores.tolist(), found.labels.tolist())  # noqa: B905 - Python 3.8
-        told = [{"label": self.bundle.classes[k], "score": round(s, 4), "box": [round(v, 1) for v in b]}
-                for b, s, k in rows]
-        return Answer({"file": name, "boxes": told})
+        corners = box.to_original(found.boxes)
+        return Answer({"file": name, **boxes(corners, found.scores, found.labels, self.bundle.classes)})
 
-    def _mask(self, name: str, outputs: list[Array], box: Letterbox, threshold: float) -> Answer:
+    def _mask(self, name: str, outputs: list[Array], box: Letterbox) -> Answer:
         mask = box.mask_to_original(outputs[0][0].argmax(0).astype(np.uint8))
-        shares = np.bincount(mask.reshape(-1), minlength=len(self.bundle.classes)) / mask.size
-        told = {label: round(float(s), 4) for label, s in zip(self.bundle.classes, shares)}  # noqa: B905
-        return Answer({"file": name, "shares": told}, mask)
+        return Answer({"file": name, **shares(mask, self.bundle.classes)}, mask)
 
 
 def load_model(folder: str | Path, runtime: str | None = None) -> Model:

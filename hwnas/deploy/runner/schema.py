@@ -9,6 +9,7 @@ import numpy as np
 
 from hwnas.documents import MIB, Record, brief
 from hwnas.errors import InputError
+from hwnas.tasks.readout import BOXES, CLASSES, KINDS, MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-TASKS = ("classify", "detect", "segment")
-KINDS = {"fcos": 1, "ssdlite": 6}  # of detection heads, and their predictions a cell
+HEADS = {"fcos": 1, "ssdlite": 6}  # kinds of detection heads, and their predictions a cell
 MOST_ARRAYS = 2048 * MIB  # of an .npz, unpacked
 MOST_PREDICTIONS = 10_000_000
 WAY_OUT = "make the bundle again with this version"
@@ -32,18 +32,27 @@ def check_facts(facts: object, where: str) -> None:
         InputError: a key is missing, of another type or out of range, or two of them contradict each other.
     """
     told = Record(facts, where, WAY_OUT)
-    task = told.text("task", known=TASKS)
+    task, how = told.text("task", most=100), told.record("postprocessing", default=None)
+    if how is not None:
+        how.text("kind", known=KINDS)
+        for name in ("scale", "offset"):
+            how.number(name, default=None)
+        how.integer("decimals", 0, 12, default=None)
+        how.text("unit", most=100, default=None)
     classes = len(told.items("classes", lambda value, place: told.text_of(value, place, most=1000), 1))
     _check_target(told.record("target"))
     _check_latency(told.record("latency"))
     parity = told.record("parity")
     parity.text("rule", known=("largest", "rms"))
     parity.number("limit", 0, 1)
+    if "relative" in parity and not isinstance(parity.get("relative"), bool):
+        raise InputError(f"{where}: parity: relative must be true or false, not {brief(parity.get('relative'))}")
     size = told.record("preprocessing")
     image = [size.integer("channels", 1, 256), size.integer("height", 8, 16_384), size.integer("width", 8, 16_384)]
     shapes = {name: told.items(name, lambda value, place: _shape(value, f"{where}: {place}"), 1, 64)
               for name in ("inputs", "outputs")}
-    wanted = _outputs(told, task, classes, image[1:])
+    size.text("fit", known=("crop", "letterbox"))
+    wanted = _outputs(told, kind_of(told), classes, image[1:])
     if not _fit(shapes["inputs"], [[None, *image]]):
         raise InputError(f"{where}: inputs {brief(shapes['inputs'])} are no images of {image}; {WAY_OUT}")
     if not _fit(shapes["outputs"], wanted):
@@ -71,18 +80,33 @@ def _check_latency(latency: Record) -> None:
     latency.record("device", default=None)
 
 
-def _outputs(told: Record, task: str, classes: int, size: Sequence[int]) -> list[list[int | None]]:
-    """Shapes that the outputs of a task have; None for the images of a batch."""
-    if task != "detect":
-        return [[None, classes, *(size if task == "segment" else [])]]
+def kind_of(told: Any) -> str:
+    """What the answers of a bundle are read out as: a kind of `readout.py`.
+
+    Args:
+        told: content of model.json, a mapping or a `Record`. Bundles of 0.1 do not name it, but show it.
+    """
+    how = told.get("postprocessing", None)
+    if how is not None:
+        return str(how["kind"])
+    if told.get("detection_head", None) is not None:
+        return BOXES
+    fit = told.get("preprocessing")["fit"]
+    return MASK if fit == "letterbox" else CLASSES
+
+
+def _outputs(told: Record, kind: str, classes: int, size: Sequence[int]) -> list[list[int | None]]:
+    """Shapes that the outputs of a kind have; None for the images of a batch."""
+    if kind != BOXES:
+        return [[None, classes, *(size if kind == MASK else [])]]
     head = told.record("detection_head")
-    kind, known = head.text("kind", known=tuple(KINDS)), head.integer("classes", 1, 1_000_000)
+    kind, known = head.text("kind", known=tuple(HEADS)), head.integer("classes", 1, 1_000_000)
     bins = head.integer("reg_max", 1, 256) + 1
     maps = head.items("maps", lambda value, place: _sides(head, value, place), 1, 16)
-    if known != classes or sum(h * w for h, w in maps) * KINDS[kind] > MOST_PREDICTIONS:
+    if known != classes or sum(h * w for h, w in maps) * HEADS[kind] > MOST_PREDICTIONS:
         raise InputError(f"{told.where}: detection_head has {known} classes and maps {brief(maps)}, the bundle names "
                          f"{classes} classes; {WAY_OUT}")
-    channels = KINDS[kind] * (classes + (5 if kind == "ssdlite" else 4 * bins))
+    channels = HEADS[kind] * (classes + (5 if kind == "ssdlite" else 4 * bins))
     return [[None, channels, *sides] for sides in maps]
 
 
@@ -152,7 +176,7 @@ def check_places(arrays: Mapping[str, Array], head: Mapping[str, Any], where: st
     Raises:
         InputError: it has not, or one is not finite.
     """
-    count = KINDS[head["kind"]] * sum(h * w for h, w in head["maps"])
+    count = HEADS[head["kind"]] * sum(h * w for h, w in head["maps"])
     wanted = {"points": (count, 2), "strides": (count,)} if head["kind"] == "fcos" else {"anchors": (count, 4)}
     for name, shape in wanted.items():
         found = arrays.get(name)

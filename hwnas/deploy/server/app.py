@@ -105,9 +105,10 @@ class Service:
     def _wanted(self, picture: str | None) -> str:
         if picture not in _WANTED:
             raise Refusal(400, f"picture must be 1 or mask, not {brief(picture)}: leave it out for JSON")
-        wanted, task = _WANTED[picture], self.facts.task
-        if (wanted and task == "classify") or (wanted == "mask" and task != "segment"):
-            raise Refusal(400, f"there is no picture={picture} of a model that does {task}: leave it out for JSON")
+        wanted = _WANTED[picture]
+        if wanted and wanted not in self.facts.pictures:
+            raise Refusal(400, f"there is no picture={picture} of a model that does {self.facts.task}: leave it out "
+                               "for JSON")
         return wanted
 
     def _paths(self) -> FastAPI:

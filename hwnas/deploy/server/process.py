@@ -51,7 +51,8 @@ def _serve(source: BinaryIO, sink: BinaryIO, how: dict[str, Any]) -> None:
     except HwnasError as err:
         _say(sink, {"error": str(err), "kind": type(err).__name__})
         return
-    _say(sink, {"task": predictor.task, "classes": len(predictor.classes), "stands_in_for": predictor.stands_in_for})
+    _say(sink, {"task": predictor.task, "classes": len(predictor.classes), "pictures": list(predictor.pictures),
+                "stands_in_for": predictor.stands_in_for})
     while True:
         facts, body = wire.read(source)
         begin = time.perf_counter()

@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,15 @@ class Facts:
     """What was loaded.
 
     Args:
-        task: 'classify', 'detect' or 'segment'.
+        task: what the model does.
         classes: how many.
+        pictures: which its answers have: 'picture', 'mask'.
         stands_in_for: the model's runtime, where ONNX Runtime answers in its place; else empty.
     """
 
     task: str
     classes: int
+    pictures: Sequence[str] = ()
     stands_in_for: str = ""
 
 

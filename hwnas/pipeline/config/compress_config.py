@@ -15,8 +15,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from hwnas.errors import UnknownName
 from hwnas.space.find import is_file
 from hwnas.target.find import names_a_file
+from hwnas.tasks.registry import DEFAULT, names
 
 
 class Section(BaseModel):
@@ -37,7 +39,7 @@ class DataSection(Section):
     """What is learnt from.
 
     Args:
-        source: `digits`, a folder, a .npz or a .parquet; of the other tasks a folder, see `hwnas.data`.
+        source: `digits`, a folder, a .npz or a .parquet; of other tasks what their `load` takes, see `hwnas.data`.
         limit: use at most this many images, training and validation together.
         imgsz: input size in pixels; None takes the data's own.
         width: of the input, where it is not square; of detection and segmentation.
@@ -174,13 +176,13 @@ class CompressConfig(Section):
     Flat names are taken as well, e.g. `CompressConfig(data="photos", epochs=30)`.
 
     Args:
-        task: `classify`, `detect` or `segment`.
+        task: what is learnt: `classify`, `detect`, `segment`, or one of a package (`hwnas.tasks`).
         budgets: `latency`, `flops`, `params`, `memory` -> text, e.g. {"latency": "50%"}; percentages are of the
             reference in fp32, whatever ships.
         seed: of everything random.
     """
 
-    task: Literal["classify", "detect", "segment"] = "classify"
+    task: str = DEFAULT
     budgets: dict[str, str] = Field(default_factory=lambda: {"latency": "50%"})
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
     data: DataSection = DataSection()
@@ -188,6 +190,14 @@ class CompressConfig(Section):
     target: TargetSection = TargetSection()
     train: TrainSection = TrainSection()
     search: SearchSection = SearchSection()
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, given: str) -> str:
+        """Of hwnas or of a package that is installed; nothing of it is imported."""
+        if given not in (known := names()):
+            raise ValueError(str(UnknownName("task", given, known)))
+        return given
 
     @model_validator(mode="before")
     @classmethod

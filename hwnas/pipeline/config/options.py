@@ -18,7 +18,7 @@ R = TypeVar("R")
 class CompressOptions(TypedDict, total=False):
     """Fields of `CompressConfig` under their flat names; what is left out has its default."""
 
-    task: Literal["classify", "detect", "segment"]
+    task: str
     data: str
     target: str
     space: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hwnas.pipeline.run.cautions import against_of
+
 Facts = Mapping[str, Any]
 SHOWN = 8  # classes whose recall is a line
 
@@ -15,15 +17,19 @@ def score(found: Facts) -> str:
     return f"{found['accuracy']:.2f} %" + (f" ({told})" if told else "")
 
 
+def counts_images(verdict: Facts) -> bool:
+    """Whether the images of a score count one by one, as those of logits do; then one image is worth something."""
+    return (verdict.get("standing") or {"one_image": 0}).get("one_image") is not None
+
+
 def standing_rows(reference: Facts, compressed: Facts) -> list[tuple[str, str, str, str]]:
     """Rows below the score in a table of both networks."""
     old, new = reference.get("standing"), compressed.get("standing")
     if not old or not new:
         return []
     rows: list[tuple[str, str, str, str]] = []
-    if old["told"]:
-        name = old["told"].rsplit(":", 1)[0]
-        rows.append((f"{name}, %", f"{old['majority_score']:.2f}", f"{new['majority_score']:.2f}", ""))
+    if against := against_of(old):
+        rows.append((f"{against}, %", f"{old['majority_score']:.2f}", f"{new['majority_score']:.2f}", ""))
     if old["interval"]:
         rows.append(("95 % interval, %", _range(old["interval"]), _range(new["interval"]), ""))
         rows.append(("mean recall, %", f"{old['mean_recall']:.2f}", f"{new['mean_recall']:.2f}", ""))

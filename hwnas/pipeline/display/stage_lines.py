@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 
 from hwnas.pipeline.commands import nearby
-from hwnas.pipeline.display.score_lines import score
+from hwnas.pipeline.display.score_lines import counts_images, score
 from hwnas.pipeline.display.watch import duration
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.result_parts import LaneResult
@@ -87,7 +87,7 @@ def _(found: ExportResult) -> str:
     verdict, loss = found.verdict, found.verdict.loss
     latency = f"median {verdict.latency.median_ms:.3f} ms" if verdict.latency else "not measured on the device"
     lost = f", {verdict.precision} against fp32 {0 - loss['drop']:+.2f} points" if loss else ""
-    outputs = ("fp32 " if loss else "") + ("logits" if verdict.metric == "accuracy" else "outputs")
+    outputs = ("fp32 " if loss else "") + ("logits" if counts_images(verdict.to_json()) else "outputs")
     return (f"{verdict.metric} {score(verdict.to_json())}{lost}, {latency}, {outputs} within "
             f"{found.in_fp32.max_difference:.0e} of torch's")
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.data import Dataset
-from hwnas.data.segmentation import SegmentationData
 from hwnas.data.views import AnyImages
 from hwnas.documents import read_bytes
 from hwnas.errors import DataError, InputError, UsageError
-from hwnas.export.metadata import read_exported
+from hwnas.export.metadata import read_exported, task_of_model
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.pipeline.config.budget import Budget, parse, parse_all
@@ -32,8 +30,7 @@ from hwnas.runtime.promise import MEASURED, Promise
 from hwnas.space import SpaceConfig
 from hwnas.target import Target
 from hwnas.target import load as load_target
-from hwnas.tasks.detection import DetectionHead
-from hwnas.tasks.judge import ClassJudge, Judge, MaskJudge, boxes_of
+from hwnas.tasks import Metric
 from hwnas.validation import checked
 
 SWEEPS = 40  # as many as the export stage compares with
@@ -202,17 +199,14 @@ def _time(model: Path, target: Target, progress: Progress) -> dict[str, Measurem
     return time_models(models, sweeps=SWEEPS, progress=progress)
 
 
-def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[AnyImages, Judge]:
+def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[AnyImages, Metric]:
     """Validation images and their truth, split with the seed of the run so that no training image is among them."""
     space = SpaceConfig.from_json(metadata["architecture"]["space"])
-    config = CompressConfig(task=metadata.get("task", "classify"), seed=int(metadata.get("seed", 0)),
+    task = task_of_model(metadata)
+    config = CompressConfig(task=task.name, seed=int(metadata.get("seed", 0)),
                             data=DataSection(source=data, imgsz=space.imgsz, width=space.width))
     found = load_data(config, progress)
     if list(found.classes) != list(metadata["classes"]):
         raise DataError(f"{data} has the classes {', '.join(found.classes[:8])}, the model was trained on "
                         f"{', '.join(metadata['classes'][:8])}: give the data set of the model")
-    if isinstance(found, Dataset):
-        return found.val.pixels, ClassJudge(found.val.labels)
-    if isinstance(found, SegmentationData):
-        return found.val.pixels, MaskJudge(found.val.truth, len(found.classes))
-    return found.val.pixels, boxes_of(found.val, DetectionHead.from_json(metadata["detection_head"]))
+    return found.parts[1].pixels, task.metric(found, task.layout_from(metadata))

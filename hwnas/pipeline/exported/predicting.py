@@ -1,15 +1,11 @@
 """predict: what a model says of images, folders and videos. ONNX Runtime or OpenVINO, no torch.
 
-| task     | of every image                                             | picture                         |
-|----------|------------------------------------------------------------|---------------------------------|
-| classify | the five likeliest classes                                 |                                 |
-| detect   | boxes in pixels of the image, with class and score         | the image with the boxes        |
-| segment  | share of every class, a mask of class numbers as PNG       | the image with coloured classes |
+What is told of an image, and its picture, is the task's: `hwnas.tasks.Task.answer`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,10 +17,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from hwnas.errors import ImageError, UsageError
-from hwnas.export.metadata import check_outputs, output_shapes
+from hwnas.export.metadata import check_outputs, task_of_model
 from hwnas.files import LineLog, write_bytes
 from hwnas.imaging.fitting import to_input
-from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.listing import ANSWERS, Listing, list_images, output_stems
 from hwnas.imaging.picture import Picture
 from hwnas.pipeline.exported.checking import exported_model, model_of, target_of
@@ -33,13 +28,9 @@ from hwnas.pipeline.exported.inference import answering, reach
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Session
 from hwnas.space import SpaceConfig
-from hwnas.tasks.detection import DetectionHead
-from hwnas.tasks.drawing import colours, draw_boxes, draw_mask
-from hwnas.tasks.nms import Detections, detections
-from hwnas.tasks.tiling import tiled_logits
+from hwnas.tasks import LoadedModel, Task
 
 Pixels = npt.NDArray[np.uint8]
-LIKELIEST = 5
 PICTURE, MASK = ".png", "-mask.png"  # ends of what is written
 
 
@@ -50,7 +41,7 @@ class Prediction:
     Args:
         name: of the file; of a frame of a video with its number.
         facts: JSON values; of a file that could not be read "error", why.
-        draw: makes the picture, which takes longer than many a model; None for a classifier.
+        draw: makes the picture, which takes longer than many a model; None where the task draws none.
         mask: uint8 (H, W) of class numbers; of a segmenter.
     """
 
@@ -66,7 +57,7 @@ class Prediction:
 
     @property
     def picture(self) -> Pixels | None:
-        """The image with its answer, uint8 (H, W, 3), drawn now; None for a classifier."""
+        """The image with its answer, uint8 (H, W, 3), drawn now; None where the task draws none."""
         return None if self.draw is None else self.draw()
 
 
@@ -100,42 +91,52 @@ class Predictor:
         """
         model, _ = model_of(path)
         content, metadata = exported_model(model)
-        if tiled and metadata.get("task") != "segment":
-            raise UsageError(f"--tiled is for a segmenter; {model} does {metadata.get('task', 'classify')}")
+        task = task_of_model(metadata)
+        if tiled and not task.tiles:
+            raise UsageError(f"--tiled is for a segmenter; {model} does {task.name}")
         where = target_of(metadata, target, overrides or {})
         return cls(answering(content, where), metadata, threshold, tiled, "" if reach(where) else where.runtime)
 
     @property
     def task(self) -> str:
-        return str(self.metadata.get("task", "classify"))
+        """What the model is for."""
+        return self._task.name
 
-    @cached_property
+    @property
+    def pictures(self) -> Sequence[str]:
+        """Which pictures its answers have: 'picture', 'mask'."""
+        return self._task.pictures
+
+    @property
     def classes(self) -> list[str]:
-        return list(self.metadata["classes"])
+        """Names of what it tells."""
+        return list(self.model.classes)
 
-    @cached_property
+    @property
     def size(self) -> tuple[int, int]:
         """Height and width of the input."""
-        return SpaceConfig.from_json(self.metadata["architecture"]["space"]).size
+        return self.model.size
 
     @cached_property
-    def _wanted(self) -> list[tuple[int | None, ...]]:
-        """Shapes of the outputs."""
+    def _task(self) -> Task:
+        return task_of_model(self.metadata)
+
+    @cached_property
+    def model(self) -> LoadedModel:
+        """What answers, as a task asks it."""
         space = SpaceConfig.from_json(self.metadata["architecture"]["space"])
-        return output_shapes(self.task, space, self._layout if self.task == "detect" else None)
+        layout = self._task.layout_from(self.metadata)
+        wanted = self._task.output_shapes(space.classes, space.size, layout)
 
-    @cached_property
-    def _grey(self) -> bool:
-        return bool(self.metadata["architecture"]["space"]["in_channels"] == 1)
+        def run(images: Pixels) -> list[npt.NDArray[np.float32]]:
+            outputs = self.session.run({self.session.input_name: to_input(images)})
+            found = [np.asarray(output, np.float32) for output in outputs]
+            check_outputs(found, wanted)
+            return found
 
-    @cached_property
-    def _layout(self) -> DetectionHead:
-        return DetectionHead.from_json(self.metadata["detection_head"])
-
-    @cached_property
-    def _palette(self) -> Pixels:
-        stored = self.metadata.get("palette")
-        return np.array(stored, np.uint8) if stored else colours(len(self.classes))
+        channels = 1 if space.in_channels == 1 else 3
+        return LoadedModel(run, list(self.metadata["classes"]), space.size, channels, self.metadata, layout,
+                           self.threshold, self.tiled)
 
     def predict(self, frame: Frame) -> Prediction:
         """What the model says of one image.
@@ -143,57 +144,12 @@ class Predictor:
         Raises:
             ImageError: its pixels are damaged.
         """
-        picture = frame.image
-        if self.task == "detect":
-            found = self.boxes(picture)
-            told = [{"label": self.classes[k], "score": round(s, 4), "box": [round(v, 1) for v in b]} for b, s, k in
-                    zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)]
-            return Prediction(frame.name, {"file": frame.name, "boxes": told},
-                              lambda: draw_boxes(picture.pixels(), found, self.classes))
-        if self.task == "segment":
-            mask = self.mask(picture)
-            shares = np.bincount(mask.reshape(-1), minlength=len(self.classes)) / mask.size
-            told_shares = {name: round(float(s), 4) for name, s in zip(self.classes, shares, strict=True)}
-            facts = {"file": frame.name, "shares": told_shares}
-            return Prediction(frame.name, facts, lambda: draw_mask(picture.pixels(), mask, self._palette), mask)
-        scores = self.scores(picture)
-        best = np.argsort(-scores)[:LIKELIEST]
-        told = [{"label": self.classes[k], "score": round(float(scores[k]), 4)} for k in best]
-        return Prediction(frame.name, {"file": frame.name, "classes": told})
+        found = self._task.answer(self.model, frame.image)
+        return Prediction(frame.name, {"file": frame.name, **found.facts}, found.draw, found.mask)
 
     def fitted(self, picture: Picture) -> Pixels:
         """The pixels that the network eats of an image: uint8 (H, W, C)."""
-        if self.task == "classify":
-            return picture.square(self.size[0], 1 if self._grey else 3)
-        return picture.letterboxed(Letterbox.fit(*picture.size, self.size))
-
-    def scores(self, picture: Picture) -> npt.NDArray[np.float32]:
-        """Probability of every class."""
-        logits = self._run(self.fitted(picture)[None])[0][0]
-        shares = np.exp(logits - logits.max())
-        found: npt.NDArray[np.float32] = shares / shares.sum()
-        return found
-
-    def boxes(self, picture: Picture) -> Detections:
-        """Detections in pixels of an image."""
-        outputs = self._run(self.fitted(picture)[None])
-        found = detections(*self._layout.decode(outputs), threshold=self.threshold)[0]
-        box = Letterbox.fit(*picture.size, self.size)
-        return Detections(box.to_original(found.boxes), found.scores, found.labels)
-
-    def mask(self, picture: Picture) -> Pixels:
-        """Class of every pixel of an image, uint8 (H, W)."""
-        if self.tiled:
-            logits = tiled_logits(lambda t: self._run(t)[0], picture.pixels(), self.size)
-            return np.asarray(logits.argmax(0), np.uint8)
-        answers = self._run(self.fitted(picture)[None])[0][0].argmax(0).astype(np.uint8)
-        return Letterbox.fit(*picture.size, self.size).mask_to_original(answers)
-
-    def _run(self, images: Pixels) -> list[npt.NDArray[np.float32]]:
-        outputs = self.session.run({self.session.input_name: to_input(images)})
-        found = [np.asarray(output, np.float32) for output in outputs]
-        check_outputs(found, self._wanted)
-        return found
+        return self._task.fitted(self.model, picture)
 
 
 def predict_files(predictor: Predictor, source: Path, out: Path | None, progress: Progress = silent,

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.data.segmentation import SegmentationData
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.result_parts import as_json
 from hwnas.pipeline.run.results import GenerateResult, described
 from hwnas.space import Architecture
 from hwnas.target import Target
-from hwnas.tasks.judge import facts_of
 
 if TYPE_CHECKING:
     from hwnas.pipeline.context import RunContext
@@ -32,10 +30,11 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
         measured = generated.reference_in(target.precision)
     else:
         measured = generated.measured_ms if target.precision == generated.precision else None
-    palette = {"palette": data.palette.tolist()} if isinstance(data := context.dataset, SegmentationData) else {}
+    work = context.task_of(arch.space)
+    of_task = {"task": work.task.name, "metric": work.metric.name, **work.task.model_facts(work.data, work.layout)}
     return {
         "hwnas": run.state.versions.get("hwnas", ""), "role": "compressed" if role == "model" else role,
-        "classes": list(context.dataset.classes), **facts_of(context.task_of(arch.space).judge),
+        "classes": list(context.dataset.classes), **of_task,
         "precision": target.precision,
         "input": "float32 pixels in 0..1, NCHW; normalisation is inside", "architecture": arch.to_json(),
         "target": described(target), "table_hash": model.table_hash if model else None,
@@ -44,5 +43,5 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
         "predicted_high_ms": predicted.high_ms if predicted else None,
         "latency_source": model.source if model else None, "measured_ms": as_json(measured),
         "data": source if source == "digits" else Path(source).name,
-        "seed": context.config.seed, "reference": reference_of(run).model_dump(exclude={"derived"}), **palette,
+        "seed": context.config.seed, "reference": reference_of(run).model_dump(exclude={"derived"}),
     }

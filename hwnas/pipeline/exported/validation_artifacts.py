@@ -3,7 +3,7 @@
 | file          | what                                                                                          |
 |---------------|-----------------------------------------------------------------------------------------------|
 | details.json  | of the reference and the result the score taken apart (`hwnas.tasks.breakdown`), and how they differ |
-| example-N.png | of a detector or segmenter: an image of the validation set, truth at the left, answer at the right   |
+| example-N.png | where the task draws: an image of the validation set, truth at the left, answer at the right         |
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from hwnas.data.segmentation import SegmentationData
 from hwnas.export import Verdict, answers
 from hwnas.files import write_bytes, write_json
 from hwnas.pipeline.run.cautions import of_standing
@@ -26,7 +25,7 @@ from hwnas.tasks.breakdown import SCHEMA, difference
 from hwnas.tasks.examples import examples
 
 if TYPE_CHECKING:
-    from hwnas.train import Task
+    from hwnas.train import Workload
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Artifacts:
     warnings: tuple[str, ...]
 
 
-def write_artifacts(task: Task, model: Session, folder: Path, verdicts: Mapping[str, Verdict]) -> Artifacts:
+def write_artifacts(task: Workload, model: Session, folder: Path, verdicts: Mapping[str, Verdict]) -> Artifacts:
     """Write details.json and the examples of a run.
 
     Args:
@@ -56,30 +55,24 @@ def write_artifacts(task: Task, model: Session, folder: Path, verdicts: Mapping[
     differs = difference(parts["reference"], parts["compressed"])
     told, names = _examples(task, model, folder)
     write_json(folder / "details.json", {
-        "hwnas_details": SCHEMA, "classes": list(task.data.classes), "metric": task.judge.metric,
+        "hwnas_details": SCHEMA, "classes": list(task.data.classes), "metric": task.metric.name,
         **{who: part.to_json() for who, part in parts.items()}, "difference": differs, "examples": told,
     })
     warnings = [text for who, part in parts.items() for text in of_standing(f"the {who} network", part.standing)]
     return Artifacts(tuple(names), differs, tuple(warnings))
 
 
-def _examples(task: Task, model: Session, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """What is told of the pictures, and their names; none of a classifier."""
-    if task.judge.task == "classify":
+def _examples(task: Workload, model: Session, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """What is told of the pictures, and their names; none of a task that draws nothing."""
+    if not task.task.pictures:
         return [], []
-    images, classes = task.val_images, list(task.data.classes)
-    palette = task.data.palette if isinstance(task.data, SegmentationData) else None
+    cases = task.task.cases(task.metric, task.data, list(answers(model, task.val_images)))
     told: list[dict[str, Any]] = []
-    for number, example in enumerate(examples(task.judge, images, list(answers(model, images)), classes, palette), 1):
-        told.append({"file": f"example-{number}.png", "name": _frame(task, example.number), "score": example.score,
-                     "good": example.good})
+    for number, example in enumerate(examples(cases), 1):
+        told.append({"file": f"example-{number}.png", "name": task.data.val_name(example.number),
+                     "score": example.score, "good": example.good})
         write_bytes(folder / told[-1]["file"], _png(example.picture))
     return told, [example["file"] for example in told]
-
-
-def _frame(task: Task, number: int) -> str:
-    frames = getattr(task.data, "val").frames  # noqa: B009 - a classifier's data has none
-    return str(frames[number].name)
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -32,7 +32,7 @@ def figures(facts: Facts) -> dict[str, Figure]:
     return {
         "front": _front(facts),
         **({"latency": _latency(facts)} if facts["measured_here"] else {}),
-        **({"precision": _precision(facts)} if facts["metric"] == "mAP" and facts["details"] else {}),
+        **({"precision": _precision(facts)} if (facts["details"] or {}).get("compressed", {}).get("curves") else {}),
         "history": _history(facts),
         "loss": _curve(facts, "loss", "Training loss per epoch", "loss"),
         "accuracy": _curve(facts, "val_accuracy", f"Validation {facts['metric']} per epoch", f"{facts['metric']}, %"),
@@ -51,7 +51,7 @@ def _front(facts: Facts) -> Figure:
     moved = _moved(facts) if candidates and limit is not None else None
     limits = [x for x in (limit, moved[0] if moved else None) if x is not None]
     canvas = Canvas(
-        "front", f"{'Accuracy' if facts['metric'] == 'accuracy' else facts['metric']} against latency: the front",
+        "front", f"{facts['words']['title']} against latency: the front",
         f"{len(points)} architectures that no other beats, predicted from {points[0][0]:.3f} ms and "
         f"{points[0][1]:.1f} % to {points[-1][0]:.3f} ms and {points[-1][1]:.1f} %; the chosen one at {new[0]:.3f} ms "
         f"and {new[1]:.1f} %, the reference at {old[0]:.3f} ms and {old[1]:.1f} %.",

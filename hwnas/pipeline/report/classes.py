@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 Facts = dict[str, Any]
 WHOLE = 20  # classes up to which the matrix is drawn; above, its most confused pairs
 SHORT = 30  # classes up to which all stand on the page; above, the worst do and the others are folded away
 WORST = 12
-COLUMNS = {
-    "accuracy": (("reference", "recall", "recall, reference"), ("compressed", "recall", "recall"),
-                 ("compressed", "precision", "precision")),
-    "mIoU": (("reference", "iou", "IoU, reference"), ("compressed", "iou", "IoU"), ("compressed", "recall", "recall")),
-    "mAP": (("reference", "ap", "AP, reference"), ("compressed", "ap", "AP"), ("compressed", "ap50", "AP@.5")),
-}
 
 
-def class_table(details: Facts, metric: str) -> Facts:
-    """`heads` of the columns, `rows` that stand on the page and the `rest`: each name, count, values, whether the
-    result finds nothing of the class."""
-    columns, unit = COLUMNS[metric], details["compressed"]["unit"]
+def class_table(details: Facts, columns: Sequence[Sequence[Any]]) -> Facts:
+    """`heads` of the columns, their `digits`, `rows` that stand on the page and the `rest`: each name, count, values,
+    whether the result finds nothing of the class.
+
+    Args:
+        columns: network, key of the figure, title and digits of each; the second one orders the rows.
+    """
+    unit = details["compressed"]["unit"]
     never = set(details["compressed"]["standing"]["never"])
     rows = [{"name": name, "count": details["compressed"]["per_class"][i]["count"], "never": name in never,
-             "values": [details[who]["per_class"][i][key] for who, key, _ in columns]}
+             "values": [details[who]["per_class"][i][key] for who, key, *_ in columns]}
             for i, name in enumerate(details["classes"])]
-    heads = [unit, *(title for _, _, title in columns)]
+    heads, digits = [unit, *(title for _, _, title, _ in columns)], [digits for *_, digits in columns]
     if len(rows) <= SHORT:
-        return {"heads": heads, "rows": rows, "rest": []}
+        return {"heads": heads, "digits": digits, "rows": rows, "rest": []}
     rows.sort(key=lambda row: (row["values"][1] is None, row["values"][1] or 0.0))
-    return {"heads": heads, "rows": rows[:WORST], "rest": rows[WORST:]}
+    return {"heads": heads, "digits": digits, "rows": rows[:WORST], "rest": rows[WORST:]}
 
 
 def confusion_table(details: Facts) -> Facts | None:

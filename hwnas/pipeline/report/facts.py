@@ -36,6 +36,7 @@ from hwnas.pipeline.run.result_parts import as_json
 from hwnas.pipeline.selection.architecture_solver import BYTES
 from hwnas.pipeline.selection.queries import explain_bounds, words_of
 from hwnas.space import Architecture, Op
+from hwnas.tasks import find
 
 SCHEMA = 1
 Facts = dict[str, Any]
@@ -90,12 +91,13 @@ def _facts(e: RunArtifacts) -> Facts:
     comparison, budgets, standing = _comparison(e), _budgets(e), _standing(e)
     return {
         "hwnas_report": SCHEMA,
-        "headline": _headline(comparison, budgets, _word(e), _metric(e), standing),
+        "headline": _headline(comparison, budgets, _word(e), _words(e)["lead"], standing),
         "standing": standing,
         "difference": as_json(e.exported.difference),
         "no_success": no_success({"compressed": {"standing": standing["compressed"]}}),
         "measured_here": "latency" in comparison,
         "metric": _metric(e),
+        "words": _words(e),
         "word": _word(e),
         "origin": origin_of(e.run),
         "warnings": warnings_of(e.run),
@@ -125,8 +127,14 @@ def _facts(e: RunArtifacts) -> Facts:
 
 
 def _metric(e: RunArtifacts) -> str:
-    """What scores are: accuracy, mAP or mIoU."""
+    """What scores are."""
     return e.exported.verdict.metric
+
+
+def _words(e: RunArtifacts) -> Facts:
+    """How the task has its score spoken of: `hwnas.tasks.task.Words`, the columns of its table of classes."""
+    task = find(e.run.state.config.task)
+    return {**asdict(task.words), "columns": [[c.network, c.key, c.title, c.digits] for c in task.columns]}
 
 
 def _standing(e: RunArtifacts) -> Facts:
@@ -150,9 +158,9 @@ def _word(e: RunArtifacts) -> str:
     return "estimated" if e.solver.latency.source == "estimated" else "predicted"
 
 
-def _headline(comparison: Facts, budgets: list[Facts], word: str, metric: str, standing: Facts) -> str:
+def _headline(comparison: Facts, budgets: list[Facts], word: str, lead: str, standing: Facts) -> str:
     found = standing["compressed"] or {"told": "", "level": "better"}
-    score = f"{'' if metric == 'accuracy' else metric + ' '}{comparison['accuracy']['compressed']:.1f} %"
+    score = f"{lead}{comparison['accuracy']['compressed']:.1f} %"
     failed = no_success({"compressed": {"standing": found}})
     score += f", {failed}," if failed else f" ({found['told']})" if found["told"] else ""
     measured = "latency" in comparison
@@ -163,8 +171,8 @@ def _headline(comparison: Facts, budgets: list[Facts], word: str, metric: str, s
         f"{('met' if b['met'] else 'missed') if b['met'] is not None else 'not measured'}" for b in budgets
     ]
     how = "" if measured else f" {word}"
-    lead = f"{score} at {page.ms(new)} ms{how}: {100 * new / old:.0f} % of the reference's {page.ms(old)} ms"
-    return "; ".join([lead, *verdicts])
+    first = f"{score} at {page.ms(new)} ms{how}: {100 * new / old:.0f} % of the reference's {page.ms(old)} ms"
+    return "; ".join([first, *verdicts])
 
 
 def _budgets(e: RunArtifacts) -> list[Facts]:
@@ -231,7 +239,7 @@ def _explanation(e: RunArtifacts) -> Facts | None:
     if not bounds:
         return None
     found = explain_bounds(e.solver, bounds)
-    return {"kind": "predicted", "lines": found.text(words_of(e.solver)).splitlines(), **found.to_json()}
+    return {"kind": "predicted", "lines": found.text(words_of(e.solver, _metric(e))).splitlines(), **found.to_json()}
 
 
 def _point(e: RunArtifacts, arch: Architecture) -> Facts:

@@ -31,14 +31,14 @@ def render(facts: dict[str, Any]) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )
     environment.filters.update(ms=ms, count=count, size=size, spaced=spaced, signed=signed, clock=clock,
-                               glued=glued, percent=percent)
+                               glued=glued, figure=figure)
     template = environment.get_template("page.html.j2")
     longest = max(row[k]["latency_ms"] for row in facts["layers"] for k in ("reference", "compressed"))
     try:
         return template.render(
-            **facts, figures=figures(facts), names=NAMES | {"accuracy": _title(facts["metric"])}, stage_names=STAGES,
+            **facts, figures=figures(facts), names=NAMES | {"accuracy": facts["words"]["title"]}, stage_names=STAGES,
             columns=_columns(facts["distribution"]), strongest=_strongest(facts["distribution"]),
-            class_rows=class_table(facts["details"], facts["metric"]) if facts["details"] else None,
+            class_rows=class_table(facts["details"], facts["words"]["columns"]) if facts["details"] else None,
             confusion=confusion_table(facts["details"]) if facts["details"] else None,
             longest_ms=longest, total_seconds=sum(s["seconds"] for s in facts["stages"]),
         )
@@ -46,13 +46,9 @@ def render(facts: dict[str, Any]) -> str:
         raise KeyError(str(err)) from err
 
 
-def percent(value: float | None) -> str:
-    """A score of a class; a dash where the class is not there."""
-    return "\N{EN DASH}" if value is None else f"{value:.1f}"
-
-
-def _title(metric: str) -> str:
-    return metric[0].upper() + metric[1:] if metric == "accuracy" else metric
+def figure(value: float | None, digits: int = 1) -> str:
+    """A figure of a class; a dash where the class is not there."""
+    return "\N{EN DASH}" if value is None else f"{value:.{digits}f}"
 
 
 def ms(value: float) -> str:

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from hwnas.documents import read_json
+from hwnas.documents import brief, read_json
 from hwnas.errors import RunError
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.result_parts import DifferenceResult, Percent, StandingResult
+from hwnas.tasks import find
 from hwnas.tasks.breakdown import MOST_CLASSES, MOST_PAIRS
 from hwnas.validation import Count, FileName, Name, Schema, checked
 
 FILE = "details.json"
-FIGURES = {"accuracy": {"recall", "precision"}, "mIoU": {"iou", "recall"}, "mAP": {"ap", "ap50"}}
+WAY_OUT = "restore the file or start a new run"
 Figure = Annotated[float, Field(ge=0, le=100.001)] | None
+MOST = 1e6  # of a figure of a class; most are percent
 Share = Annotated[float, Field(ge=0, le=1.001)] | None
 
 
 class ClassFigures(Schema):
-    """One class; which figures it has depends on the task."""
+    """One class; which figures it has besides depends on the task."""
+
+    model_config = ConfigDict(extra="allow")
 
     count: Count
-    recall: Figure = None
-    precision: Figure = None
-    iou: Figure = None
-    ap: Figure = None
-    ap50: Figure = None
+
+    @model_validator(mode="after")
+    def _figures(self) -> ClassFigures:
+        for name, value in (self.model_extra or {}).items():
+            known = value is None or (isinstance(value, float | int) and not isinstance(value, bool))
+            if name != "class" and not (known and abs(value or 0) <= MOST):
+                raise ValueError(f"{brief(name)} must be a number within {MOST:g}, or none")
+        return self
 
 
 class Pair(Schema):
@@ -66,7 +73,7 @@ class Details(Schema):
 
     hwnas_details: Literal[2]
     classes: Annotated[list[Name], Field(max_length=100_000)]
-    metric: Literal["accuracy", "mAP", "mIoU"]
+    metric: Name
     reference: PartDetails
     compressed: PartDetails
     examples: Annotated[list[ExampleDetails], Field(max_length=100)]
@@ -79,8 +86,6 @@ class Details(Schema):
                      *([len(part.confusion)] if part.confusion else []), *([len(part.curves)] if part.curves else [])}
             if len(sides) != 1:
                 raise ValueError(f"every class must have one row, not {sorted(sides)}")
-            if any(not FIGURES[self.metric] <= row.model_fields_set for row in part.per_class):
-                raise ValueError(f"a class must have {', '.join(sorted(FIGURES[self.metric]))}")
         return self
 
 
@@ -97,6 +102,10 @@ def read_details(run: RunFolder) -> dict[str, Any] | None:
     found = read_json(run.path / FILE, error=RunError)
     if isinstance(found, dict) and found.get("hwnas_details") == 1:
         return None
-    checked(Details, found, str(run.path / FILE), RunError, "restore the file or start a new run")
+    told = checked(Details, found, str(run.path / FILE), RunError, WAY_OUT)
+    keys = {column.key for column in find(run.state.config.task).columns}
+    if any(not keys <= (row.model_extra or {}).keys() for part in (told.reference, told.compressed)
+           for row in part.per_class):
+        raise RunError(f"{run.path / FILE}: a class must have {', '.join(sorted(keys))}; {WAY_OUT}")
     assert isinstance(found, dict)
     return found

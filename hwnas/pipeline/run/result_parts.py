@@ -48,6 +48,7 @@ class StandingResult(Part):
     p_recall: Annotated[float, Field(ge=0, le=1)] | None
     never: list[Name]
     one_image: Percent | None
+    against: Name = ""
     told: Name
     level: Literal["better", "unclear", "nothing"]
 
@@ -157,6 +158,7 @@ class VerdictResult(Part):
     precision: Precision = "fp32"
     loss: dict[Name, Any] | None = None
     metric: Name = "accuracy"
+    least_agreement: Percent = 100.0
     standing: StandingResult | None = None
     judgement: dict[Name, Any] | None = None
     within_budget: bool = True

@@ -41,7 +41,7 @@ from hwnas.train import Teacher, fit
 if TYPE_CHECKING:
     from hwnas.nets import Network
     from hwnas.pipeline.context import RunContext
-    from hwnas.train import Task
+    from hwnas.train import Workload
 
 FROM_SEARCH = 4  # best evaluated architectures within the budget that join the candidates
 SWEEPS = 20
@@ -233,7 +233,7 @@ class ModelSelector:
         precisions = dict.fromkeys(precision for precision, _ in self._solvers)
         return {p: self._loss(self._context.reference, p, fold) for p in precisions if p != FP32}
 
-    def _loss(self, net: Network, precision: Precision, fold: Task) -> Loss:
+    def _loss(self, net: Network, precision: Precision, fold: Workload) -> Loss:
         return loss_of(net.eval(), self._context.targets[precision], fold, self._context.config.seed)
 
     def _ranked(self, candidates: list[Candidate], losses: Mapping[str, Loss]) -> list[tuple[float, Candidate]]:
@@ -284,7 +284,7 @@ class ModelSelector:
     def _close(self, trials: list[float]) -> str | None:
         """That the choice between the best two finalists is within what chance does; None where it is not."""
         fold = self._context.searched.evaluator.fold
-        if len(trials) < 2 or fold.judge.metric != "accuracy" or not max(trials):
+        if len(trials) < 2 or not fold.metric.counts_images or not max(trials):
             return None
         second, first = sorted(trials)[-2:]
         images, share = len(fold.val_images), first / 100

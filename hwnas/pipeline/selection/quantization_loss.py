@@ -7,11 +7,11 @@ from hwnas.export.onnx_export import INPUT
 from hwnas.nets import Network
 from hwnas.pipeline.exported.inference import answering, calibration_inputs, in_form
 from hwnas.target import Target
-from hwnas.train import Task
+from hwnas.train import Workload
 from hwnas.train.evaluate import outputs_of
 
 
-def loss_of(net: Network, target: Target, task: Task, seed: int) -> Loss:
+def loss_of(net: Network, target: Target, task: Workload, seed: int) -> Loss:
     """Post-training loss of a network in the target's precision.
 
     Args:
@@ -24,4 +24,4 @@ def loss_of(net: Network, target: Target, task: Task, seed: int) -> Loss:
     """
     rounded = in_form(onnx_bytes(net, {}), target, calibration_inputs(task.train_images, INPUT, seed))
     images = task.val_images
-    return Loss.between(task.judge, list(outputs_of(net, images)), list(answers(answering(rounded, target), images)))
+    return Loss.between(task.metric, list(outputs_of(net, images)), list(answers(answering(rounded, target), images)))

@@ -97,7 +97,7 @@ def explain_bounds(solver: ArchitectureSolver, bounds: Mapping[str, float]) -> E
                    aggregate={name: "max" for name in costs if name == "memory"})
 
 
-def words_of(solver: ArchitectureSolver) -> Words:
-    """Positions by name, costs with their units, effects in points."""
+def words_of(solver: ArchitectureSolver, metric: str = "accuracy") -> Words:
+    """Positions by name, costs with their units, effects in points of the task's metric."""
     names = [position.name for position in solver.space.choices]
-    return Words(show, names.__getitem__, lambda gain: f"{gain:+.2f} points of predicted accuracy")
+    return Words(show, names.__getitem__, lambda gain: f"{gain:+.2f} points of predicted {metric}")

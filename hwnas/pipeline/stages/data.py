@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from hwnas.files import write_json
 from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.run.cautions import of_data
 from hwnas.pipeline.run.results import DataResult, described
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.pipeline.task_setup import adapted
 from hwnas.space import space_to_json
+from hwnas.tasks import find
 
 FILE = "space.json"
 
@@ -35,7 +35,8 @@ class DataStage(Stage[DataResult]):
             space=space.config.to_json(), choices=len(space.choices), size=str(space.size),
             variants=[variant.key for variant in context.spaces],
             target=described(first), budgets={n: b.text for n, b in context.budgets.items()},
-            warnings=[*adapted(context.config, space), *data.notes, *of_data(data.describe(), context.config.task)],
+            warnings=[*adapted(context.config, space), *data.notes,
+                      *find(context.config.task).data_warnings(data.describe())],
         )
 
     def leaves(self, found: DataResult) -> Sequence[str]:

@@ -43,11 +43,11 @@ from hwnas.runtime.pinning import pinned
 from hwnas.runtime.promise import Promise
 from hwnas.space import Architecture
 from hwnas.target import Target
-from hwnas.tasks.judge import Batches
+from hwnas.tasks.metric import Batches
 from hwnas.train.evaluate import outputs_of
 
 if TYPE_CHECKING:
-    from hwnas.train import Task
+    from hwnas.train import Workload
 
 CHECK_IMAGES = 512  # kept beside the model to check it on a device that has no data
 CHECK_PIXELS = 1 << 23  # of these at most, so that large images stay few megabytes
@@ -115,7 +115,7 @@ class Export:
     """
 
     name: str
-    task: Task
+    task: Workload
     target: Target
     model: bytes
     session: Session
@@ -208,7 +208,7 @@ class ModelExporter:
         task, classes = self._context.task_of(arch.space), len(self._context.dataset.classes)
         images = np.asarray(task.val_images[: _check_images(task.val_images)])
         outputs = (np.concatenate(parts) for parts in zip(*outputs_of(net, images), strict=True))
-        samples = Samples(images, task.judge.head(len(images)), tuple(outputs), classes)
+        samples = Samples(images, task.metric.first(len(images)), tuple(outputs), classes)
         return Export(name, task, self._exact, model, answering(model, self._exact), samples, None)
 
     def _lowered(self, name: str, exact: Export, target: Target) -> Export:
@@ -239,7 +239,7 @@ class ModelExporter:
         task = export.task
         return verify(self._run.path / f"{export.name}.onnx", export.samples, export.target,
                       promise=promise if export.name == "model" else None,
-                      evaluation=(task.val_images, task.judge), exact=export.exact, latency=times.get(export.name),
+                      evaluation=(task.val_images, task.metric), exact=export.exact, latency=times.get(export.name),
                       reference=times.get("reference"), session=export.session, timing=False,
                       classes=self._context.dataset.classes)
 

@@ -11,7 +11,7 @@ from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.run.results import ReferenceResult
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.train import fit
-from hwnas.train.tensors import adopt, load_tensors
+from hwnas.train.checkpoint import load_matching, load_tensors
 
 
 class ReferenceStage(Stage[ReferenceResult]):
@@ -23,7 +23,7 @@ class ReferenceStage(Stage[ReferenceResult]):
         torch.manual_seed(context.config.seed)
         net = context.new_network(context.space.reference)
         given = context.starts_from("reference", "reference.safetensors")
-        if given is not None and not adopt(net, load_tensors(given)[0]):
+        if given is not None and not load_matching(net, load_tensors(given)[0]):
             raise UsageError(f"{given} has no weights that fit space {context.space.name}: take a run of the same "
                              "space")
         history = fit(net, context.task, context.training, seed=context.config.seed, progress=context.progress,

@@ -38,7 +38,7 @@ class SearchStage(Stage[SearchResult]):
         log = SearchLog(folder / "search.jsonl")
         scores = [e.score for e in log.comparable()]
         return SearchResult(
-            baseline=sum(scores) / len(scores) if scores else found.best[1], metric=context.task.judge.metric,
+            baseline=sum(scores) / len(scores) if scores else found.best[1], metric=context.task.metric.name,
             evaluations=len(log.entries), entropy=found.distribution.entropy(), best=list(found.best[0]),
             best_score=found.best[1], offsets=_offsets(context, found))
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hwnas.data import Dataset
+from hwnas.data.detection import DetectionData, DetectionPart, Frame
 from hwnas.imaging.letterbox import Letterbox
-from hwnas.tasks.detection import DetectionHeadLayout
-from hwnas.tasks.examples import box_score, examples
-from hwnas.tasks.judge import BoxJudge, ClassJudge, Judge, MaskJudge, facts_of, judge_from
-from hwnas.tasks.nms import Detections
+from hwnas.tasks import DetectionHeadLayout, Detections, Metric, find
+from hwnas.tasks.classify import AccuracyMetric
+from hwnas.tasks.detect import DetectionMetric, box_score
+from hwnas.tasks.examples import Example, examples
+from hwnas.tasks.segment import MeanIouMetric
 
 LAYOUT = DetectionHeadLayout.over("fcos", (64, 96), (8, 16, 32), 2)
 BOXES = (np.array([[8, 8, 40, 40], [48, 16, 88, 56]], np.float32), np.zeros((0, 4), np.float32))
@@ -18,8 +21,8 @@ CROWD = (np.zeros(2, bool), np.zeros(0, bool))
 ORIGINALS = np.array([[128, 192], [64, 96]])
 
 
-def boxes() -> BoxJudge:
-    return BoxJudge(LAYOUT, BOXES, LABELS, CROWD, ORIGINALS)
+def boxes() -> DetectionMetric:
+    return DetectionMetric(LAYOUT, BOXES, LABELS, CROWD, ORIGINALS)
 
 
 def maps(found: list[list[tuple[float, float, float, float]]], kinds: list[list[int]]) -> list[np.ndarray]:
@@ -45,25 +48,25 @@ def truth() -> list[np.ndarray]:
 
 
 def test_a_detector_that_sees_the_truth_has_all() -> None:
-    judge = boxes()
-    assert judge.score([truth()]) == pytest.approx(100, abs=0.1)
-    assert judge.score([[m[:1] for m in truth()], [m[1:] for m in truth()]]) == pytest.approx(100, abs=0.1)
-    assert judge.score([maps([[], []], [[], []])]) == 0
-    assert judge.details([truth()]).map50 == pytest.approx(100)
-    assert judge.metric == "mAP"
+    metric = boxes()
+    assert metric.score([truth()]) == pytest.approx(100, abs=0.1)
+    assert metric.score([[m[:1] for m in truth()], [m[1:] for m in truth()]]) == pytest.approx(100, abs=0.1)
+    assert metric.score([maps([[], []], [[], []])]) == 0
+    assert metric.details([truth()]).map50 == pytest.approx(100)
+    assert metric.name == "mAP"
 
 
-def test_boxes_are_judged_in_pixels_of_the_originals() -> None:
+def test_boxes_are_metricd_in_pixels_of_the_originals() -> None:
     found = boxes().found([truth()])[0]
     fit = Letterbox.fit(128, 192, LAYOUT.size)
     np.testing.assert_allclose(fit.to_original(found.boxes[:1]), [[16, 16, 80, 80]], atol=0.5)
 
 
 def test_two_sets_of_outputs_agree_as_far_as_their_scores() -> None:
-    judge, half = boxes(), maps([[tuple(BOXES[0][0].tolist())], []], [[0], []])
-    assert judge.agreement([truth()], [truth()]) == 100
-    assert judge.agreement([truth()], [half]) == pytest.approx(50, abs=1)
-    before, drop, error = judge.lost([truth()], [half])
+    metric, half = boxes(), maps([[tuple(BOXES[0][0].tolist())], []], [[0], []])
+    assert metric.agreement([truth()], [truth()]) == 100
+    assert metric.agreement([truth()], [half]) == pytest.approx(50, abs=1)
+    before, drop, error = metric.lost([truth()], [half])
     assert (before, drop, error) == (pytest.approx(100, abs=0.1), pytest.approx(50, abs=1), 0.0)
 
 
@@ -71,42 +74,50 @@ def test_masks() -> None:
     masks = np.zeros((2, 4, 6), np.uint8)
     masks[0, :2], masks[1, 0, 0] = 1, 255
     logits = np.eye(2, dtype=np.float32)[np.where(masks == 255, 0, masks)].transpose(0, 3, 1, 2)
-    judge = MaskJudge(masks, 2)
-    assert judge.score([[logits]]) == 100
-    assert judge.score([[logits[:1]], [logits[1:]]]) == 100
-    assert judge.score([[logits[:, ::-1]]]) == 0
-    assert judge.head(1).score([[logits[:1]]]) == 100
+    metric = MeanIouMetric(masks, 2)
+    assert metric.score([[logits]]) == 100
+    assert metric.score([[logits[:1]], [logits[1:]]]) == 100
+    assert metric.score([[logits[:, ::-1]]]) == 0
+    assert metric.first(1).score([[logits[:1]]]) == 100
 
 
 def test_classes() -> None:
     logits = np.array([[2, 1], [0, 1], [3, 0]], np.float32)
-    judge = ClassJudge(np.array([0, 1, 1]))
-    assert judge.score([[logits]]) == pytest.approx(200 / 3)
-    assert judge.agreement([[logits]], [[-logits]]) == 0
+    metric = AccuracyMetric(np.array([0, 1, 1]))
+    assert metric.score([[logits]]) == pytest.approx(200 / 3)
+    assert metric.agreement([[logits]], [[-logits]]) == 0
 
 
-@pytest.mark.parametrize("judge", [boxes(), MaskJudge(np.zeros((3, 4, 4), np.uint8), 5), ClassJudge(np.arange(4))])
-def test_a_judge_comes_back_from_its_arrays(judge: Judge) -> None:
-    shape = (len(judge), 4, 4, 3)
-    again = judge_from(judge.arrays(), facts_of(judge) | {"classes": 5}, shape)
-    assert (len(again), again.task, again.metric) == (len(judge), judge.task, judge.metric)
-    for name, array in judge.arrays().items():
+@pytest.mark.parametrize("metric", [boxes(), MeanIouMetric(np.zeros((3, 4, 4), np.uint8), 5),
+                                    AccuracyMetric(np.arange(4))])
+def test_a_metric_comes_back_from_its_arrays(metric: Metric) -> None:
+    task, shape = find(metric.task), (len(metric), 4, 4, 3)
+    again = task.metric_from(metric.arrays(), 5, task.layout_from(metric.facts()), shape)
+    assert (len(again), again.task, again.name) == (len(metric), metric.task, metric.name)
+    for name, array in metric.arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], array)
-    assert len(judge.head(1)) == 1
-    if isinstance(again, BoxJudge):
+    assert len(metric.first(1)) == 1
+    if isinstance(again, DetectionMetric):
         assert again.score([truth()]) == pytest.approx(100, abs=0.1)
 
 
+def shown(outputs: list[np.ndarray], count: int = 1) -> list[Example]:
+    frames = tuple(Frame(str(i), None, *size) for i, size in enumerate(ORIGINALS.tolist()))
+    part = DetectionPart(np.zeros((2, 64, 96, 3), np.uint8), frames, BOXES, LABELS, CROWD)
+    data = DetectionData("two", part, part, ("a", "b"), (1, 2), (64, 96), "two")
+    return examples(find("detect").cases(find("detect").metric(data, LAYOUT), data, [outputs]), count)
+
+
 def test_examples_show_the_best_and_the_worst() -> None:
-    images = np.zeros((2, 64, 96, 3), np.uint8)
     wrong = maps([[], [(8, 8, 40, 40)]], [[], [0]])
-    (good, bad) = examples(boxes(), images, [truth()[0:1] + truth()[1:]], ["a", "b"], count=1)
+    (good, bad) = shown(truth())
     assert (good.good, bad.good) == (True, False)
     assert good.score == bad.score == 100
     assert good.picture.shape == (64, 2 * 96 + 8, 3)
-    worst = examples(boxes(), images, [wrong], ["a", "b"], count=1)[-1]
-    assert worst.score == 0
-    assert examples(ClassJudge(np.arange(2)), images, [], ["a", "b"]) == []
+    assert shown(wrong)[-1].score == 0
+    digits = Dataset("d", np.zeros((2, 8, 8, 1), np.uint8), np.arange(2), np.zeros((2, 8, 8, 1), np.uint8),
+                     np.arange(2), ("a", "b"), "d")
+    assert examples(find("classify").cases(AccuracyMetric(np.arange(2)), digits, [])) == []
 
 
 @pytest.mark.parametrize(("found", "labels", "score"), [

@@ -12,10 +12,10 @@ import torch
 from hwnas.data import Dataset, load
 from hwnas.nets import Network
 from hwnas.space import SpaceConfig, build
-from hwnas.tasks.detection import DetectionHeadLayout
-from hwnas.tasks.head_layout import layout_of, task_of
-from hwnas.train import TrainConfig, as_task, fit
-from hwnas.train.task import PRIOR, Detection
+from hwnas.tasks import DetectionHeadLayout, task_of
+from hwnas.tasks.head_layout import layout_of
+from hwnas.train import TrainConfig, fit, workload_of
+from hwnas.train.detect.objective import PRIOR, DetectionObjective
 
 CONFIG = TrainConfig(epochs=3, batch=32, lr=2e-3, warmup=1.0, optimizer="adamw", ema=0.9)
 
@@ -61,7 +61,7 @@ def test_the_average_is_what_is_kept(digits: Dataset) -> None:
     history = fit(averaged, digits, CONFIG, seed=1)
     differs = [not torch.equal(a, b) for a, b in zip(plain.parameters(), averaged.parameters(), strict=True)]
     assert any(differs)
-    assert history.accuracy == as_task(digits).score(averaged)
+    assert history.accuracy == workload_of(digits).score(averaged)
 
 
 @pytest.mark.parametrize("head", ["fcos", "ssdlite"])
@@ -70,9 +70,7 @@ def test_a_prepared_detector_finds_nothing_at_first(head: str) -> None:
     space = build(SpaceConfig("mobile", 64, 3, 5, 0.5, 1, head=head))
     layout = layout_of(space)
     net = Network(space.largest(), [0.5] * 3, [0.25] * 3).eval()
-    task = Detection.__new__(Detection)
-    task.layout = layout
-    task.prepare(net)
+    DetectionObjective(layout).prepare(net)
     with torch.no_grad():
         maps = [m.numpy() for m in net(torch.rand(2, 3, 64, 64))]
     _, scores = layout.decode(maps)
@@ -84,7 +82,7 @@ def test_a_prepared_detector_finds_nothing_at_first(head: str) -> None:
 
 @pytest.mark.parametrize(("head", "task"), [("", "classify"), ("fcos", "detect"), ("deeplab", "segment")])
 def test_a_space_says_what_its_networks_do(head: str, task: str) -> None:
-    assert task_of(build(SpaceConfig("mobile", 64, 3, 5, head=head))) == task
+    assert task_of(build(SpaceConfig("mobile", 64, 3, 5, head=head))).name == task
 
 
 @pytest.mark.parametrize("head", ["fcos", "ssdlite"])

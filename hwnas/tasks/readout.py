@@ -1,0 +1,74 @@
+"""From the outputs of one image to what is told of it. Travels in bundles: Python 3.8 and numpy.
+
+What a model's answer is made of is data, the record `postprocessing` of a bundle: a kind of this table with its
+numbers, never code. A task of a third party takes one of them.
+
+| kind    | outputs                     | what is told                                                            |
+|---------|-----------------------------|-------------------------------------------------------------------------|
+| classes | logits (1, K)               | `classes`: the five likeliest with their probabilities                    |
+| values  | numbers (1, K)              | `values`: name -> offset + scale * number; `unit` where there is one      |
+| boxes   | maps of a detector          | `boxes` in pixels of the image, with label and score                    |
+| mask    | logits (1, K, H, W)         | `shares` of every class, and the mask                                   |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+CLASSES, VALUES, BOXES, MASK = "classes", "values", "boxes", "mask"
+KINDS = (CLASSES, VALUES, BOXES, MASK)
+LIKELIEST = 5
+
+
+def read_out(how: Mapping[str, Any], outputs: Sequence[Array], names: Sequence[str]) -> dict[str, Any]:
+    """What is told of one image from the outputs of kind classes or values.
+
+    Args:
+        how: a record `postprocessing`.
+        outputs: of one image, the first of shape (1, K).
+        names: K of them.
+    """
+    numbers = outputs[0][0]
+    return values(numbers, names, how) if how["kind"] == VALUES else likeliest(numbers, names)
+
+
+def likeliest(logits: Array, names: Sequence[str]) -> dict[str, Any]:
+    """The classes of highest probability: logits (K,)."""
+    scores = probabilities(logits)
+    best = np.argsort(-scores)[:LIKELIEST]
+    return {"classes": [{"label": names[k], "score": round(float(scores[k]), 4)} for k in best]}
+
+
+def probabilities(logits: Array) -> Array:
+    """Softmax of logits (K,)."""
+    powers: Array = np.exp(logits - logits.max())
+    shares: Array = powers / powers.sum()
+    return shares
+
+
+def values(numbers: Array, names: Sequence[str], how: Mapping[str, Any]) -> dict[str, Any]:
+    """Named numbers, (K,), in the unit of the targets."""
+    found = float(how.get("offset", 0.0)) + float(how.get("scale", 1.0)) * numbers.astype(np.float64)
+    told = {name: round(float(number), int(how.get("decimals", 4))) for name, number in zip(names, found)}  # noqa: B905
+    return {"values": told, "unit": how["unit"]} if how.get("unit") else {"values": told}
+
+
+def boxes(corners: Array, scores: Array, labels: Array, names: Sequence[str]) -> dict[str, Any]:
+    """Boxes (n, 4), scores (n,) and labels (n,) of an image, in its pixels."""
+    rows = zip(corners.tolist(), scores.tolist(), labels.tolist())  # noqa: B905 - Python 3.8
+    return {"boxes": [{"label": names[k], "score": round(s, 4), "box": [round(v, 1) for v in b]} for b, s, k in rows]}
+
+
+def shares(mask: Array, names: Sequence[str]) -> dict[str, Any]:
+    """Share of every class in a mask (H, W)."""
+    found = np.bincount(mask.reshape(-1), minlength=len(names)) / mask.size
+    return {"shares": {name: round(float(share), 4) for name, share in zip(names, found)}}  # noqa: B905 - Python 3.8

@@ -1,0 +1,73 @@
+"""The half of a task that needs torch: what a mistake costs, what a teacher says, what a network starts from.
+
+`objective_of` gives it for any task. Those of the built-in tasks are registered by class, here and in the files of
+their losses; a third party's task is its own objective, with torch imported inside its methods.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hwnas.tasks import Task
+from hwnas.tasks.classify import Classify
+from hwnas.train.distill import Outputs, Teacher
+
+
+class Objective(Protocol):
+    """What a network is trained for."""
+
+    def loss(self, outputs: Outputs, targets: Any, smoothing: float) -> Tensor:
+        """What the mistakes of a batch cost, a scalar; `smoothing` is of the labels where the task has some."""
+
+    def distilled(self, outputs: Outputs, taught: Outputs, plain: Tensor, teacher: Teacher) -> Tensor:
+        """The loss with a teacher: `taught` is what it gives for the batch, `plain` the loss without it."""
+
+    def prepare(self, net: nn.Module) -> None:
+        """Set what a new network should start from, in place."""
+
+
+@functools.singledispatch
+def objective_of(task: Task, layout: Any, classes: int) -> Objective:
+    """The objective of a task.
+
+    Args:
+        layout: of the head, as the task gives it.
+        classes: how many a network tells.
+    """
+    return task
+
+
+class CrossEntropy:
+    """Cross entropy with label smoothing, and softened divergence from a teacher."""
+
+    def loss(self, outputs: Outputs, targets: np.ndarray, smoothing: float) -> Tensor:
+        return functional.cross_entropy(one(outputs), torch.from_numpy(targets), label_smoothing=smoothing)
+
+    def distilled(self, outputs: Outputs, taught: Outputs, plain: Tensor, teacher: Teacher) -> Tensor:
+        return teacher.loss(one(outputs), one(taught), plain)
+
+    def prepare(self, net: nn.Module) -> None:
+        """Nothing."""
+
+
+@objective_of.register
+def _(task: Classify, layout: Any, classes: int) -> Objective:
+    return CrossEntropy()
+
+
+def one(outputs: Outputs) -> Tensor:
+    """The only output."""
+    assert isinstance(outputs, Tensor), "one output was expected"
+    return outputs
+
+
+def several(outputs: Outputs) -> list[Tensor]:
+    """The maps, one a level."""
+    assert isinstance(outputs, list), "a map a level was expected"
+    return outputs

@@ -1,0 +1,124 @@
+"""A task with its data: where batches come from, what a mistake costs, what a teacher says, how good a network is.
+
+Everything that trains or judges a network asks a workload, and knows no task itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from hwnas.data.labelled import LabelledData
+from hwnas.data.views import ImageView
+from hwnas.errors import DataError
+from hwnas.space import Space
+from hwnas.tasks import Metric, Task, task_for
+from hwnas.tasks.task import Batch
+from hwnas.train import segment  # noqa: F401 - registers its objective
+from hwnas.train.detect import objective  # noqa: F401 - registers its objective
+from hwnas.train.distill import Outputs, Teacher
+from hwnas.train.evaluate import outputs_of
+from hwnas.train.objective import objective_of
+
+QUICK_VAL = 2000  # validation images looked at after every epoch but the last, which takes all
+
+
+class Workload:
+    """Data with what is to be learnt from it.
+
+    Args:
+        task: what is learnt.
+        data: as its `load` gives it.
+        layout: what the maps of the networks mean, as the task gives it.
+    """
+
+    def __init__(self, task: Task, data: LabelledData, layout: Any = None) -> None:
+        self.task, self.data, self.layout = task, data, layout
+        self._objective = objective_of(task, layout, len(data.classes))
+
+    @classmethod
+    def over(cls, task: Task, data: LabelledData, space: Space) -> Workload:
+        """The workload of the networks of a space."""
+        return cls(task, data, task.head_layout(space))
+
+    @property
+    def train_images(self) -> ImageView:
+        """uint8 (N, H, W, C), decoded when they are indexed, unless they are kept decoded."""
+        return self.data.parts[0].pixels
+
+    @property
+    def val_images(self) -> ImageView:
+        """uint8 (M, H, W, C), alike."""
+        return self.data.parts[1].pixels
+
+    @property
+    def metric(self) -> Metric:
+        """The truth about the validation images."""
+        return self.task.metric(self.data, self.layout)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a teacher's outputs are small enough to be kept."""
+        return self.task.remembers
+
+    def epoch(self, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """One pass over the augmented training images: uint8 (n, H, W, C) and targets."""
+        return self.task.epoch(self.data, batch, rng)
+
+    def loss(self, outputs: Outputs, targets: Any, smoothing: float) -> Tensor:
+        """What the mistakes of a batch cost, a scalar; `smoothing` is of the labels where the task has some."""
+        return self._objective.loss(outputs, targets, smoothing)
+
+    def distilled(self, outputs: Outputs, taught: Outputs, plain: Tensor, teacher: Teacher) -> Tensor:
+        """The loss with a teacher: `taught` is what it gives for the batch, `plain` the loss without it."""
+        return self._objective.distilled(outputs, taught, plain, teacher)
+
+    def prepare(self, net: nn.Module) -> None:
+        """Set what a new network should start from, in place."""
+        self._objective.prepare(net)
+
+    def taken(self, train: np.ndarray, val: np.ndarray) -> Workload:
+        """The same on training images `train`, judged on training images `val`; both are indices."""
+        return Workload(self.task, self.data.taken(train, val), self.layout)
+
+    def fold(self, holdout: float, seed: int) -> Workload:
+        """The training set split in two: weights are trained on one part, architectures judged on the other.
+
+        The validation set is never touched by a search, so that it stays an honest judge of the result.
+
+        Args:
+            holdout: share of the training images that judges, at least one image.
+        """
+        order = np.random.default_rng((seed, 1)).permutation(len(self.train_images))
+        cut = min(max(1, round(holdout * len(order))), len(order) - 1)
+        return self.taken(np.sort(order[cut:]), np.sort(order[:cut]))
+
+    def steps(self, batch: int) -> int:
+        """Batches an epoch."""
+        return max(1, math.ceil(len(self.train_images) / batch))
+
+    def score(self, net: nn.Module, *, quick: bool = False) -> float:
+        """The metric in percent on the validation images, or on the first `QUICK_VAL` of them."""
+        count = QUICK_VAL if quick else len(self.val_images)
+        return self.metric.first(count).score(outputs_of(net, self.val_images[:count]))
+
+    def check_trainable(self) -> None:
+        """Raises DataError unless there are two images to train on."""
+        if len(self.train_images) < 2:
+            raise DataError(f"{self.data.source}: {len(self.train_images)} image is left to train on: add images")
+
+
+def workload_of(data: LabelledData | Workload, layout: Any = None) -> Workload:
+    """What a data set is made to be learnt for; a workload stays what it is.
+
+    Args:
+        layout: of the maps of a head.
+
+    Raises:
+        UsageError: no task learns from such data.
+    """
+    return data if isinstance(data, Workload) else Workload(task_for(data), data, layout)
