@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from hwnas.data import Dataset, load
+from hwnas.data.segmentation import load_segmentation
 from hwnas.errors import DataError
 from hwnas.nets import Network
 from hwnas.space import SpaceConfig, build
@@ -68,3 +69,23 @@ def test_what_a_dry_run_times_has_the_number_and_size_of_the_images(photos: Path
         file.unlink()
     scores, _ = trained(noise)
     assert np.isfinite(scores).all()
+
+
+def test_a_segmenter_is_judged_alike(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for i in range(8):
+        for kind in ("images", "masks"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+        mask = rng.integers(0, 2, (24, 32), np.uint8)
+        Image.fromarray(np.repeat(100 * mask[..., None], 3, 2)).save(tmp_path / "images" / f"{i}.png")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
+    found = []
+    for memory in (None, 0):
+        task = as_task(load_segmentation(tmp_path, size=(24, 32), memory=memory))
+        answers = [[np.stack([image[..., 0] < 60, image[..., 1] >= 60])[None].astype(np.float32)]
+                   for image in task.val_images]
+        fold = task.fold(0.5, seed=0)
+        found.append((task.judge.score(answers), task.judge.head(1).arrays()["masks"].tobytes(), len(fold.val_images),
+                      task.judge.breakdown(answers, task.data.classes).to_json()))
+    assert found[0] == found[1]
+    assert found[0][0] == 100
