@@ -35,6 +35,7 @@ def command(
     from hwnas.cli.console import note, say, say_json
     from hwnas.pipeline.display.watch import watching
     from hwnas.pipeline.exported.predicting import Predictor, predict_files
+    from hwnas.tasks.readout import in_words
 
     overrides = {name: given.get(name) for name in ("runtime", "threads")}
     with watching(json) as watch:
@@ -46,7 +47,7 @@ def command(
         say_json({"predictions": found})
     else:
         for facts in good:
-            say(f"{facts['file']}: {_told(facts)}")
+            say(f"{facts['file']}: {in_words(facts)}")
         if out is not None:
             say(f"{plural(len(good), 'image')}, written to {out}")
     if failed:
@@ -54,12 +55,3 @@ def command(
         note(f"error: {len(failed)} of {len(found)} files cannot be read as images{first}: {failed[0]['file']}: "
              f"{failed[0]['error']}; replace or remove them")
         raise typer.Exit(InputError.exit_code)
-
-
-def _told(facts: dict[str, Any]) -> str:
-    if "boxes" in facts:
-        return ", ".join(f"{b['label']} {b['score']:.2f}" for b in facts["boxes"]) or "nothing found"
-    if "shares" in facts:
-        first = sorted(facts["shares"].items(), key=lambda item: -item[1])[:5]
-        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in first if share > 0)
-    return ", ".join(f"{c['label']} {c['score']:.2f}" for c in facts["classes"])

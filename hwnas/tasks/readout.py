@@ -72,3 +72,16 @@ def shares(mask: Array, names: Sequence[str]) -> dict[str, Any]:
     """Share of every class in a mask (H, W)."""
     found = np.bincount(mask.reshape(-1), minlength=len(names)) / mask.size
     return {"shares": {name: round(float(share), 4) for name, share in zip(names, found)}}  # noqa: B905 - Python 3.8
+
+
+def in_words(facts: Mapping[str, Any]) -> str:
+    """What is told of an image, whatever its kind, as a line for people."""
+    if "boxes" in facts:
+        return ", ".join(f"{b['label']} {b['score']:.2f}" for b in facts["boxes"]) or "nothing found"
+    if "shares" in facts:
+        first = sorted(facts["shares"].items(), key=lambda item: -item[1])[:LIKELIEST]
+        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in first if share > 0)
+    if "values" in facts:
+        unit = f" {facts['unit']}" if facts.get("unit") else ""
+        return ", ".join(f"{name} {value:g}{unit}" for name, value in facts["values"].items())
+    return ", ".join(f"{c['label']} {c['score']:.2f}" for c in facts["classes"])

@@ -23,6 +23,7 @@ from hwnas.pipeline.exported.checking import check_model
 from hwnas.pipeline.exported.predicting import Predictor, predict_files
 from hwnas.pipeline.report.facts import facts
 from hwnas.tasks import registry
+from hwnas.tasks.readout import in_words
 from tests.tasks.own_task import installed
 
 
@@ -82,6 +83,7 @@ def test_a_model_predicts_a_number(run: RunFolder, image: tuple[Path, float]) ->
     assert found.facts["unit"] == "%"
     assert abs(found.facts["values"]["ink"] - image[1]) < 8
     assert found.picture is None
+    assert in_words(found.facts) == f"ink {found.facts['values']['ink']:g} %"
 
 
 def test_its_bundle_predicts_where_neither_hwnas_nor_the_package_is(run: RunFolder, image: tuple[Path, float],
