@@ -19,6 +19,7 @@ from hwnas.deploy import Bundle, deploy_run, verify
 from hwnas.errors import InputError
 from hwnas.export import Samples, read_metadata
 from hwnas.pipeline import RunFolder, compress
+from hwnas.pipeline.display.score_lines import class_lines
 from hwnas.pipeline.exported.checking import check_model
 from hwnas.pipeline.exported.predicting import Predictor, predict_files
 from hwnas.pipeline.report.facts import facts
@@ -55,14 +56,16 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
 
 
 def test_it_learns_and_is_exported(run: RunFolder) -> None:
-    found = facts(run)
-    assert found["metric"] == "skill"
-    assert found["comparison"]["accuracy"]["compressed"] > 5  # two epochs: better than always the mean
+    shown = facts(run)
+    assert shown["metric"] == "skill"
+    assert shown["comparison"]["accuracy"]["compressed"] > 5  # two epochs: better than always the mean
     told = read_metadata((run.path / "model.onnx").read_bytes())
     assert (told["task"], told["metric"], told["classes"]) == ("ink", "skill", ["ink"])
     samples = Samples.load(run.path / "samples.safetensors")
     assert samples.metric.name == "skill"
-    assert check_model(run.path / "model.onnx", data="digits").verdict.failures() == []
+    found = check_model(run.path / "model.onnx", data="digits")
+    assert found.verdict.failures() == []
+    assert class_lines(found.to_json()["details"]) == []  # nothing of a number is found or missed
 
 
 def test_the_report_speaks_of_it_in_its_words(run: RunFolder) -> None:

@@ -42,11 +42,14 @@ def _range(ends: Sequence[float]) -> str:
 
 def class_lines(details: Facts) -> list[tuple[str, str]]:
     """Lines of a check: what the score can tell, and the classes that are found least."""
-    standing, key = details["standing"], next(k for k in ("recall", "ap50") if k in details["per_class"][0])
+    standing = details["standing"]
+    key = next((k for k in ("recall", "ap50") if k in details["per_class"][0]), None)  # how much of a class is found
     lines = []
     if standing["interval"]:
         low, high = standing["interval"]
         lines.append(("interval", f"95 %: {low:.1f} to {high:.1f} %; one image is {standing['one_image']:.2f} points"))
+    if key is None:
+        return lines
     known = sorted((row for row in details["per_class"] if row[key] is not None), key=lambda row: float(row[key]))
     told = ", ".join(f"{row['class']} {row[key]:.1f}" for row in known[:SHOWN])
     least = f", the least of {len(known)}" if len(known) > SHOWN else ""
