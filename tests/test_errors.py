@@ -21,15 +21,17 @@ from hwnas.errors import (
     UnknownName,
     UsageError,
     VerificationFailed,
+    WorkLimitReached,
 )
 
 EXIT_CODES = {
-    HwnasError: 1, UsageError: 2, UnknownName: 2, InputError: 2, DataError: 2, TableError: 2, MissingEntry: 2,
+    HwnasError: 1, UsageError: 2, UnknownName: 2, WorkLimitReached: 2, InputError: 2,
+    DataError: 2, TableError: 2, MissingEntry: 2,
     ImageError: 2, RunError: 2, MissingDependency: 2, BudgetInfeasible: 3, TrainingDiverged: 1, VerificationFailed: 4,
 }
 PARENTS = {
-    UsageError: HwnasError, UnknownName: UsageError, InputError: HwnasError, DataError: InputError,
-    ImageError: InputError,
+    UsageError: HwnasError, UnknownName: UsageError, WorkLimitReached: UsageError, InputError: HwnasError,
+    DataError: InputError, ImageError: InputError,
     TableError: InputError, MissingEntry: TableError, RunError: InputError, MissingDependency: HwnasError,
     BudgetInfeasible: HwnasError, TrainingDiverged: HwnasError, VerificationFailed: HwnasError,
 }

@@ -7,7 +7,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from hwnas.documents import read_json
 from hwnas.latency import Table
 from hwnas.pipeline import RunFolder
 from hwnas.space import SpaceConfig, build
@@ -42,8 +41,7 @@ def _ops(ax: Any, run: RunFolder) -> None:
 
 
 def _networks(ax: Any, run: RunFolder) -> None:
-    profile = read_json(run.path / "run.json")["stages"]["profile"]["result"]
-    pairs = np.array([(p["predicted_ms"], p["measured_ms"]) for p in profile["held_out_pairs"]])
+    pairs = np.array([(p["predicted_ms"], p["measured_ms"]) for p in run.lane().held_out_pairs])
     ends = np.array([0, pairs.max() * 1.1])
     ax.fill_between(ends, ends * 0.95, ends * 1.05, color="#2a9d8f", alpha=0.2, linewidth=0, label="within 5 %")
     ax.plot(ends, ends, color="0.6", linewidth=1)

@@ -8,6 +8,7 @@ import random
 import shutil
 import struct
 import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -130,8 +131,8 @@ def test_no_program_is_started(tmp_path: Path) -> None:
     path.write_bytes(BROKEN["PostScript"])
     code = ("import sys; from pathlib import Path; from hwnas.imaging import Picture\n"
             "try: Picture.read(Path(sys.argv[1])).pixels()\nexcept Exception as err: print(err)")
-    done = subprocess.run(["python", "-c", code, str(path)], capture_output=True, text=True, timeout=60, check=False,
-                          env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60,
+                          check=False, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert "it is no PNG, JPEG, WEBP, GIF, TIFF, BMP or PPM" in done.stdout
     assert not (tmp_path / "started").exists()
 

@@ -20,6 +20,7 @@ from hwnas.pipeline import RunFolder
 from hwnas.pipeline.exported.image_sources import frames
 from hwnas.pipeline.exported.predicting import Predictor, predict_files
 from hwnas.runtime import open_runtime
+from hwnas.tasks.detect import Detect
 from hwnas.tasks.nms import overlaps
 
 
@@ -61,7 +62,7 @@ def test_boxes_are_in_pixels_of_the_original(detector: RunFolder, boxes: Path, t
     with Image.open(boxes / "images" / "val0.png") as image:
         image.resize((288, 192), Image.Resampling.NEAREST).save(tmp_path / "large.png")
     predictor = Predictor.of(detector.path, threshold=0.0)
-    small, large = (predictor.boxes(Picture.read(path))
+    small, large = (Detect().boxes(predictor.model, Picture.read(path))
                     for path in (boxes / "images" / "val0.png", tmp_path / "large.png"))
     assert len(small) > 5
     near = [overlaps(box * 3, large.boxes).max() for box in small.boxes[:5]]

@@ -85,7 +85,7 @@ def test_a_segmenter_is_judged_alike(tmp_path: Path) -> None:
         answers = [[np.stack([image[..., 0] < 60, image[..., 1] >= 60])[None].astype(np.float32)]
                    for image in task.val_images]
         fold = task.fold(0.5, seed=0)
-        found.append((task.judge.score(answers), task.judge.head(1).arrays()["masks"].tobytes(), len(fold.val_images),
-                      task.judge.breakdown(answers, task.data.classes).to_json()))
+        found.append((task.metric.score(answers), task.metric.first(1).arrays()["masks"].tobytes(),
+                      len(fold.val_images), task.metric.breakdown(answers, task.data.classes).to_json()))
     assert found[0] == found[1]
     assert found[0][0] == 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hwnas.errors import RunError
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import limits_of, promise_of
 from hwnas.pipeline.run.moments import APART
@@ -66,7 +67,10 @@ def reached(run: RunFolder, solver: ArchitectureSolver, winner: Architecture) ->
 
 def _exact(run: RunFolder, limit: Limit, solver: ArchitectureSolver, winner: Architecture) -> Reached:
     name, value = limit.budget.name, solver.cost(limit.budget.name, winner)
-    bound = run.found(GenerateResult).bounds[name]
+    bound = run.found(GenerateResult).bounds.get(name)
+    if bound is None:
+        raise RunError(f"{run.path / 'run.json'} has no bound for the budget {name}, which stage generate keeps: "
+                       f"restore it, or begin again with `hwnas compress --from {run.path}`")
     return Reached(name, limit.budget.text, limit.text(), UNIT.get(name, ""), bound, value, "exact", value <= bound)
 
 
