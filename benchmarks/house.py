@@ -1,7 +1,7 @@
 """The house before and after its walls were moved: lines and files by room, circles of files, starts, the default job.
 
     python benchmarks/house.py --before 410ed94                              # lines, files, circles, starts
-    python benchmarks/house.py --before 410ed94 --run RUN --job              # and `generate RUN`, the default job
+    python benchmarks/house.py --before 410ed94 --run RUN --job 2            # and `generate RUN`, the default job
 
 The code before is checked out into a temporary folder and run by the same interpreter, turn and turn about with that of
 today. RUN is a finished run folder that both can read.
@@ -70,7 +70,7 @@ def compared(before: Path, arguments: Sequence[str]) -> str:
     return f"| `hwnas {' '.join(arguments[:1])}` | {old:.3f} | {new:.3f} | {new / old:.2f} |"
 
 
-def job(before: Path, folder: Path) -> str:
+def job(before: Path, folder: Path, turns: int) -> str:
     """A row: the default job before and today at the same time, one core and one training thread each."""
     def start(root: Path, name: str, core: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "hwnas", "compress", "--torch-threads", "1", "--out", str(folder / name),
@@ -78,14 +78,15 @@ def job(before: Path, folder: Path) -> str:
         return subprocess.Popen(["taskset", "-c", str(core), *command], cwd=root, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(root)})
     ratios = []
-    for turn in (0, 1):  # cores change sides: they are not equally fast
+    for turn in range(turns):  # cores change sides: they are not equally fast
         began = time.perf_counter()
-        running = {"old": start(before, f"old{turn}", turn), "new": start(ROOT, f"new{turn}", 1 - turn)}
+        running = {"old": start(before, f"old{turn}", turn % 2), "new": start(ROOT, f"new{turn}", 1 - turn % 2)}
         seconds = {}
         while running:
             for name, process in list(running.items()):
                 if process.poll() is not None:
-                    assert process.returncode == 0, f"{name}: {process.returncode}"
+                    if process.returncode:
+                        raise SystemExit(f"the default job of the {name} code ended with {process.returncode}")
                     seconds[name] = time.perf_counter() - began
                     del running[name]
             time.sleep(0.2)
@@ -98,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", required=True, help="a commit")
     parser.add_argument("--run", type=Path, help="a finished run folder")
-    parser.add_argument("--job", action="store_true", help="run the default job of both, twice")
+    parser.add_argument("--job", type=int, default=0, metavar="TURNS", help="run the default job of both so often")
     args = parser.parse_args()
     with checked_out(args.before) as before:
         old, new = lines(before), lines(ROOT)
@@ -116,7 +117,7 @@ def main() -> None:
             print(compared(before, ["generate", str(args.run.resolve()), "--latency", "40%"]), flush=True)
         if args.job:
             with tempfile.TemporaryDirectory() as folder:
-                print(job(before, Path(folder)), flush=True)
+                print(job(before, Path(folder), args.job), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,7 +22,7 @@ from hwnas.space import Space
 from hwnas.tasks import readout
 from hwnas.tasks.breakdown import Breakdown, class_rows, finite, never_found
 from hwnas.tasks.classify import checked_labels
-from hwnas.tasks.coco_map import RECALLS, CocoMap, coco_map
+from hwnas.tasks.coco_map import RECALLS, CocoMap, CocoTruth
 from hwnas.tasks.detection import DetectionHeadLayout
 from hwnas.tasks.drawing import draw_boxes
 from hwnas.tasks.head_layout import layout_of
@@ -69,9 +70,13 @@ class DetectionMetric(Metric):
 
     def details(self, batches: Iterable[Outputs]) -> CocoMap:
         """Average precisions of every class as well."""
-        found = [self._original(i, d) for i, d in enumerate(self.found(batches))]
+        return self._truth.score([self._original(i, d) for i, d in enumerate(self.found(batches))])
+
+    @cached_property
+    def _truth(self) -> CocoTruth:
+        """Sorted once for all networks that are held against it."""
         boxes = [self._fit(i).to_original(b) for i, b in enumerate(self.boxes)]
-        return coco_map(found, boxes, self.labels, self.crowd, self.layout.classes)
+        return CocoTruth(boxes, self.labels, self.crowd, self.layout.classes)
 
     def breakdown(self, batches: Iterable[Outputs], classes: Sequence[str]) -> Breakdown:
         found = self.details(batches)
@@ -97,6 +102,8 @@ class DetectionMetric(Metric):
         return Letterbox.fit(height, width, self.layout.size)
 
     def first(self, count: int) -> DetectionMetric:
+        if count >= len(self):
+            return self  # which may know its truth in order already
         return DetectionMetric(self.layout, self.boxes[:count], self.labels[:count], self.crowd[:count],
                                self.originals[:count])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Workload:
         """uint8 (M, H, W, C), alike."""
         return self.data.parts[1].pixels
 
-    @property
+    @cached_property
     def metric(self) -> Metric:
         """The truth about the validation images."""
         return self.task.metric(self.data, self.layout)
