@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas.data.labelled import LabelledData
 from hwnas.documents import read_json
 from hwnas.errors import InputError, RunError, UsageError
 from hwnas.files import write_json
@@ -38,10 +39,9 @@ from hwnas.search.roles import (
 from hwnas.search.strategy import Ask, Failed, Score, Strategy
 from hwnas.search.weight_sharing import WeightSharing
 from hwnas.space import Space
-from hwnas.train import Task, as_task
+from hwnas.train import Workload, workload_of
 from hwnas.train.checkpoint import load_matching, load_tensors, one_line, save_tensors
 from hwnas.train.loop import restore, snapshot
-from hwnas.train.task import AnyData
 from hwnas.validation import Count, Schema, checked
 
 
@@ -79,9 +79,9 @@ class SearchResult:
         return self.evaluator.supernet
 
 
-def run(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Path, seed: int = 0,
+def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, folder: Path, seed: int = 0,
         protect: Sequence[int] | None = None, init: Path | None = None,
-        smaller: Mapping[int, Task] | None = None, progress: Progress = silent) -> SearchResult:
+        smaller: Mapping[int, Workload] | None = None, progress: Progress = silent) -> SearchResult:
     """Learn a distribution over the architectures of `space` on `data`, or go on where a killed search stopped.
 
     Args:
@@ -129,8 +129,8 @@ def run(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Pat
     return SearchResult(found.distribution, evaluator, found.best)
 
 
-def load(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Path, seed: int = 0,
-         smaller: Mapping[int, Task] | None = None) -> SearchResult:
+def load(space: Space, data: LabelledData | Workload, config: SearchConfig, *, folder: Path, seed: int = 0,
+         smaller: Mapping[int, Workload] | None = None) -> SearchResult:
     """A finished search from its folder; arguments as of `run`.
 
     Raises:
@@ -148,14 +148,14 @@ def load(space: Space, data: AnyData | Task, config: SearchConfig, *, folder: Pa
     return SearchResult(distribution, evaluator, (best.choice, best.score))
 
 
-def evaluator_of(space: Space, data: AnyData | Task, config: SearchConfig, seed: int,
-                 smaller: Mapping[int, Task]) -> NetworkEvaluator:
+def evaluator_of(space: Space, data: LabelledData | Workload, config: SearchConfig, seed: int,
+                 smaller: Mapping[int, Workload]) -> NetworkEvaluator:
     """The evaluator as a search begins with it; arguments as of `run`.
 
     Raises:
         UsageError: one that has no networks to go on from.
     """
-    found = create_evaluator(config.evaluator, EvaluatorSetting(space, as_task(data), config, seed, smaller))
+    found = create_evaluator(config.evaluator, EvaluatorSetting(space, workload_of(data), config, seed, smaller))
     if not isinstance(found, NetworkEvaluator):
         raise UsageError(f"evaluator {config.evaluator!r} scores no networks: it must be a "
                          "hwnas.search.evaluators.setting.NetworkEvaluator")

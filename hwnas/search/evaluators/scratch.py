@@ -10,7 +10,7 @@ import torch
 from hwnas.nets import Network
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator, fold_of
 from hwnas.space import FULL, Architecture, Space, scaled, variants
-from hwnas.train import Task, fit
+from hwnas.train import Workload, fit
 
 
 class ScratchEvaluator(NetworkEvaluator):
@@ -29,7 +29,7 @@ class ScratchEvaluator(NetworkEvaluator):
                               warmup=min(config.train.warmup, config.evaluation_epochs / 2))
         self._threads = torch.get_num_threads()  # other processes must add up in the same order
 
-    def fold_of(self, space: Space) -> Task:
+    def fold_of(self, space: Space) -> Workload:
         return fold_of(space, self._known)
 
     def score(self, choice: Sequence[int], scaled: Space | None = None) -> float:
@@ -44,7 +44,7 @@ class ScratchEvaluator(NetworkEvaluator):
         return net.eval()
 
 
-def fresh_network(arch: Architecture, task: Task, seed: int) -> Network:
+def fresh_network(arch: Architecture, task: Workload, seed: int) -> Network:
     """`arch` with random weights of a seed, normalising as the data of the task ask for."""
     torch.manual_seed(seed)
     net = Network(arch, task.data.mean.tolist(), task.data.std.tolist())

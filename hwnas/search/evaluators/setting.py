@@ -12,7 +12,7 @@ from hwnas.nets import Network
 from hwnas.search.roles import Evaluator
 from hwnas.search.strategy import Choice, Score
 from hwnas.space import Architecture, Space
-from hwnas.train import Task
+from hwnas.train import Workload
 
 if TYPE_CHECKING:
     from hwnas.search.config import SearchConfig
@@ -31,12 +31,12 @@ class EvaluatorSetting:
     """
 
     space: Space
-    task: Task
+    task: Workload
     config: SearchConfig
     seed: int = 0
-    smaller: Mapping[int, Task] = field(default_factory=dict)
+    smaller: Mapping[int, Workload] = field(default_factory=dict)
 
-    def folds(self) -> dict[int, Task]:
+    def folds(self) -> dict[int, Workload]:
         """Height of the input (0: the space's own) -> the task on the part of the training set that trains, judged on
         the other."""
         tasks = {0: self.task} | {size: self.smaller[size] for size in self.config.sizes}
@@ -54,10 +54,10 @@ class NetworkEvaluator(Evaluator):
         fold: the task as the search sees it, at the space's own size.
     """
 
-    fold: Task
+    fold: Workload
 
     @abstractmethod
-    def fold_of(self, space: Space) -> Task:
+    def fold_of(self, space: Space) -> Workload:
         """The fold whose images have the size that networks of `space` take.
 
         Raises:
@@ -80,7 +80,7 @@ class NetworkEvaluator(Evaluator):
         return Score(self.score(arch))
 
 
-def fold_of(space: Space, known: Sequence[tuple[Space, Task]]) -> Task:
+def fold_of(space: Space, known: Sequence[tuple[Space, Workload]]) -> Workload:
     """The task whose images have the size of `space`; UsageError if there is none."""
     for other, fold in known:
         if other.config.size == space.config.size:

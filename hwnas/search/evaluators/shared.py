@@ -14,9 +14,9 @@ from hwnas.data.views import ImageView
 from hwnas.nets import Network, Supernet
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator, fold_of
 from hwnas.space import FULL, Architecture, Space, scaled, variants
-from hwnas.train import Task, TrainConfig, reestimate_batch_norm
+from hwnas.tasks.task import Batch
+from hwnas.train import TrainConfig, Workload, reestimate_batch_norm
 from hwnas.train.loop import optimizer_of, train_step
-from hwnas.train.task import Batch
 
 
 @dataclass
@@ -26,7 +26,7 @@ class SupernetEvaluator(NetworkEvaluator):
     Args:
         supernet: holds the shared weights; changed by `train`.
         fold: what is learnt, on the part of the training set that trains weights and judged on the other
-            (`Task.fold`).
+            (`Workload.fold`).
         config: batch size, peak learning rate, decay, clipping.
         seed: batches of round t are drawn with (seed, 2, t).
         batch_norm_images: training images over which the statistics of a path are re-estimated.
@@ -36,11 +36,11 @@ class SupernetEvaluator(NetworkEvaluator):
 
     weights_move: ClassVar[bool] = True
     supernet: Supernet
-    fold: Task
+    fold: Workload
     config: TrainConfig
     seed: int
     batch_norm_images: int = 512
-    variants: tuple[tuple[Space, Task], ...] = ()
+    variants: tuple[tuple[Space, Workload], ...] = ()
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,19 +84,19 @@ class SupernetEvaluator(NetworkEvaluator):
                 batch = next(smaller[size])
             self._step(choice, space, fold, batch, (number, step))
 
-    def _step(self, choice: Sequence[int], space: Space | None, fold: Task, batch: Batch,
+    def _step(self, choice: Sequence[int], space: Space | None, fold: Workload, batch: Batch,
               place: tuple[int, int]) -> None:
         self.supernet.select(choice, space)
         train_step(self.supernet, self.optimizer, *batch, fold, self.config, place=place)
 
-    def _batches(self, fold: Task, rng: np.random.Generator, steps: int) -> Iterator[Batch]:
+    def _batches(self, fold: Workload, rng: np.random.Generator, steps: int) -> Iterator[Batch]:
         fold.check_trainable()
         while steps > 0:
             for batch in itertools.islice(fold.epoch(self.config.batch, rng), steps):
                 steps -= 1
                 yield batch
 
-    def fold_of(self, space: Space) -> Task:
+    def fold_of(self, space: Space) -> Workload:
         return fold_of(space, [(self.supernet.space, self.fold), *self.variants])
 
     def score(self, choice: Sequence[int], scaled: Space | None = None) -> float:
@@ -123,7 +123,7 @@ class SupernetEvaluator(NetworkEvaluator):
         self.supernet.select(choice)
         reestimate_batch_norm(self.supernet, self.supernet.active(), self._batch_norm_images(self.fold))
 
-    def _batch_norm_images(self, fold: Task) -> ImageView:
+    def _batch_norm_images(self, fold: Workload) -> ImageView:
         return fold.train_images[: self.batch_norm_images]
 
 

@@ -12,7 +12,7 @@ from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator, 
 from hwnas.search.log import SearchLog
 from hwnas.search.strategy import Choice
 from hwnas.space import FULL, Architecture, Space, scaled, variants
-from hwnas.train import Task
+from hwnas.train import Workload
 
 
 class TableEvaluator(NetworkEvaluator):
@@ -34,7 +34,7 @@ class TableEvaluator(NetworkEvaluator):
         self._known = [(setting.space, self.fold)] + [
             (scaled(setting.space, v), folds[v.imgsz]) for v in variants(config.widths, config.sizes) if v != FULL]
 
-    def fold_of(self, space: Space) -> Task:
+    def fold_of(self, space: Space) -> Workload:
         return fold_of(space, self._known)
 
     def score(self, choice: Sequence[int], scaled: Space | None = None) -> float:
