@@ -5,6 +5,7 @@ from typing import Any
 
 from hwnas.space.builders import SPACES, Description, describe
 from hwnas.space.config import SpaceConfig
+from hwnas.space.convolutions import Conv, Gate, Parallel, RepConv
 from hwnas.space.costs import Cost
 from hwnas.space.find import find_space
 from hwnas.space.graph import Graph
@@ -16,14 +17,10 @@ from hwnas.space.primitives import (
     Act,
     AvgPool,
     Concat,
-    Conv,
-    Gate,
     GlobalAvgPool,
     Linear,
     Norm,
-    Parallel,
     Primitive,
-    RepConv,
     Shuffle,
     SqueezeExcite,
     Upsample,

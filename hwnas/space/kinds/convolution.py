@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hwnas.space.convolutions import Conv
 from hwnas.space.fields import OpFields, text_of
 from hwnas.space.kinds.kind import Kind
-from hwnas.space.primitives import Act, Conv, Primitive
+from hwnas.space.primitives import Act, Primitive
 
 
 class Convolution(Kind):

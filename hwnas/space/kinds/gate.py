@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from hwnas.space.convolutions import Gate
 from hwnas.space.fields import OpFields
 from hwnas.space.kinds.kind import Kind
-from hwnas.space.primitives import Gate, Primitive
+from hwnas.space.primitives import Primitive
 
 
 class GateKind(Kind):
-    """See `hwnas.space.primitives.Gate`."""
+    """See `hwnas.space.convolutions.Gate`."""
 
     name = "gate"
     about = "1x1 convolution scaled by a gate of the global average"

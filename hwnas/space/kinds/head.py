@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hwnas.space.convolutions import Conv
 from hwnas.space.fields import OpFields
 from hwnas.space.kinds.kind import Kind
-from hwnas.space.primitives import Conv, GlobalAvgPool, Linear, Norm, Primitive
+from hwnas.space.primitives import GlobalAvgPool, Linear, Norm, Primitive
 
 
 class Head(Kind):
