@@ -24,7 +24,7 @@ from hwnas.errors import UsageError
 from hwnas.nets.block import Block
 from hwnas.nets.depthwise import depthwise
 from hwnas.nets.fusing import TrainedBranches
-from hwnas.nets.modules import (
+from hwnas.nets.layers import (
     ConvAct,
     ConvNormAct,
     LinearAct,

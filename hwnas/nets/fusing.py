@@ -16,7 +16,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from hwnas.nets.modules import ConvNormAct, activation, batch_norm, module_of
+from hwnas.nets.layers import ConvNormAct, activation, batch_norm
+from hwnas.nets.modules import module_of
 from hwnas.space import RepConv
 
 Net = TypeVar("Net", bound=nn.Module)

@@ -7,7 +7,7 @@ from torch import nn
 
 from hwnas.nets import Block
 from hwnas.nets.fusing import Fusible
-from hwnas.nets.modules import ConvAct, ConvNormAct, ImageGate, LinearAct, NormAct, SqueezeExciteGate, SummedBranches
+from hwnas.nets.layers import ConvAct, ConvNormAct, ImageGate, LinearAct, NormAct, SqueezeExciteGate, SummedBranches
 
 Folded = dict[str, np.ndarray]
 

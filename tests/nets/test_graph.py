@@ -22,7 +22,7 @@ from torch import nn
 
 from hwnas.export import to_onnx
 from hwnas.nets import Block, Network
-from hwnas.nets.modules import ConvNormAct, LinearAct, NormAct, SqueezeExciteGate
+from hwnas.nets.layers import ConvNormAct, LinearAct, NormAct, SqueezeExciteGate
 from hwnas.nets.network import module_name
 from hwnas.profile import network_model
 from hwnas.profile.blocks import Block as TimedBlock
