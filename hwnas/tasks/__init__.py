@@ -20,6 +20,7 @@ from hwnas.tasks.coco_map import RECALLS, CocoMap, coco_map  # now: its file has
 
 if TYPE_CHECKING:
     from hwnas.imaging.letterbox import IGNORE
+    from hwnas.tasks.answer import Answer, Cases, LoadedModel
     from hwnas.tasks.breakdown import Breakdown, class_rows, difference
     from hwnas.tasks.detection import VARIANCES, DetectionHead, DetectionHeadLayout
     from hwnas.tasks.drawing import colours, draw_boxes, draw_mask
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from hwnas.tasks.nms import Detections, detections
     from hwnas.tasks.registry import find, names, task_for, task_of
     from hwnas.tasks.standing import Standing, level_above
-    from hwnas.tasks.task import Answer, Cases, Column, LoadedModel, Task, Words
+    from hwnas.tasks.task import Column, Task, Words
     from hwnas.tasks.tiling import tiled_logits
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
 
 _HOMES = {
     "hwnas.imaging.letterbox": ("IGNORE",),
+    "hwnas.tasks.answer": ("Answer", "Cases", "LoadedModel"),
     "hwnas.tasks.breakdown": ("Breakdown", "class_rows", "difference"),
     "hwnas.tasks.detection": ("VARIANCES", "DetectionHead", "DetectionHeadLayout"),
     "hwnas.tasks.drawing": ("colours", "draw_boxes", "draw_mask"),
@@ -48,7 +50,7 @@ _HOMES = {
     "hwnas.tasks.nms": ("Detections", "detections"),
     "hwnas.tasks.registry": ("find", "names", "task_for", "task_of"),
     "hwnas.tasks.standing": ("Standing", "level_above"),
-    "hwnas.tasks.task": ("Answer", "Cases", "Column", "LoadedModel", "Task", "Words"),
+    "hwnas.tasks.task": ("Column", "Task", "Words"),
     "hwnas.tasks.tiling": ("tiled_logits",),
 }
 _HOME_OF = {name: home for home, names_there in _HOMES.items() for name in names_there}

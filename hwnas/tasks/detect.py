@@ -20,6 +20,7 @@ from hwnas.imaging.picture import Picture
 from hwnas.progress import Progress, silent
 from hwnas.space import Space
 from hwnas.tasks import readout
+from hwnas.tasks.answer import Answer, Cases, LoadedModel, Pixels
 from hwnas.tasks.breakdown import Breakdown, class_rows, finite, never_found
 from hwnas.tasks.classify import checked_labels
 from hwnas.tasks.coco_map import RECALLS, CocoMap, CocoTruth
@@ -29,7 +30,7 @@ from hwnas.tasks.head_layout import layout_of
 from hwnas.tasks.metric import Array, Arrays, Metric, Outputs, array_of, require
 from hwnas.tasks.nms import Detections, detections, overlaps
 from hwnas.tasks.standing import Standing, level_above
-from hwnas.tasks.task import Answer, Batch, Cases, Column, LoadedModel, Pixels, Shapes, Task, Words, require_classes
+from hwnas.tasks.task import Batch, Column, Shapes, Task, Words, require_classes
 
 if TYPE_CHECKING:
     from hwnas.space import SpaceConfig

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.tasks.task import Cases
+from hwnas.tasks.answer import Cases
 
 Pixels = npt.NDArray[np.uint8]
 

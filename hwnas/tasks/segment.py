@@ -22,13 +22,14 @@ from hwnas.imaging.letterbox import IGNORE, Letterbox
 from hwnas.imaging.picture import Picture
 from hwnas.progress import Progress, silent
 from hwnas.tasks import readout
+from hwnas.tasks.answer import Answer, Cases, LoadedModel, Pixels
 from hwnas.tasks.breakdown import Breakdown, by_resampling, class_rows, finite, never_found, percent
 from hwnas.tasks.chance import Matrix, spread_of_miou
 from hwnas.tasks.drawing import colours, draw_mask
 from hwnas.tasks.mean_iou import MeanIou, confusion
 from hwnas.tasks.metric import Arrays, Metric, Outputs, array_of, require
 from hwnas.tasks.standing import Standing, level_above, short
-from hwnas.tasks.task import Answer, Batch, Cases, Column, LoadedModel, Pixels, Shapes, Task, Words, require_classes
+from hwnas.tasks.task import Batch, Column, Shapes, Task, Words, require_classes
 from hwnas.tasks.tiling import tiled_logits
 from hwnas.validation import Schema, checked
 

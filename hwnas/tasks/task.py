@@ -15,7 +15,7 @@ Glossary
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -28,13 +28,13 @@ from hwnas.errors import UsageError
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.picture import Picture
 from hwnas.progress import Progress, silent
-from hwnas.tasks.metric import Array, Metric, Outputs
+from hwnas.tasks.answer import Answer, Cases, LoadedModel, Pixels
+from hwnas.tasks.metric import Metric, Outputs
 from hwnas.tasks.readout import CLASSES, read_out
 
 if TYPE_CHECKING:
     from hwnas.space import Space, SpaceConfig
 
-Pixels = npt.NDArray[np.uint8]
 Batch = tuple[Pixels, Any]
 Shapes = list[tuple[int | None, ...]]
 FEW = 100  # validation images, below which one image is more than a point
@@ -74,59 +74,6 @@ class Words:
     scope: str = ""
     figures: str = ""
     examples: str = ""
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model that answers.
-
-    Args:
-        run: uint8 (n, H, W, C) -> its outputs, checked.
-        classes: names of what it tells.
-        size: (H, W) of its input, px.
-        channels: 1 or 3.
-        facts: what it says of itself.
-        layout: of its head.
-        threshold: least score of what is told.
-        tiled: whether images are looked at in their own size, in tiles of the input.
-    """
-
-    run: Callable[[Pixels], list[Array]]
-    classes: Sequence[str]
-    size: tuple[int, int]
-    channels: int
-    facts: Mapping[str, Any]
-    layout: Any = None
-    threshold: float = 0.3
-    tiled: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of one image.
-
-    Args:
-        facts: JSON values.
-        draw: makes the picture, uint8 (H, W, 3), which takes longer than many a model; None where there is none.
-        mask: uint8 (H, W) of class numbers.
-    """
-
-    facts: dict[str, Any]
-    draw: Callable[[], Pixels] | None = None
-    mask: Pixels | None = None
-
-
-@dataclass(frozen=True)
-class Cases:
-    """The validation images as cases that can be shown.
-
-    Args:
-        scores: of every image, percent; NaN where there is nothing to be right about.
-        draw: number of an image -> truth and answer, two pictures uint8 (H, W, 3) of one height.
-    """
-
-    scores: Sequence[float]
-    draw: Callable[[int], tuple[Pixels, Pixels]]
 
 
 class Task(ABC):
