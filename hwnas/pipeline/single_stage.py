@@ -114,17 +114,16 @@ def export_run(run: RunFolder, out: Path | None = None, progress: Progress = sil
         VerificationFailed: the new file does not give the stored logits.
     """
     from hwnas.pipeline.context import RunContext
-    from hwnas.pipeline.stages.export import ModelExporter
+    from hwnas.pipeline.exported.model_exporter import ModelExporter
 
     record = run.state.stages.get("export")
     run.result("export")
     run.done("finetune")
     context = RunContext(run, progress)
-    shipper = ModelExporter(context)
     target = out or run.path / "model.onnx"
     began = time.monotonic()
     network = context.network_of(context.architecture, run.path / "model.safetensors")
-    session = shipper.write_model(network, target)
+    session = ModelExporter(context).write_model(network, target)
     here = run.lane().here
     verdict = verify(target, Samples.load(run.path / "samples.safetensors"), context.target, session=session,
                      timing=here)

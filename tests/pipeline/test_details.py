@@ -17,7 +17,8 @@ from hwnas.files import sha256, write_json
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.report.classes import class_table, confusion_table
 from hwnas.pipeline.run.details import read_details
-from hwnas.pipeline.run.folder import RunFolder, StageRecord
+from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.state import StageRecord
 from hwnas.tasks import difference, find
 from hwnas.tasks.classify import AccuracyMetric
 from hwnas.tasks.segment import MeanIouMetric

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hwnas.files import write_json
 from hwnas.latency import Calibration, LatencyModel
 from hwnas.pipeline import ArchitectureSolver, CompressConfig, RunFolder, parse
-from hwnas.pipeline.run.folder import RunState
 from hwnas.pipeline.run.limits import limits_of, promise_of, reference_of
 from hwnas.pipeline.run.reference import Reference
+from hwnas.pipeline.run.state import RunState
 from hwnas.runtime import Measurement
 from hwnas.runtime.promise import ESTIMATED, MEASURED, PREDICTED
 from hwnas.search.distribution import everything_live

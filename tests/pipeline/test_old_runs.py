@@ -22,8 +22,9 @@ from hwnas.pipeline.job import branch
 from hwnas.pipeline.report.facts import facts
 from hwnas.pipeline.report.run_artifacts import RunArtifacts
 from hwnas.pipeline.report.summary import is_finished, summary
-from hwnas.pipeline.run.folder import RunFolder, digest
+from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.results import ExportResult, FinetuneResult
+from hwnas.pipeline.run.state import digest
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.queries import best_of, front_of
 from hwnas.space import FULL

@@ -184,7 +184,7 @@ def test_a_run_of_an_older_version_still_opens(finished: RunFolder, tmp_path: Pa
     """run.json without fields that came later."""
     from hwnas.documents import read_json
     from hwnas.files import write_json
-    from hwnas.pipeline.run.folder import digest
+    from hwnas.pipeline.run.state import digest
 
     copy = tmp_path / "old"
     shutil.copytree(finished.path, copy)

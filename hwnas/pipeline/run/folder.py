@@ -8,17 +8,11 @@ giving a wrong answer.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, ClassVar
 
 from hwnas.documents import read_json
 from hwnas.errors import RunError, UnknownName, UsageError
@@ -26,55 +20,15 @@ from hwnas.files import sha256, write_json
 from hwnas.pipeline.commands import resume_command
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.display.fact_table import Facts, facts_html, facts_text
-from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import LaneResult
 from hwnas.pipeline.run.results import RESULTS, DataResult, Found, ProfileResult, StageResult, read_result
+from hwnas.pipeline.run.state import RunState, StageRecord, digest, versions
 from hwnas.space import Space, SpaceConfig, build
-from hwnas.validation import FileName, Sha256, checked
+from hwnas.validation import checked
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
 LOCK = ".lock"
 STAGES = tuple(result.stage for result in RESULTS)
-
-
-class StageRecord(BaseModel):
-    """A finished stage: how long it took, what it found, the hashes of the files it made."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    seconds: float = Field(ge=0, le=1e12)
-    result: dict[str, Any]
-    files: dict[FileName, Sha256]
-
-
-class RunState(BaseModel):
-    """The content of run.json.
-
-    Args:
-        hwnas_run: 1 where the configuration is flat: hwnas 0.1.
-        tighten: factor on the latency budget after an exported model measured over it; `attempts`: how often it did.
-        reference: what percentages are of, fixed in stage profile; None before that, and in runs of hwnas 0.1.
-        refused: precisions that `auto` tried and that lost too much, or nothing, by the time the model was exported.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    hwnas_run: Literal[1, 2] = 2
-    config: CompressConfig
-    versions: dict[str, str]
-    created: str
-    stages: dict[str, StageRecord] = Field(default_factory=dict)
-    reference: Reference | None = None
-    tighten: float = Field(default=1.0, gt=0, le=1)
-    attempts: int = Field(default=0, ge=0, le=1000)
-    refused: list[str] = Field(default_factory=list)
-    integrity: str = ""
-
-
-def digest(state: Mapping[str, Any]) -> str:
-    """Hash over everything in a run.json but `integrity`; as it stands there, so that new fields do not matter."""
-    text = json.dumps({name: value for name, value in state.items() if name != "integrity"}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class RunFolder:
@@ -111,7 +65,7 @@ class RunFolder:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UsageError(f"{path} exists and is not an empty folder: choose another --out")
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        run = cls(path, RunState(config=config.anchored(), versions=_versions(), created=now))
+        run = cls(path, RunState(config=config.anchored(), versions=versions(), created=now))
         run.save()
         return run
 
@@ -226,6 +180,7 @@ class RunFolder:
             InputError: it holds no space that this version can build.
         """
         return build(SpaceConfig.from_json(self.found(DataResult).space, f"{self.path / 'run.json'}: the space"))
+
     def found(self, result: type[Found]) -> Found:
         """What a finished stage found, e.g. `run.found(ExportResult).verdict.accuracy`.
 
@@ -294,11 +249,3 @@ class RunFolder:
         for stage in stages:
             self.state.stages.pop(stage, None)
         self.save()
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("hwnas", "numpy", "torch", "onnx", "onnxruntime", "openvino"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found

@@ -17,22 +17,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hwnas.errors import BudgetInfeasible, VerificationFailed
 from hwnas.export import Loss
 from hwnas.files import write_json
-from hwnas.pipeline.exported.inference import TimedModel, time_models
-from hwnas.pipeline.latencies.latency_sources import in_fp32
 from hwnas.pipeline.run.result_parts import CandidateResult, TimedResult
 from hwnas.pipeline.run.results import GenerateResult
-from hwnas.pipeline.selection.answers import Answer
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
-from hwnas.pipeline.selection.candidates import FP32, MARGIN, TRIES, Candidate, Configuration, Key, Selection
+from hwnas.pipeline.selection.candidates import FP32, Candidate, Configuration, Key
+from hwnas.pipeline.selection.fitting import CandidateFitting
 from hwnas.pipeline.selection.quantization_loss import loss_of
-from hwnas.profile import network_model
-from hwnas.runtime import Measurement
-from hwnas.runtime.promise import NOISE
 from hwnas.search.evaluators.setting import NoScore
-from hwnas.search.log import SearchLog
 from hwnas.space import FULL
 from hwnas.target import Precision
 from hwnas.tasks.chance import Z95
@@ -42,9 +35,6 @@ if TYPE_CHECKING:
     from hwnas.nets import Network
     from hwnas.pipeline.context import RunContext
     from hwnas.train import Workload
-
-FROM_SEARCH = 4  # best evaluated architectures within the budget that join the candidates
-SWEEPS = 20
 
 
 class ModelSelector:
@@ -59,7 +49,6 @@ class ModelSelector:
         refused = self._run.state.refused
         self._solvers = {Configuration(p, variant): solver for p in context.targets if p not in refused
                          for variant, solver in ArchitectureSolver.all_of_run(self._run, p).items()}
-        self._here = all(self._run.lane(p).here for p in context.targets)
         self._scores: dict[Key, float] = {}
         self._tried: dict[Key, tuple[Network, float]] = {}
 
@@ -70,7 +59,7 @@ class ModelSelector:
 
     def choose(self) -> GenerateResult:
         """The winner, and what it was chosen from."""
-        fitting = self._fitting()
+        fitting = CandidateFitting(self._context, self._solvers).within_budgets()
         losses = self._reference_losses()
         ranked = self._ranked(fitting.candidates, losses)
         finalists = self._finalists([c for _, c in ranked])
@@ -106,124 +95,6 @@ class ModelSelector:
             predicted_ms=c.answer.costs["latency"] / 1e6, measured_ms=c.timing.median_ms if c.timing else None,
             fp32_ms=c.fp32_timing.median_ms if c.fp32_timing else None, trial=trial,
         )
-
-    def _fitting(self) -> Selection:
-        """Candidates of every kind that measure within the budget, tightening it where the table said too little.
-
-        Raises:
-            BudgetInfeasible: no architecture meets the budgets in any precision and variant.
-            VerificationFailed: none measured within them in `TRIES` tries.
-        """
-        found = Selection(tighten=dict.fromkeys(self._solvers, self._run.state.tighten))
-        waiting, limit, best = dict(self._solvers), float("inf"), float("inf")
-        for left in reversed(range(TRIES)):
-            proposed = self._proposed(waiting, found)
-            if not self._here:
-                found.candidates = [c for row in proposed.values() for c in row]
-                return found
-            timed_rows, found.references = self._time(proposed)
-            limit = self._limit_ms(found.references[FP32], strict=left > 0)
-            for kind, row in timed_rows.items():
-                best = min(_median(c) for c in row)
-                within = [c for c in row if _median(c) <= MARGIN * limit]
-                if not within:
-                    found.tighten[kind] *= MARGIN * limit / best
-                    continue
-                waiting.pop(kind)
-                gains = [c for c in within if not c.slower_than_fp32]
-                found.candidates += gains
-                if not gains:
-                    found.notes[kind] = "slower than fp32"
-            if not waiting:
-                break
-        found.notes |= dict.fromkeys(waiting, f"no candidate measured within the budget in {TRIES} tries")
-        if not found.candidates:
-            raise VerificationFailed(
-                f"no candidate measured within {limit:.3f} ms in {TRIES} tries although the table predicts it; best "
-                f"{best:.3f} ms: measure the table again (`hwnas profile --again`)"
-            )
-        return found
-
-    def _proposed(self, waiting: dict[Configuration, ArchitectureSolver],
-                  found: Selection) -> dict[Configuration, list[Candidate]]:
-        """Candidates of the kinds that wait; those that no architecture can meet wait no longer."""
-        proposed, refusals = {}, []
-        for kind, solver in list(waiting.items()):
-            try:
-                bounds = solver.absolute(self._context.budgets, found.tighten[kind])
-                answers = self._candidates(solver, bounds)
-            except BudgetInfeasible as err:
-                refusals.append(err)
-                waiting.pop(kind)
-                found.notes[kind] = "no architecture is predicted within the budget"
-                continue
-            found.bounds[kind] = bounds
-            proposed[kind] = [Candidate(kind, answer) for answer in answers]
-        if not proposed and not found.candidates:
-            raise refusals[0]
-        return proposed
-
-    def _candidates(self, solver: ArchitectureSolver, bounds: dict[str, float]) -> list[Answer]:
-        """DPNG's best, and the best architectures that the search has scored, all within the bounds.
-
-        Variants share the places among themselves, so that more of them do not mean more to time and to score.
-        """
-        shares = len({kind.variant for kind in self._solvers})
-        top, scored = (-(-count // shares) for count in (self._context.config.search.top, FROM_SEARCH))
-        found = solver.answers(bounds, top)
-        known = {a.architecture.choice for a in found}
-        entries = SearchLog(self._run.path / "search.jsonl").comparable()
-        for entry in sorted(entries, key=lambda e: -e.score):
-            if entry.choice not in known and solver.within(entry.choice, bounds):
-                found.append(solver.answer(entry.choice))
-                known.add(entry.choice)
-            if len(found) >= top + scored:
-                break
-        whole, reduced = solver.space.reference.choice, solver.latency.precision != FP32 or solver.variant != FULL
-        if reduced and whole not in known and solver.within(whole, bounds):
-            found.append(solver.answer(whole))  # a lower precision or a smaller variant may be all that is needed
-        return found
-
-    def _time(self, rows: Mapping[Configuration, list[Candidate]],
-              ) -> tuple[dict[Configuration, list[Candidate]], dict[str, Measurement]]:
-        """All candidates and the reference in every precision in turns, with random weights: they change no time."""
-        targets, batch = self._context.targets, self._context.target.batch
-        exact = in_fp32(self._context.target)
-        reference = network_model(self._context.space.reference, batch=batch)
-        entries = {FP32: TimedModel(reference, exact)}
-        entries |= {p: TimedModel(reference, targets[p]) for p, _ in rows if p != FP32}
-        models = {c.network: network_model(c.answer.architecture, batch=batch) for row in rows.values() for c in row}
-        for kind, row in rows.items():
-            for i, c in enumerate(row):
-                entries[f"{kind} {i}"] = TimedModel(models[c.network], targets[kind.precision])
-                if self._competing and kind.precision != FP32:
-                    entries[f"{kind} {i} {FP32}"] = TimedModel(models[c.network], exact)
-        found = time_models(entries, sweeps=SWEEPS, progress=self._context.progress)
-        measured = {
-            kind: [replace(c, timing=found[f"{kind} {i}"], fp32_timing=found.get(f"{kind} {i} {FP32}"))
-                   for i, c in enumerate(row)] for kind, row in rows.items()
-        }
-        return measured, {p: found[p] for p in targets | {FP32: exact} if p in found}
-
-    def _limit_ms(self, reference: Measurement, strict: bool) -> float:
-        """The latency budget in ms; a percentage is of the fp32 reference as measured in the same run.
-
-        Among many networks in turns none finds its weights in the cache, and the reference, which has the most, loses
-        most by it; alone with the result, as both are judged, it is faster again. So it is not taken to be slower than
-        when the run fixed it, unless the reference kernel is. And where a result was over its budget in the end, what
-        is measured here is held to the tighter budget, too.
-
-        Args:
-            strict: whether to do so; where nothing is found that way, the run's own ratio has to do.
-        """
-        budget, fixed = self._context.budgets.get("latency"), self._run.state.reference
-        if budget is None:
-            return float("inf")
-        now_ms = reference.median_ms
-        if strict and fixed is not None and fixed.kernel_ms and reference.kernel_ms:
-            slower = reference.kernel_ms / fixed.kernel_ms
-            now_ms = min(now_ms, fixed.latency_ms * (slower if slower > 1 + NOISE else 1.0))
-        return budget.absolute(now_ms * 1e6) / 1e6 * self._run.state.tighten
 
     def _reference_losses(self) -> dict[str, Loss]:
         """Precision -> what it costs the reference; only where precisions compete."""
@@ -302,7 +173,3 @@ class ModelSelector:
         history = fit(net, fold, training, seed=context.config.seed, teacher=teacher, checkpoint=checkpoint,
                       progress=context.progress, what=f"try finalist {number} of {count}")
         return net, history.accuracy
-
-
-def _median(candidate: Candidate) -> float:
-    return candidate.timing.median_ms if candidate.timing else 0.0

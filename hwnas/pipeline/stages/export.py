@@ -13,44 +13,24 @@ A lower precision is calibrated on training images and judged on the validation 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from hwnas.data.views import AnyImages
 from hwnas.errors import VerificationFailed
-from hwnas.export import Samples, Verdict, answers, onnx_bytes, stamped, verify
-from hwnas.export.onnx_export import INPUT
-from hwnas.files import write_bytes
-from hwnas.nets import Network
+from hwnas.export import Verdict, verify
 from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.exported.inference import answering, calibration_inputs, in_form
-from hwnas.pipeline.exported.provenance import provenance
+from hwnas.pipeline.exported.model_exporter import Export, ModelExporter
 from hwnas.pipeline.exported.validation_artifacts import Artifacts, write_artifacts
-from hwnas.pipeline.latencies.latency_sources import in_fp32
 from hwnas.pipeline.run import details
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import limits_of, promised
 from hwnas.pipeline.run.result_parts import DifferenceResult, PromiseResult, VerdictResult
 from hwnas.pipeline.run.results import ExportResult, GenerateResult
-from hwnas.pipeline.selection.candidates import FP32, MARGIN, TRIES
+from hwnas.pipeline.selection.candidates import MARGIN, TRIES
 from hwnas.pipeline.stages.stage import Again, Stage
-from hwnas.runtime import Measurement, Session, compare
+from hwnas.runtime import Measurement, compare
 from hwnas.runtime.pinning import pinned
 from hwnas.runtime.promise import Promise
-from hwnas.space import Architecture
-from hwnas.target import Target
-from hwnas.tasks.metric import Batches
-from hwnas.train.evaluate import outputs_of
 
-if TYPE_CHECKING:
-    from hwnas.train import Workload
-
-CHECK_IMAGES = 512  # kept beside the model to check it on a device that has no data
-CHECK_PIXELS = 1 << 23  # of these at most, so that large images stay few megabytes
 SWEEPS = 40
 SAME = 0.02  # by which two medians of one interleaved run may differ and mean nothing
 
@@ -101,36 +81,20 @@ class Refused(Again):
         run.state.refused.append(self.precision)
 
 
-@dataclass(frozen=True)
-class Export:
-    """One model in one precision.
-
-    Args:
-        name: e.g. 'model', 'reference-int8'.
-        task: with images of the size that it takes.
-        model: ONNX bytes in the target's form.
-        session: the model, loaded once.
-        samples: images with the outputs of torch.
-        exact: outputs of the network in fp32 for the validation images; None for fp32 itself.
-    """
-
-    name: str
-    task: Workload
-    target: Target
-    model: bytes
-    session: Session
-    samples: Samples
-    exact: Batches | None
-
-
 class ExportStage(Stage[ExportResult]):
     """What ships, and the evidence that it is right and fast enough."""
 
     name = ExportResult.stage
 
     def run(self, context: RunContext) -> ExportResult:
-        """Raises OverBudget, Refused or VerificationFailed as `ModelExporter.export`."""
-        return ModelExporter(context).export()
+        """Write, check and time all models.
+
+        Raises:
+            OverBudget: the result measured over its budget.
+            Refused: one of several precisions turned out to lose too much, or to be slower than fp32.
+            VerificationFailed: the model is not right.
+        """
+        return _Shipping(context).found()
 
     def leaves(self, found: ExportResult) -> Sequence[str]:
         lowered = ["model-fp32.onnx"] if found.exact else []
@@ -139,8 +103,8 @@ class ExportStage(Stage[ExportResult]):
                        *found.examples])
 
 
-class ModelExporter:
-    """Makes, checks and times the models of one run.
+class _Shipping:
+    """Times and judges the models of one run.
 
     Args:
         context: the run.
@@ -148,20 +112,13 @@ class ModelExporter:
 
     def __init__(self, context: RunContext) -> None:
         self._context, self._run = context, context.run
-        self.precision = self._run.found(GenerateResult).precision
-        self.target = context.targets[self.precision]
-        self._exact = in_fp32(self.target)
+        self._exporter = ModelExporter(context)
+        self.precision, self.target = self._exporter.precision, self._exporter.target
         self._here = self._run.lane(self.precision).here
 
-    def export(self) -> ExportResult:
-        """Write, check and time all of them.
-
-        Raises:
-            OverBudget: the result measured over its budget.
-            Refused: one of several precisions turned out to lose too much, or to be slower than fp32.
-            VerificationFailed: the model is not right.
-        """
-        exports = self._exports()
+    def found(self) -> ExportResult:
+        """Write, check and time all of them."""
+        exports = self._exporter.exports()
         times = self._times(exports)
         promise = self._promise(times.get("reference"))
         verdicts = {e.name: self._verdict(e, promise, times) for e in exports.values()}
@@ -169,56 +126,6 @@ class ModelExporter:
         artifacts = write_artifacts(exports["model"].task, exports["model"].session, self._run.path,
                                     {"reference": verdicts["reference"], "compressed": verdicts["model"]})
         return self._told(verdicts, promise, artifacts)
-
-    def write_model(self, net: Network, path: Path) -> Session:
-        """A network in eval mode as ONNX, in the precision that ships; returns it loaded."""
-        exact = self._fp32("model-fp32" if self._lossy else "model", net, self._context.architecture)
-        found = self._lowered("model", exact, self.target) if self._lossy else exact
-        write_bytes(path, found.model)
-        return found.session
-
-    @property
-    def _lossy(self) -> bool:
-        return self.precision != FP32
-
-    def _exports(self) -> dict[str, Export]:
-        """All models by name, written."""
-        context, path = self._context, self._run.path
-        context.progress("export", 0, 2)
-        reference = self._fp32("reference", context.reference, context.space.reference)
-        found = {"reference": reference}
-        for precision, target in context.targets.items():
-            if precision != FP32:
-                found[f"reference-{precision}"] = self._lowered(f"reference-{precision}", reference, target)
-        context.progress("export", 1, 2)
-        net = context.network_of(context.architecture, path / "model.safetensors")
-        exact = self._fp32("model-fp32" if self._lossy else "model", net, context.architecture)
-        found[exact.name] = exact
-        if self._lossy:
-            found["model"] = self._lowered("model", exact, self.target)
-        exact.samples.save(path / "samples.safetensors")
-        for name, export in found.items():
-            write_bytes(path / f"{name}.onnx", export.model)
-        context.progress("export", 2, 2)
-        return found
-
-    def _fp32(self, name: str, net: Network, arch: Architecture) -> Export:
-        told = provenance(self._context, arch, name.partition("-")[0], self._exact)
-        model = onnx_bytes(net, told)
-        task, classes = self._context.task_of(arch.space), len(self._context.dataset.classes)
-        images = np.asarray(task.val_images[: _check_images(task.val_images)])
-        outputs = (np.concatenate(parts) for parts in zip(*outputs_of(net, images), strict=True))
-        samples = Samples(images, task.metric.first(len(images)), tuple(outputs), classes)
-        return Export(name, task, self._exact, model, answering(model, self._exact), samples, None)
-
-    def _lowered(self, name: str, exact: Export, target: Target) -> Export:
-        """An fp32 export in another precision, calibrated on training images."""
-        arch = self._context.space.reference if name.startswith("reference") else self._context.architecture
-        inputs = calibration_inputs(exact.task.train_images, INPUT, self._context.config.seed)
-        model = stamped(in_form(exact.model, target, inputs),
-                        provenance(self._context, arch, name.partition("-")[0], target))
-        found = list(answers(exact.session, exact.task.val_images))
-        return Export(name, exact.task, target, model, answering(model, target), exact.samples, found)
 
     def _times(self, exports: dict[str, Export]) -> dict[str, Measurement]:
         """Latencies in one interleaved run; nothing where the device is not at hand."""
@@ -279,10 +186,6 @@ class ModelExporter:
             next=None if self._here else profile_command(self._context.config, self._context.space, self.target),
             warnings=[*artifacts.warnings, *no_gain(found, exact)],
         )
-
-
-def _check_images(images: AnyImages) -> int:
-    return int(min(CHECK_IMAGES, max(8, CHECK_PIXELS // (images.shape[1] * images.shape[2]))))
 
 
 def no_gain(found: Verdict, exact: Verdict | None) -> list[str]:

@@ -1,0 +1,66 @@
+"""The content of a run's run.json: configuration, versions, what every stage found, and a hash of it all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.run.reference import Reference
+from hwnas.validation import FileName, Sha256
+
+
+class StageRecord(BaseModel):
+    """A finished stage: how long it took, what it found, the hashes of the files it made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: float = Field(ge=0, le=1e12)
+    result: dict[str, Any]
+    files: dict[FileName, Sha256]
+
+
+class RunState(BaseModel):
+    """The content of run.json.
+
+    Args:
+        hwnas_run: 1 where the configuration is flat: hwnas 0.1.
+        tighten: factor on the latency budget after an exported model measured over it; `attempts`: how often it did.
+        reference: what percentages are of, fixed in stage profile; None before that, and in runs of hwnas 0.1.
+        refused: precisions that `auto` tried and that lost too much, or nothing, by the time the model was exported.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    hwnas_run: Literal[1, 2] = 2
+    config: CompressConfig
+    versions: dict[str, str]
+    created: str
+    stages: dict[str, StageRecord] = Field(default_factory=dict)
+    reference: Reference | None = None
+    tighten: float = Field(default=1.0, gt=0, le=1)
+    attempts: int = Field(default=0, ge=0, le=1000)
+    refused: list[str] = Field(default_factory=list)
+    integrity: str = ""
+
+
+def digest(state: Mapping[str, Any]) -> str:
+    """Hash over everything in a run.json but `integrity`; as it stands there, so that new fields do not matter."""
+    text = json.dumps({name: value for name, value in state.items() if name != "integrity"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, hwnas and the libraries that its results depend on, of those that are here."""
+    found = {"python": platform.python_version()}
+    for name in ("hwnas", "numpy", "torch", "onnx", "onnxruntime", "openvino"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
