@@ -126,25 +126,25 @@ def _named(args: argparse.Namespace) -> Path:
 def _shipped(context: Context) -> dict[str, Any]:
     chosen = context.architecture
     net = load_network(context.run)
-    return _row(context.task_of(chosen.space), net, chosen.flops, chosen.params)
+    return _row(context.workload_of(chosen.space), net, chosen.flops, chosen.params)
 
 
 def _others(context: Context, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     largest = context.space.largest()
-    rows = {"reference": _row(context.task, context.reference, largest.flops, largest.params)}
+    rows = {"reference": _row(context.workload, context.reference, largest.flops, largest.params)}
     thin = _thinner(context)
     torch.manual_seed(context.config.seed)
     net = Network(thin.largest(), context.dataset.mean.tolist(), context.dataset.std.tolist())
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    context.task.prepare(net)
-    _trained(context, context.task, net, "thinner", context.config.train.epochs, Teacher(context.reference))
-    rows["thinner"] = _row(context.task, net, thin.largest().flops, thin.largest().params)
+    context.workload.prepare(net)
+    _trained(context, context.workload, net, "thinner", context.config.train.epochs, Teacher(context.reference))
+    rows["thinner"] = _row(context.workload, net, thin.largest().flops, thin.largest().params)
     rows["thinner"]["width_mult"] = thin.config.width_mult
     thin_model = network_model(thin.largest(), batch=context.target.batch)
     (args.out / args.task / "thinner.onnx").write_bytes(thin_model)
     if epochs := _heavy_epochs(context, args):
         heavy = _heavy(context, epochs)
-        rows["heavy"] = _row(context.task, heavy, *multiply_accumulates(heavy, context.space.input_shape))
+        rows["heavy"] = _row(context.workload, heavy, *multiply_accumulates(heavy, context.space.input_shape))
         for name in args.taught:
             rows[name] = _taught(context, heavy, name, rows["heavy"]["flops"])
     return rows
@@ -157,8 +157,8 @@ def _heavy_epochs(context: Context, args: argparse.Namespace) -> int:
 def _heavy(context: Context, epochs: int) -> torch.nn.Module:
     torch.manual_seed(context.config.seed)
     heavy = heavy_network(context.space, context.dataset.mean.tolist(), context.dataset.std.tolist())
-    context.task.prepare(heavy)
-    _trained(context, context.task, heavy, "heavy", epochs, None)
+    context.workload.prepare(heavy)
+    _trained(context, context.workload, heavy, "heavy", epochs, None)
     model = onnx_graph(heavy, context.space.input_shape, output_names(context.space.largest()),
                        {"classes": list(context.dataset.classes)})
     (context.run.path / "heavy.onnx").write_bytes(model)
@@ -171,10 +171,10 @@ def _taught(context: Context, heavy: torch.nn.Module, name: str, flops: int) -> 
     if name == "twentieth":
         arch = pick(context.run.path, {"flops": f"{flops / FEWER / 1e6:.3f}M"})[0].architecture
     net = context.searched.evaluator.network(arch)
-    task = context.task_of(arch.space)
-    _trained(context, task, net, name, context.config.train.epochs, Teacher(heavy))
+    workload = context.workload_of(arch.space)
+    _trained(context, workload, net, name, context.config.train.epochs, Teacher(heavy))
     (context.run.path / f"{name}.onnx").write_bytes(network_model(arch))
-    return _row(task, net, arch.flops, arch.params)
+    return _row(workload, net, arch.flops, arch.params)
 
 
 def _thinner(context: Context) -> Space:
@@ -200,20 +200,20 @@ def _head_width(context: Context, factor: float) -> int:
     return make_divisible((config.head_width or describe_head(config.head).width) * factor)
 
 
-def _trained(context: Context, task: Workload, net: torch.nn.Module, name: str, epochs: int,
+def _trained(context: Context, workload: Workload, net: torch.nn.Module, name: str, epochs: int,
              teacher: Teacher | None) -> None:
     """Train a network as the reference was, or read it where that was done."""
     path = context.run.path / f"{name}.safetensors"
     if path.exists():
         net.load_state_dict(load_tensors(path)[0])
         return
-    fit(net, task, replace(context.training, epochs=epochs), seed=context.config.seed, teacher=teacher,
+    fit(net, workload, replace(context.training, epochs=epochs), seed=context.config.seed, teacher=teacher,
         checkpoint=context.run.path / f"{name}.checkpoint")
     save_tensors(path, dict(net.state_dict()), {"name": name})
 
 
-def _row(task: Workload, net: torch.nn.Module, flops: int, params: int) -> dict[str, Any]:
-    found = task.metric.details(outputs_of(net.eval(), task.val_images))  # type: ignore[attr-defined]
+def _row(workload: Workload, net: torch.nn.Module, flops: int, params: int) -> dict[str, Any]:
+    found = workload.metric.details(outputs_of(net.eval(), workload.val_images))  # type: ignore[attr-defined]
     return {"flops": flops, "params": params, **found.to_json()}
 
 

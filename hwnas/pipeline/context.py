@@ -5,6 +5,7 @@ Nothing here decides anything: a context of a killed run is the same as that of 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -106,23 +107,29 @@ class RunContext:
         return spaces_of(self.config, self.space)
 
     @cached_property
-    def task(self) -> Workload:
-        """What is learnt from the data."""
-        return self._task(self.dataset, self.space)
+    def workload(self) -> Workload:
+        """The task with the data: what is learnt."""
+        return self._workload(self.dataset, self.space)
 
     @cached_property
     def smaller(self) -> dict[int, Workload]:
         """Height -> the same with smaller images, which are decoded anew and not made of the larger ones."""
         found = {v.imgsz: space for v, space in self.spaces.items() if v.imgsz}
-        return {imgsz: self._task(load_data(self.config, self.progress, space.config.size), space)
+        return {imgsz: self._workload(load_data(self.config, self.progress, space.config.size), space)
                 for imgsz, space in found.items()}
 
-    def _task(self, data: LabelledData, space: Space) -> Workload:
+    def _workload(self, data: LabelledData, space: Space) -> Workload:
         return Workload.over(find(self.config.task), data, space)
 
-    def task_of(self, space: Space) -> Workload:
-        """The task with images of the size that networks of `space` take."""
-        return self.task if space.config.size == self.space.config.size else self.smaller[space.config.imgsz]
+    @property
+    def task(self) -> Workload:
+        """`workload` under its name of before, for one version more."""
+        warnings.warn("RunContext.task is now RunContext.workload", DeprecationWarning, stacklevel=2)
+        return self.workload
+
+    def workload_of(self, space: Space) -> Workload:
+        """The workload with images of the size that networks of `space` take."""
+        return self.workload if space.config.size == self.space.config.size else self.smaller[space.config.imgsz]
 
     @cached_property
     def training(self) -> TrainConfig:
@@ -142,7 +149,7 @@ class RunContext:
 
     @cached_property
     def searched(self) -> SearchResult:
-        return load(self.space, self.task, self.search_config, folder=self.run.path, seed=self.config.seed,
+        return load(self.space, self.workload, self.search_config, folder=self.run.path, seed=self.config.seed,
                     smaller=self.smaller)
 
     @cached_property
@@ -178,17 +185,17 @@ class RunContext:
         other.check_file(stage, name)
         return other.path / name
 
-    def trained(self, result: type[Trained], history: History, net: Network, task: Workload) -> Trained:
+    def trained(self, result: type[Trained], history: History, net: Network, workload: Workload) -> Trained:
         """What is said of a network that was trained: its score on the validation images, and how it got there."""
-        found = task.metric.breakdown(outputs_of(net, task.val_images), self.dataset.classes)
+        found = workload.metric.breakdown(outputs_of(net, workload.val_images), self.dataset.classes)
         return result.model_validate({
-            "accuracy": history.accuracy, "metric": task.metric.name, "standing": found.standing.to_json(),
+            "accuracy": history.accuracy, "metric": workload.metric.name, "standing": found.standing.to_json(),
             "epochs": [asdict(e) for e in history.epochs]})
 
     def new_network(self, arch: Architecture) -> Network:
         """`arch` with random weights, normalising as the data asks for."""
         net = Network(arch, self.dataset.mean.tolist(), self.dataset.std.tolist())
-        self.task.prepare(net)
+        self.workload.prepare(net)
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def network_of(self, arch: Architecture, path: Path) -> Network:

@@ -38,7 +38,7 @@ class Export:
 
     Args:
         name: e.g. 'model', 'reference-int8'.
-        task: with images of the size that it takes.
+        workload: with images of the size that it takes.
         model: ONNX bytes in the target's form.
         session: the model, loaded once.
         samples: images with the outputs of torch.
@@ -46,7 +46,7 @@ class Export:
     """
 
     name: str
-    task: Workload
+    workload: Workload
     target: Target
     model: bytes
     session: Session
@@ -102,20 +102,20 @@ class ModelExporter:
     def _fp32(self, name: str, net: Network, arch: Architecture) -> Export:
         told = provenance(self._context, arch, name.partition("-")[0], self._exact)
         model = onnx_bytes(net, told)
-        task, classes = self._context.task_of(arch.space), len(self._context.dataset.classes)
-        images = np.asarray(task.val_images[: _check_images(task.val_images)])
+        workload, classes = self._context.workload_of(arch.space), len(self._context.dataset.classes)
+        images = np.asarray(workload.val_images[: _check_images(workload.val_images)])
         outputs = (np.concatenate(parts) for parts in zip(*outputs_of(net, images), strict=True))
-        samples = Samples(images, task.metric.first(len(images)), tuple(outputs), classes)
-        return Export(name, task, self._exact, model, answering(model, self._exact), samples, None)
+        samples = Samples(images, workload.metric.first(len(images)), tuple(outputs), classes)
+        return Export(name, workload, self._exact, model, answering(model, self._exact), samples, None)
 
     def _lowered(self, name: str, exact: Export, target: Target) -> Export:
         """An fp32 export in another precision, calibrated on training images."""
         arch = self._context.space.reference if name.startswith("reference") else self._context.architecture
-        inputs = calibration_inputs(exact.task.train_images, INPUT, self._context.config.seed)
+        inputs = calibration_inputs(exact.workload.train_images, INPUT, self._context.config.seed)
         model = stamped(in_form(exact.model, target, inputs),
                         provenance(self._context, arch, name.partition("-")[0], target))
-        found = list(answers(exact.session, exact.task.val_images))
-        return Export(name, exact.task, target, model, answering(model, target), exact.samples, found)
+        found = list(answers(exact.session, exact.workload.val_images))
+        return Export(name, exact.workload, target, model, answering(model, target), exact.samples, found)
 
 
 def _check_images(images: AnyImages) -> int:

@@ -30,8 +30,9 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
         measured = generated.reference_in(target.precision)
     else:
         measured = generated.measured_ms if target.precision == generated.precision else None
-    work = context.task_of(arch.space)
-    of_task = {"task": work.task.name, "metric": work.metric.name, **work.task.model_facts(work.data, work.layout)}
+    workload = context.workload_of(arch.space)
+    of_task = {"task": workload.task.name, "metric": workload.metric.name,
+               **workload.task.model_facts(workload.data, workload.layout)}
     return {
         "hwnas": run.state.versions.get("hwnas", ""), "role": "compressed" if role == "model" else role,
         "classes": list(context.dataset.classes), **of_task,

@@ -43,33 +43,33 @@ class Artifacts:
     warnings: tuple[str, ...]
 
 
-def write_artifacts(task: Workload, model: Session, folder: Path, verdicts: Mapping[str, Verdict]) -> Artifacts:
+def write_artifacts(workload: Workload, model: Session, folder: Path, verdicts: Mapping[str, Verdict]) -> Artifacts:
     """Write details.json and the examples of a run.
 
     Args:
-        task: with images of the size of the result.
+        workload: with images of the size of the result.
         model: the result, loaded.
         verdicts: `reference` and `compressed`, with their breakdowns.
     """
     parts = {who: verdict.breakdown for who, verdict in verdicts.items() if verdict.breakdown is not None}
     differs = difference(parts["reference"], parts["compressed"])
-    told, names = _examples(task, model, folder)
+    told, names = _examples(workload, model, folder)
     write_json(folder / "details.json", {
-        "hwnas_details": SCHEMA, "classes": list(task.data.classes), "metric": task.metric.name,
+        "hwnas_details": SCHEMA, "classes": list(workload.data.classes), "metric": workload.metric.name,
         **{who: part.to_json() for who, part in parts.items()}, "difference": differs, "examples": told,
     })
     warnings = [text for who, part in parts.items() for text in of_standing(f"the {who} network", part.standing)]
     return Artifacts(tuple(names), differs, tuple(warnings))
 
 
-def _examples(task: Workload, model: Session, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+def _examples(workload: Workload, model: Session, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """What is told of the pictures, and their names; none of a task that draws nothing."""
-    if not task.task.pictures:
+    if not workload.task.pictures:
         return [], []
-    cases = task.task.cases(task.metric, task.data, list(answers(model, task.val_images)))
+    cases = workload.task.cases(workload.metric, workload.data, list(answers(model, workload.val_images)))
     told: list[dict[str, Any]] = []
     for number, example in enumerate(examples(cases), 1):
-        told.append({"file": f"example-{number}.png", "name": task.data.val_name(example.number),
+        told.append({"file": f"example-{number}.png", "name": workload.data.val_name(example.number),
                      "score": example.score, "good": example.good})
         write_bytes(folder / told[-1]["file"], _png(example.picture))
     return told, [example["file"] for example in told]

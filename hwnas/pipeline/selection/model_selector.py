@@ -139,7 +139,7 @@ class ModelSelector:
             return [0.0] * len(finalists)
         reached, count = [], len({c.network for c in finalists})
         sizes = {c.kind.variant.imgsz: c.answer.architecture.space for c in finalists}
-        teachers = {imgsz: Teacher(self._context.reference_at(space), remember=self._context.task.remembers)
+        teachers = {imgsz: Teacher(self._context.reference_at(space), remember=self._context.workload.remembers)
                     for imgsz, space in sizes.items()}  # the images of a size are the same for all
         for c in finalists:
             space = c.answer.architecture.space

@@ -11,17 +11,18 @@ from hwnas.train import Workload
 from hwnas.train.evaluate import outputs_of
 
 
-def loss_of(net: Network, target: Target, task: Workload, seed: int) -> Loss:
+def loss_of(net: Network, target: Target, workload: Workload, seed: int) -> Loss:
     """Post-training loss of a network in the target's precision.
 
     Args:
         net: in eval mode; not changed.
-        task: some of its training images calibrate, the others judge.
+        workload: some of its training images calibrate, the others judge.
         seed: draws the calibration images.
 
     Raises:
         InputError: the runtime cannot execute the network.
     """
-    rounded = in_form(onnx_bytes(net, {}), target, calibration_inputs(task.train_images, INPUT, seed))
-    images = task.val_images
-    return Loss.between(task.metric, list(outputs_of(net, images)), list(answers(answering(rounded, target), images)))
+    rounded = in_form(onnx_bytes(net, {}), target, calibration_inputs(workload.train_images, INPUT, seed))
+    images = workload.val_images
+    found = list(answers(answering(rounded, target), images))
+    return Loss.between(workload.metric, list(outputs_of(net, images)), found)

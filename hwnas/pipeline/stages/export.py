@@ -123,7 +123,7 @@ class _Shipping:
         promise = self._promise(times.get("reference"))
         verdicts = {e.name: self._verdict(e, promise, times) for e in exports.values()}
         self._judge(verdicts)
-        artifacts = write_artifacts(exports["model"].task, exports["model"].session, self._run.path,
+        artifacts = write_artifacts(exports["model"].workload, exports["model"].session, self._run.path,
                                     {"reference": verdicts["reference"], "compressed": verdicts["model"]})
         return self._told(verdicts, promise, artifacts)
 
@@ -143,12 +143,12 @@ class _Shipping:
         return promised(limit, reference.median_ms if reference else None, self._run.found(GenerateResult).interval)
 
     def _verdict(self, export: Export, promise: Promise | None, times: Mapping[str, Measurement]) -> Verdict:
-        task = export.task
+        workload = export.workload
         return verify(self._run.path / f"{export.name}.onnx", export.samples, export.target,
                       promise=promise if export.name == "model" else None,
-                      evaluation=(task.val_images, task.metric), exact=export.exact, latency=times.get(export.name),
-                      reference=times.get("reference"), session=export.session, timing=False,
-                      classes=self._context.dataset.classes)
+                      evaluation=(workload.val_images, workload.metric), exact=export.exact,
+                      latency=times.get(export.name), reference=times.get("reference"), session=export.session,
+                      timing=False, classes=self._context.dataset.classes)
 
     def _judge(self, verdicts: dict[str, Verdict]) -> None:
         """Raise where the result does not hold."""

@@ -18,12 +18,12 @@ class FinetuneStage(Stage[FinetuneResult]):
 
     def run(self, context: RunContext) -> FinetuneResult:
         arch = context.architecture
-        net, task = context.searched.evaluator.network(arch), context.task_of(arch.space)
+        net, workload = context.searched.evaluator.network(arch), context.workload_of(arch.space)
         teacher = Teacher(context.reference_at(arch.space), features=attention_of(context.config))
-        history = fit(net, task, context.training, seed=context.config.seed, teacher=teacher,
+        history = fit(net, workload, context.training, seed=context.config.seed, teacher=teacher,
                       checkpoint=context.run.path / "model.checkpoint", progress=context.progress, what="fine-tune")
         context.save_network(net, "model.safetensors")
-        return context.trained(FinetuneResult, history, net, task)
+        return context.trained(FinetuneResult, history, net, workload)
 
     def leaves(self, found: FinetuneResult) -> Sequence[str]:
         return ("model.safetensors",)

@@ -26,10 +26,10 @@ class ReferenceStage(Stage[ReferenceResult]):
         if given is not None and not load_matching(net, load_tensors(given)[0]):
             raise UsageError(f"{given} has no weights that fit space {context.space.name}: take a run of the same "
                              "space")
-        history = fit(net, context.task, context.training, seed=context.config.seed, progress=context.progress,
+        history = fit(net, context.workload, context.training, seed=context.config.seed, progress=context.progress,
                       checkpoint=context.run.path / "reference.checkpoint", what="train reference")
         context.save_network(net, "reference.safetensors")
-        return context.trained(ReferenceResult, history, net, context.task)
+        return context.trained(ReferenceResult, history, net, context.workload)
 
     def leaves(self, found: ReferenceResult) -> Sequence[str]:
         return ("reference.safetensors",)

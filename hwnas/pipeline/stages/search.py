@@ -32,13 +32,13 @@ class SearchStage(Stage[SearchResult]):
     def run(self, context: RunContext) -> SearchResult:
         folder = context.run.path
         found = resumable.run(
-            context.space, context.task, context.search_config, folder=folder, seed=context.config.seed,
+            context.space, context.workload, context.search_config, folder=folder, seed=context.config.seed,
             protect=_cheapest(context), init=context.starts_from("search", "search.safetensors"),
             smaller=context.smaller, progress=context.progress)
         log = SearchLog(folder / "search.jsonl")
         scores = [e.score for e in log.comparable()]
         return SearchResult(
-            baseline=sum(scores) / len(scores) if scores else found.best[1], metric=context.task.metric.name,
+            baseline=sum(scores) / len(scores) if scores else found.best[1], metric=context.workload.metric.name,
             evaluations=len(log.entries), entropy=found.distribution.entropy(), best=list(found.best[0]),
             best_score=found.best[1], offsets=_offsets(context, found))
 
