@@ -31,11 +31,11 @@ from hwnas.latency.executed_ops import charged_ops, live_ops, shared_activations
 from hwnas.latency.margin import MOST_COST_MS, Margin, UncertainCosts
 from hwnas.latency.table import Table
 from hwnas.space import Architecture, Op, Space
-from hwnas.target import Precision
+from hwnas.target import VALUE_BYTES, Precision
 from hwnas.validation import MOST_OPS, Milliseconds, Name, Schema, checked
 
 SCHEMA = 1
-WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+WEIGHT_BYTES = VALUE_BYTES  # its name of 0.1, for one version more
 _TENTHS = 2.563  # standard deviations from the 10th to the 90th percentile of normal samples
 _RUNS_PER_SAMPLE = 2  # the runs of one visit share one state of the machine
 
@@ -167,7 +167,7 @@ class LatencyModel:
 
     def weights_mb(self, op: Op) -> float:
         """Weights that an op reads, in 10^6 bytes."""
-        return op.params * WEIGHT_BYTES[self.precision] / 1e6
+        return op.params * VALUE_BYTES[self.precision] / 1e6
 
     def fixed_ms(self, space: Space) -> float:
         """What every network of the space pays: b and the ops that are no choice."""
@@ -226,7 +226,7 @@ class LatencyModel:
 
     def _shared_mb(self, arch: Architecture) -> float:
         """Maps whose activation is in several entries and is run once, in 10^6 bytes."""
-        bytes_each = WEIGHT_BYTES[self.precision]
+        bytes_each = VALUE_BYTES[self.precision]
         return sum(op.in_channels * op.height * op.width * bytes_each for op in shared_activations(arch)) / 1e6
 
     def to_json(self) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from hwnas.target.find import alias_of, folders, load, locate, names, read, user_folder
 from hwnas.target.hardware import Docker, Hardware
 from hwnas.target.packaged import data_folder
-from hwnas.target.profile import Precision, RuntimeName, Target
+from hwnas.target.precision import PRECISIONS, VALUE_BYTES, Precision
+from hwnas.target.profile import RuntimeName, Target
 
 __all__ = [
-    "Docker", "Hardware", "Precision", "RuntimeName", "Target", "alias_of", "data_folder", "folders", "load", "locate",
-    "names", "read", "user_folder",
+    "PRECISIONS", "VALUE_BYTES", "Docker", "Hardware", "Precision", "RuntimeName", "Target", "alias_of", "data_folder",
+    "folders", "load", "locate", "names", "read", "user_folder",
 ]

@@ -9,7 +9,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
+from hwnas.target.precision import Precision
+
 Processor = Literal["cpu", "gpu", "npu"]
 LaunchClass = Literal["cpu", "arm-cpu", "discrete-gpu", "embedded-gpu", "integrated-gpu", "npu"]
 Stage = Literal[

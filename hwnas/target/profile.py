@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hwnas.target.hardware import Docker, Hardware, Precision
+from hwnas.target.hardware import Docker, Hardware
+from hwnas.target.precision import Precision
 
 RuntimeName = Literal[
     "onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu", "tensorrt"

@@ -14,10 +14,11 @@ from hwnas.cli import completing, main
 from hwnas.cli.app import make_app
 from hwnas.documents import read_json
 from hwnas.files import write_json
-from hwnas.pipeline.latencies.latency_sources import AUTO, PRECISIONS
+from hwnas.pipeline.latencies.latency_sources import AUTO
 from hwnas.runtime import RUNTIMES
 from hwnas.space import SPACES, SpaceConfig, build, space_from_json
 from hwnas.space.heads import HEADS
+from hwnas.target import PRECISIONS
 
 
 def test_a_space_is_shown_position_by_position(answer: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:

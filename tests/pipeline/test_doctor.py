@@ -12,9 +12,10 @@ import pytest
 from hwnas.cli import main
 from hwnas.errors import InputError
 from hwnas.pipeline.machine import machine_checks
-from hwnas.pipeline.machine.doctor import PRECISIONS, diagnose
+from hwnas.pipeline.machine.doctor import diagnose
 from hwnas.runtime import RUNTIMES
 from hwnas.runtime.onnxruntime import OnnxRuntime
+from hwnas.target import PRECISIONS
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwnas.latency.estimate.work import Work
-from hwnas.latency.model import WEIGHT_BYTES
-from hwnas.target import Hardware, Precision, Target
+from hwnas.target import VALUE_BYTES, Hardware, Precision, Target
 
 LAUNCH_MS: Mapping[str, float] = {
     "cpu": 0.002, "arm-cpu": 0.002, "discrete-gpu": 0.005, "integrated-gpu": 0.010, "embedded-gpu": 0.050, "npu": 0.020,
@@ -71,7 +70,7 @@ class Roofline:
 
     def memory_ms(self, work: Work) -> float:
         """Activations of the batch, and the weights once."""
-        size_bytes = (work.values * self.batch + work.weights) * WEIGHT_BYTES[self.precision]
+        size_bytes = (work.values * self.batch + work.weights) * VALUE_BYTES[self.precision]
         return size_bytes / (self.hardware.bandwidth_gbs * 1e6 * BANDWIDTH_REACHED)
 
     def occupancy(self, work: Work) -> float:

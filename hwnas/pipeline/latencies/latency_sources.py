@@ -27,11 +27,10 @@ from hwnas.profile import measure, network_model
 from hwnas.progress import Progress, plural, silent
 from hwnas.runtime import RUNTIMES, Device, Fingerprint, runtime_for
 from hwnas.space import FULL, Space, Variant
-from hwnas.target import Target
+from hwnas.target import PRECISIONS, Target
 from hwnas.target import load as load_target
 
 AUTO = "auto"
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 REFERENCE_SWEEPS = 20
 
 

@@ -18,10 +18,10 @@ from hwnas.profile import network_model
 from hwnas.quantize import to_form, variant_for
 from hwnas.runtime import RUNTIMES, Fingerprint, open_runtime
 from hwnas.space import SpaceConfig, build
+from hwnas.target import PRECISIONS
 
 CORE = ("hwnas", "numpy", "onnx", "networkx", "pydantic")
 TRAIN = ("torch", "onnxscript", "scikit-learn", "pyarrow")
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 
 def diagnose() -> dict[str, Any]:

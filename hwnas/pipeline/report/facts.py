@@ -33,9 +33,9 @@ from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import moments_of
 from hwnas.pipeline.run.result_parts import as_json
-from hwnas.pipeline.selection.architecture_solver import BYTES
 from hwnas.pipeline.selection.queries import explain_bounds, words_of
 from hwnas.space import Architecture, Op
+from hwnas.target import VALUE_BYTES
 from hwnas.tasks import find
 
 SCHEMA = 1
@@ -196,7 +196,7 @@ def _comparison(e: RunArtifacts) -> Facts:
     for name, unit in (("flops", ""), ("params", ""), ("memory", "bytes")):
         costs = [int(e.solver.cost(name, arch)) for arch in (e.reference, e.chosen)]
         if name == "memory":
-            costs[0] = e.reference.memory_bytes(BYTES["fp32"])
+            costs[0] = e.reference.memory_bytes(VALUE_BYTES["fp32"])
         rows[name] = _pair("exact", unit, costs[0], costs[1])
     rows["file_size"] = _pair("exact", "bytes", export.reference_size_bytes, export.size_bytes)
     parity = [{"max_difference": v.max_difference, "agreement": v.agreement} for v in (old, export.in_fp32)]

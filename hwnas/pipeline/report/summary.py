@@ -15,10 +15,10 @@ from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import moments_of
 from hwnas.pipeline.run.result_parts import VerdictResult, as_json
 from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult
-from hwnas.pipeline.selection.architecture_solver import BYTES, ArchitectureSolver
+from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import Configuration
 from hwnas.space import Architecture, Variant
-from hwnas.target import Target
+from hwnas.target import VALUE_BYTES, Target
 
 
 def is_finished(run: RunFolder) -> bool:
@@ -133,7 +133,7 @@ def _network(solver: ArchitectureSolver, arch: Architecture, verdict: VerdictRes
         "predicted_ms": factor * predicted.latency_ms, "predicted_low_ms": factor * predicted.low_ms,
         "predicted_high_ms": factor * predicted.high_ms, "measured_ms": as_json(verdict.latency),
         "flops": arch.flops, "params": arch.params,
-        "memory_bytes": arch.memory_bytes(BYTES[precision]), "size_bytes": size_bytes,
+        "memory_bytes": arch.memory_bytes(VALUE_BYTES[precision]), "size_bytes": size_bytes,
     }
 
 

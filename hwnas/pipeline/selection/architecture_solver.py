@@ -20,7 +20,6 @@ from hwnas.generate import Front, front, solve, solve_uncertain
 from hwnas.generate.chance_condition import NAME as UNCERTAIN
 from hwnas.latency import LatencyModel, Prediction
 from hwnas.latency.margin import UncertainCosts
-from hwnas.latency.model import WEIGHT_BYTES
 from hwnas.pipeline.config.budget import Budget, show
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
@@ -30,8 +29,7 @@ from hwnas.pipeline.selection.answers import Answer
 from hwnas.search.distribution import Distribution
 from hwnas.space import FULL, Architecture, Space, Variant, scaled
 from hwnas.space.costs import Cost
-
-BYTES = WEIGHT_BYTES  # of an activation: as wide as a weight
+from hwnas.target import VALUE_BYTES
 
 
 @dataclass(frozen=True)
@@ -235,7 +233,7 @@ class ArchitectureSolver:
 
     @property
     def _bytes(self) -> int:
-        return BYTES[self.latency.precision]
+        return VALUE_BYTES[self.latency.precision]
 
     def answer(self, choice: tuple[int, ...]) -> Answer:
         """Any architecture with its predictions."""
