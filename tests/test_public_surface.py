@@ -45,12 +45,12 @@ SURFACE = {
     "hwnas.runtime": "RUNTIMES Array Device Fingerprint Inputs LocalDevice Measurement Runtime Session Sweep SweepPlan "
                      "Timer compare measure_latency open_runtime runtime_for time_session visit",
     "hwnas.search": "Distribution SearchConfig SearchResult Strategy create load run",
-    "hwnas.space": "FULL SPACES Act Architecture AvgPool Concat Conv Cost Description Edge Gate GlobalAvgPool "
+    "hwnas.space": "FULL SPACES Act Architecture AvgPool Change Concat Conv Cost Description Edge Gate GlobalAvgPool "
                    "Graph Kind Linear Norm Op Parallel Position Primitive RepConv Shuffle Space SpaceConfig "
                    "SqueezeExcite Upsample Variant build describe find_space interpret make_divisible "
                    "output_positions resized scaled space_from_json space_to_json variants",
-    "hwnas.target": "Docker Hardware Precision RuntimeName Target alias_of data_folder folders load locate names read "
-                    "user_folder",
+    "hwnas.target": "Docker Hardware PRECISIONS Precision RuntimeName Target VALUE_BYTES alias_of data_folder folders "
+                    "load locate names read user_folder",
     "hwnas.tasks": "Answer Breakdown Cases CocoMap Column DetectionHead DetectionHeadLayout Detections IGNORE "
                    "LoadedModel MeanIou Metric RECALLS Standing Task VARIANCES Words array_of class_rows coco_map "
                    "colours confusion detections difference draw_boxes draw_mask find level_above names task_for "

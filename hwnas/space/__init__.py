@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 from hwnas.space.builders import SPACES, Description, describe
+from hwnas.space.change import Change
 from hwnas.space.config import SpaceConfig
 from hwnas.space.convolutions import Conv, Gate, Parallel, RepConv
 from hwnas.space.costs import Cost
@@ -32,8 +33,8 @@ from hwnas.space.space_file import space_from_json, space_to_json
 from hwnas.space.variants import FULL, Variant, scaled, variants
 
 __all__ = [
-    "FULL", "SPACES", "Act", "Architecture", "AvgPool", "Concat", "Conv", "Cost", "Description", "Edge", "Gate",
-    "GlobalAvgPool", "Graph", "Kind", "Linear", "Norm", "Op", "Parallel", "Position", "Primitive", "RepConv",
+    "FULL", "SPACES", "Act", "Architecture", "AvgPool", "Change", "Concat", "Conv", "Cost", "Description", "Edge",
+    "Gate", "GlobalAvgPool", "Graph", "Kind", "Linear", "Norm", "Op", "Parallel", "Position", "Primitive", "RepConv",
     "Shuffle", "Space", "SpaceConfig", "SqueezeExcite", "Upsample", "Variant", "build", "describe", "find_space",
     "interpret", "make_divisible", "output_positions", "resized", "scaled", "space_from_json", "space_to_json",
     "variants",
