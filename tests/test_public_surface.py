@@ -29,8 +29,9 @@ SURFACE = {
     "hwnas.device": "FolderJob RecordedDevice SshDevice",
     "hwnas.export": "Loss Samples Verdict answers onnx_bytes predict read_metadata stamped to_onnx verify",
     "hwnas.generate": "Candidate Confident Explanation Factor ForDevices Front Layer Parallel Point RankedFront Series "
-                      "Solution Words count_topologies explain front front_blocks front_cell front_graph ranked_front "
-                      "solve solve_blocks solve_cell solve_for_devices solve_graph solve_uncertain utilities_of",
+                      "Solution Words count_topologies explain front front_blocks front_cell front_graph "
+                      "front_precisions ranked_front solve solve_blocks solve_cell solve_for_devices solve_graph "
+                      "solve_precisions solve_uncertain utilities_of",
     "hwnas.imaging": "Decoded Header Letterbox Picture read_header stored_image",
     "hwnas.latency": "Calibration Entry Errors EstimatedModel LatencyModel Parts Prediction Table errors fit interval "
                      "kendall_tau live_ops now table_path",

@@ -5,8 +5,9 @@ for each operation `k`; maximise the sum of utilities while every cost stays wit
 `solve` answers one set of budgets (any number of costs, the k best, spread apart if asked);
 `front` answers every budget on one cost in a single pass, `ranked_front` the k best of each.
 `solve_uncertain` holds a budget with a probability; `explain` says what binds and what more would buy.
-Beyond independent layers: `solve_graph` for choices that depend on each other, `solve_blocks` for branches in parallel,
-`solve_cell` for DARTS cells, `solve_for_devices` for one network on several devices.
+Beyond independent layers: `solve_graph` for choices that depend on each other, `solve_precisions` for ops and
+precisions together, `solve_blocks` for branches in parallel, `solve_cell` for DARTS cells, `solve_for_devices` for one
+network on several devices.
 
 Everything takes `max_seconds`: the answer is then the best found, BOUNDED with its gap.
 Costs become integer ticks, rounded up, and budgets are rounded down, so an answer is always
@@ -33,20 +34,21 @@ if TYPE_CHECKING:
     from hwnas.generate.chance_constraints import Confident, solve_uncertain
     from hwnas.generate.devices import ForDevices, solve_for_devices
     from hwnas.generate.graph import Factor, front_graph, solve_graph
+    from hwnas.generate.precisions import front_precisions, solve_precisions
     from hwnas.generate.ranked import RankedFront, ranked_front
 
 __all__ = [
     "Candidate", "Confident", "Explanation", "Factor", "ForDevices", "Front", "Layer", "Parallel", "Point",
     "RankedFront", "Series", "Solution", "Words", "count_topologies", "explain", "front", "front_blocks", "front_cell",
-    "front_graph", "ranked_front", "solve", "solve_blocks", "solve_cell", "solve_for_devices", "solve_graph",
-    "solve_uncertain", "utilities_of",
+    "front_graph", "front_precisions", "ranked_front", "solve", "solve_blocks", "solve_cell", "solve_for_devices",
+    "solve_graph", "solve_precisions", "solve_uncertain", "utilities_of",
 ]
 
 _MODULES = {
     "block_tree": ("Layer", "Parallel", "Series"), "blocks": ("front_blocks", "solve_blocks"),
     "cells": ("count_topologies", "front_cell", "solve_cell"), "devices": ("ForDevices", "solve_for_devices"),
     "graph": ("Factor", "front_graph", "solve_graph"), "ranked": ("RankedFront", "ranked_front"),
-    "chance_constraints": ("Confident", "solve_uncertain"),
+    "chance_constraints": ("Confident", "solve_uncertain"), "precisions": ("front_precisions", "solve_precisions"),
 }
 _LATER = {name: module for module, names in _MODULES.items() for name in names}
 

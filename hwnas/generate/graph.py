@@ -49,6 +49,7 @@ def solve_graph(
     aggregate: Mapping[str, str] | None = None,
     top: int = 1,
     min_distance: int = 0,
+    together: Sequence[Sequence[str]] = (),
     max_labels: int = 1_000_000,
     max_seconds: float | None = None,
 ) -> Solution:
@@ -65,6 +66,8 @@ def solve_graph(
         top: how many choices to return, the best included.
         min_distance: the choices returned differ from each other in at least this many variables. Greedy: going down
             from the best, a choice is taken if it is far enough from all taken.
+        together: groups of variables that count as one in `min_distance`: two choices differ in a group if they differ
+            in any variable of it.
         max_labels: most labels kept in one table before those of the lowest upper bound are cut.
         max_seconds: how long it may take; None for as long as it takes.
 
@@ -81,7 +84,7 @@ def solve_graph(
             raise UsageError(f"{name} must be at least {least}, not {value}")
     problem = GraphProblem.read(options, _rows(factors), fixed or {}, quantum or {}, aggregate or {}, budgets)
     clock = TimeLimit(max_seconds)
-    model = problem.model(budgets)
+    model = problem.model(budgets, together)
     found, gap = ([], 0.0) if model is None else best(model, max_labels, clock, top, min_distance)
     if not found and gap > 0.0:
         raise WorkLimitReached(f"max_labels = {max_labels} or max_seconds ended it before any choice met the budgets")

@@ -7,6 +7,7 @@ utilities, costs, budgets and ticks are those of `hwnas.generate.problem`; messa
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,12 +32,14 @@ class GraphProblem:
     """A graph of choices.
 
     Attributes:
+        names: of the variables.
         sizes: options per variable.
         scopes: per factor, variables by number, rising.
         utilities: per factor, flat, in the order of its scope.
         costs: exact amounts, factors as layers.
     """
 
+    names: tuple[str, ...]
     sizes: tuple[int, ...]
     scopes: tuple[Scope, ...]
     utilities: tuple[Floats, ...]
@@ -75,13 +78,16 @@ class GraphProblem:
                       aggregate=parts[2].get(name, "sum"))
             for name, amounts in zip(names, flat[1:], strict=True)
         )
-        return cls(tuple(options.values()), scopes, tuple(values), costs)
+        return cls(tuple(options), tuple(options.values()), scopes, tuple(values), costs)
 
-    def model(self, budgets: Mapping[str, float]) -> Model | None:
+    def model(self, budgets: Mapping[str, float], together: Sequence[Sequence[str]] = ()) -> Model | None:
         """The graph under some budgets, in ticks; None where a factor alone breaks one.
 
+        Args:
+            together: names of variables that count as one where choices are to differ.
+
         Raises:
-            UnknownName: a budget for a cost that does not exist.
+            UnknownName: a budget for a cost that does not exist, or a variable that does not.
             UsageError: a budget is not a number.
         """
         known = [cost.name for cost in self.costs]
@@ -112,7 +118,17 @@ class GraphProblem:
             worth.append(dense.reshape(shape))
             ticks.append(spent.reshape(*shape, len(summed)))
         buckets = tuple(plan(self.sizes, self.scopes))
-        return Model(self.sizes, buckets, self.scopes, tuple(worth), tuple(ticks), problem.limits)
+        groups = self._groups(together)
+        return Model(self.sizes, buckets, self.scopes, tuple(worth), tuple(ticks), problem.limits, groups)
+
+    def _groups(self, together: Sequence[Sequence[str]]) -> tuple[Scope, ...]:
+        """The variables that count as one each, by number; those that are in no group stand alone."""
+        numbers = {name: number for number, name in enumerate(self.names)}
+        groups = [_scope(tuple(names), numbers)[0] for names in together]
+        grouped = [v for scope in groups for v in scope]
+        if len(set(grouped)) < len(grouped):
+            raise UsageError("a variable is in two groups of together: name it in one")
+        return (*groups, *((v,) for v in range(len(self.sizes)) if v not in grouped))
 
     def totals(self, choice: Sequence[int]) -> dict[str, float]:
         """Total of every cost of a choice, in the unit given."""
@@ -131,7 +147,8 @@ class GraphProblem:
         cost = self._cost(name)
         if cost.is_max:
             levels = sorted({cost.amount(f, k) for f, ids in enumerate(alive_ids(self.utilities)) for k in ids})
-            reached = next((level for level in levels if self._possible(name, float(level))), math.inf)
+            first = bisect_left(levels, True, key=lambda level: self._possible(name, float(level)))
+            reached = levels[first] if first < len(levels) else math.inf
             return float(max(reached, cost.fixed if cost.fixed is not None else reached))
         worth = [np.where(np.isfinite(u), 0.0, -np.inf) for u in self.utilities]
         for f, values in enumerate(worth):

@@ -21,7 +21,8 @@ def best(
 ) -> tuple[Ranked, float]:
     """The best choices within the limits, and how far the best utility can be from the true one.
 
-    Greedy: going down from the best, a choice is taken if it differs from all taken in `min_distance` variables.
+    Greedy: going down from the best, a choice is taken if it differs from all taken in `min_distance` groups of
+    variables.
 
     Args:
         top: how many.
@@ -30,7 +31,7 @@ def best(
     found, gap = _best(model, max_labels, clock)
     while found and len(found) < top and model.sizes:
         distance = max(min_distance, 1)
-        if distance > len(model.sizes):
+        if distance > len(model.groups):
             break
         model = model.far_from(found[-1][1], distance)
         if clock.over:
@@ -109,9 +110,10 @@ class _Pass:
         self.model, self.width, self.clock, self.leaves = model, width, clock, leaves
         self.proven, self.floor = proven, floor
         self.dropped, self.loss = -np.inf, 0.0
-        self.decided: list[int] = []  # variables eliminated below a bucket
+        self.decided: list[int] = []  # groups of variables that were compared with choices taken, below a bucket
         for bucket in model.buckets:
-            self.decided.append(sum(self.decided[b] for b in bucket.children) + (bucket.variable >= 0))
+            compared = sum(f in model.counting for f in bucket.factors)
+            self.decided.append(sum(self.decided[b] for b in bucket.children) + compared)
 
     def root(self) -> Table:
         """The labels of whole choices."""
@@ -132,7 +134,7 @@ class _Pass:
         return pareto(table, self.model.sizes, self.clock)
 
     def _far_enough(self, number: int, table: Table) -> Table:
-        """Labels that differ enough already, whatever the other variables, count as equal in that."""
+        """Labels that differ enough already, whatever the others do, count as equal in that."""
         sure = self.decided[number] - np.array(self.model.apart)
         ticks, ranked = table.ticks.copy(), self.model.ranked
         ticks[:, ranked:] = np.maximum(ticks[:, ranked:], sure)

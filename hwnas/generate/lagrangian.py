@@ -40,7 +40,9 @@ class Model:
         worth: utilities per factor, -inf where masked, one axis per variable.
         ticks: per factor, one axis per variable and one per cost.
         limits: (M,).
-        apart: the last costs are how many variables agree with choices taken before; how many must not, per choice.
+        groups: variables that count as one each where choices are to differ; every variable is in one.
+        apart: the last costs are how many groups agree with choices taken before; how many must not, per choice.
+        counting: the factors that count this, of the first of these choices.
     """
 
     sizes: tuple[int, ...]
@@ -49,7 +51,9 @@ class Model:
     worth: tuple[Floats, ...]
     ticks: tuple[Ints, ...]
     limits: Ints
+    groups: tuple[Scope, ...]
     apart: tuple[int, ...] = ()
+    counting: range = range(0)
 
     @property
     def ranked(self) -> int:
@@ -57,15 +61,18 @@ class Model:
         return len(self.limits) - len(self.apart)
 
     def far_from(self, choice: Sequence[int], distance: int) -> Model:
-        """The same graph for choices that differ from one in at least `distance` variables."""
-        agrees = [np.arange(size) == k for size, k in zip(self.sizes, choice, strict=True)]
+        """The same graph for choices that differ from one in at least `distance` groups."""
+        shapes = [tuple(self.sizes[v] for v in group) for group in self.groups]
         old = [np.concatenate([ticks, np.zeros((*ticks.shape[:-1], 1), np.int64)], axis=-1) for ticks in self.ticks]
-        new = [np.pad(same[:, None].astype(np.int64), ((0, 0), (len(self.limits), 0))) for same in agrees]
-        scopes = (*self.scopes, *((v,) for v in range(len(self.sizes))))
+        new = [np.zeros((*shape, len(self.limits) + 1), np.int64) for shape in shapes]
+        for group, ticks in zip(self.groups, new, strict=True):
+            ticks[(*(choice[v] for v in group), -1)] = 1
+        scopes = (*self.scopes, *self.groups)
         return replace(
             self, buckets=tuple(plan(self.sizes, scopes)), scopes=scopes, ticks=(*old, *new),
-            worth=(*self.worth, *(np.zeros(size) for size in self.sizes)), apart=(*self.apart, distance),
-            limits=np.append(self.limits, len(choice) - distance),
+            worth=(*self.worth, *(np.zeros(shape) for shape in shapes)), apart=(*self.apart, distance),
+            counting=self.counting or range(len(self.scopes), len(scopes)),
+            limits=np.append(self.limits, len(self.groups) - distance),
         )
 
     def priced(self, y: Floats) -> list[Floats]:
