@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from hwnas.errors import UsageError
 from hwnas.generate.graph import Factor, front_graph, solve_graph
 from hwnas.generate.pareto import Front
-from hwnas.generate.problem import Floats, Rows
+from hwnas.generate.problem import MAX_OPERATIONS, Floats, Rows
 from hwnas.generate.solution import Candidate, Solution
 
 Pairs = Mapping[tuple[int, int], ArrayLike]
@@ -127,12 +127,15 @@ class _Layers:
              carries: Rows | None) -> _Layers:
         if not len(utilities):
             raise UsageError("there is no layer to choose for: utilities is empty")
-        worth = [_array(f"the utilities of layer {i}", row, (None,)).astype(np.float64) for i, row in enumerate(utilities)]
+        rows = (_array(f"the utilities of layer {i}", row, (None,)) for i, row in enumerate(utilities))
+        worth = [row.astype(np.float64) for row in rows]
         amounts = {name: _amounts(name, rows, worth) for name, rows in costs.items()}
         if not amounts:
             raise UsageError("there is no cost: give at least one")
         count = next(iter(amounts.values()))[0].shape[1]
         sizes = [len(row) for row in worth]
+        if max(sizes) * count > MAX_OPERATIONS:
+            raise UsageError(f"a layer has {max(sizes)} ops in {count} precisions: together at most {MAX_OPERATIONS}")
         lost, flows = _penalties(penalties, sizes, count), _carries(carries, sizes)
         options: dict[str, int] = {}
         factors, groups = list[Factor](), list[tuple[str, ...]]()
@@ -143,7 +146,7 @@ class _Layers:
             options |= dict(zip(names, (len(row), count + (not through.all()))[-len(names):], strict=True))
             shape = tuple(options[name] for name in names)
             factors.append(Factor(names, _with_cut(grid, through, -np.inf).reshape(shape), {
-                name: _with_cut(rows[i], through, 0).reshape(shape) for name, rows in amounts.items()}))
+                name: _with_cut(given[i], through, 0).reshape(shape) for name, given in amounts.items()}))
             groups.append(names)
         factors += _changed(changes, amounts, options, count, len(worth))
         return cls(count, options, factors, groups)
