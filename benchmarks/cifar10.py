@@ -188,7 +188,7 @@ def train_rival(job: dict[str, Any], out: Path, first: Path) -> None:
     began = time.time()
     history = fit(net, context.dataset, context.training, seed=context.config.seed, teacher=teacher,
                   checkpoint=out / f"{job['name']}.checkpoint")
-    result = {"accuracy": history.accuracy, "seconds": time.time() - began, "flops": arch.flops, "params": arch.params}
+    result = {"accuracy": history.score, "seconds": time.time() - began, "flops": arch.flops, "params": arch.params}
     (out / f"{job['name']}.json").write_text(json.dumps(result))
 
 

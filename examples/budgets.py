@@ -23,7 +23,7 @@ def main() -> None:
                              budgets={"latency": "60%"})
     for latency in ("80%", "60%", "40%"):
         best = hwnas.pick(run.path, {"latency": latency})[0]
-        print(f"{latency:>4} of the reference's latency: {best.predicted_accuracy:.2f} % predicted, "
+        print(f"{latency:>4} of the reference's latency: {best.predicted_score:.2f} % predicted, "
               f"~{best.costs['latency'] / 1e6:.3f} ms, {best.costs['flops'] / 1e6:.2f} MMACs, "
               f"{best.architecture.choice}")
 

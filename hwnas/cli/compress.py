@@ -97,13 +97,14 @@ def _finish(run: RunFolder, json: bool) -> None:
 def _say(run: RunFolder, json: bool) -> None:
     from hwnas.cli.console import say_json
     from hwnas.cli.result import say_result
+    from hwnas.pipeline.report.documents import summary_json
     from hwnas.pipeline.report.summary import summary
 
-    facts = summary(run)
+    found = summary(run)
     if json:
-        say_json(facts)
+        say_json(summary_json(found))
     else:
-        say_result(facts)
+        say_result(found)
 
 
 def _dry_run(options: dict[str, Any], out: Path | None, source: Path | None, json: bool) -> None:

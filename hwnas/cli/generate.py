@@ -41,14 +41,15 @@ def command(
 ) -> None:
     """Pick the best architectures within budgets from a search.
 
-    Exact, in milliseconds and without torch. Without a budget: the front of accuracy and latency; accuracies are those
-    before rounding. --target asks for another device, --runtime, --threads, --batch and another --precision for
+    Exact, in milliseconds and without torch. Without a budget: the front of score and latency; scores are those before
+    rounding. --target asks for another device, --runtime, --threads, --batch and another --precision for
     another way of running: from its table or estimated, and a percentage of latency is of the reference there.
     """
     from hwnas.errors import BudgetInfeasible
     from hwnas.files import write_json
     from hwnas.pipeline.config.budget import parse_all
     from hwnas.pipeline.run.folder import RunFolder
+    from hwnas.pipeline.run.results import SearchResult
     from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
     from hwnas.pipeline.selection.queries import best_of, explain_bounds, front_of
     from hwnas.space import FULL
@@ -58,14 +59,14 @@ def command(
     solvers = there.solvers if there else ArchitectureSolver.all_of_run(source, precision, given.get("confidence"))
     solver = solvers[FULL]
     bounds, limits = solver.absolute(budgets), solver.limits(budgets)
-    wanted = bool(budgets) or out is not None
+    metric, wanted = source.found(SearchResult).metric, bool(budgets) or out is not None
     tell = _say_json if json else _say
     try:
         picks = best_of(solvers, bounds, top, min_distance) if wanted else []
     except BudgetInfeasible:
         if explain:
             least = list(solvers.values())[-1]
-            tell(Found(run, solvers, least, bounds, limits, [], None, explain_bounds(least, bounds), there))
+            tell(Found(run, solvers, least, bounds, limits, [], None, explain_bounds(least, bounds), there, metric))
         raise
     if picks:
         solver = solvers[_variant(solvers, picks[0])]
@@ -73,7 +74,7 @@ def command(
     line = front_of(solvers) if front or not wanted else None
     if out is not None:
         write_json(out, picks[0].architecture.to_json())
-    tell(Found(run, solvers, solver, bounds, limits, picks, line, why, there))
+    tell(Found(run, solvers, solver, bounds, limits, picks, line, why, there, metric))
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Found:
     front: list[Point] | None
     why: Explanation | None
     there: Elsewhere | None
+    metric: str
 
 
 def _say(found: Found) -> None:
@@ -99,20 +101,20 @@ def _say(found: Found) -> None:
     if found.limits:
         say("within " + ", ".join(f"{name} {limit.text()}" for name, limit in found.limits.items()))
     if found.picks:
-        rows = [(i, f"{a.predicted_accuracy:.2f}", *(show(n, a.costs[n]) for n in BUDGETS),
+        rows = [(i, f"{a.predicted_score:.2f}", *(show(n, a.costs[n]) for n in BUDGETS),
                  _labels(solver, a.architecture.choice, _variant(found.solvers, a).told))
                 for i, a in enumerate(found.picks, 1)]
-        say_table(("#", "accuracy", *BUDGETS, "operations"), rows)
+        say_table(("#", found.metric, *BUDGETS, "operations"), rows)
     if found.why is not None:
         from hwnas.pipeline.selection.queries import words_of
 
-        say(*found.why.text(words_of(solver)).split("\n"))
+        say(*found.why.text(words_of(solver, found.metric)).split("\n"))
     if found.front is not None:
-        say(f"front: {plural(len(found.front), 'architecture')} that no other beats in both accuracy and latency")
-        points = [(show("latency", p.latency_ns), f"{p.predicted_accuracy:.2f}",
+        say(f"front: {plural(len(found.front), 'architecture')} that no other beats in both {found.metric} and latency")
+        points = [(show("latency", p.latency_ns), f"{p.predicted_score:.2f}",
                    _labels(solver, p.choice, p.variant.told)) for p in found.front]
-        say_table(("latency", "accuracy", "operations"), points)
-    say("accuracy: predicted in percent, with shared weights; a sum of effects, so it can pass 100",
+        say_table(("latency", found.metric, "operations"), points)
+    say(f"{found.metric}: predicted in percent, with shared weights; a sum of effects, so it can pass 100",
         f"latency: {_origin(found)}")
     if found.there:
         say(f"a percentage of latency is of the reference on {found.there.target} in fp32, "
@@ -141,7 +143,7 @@ def _say_json(found: Found) -> None:
 
     solver, there = found.solver, found.there
     points = None if found.front is None else [
-        {"latency_ms": p.latency_ns / 1e6, "predicted_accuracy": p.predicted_accuracy, "variant": p.variant.key,
+        {"latency_ms": p.latency_ns / 1e6, "predicted_accuracy": p.predicted_score, "variant": p.variant.key,
          "choice": list(p.choice)} for p in found.front
     ]
     another = {} if there is None else {

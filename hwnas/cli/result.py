@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from hwnas.cli.console import say, say_facts, say_table
 from hwnas.pipeline.display.score_lines import standing_rows
 from hwnas.pipeline.display.watch import duration
 
-Facts = Mapping[str, Any]
+if TYPE_CHECKING:
+    from hwnas.pipeline.report.reached import Reached
+    from hwnas.pipeline.report.summary import NetworkSummary, PrecisionRow, Summary
 
 
 def count(value: float) -> str:
@@ -27,34 +29,32 @@ def size(value: float) -> str:
     return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB"
 
 
-def _spread(network: Facts) -> str:
-    timed = network["measured_ms"]
-    if timed is None:
-        return "not on the device"
-    return f"{timed['median_ms']:.3f} ({timed['p10_ms']:.3f}-{timed['p90_ms']:.3f})"
+def _spread(network: NetworkSummary | PrecisionRow) -> str:
+    timed = network.measured
+    return f"{timed.median_ms:.3f} ({timed.p10_ms:.3f}-{timed.p90_ms:.3f})" if timed else "not on the device"
 
 
-def _predicted(network: Facts) -> str:
-    return f"{network['predicted_ms']:.3f} ({network['predicted_low_ms']:.3f}-{network['predicted_high_ms']:.3f})"
+def _predicted(network: NetworkSummary) -> str:
+    return f"{network.predicted_ms:.3f} ({network.predicted_low_ms:.3f}-{network.predicted_high_ms:.3f})"
 
 
-_ROWS: tuple[tuple[str, Callable[[Facts], str], str], ...] = (
-    ("accuracy, %", lambda n: f"{n['accuracy']:.2f}", "accuracy"),
-    ("predicted, ms (90 %)", _predicted, "predicted_ms"),
-    ("measured, ms (p10-p90)", _spread, ""),
-    ("FLOPs", lambda n: count(n["flops"]), "flops"),
-    ("parameters", lambda n: count(n["params"]), "params"),
-    ("activations", lambda n: size(n["memory_bytes"]), "memory_bytes"),
-    ("file", lambda n: size(n["size_bytes"]), "size_bytes"),
-)
+def _networks(found: Summary) -> list[tuple[str, str, str, str]]:
+    """A row a figure: the reference, the result, how they compare."""
+    old, new = found.reference, found.compressed
 
+    def row(title: str, show: Callable[[NetworkSummary], str], ratio: float | None) -> tuple[str, str, str, str]:
+        return title, show(old), show(new), "" if ratio is None else f"{100 * ratio:.1f} %"
 
-def _compared(key: str, facts: Facts) -> str:
-    reference, compressed = facts["reference"], facts["compressed"]
-    if key == "accuracy":
-        return f"{compressed[key] - reference[key]:+.2f}"
-    ratio = facts["ratio"] if not key else compressed[key] / reference[key]
-    return "" if ratio is None else f"{100 * ratio:.1f} %"
+    return [
+        (f"{found.metric}, %", f"{old.score:.2f}", f"{new.score:.2f}", f"{new.score - old.score:+.2f}"),
+        *standing_rows(old, new),
+        row(f"{_word(found)}, ms (90 %)", _predicted, new.predicted_ms / old.predicted_ms),
+        row("measured, ms (p10-p90)", _spread, found.ratio),
+        row("FLOPs", lambda n: count(n.flops), new.flops / old.flops),
+        row("parameters", lambda n: count(n.params), new.params / old.params),
+        row("activations", lambda n: size(n.memory_bytes), new.memory_bytes / old.memory_bytes),
+        row("file", lambda n: size(n.size_bytes), new.size_bytes / old.size_bytes),
+    ]
 
 
 def _amount(name: str, value: float) -> str:
@@ -63,78 +63,73 @@ def _amount(name: str, value: float) -> str:
     return size(value) if name == "memory" else count(value)
 
 
-def _word(facts: Facts) -> str:
+def _word(found: Summary) -> str:
     """How a latency came about that was not measured on the device: a measured table predicts, figures estimate."""
-    return "estimated" if facts["latency_source"] == "estimated" else "predicted"
+    return "estimated" if found.latency_source == "estimated" else "predicted"
 
 
-def _say_budget(budget: Facts, facts: Facts) -> None:
-    name, kind, met = budget["name"], budget["kind"], budget["met"]
-    asked, achieved = f"budget {name} {budget['asked']} = {budget['told']}", _amount(name, budget["achieved"])
-    if met is None:
-        low, high = (facts["compressed"][f"predicted_{end}_ms"] for end in ("low", "high"))
-        say(f"{asked}: {achieved} {kind} ({low:.3f}-{high:.3f}), not measured on the device")
+def _say_budget(budget: Reached, found: Summary) -> None:
+    new = found.compressed
+    asked, reached = f"budget {budget.name} {budget.asked} = {budget.told}", _amount(budget.name, budget.value)
+    if budget.met is None:
+        say(f"{asked}: {reached} {budget.kind} ({new.predicted_low_ms:.3f}-{new.predicted_high_ms:.3f}), not measured "
+            "on the device")
         return
-    verdict = "met" if met else "NOT met"
-    raw = facts["compressed"]["measured_ms"]
-    if budget["moved"] or (kind == "measured" and budget["achieved"] != raw["median_ms"]):
-        say(f"{asked}: {verdict}: {budget['judged']}")
+    verdict, measured = "met" if budget.met else "NOT met", budget.kind == "measured" and new.measured is not None
+    if budget.moved or (measured and new.measured and budget.value != new.measured.median_ms):
+        say(f"{asked}: {verdict}: {budget.sentence}")
         return
-    beside = f" measured, {100 * facts['ratio']:.1f} % of the reference beside it" if kind == "measured" else ""
-    say(f"{asked}: {achieved}{beside}, {verdict}")
+    beside = f" measured, {100 * (found.ratio or 0.0):.1f} % of the reference beside it" if measured else ""
+    say(f"{asked}: {reached}{beside}, {verdict}")
 
 
-def _say_precisions(facts: Facts) -> None:
-    if not facts["precisions"]:
+def _say_precisions(found: Summary) -> None:
+    if not found.precisions:
         return
     say("", "in every precision; percentages of a budget are of the fp32 reference")
-    base = facts["precisions"][0]["measured_ms"]
-    rows = [(f"{row['name']}, {row['precision']}", f"{row['accuracy']:.2f}", _spread(row),
-             f"{100 * row['measured_ms']['median_ms'] / base['median_ms']:.1f} %" if base else "",
-             "ships" if row["ships"] else "") for row in facts["precisions"]]
-    say_table(("", f"{facts['metric']}, %", "measured, ms (p10-p90)", "of fp32 reference", ""), rows)
-    if facts["loss"]:
-        say(f"{facts['target']['precision']} against fp32 of the same network: {0 - facts['loss']['drop']:+.2f} points "
-            f"(standard error {facts['loss']['error']:.2f})")
+    base = found.precisions[0].measured
+    rows = [(f"{row.name}, {row.precision}", f"{row.score:.2f}", _spread(row),
+             f"{100 * row.measured.median_ms / base.median_ms:.1f} %" if base and row.measured else "",
+             "ships" if row.ships else "") for row in found.precisions]
+    say_table(("", f"{found.metric}, %", "measured, ms (p10-p90)", "of fp32 reference", ""), rows)
+    if found.loss:
+        say(f"{found.target['precision']} against fp32 of the same network: {0 - found.loss['drop']:+.2f} points "
+            f"(standard error {found.loss['error']:.2f})")
 
 
-def _say_kinds(facts: Facts) -> None:
+def _say_kinds(found: Summary) -> None:
     """What competed, where several precisions or variants did."""
-    if facts["variant"]["told"]:
-        say(f"of the reference's channels and pixels: {facts['variant']['told']}")
-    if facts["finalists"]:
-        tried = (f"{f['kind']} {f['trial']:.2f} %" + (f" at {f['measured_ms']:.3f} ms" if f["measured_ms"] else "")
-                 for f in facts["finalists"])
+    if found.variant.told:
+        say(f"of the reference's channels and pixels: {found.variant.told}")
+    if found.finalists:
+        tried = (f"{f.kind} {f.trial:.2f} %" + (f" at {f.measured_ms:.3f} ms" if f.measured_ms else "")
+                 for f in found.finalists)
         say(f"best finalists, after a short trial: {', '.join(tried)}")
-    for kind, why in facts["out"].items():
+    for kind, why in found.out.items():
         say(f"{kind} was out: {why}")
 
 
-def say_result(facts: Facts) -> None:
-    """Print `hwnas.pipeline.report.summary.summary`."""
+def say_result(found: Summary) -> None:
+    """Print a summary."""
     say()
-    titles = {"predicted_ms": f"{_word(facts)}, ms (90 %)", "accuracy": f"{facts['metric']}, %"}
-    rows = [(titles.get(key, title), show(facts["reference"]), show(facts["compressed"]), _compared(key, facts))
-            for title, show, key in _ROWS]
-    rows[1:1] = standing_rows(facts["reference"], facts["compressed"])
-    say_table(("", "reference", "compressed", "ratio"), rows)
-    target = facts["target"]
+    say_table(("", "reference", "compressed", "ratio"), _networks(found))
+    target = found.target
     served = f"through {target['runtime']} on {target['name']}"
-    through = served if facts["here"] else "through a runtime of this machine"
-    both = "and latency " if facts["here"] else ""
-    say(f"{facts['metric']} on {facts['compressed']['images']:,} images {both}{through} "
+    through = served if found.here else "through a runtime of this machine"
+    both = "and latency " if found.here else ""
+    say(f"{found.metric} on {found.compressed.images:,} images {both}{through} "
         f"({target['precision']}, batch {target['batch']}, threads {target['threads']})")
-    if facts["difference"]:
-        say(f"against the reference: {facts['difference']['told']}")
-    _say_precisions(facts)
-    _say_kinds(facts)
-    for budget in facts["budgets"]:
-        _say_budget(budget, facts)
-    for warning in facts["warnings"]:
+    if found.difference:
+        say(f"against the reference: {found.difference.told}")
+    _say_precisions(found)
+    _say_kinds(found)
+    for budget in found.budgets:
+        _say_budget(budget, found)
+    for warning in found.warnings:
         say(f"warning: {warning}")
-    if facts["next"]:
-        say(f"the networks were not measured on the device; latencies are {facts['origin']}. Next: {facts['next']}")
-    say_facts([("model", facts["model"]), ("report", facts["report"]), ("run folder", facts["run"]),
-               ("time", duration(facts["seconds"]))])
-    if facts["no_success"]:
-        say(f"verdict: {facts['no_success']}: not a model to ship, whatever it costs")
+    if found.next:
+        say(f"the networks were not measured on the device; latencies are {found.origin}. Next: {found.next}")
+    say_facts([("model", found.model), ("report", found.report), ("run folder", found.run),
+               ("time", duration(found.seconds))])
+    if found.no_success:
+        say(f"verdict: {found.no_success}: not a model to ship, whatever it costs")

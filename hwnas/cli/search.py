@@ -49,8 +49,9 @@ def _say(run: RunFolder, json: bool) -> None:
         kept = {c.name: dict(ops) for c, ops in zip(solver.space.choices, live, strict=True)}
         say_json({"run": str(run.path), **run.found(SearchResult).to_json(), "effects": kept})
         return
+    metric = run.found(SearchResult).metric
     rows = [(c.name, "  ".join(f"{label} {effect:+.2f}" for label, effect in sorted(ops, key=lambda o: -o[1])))
             for c, ops in zip(solver.space.choices, live, strict=True)]
-    say_table(("choice", "operations that are left, with their effect on accuracy in points"), rows)
+    say_table(("choice", f"operations that are left, with their effect on {metric} in points"), rows)
     say("", f"ask it:  {shell('hwnas', 'generate', run.path, '--latency', '50%')}",
         f"go on:   {resume_command(run.path)}")

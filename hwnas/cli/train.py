@@ -28,5 +28,5 @@ def command(run: Run, json: Json = False) -> None:
     if json:
         say_json({"run": str(run), "finetune": result.to_json(), "reference": reference.to_json()})
         return
-    say(f"{result.metric} {score(result.to_json())}, reference {reference.accuracy:.2f} %")
+    say(f"{result.metric} {score(result)}, reference {reference.score:.2f} %")
     say(f"weights  {run / 'model.safetensors'}", f"go on:   {resume_command(run)}")

@@ -53,7 +53,7 @@ def _say(found: Check, json: bool) -> None:
         ("logits" if v.counts_images else "outputs", f"at most {v.max_difference:.1e} from torch's"),
         ("answers", f"{v.agreement:.2f} % are torch's" if v.counts_images else
          f"{v.metric} to {100 - v.agreement:.2f} points as torch has it"),
-        (v.metric, f"{v.accuracy:.2f} % {'of' if v.counts_images else 'over'} {v.images} images"
+        (v.metric, f"{v.score:.2f} % {'of' if v.counts_images else 'over'} {v.images} images"
          + (f" ({v.breakdown.standing.told})" if v.breakdown and v.breakdown.standing.told else "")),
         *(class_lines(v.breakdown.to_json()) if v.breakdown else []),
     ]

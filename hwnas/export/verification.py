@@ -7,6 +7,7 @@ latency must be within the budget on this device. The score is that of its task 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -39,12 +40,12 @@ class Loss:
     """What a lower precision costs a network, on the same images.
 
     Args:
-        fp32_accuracy: the score in fp32, percent.
+        fp32_score: the score in fp32, percent.
         drop: points that are lost; negative if it gains.
         error: standard error of the drop, points; 0 where it is not known.
     """
 
-    fp32_accuracy: float
+    fp32_score: float
     drop: float
     error: float
 
@@ -57,6 +58,12 @@ class Loss:
     def between(cls, metric: Metric, exact: Batches, rounded: Batches) -> Loss:
         """From the outputs for all images in both."""
         return cls(*metric.lost(exact, rounded))
+
+    @property
+    def fp32_accuracy(self) -> float:
+        """`fp32_score` under its name of 0.1, for one version more."""
+        warnings.warn("Loss.fp32_accuracy is now Loss.fp32_score", DeprecationWarning, stacklevel=2)
+        return self.fp32_score
 
     @property
     def too_much(self) -> bool:
@@ -72,7 +79,7 @@ class Verdict:
         max_difference: largest difference from torch's outputs: absolute of logits, of maps relative above 1.
         agreement: share of a classifier's images whose top-1 answer is torch's, percent; else 100 less the points
             between the scores of both.
-        accuracy: the score through the runtime, percent, over `images` images.
+        score: through the runtime, percent, over `images` images.
         latency: measured on the target; None where that is not at hand.
         budget_ms: the budget, if there is one.
         judgement: whether `latency` keeps what was promised; None where there was nothing to judge, or to judge by.
@@ -85,7 +92,7 @@ class Verdict:
 
     max_difference: float
     agreement: float
-    accuracy: float
+    score: float
     images: int
     latency: Measurement | None
     budget_ms: float | None
@@ -95,6 +102,12 @@ class Verdict:
     breakdown: Breakdown | None = field(default=None, compare=False, repr=False)
     judgement: Judgement | None = None
     least_agreement: float = field(default=100.0, compare=False, repr=False)
+
+    @property
+    def accuracy(self) -> float:
+        """`score` under its name of 0.1, for one version more."""
+        warnings.warn("Verdict.accuracy is now Verdict.score", DeprecationWarning, stacklevel=2)
+        return self.score
 
     @property
     def counts_images(self) -> bool:
@@ -140,9 +153,12 @@ class Verdict:
             raise VerificationFailed("the exported model failed its check: " + "; ".join(failures))
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, but of the breakdown only the `standing` of the score."""
+        """The fields, but of the breakdown only the `standing` of the score; keys are those of 0.1."""
         told = asdict(replace(self, breakdown=None))
         del told["breakdown"]
+        told["accuracy"] = told.pop("score")
+        if told["loss"]:
+            told["loss"]["fp32_accuracy"] = told["loss"].pop("fp32_score")
         standing = self.breakdown.standing.to_json() if self.breakdown else None
         return {**told, "standing": standing, "within_budget": self.within_budget, "failures": self.failures()}
 
@@ -195,7 +211,7 @@ def verify(model: Path, samples: Samples, target: Target, *, budget_ms: float | 
     return Verdict(
         max_difference=_difference(joined, samples),
         agreement=samples.metric.agreement([samples.outputs], ours),
-        accuracy=breakdown.standing.score,
+        score=breakdown.standing.score,
         images=len(images),
         latency=timed,
         budget_ms=asked.latency_ms if asked else None,

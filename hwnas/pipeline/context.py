@@ -189,7 +189,7 @@ class RunContext:
         """What is said of a network that was trained: its score on the validation images, and how it got there."""
         found = workload.metric.breakdown(outputs_of(net, workload.val_images), self.dataset.classes)
         return result.model_validate({
-            "accuracy": history.accuracy, "metric": workload.metric.name, "standing": found.standing.to_json(),
+            "score": history.score, "metric": workload.metric.name, "standing": found.standing.to_json(),
             "epochs": [asdict(e) for e in history.epochs]})
 
     def new_network(self, arch: Architecture) -> Network:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -95,9 +96,15 @@ class History:
     epochs: list[EpochLog] = field(default_factory=list)
 
     @property
-    def accuracy(self) -> float:
-        """The metric after the last epoch, percent."""
+    def score(self) -> float:
+        """By the metric of the task after the last epoch, percent."""
         return self.epochs[-1].val_accuracy if self.epochs else float("nan")
+
+    @property
+    def accuracy(self) -> float:
+        """`score` under its name of 0.1, for one version more."""
+        warnings.warn("History.accuracy is now History.score", DeprecationWarning, stacklevel=2)
+        return self.score
 
 
 def optimizer_of(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

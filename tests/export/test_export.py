@@ -147,7 +147,7 @@ def test_a_good_model_passes_and_is_timed(model: Exported) -> None:
     assert verdict.failures() == []
     verdict.check()
     assert verdict.max_difference < 1e-4
-    assert (verdict.agreement, verdict.accuracy, verdict.images) == (100, 100, 70)
+    assert (verdict.agreement, verdict.score, verdict.images) == (100, 100, 70)
     assert 0 < verdict.latency.median_ms < 1000
     assert verdict.within_budget
     assert verdict.to_json()["failures"] == []
@@ -166,7 +166,7 @@ def test_wrong_answers_are_found(model: Exported) -> None:
     rolled = replace(model.samples, outputs=(np.roll(model.samples.logits, 1, axis=1),))
     verdict = verify(model.path, rolled, TARGET, latency=LATENCY)
     assert verdict.agreement < 100
-    assert verdict.accuracy == 100  # the labels are still those of the model
+    assert verdict.score == 100  # the labels are still those of the model
     assert len(verdict.failures()) == 2
     assert verdict.to_json()["failures"] == verdict.failures()
 
@@ -193,7 +193,7 @@ def test_accuracy_over_other_images(model: Exported) -> None:
     images, labels = model.samples.images[:10], model.samples.metric.labels[:10].copy()
     labels[:4] = (labels[:4] + 1) % len(CLASSES)
     verdict = verify(model.path, model.samples, TARGET, evaluation=(images, AccuracyMetric(labels)), latency=LATENCY)
-    assert (verdict.accuracy, verdict.images, verdict.agreement) == (60, 10, 100)
+    assert (verdict.score, verdict.images, verdict.agreement) == (60, 10, 100)
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all", bytes(100)])

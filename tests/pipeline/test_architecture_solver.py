@@ -87,8 +87,8 @@ def test_confidence_is_kept_exactly() -> None:
         by_sum = made.answer(solve_by_sum(made, budgets))
         assert made.latency.upper_ms(found.architecture, 0.9) <= budgets["latency"] / 1e6 + 1e-9
         assert made.within(found.architecture.choice, budgets)
-        assert found.predicted_accuracy >= by_sum.predicted_accuracy - 1e-9
-        better += found.predicted_accuracy > by_sum.predicted_accuracy + 1e-9
+        assert found.predicted_score >= by_sum.predicted_score - 1e-9
+        better += found.predicted_score > by_sum.predicted_score + 1e-9
         several = made.answers(budgets, top=4, min_distance=2)
         assert several[0].architecture.choice == found.architecture.choice
         assert len(several) == 4 or factor < 1.5

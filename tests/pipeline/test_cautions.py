@@ -10,6 +10,7 @@ import numpy as np
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.run.cautions import no_success, of_standing, warnings_of
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.result_parts import StandingResult
 from hwnas.tasks import Standing, find
 from hwnas.tasks.classify import standing_of
 from hwnas.tasks.detect import standing_of as standing_of_boxes
@@ -57,16 +58,15 @@ def test_a_useless_classifier_is_called_so_once() -> None:
     assert of_standing("the reference network", standing) == [
         "the reference network is no better than always answering 'x': 63.04 % against 60.87 % of 46 images (p 0.5, "
         "mean recall 52.8 %); train longer (--epochs), check the labels, or add images"]
-    facts = {"compressed": {"standing": standing.to_json()}}
-    assert no_success(facts) == "no better than always 'x'"
-    assert no_success({"compressed": {"standing": None}}) is None
+    assert no_success(StandingResult.model_validate(standing.to_json())) == "no better than always 'x'"
+    assert no_success(None) is None
 
 
 def test_a_useful_classifier_may_never_find_a_class() -> None:
     standing = Standing("accuracy", 90.0, 200, "x", 50.0, (85.0, 93.4), 70.0, 1e-9, None, tuple("abcdef"))
     [only] = of_standing("the model", standing)
     assert only == "the model never finds 6 classes ('a', 'b', 'c', 'd' and 2 more) on the 200 validation images"
-    assert no_success({"compressed": {"standing": standing.to_json()}}) is None
+    assert no_success(StandingResult.model_validate(standing.to_json())) is None
     assert of_standing("the model", standing_of_boxes(0.02, 12, ("a",)))[0].startswith("the model finds next to no")
-    assert no_success({"compressed": {"standing": SKY.to_json()}}) == (
+    assert no_success(StandingResult.model_validate(SKY.to_json())) == (
         "no better than all 'sky'")

@@ -111,7 +111,7 @@ def test_picks_meet_every_budget_and_are_sorted(finished: RunFolder) -> None:
     for answer in answers:
         assert answer.architecture.flops <= 0.7 * largest.flops
         assert answer.architecture.params <= 0.8 * largest.params
-    scores = [a.predicted_accuracy for a in answers]
+    scores = [a.predicted_score for a in answers]
     assert scores == sorted(scores, reverse=True)
 
 

@@ -19,7 +19,7 @@ from hwnas.pipeline.report.classes import class_table, confusion_table
 from hwnas.pipeline.run.details import read_details
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.state import StageRecord
-from hwnas.tasks import difference, find
+from hwnas.tasks import Column, difference, find
 from hwnas.tasks.classify import AccuracyMetric
 from hwnas.tasks.segment import MeanIouMetric
 
@@ -38,8 +38,8 @@ def details(metric: str) -> dict[str, Any]:
             "compressed": part.to_json(), "difference": difference(part, part), "examples": []}
 
 
-def columns(metric: str) -> list[list[Any]]:
-    return [[c.network, c.key, c.title, c.digits] for c in find(TASKS[metric]).columns]
+def columns(metric: str) -> tuple[Column, ...]:
+    return find(TASKS[metric]).columns
 
 
 def kept(path: Path, content: Any, metric: str = "accuracy") -> RunFolder:

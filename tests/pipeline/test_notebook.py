@@ -114,8 +114,8 @@ def test_answers_are_a_table(finished: RunFolder) -> None:
     found = pick(finished.path, {"flops": "90%"}, top=3)
     lines = repr(found).splitlines()
     assert len(lines) == 1 + len(found)
-    assert lines[0].split() == ["#", "accuracy", "latency", "flops", "params", "memory", "choice"]
-    assert f"{found[0].predicted_accuracy:.2f} %" in lines[1]
+    assert lines[0].split() == ["#", "score", "latency", "flops", "params", "memory", "choice"]
+    assert f"{found[0].predicted_score:.2f} %" in lines[1]
     assert found._repr_html_().count("<tr>") == 1 + len(found)
     assert all(len(repr(thing)) < 200 for thing in (found[0], found[0].architecture, found[0].architecture.space))
 

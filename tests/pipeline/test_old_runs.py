@@ -52,8 +52,8 @@ def test_an_old_run_is_still_read(tmp_path: Path) -> None:
     asked(OLD)
     run = RunFolder.open(OLD)
     exported, generated = (STATE["stages"][stage]["result"] for stage in ("export", "generate"))
-    assert facts(run)["comparison"]["accuracy"]["compressed"] == exported["verdict"]["accuracy"]
-    assert summary(run)["choice"] == generated["choice"]
+    assert facts(run).comparison.score.compressed == exported["verdict"]["accuracy"]
+    assert list(summary(run).choice) == generated["choice"]
     assert not check_model(OLD).verdict.failures()
     branched = branch(OLD, tmp_path / "new", {"flops": "80%"})
     assert branched.done("search")
@@ -83,8 +83,8 @@ def test_an_old_run_is_gone_on_with_and_deployed(tmp_path: Path) -> None:
     assert is_finished(run)
     for stage in ("data", "profile", "reference", "search", "generate"):
         assert run.result(stage) == STATE["stages"][stage]["result"]
-    assert run.found(FinetuneResult).accuracy == STATE["stages"]["finetune"]["result"]["accuracy"]
-    assert run.found(ExportResult).verdict.accuracy == STATE["stages"]["export"]["result"]["verdict"]["accuracy"]
+    assert run.found(FinetuneResult).score == STATE["stages"]["finetune"]["result"]["accuracy"]
+    assert run.found(ExportResult).verdict.score == STATE["stages"]["export"]["result"]["verdict"]["accuracy"]
     deployed = deploy_run(run, tmp_path / "bundle")
     assert not deployed.finding.failures()
 

@@ -57,8 +57,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
 
 def test_it_learns_and_is_exported(run: RunFolder) -> None:
     shown = facts(run)
-    assert shown["metric"] == "skill"
-    assert shown["comparison"]["accuracy"]["compressed"] > 5  # two epochs: better than always the mean
+    assert shown.metric == "skill"
+    assert shown.comparison.score.compressed > 5  # two epochs: better than always the mean
     told = read_metadata((run.path / "model.onnx").read_bytes())
     assert (told["task"], told["metric"], told["classes"]) == ("ink", "skill", ["ink"])
     samples = Samples.load(run.path / "samples.safetensors")
@@ -75,7 +75,9 @@ def test_the_report_speaks_of_it_in_its_words(run: RunFolder) -> None:
         assert text in page
     for text in ("accuracy", "mAP", "top-1", "a logit", "is taken for what"):
         assert text not in page.partition("<body")[2].partition("Estimated effect")[0].replace("skill", ""), text
-    row = facts(run)["details"]["compressed"]["per_class"][0]
+    details = facts(run).details
+    assert details is not None
+    row = details["compressed"]["per_class"][0]
     assert row["class"] == "ink"
     assert 0 < row["rmse"] < 10
     assert f"{row['rmse']:.2f}" in page

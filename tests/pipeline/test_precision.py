@@ -88,14 +88,14 @@ def test_percentages_are_of_the_fp32_reference(eight: RunFolder) -> None:
 
 
 def test_everything_is_shown_side_by_side(eight: RunFolder) -> None:
-    rows = [(row["name"], row["precision"], row["ships"]) for row in precisions(eight)]
+    rows = [(row.name, row.precision, row.ships) for row in precisions(eight)]
     assert rows == [("reference", "fp32", False), ("reference", "int8", False), ("compressed", "fp32", False),
                     ("compressed", "int8", True)]
-    assert all(row["measured_ms"]["median_ms"] > 0 for row in precisions(eight))
+    assert all(row.measured and row.measured.median_ms > 0 for row in precisions(eight))
     page = (eight.path / "report.html").read_text()
     assert "In every precision" in page
     assert json.loads((eight.path / "report.json").read_text())["precisions"]["ships"] == "int8"
-    assert summary(eight)["target"]["precision"] == "int8"
+    assert summary(eight).target["precision"] == "int8"
 
 
 def test_exporting_again_gives_the_same_bytes(eight: RunFolder, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_loss_is_paired_and_allows_for_chance() -> None:
         return np.where(keep[:, None], right, wrong)
 
     none = Loss.of(exact, exact, labels)
-    assert (none.fp32_accuracy, none.drop, none.error) == (75.0, 0.0, 0.0)
+    assert (none.fp32_score, none.drop, none.error) == (75.0, 0.0, 0.0)
     some = Loss.of(exact, rounded(10, 4), labels)
     assert some.drop == pytest.approx(1.5)
     assert some.error == pytest.approx(100 * 14**0.5 / 400)
@@ -154,7 +154,7 @@ def test_confidence_leaves_room(finished: RunFolder) -> None:
     for answer in sure.answers(bounds, top=3):
         assert sure.latency.upper_ms(answer.architecture, 0.95) * 1e6 <= bounds["latency"]
         assert sure.within(answer.architecture.choice, bounds)
-    best_even, best_sure = (p.answers(bounds)[0].predicted_accuracy for p in (even, sure))
+    best_even, best_sure = (p.answers(bounds)[0].predicted_score for p in (even, sure))
     assert best_sure <= best_even
     edge = {"latency": even.cost("latency", even.answers(bounds)[0].architecture) + len(even.space.sizes) + 1}
     assert even.within(even.answers(bounds)[0].architecture.choice, edge)
@@ -270,7 +270,7 @@ def test_auto_times_both_precisions_and_ships_none_that_is_slower(auto: RunFolde
     shipped = exported["precision"]
     winner = max((c for c in generated["candidates"] if c["trial"] is not None), key=lambda c: c["trial"])
     assert (winner["choice"], winner["precision"]) == (generated["choice"], shipped)
-    assert [row["precision"] for row in precisions(auto) if row["name"] == "reference"] == ["fp32", "int8"]
+    assert [row.precision for row in precisions(auto) if row.name == "reference"] == ["fp32", "int8"]
     if shipped == "int8":
         assert exported["verdict"]["latency"]["median_ms"] <= exported["exact"]["latency"]["median_ms"]
 

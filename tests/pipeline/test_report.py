@@ -24,6 +24,7 @@ from hwnas.latency import Calibration, LatencyModel
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.report import page
 from hwnas.pipeline.report.axes import Canvas, score_span, span, ticks
+from hwnas.pipeline.report.contents import FrontPoint
 from hwnas.pipeline.report.facts import NEEDED, write_report
 from hwnas.pipeline.report.hover import shown
 from hwnas.pipeline.run.folder import RunFolder
@@ -453,7 +454,7 @@ def test_every_point_of_the_front_shows_its_layers(make: Maker) -> None:
 
 def test_points_that_cannot_be_told_apart_share_a_strip() -> None:
     canvas = Canvas("c", "t", "d", (0.0, 1.0), (0.0, 1.0), "x", "y")
-    points = [{"latency_ms": i / 4000, "accuracy": 0.5, "choice": [0]} for i in range(4001)]
+    points = [FrontPoint(i / 4000, 0.5, (0,)) for i in range(4001)]
     kept = shown(canvas, points)
     assert len(kept) < 250
     assert (kept[0], kept[-1]) == (points[0], points[-1])

@@ -14,6 +14,7 @@ from hwnas.export import Samples, read_metadata
 from hwnas.pipeline import STAGES, RunFolder, compress, make_config
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.exported.checking import check_model
+from hwnas.pipeline.report.documents import report_json, summary_json
 from hwnas.pipeline.report.facts import facts
 from hwnas.pipeline.report.summary import summary
 from hwnas.pipeline.task_setup import load_data, space_for_data
@@ -61,7 +62,7 @@ def test_a_check_on_the_device_needs_the_files_alone(run: RunFolder) -> None:
     found = check_model(run.path / "model.onnx")
     assert found.verdict.failures() == []
     again = check_model(run.path / "model.onnx", data=run.state.config.data.source)
-    assert again.verdict.accuracy == pytest.approx(run.result("export")["verdict"]["accuracy"], abs=1e-6)
+    assert again.verdict.score == pytest.approx(run.result("export")["verdict"]["accuracy"], abs=1e-6)
     assert again.verdict.images == 12
 
 
@@ -77,14 +78,14 @@ def test_the_model_says_what_it_gives(run: RunFolder) -> None:
 
 def test_report_and_summary_name_the_metric(run: RunFolder) -> None:
     metric = METRIC[run.state.config.task]
-    assert facts(run)["metric"] == summary(run)["metric"] == metric
+    assert facts(run).metric == summary(run).metric == metric
     page = (run.path / "report.html").read_text(encoding="utf-8")
-    assert metric in facts(run)["headline"] or metric == "accuracy"
+    assert metric in facts(run).headline or metric == "accuracy"
     assert f"{metric}, %" in page
 
 
 def test_every_class_is_told_and_what_the_score_is_worth(run: RunFolder) -> None:
-    told, found = facts(run), summary(run)
+    told, found = report_json(facts(run)), summary_json(summary(run))
     for who in ("reference", "compressed"):
         standing = found[who]["standing"]
         assert standing == told["standing"][who] == told["details"][who]["standing"]

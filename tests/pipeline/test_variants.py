@@ -78,9 +78,9 @@ def test_the_best_of_all_widths_against_brute_force(solvers: dict[Variant, Archi
             with pytest.raises(BudgetInfeasible):
                 best_of(solvers, {"flops": share * reference})
             continue
-        best = max(a.predicted_accuracy for a in within)
+        best = max(a.predicted_score for a in within)
         found = best_of(solvers, {"flops": share * reference}, top=3)
-        assert found[0].predicted_accuracy == pytest.approx(best)
+        assert found[0].predicted_score == pytest.approx(best)
         assert all(a.costs["flops"] <= share * reference for a in found)
 
 
@@ -89,9 +89,9 @@ def test_the_front_of_all_widths_against_brute_force(solvers: dict[Variant, Arch
     assert [p.latency_ns for p in points] == sorted({p.latency_ns for p in points})
     every = [(p.cost, solver.baseline + p.utility) for solver in solvers.values() for p in solver.front()]
     for cost, accuracy in every:
-        assert any(p.latency_ns <= cost and p.predicted_accuracy >= accuracy for p in points)
+        assert any(p.latency_ns <= cost and p.predicted_score >= accuracy for p in points)
     for point in points:
-        assert not any(c <= point.latency_ns and a > point.predicted_accuracy for c, a in every)
+        assert not any(c <= point.latency_ns and a > point.predicted_score for c, a in every)
 
 
 def test_a_budget_that_all_channels_cannot_meet(run: RunFolder, solvers: dict[Variant, ArchitectureSolver],

@@ -46,9 +46,9 @@ def digest(net: nn.Module) -> str:
 def test_it_learns_the_digits(digits: Dataset) -> None:
     net = network(digits)
     history = fit(net, digits, TrainConfig(epochs=12, batch=32, lr=0.1), seed=0)
-    assert history.accuracy > 60  # guessing gives 10
+    assert history.score > 60  # guessing gives 10
     assert history.epochs[-1].loss < history.epochs[0].loss
-    assert history.accuracy == accuracy(net, digits.val_images, digits.val_labels)
+    assert history.score == accuracy(net, digits.val_images, digits.val_labels)
     assert [e.epoch for e in history.epochs] == list(range(12))
     assert not net.training
 
@@ -232,4 +232,4 @@ def test_a_checkpoint_without_a_history_is_refused(
 
 
 def test_an_empty_history_has_no_accuracy() -> None:
-    assert np.isnan(History().accuracy)
+    assert np.isnan(History().score)

@@ -61,7 +61,7 @@ def test_the_average_is_what_is_kept(digits: Dataset) -> None:
     history = fit(averaged, digits, CONFIG, seed=1)
     differs = [not torch.equal(a, b) for a, b in zip(plain.parameters(), averaged.parameters(), strict=True)]
     assert any(differs)
-    assert history.accuracy == workload_of(digits).score(averaged)
+    assert history.score == workload_of(digits).score(averaged)
 
 
 @pytest.mark.parametrize("head", ["fcos", "ssdlite"])

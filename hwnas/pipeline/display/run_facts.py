@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hwnas.errors import HwnasError
 from hwnas.pipeline.config.budget import show
 from hwnas.pipeline.display.fact_table import Facts
 from hwnas.pipeline.display.score_lines import score
 from hwnas.pipeline.run.folder import RunFolder
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.report.reached import Reached
+    from hwnas.pipeline.report.summary import Summary
 
 
 def run_facts(run: RunFolder) -> Facts:
@@ -24,30 +27,28 @@ def run_facts(run: RunFolder) -> Facts:
         return [("state", f"cannot be told: {err}")]
 
 
-def _finished(facts: Mapping[str, Any]) -> Facts:
-    old, new = facts["reference"], facts["compressed"]
-    rows = [(facts["metric"], f"{score(new)}, reference {old['accuracy']:.2f} %"),
-            ("latency", _latency(old, new, facts))]
-    rows += [("budget", _budget(budget)) for budget in facts["budgets"]]
-    if facts["no_success"]:
-        rows.append(("verdict", f"{facts['no_success']}: not a model to ship, whatever it costs"))
-    rows += [("warning", warning) for warning in facts["warnings"]]
-    return [*rows, ("model", facts["model"]), ("report", facts["report"])]
+def _finished(found: Summary) -> Facts:
+    rows = [(found.metric, f"{score(found.compressed)}, reference {found.reference.score:.2f} %"),
+            ("latency", _latency(found))]
+    rows += [("budget", _budget(budget)) for budget in found.budgets]
+    if found.no_success:
+        rows.append(("verdict", f"{found.no_success}: not a model to ship, whatever it costs"))
+    rows += [("warning", warning) for warning in found.warnings]
+    return [*rows, ("model", str(found.model)), ("report", str(found.report))]
 
 
-def _latency(old: Mapping[str, Any], new: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    if new["measured_ms"] is None:
-        how = "estimated" if facts["latency_source"] == "estimated" else "predicted"
-        return f"{new['predicted_ms']:.3f} ms {how}, reference {old['predicted_ms']:.3f} ms"
-    return (f"{new['measured_ms']['median_ms']:.3f} ms measured, reference {old['measured_ms']['median_ms']:.3f} ms "
-            "beside it")
+def _latency(found: Summary) -> str:
+    old, new = found.reference, found.compressed
+    if new.measured is None or old.measured is None:
+        how = "estimated" if found.latency_source == "estimated" else "predicted"
+        return f"{new.predicted_ms:.3f} ms {how}, reference {old.predicted_ms:.3f} ms"
+    return f"{new.measured.median_ms:.3f} ms measured, reference {old.measured.median_ms:.3f} ms beside it"
 
 
-def _budget(budget: Mapping[str, Any]) -> str:
-    name, value = budget["name"], budget["achieved"]
-    reached = f"{value:.3f} ms" if name == "latency" else show(name, value)
-    word = {True: "met", False: "NOT met", None: f"{budget['kind']}, not measured on the device"}[budget["met"]]
-    return f"{name} {budget['told']}: {reached}, {word}"
+def _budget(budget: Reached) -> str:
+    reached = f"{budget.value:.3f} ms" if budget.name == "latency" else show(budget.name, budget.value)
+    word = {True: "met", False: "NOT met", None: f"{budget.kind}, not measured on the device"}[budget.met]
+    return f"{budget.name} {budget.told}: {reached}, {word}"
 
 
 def _unfinished(run: RunFolder) -> Facts:

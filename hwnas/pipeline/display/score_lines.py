@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from hwnas.pipeline.run.cautions import against_of
+from hwnas.pipeline.run.result_parts import StandingResult
 
-Facts = Mapping[str, Any]
 SHOWN = 8  # classes whose recall is a line
 
 
-def score(found: Facts) -> str:
-    """"63.04 % (always 'x': 61.70 %)" from what a stage or a check found; runs of hwnas 0.1 have no standing."""
-    told = (found.get("standing") or {}).get("told")
-    return f"{found['accuracy']:.2f} %" + (f" ({told})" if told else "")
+class Scored(Protocol):
+    """What a stage or a check found: a score in percent, and what it is worth; runs of hwnas 0.1 do not say that."""
+
+    @property
+    def score(self) -> float:
+        """Percent."""
+
+    @property
+    def standing(self) -> StandingResult | None:
+        """What it is worth."""
 
 
-def counts_images(verdict: Facts) -> bool:
+def score(found: Scored) -> str:
+    """"63.04 % (always 'x': 61.70 %)"."""
+    told = found.standing.told if found.standing else ""
+    return f"{found.score:.2f} %" + (f" ({told})" if told else "")
+
+
+def counts_images(standing: StandingResult | None) -> bool:
     """Whether the images of a score count one by one, as those of logits do; then one image is worth something."""
-    return (verdict.get("standing") or {"one_image": 0}).get("one_image") is not None
+    return standing is None or standing.one_image is not None
 
 
-def standing_rows(reference: Facts, compressed: Facts) -> list[tuple[str, str, str, str]]:
+def standing_rows(reference: Scored, compressed: Scored) -> list[tuple[str, str, str, str]]:
     """Rows below the score in a table of both networks."""
-    old, new = reference.get("standing"), compressed.get("standing")
+    old, new = reference.standing, compressed.standing
     if not old or not new:
         return []
     rows: list[tuple[str, str, str, str]] = []
     if against := against_of(old):
-        rows.append((f"{against}, %", f"{old['majority_score']:.2f}", f"{new['majority_score']:.2f}", ""))
-    if old["interval"]:
-        rows.append(("95 % interval, %", _range(old["interval"]), _range(new["interval"]), ""))
-        rows.append(("mean recall, %", f"{old['mean_recall']:.2f}", f"{new['mean_recall']:.2f}", ""))
+        rows.append((f"{against}, %", f"{old.majority_score:.2f}", f"{new.majority_score:.2f}", ""))
+    if old.interval and new.interval:
+        rows.append(("95 % interval, %", _range(old.interval), _range(new.interval), ""))
+        rows.append(("mean recall, %", f"{old.mean_recall:.2f}", f"{new.mean_recall:.2f}", ""))
     return rows
 
 
@@ -40,7 +52,7 @@ def _range(ends: Sequence[float]) -> str:
     return f"{ends[0]:.1f}-{ends[1]:.1f}"
 
 
-def class_lines(details: Facts) -> list[tuple[str, str]]:
+def class_lines(details: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Lines of a check: what the score can tell, and the classes that are found least."""
     standing = details["standing"]
     key = next((k for k in ("recall", "ap50") if k in details["per_class"][0]), None)  # how much of a class is found

@@ -58,7 +58,7 @@ def _lane(lane: LaneResult, several: bool) -> str:
 
 @line.register
 def _(found: TrainedResult) -> str:
-    return f"{found.metric} {score(found.to_json())}"
+    return f"{found.metric} {score(found)}"
 
 
 @line.register
@@ -87,8 +87,8 @@ def _(found: ExportResult) -> str:
     verdict, loss = found.verdict, found.verdict.loss
     latency = f"median {verdict.latency.median_ms:.3f} ms" if verdict.latency else "not measured on the device"
     lost = f", {verdict.precision} against fp32 {0 - loss['drop']:+.2f} points" if loss else ""
-    outputs = ("fp32 " if loss else "") + ("logits" if counts_images(verdict.to_json()) else "outputs")
-    return (f"{verdict.metric} {score(verdict.to_json())}{lost}, {latency}, {outputs} within "
+    outputs = ("fp32 " if loss else "") + ("logits" if counts_images(verdict.standing) else "outputs")
+    return (f"{verdict.metric} {score(verdict)}{lost}, {latency}, {outputs} within "
             f"{found.in_fp32.max_difference:.0e} of torch's")
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from markupsafe import Markup
 
 from hwnas.pipeline.report.axes import Canvas, Point, mark, score_span, span
-from hwnas.pipeline.report.hover import shown, strips, with_operations
+from hwnas.pipeline.report.contents import CandidateFacts, Report
+from hwnas.pipeline.report.hover import ShownPoint, shown, strips, with_operations
 from hwnas.pipeline.run.moments import APART
 from hwnas.runtime.promise import slower
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -23,40 +21,40 @@ class Figure:
 
     svg: Markup
     key: list[tuple[Markup, str]]
-    points: list[Facts] = field(default_factory=list)
+    points: list[ShownPoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def figures(facts: Facts) -> dict[str, Figure]:
+def figures(facts: Report) -> dict[str, Figure]:
     """Every figure of the page, by name; `latency` only where something was measured on the device."""
     return {
         "front": _front(facts),
-        **({"latency": _latency(facts)} if facts["measured_here"] else {}),
-        **({"precision": _precision(facts)} if (facts["details"] or {}).get("compressed", {}).get("curves") else {}),
+        **({"latency": _latency(facts)} if facts.measured_here else {}),
+        **({"precision": _precision(facts)} if (facts.details or {}).get("compressed", {}).get("curves") else {}),
         "history": _history(facts),
         "loss": _curve(facts, "loss", "Training loss per epoch", "loss"),
-        "accuracy": _curve(facts, "val_accuracy", f"Validation {facts['metric']} per epoch", f"{facts['metric']}, %"),
+        "score": _curve(facts, "val_score", f"Validation {facts.metric} per epoch", f"{facts.metric}, %"),
     }
 
 
-def _front(facts: Facts) -> Figure:
-    """Accuracy with shared weights against latency: the predicted front, what was chosen and what came of it."""
-    front, candidates = facts["front"], [c for c in facts["candidates"] if c["measured_ms"] is not None]
-    points = [(p["latency_ms"], p["accuracy"]) for p in front["points"]]
-    old, new = ((front[k]["latency_ms"], front[k]["accuracy"]) for k in ("reference", "chosen"))
-    tried = [(c["measured_ms"], c["shared_weights_accuracy"]) for c in candidates]
+def _front(facts: Report) -> Figure:
+    """Score with shared weights against latency: the predicted front, what was chosen and what came of it."""
+    front, candidates = facts.front, [c for c in facts.candidates if c.measured_ms is not None]
+    points = [(p.latency_ms, p.score) for p in front.points]
+    old, new = ((p.latency_ms, p.score) for p in (front.reference, front.chosen))
+    tried = [_measured(c) for c in candidates]
     everything = [*points, *tried, old, new]
-    limit = next((b["limit"] for b in facts["budgets"] if b["name"] == "latency"), None)
+    limit = next((b.limit for b in facts.budgets if b.name == "latency"), None)
     scores, begins = score_span([y for _, y in everything])
     moved = _moved(facts) if candidates and limit is not None else None
     limits = [x for x in (limit, moved[0] if moved else None) if x is not None]
     canvas = Canvas(
-        "front", f"{facts['words']['title']} against latency: the front",
+        "front", f"{facts.words.title} against latency: the front",
         f"{len(points)} architectures that no other beats, predicted from {points[0][0]:.3f} ms and "
         f"{points[0][1]:.1f} % to {points[-1][0]:.3f} ms and {points[-1][1]:.1f} %; the chosen one at {new[0]:.3f} ms "
         f"and {new[1]:.1f} %, the reference at {old[0]:.3f} ms and {old[1]:.1f} %.",
         span(x for x, _ in [*everything, *((x, 0.0) for x in limits)]), scores,
-        "latency, ms", f"{facts['metric']} with shared weights, %",
+        "latency, ms", f"{facts.metric} with shared weights, %",
     )
     key = [(_symbol("dot", "front open"), "front, predicted"), (_symbol("diamond", "new open"), "chosen, predicted"),
            (_symbol("square", "old open"), "reference, predicted"), *_begins(begins)]
@@ -70,49 +68,50 @@ def _front(facts: Facts) -> Figure:
         canvas.line([(moved[0], canvas.y[0]), (moved[0], canvas.y[1])], "limit")
         canvas.label(moved[0], canvas.y[1], f"{moved[0]:.3f} ms at the speed of the full marks", "limit-text", dx=6,
                      dy=14)
-    canvas.under, canvas.more_height = strips(canvas, front["points"], front["chosen"], facts["distribution"])
+    canvas.under, canvas.more_height = strips(canvas, front.points, front.chosen, facts.distribution)
     canvas.line(_steps(points), "front dashed")
     for x, y in points:
         canvas.mark("dot", x, y, 3.5, "front open", f"front, predicted: {x:.3f} ms, {y:.2f} %")
     for (x, y), c in zip(tried, candidates, strict=True):
-        if not c["chosen"]:
+        if not c.chosen:
             canvas.mark("dot", x, y, 3.2, "tried full", f"tried, measured: {x:.3f} ms, {y:.2f} %")
     canvas.mark("square", *old, 5, "old open", f"reference, predicted: {old[0]:.3f} ms, {old[1]:.2f} %")
     _chosen(canvas, new, candidates)
-    rows = with_operations(shown(canvas, front["points"]), facts["distribution"])
+    rows = with_operations(shown(canvas, front.points), facts.distribution)
     return Figure(canvas.render(), key, rows, [moved[1]] if moved else [])
 
 
-def _moved(facts: Facts) -> tuple[float, str] | None:
+def _moved(facts: Report) -> tuple[float, str] | None:
     """The budget's line at the speed that the candidates were measured at, and why; None where that was the same."""
-    moments = {moment["name"]: moment["reference_ms"] for moment in facts["moments"]}
-    row = next(b for b in facts["budgets"] if b["name"] == "latency")
-    if not {"budget", "candidates"} <= set(moments) or not row["told"].endswith(" ms") or "%" not in row["told"]:
+    moments = {moment.name: moment.reference_ms for moment in facts.moments}
+    row = next(b for b in facts.budgets if b.name == "latency")
+    if not {"budget", "candidates"} <= set(moments) or not row.told.endswith(" ms") or "%" not in row.told:
         return None
     times = moments["candidates"] / moments["budget"]
     if max(times, 1 / times) <= 1 + APART:
         return None
-    limit = row["limit"] * times
+    limit = row.limit * times
     return limit, (f"Full marks were measured when the machine ran {slower(times)} than when the budget was fixed: at "
-                   f"their speed the budget of {row['limit']:.3f} ms is {limit:.3f} ms, the second line.")
+                   f"their speed the budget of {row.limit:.3f} ms is {limit:.3f} ms, the second line.")
 
 
-def _chosen(canvas: Canvas, new: Point, candidates: list[Facts]) -> None:
+def _chosen(canvas: Canvas, new: Point, candidates: list[CandidateFacts]) -> None:
     """The chosen network as predicted, tied to where it measured."""
-    for c in (c for c in candidates if c["chosen"]):
-        x, y = c["measured_ms"], c["shared_weights_accuracy"]
+    for c in (c for c in candidates if c.chosen):
+        x, y = _measured(c)
         canvas.line([new, (x, y)], "new")
         canvas.mark("diamond", x, y, 5.5, "new full", f"chosen, measured: {x:.3f} ms, {y:.2f} %")
     canvas.mark("diamond", *new, 5.5, "new open", f"chosen, predicted: {new[0]:.3f} ms, {new[1]:.2f} %")
 
 
-def _latency(facts: Facts) -> Figure:
+def _latency(facts: Report) -> Figure:
     """Measured against predicted latency; the band is 5 % either side of equality."""
-    tried = [(c["predicted_ms"], c["measured_ms"]) for c in facts["candidates"] if not c["chosen"]]
-    rows = facts["comparison"]
-    old, new = ((rows["predicted_latency"][k]["latency_ms"], rows["latency"][k]["median_ms"])
-                for k in ("reference", "compressed"))
-    held = [(p["predicted_ms"], p["measured_ms"]) for p in facts["latency_model"]["held_out_pairs"]]
+    tried = [(c.predicted_ms, c.measured_ms) for c in facts.candidates if not c.chosen and c.measured_ms is not None]
+    predicted, timed = facts.comparison.predicted_latency, facts.comparison.latency
+    assert timed is not None  # the figure is drawn where it was
+    old = predicted.reference.latency_ms, timed.reference.median_ms
+    new = predicted.compressed.latency_ms, timed.compressed.median_ms
+    held = [(p["predicted_ms"], p["measured_ms"]) for p in facts.latency_model.held_out_pairs]
     low, high = span([v for point in [*tried, *held, old, new] for v in point], 0.08)
     low = max(low, 0.0)
     off = [100 * (y / x - 1) for x, y in [*held, *tried, old, new]]
@@ -137,9 +136,9 @@ def _latency(facts: Facts) -> Figure:
     return Figure(canvas.render(), key)
 
 
-def _precision(facts: Facts) -> Figure:
+def _precision(facts: Report) -> Figure:
     """Precision at every recall of the shipped model, mean over the classes and each class, at an overlap of .5."""
-    found = facts["details"]
+    found = facts.details or {}
     rows = [[p if p is not None else 0.0 for p in row] for row in found["compressed"]["curves"]]
     recalls = found["compressed"]["recalls"]
     mean = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
@@ -156,40 +155,40 @@ def _precision(facts: Facts) -> Figure:
                                     (_symbol("dot", "old full"), "one class")])
 
 
-def _history(facts: Facts) -> Figure:
+def _history(facts: Report) -> Figure:
     """Score of every evaluation in order; first while the shared weights train, then with the final ones."""
-    search = facts["search"]
-    evaluations = search["evaluations"]
-    scores = [e["score"] for e in evaluations]
-    trained = sum(e["phase"] == "train" for e in evaluations)
+    search = facts.search
+    evaluations = search.evaluations
+    scores = [e.score for e in evaluations]
+    trained = sum(e.phase == "train" for e in evaluations)
     band, begins = score_span(scores)
     canvas = Canvas(
         "history", "Search history",
         f"{trained} evaluations while the shared weights were trained, {len(scores) - trained} with the final weights; "
-        f"scores from {min(scores):.1f} to {max(scores):.1f} %, baseline {search['baseline']:.1f} %.",
+        f"scores from {min(scores):.1f} to {max(scores):.1f} %, baseline {search.baseline:.1f} %.",
         (0.0, len(scores) + 1.0), band, "evaluation", "score, %", whole_x=True,
     )
     key = [(_symbol("dot", "old full"), "train")]
     if trained < len(scores):
         key.append((_symbol("triangle", "tried full"), "settle"))
         canvas.line([(trained + 0.5, canvas.y[0]), (trained + 0.5, canvas.y[1])], "divider")
-        canvas.line([(trained + 0.5, search["baseline"]), (len(scores) + 1.0, search["baseline"])], "tried")
+        canvas.line([(trained + 0.5, search.baseline), (len(scores) + 1.0, search.baseline)], "tried")
         key.append((Markup('<svg class="symbol" viewBox="0 0 16 16"><path class="line tried" d="M1 8H15"/></svg>'),
                     "mean of settle"))
     key += _begins(begins)
     for i, e in enumerate(evaluations, 1):
-        shape, style = ("dot", "old full") if e["phase"] == "train" else ("triangle", "tried full")
-        canvas.mark(shape, i, e["score"], 3, style, f"{e['phase']} {e['number'] + 1}: {e['score']:.2f} %")
+        shape, style = ("dot", "old full") if e.phase == "train" else ("triangle", "tried full")
+        canvas.mark(shape, i, e.score, 3, style, f"{e.phase} {e.number + 1}: {e.score:.2f} %")
     return Figure(canvas.render(), key)
 
 
-def _curve(facts: Facts, field: str, title: str, label: str) -> Figure:
+def _curve(facts: Report, field: str, title: str, label: str) -> Figure:
     """One quantity per epoch of both trainings."""
-    lines = {who: [(e["epoch"] + 1.0, e[field]) for e in facts["training"][who]] for who in ("reference", "compressed")}
+    lines = {who: [(e.epoch + 1.0, getattr(e, field)) for e in epochs] for who, epochs in vars(facts.training).items()}
     values = [y for line in lines.values() for _, y in line]
     last = max(x for line in lines.values() for x, _ in line)
     ends = ", ".join(f"{who} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for who, line in lines.items())
-    band, begins = score_span(values) if field == "val_accuracy" else (span(values, 0.08), "")
+    band, begins = score_span(values) if field == "val_score" else (span(values, 0.08), "")
     canvas = Canvas(f"curve-{field.replace('_', '-')}", title, f"{title}: {ends}.", (0.5, last + 0.5),
                     band, "epoch", label, whole_x=True)
     key = _begins(begins)
@@ -199,6 +198,11 @@ def _curve(facts: Facts, field: str, title: str, label: str) -> Figure:
             canvas.mark(shape, x, y, 3, f"{style} full", f"{who}, epoch {x:.0f}: {y:.4g}")
         key.append((_symbol(shape, f"{style} full"), who))
     return Figure(canvas.render(), key)
+
+
+def _measured(c: CandidateFacts) -> Point:
+    """Where a candidate that was timed lies: milliseconds, percent with the shared weights."""
+    return c.measured_ms or 0.0, c.shared_weights_score
 
 
 def _begins(text: str) -> list[tuple[Markup, str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from hwnas.tasks import Column
 
 Facts = dict[str, Any]
 WHOLE = 20  # classes up to which the matrix is drawn; above, its most confused pairs
@@ -11,26 +13,26 @@ SHORT = 30  # classes up to which all stand on the page; above, the worst do and
 WORST = 12
 
 
-def class_table(details: Facts, columns: Sequence[Sequence[Any]]) -> Facts:
+def class_table(details: Mapping[str, Any], columns: Sequence[Column]) -> Facts:
     """`heads` of the columns, their `digits`, `rows` that stand on the page and the `rest`: each name, count, values,
     whether the result finds nothing of the class.
 
     Args:
-        columns: network, key of the figure, title and digits of each; the second one orders the rows.
+        columns: the second one orders the rows.
     """
     unit = details["compressed"]["unit"]
     never = set(details["compressed"]["standing"]["never"])
     rows = [{"name": name, "count": details["compressed"]["per_class"][i]["count"], "never": name in never,
-             "values": [details[who]["per_class"][i][key] for who, key, *_ in columns]}
+             "values": [details[c.network]["per_class"][i][c.key] for c in columns]}
             for i, name in enumerate(details["classes"])]
-    heads, digits = [unit, *(title for _, _, title, _ in columns)], [digits for *_, digits in columns]
+    heads, digits = [unit, *(c.title for c in columns)], [c.digits for c in columns]
     if len(rows) <= SHORT:
         return {"heads": heads, "digits": digits, "rows": rows, "rest": []}
     rows.sort(key=lambda row: (row["values"][1] is None, row["values"][1] or 0.0))
     return {"heads": heads, "digits": digits, "rows": rows[:WORST], "rest": rows[WORST:]}
 
 
-def confusion_table(details: Facts) -> Facts | None:
+def confusion_table(details: Mapping[str, Any]) -> Facts | None:
     """`matrix`, rows of (class, [(count, share of the row in 0..1)]), or the most confused `pairs`; None of a detector.
 
     Args:

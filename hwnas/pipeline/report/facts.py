@@ -14,17 +14,38 @@ from __future__ import annotations
 import base64
 import contextlib
 import math
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hwnas.errors import InputError, RunError
 from hwnas.files import write_bytes, write_json
+from hwnas.generate.explain import Explanation
 from hwnas.latency import LatencyModel
 from hwnas.pipeline.report import page
-from hwnas.pipeline.report.reached import reached
+from hwnas.pipeline.report.contents import (
+    Both,
+    CandidateFacts,
+    ChoiceFacts,
+    Comparison,
+    FrontFacts,
+    FrontPoint,
+    LatencyModelFacts,
+    LayerCost,
+    LayerFacts,
+    OpFacts,
+    Parity,
+    PrecisionTable,
+    Provenance,
+    Report,
+    Row,
+    SearchFacts,
+    StageTime,
+)
+from hwnas.pipeline.report.documents import report_json
+from hwnas.pipeline.report.reached import Reached, reached
 from hwnas.pipeline.report.run_artifacts import NEEDED, RunArtifacts
 from hwnas.pipeline.report.summary import finalists, origin_of, precisions, variant_facts
 from hwnas.pipeline.run.cautions import no_success, warnings_of
@@ -32,14 +53,13 @@ from hwnas.pipeline.run.details import read_details
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import moments_of
-from hwnas.pipeline.run.result_parts import as_json
+from hwnas.pipeline.run.result_parts import StandingResult, VerdictResult
 from hwnas.pipeline.selection.queries import explain_bounds, words_of
 from hwnas.space import Architecture, Op
 from hwnas.target import VALUE_BYTES
 from hwnas.tasks import find
 
-SCHEMA = 1
-Facts = dict[str, Any]
+Number = TypeVar("Number", int, float)
 
 
 def write_report(run: RunFolder) -> None:
@@ -52,25 +72,18 @@ def write_report(run: RunFolder) -> None:
     found = facts(run)
     with _of_this_version(run):
         html = page.render(found)
-    write_json(run.path / "report.json", _without_pictures(found))
+    write_json(run.path / "report.json", report_json(found))
     write_bytes(run.path / "report.html", html.encode())
 
 
-def _without_pictures(found: Facts) -> Facts:
-    if found["details"] is None:
-        return found
-    told = [{k: v for k, v in example.items() if k != "src"} for example in found["details"]["examples"]]
-    return found | {"details": found["details"] | {"examples": told}}
-
-
-def facts(run: RunFolder) -> Facts:
-    """Everything the report says, as a JSON value.
+def facts(run: RunFolder) -> Report:
+    """Everything the report says.
 
     Raises:
         RunError: as `write_report`.
     """
     with _of_this_version(run):
-        return _facts(RunArtifacts.of_run(run))
+        return _report(RunArtifacts.of_run(run))
 
 
 @contextlib.contextmanager
@@ -87,62 +100,24 @@ def _of_this_version(run: RunFolder) -> Iterator[None]:
         ) from err
 
 
-def _facts(e: RunArtifacts) -> Facts:
-    comparison, budgets, standing = _comparison(e), _budgets(e), _standing(e)
-    return {
-        "hwnas_report": SCHEMA,
-        "headline": _headline(comparison, budgets, _word(e), _words(e)["lead"], standing),
-        "standing": standing,
-        "difference": as_json(e.exported.difference),
-        "no_success": no_success({"compressed": {"standing": standing["compressed"]}}),
-        "measured_here": "latency" in comparison,
-        "metric": _metric(e),
-        "words": _words(e),
-        "word": _word(e),
-        "origin": origin_of(e.run),
-        "warnings": warnings_of(e.run),
-        "next": e.exported.next,
-        "budgets": budgets,
-        "reference": reference_of(e.run).model_dump(),
-        "moments": [moment.to_json() for moment in moments_of(e.run)],
-        "comparison": comparison,
-        "precisions": _precisions(e),
-        "variant": variant_facts(e.solver),
-        "finalists": finalists(e.run),
-        "close": e.generated.close,
-        "out": e.generated.out,
-        "details": _details(e),
-        "front": _front(e),
-        "explanation": _explanation(e),
-        "candidates": _candidates(e),
-        "latency_model": _latency_model(e),
-        "distribution": _distribution(e),
-        "search": _search(e),
-        "training": {"reference": [epoch.to_json() for epoch in e.reference_training.epochs],
-                     "compressed": [epoch.to_json() for epoch in e.training.epochs]},
-        "layers": _layers(e),
-        "stages": [{"name": name, "seconds": e.run.state.stages[name].seconds} for name in NEEDED],
-        "provenance": _provenance(e),
-    }
+def _report(e: RunArtifacts) -> Report:
+    comparison, budgets, task = _comparison(e), reached(e.run, e.solver, e.chosen), find(e.run.state.config.task)
+    standing = Both(e.exported.reference.standing, e.exported.verdict.standing)
+    return Report(
+        headline=_headline(comparison, budgets, _word(e), task.words.lead, standing.compressed),
+        standing=standing, difference=e.exported.difference, no_success=no_success(standing.compressed),
+        metric=e.exported.verdict.metric, words=task.words, class_columns=task.columns, word=_word(e),
+        origin=origin_of(e.run), warnings=warnings_of(e.run), next=e.exported.next, budgets=budgets,
+        reference=reference_of(e.run), moments=moments_of(e.run), comparison=comparison, precisions=_precisions(e),
+        variant=variant_facts(e.solver), finalists=finalists(e.run), close=e.generated.close, out=e.generated.out,
+        details=_details(e), front=_front(e), explanation=_explanation(e), candidates=_candidates(e),
+        latency_model=_latency_model(e), distribution=_distribution(e), search=_search(e),
+        training=Both(e.reference_training.epochs, e.training.epochs), layers=_layers(e),
+        stages=[StageTime(name, e.run.state.stages[name].seconds) for name in NEEDED], provenance=_provenance(e),
+    )
 
 
-def _metric(e: RunArtifacts) -> str:
-    """What scores are."""
-    return e.exported.verdict.metric
-
-
-def _words(e: RunArtifacts) -> Facts:
-    """How the task has its score spoken of: `hwnas.tasks.task.Words`, the columns of its table of classes."""
-    task = find(e.run.state.config.task)
-    return {**asdict(task.words), "columns": [[c.network, c.key, c.title, c.digits] for c in task.columns]}
-
-
-def _standing(e: RunArtifacts) -> Facts:
-    """Of both networks what the score is worth; None in runs of hwnas 0.1."""
-    return {"reference": as_json(e.exported.reference.standing), "compressed": as_json(e.exported.verdict.standing)}
-
-
-def _details(e: RunArtifacts) -> Facts | None:
+def _details(e: RunArtifacts) -> Mapping[str, Any] | None:
     """Figures of every class and examples with their pictures inside; None in runs of hwnas 0.1, which lack them."""
     found = read_details(e.run)
     if found is None:
@@ -158,173 +133,144 @@ def _word(e: RunArtifacts) -> str:
     return "estimated" if e.solver.latency.source == "estimated" else "predicted"
 
 
-def _headline(comparison: Facts, budgets: list[Facts], word: str, lead: str, standing: Facts) -> str:
-    found = standing["compressed"] or {"told": "", "level": "better"}
-    score = f"{lead}{comparison['accuracy']['compressed']:.1f} %"
-    failed = no_success({"compressed": {"standing": found}})
-    score += f", {failed}," if failed else f" ({found['told']})" if found["told"] else ""
-    measured = "latency" in comparison
-    row, key = (comparison["latency"], "median_ms") if measured else (comparison["predicted_latency"], "latency_ms")
-    new, old = row["compressed"][key], row["reference"][key]
+def _headline(comparison: Comparison, budgets: list[Reached], word: str, lead: str,
+              standing: StandingResult | None) -> str:
+    score, failed = f"{lead}{comparison.score.compressed:.1f} %", no_success(standing)
+    score += f", {failed}," if failed else f" ({standing.told})" if standing and standing.told else ""
+    if comparison.latency:
+        new, old = comparison.latency.compressed.median_ms, comparison.latency.reference.median_ms
+    else:
+        new, old = comparison.predicted_latency.compressed.latency_ms, comparison.predicted_latency.reference.latency_ms
     verdicts = [
-        f"{'' if b['name'] == 'latency' else page.NAMES[b['name']] + ' '}budget {page.spaced(b['text'])}: "
-        f"{('met' if b['met'] else 'missed') if b['met'] is not None else 'not measured'}" for b in budgets
+        f"{'' if b.name == 'latency' else page.NAMES[b.name] + ' '}budget {page.spaced(b.asked)}: "
+        f"{('met' if b.met else 'missed') if b.met is not None else 'not measured'}" for b in budgets
     ]
-    how = "" if measured else f" {word}"
+    how = "" if comparison.latency else f" {word}"
     first = f"{score} at {page.ms(new)} ms{how}: {100 * new / old:.0f} % of the reference's {page.ms(old)} ms"
     return "; ".join([first, *verdicts])
 
 
-def _budgets(e: RunArtifacts) -> list[Facts]:
-    """Every budget as asked, as a bound and as reached: latency as measured on the target, the others exact."""
-    return [{"name": b.name, "text": b.asked, "told": b.told, "kind": b.kind, "unit": b.unit, "limit": b.limit,
-             "reached": b.value, "met": b.met, "judged": b.sentence,
-             "speed": b.speed, "moved": b.moved} for b in reached(e.run, e.solver, e.chosen)]
+def _comparison(e: RunArtifacts) -> Comparison:
+    old, new = e.exported.reference, e.exported.verdict
+    timed = None
+    if old.latency and new.latency:
+        timed = Row(old.latency, new.latency, "measured", "ms", _ratio(old.latency.median_ms, new.latency.median_ms))
+    first, second = (e.solver.predict(arch) for arch in (e.reference, e.chosen))
+    factor = e.solver.reference_ratio  # the reference is in fp32 whatever ships
+    first = replace(first, latency_ms=first.latency_ms * factor, low_ms=first.low_ms * factor,
+                    high_ms=first.high_ms * factor)
+    return Comparison(
+        score=_row("measured", "%", old.score, new.score), latency=timed,
+        predicted_latency=Row(first, second, "predicted", "ms", _ratio(first.latency_ms, second.latency_ms)),
+        flops=_exact(e, "flops"), params=_exact(e, "params"),
+        memory=_row("exact", "bytes", e.reference.memory_bytes(VALUE_BYTES["fp32"]),
+                    int(e.solver.cost("memory", e.chosen))),
+        file_size=_row("exact", "bytes", e.exported.reference_size_bytes, e.exported.size_bytes),
+        parity=Row(_parity(old), _parity(e.exported.in_fp32), "measured", ""),
+    )
 
 
-def _comparison(e: RunArtifacts) -> Facts:
-    export = e.exported
-    old, new = export.reference, export.verdict
-    rows = {"accuracy": _pair("measured", "%", old.accuracy, new.accuracy)}
-    if new.latency:
-        rows["latency"] = _pair("measured", "ms", as_json(old.latency), as_json(new.latency), "median_ms")
-    estimates = [asdict(e.solver.predict(arch)) for arch in (e.reference, e.chosen)]
-    # The reference is in fp32 whatever ships.
-    estimates[0] = {k: v * (1.0 if k == "measured_share" else e.solver.reference_ratio)
-                    for k, v in estimates[0].items()}
-    rows["predicted_latency"] = _pair("predicted", "ms", estimates[0], estimates[1], "latency_ms")
-    for name, unit in (("flops", ""), ("params", ""), ("memory", "bytes")):
-        costs = [int(e.solver.cost(name, arch)) for arch in (e.reference, e.chosen)]
-        if name == "memory":
-            costs[0] = e.reference.memory_bytes(VALUE_BYTES["fp32"])
-        rows[name] = _pair("exact", unit, costs[0], costs[1])
-    rows["file_size"] = _pair("exact", "bytes", export.reference_size_bytes, export.size_bytes)
-    parity = [{"max_difference": v.max_difference, "agreement": v.agreement} for v in (old, export.in_fp32)]
-    rows["parity"] = {"kind": "measured", "unit": "", "reference": parity[0], "compressed": parity[1]}
-    return rows
+def _parity(verdict: VerdictResult) -> Parity:
+    return Parity(verdict.max_difference, verdict.agreement)
 
 
-def _precisions(e: RunArtifacts) -> Facts | None:
+def _exact(e: RunArtifacts, cost: str) -> Row[int]:
+    return _row("exact", "", int(e.solver.cost(cost, e.reference)), int(e.solver.cost(cost, e.chosen)))
+
+
+def _row(kind: str, unit: str, reference: Number, compressed: Number) -> Row[Number]:
+    return Row(reference, compressed, kind, unit, _ratio(reference, compressed))
+
+
+def _ratio(reference: float, compressed: float) -> float | None:
+    return compressed / reference if reference else None
+
+
+def _precisions(e: RunArtifacts) -> PrecisionTable | None:
     """The networks in every precision that was looked at; None if that was fp32 alone."""
     rows = precisions(e.run)
     if not rows:
         return None
-    base = rows[0]["measured_ms"]
-    for row in rows:
-        timed = row["measured_ms"]
-        row["ratio"] = timed["median_ms"] / base["median_ms"] if timed and base else None
-    return {"rows": rows, "losses": e.generated.losses, "loss": e.exported.verdict.loss, "ships": e.exported.precision}
+    base = rows[0].measured
+    ratios = [row.measured.median_ms / base.median_ms if row.measured and base else None for row in rows]
+    return PrecisionTable(list(zip(rows, ratios, strict=True)), e.generated.losses, e.exported.verdict.loss,
+                          e.exported.precision)
 
 
-def _pair(kind: str, unit: str, reference: Any, compressed: Any, key: str = "") -> Facts:
-    """A row of the comparison; `key` names the number of a nested value whose ratio is given."""
-    old, new = (v[key] if key else v for v in (reference, compressed))
-    return {"kind": kind, "unit": unit, "reference": reference, "compressed": compressed,
-            "ratio": new / old if old else None}
-
-
-def _front(e: RunArtifacts) -> Facts:
-    points = [
-        {"latency_ms": p.cost / 1e6, "accuracy": e.solver.baseline + p.utility, "choice": list(p.choice)}
-        for p in e.front
-    ]
+def _front(e: RunArtifacts) -> FrontFacts:
+    points = [FrontPoint(p.cost / 1e6, e.solver.baseline + p.utility, tuple(p.choice)) for p in e.front]
     kept = prod(int(live.sum()) for live in e.solver.distribution.live)
-    return {"kind": "predicted", "exact": e.front.gap == 0, "architectures": str(kept), "points": points,
-            "reference": _point(e, e.reference), "chosen": _point(e, e.chosen)}
+    return FrontFacts(e.front.gap == 0, kept, points, _point(e, e.reference), _point(e, e.chosen))
 
 
-def _explanation(e: RunArtifacts) -> Facts | None:
+def _point(e: RunArtifacts, arch: Architecture) -> FrontPoint:
+    return FrontPoint(e.solver.predict(arch).latency_ms, e.predicted_score(arch), arch.choice)
+
+
+def _explanation(e: RunArtifacts) -> tuple[Explanation, list[str]] | None:
     """What the budgets do to the best predicted architecture; None without a budget."""
     bounds = e.generated.bounds
     if not bounds:
         return None
     found = explain_bounds(e.solver, bounds)
-    return {"kind": "predicted", "lines": found.text(words_of(e.solver, _metric(e))).splitlines(), **found.to_json()}
+    return found, found.text(words_of(e.solver, e.exported.verdict.metric)).splitlines()
 
 
-def _point(e: RunArtifacts, arch: Architecture) -> Facts:
-    return {"latency_ms": e.solver.predict(arch).latency_ms, "accuracy": e.predicted_accuracy(arch),
-            "choice": list(arch.choice)}
-
-
-def _candidates(e: RunArtifacts) -> list[Facts]:
-    """Architectures that were considered in the precision and the variant that ship, scored with the shared weights.
-
-    `measured_ms` is None where they were not timed on the target.
-    """
-    chosen, space = list(e.chosen.choice), e.solver.space
+def _candidates(e: RunArtifacts) -> list[CandidateFacts]:
+    """Those in the precision and the variant that ship, scored with the shared weights."""
+    chosen, space = e.chosen.choice, e.solver.space
     return [
-        {"choice": c.choice, "predicted_ms": c.predicted_ms, "measured_ms": c.measured_ms,
-         "predicted_accuracy": e.predicted_accuracy(space.architecture(c.choice)),
-         "shared_weights_accuracy": c.score,
-         "chosen": c.choice == chosen}
+        CandidateFacts(tuple(c.choice), c.predicted_ms, c.measured_ms, e.predicted_score(space.architecture(c.choice)),
+                       c.score, tuple(c.choice) == chosen)
         for c in e.generated.candidates
         if c.precision == e.generated.precision and c.variant == e.solver.variant.key
     ]
 
 
-def _latency_model(e: RunArtifacts) -> Facts:
-    return {
-        "source": e.solver.latency.source, "precision": e.solver.latency.precision,
-        "calibration": e.solver.latency.calibration.to_json(),
-        "times": math.exp(e.solver.latency.calibration.log_spread),
-        "held_out": e.lane.held_out or None,
-        "held_out_isolated_sum": e.lane.held_out_isolated_sum,
-        "held_out_pairs": e.lane.held_out_pairs,  # none where the table was there already
-    }
+def _latency_model(e: RunArtifacts) -> LatencyModelFacts:
+    model, lane = e.solver.latency, e.lane
+    return LatencyModelFacts(
+        model.source, model.precision, model.calibration, math.exp(model.calibration.log_spread), lane.held_out or None,
+        lane.held_out_isolated_sum, lane.held_out_pairs)  # no pairs where the table was there already
 
 
-def _distribution(e: RunArtifacts) -> list[Facts]:
+def _distribution(e: RunArtifacts) -> list[ChoiceFacts]:
     law, found = e.solver.distribution, []
     for i, (position, taken) in enumerate(zip(e.solver.space.choices, e.chosen.choice, strict=True)):
-        ops = [
-            {"label": op.label, "signature": op.signature, "probability": float(law.probabilities[i][k]),
-             "effect": float(law.effects[i][k]), "stderr": float(law.stderr[i][k]), "live": bool(law.live[i][k]),
-             "chosen": k == taken}
-            for k, op in enumerate(position.ops)
-        ]
-        found.append({"position": position.name, "ops": ops})
+        ops = [OpFacts(op.label, op.signature, float(law.probabilities[i][k]), float(law.effects[i][k]),
+                       float(law.stderr[i][k]), bool(law.live[i][k]), k == taken) for k, op in enumerate(position.ops)]
+        found.append(ChoiceFacts(position.name, ops))
     return found
 
 
-def _search(e: RunArtifacts) -> Facts:
-    evaluations = [
-        {"phase": v.phase, "number": v.number, "choice": list(v.choice), "score": v.score, "seconds": v.seconds}
-        for v in e.log.entries
-    ]
-    return {"mode": e.run.state.config.search.mode, "baseline": e.solver.baseline, "entropy": e.searched.entropy,
-            "architectures": str(e.solver.space.size), "evaluations": evaluations}
+def _search(e: RunArtifacts) -> SearchFacts:
+    return SearchFacts(e.run.state.config.search.mode, e.solver.baseline, e.searched.entropy, e.solver.space.size,
+                       e.log.entries)
 
 
-def _layers(e: RunArtifacts) -> list[Facts]:
+def _layers(e: RunArtifacts) -> list[LayerFacts]:
     """Predicted cost of every position; the last row is what a call costs whatever the network is."""
     model, wide = e.solver.latency, e.solver.knowing(e.reference).latency
 
-    def cost(op: Op, model: LatencyModel) -> Facts:
-        return {"label": op.label, "signature": op.signature, "latency_ms": model.op_cost_ms(op), "flops": op.flops}
+    def cost(op: Op, model: LatencyModel) -> LayerCost:
+        return LayerCost(op.label, op.signature, model.op_cost_ms(op), op.flops)
 
-    rows = [
-        {"position": p.name, "reference": cost(old, wide), "compressed": cost(new, model)}
-        for p, old, new in zip(e.solver.space.positions, e.reference.ops, e.chosen.ops, strict=True)
-    ]
-    calls = ({"label": "every call", "signature": "", "latency_ms": m.calibration.b_ms, "flops": 0}
-             for m in (wide, model))
-    return [*rows, dict(zip(("position", "reference", "compressed"), ("call", *calls), strict=True))]
+    rows = [LayerFacts(cost(old, wide), cost(new, model), p.name)
+            for p, old, new in zip(e.solver.space.positions, e.reference.ops, e.chosen.ops, strict=True)]
+    old_call, new_call = (LayerCost("every call", "", m.calibration.b_ms, 0) for m in (wide, model))
+    return [*rows, LayerFacts(old_call, new_call, "call")]
 
 
-def _provenance(e: RunArtifacts) -> Facts:
-    """Where it all comes from; of paths only the last part, so that a report can be passed on."""
+def _provenance(e: RunArtifacts) -> Provenance:
     state, data, checked = e.run.state, e.data, e.exported.verdict
     config = {name: value for name, value in state.config.flat().items() if name != "tables"}
     config |= {"data": Path(config["data"]).name, "target": data.target["name"]}
     described = {k: v for k, v in data.data.items() if k != "source"}
-    return {
-        "created": state.created, "versions": {"hwnas": "unknown"} | state.versions, "seed": state.config.seed,
-        "config": config, "target": {**data.target, "precision": e.lane.precision},
-        "device": e.lane.device or None,
-        "table_hash": e.solver.latency.table_hash,
-        "data": {**described, "summary": data.summary, "fingerprint": data.fingerprint},
-        "space": data.space, "images": checked.images,
-        "runs": checked.latency.runs if checked.latency else 0, "tightened": state.attempts,
-        "files": {n: digest for stage in NEEDED for n, digest in sorted(state.stages[stage].files.items())},
-    }
+    return Provenance(
+        created=state.created, versions={"hwnas": "unknown"} | state.versions, seed=state.config.seed, config=config,
+        target={**data.target, "precision": e.lane.precision}, device=e.lane.device or None,
+        table_hash=e.solver.latency.table_hash,
+        data={**described, "summary": data.summary, "fingerprint": data.fingerprint}, space=data.space,
+        images=checked.images, runs=checked.latency.runs if checked.latency else 0, tightened=state.attempts,
+        files={n: digest for stage in NEEDED for n, digest in sorted(state.stages[stage].files.items())},
+    )

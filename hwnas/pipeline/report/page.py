@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import fields
 
 from hwnas.pipeline.report.charts import figures
 from hwnas.pipeline.report.classes import class_table, confusion_table
+from hwnas.pipeline.report.contents import ChoiceFacts, Report
 
 NAMES = {
     "latency": "Latency", "predicted_latency": "Predicted latency", "flops": "FLOPs",
@@ -18,7 +20,7 @@ STAGES = {
 }
 
 
-def render(facts: dict[str, Any]) -> str:
+def render(facts: Report) -> str:
     """The page for the facts of a report; every text from outside is escaped.
 
     Raises:
@@ -33,14 +35,15 @@ def render(facts: dict[str, Any]) -> str:
     environment.filters.update(ms=ms, count=count, size=size, spaced=spaced, signed=signed, clock=clock,
                                glued=glued, figure=figure)
     template = environment.get_template("page.html.j2")
-    longest = max(row[k]["latency_ms"] for row in facts["layers"] for k in ("reference", "compressed"))
+    longest = max(op.latency_ms for row in facts.layers for op in (row.reference, row.compressed))
     try:
         return template.render(
-            **facts, figures=figures(facts), names=NAMES | {"accuracy": facts["words"]["title"]}, stage_names=STAGES,
-            columns=_columns(facts["distribution"]), strongest=_strongest(facts["distribution"]),
-            class_rows=class_table(facts["details"], facts["words"]["columns"]) if facts["details"] else None,
-            confusion=confusion_table(facts["details"]) if facts["details"] else None,
-            longest_ms=longest, total_seconds=sum(s["seconds"] for s in facts["stages"]),
+            **{field.name: getattr(facts, field.name) for field in fields(facts)}, measured_here=facts.measured_here,
+            figures=figures(facts), names=NAMES | {"score": facts.words.title}, stage_names=STAGES,
+            columns=_columns(facts.distribution), strongest=_strongest(facts.distribution),
+            class_rows=class_table(facts.details, facts.class_columns) if facts.details else None,
+            confusion=confusion_table(facts.details) if facts.details else None,
+            longest_ms=longest, total_seconds=sum(s.seconds for s in facts.stages),
         )
     except UndefinedError as err:
         raise KeyError(str(err)) from err
@@ -94,13 +97,13 @@ def clock(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _columns(distribution: list[dict[str, Any]]) -> list[str]:
+def _columns(distribution: Sequence[ChoiceFacts]) -> list[str]:
     """A heading per op index; where the choices differ, all their labels."""
-    width = max(len(row["ops"]) for row in distribution)
-    columns = ([row["ops"][k]["label"] for row in distribution if k < len(row["ops"])] for k in range(width))
+    width = max(len(row.ops) for row in distribution)
+    columns = ([row.ops[k].label for row in distribution if k < len(row.ops)] for k in range(width))
     return [" / ".join(dict.fromkeys(labels)) for labels in columns]
 
 
-def _strongest(distribution: list[dict[str, Any]]) -> float:
+def _strongest(distribution: Sequence[ChoiceFacts]) -> float:
     """The largest effect either way, the end of the colour scale; never 0."""
-    return max(abs(op["effect"]) for row in distribution for op in row["ops"]) or 1.0
+    return max(abs(op.effect) for row in distribution for op in row.ops) or 1.0

@@ -75,6 +75,6 @@ class RunArtifacts:
     def chosen(self) -> Architecture:
         return self.solver.space.architecture(self.generated.choice)
 
-    def predicted_accuracy(self, arch: Architecture) -> float:
+    def predicted_score(self, arch: Architecture) -> float:
         """Baseline plus the effects of the ops, percent; a ranking more than a forecast: it can exceed 100."""
-        return self.solver.knowing(arch).answer(arch.choice).predicted_accuracy
+        return self.solver.knowing(arch).answer(arch.choice).predicted_score

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hwnas.documents import read_json
@@ -12,13 +15,126 @@ from hwnas.pipeline.run.cautions import no_success, warnings_of
 from hwnas.pipeline.run.details import read_details
 from hwnas.pipeline.run.folder import STAGES, RunFolder
 from hwnas.pipeline.run.limits import reference_of
-from hwnas.pipeline.run.moments import moments_of
-from hwnas.pipeline.run.result_parts import VerdictResult, as_json
+from hwnas.pipeline.run.moments import Moment, moments_of
+from hwnas.pipeline.run.reference import Reference
+from hwnas.pipeline.run.result_parts import DifferenceResult, StandingResult, TimedResult, VerdictResult
 from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import Configuration
 from hwnas.space import Architecture, Variant
 from hwnas.target import VALUE_BYTES, Target
+
+
+@dataclass(frozen=True)
+class NetworkSummary:
+    """One network: the reference, in fp32, or the result, as it ships.
+
+    Args:
+        score: percent, over `images` validation images; `standing` says what it is worth, None in runs of hwnas 0.1.
+        predicted_ms, predicted_low_ms, predicted_high_ms: with the interval that holds 90 % of networks.
+        measured: None where the device was not at hand.
+        memory_bytes: most activations alive at once.
+        size_bytes: of the ONNX file.
+    """
+
+    score: float
+    images: int
+    standing: StandingResult | None
+    precision: str
+    predicted_ms: float
+    predicted_low_ms: float
+    predicted_high_ms: float
+    measured: TimedResult | None
+    flops: int
+    params: int
+    memory_bytes: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class VariantFacts:
+    """What networks have of the reference's channels and pixels.
+
+    Args:
+        width: share of the channels.
+        imgsz: height of the input, px.
+        told: both for people; empty where they have all.
+    """
+
+    width: float
+    imgsz: int
+    told: str
+
+
+@dataclass(frozen=True)
+class PrecisionRow:
+    """A network in a precision: its score in percent, its latency where it was measured, whether it ships."""
+
+    name: str
+    precision: str
+    score: float
+    measured: TimedResult | None
+    ships: bool
+
+
+@dataclass(frozen=True)
+class FinalistRow:
+    """The best finalist of a precision and variant: percent after a short trial, and what it measured."""
+
+    kind: str
+    trial: float
+    measured_ms: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was reached.
+
+    Args:
+        run, model, report: where they are.
+        data: the data set in a line.
+        target: as run.json describes it, in the precision that ships.
+        latency_source, origin: what predictions are made of, in a word and for people.
+        here: whether this machine is the device.
+        next: the command that has the target measured; None where it was.
+        ratio: latency of the result over that of the reference beside it.
+        out: what does not compete -> why.
+        parity, agreement: largest difference to torch of the result in fp32, and answers alike in percent.
+        loss: of the precision that ships.
+        details: of both networks the figures of every class and what is taken for what; None in runs of hwnas 0.1.
+        seconds: of all stages.
+        no_success: why the result is none although budgets may be met; None where it is one.
+    """
+
+    run: Path
+    model: Path
+    report: Path
+    data: str
+    target: Mapping[str, Any]
+    latency_source: str
+    origin: str
+    here: bool
+    warnings: Sequence[str]
+    next: str | None
+    choice: tuple[int, ...]
+    variant: VariantFacts
+    metric: str
+    reference: NetworkSummary
+    compressed: NetworkSummary
+    ratio: float | None
+    precisions: Sequence[PrecisionRow]
+    finalists: Sequence[FinalistRow]
+    out: Mapping[str, str]
+    budgets: Sequence[Reached]
+    reference_of_budgets: Reference
+    moments: Sequence[Moment]
+    parity: float
+    agreement: float
+    loss: Mapping[str, Any] | None
+    difference: DifferenceResult | None
+    details: Mapping[str, Any] | None
+    seconds: float
+    no_success: str | None
 
 
 def is_finished(run: RunFolder) -> bool:
@@ -30,10 +146,8 @@ def is_finished(run: RunFolder) -> bool:
     return all(run.done(stage) for stage in STAGES)
 
 
-def summary(run: RunFolder) -> dict[str, Any]:
-    """What was reached; latencies in ms, sizes in bytes, accuracies in percent.
-
-    `measured_ms` is None where the device was not at hand; `latency_source` says what the predictions are made of.
+def summary(run: RunFolder) -> Summary:
+    """What was reached; as JSON: `hwnas.pipeline.report.documents.summary_json`.
 
     Raises:
         RunError: the model of the run is not exported yet.
@@ -42,27 +156,19 @@ def summary(run: RunFolder) -> dict[str, Any]:
     lane = run.lane()
     solver = ArchitectureSolver.of_run(run)
     winner = solver.space.architecture(chosen.choice)
-    reference = _network(solver, solver.reference, exported.reference, exported.reference_size_bytes)
-    compressed = _network(solver, winner, exported.verdict, exported.size_bytes)
-    found = {
-        "run": str(run.path), "model": str(run.path / "model.onnx"), "report": str(run.path / "report.html"),
-        "data": data.summary,
-        "target": {**data.target, "precision": lane.precision},
-        "latency_source": solver.latency.source, "origin": origin_of(run), "here": lane.here,
-        "warnings": warnings_of(run),
-        "next": exported.next, "choice": list(winner.choice), "variant": variant_facts(solver),
-        "metric": exported.verdict.metric,
-        "reference": reference, "compressed": compressed, "ratio": exported.ratio,
-        "precisions": precisions(run), "finalists": finalists(run), "out": chosen.out,
-        "budgets": _budgets(reached(run, solver, winner)),
-        "reference_of_budgets": reference_of(run).model_dump(),
-        "moments": [m.to_json() for m in moments_of(run)],
-        "parity": exported.in_fp32.max_difference,
-        "agreement": exported.in_fp32.agreement, "loss": exported.verdict.loss,
-        "difference": exported.difference.to_json() if exported.difference else None, "details": details_of(run),
-        "seconds": sum(record.seconds for record in run.state.stages.values()),
-    }
-    return found | {"no_success": no_success(found)}
+    return Summary(
+        run=run.path, model=run.path / "model.onnx", report=run.path / "report.html", data=data.summary,
+        target={**data.target, "precision": lane.precision}, latency_source=solver.latency.source,
+        origin=origin_of(run), here=lane.here, warnings=warnings_of(run), next=exported.next, choice=winner.choice,
+        variant=variant_facts(solver), metric=exported.verdict.metric,
+        reference=_network(solver, solver.reference, exported.reference, exported.reference_size_bytes),
+        compressed=_network(solver, winner, exported.verdict, exported.size_bytes), ratio=exported.ratio,
+        precisions=precisions(run), finalists=finalists(run), out=chosen.out, budgets=reached(run, solver, winner),
+        reference_of_budgets=reference_of(run), moments=moments_of(run), parity=exported.in_fp32.max_difference,
+        agreement=exported.in_fp32.agreement, loss=exported.verdict.loss, difference=exported.difference,
+        details=details_of(run), seconds=sum(record.seconds for record in run.state.stages.values()),
+        no_success=no_success(exported.verdict.standing),
+    )
 
 
 def details_of(run: RunFolder) -> dict[str, Any] | None:
@@ -82,17 +188,13 @@ def origin_of(run: RunFolder) -> str:
     return origin(source, target, lane.device, here=lane.here)
 
 
-def variant_facts(solver: ArchitectureSolver) -> dict[str, Any]:
-    """What networks of a solver have of the reference's channels and pixels: `width` a share, `imgsz` the height of the
-    input in pixels, `told` both for people, empty where they have all."""
-    return {"width": solver.variant.width, "imgsz": solver.space.config.imgsz, "told": solver.variant.told}
+def variant_facts(solver: ArchitectureSolver) -> VariantFacts:
+    """What networks of a solver have of the reference's channels and pixels."""
+    return VariantFacts(solver.variant.width, solver.space.config.imgsz, solver.variant.told)
 
 
-def precisions(run: RunFolder) -> list[dict[str, Any]]:
-    """The reference and the result in every precision that was exported; empty if that was fp32 alone.
-
-    Each: `name`, `precision`, `accuracy` in percent, `measured_ms` (None where not measured), `ships`.
-    """
+def precisions(run: RunFolder) -> list[PrecisionRow]:
+    """The reference and the result in every precision that was exported; empty if that was fp32 alone."""
     exported = run.found(ExportResult)
     if not exported.references:
         return []
@@ -102,14 +204,12 @@ def precisions(run: RunFolder) -> list[dict[str, Any]]:
     if exported.exact is not None:
         rows.append(("compressed", "fp32", exported.exact, False))
     rows.append(("compressed", exported.precision, exported.verdict, True))
-    return [{"name": name, "precision": precision, "accuracy": verdict.accuracy,
-             "measured_ms": as_json(verdict.latency), "ships": ships} for name, precision, verdict, ships in rows]
+    return [PrecisionRow(name, precision, verdict.score, verdict.latency, ships)
+            for name, precision, verdict, ships in rows]
 
 
-def finalists(run: RunFolder) -> list[dict[str, Any]]:
+def finalists(run: RunFolder) -> list[FinalistRow]:
     """The best finalist of every precision and variant, where several competed.
-
-    Each: `kind`, `trial` in percent, `measured_ms` or None.
 
     Trials are short and judged on a part of the training images: they compare with each other, not with the result.
     """
@@ -117,28 +217,18 @@ def finalists(run: RunFolder) -> list[dict[str, Any]]:
     best = {Configuration(c.precision, Variant.read(c.variant)): c for c in tried}  # of a kind the best stays
     if len(best) < 2:
         return []
-    return [{"kind": str(kind), "trial": c.trial, "measured_ms": c.measured_ms}
-            for kind, c in sorted(best.items())]
+    return [FinalistRow(str(kind), c.trial or 0.0, c.measured_ms) for kind, c in sorted(best.items())]
 
 
 def _network(solver: ArchitectureSolver, arch: Architecture, verdict: VerdictResult,
-             size_bytes: int) -> dict[str, Any]:
+             size_bytes: int) -> NetworkSummary:
     """One column; the reference is in fp32, so its prediction is that of its precision times the measured ratio."""
     precision = verdict.precision
     predicted: Prediction = solver.predict(arch)
     factor = solver.reference_ratio if precision != solver.latency.precision else 1.0
-    return {
-        "accuracy": verdict.accuracy, "images": verdict.images, "standing": as_json(verdict.standing),
-        "precision": precision,
-        "predicted_ms": factor * predicted.latency_ms, "predicted_low_ms": factor * predicted.low_ms,
-        "predicted_high_ms": factor * predicted.high_ms, "measured_ms": as_json(verdict.latency),
-        "flops": arch.flops, "params": arch.params,
-        "memory_bytes": arch.memory_bytes(VALUE_BYTES[precision]), "size_bytes": size_bytes,
-    }
-
-
-def _budgets(found: list[Reached]) -> list[dict[str, Any]]:
-    """Every budget with its limit and what was achieved: latency as measured, or as predicted if it was not."""
-    return [{"name": b.name, "asked": b.asked, "told": b.told, "limit": b.limit, "achieved": b.value, "met": b.met,
-             "kind": b.kind, "judged": b.sentence,
-             "speed": b.speed, "moved": b.moved} for b in found]
+    return NetworkSummary(
+        score=verdict.score, images=verdict.images, standing=verdict.standing, precision=precision,
+        predicted_ms=factor * predicted.latency_ms, predicted_low_ms=factor * predicted.low_ms,
+        predicted_high_ms=factor * predicted.high_ms, measured=verdict.latency, flops=arch.flops, params=arch.params,
+        memory_bytes=arch.memory_bytes(VALUE_BYTES[precision]), size_bytes=size_bytes,
+    )

@@ -7,11 +7,9 @@ and `summary` say the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.moments import apart
+from hwnas.pipeline.run.result_parts import StandingResult
 from hwnas.pipeline.run.results import RESULTS, ProfileResult
 from hwnas.tasks.breakdown import named
 from hwnas.tasks.standing import Standing
@@ -30,23 +28,21 @@ def warnings_of(run: RunFolder) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def no_success(facts: Mapping[str, Any]) -> str | None:
+def no_success(standing: StandingResult | None) -> str | None:
     """A few words where the budgets may be met and the result is still none; None if it is one.
 
     Args:
-        facts: `compressed`, with the `standing` of its score.
+        standing: of the score of the compressed network; None in runs of hwnas 0.1.
     """
-    standing = facts["compressed"].get("standing")
-    if not standing or standing["level"] != "nothing":
+    if standing is None or standing.level != "nothing":
         return None
     against = against_of(standing)
     return f"no better than {against}" if against else "finds next to nothing"
 
 
-def against_of(standing: Mapping[str, Any]) -> str:
+def against_of(standing: StandingResult) -> str:
     """The answer that needs no network; empty where there is none. Earlier runs say it only beside the score."""
-    found: str = standing.get("against") or standing["told"].rsplit(":", 1)[0]
-    return found
+    return standing.against or standing.told.rsplit(":", 1)[0]
 
 
 def of_standing(who: str, standing: Standing) -> list[str]:

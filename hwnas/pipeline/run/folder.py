@@ -182,7 +182,7 @@ class RunFolder:
         return build(SpaceConfig.from_json(self.found(DataResult).space, f"{self.path / 'run.json'}: the space"))
 
     def found(self, result: type[Found]) -> Found:
-        """What a finished stage found, e.g. `run.found(ExportResult).verdict.accuracy`.
+        """What a finished stage found, e.g. `run.found(ExportResult).verdict.score`.
 
         Raises:
             RunError: the stage is not finished, or left something else.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from hwnas.runtime import Measurement
 from hwnas.target import Precision
@@ -21,12 +21,19 @@ Factor = Annotated[float, Field(gt=0, le=1e6)]
 Texts = Annotated[list[Name], Field(max_length=1000)]
 
 
+def written(key: str) -> Any:
+    """A field whose key in files is another one than its name: what hwnas 0.1 called an accuracy is a score."""
+    return Field(validation_alias=key, serialization_alias=key)
+
+
 class Part(Schema):
     """A part of a result."""
 
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values, but for those that nobody set."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
 
 
 def as_json(part: Part | None) -> dict[str, Any] | None:
@@ -58,7 +65,7 @@ class EpochResult(Part):
 
     epoch: Count
     loss: Percent
-    val_accuracy: Percent
+    val_score: Annotated[Percent, written("val_accuracy")]
     seconds: Amount
 
 
@@ -131,14 +138,14 @@ class CandidateResult(Part):
     """An architecture that was looked at by stage generate.
 
     Args:
-        predicted_accuracy, score, trial: percent: by the effects, with the shared weights, after a short fine-tuning.
+        predicted_score, score, trial: percent: by the effects, with the shared weights, after a short fine-tuning.
         fp32_ms: of the same network in fp32 in the same run, where several precisions compete.
     """
 
     choice: Choice
     variant: VariantKey = "1"
     precision: Precision = "fp32"
-    predicted_accuracy: Percent
+    predicted_score: Annotated[Percent, written("predicted_accuracy")]
     score: Percent
     predicted_ms: Milliseconds
     measured_ms: Milliseconds | None = None
@@ -151,7 +158,7 @@ class VerdictResult(Part):
 
     max_difference: Amount
     agreement: Percent
-    accuracy: Percent
+    score: Annotated[Percent, written("accuracy")]
     images: Count
     latency: TimedResult | None
     budget_ms: Milliseconds | None = None

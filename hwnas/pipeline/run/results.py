@@ -29,6 +29,7 @@ from hwnas.pipeline.run.result_parts import (
     TimedResult,
     VariantKey,
     VerdictResult,
+    written,
 )
 from hwnas.space import SpaceConfig
 from hwnas.target import Precision, Target
@@ -112,7 +113,7 @@ class ProfileResult(StageResult):
 class TrainedResult(StageResult):
     """A network that was trained: its score on the validation images in percent, and how it got there."""
 
-    accuracy: Percent
+    score: Annotated[Percent, written("accuracy")]
     metric: Name = "accuracy"
     standing: StandingResult | None = None
     epochs: list[EpochResult]
@@ -158,7 +159,7 @@ class GenerateResult(StageResult):
         choice, variant, precision: of the winner.
         bounds: budget -> upper bound in the units of `hwnas.pipeline.config.budget`; `limits` in words.
         tighten: factor on the latency budget.
-        predicted_accuracy, shared_weights_accuracy: of the winner, percent; None where a run of 0.1.0 does not say.
+        predicted_score, shared_weights_score: of the winner, percent; None where a run of 0.1.0 does not say.
         predicted: its costs, with the interval of its latency in ms.
         measured_ms, reference_measured_ms, references_ms: latencies of one run in turns: of the winner, of the
             reference, and of that in every precision; None and empty where the device was not at hand.
@@ -174,8 +175,8 @@ class GenerateResult(StageResult):
     bounds: dict[Name, Amount]
     limits: dict[Name, Name] = Field(default_factory=dict)
     tighten: Factor = 1.0
-    predicted_accuracy: Percent | None = None
-    shared_weights_accuracy: Percent | None = None
+    predicted_score: Annotated[Percent | None, written("predicted_accuracy")] = None
+    shared_weights_score: Annotated[Percent | None, written("shared_weights_accuracy")] = None
     predicted: dict[Name, Amount]
     latency_source: Name = "measured"
     predicted_low_ms: Milliseconds | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -19,24 +20,31 @@ class Answer:
 
     Args:
         architecture: within every budget.
-        predicted_accuracy: percent on the held-out part of the training set, with shared weights.
+        predicted_score: percent on the held-out part of the training set, with shared weights.
         costs: name -> total, in the units of `hwnas.pipeline.config.budget`.
     """
 
     architecture: Architecture
-    predicted_accuracy: float
+    predicted_score: float
     costs: dict[str, float]
 
     def __repr__(self) -> str:
         """One line."""
         costs = ", ".join(f"{name} {show(name, self.costs[name])}" for name in COSTS if name in self.costs)
-        return (f"<Answer: accuracy {self.predicted_accuracy:.2f} % predicted, {costs}, choice "
+        return (f"<Answer: score {self.predicted_score:.2f} % predicted, {costs}, choice "
                 f"{self.architecture.choice}>")
 
+    @property
+    def predicted_accuracy(self) -> float:
+        """`predicted_score` under its name of 0.1, for one version more."""
+        warnings.warn("Answer.predicted_accuracy is now Answer.predicted_score", DeprecationWarning, stacklevel=2)
+        return self.predicted_score
+
     def to_json(self) -> dict[str, Any]:
+        """As JSON; keys are those of 0.1."""
         return {
             "architecture": self.architecture.to_json(),
-            "predicted_accuracy": self.predicted_accuracy,
+            "predicted_accuracy": self.predicted_score,
             "costs": self.costs,
         }
 
@@ -46,18 +54,18 @@ class Answers(list[Answer]):
 
     def __repr__(self) -> str:
         """A table, best first."""
-        rows = [["#", "accuracy", *COSTS, "choice"], *_cells(self)]
+        rows = [["#", "score", *COSTS, "choice"], *_cells(self)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return "\n".join("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
                          for row in rows)
 
     def _repr_html_(self) -> str:
         """The same for a notebook."""
-        head = "".join(f"<th>{escape(name)}</th>" for name in ("#", "accuracy", *COSTS, "choice"))
+        head = "".join(f"<th>{escape(name)}</th>" for name in ("#", "score", *COSTS, "choice"))
         body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in _cells(self))
         return f"<table><caption>predicted, best first</caption><tr>{head}</tr>{body}</table>"
 
 
 def _cells(answers: Sequence[Answer]) -> list[list[str]]:
-    return [[str(i), f"{a.predicted_accuracy:.2f} %", *(show(name, a.costs[name]) for name in COSTS),
+    return [[str(i), f"{a.predicted_score:.2f} %", *(show(name, a.costs[name]) for name in COSTS),
              " ".join(map(str, a.architecture.choice))] for i, a in enumerate(answers, 1)]

@@ -1,7 +1,7 @@
 """From a distribution and costs to architectures within budgets. No torch; milliseconds.
 
 Costs are integers: latency in nanoseconds, FLOPs, parameters, and bytes of activations (a maximum over the ops, the
-others are sums). Utilities are the effects of the distribution, so that a sum of them reads as predicted accuracy.
+others are sums). Utilities are the effects of the distribution, so that a sum of them reads as predicted score.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ class ArchitectureSolver:
             wanted *= 2
 
     def front(self) -> Front:
-        """Every architecture that no other beats in both latency (ns) and predicted accuracy."""
+        """Every architecture that no other beats in both latency (ns) and predicted score."""
         fixed, costs = self.costs(("latency",))
         return front(self.utilities(), costs["latency"], fixed=fixed["latency"])
 

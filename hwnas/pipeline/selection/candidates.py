@@ -69,7 +69,7 @@ class Selection:
     """What was found within the budgets.
 
     Args:
-        candidates: in the order of the kinds, each by predicted accuracy.
+        candidates: in the order of the kinds, each by predicted score.
         references: precision -> latency of the reference, from the last run in turns; empty where nothing was timed.
         bounds: kind -> bounds that the last candidates were solved for.
         tighten: kind -> factor on its latency budget.

@@ -2,7 +2,7 @@
 
 With one precision and one variant that is all. With several (`--precision auto`, `--widths`, `--sizes`) each kind
 proposes its own candidates for the same budget in milliseconds; all are timed in one interleaved run with the fp32
-reference, and one that is slower than the same network in fp32 is out. What a precision costs in accuracy is measured,
+reference, and one that is slower than the same network in fp32 is out. What a precision costs in points is measured,
 not assumed: on the reference for ranking, and on every finalist, quantised after its trial as it would ship. What a
 width or an input size costs is measured as well: in the scores with shared weights, and in the trials, to which each
 sends its best.
@@ -75,8 +75,8 @@ class ModelSelector:
             choice=list(winner.choice), variant=winner.kind.variant.key, precision=winner.precision,
             bounds=fitting.bounds[winner.kind],
             limits={n: limit.text() for n, limit in solver.limits(self._context.budgets).items()},
-            tighten=fitting.tighten[winner.kind], predicted_accuracy=winner.answer.predicted_accuracy,
-            shared_weights_accuracy=score, predicted=winner.answer.costs, latency_source=solver.latency.source,
+            tighten=fitting.tighten[winner.kind], predicted_score=winner.answer.predicted_score,
+            shared_weights_score=score, predicted=winner.answer.costs, latency_source=solver.latency.source,
             predicted_low_ms=predicted.low_ms, predicted_high_ms=predicted.high_ms,
             measured_ms=TimedResult.of(winner.timing),
             reference_measured_ms=TimedResult.of(fitting.references.get(FP32)),
@@ -91,7 +91,7 @@ class ModelSelector:
     def _told(self, c: Candidate, trial: float | None) -> CandidateResult:
         return CandidateResult(
             choice=list(c.choice), variant=c.kind.variant.key, precision=c.precision,
-            predicted_accuracy=c.answer.predicted_accuracy, score=self._scores[c.network],
+            predicted_score=c.answer.predicted_score, score=self._scores[c.network],
             predicted_ms=c.answer.costs["latency"] / 1e6, measured_ms=c.timing.median_ms if c.timing else None,
             fp32_ms=c.fp32_timing.median_ms if c.fp32_timing else None, trial=trial,
         )
@@ -117,9 +117,9 @@ class ModelSelector:
                 try:
                     self._scores[c.network] = self._context.searched.evaluator.score(c.choice, space)
                 except NoScore:  # a table that does not hold it: the other view has to do
-                    self._scores[c.network] = c.answer.predicted_accuracy
+                    self._scores[c.network] = c.answer.predicted_score
             lost = losses[c.precision].drop if c.precision in losses else 0.0
-            ranked.append((self._scores[c.network] + c.answer.predicted_accuracy - lost, c))
+            ranked.append((self._scores[c.network] + c.answer.predicted_score - lost, c))
         return sorted(ranked, key=lambda item: item[0], reverse=True)
 
     def _finalists(self, ranked: list[Candidate]) -> list[Candidate]:
@@ -131,7 +131,7 @@ class ModelSelector:
         return [*first[: max(1, count - len(best))], *best][:count]
 
     def _trials(self, finalists: list[Candidate]) -> list[float]:
-        """Accuracy in percent on the search's held-out fold after a short fine-tuning; no trial for a single finalist.
+        """Score in percent on the search's held-out fold after a short fine-tuning; no trial for a single finalist.
 
         A score with shared weights favours what trains fast beside others; what counts is what trains well alone.
         """
@@ -145,11 +145,11 @@ class ModelSelector:
             space = c.answer.architecture.space
             if c.network not in self._tried:
                 self._tried[c.network] = self._try(c, teachers[c.kind.variant.imgsz], len(self._tried) + 1, count)
-            net, accuracy = self._tried[c.network]
+            net, score = self._tried[c.network]
             fold, lost = self._context.searched.evaluator.fold_of(space), 0.0
             if c.precision != FP32 and self._competing:
                 lost = self._loss(net, c.precision, fold).drop
-            reached.append(accuracy - lost)
+            reached.append(score - lost)
         return reached
 
     def _close(self, trials: list[float]) -> str | None:
@@ -172,4 +172,4 @@ class ModelSelector:
         training = replace(context.training, epochs=context.config.search.trial_epochs)
         history = fit(net, fold, training, seed=context.config.seed, teacher=teacher, checkpoint=checkpoint,
                       progress=context.progress, what=f"try finalist {number} of {count}")
-        return net, history.accuracy
+        return net, history.score

@@ -17,16 +17,16 @@ from hwnas.space import FULL, Variant
 
 @dataclass(frozen=True)
 class Point:
-    """An architecture on the front of accuracy and latency."""
+    """An architecture on the front of score and latency."""
 
     latency_ns: float
-    predicted_accuracy: float
+    predicted_score: float
     variant: Variant
     choice: tuple[int, ...]
 
 
 def front_of(solvers: Mapping[Variant, ArchitectureSolver]) -> list[Point]:
-    """Every architecture of any variant that no other beats in both latency and predicted accuracy, the fastest first.
+    """Every architecture of any variant that no other beats in both latency and predicted score, the fastest first.
 
     Args:
         solvers: as `ArchitectureSolver.all_of_run` gives them.
@@ -34,8 +34,8 @@ def front_of(solvers: Mapping[Variant, ArchitectureSolver]) -> list[Point]:
     points = [Point(p.cost, solver.baseline + p.utility, variant, p.choice)
               for variant, solver in solvers.items() for p in solver.front()]
     found: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.latency_ns, -p.predicted_accuracy)):
-        if not found or point.predicted_accuracy > found[-1].predicted_accuracy:
+    for point in sorted(points, key=lambda p: (p.latency_ns, -p.predicted_score)):
+        if not found or point.predicted_score > found[-1].predicted_score:
             found.append(point)
     return found
 
@@ -78,13 +78,13 @@ def best_of(solvers: Mapping[Variant, ArchitectureSolver], bounds: Mapping[str, 
             refusal = err
     if refusal is not None and not found:
         raise refusal
-    return sorted(found, key=lambda answer: -answer.predicted_accuracy)[:top]
+    return sorted(found, key=lambda answer: -answer.predicted_score)[:top]
 
 
 def explain_bounds(solver: ArchitectureSolver, bounds: Mapping[str, float]) -> Explanation:
     """Explain the best architecture within bounds, or why there is none.
 
-    Latency counts with the solver's confidence; utilities are effects, in percent points of accuracy.
+    Latency counts with the solver's confidence; utilities are effects, in percent points of the score.
 
     Args:
         bounds: name -> upper bound, in the units of `hwnas.pipeline.config.budget`; at least one.

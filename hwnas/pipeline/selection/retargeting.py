@@ -1,6 +1,6 @@
 """A finished search asked about another device: no training, no timing, from a table or from public figures.
 
-What the search learnt, how much every op adds to the accuracy, holds on any device. What changes is what ops cost; a
+What the search learnt, how much every op adds to the score, holds on any device. What changes is what ops cost; a
 percentage is of what the reference costs there.
 """
 

@@ -192,14 +192,14 @@ def no_gain(found: Verdict, exact: Verdict | None) -> list[str]:
     """What must be said of a lower precision that was asked for and gains nothing over the same network in fp32."""
     if exact is None or found.latency is None or exact.latency is None:
         return []
-    times, lost = found.latency.median_ms / exact.latency.median_ms, exact.accuracy - found.accuracy
+    times, lost = found.latency.median_ms / exact.latency.median_ms, exact.score - found.score
     if times < 1 - SAME or (times <= 1 + SAME and lost <= 0):
         return []
     how = "slower" if times > 1 + SAME else "no faster"
     worse = " and worse" if lost > 0 else ""
     return [f"{found.precision} is {how}{worse} than fp32 of the same network on this device: "
-            f"{found.latency.median_ms:.3f} ms and {found.accuracy:.2f} % against {exact.latency.median_ms:.3f} ms and "
-            f"{exact.accuracy:.2f} %. --precision fp32 ships the better one, --precision auto whichever is better"]
+            f"{found.latency.median_ms:.3f} ms and {found.score:.2f} % against {exact.latency.median_ms:.3f} ms and "
+            f"{exact.score:.2f} %. --precision fp32 ships the better one, --precision auto whichever is better"]
 
 
 def _costs_too_much(found: Verdict) -> bool:

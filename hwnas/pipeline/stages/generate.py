@@ -2,7 +2,7 @@
 
 | file              | what                                                    |
 |-------------------|---------------------------------------------------------|
-| front.json        | what no other beats in predicted accuracy and latency   |
+| front.json        | what no other beats in predicted score and latency      |
 | architecture.json | the winner                                              |
 """
 
