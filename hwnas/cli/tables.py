@@ -72,8 +72,8 @@ def _row(found: FoundTable) -> tuple[object, ...]:
     if table is None:
         return ("broken", "", "", found.where, "", "", found.error)
     header = table.header
-    key = f"{table.target} {runtime_name(header)} {header['precision']} b{header['batch']} t{header['threads']}"
-    return (key, len(table.entries), table.source, found.where, _device(table),
+    key = f"{table.target} {runtime_name(header)} {'+'.join(table.precisions)} b{header['batch']} t{header['threads']}"
+    return (key, len(table.every_entry), table.source, found.where, _device(table),
             header.get("created", ""), found.path)
 
 
@@ -84,19 +84,20 @@ def _show(path: TablePath, json: Json = False) -> None:
     from hwnas.latency.header import runtime_name
 
     table = Table.read(path)
-    entries = table.entries.values()
+    entries = table.every_entry.values()
     if json:
         say_json({"header": table.header, "content_hash": table.content_hash,
                   "entries": [entry.to_json() for entry in entries],
-                  "calibrations": list(table.calibration_records.values())})
+                  "calibrations": list(table.every_calibration)})
         return
     runtime = f"{runtime_name(table.header)} {table.device.get('runtime_version', '')}"
     say_facts([("target", table.target), ("source", table.source), ("device", _device(table)),
-               ("runtime", runtime), ("precision", table.header["precision"]), ("entries", len(entries)),
+               ("runtime", runtime), ("precision", ", ".join(table.precisions)), ("entries", len(entries)),
                *(("imported from", f"{p['file']} ({p['format']}, {p['statistic']})")
                  for p in table.header.get("provenance", [])),
                *(("assumed", p["assumed"]) for p in table.header.get("provenance", []) if p.get("assumed"))])
-    rows = [(e.signature, f"{e.median_ms:.4f}", f"{e.p10_ms:.4f}", f"{e.p90_ms:.4f}", e.runs, e.when) for e in entries]
+    rows = [(label, f"{e.median_ms:.4f}", f"{e.p10_ms:.4f}", f"{e.p90_ms:.4f}", e.runs, e.when)
+            for label, e in table.every_entry.items()]
     say_table(("signature", "median ms", "p10", "p90", "runs", "when"), rows)
 
 
@@ -141,7 +142,7 @@ def _merge(
     force: Annotated[bool, typer.Option("--force", help="Merge tables of other targets or devices, too.")] = False,
     json: Json = False,
 ) -> None:
-    """Merge tables of one target and device: of each entry the one from the most runs, of equals the latest."""
+    """Merge tables of one target and device, in one or several precisions: of each entry the one from the most runs."""
     from hwnas.cli.console import note, say, say_json
     from hwnas.latency.merge import merge
     from hwnas.pipeline.display.watch import watching
@@ -151,10 +152,10 @@ def _merge(
     for warning in warnings:
         note(f"warning: {warning}")
     if json:
-        say_json({"path": str(table.path), "entries": len(table.entries), "warnings": warnings,
+        say_json({"path": str(table.path), "entries": len(table.every_entry), "warnings": warnings,
                   "content_hash": table.content_hash})
     else:
-        say(f"{table.path}: {plural(len(table.entries), 'entry', 'entries')} from {plural(len(paths), 'table')}")
+        say(f"{table.path}: {plural(len(table.every_entry), 'entry', 'entries')} from {plural(len(paths), 'table')}")
 
 
 def _export(

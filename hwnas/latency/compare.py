@@ -56,8 +56,12 @@ class Comparison:
 
 
 def compare(first: Table, second: Table) -> Comparison:
-    """Entry by entry, medians only; calibrations are not compared."""
-    mine, theirs = first.entries, second.entries
+    """Entry by entry, medians only; calibrations are not compared.
+
+    Entries of a table's own precision stand side by side, whichever it is: so two precisions are compared as well.
+    Those of other precisions, named with it, and changes stand beside their equals.
+    """
+    mine, theirs = first.every_entry, second.every_entry
     shared = [s for s in mine if s in theirs]
     timed = [s for s in shared if mine[s].median_ms > 0 and theirs[s].median_ms > 0]
     sources = [] if first.source == second.source else [f"source: {first.source!r} / {second.source!r}"]

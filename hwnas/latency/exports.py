@@ -1,7 +1,8 @@
 """A table as rows, for spreadsheets and data frames: CSV and parquet; the way back is in `imports_rows`.
 
-One row an entry: what makes the table (target, runtime, device ...), what the op is, what it costs. The signature is
-the key; the columns that follow from it are there to be filtered by. Times are in milliseconds, flops are
+One row an entry: what makes the table (target, runtime, device ...), what the op is, what it costs. Signature and
+precision are the key, of a change of precision, whose row has no precision and none of an op's columns, the signature;
+the columns that follow from it are there to be filtered by. Times are in milliseconds, flops are
 multiply-accumulates. Calibrations stay behind: rows have no place for them.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 
 from hwnas.errors import MissingDependency, UsageError
 from hwnas.files import replacing, write_bytes
+from hwnas.latency.entry import Entry
 from hwnas.latency.header import runtime_name
 from hwnas.latency.table import Table
 from hwnas.space import Op
@@ -35,7 +37,7 @@ def rows(table: Table) -> list[dict[str, Any]]:
         "precision": header["precision"], "batch": header["batch"], "threads": header["threads"],
         "source": table.source, "device": str(table.device.get("cpu", "")),
     }
-    return [{**about, **_of_op(Op.parse(entry.signature)), **entry.to_json()} for entry in table.entries.values()]
+    return [{**about, **_of(entry), **entry.to_json()} for entry in table.every_entry.values()]
 
 
 def export(table: Table, path: Path) -> int:
@@ -58,7 +60,10 @@ def export(table: Table, path: Path) -> int:
     return len(found)
 
 
-def _of_op(op: Op) -> dict[str, Any]:
+def _of(entry: Entry) -> dict[str, Any]:
+    if entry.is_change:
+        return {"precision": "", "kind": "change", **dict.fromkeys((*_OP[1:], "hidden", "flops", "params"))}
+    op = Op.parse(entry.signature)
     return {
         **{name: getattr(op, name) for name in _OP},
         "hidden": "-".join(map(str, op.hidden)), "flops": op.flops, "params": op.params,

@@ -1,5 +1,8 @@
 """The first line of a table: what was measured, where, with what, and by whom it is called what it is.
 
+Its first key is the schema: 1 where all entries are ops in the precision that the header says, 2 where a line may be of
+another precision or of a change between two, which a reader of schema 1 would take for the header's.
+
 Always there: target, runtime (name, version), precision, batch, threads, device, source, created, tool_version; and
 cores, the logical cores that timing was pinned to or None, which tables of 0.1.0 lack.
 There where it says something: provenance (of imported numbers), based_on (the shipped table that a table was started
@@ -8,7 +11,7 @@ from), merged_from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
@@ -20,7 +23,7 @@ from hwnas.latency.entry import now
 from hwnas.target import Precision, Target
 from hwnas.validation import Count, Name, Scalar, Schema, Sha256, checked
 
-SCHEMA = 1
+SCHEMA, SEVERAL = 1, 2
 SOURCES = ("measured", "estimated", "imported")
 # Fields of a fingerprint in which two comparable tables may differ, as `Fingerprint.same_device` has them; this room
 # and the runtime's are side by side, and tests/latency/test_table.py holds the two to one rule.
@@ -120,8 +123,8 @@ def check(header: Any, where: str, way_out: str) -> dict[str, Any]:
         TableError: it is none, or of another schema.
     """
     found = header.get("hwnas_table") if isinstance(header, dict) else None
-    if not isinstance(header, dict) or found != SCHEMA:
-        raise TableError(f"{where}: not a latency table of schema {SCHEMA} (found {brief(found)}): "
+    if not isinstance(header, dict) or type(found) is not int or found not in (SCHEMA, SEVERAL):
+        raise TableError(f"{where}: not a latency table of schema {SCHEMA} or {SEVERAL} (found {brief(found)}): "
                          f"move the file away and run {way_out}")
     checked(HeaderSchema, header, f"{where}: header", TableError,
             f"repair the line, or move the file away and run {way_out}")
@@ -134,9 +137,13 @@ def runtime_name(header: Mapping[str, Any]) -> str:
     return str(runtime.get("name")) if isinstance(runtime, dict) else str(runtime)
 
 
-def differences(header: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What makes the numbers of two headers' targets differ, as 'field: this / that'. The device is not compared."""
-    names = ("target", "precision", "batch", "threads")
+def differences(header: Mapping[str, Any], other: Mapping[str, Any],
+                names: Sequence[str] = ("target", "precision", "batch", "threads")) -> list[str]:
+    """What makes the numbers of two headers' targets differ, as 'field: this / that'. The device is not compared.
+
+    Args:
+        names: the fields that are compared beside runtime and cores.
+    """
     pairs = {name: (header[name], other[name]) for name in names}
     pairs["runtime"] = (runtime_name(header), runtime_name(other))
     if "cores" in header and "cores" in other:  # older tables do not say

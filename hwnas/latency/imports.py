@@ -105,8 +105,7 @@ def import_table(found: Imported, path: Path, target: Target) -> Table:
         provenance = {**found.provenance, **_assumed(found, target)}
         known = [p for p in table.header.get("provenance", []) if p["sha256"] != found.provenance["sha256"]]
         header = {**table.header, "provenance": [*known, provenance]}
-        entries = table.entries | {entry.signature: entry for entry in found.entries}
-        made = Table.assemble(path, header, entries.values(), table.calibration_records)
+        made = Table.assemble(path, header, [*table.every_entry.values(), *found.entries], table.every_calibration)
         table_file.write_whole(path, made.to_lines())
     return made
 

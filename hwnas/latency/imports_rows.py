@@ -40,7 +40,7 @@ def read_rows(path: Path) -> tuple[list[Entry], str]:
     entries = []
     for number, row in enumerate(found, 1):
         try:
-            entries.append(Entry.from_json(row))
+            entries.append(Entry.from_json({**row, "precision": row.get("precision") or None}))
         except InputError as err:
             raise InputError(f"{path}, row {number}: {err}") from err
     return entries, str(found[0].get("device") or "") if found else ""
@@ -84,6 +84,7 @@ def _decimal_commas(path: Path, rows: Iterable[Row]) -> bool:
 def _typed(row: Row, commas: bool) -> dict[str, Any]:
     """Numbers as numbers; what is none is left for the schema to name."""
     found = {name: row.get(name) for name in (*COLUMNS, "device")}
+    found["precision"] = str(row.get("precision") or "").strip() or None
     for name in TIMES:
         text = str(found[name] or "").strip()
         text = text.replace(",", ".") if commas else text
@@ -99,7 +100,7 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
         with parquet.ParquetFile(path) as file:
             if file.metadata.num_rows > MOST_ROWS:
                 raise InputError(f"{path} holds {file.metadata.num_rows:,} rows, at most {MOST_ROWS:,} are read")
-            columns = [name for name in file.schema_arrow.names if name in (*COLUMNS, "device")]
+            columns = [name for name in file.schema_arrow.names if name in (*COLUMNS, "device", "precision")]
             found: list[dict[str, Any]] = file.read(columns=columns).to_pylist()
     except InputError:
         raise

@@ -1,8 +1,9 @@
 """Several tables of one target and one device into one.
 
-Of the entries of one signature the one from the most timed runs wins, of equals the latest; of the calibrations of
-one space the one fitted on the most networks, of equals the latest. A date that a table does not give counts as the
-oldest.
+Of the entries of one signature in one precision the one from the most timed runs wins, of equals the latest; of the
+calibrations of one space in one precision the one fitted on the most networks, of equals the latest. A date that a
+table does not give counts as the oldest. Tables that differ in precision alone become one of several precisions: no
+entry loses the precision in which it was timed.
 """
 
 from __future__ import annotations
@@ -61,20 +62,25 @@ def _conflicts(first: Table, other: Table) -> list[str]:
         raise TableError(
             f"{other.path} holds {other.source} numbers, {first.path} {first.source} ones: they never share a table"
         )
-    found = [("target", differences(first.header, other.header)),
+    found = [("target", differences(first.header, other.header, ("target", "batch", "threads"))),
              ("device", device_differences(first.device, other.device))]
     return [f"{other.path} is of another {kind} than {first.path} ({'; '.join(what)})" for kind, what in found if what]
 
 
 def _merged(path: Path, first: Table, others: Sequence[Table]) -> Table:
-    entries: dict[str, Entry] = first.entries
-    records = first.calibration_records
-    for other in others:
-        for signature, entry in other.entries.items():
-            entries[signature] = max(entries.get(signature, entry), entry, key=lambda e: (e.runs, e.when))
-        for space, record in other.calibration_records.items():
-            records[space] = max(records.get(space, record), record, key=_weight)
-    return Table.assemble(path, _header(first, others), entries.values(), records)
+    own = first.precisions[0]
+    entries: dict[tuple[str, str], Entry] = {}
+    records: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for table in (first, *others):
+        precision = table.precisions[0]
+        for entry in (entry.moved(precision, own) for entry in table.every_entry.values()):
+            key = (entry.signature, entry.precision)
+            entries[key] = max(entries.get(key, entry), entry, key=lambda e: (e.runs, e.when))
+        for record in table.every_calibration:
+            said = {"precision": precision, **record}
+            key = (str(said["space"]), str(said["precision"]))
+            records[key] = max(records.get(key, said), said, key=_weight)
+    return Table.assemble(path, _header(first, others), entries.values(), records.values())
 
 
 def _weight(record: Mapping[str, Any]) -> tuple[int, str]:

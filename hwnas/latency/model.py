@@ -98,26 +98,29 @@ class LatencyModel:
         LatencyModel.readers[key] = cls
 
     @classmethod
-    def from_table(cls, table: Table, space: Space) -> LatencyModel:
+    def from_table(cls, table: Table, space: Space, precision: str | None = None) -> LatencyModel:
         """The part of a table that a space needs, with the space's calibration, or the plain sum without one.
+
+        Args:
+            precision: one that the table holds; None for its own.
 
         Raises:
             MissingEntry: the table lacks a signature of the space.
             TableError: the largest network would cost nothing, or the calibration contradicts the blocks.
         """
-        table.require(space.signatures)
-        known = table.calibration(space.fingerprint) or Calibration()
+        table.require(space.signatures, precision)
+        known = table.calibration(space.fingerprint, precision) or Calibration()
         if why := known.contradiction():
             raise TableError(f"{table.path}: the times of its blocks and of whole networks contradict each other: "
                              f"{why}. Move the table away and measure again, with the device left alone")
-        entries = [table.lookup(s) for s in space.signatures]
+        entries = [table.lookup(s, precision) for s in space.signatures]
         made = cls(
             target=table.target,
             source=table.source,
             entries_ms={entry.signature: entry.median_ms for entry in entries},
             calibration=known,
             table_hash=table.content_hash,
-            precision=str(table.header["precision"]),
+            precision=precision or table.precisions[0],
             errors_ms={entry.signature: standard_error_ms(entry) for entry in entries},
         )
         return made.check(space)

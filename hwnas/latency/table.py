@@ -1,36 +1,26 @@
 """Latency tables: JSON Lines, one file per target and what makes its numbers differ.
 
-The first line is the header, every other line an entry of one signature or a calibration of one space. Lines are
-appended and the last one wins, so a killed run keeps what it had; a torn last line is left out. How the lines reach
-the disk is in `table_file`, what the header says in `header`.
+The first line is the header, every other line an entry of one signature or a calibration of one space, in the
+precision that the header says or in one of its own. Lines are appended and the last one wins, so a killed run keeps
+what it had; a torn last line is left out. How the lines reach the disk is in `table_file`, what the header says in
+`header`, what is kept of the lines in `table_content`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
-
-from hwnas.documents import MOST_BYTES, brief
+from hwnas.documents import MOST_BYTES
 from hwnas.errors import InputError, MissingEntry, TableError
 from hwnas.files import read_lines
 from hwnas.latency import header as headers
 from hwnas.latency import table_file
 from hwnas.latency.calibrate import Calibration
 from hwnas.latency.entry import Entry, now
+from hwnas.latency.table_content import Content
 from hwnas.target import Target
-from hwnas.validation import Name, Schema, checked
-
-
-class RecordSchema(Schema):
-    """What a line with a calibration says beside the coefficients."""
-
-    space: Annotated[str, Field(max_length=200)]
-    when: Name = ""
 
 
 def table_path(folder: Path, target: Target) -> Path:
@@ -48,8 +38,7 @@ class Table:
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self.path, self.header = path, dict(header)
-        self._entries: dict[str, Entry] = {}
-        self._calibrations: dict[str, dict[str, Any]] = {}
+        self._content = Content(str(header["precision"]))
 
     @classmethod
     def open(
@@ -93,22 +82,25 @@ class Table:
     @classmethod
     def assemble(
         cls, path: Path, header: Mapping[str, Any], entries: Iterable[Entry],
-        calibrations: Mapping[str, Mapping[str, Any]] | None = None,
+        calibrations: Iterable[Mapping[str, Any]] = (),
     ) -> Table:
         """A table in memory; `to_lines` says what its file would hold.
 
         Args:
-            calibrations: space fingerprint -> record, as `calibration_records` gives them.
+            entries: those that say no precision are of the header's.
+            calibrations: records, as `every_calibration` gives them.
         """
         table = cls(path, header)
-        table._entries = {entry.signature: entry for entry in entries}
-        table._calibrations = {space: dict(record) for space, record in (calibrations or {}).items()}
+        for entry in entries:
+            table._content.take_entry(entry)
+        for record in calibrations:
+            table._content.take_calibration(record)
         return table
 
     def to_lines(self) -> list[dict[str, Any]]:
         """Header, entries and calibrations: the lines of a file that holds this table and no history."""
-        calibrations = ({"calibration": record} for record in self._calibrations.values())
-        return [self.header, *(entry.to_json() for entry in self._entries.values()), *calibrations]
+        header = {**self.header, "hwnas_table": headers.SEVERAL} if self._content.several else self.header
+        return [header, *self._content.lines()]
 
     @property
     def source(self) -> str:
@@ -127,51 +119,72 @@ class Table:
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """Signature -> its last entry."""
-        return dict(self._entries)
+        """Signature -> its last entry, of ops in the table's own precision."""
+        return self._content.of(None)
+
+    def entries_in(self, precision: str) -> dict[str, Entry]:
+        """Signature -> its last entry, of ops in one precision."""
+        return self._content.of(precision)
+
+    @property
+    def changes(self) -> dict[str, Entry]:
+        """Signature of a `hwnas.space.Change` -> its last entry."""
+        return {signature: entry for (signature, _), entry in self._content.entries.items() if entry.is_change}
+
+    @property
+    def every_entry(self) -> dict[str, Entry]:
+        """Signature, with the precision behind it where it is not the table's own -> entry; changes as well."""
+        return self._content.labelled
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The table's own precision, then the others that ops have entries in."""
+        return self._content.precisions
 
     @property
     def calibration_records(self) -> dict[str, dict[str, Any]]:
-        """Space fingerprint -> the last calibration that was made for it, with its date."""
-        return dict(self._calibrations)
+        """Space fingerprint -> the last calibration made for it in the table's own precision, with its date."""
+        return {space: record for (space, precision), record in self._content.calibrations.items() if not precision}
+
+    @property
+    def every_calibration(self) -> tuple[dict[str, Any], ...]:
+        """The last calibration of every space in every precision; a record says its precision where it is another."""
+        return tuple(self._content.calibrations.values())
 
     @property
     def content_hash(self) -> str:
         """sha256 over target, entries and calibrations: equal hashes predict equal latencies."""
-        content = {
-            "target": [self.header[k] for k in ("target", "runtime", "precision", "batch", "threads", "source")],
-            "entries": {s: e.to_json() for s, e in self._entries.items()},
-            "calibrations": self._calibrations,
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return self._content.digest(
+            [self.header[k] for k in ("target", "runtime", "precision", "batch", "threads", "source")])
 
-    def lookup(self, signature: str) -> Entry:
+    def lookup(self, signature: str, precision: str | None = None) -> Entry:
         """The entry of a signature.
+
+        Args:
+            precision: None for the table's own, and for a change.
 
         Raises:
             MissingEntry: there is none.
         """
-        if signature not in self._entries:
-            raise MissingEntry(signature, self.target, f"run `hwnas profile --target {self.target}`")
-        return self._entries[signature]
+        self.require([signature], precision)
+        return self._content.entries[signature, self._content.key(precision)]
 
-    def require(self, signatures: Iterable[str]) -> None:
+    def require(self, signatures: Iterable[str], precision: str | None = None) -> None:
         """Check that every signature has an entry.
 
         Raises:
             MissingEntry: names the first that has none and counts the others.
         """
-        absent = self.missing(signatures)
+        absent = self.missing(signatures, precision=precision)
         if absent:
-            way_out = f"run `hwnas profile --target {self.target}`"
+            asked = f" --precision {precision}" if precision is not None and self._content.key(precision) else ""
+            way_out = f"run `hwnas profile --target {self.target}{asked}`"
             raise MissingEntry(absent[0], self.target, way_out, len(absent) - 1)
 
-    def missing(self, signatures: Iterable[str], min_runs: int = 1) -> list[str]:
+    def missing(self, signatures: Iterable[str], min_runs: int = 1, precision: str | None = None) -> list[str]:
         """Those of `signatures` without an entry of at least `min_runs` timed runs, in their order."""
-        return [
-            s for s in dict.fromkeys(signatures)
-            if s not in self._entries or self._entries[s].runs < min_runs
-        ]
+        held, wanted = self._content.entries, self._content.key(precision)
+        return [s for s in dict.fromkeys(signatures) if (s, wanted) not in held or held[s, wanted].runs < min_runs]
 
     def differs_from(self, fingerprint: Mapping[str, Any]) -> list[str]:
         """Why the numbers are not this device's, as 'field: table / device'; empty if they are.
@@ -185,46 +198,49 @@ class Table:
         return [*made, *headers.device_differences(self.device, fingerprint), *merged]
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Append entries, all in one write; each replaces the one that its signature had.
+        """Append entries, all in one write; each replaces the one that its signature had in its precision.
+
+        The first of another precision than the table's own, or of a change, makes the file one of schema 2.
 
         Once this returns they are on the disk; if the process dies before, some or none of them are.
 
         Raises:
             InputError: an entry is malformed, or the file cannot be written; then none is added.
         """
-        lines = [entry.to_json() for entry in entries]
-        added = [Entry.from_json(line) for line in lines]
-        with table_file.locked(self.path):
-            table_file.append(self.path, lines)
-        self._entries |= {entry.signature: entry for entry in added}
+        added = Content(self._content.precision)
+        for entry in entries:
+            added.take_entry(Entry.from_json(entry.to_json()))
+        self._append(added)
 
-    def calibration(self, space_fingerprint: str) -> Calibration | None:
-        """The last calibration that was made for a space, if any."""
-        stored = self._calibrations.get(space_fingerprint)
+    def calibration(self, space_fingerprint: str, precision: str | None = None) -> Calibration | None:
+        """The last calibration that was made for a space in a precision, if any; None for the table's own."""
+        stored = self._content.calibrations.get((space_fingerprint, self._content.key(precision)))
         return Calibration.from_json(stored) if stored is not None else None
 
-    def add_calibration(self, space_fingerprint: str, calibration: Calibration) -> None:
-        """Append the calibration of a space; it replaces the one that the space had.
+    def add_calibration(
+        self, space_fingerprint: str, calibration: Calibration, precision: str | None = None
+    ) -> None:
+        """Append the calibration of a space in a precision; it replaces the one that the space had in it.
 
         Raises:
             InputError: the file cannot be written.
         """
         record = {**calibration.to_json(), "space": space_fingerprint, "when": now()}
+        added = Content(self._content.precision)
+        added.take_calibration(record if precision is None else {**record, "precision": precision})
+        self._append(added)
+
+    def _append(self, added: Content) -> None:
+        schema = headers.SEVERAL if added.several else headers.SCHEMA
         with table_file.locked(self.path):
-            table_file.append(self.path, [{"calibration": record}])
-        self._calibrations[space_fingerprint] = record
+            table_file.append_to(self.path, added.lines(), schema)
+        self.header["hwnas_table"] = max(schema, self.header["hwnas_table"])
+        self._content.entries |= added.entries
+        self._content.calibrations |= added.calibrations
 
     def _take(self, line: Any, number: int) -> None:
         try:
-            if isinstance(line, dict) and isinstance(line.get("calibration"), dict):
-                record = line["calibration"]
-                Calibration.from_json(record)
-                self._calibrations[checked(RecordSchema, record, "the calibration").space] = record
-            elif isinstance(line, dict):
-                entry = Entry.from_json(line)
-                self._entries[entry.signature] = entry
-            else:
-                raise InputError(f"expected an object, got {brief(line)}")
+            self._content.take(line)
         except InputError as err:
             raise TableError(f"{self.path}, line {number}: {err}: repair or delete that line") from err
 

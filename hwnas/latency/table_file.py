@@ -2,19 +2,21 @@
 
 An addition is one write at the end of the file and one fsync under a lock file; a process that is killed in the
 middle leaves at most a torn last line, which no reader sees and the next writer cuts off. A whole table is written
-beside and renamed. The lock belongs to the system (flock), so a killed process never keeps it; readers need none.
+beside and renamed, and so is one whose first line has to say a later schema. The lock belongs to the system (flock), so
+a killed process never keeps it; readers need none.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hwnas.documents import MOST_BYTES
 from hwnas.errors import InputError, TableError
-from hwnas.files import append_bytes, write_bytes
+from hwnas.files import append_bytes, read_lines, write_bytes
 
 LOCK_SECONDS = 30
 _POLL_SECONDS = 0.005  # an addition takes a few milliseconds
@@ -54,6 +56,19 @@ def append(path: Path, values: Iterable[Any]) -> None:
     block = _lines(path, values)
     if block:
         append_bytes(path, block)
+
+
+def append_to(path: Path, values: Sequence[Any], schema: int) -> None:
+    """Append JSON lines to a table; where they need a later schema, its first line is made to say so. Lock before.
+
+    Raises:
+        InputError: as of `append`, or the first line cannot be read.
+    """
+    lines = read_lines(path, MOST_BYTES) if schema > 1 and path.is_file() else []
+    if lines and lines[0].get("hwnas_table", schema) < schema:
+        write_whole(path, [{**lines[0], "hwnas_table": schema}, *lines[1:], *values])
+    else:
+        append(path, values)
 
 
 def write_whole(path: Path, values: Iterable[Any]) -> None:

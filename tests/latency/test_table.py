@@ -113,11 +113,11 @@ def test_broken_line_is_named(table: Table, line: str) -> None:
         Table.read(table.path)
 
 
-@pytest.mark.parametrize("first", ['{"hwnas_table": 2}', "[]", '{"a": 1}', "3"])
+@pytest.mark.parametrize("first", ['{"hwnas_table": 3}', '{"hwnas_table": true}', "[]", '{"a": 1}', "3"])
 def test_other_schema(tmp_path: Path, target: Target, first: str) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text(first + "\n")
-    with pytest.raises(TableError, match=r"t\.jsonl, line 1: not a latency table of schema 1.*hwnas profile"):
+    with pytest.raises(TableError, match=r"t\.jsonl, line 1: not a latency table of schema 1 or 2.*hwnas profile"):
         Table.open(path, target, DEVICE)
 
 

@@ -78,7 +78,7 @@ def test_against_brute_force(tmp_path: Path, parts: list[list[Entry]]) -> None:
         assert won == first
 
 
-@pytest.mark.parametrize("change", [{"target": {"batch": 2}}, {"target": {"precision": "int8"}},
+@pytest.mark.parametrize("change", [{"target": {"batch": 2}}, {"target": {"threads": 2}},
                                     {"device": {**DEVICE, "cpu": "other"}},
                                     {"device": {**DEVICE, "runtime_version": "2.0"}}])
 def test_another_target_or_device_needs_force(tmp_path: Path, change: dict[str, Any]) -> None:

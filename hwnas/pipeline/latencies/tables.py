@@ -99,7 +99,7 @@ def own_table(target: Target, device: Mapping[str, Any], folder: Path | None = N
         header = {**start.header, "target": target.name, "based_on": based_on}
         with table_file.locked(path):
             if not path.exists():
-                copy = Table.assemble(path, header, start.entries.values(), start.calibration_records)
+                copy = Table.assemble(path, header, start.every_entry.values(), start.every_calibration)
                 table_file.write_whole(path, copy.to_lines())
     return path
 

@@ -37,7 +37,8 @@ class FoundTable:
         return {
             "path": str(self.path), "shipped": self.shipped, "target": self.table.target,
             "runtime": runtime_name(header), **{k: header[k] for k in ("precision", "batch", "threads")},
-            "source": self.table.source, "entries": len(self.table.entries), "device": self.table.device,
+            "precisions": list(self.table.precisions),
+            "source": self.table.source, "entries": len(self.table.every_entry), "device": self.table.device,
             "created": self.table.header.get("created"), "content_hash": self.table.content_hash,
         }
 
