@@ -33,8 +33,8 @@ SURFACE = {
                       "front_precisions ranked_front solve solve_blocks solve_cell solve_for_devices solve_graph "
                       "solve_precisions solve_uncertain utilities_of",
     "hwnas.imaging": "Decoded Header Letterbox Picture read_header stored_image",
-    "hwnas.latency": "Calibration Entry Errors EstimatedModel LatencyModel Parts Prediction Table errors fit interval "
-                     "kendall_tau live_ops now table_path",
+    "hwnas.latency": "Calibration Entry Errors EstimatedModel LatencyModel MixedCosts MixedPrecisionModel Parts "
+                     "Prediction Table changes_of errors fit interval kendall_tau live_ops now table_path",
     "hwnas.nets": "Block FeatureNet Network Normalize Supernet deployed",
     "hwnas.pipeline": "STAGES Answer ArchitectureSolver Budget CompressConfig Picker Predictor RunFolder TimedModel "
                       "calibration_inputs compress compress_run export_job load_context load_network load_reference "

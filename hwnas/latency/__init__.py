@@ -6,10 +6,12 @@ from hwnas.latency.estimate.model import EstimatedModel  # so that LatencyModel 
 from hwnas.latency.executed_ops import live_ops
 from hwnas.latency.intervals import interval
 from hwnas.latency.metrics import Errors, errors, kendall_tau
+from hwnas.latency.mixed_costs import MixedCosts
+from hwnas.latency.mixed_precision import MixedPrecisionModel, changes_of
 from hwnas.latency.model import LatencyModel, Prediction
 from hwnas.latency.table import Table, table_path
 
 __all__ = [
-    "Calibration", "Entry", "Errors", "EstimatedModel", "LatencyModel", "Parts", "Prediction", "Table", "errors", "fit",
-    "interval", "kendall_tau", "live_ops", "now", "table_path",
+    "Calibration", "Entry", "Errors", "EstimatedModel", "LatencyModel", "MixedCosts", "MixedPrecisionModel", "Parts",
+    "Prediction", "Table", "changes_of", "errors", "fit", "interval", "kendall_tau", "live_ops", "now", "table_path",
 ]

@@ -82,10 +82,12 @@ class Charge:
     Args:
         itself: the op, where a runtime executes something for it.
         addition: to what its node may hold already.
+        flows: whether a map flows through the candidate.
     """
 
     itself: tuple[Op, ...]
     addition: tuple[Op, ...]
+    flows: bool
 
 
 def charges(space: Space) -> list[list[Charge]]:
@@ -94,7 +96,7 @@ def charges(space: Space) -> list[list[Charge]]:
     written = set[str]()
     for position, edge in zip(space.positions, space.edges, strict=True):
         adds = edge.part is None and edge.target in written
-        rows.append([Charge(*_parts(space, op, runs=True, adds=adds)) for op in position.ops])
+        rows.append([Charge(*_parts(space, op, runs=True, adds=adds), not op.cuts) for op in position.ops])
         written.add(edge.target)
     return rows
 

@@ -108,10 +108,10 @@ class Margin:
         k, z = self._factors(confidence)
         per_variance, once = self._bound(k, z)
         costs = [
-            np.array([_ns((1 + k) * cost + per_variance * variance) for cost, variance in row], dtype=np.int64)
+            np.array([whole_ns((1 + k) * cost + per_variance * variance) for cost, variance in row], dtype=np.int64)
             for row in rows
         ]
-        return _ns((1 + k) * fixed[0] + per_variance * fixed[1] + once), costs
+        return whole_ns((1 + k) * fixed[0] + per_variance * fixed[1] + once), costs
 
     def _bound(self, k: float, z: float) -> tuple[float, float]:
         """(ms per ms^2 of variance, ms once) of the bound that is taken."""
@@ -128,7 +128,12 @@ class Margin:
         return math.expm1(margin), margin / self.common.log_sd if self.common.log_sd > 0 else 0.0
 
 
-def _ns(cost_ms: float) -> int:
+def whole_ns(cost_ms: float) -> int:
+    """Milliseconds in whole nanoseconds, rounded up.
+
+    Raises:
+        TableError: more than anything costs.
+    """
     # the subtraction forgives the last bit of a float: 0.3 ms is 300000 ns, not 300001
     if not abs(cost_ms) <= MOST_COST_MS:
         raise TableError(f"an op or a network would cost {cost_ms:.3g} ms, beyond {MOST_COST_MS:g}: the table or its "

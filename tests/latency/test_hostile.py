@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from hwnas.documents import read_json
 from hwnas.errors import InputError, TableError
-from hwnas.generate import solve
-from hwnas.latency import Calibration, LatencyModel, Table
+from hwnas.generate import solve, solve_precisions
+from hwnas.latency import Calibration, LatencyModel, MixedPrecisionModel, Table, changes_of
 from hwnas.latency.estimate import estimate
 from hwnas.latency.imports import import_table, read_published
 from hwnas.space import Space, SpaceConfig, build
@@ -65,6 +65,58 @@ def test_tables(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> Non
         assert len(table.content_hash) == 64
         judged(lambda: used(LatencyModel.from_table(table, SPACE), SPACE))
         judged(lambda: table.differs_from(HEADER["device"]))  # type: ignore[arg-type]
+
+
+def mixed_table(space: Space) -> list[dict[str, Any]]:
+    """The same in two precisions, with changes between them."""
+    header, *entries, calibration = table_of(space)
+    other = [{**e, "precision": "int8"} for e in entries]
+    changes = [entry_of(change.signature, 0.01) for change in changes_of(space, ("fp32", "int8"))]
+    record = {"calibration": {**calibration["calibration"], "precision": "int8"}}
+    return [{**header, "hwnas_table": 2}, *entries, *other, *changes, calibration, record]
+
+
+def used_mixed(model: MixedPrecisionModel, space: Space) -> None:
+    """Predictions and the program over ops and precisions."""
+    costs = model.costs_ns(space)
+    for number in range(len(model.precisions)):
+        arch, plan = costs.plan([number] * len(costs.places))
+        found = model.predict(arch, plan)
+        assert 0 <= found.low_ms <= found.latency_ms <= found.high_ms < float("inf")
+    most = sum(int(row.max()) for row in costs.rows) + sum(int(grid.max()) for grid in costs.changes.values())
+    assert abs(most) < 2**62
+    solve_precisions([np.zeros(len(row)) for row in costs.rows], {"latency": costs.rows}, {"latency": most + 1},
+                     changes={"latency": costs.changes}, carries=costs.carries)
+
+
+@fuzzed
+@given(content=lines(mixed_table(SPACE)))
+def test_tables_of_two_precisions(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path: Path = tmp_path_factory.getbasetemp() / "mixed.jsonl"
+    path.write_bytes(content)
+    judged(lambda: used_mixed(MixedPrecisionModel.from_tables(Table.read(path), SPACE), SPACE))
+
+
+def test_the_table_of_two_precisions_is_sound(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in mixed_table(SPACE)))
+    model = MixedPrecisionModel.from_tables(Table.read(path), SPACE)
+    assert model.precisions == ("fp32", "int8")
+    used_mixed(model, SPACE)
+
+
+MIXED = MixedPrecisionModel(
+    {p: LatencyModel("x86", "measured", dict.fromkeys(SPACE.signatures, 0.01), CALIBRATION, "ab", p)
+     for p in ("fp32", "int8")},
+    {change.signature: 0.002 for change in changes_of(SPACE, ("fp32", "int8"))}).to_json()
+
+
+@fuzzed
+@given(content=documents(MIXED))
+def test_models_of_two_precisions(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path: Path = tmp_path_factory.getbasetemp() / "mixed.json"
+    path.write_bytes(content)
+    judged(lambda: used_mixed(MixedPrecisionModel.from_json(read_json(path)), SPACE))
 
 
 @fuzzed
