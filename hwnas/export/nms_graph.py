@@ -18,7 +18,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.errors import InputError
-from hwnas.tasks.detection import LARGEST_GROWTH, VARIANCES, DetectionHeadLayout
+from hwnas.tasks.decoding import LARGEST_GROWTH, VARIANCES
+from hwnas.tasks.detection import DetectionHeadLayout
 
 OUTPUTS = (("index", TensorProto.INT64, ["detections"]), ("boxes", TensorProto.FLOAT, ["detections", 4]),
            ("scores", TensorProto.FLOAT, ["detections"]), ("labels", TensorProto.INT64, ["detections"]))

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from hwnas.imaging.letterbox import IGNORE
     from hwnas.tasks.answer import Answer, Cases, LoadedModel
     from hwnas.tasks.breakdown import Breakdown, class_rows, difference
-    from hwnas.tasks.detection import VARIANCES, DetectionHead, DetectionHeadLayout
+    from hwnas.tasks.decoding import VARIANCES
+    from hwnas.tasks.detection import DetectionHead, DetectionHeadLayout
     from hwnas.tasks.drawing import colours, draw_boxes, draw_mask
     from hwnas.tasks.mean_iou import MeanIou, confusion
     from hwnas.tasks.metric import Metric, array_of
@@ -43,7 +44,8 @@ _HOMES = {
     "hwnas.imaging.letterbox": ("IGNORE",),
     "hwnas.tasks.answer": ("Answer", "Cases", "LoadedModel"),
     "hwnas.tasks.breakdown": ("Breakdown", "class_rows", "difference"),
-    "hwnas.tasks.detection": ("VARIANCES", "DetectionHead", "DetectionHeadLayout"),
+    "hwnas.tasks.decoding": ("VARIANCES",),
+    "hwnas.tasks.detection": ("DetectionHead", "DetectionHeadLayout"),
     "hwnas.tasks.drawing": ("colours", "draw_boxes", "draw_mask"),
     "hwnas.tasks.mean_iou": ("MeanIou", "confusion"),
     "hwnas.tasks.metric": ("Metric", "array_of"),

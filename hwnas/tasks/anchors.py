@@ -20,7 +20,6 @@ Array = npt.NDArray[np.float32]
 Size = tuple[int, int]
 
 RATIOS = (1.0, 2.0, 1 / 2, 3.0, 1 / 3)  # width to height
-PER_CELL = len(RATIOS) + 1
 SMALLEST, LARGEST = 0.2, 0.95
 
 

@@ -1,25 +1,12 @@
 """What the raw outputs of a detection head mean: boxes and the scores of their classes.
 
 Glossary
-    N        images
-    K        classes
-    R        reg_max: the largest distance a head of kind fcos can tell, in strides
-    P        points (fcos) or anchors (ssdlite) of all maps, ordered as in anchors.py
-    maps     raw outputs, float32, one for each level                          (N, channels, h, w)
-    raw      the same values as one array, a row for each point or anchor       (N, P, values)
-    boxes    x0, y0, x1, y1, px of the network's input, not clipped to it       (N, P, 4)
-    scores   probability of every class                                        (N, P, K)
-
-kind fcos: K class logits (sigmoid, no background), then R + 1 logits each for left, top, right and bottom. A distance
-is the mean of the bins 0..R under their softmax, times the stride: X. Li et al., Generalized Focal Loss, NeurIPS 2020.
-kind ssdlite: for each of the six anchors of a cell, K + 1 class logits (softmax, class 0 is background), then offsets
-of centre and log side, relative to the anchor, in units of the variances: W. Liu et al., SSD, ECCV 2016.
+    N, K, R, P, maps, boxes, scores   as in decoding.py, which does the arithmetic; P is ordered as in anchors.py
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
@@ -28,16 +15,13 @@ import numpy as np
 from pydantic import Field
 
 from hwnas.errors import InputError, UnknownName, UsageError
-from hwnas.tasks.anchors import PER_CELL, Array, Size, grid_anchors, grid_points, grid_strides
+from hwnas.tasks.anchors import Array, Size, grid_anchors, grid_points, grid_strides
+from hwnas.tasks.decoding import PREDICTIONS, centres_and_sides, fcos, rows_of, ssdlite, values_of
 from hwnas.validation import Schema, checked
 
 Kind = Literal["fcos", "ssdlite"]
 
 SCHEMA = "hwnas_detection_head"
-VARIANCES = (0.1, 0.1, 0.2, 0.2)
-LARGEST_GROWTH = math.log(1000 / 16)  # of a side over its anchor's: an untrained net must not overflow
-
-
 MOST_VALUES = 10**9  # of all maps of one image
 Side = Annotated[int, Field(ge=1, le=16_384)]
 Sides = Annotated[list[Side], Field(min_length=2, max_length=2)]
@@ -98,12 +82,12 @@ class DetectionHeadLayout:
     @property
     def per_cell(self) -> int:
         """Predictions a cell of a map: anchors of ssdlite, 1 of fcos."""
-        return PER_CELL if self.kind == "ssdlite" else 1
+        return PREDICTIONS[self.kind]
 
     @property
     def values(self) -> int:
         """Numbers a prediction: class logits and box."""
-        return self.classes + (5 if self.kind == "ssdlite" else 4 * (self.reg_max + 1))
+        return values_of(self.kind, self.classes, self.reg_max)
 
     @property
     def channels(self) -> int:
@@ -118,8 +102,7 @@ class DetectionHeadLayout:
     def points(self) -> Array:
         """Centre of every prediction as x, y in px of the input: float32 (P, 2)."""
         if self.kind == "ssdlite":
-            anchors = self.anchors()
-            return ((anchors[:, :2] + anchors[:, 2:]) / 2).astype(np.float32)
+            return centres_and_sides(self.anchors())[0]
         return grid_points(self.maps, self.strides)
 
     def point_strides(self) -> Array:
@@ -157,15 +140,7 @@ class DetectionHeadLayout:
             InputError: maps of another head.
         """
         self.check([values.shape for values in maps])
-        return _DECODERS[self.kind](self, self._rows(maps))
-
-    def _rows(self, maps: Sequence[Array]) -> Array:
-        rows = [
-            values.reshape(len(values), self.per_cell, self.values, -1).transpose(0, 3, 1, 2)
-            .reshape(len(values), -1, self.values)
-            for values in maps
-        ]
-        return np.concatenate(rows, axis=1)
+        return _DECODERS[self.kind](self, rows_of(maps, self.kind))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` reads."""
@@ -198,6 +173,14 @@ DetectionHead = DetectionHeadLayout
 """Its former name, for one version."""
 
 
+def _fcos(head: DetectionHeadLayout, rows: Array) -> tuple[Array, Array]:
+    return fcos(rows, head.classes, *_grid(head))
+
+
+def _ssdlite(head: DetectionHeadLayout, rows: Array) -> tuple[Array, Array]:
+    return ssdlite(rows, head.classes, *_anchors(head))
+
+
 @functools.lru_cache(16)
 def _grid(head: DetectionHeadLayout) -> tuple[Array, Array]:
     """Points and strides of a head, made once: a server asks for them with every image."""
@@ -207,37 +190,7 @@ def _grid(head: DetectionHeadLayout) -> tuple[Array, Array]:
 @functools.lru_cache(16)
 def _anchors(head: DetectionHeadLayout) -> tuple[Array, Array]:
     """Centres and sides of the anchors of a head, made once as well."""
-    anchors = head.anchors()
-    return head.points(), anchors[:, 2:] - anchors[:, :2]
-
-
-def _fcos(head: DetectionHeadLayout, raw: Array) -> tuple[Array, Array]:
-    bins = head.reg_max + 1
-    spread = _softmax(raw[..., head.classes:].reshape(*raw.shape[:2], 4, bins))
-    points, strides = _grid(head)
-    distances = spread @ np.arange(bins, dtype=np.float32) * strides[:, None]
-    boxes = np.concatenate([points - distances[..., :2], points + distances[..., 2:]], axis=-1)
-    return boxes, _sigmoid(raw[..., : head.classes])
-
-
-def _ssdlite(head: DetectionHeadLayout, raw: Array) -> tuple[Array, Array]:
-    logits, offsets = raw[..., : head.classes + 1], raw[..., head.classes + 1:] * np.array(VARIANCES, np.float32)
-    centres, sides = _anchors(head)
-    moved = centres + offsets[..., :2] * sides
-    halves = sides * np.exp(np.minimum(offsets[..., 2:], np.float32(LARGEST_GROWTH))) / 2
-    return np.concatenate([moved - halves, moved + halves], axis=-1), _softmax(logits)[..., 1:]
-
-
-def _softmax(logits: Array) -> Array:
-    shares: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares /= shares.sum(axis=-1, keepdims=True)
-    return shares
-
-
-def _sigmoid(logits: Array) -> Array:
-    # The tanh form never overflows.
-    found: Array = np.float32(0.5) * (np.float32(1) + np.tanh(logits * np.float32(0.5)))
-    return found
+    return centres_and_sides(head.anchors())
 
 
 _DECODERS: dict[str, Callable[[DetectionHeadLayout, Array], tuple[Array, Array]]] = {"fcos": _fcos, "ssdlite": _ssdlite}

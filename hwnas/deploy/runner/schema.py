@@ -9,6 +9,7 @@ import numpy as np
 
 from hwnas.documents import MIB, Record, brief
 from hwnas.errors import InputError
+from hwnas.tasks.decoding import PREDICTIONS, values_of
 from hwnas.tasks.readout import BOXES, CLASSES, KINDS, MASK
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-HEADS = {"fcos": 1, "ssdlite": 6}  # kinds of detection heads, and their predictions a cell
 MOST_ARRAYS = 2048 * MIB  # of an .npz, unpacked
 MOST_PREDICTIONS = 10_000_000
 WAY_OUT = "make the bundle again with this version"
@@ -100,13 +100,13 @@ def _outputs(told: Record, kind: str, classes: int, size: Sequence[int]) -> list
     if kind != BOXES:
         return [[None, classes, *(size if kind == MASK else [])]]
     head = told.record("detection_head")
-    kind, known = head.text("kind", known=tuple(HEADS)), head.integer("classes", 1, 1_000_000)
-    bins = head.integer("reg_max", 1, 256) + 1
+    kind, known = head.text("kind", known=tuple(PREDICTIONS)), head.integer("classes", 1, 1_000_000)
+    reg_max = head.integer("reg_max", 1, 256)
     maps = head.items("maps", lambda value, place: _sides(head, value, place), 1, 16)
-    if known != classes or sum(h * w for h, w in maps) * HEADS[kind] > MOST_PREDICTIONS:
+    if known != classes or sum(h * w for h, w in maps) * PREDICTIONS[kind] > MOST_PREDICTIONS:
         raise InputError(f"{told.where}: detection_head has {known} classes and maps {brief(maps)}, the bundle names "
                          f"{classes} classes; {WAY_OUT}")
-    channels = HEADS[kind] * (classes + (5 if kind == "ssdlite" else 4 * bins))
+    channels = PREDICTIONS[kind] * values_of(kind, classes, reg_max)
     return [[None, channels, *sides] for sides in maps]
 
 
@@ -176,7 +176,7 @@ def check_places(arrays: Mapping[str, Array], head: Mapping[str, Any], where: st
     Raises:
         InputError: it has not, or one is not finite.
     """
-    count = HEADS[head["kind"]] * sum(h * w for h, w in head["maps"])
+    count = PREDICTIONS[head["kind"]] * sum(h * w for h, w in head["maps"])
     wanted = {"points": (count, 2), "strides": (count,)} if head["kind"] == "fcos" else {"anchors": (count, 4)}
     for name, shape in wanted.items():
         found = arrays.get(name)
