@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hwnas.documents import brief
@@ -60,12 +60,20 @@ def plain(text: str, most: int = _MOST) -> str:
     return text if text.isprintable() and len(text) <= most else brief(text, most)
 
 
-def told_unseen(names: Sequence[str], what: str) -> tuple[str, ...]:
-    """A line on the classes that a part lacks, up to five by name; none where it has all."""
-    if not names:
-        return ()
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return (f"{what}: {', '.join(map(plain, names[:5]))}{more}",)
+def told_unseen(classes: Sequence[str], train: Iterable[float], val: Iterable[float], what: str) -> tuple[str, ...]:
+    """A line a part on the classes that it lacks, up to five by name; none where both have all.
+
+    Args:
+        train, val: how much each part has of every class.
+        what: of which, e.g. 'box'.
+    """
+    found = []
+    for part, amounts in (("training", train), ("validation", val)):
+        names = [name for name, amount in zip(classes, amounts, strict=True) if not amount]
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        if names:
+            found.append(f"classes without a {part} {what}: {', '.join(map(plain, names[:5]))}{more}")
+    return tuple(found)
 
 
 def joined(notes: tuple[str, ...]) -> str:

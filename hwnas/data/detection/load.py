@@ -67,7 +67,7 @@ def load_detection(source: str | Path, *, size: tuple[int, int] | None = None, v
     order = np.arange(len(chosen))
     data = DetectionData(listed.name, part.take(order[: len(train)]), part.take(order[len(train) :]), listed.classes,
                          listed.category_ids, size or SIZE, listed.source, how, checked.clipped, notes.told())
-    return data.with_notes(_unseen(data))
+    return data.with_notes(told_unseen(data.classes, data.counts(data.train), data.counts(data.val), "box"))
 
 
 def _listed(path: Path, exists: bool) -> Listed:
@@ -132,14 +132,6 @@ def _check_parts(checked: Checked, train: int, source: str) -> None:
     if not counts[train:].sum():
         raise DataError(f"{source}: no validation image has a box{why}; there is nothing to judge by: annotate some, "
                         "or take another --seed where hwnas splits")
-
-
-def _unseen(data: DetectionData) -> tuple[str, ...]:
-    def absent(part: DetectionPart) -> list[str]:
-        return [name for name, count in zip(data.classes, data.counts(part), strict=True) if not count]
-
-    return (told_unseen(absent(data.train), "classes without a training box")
-            + told_unseen(absent(data.val), "classes without a validation box"))
 
 
 def _part(records: list[Record], sizes: list[tuple[int, int]], checked: Checked, images: ImageView) -> DetectionPart:

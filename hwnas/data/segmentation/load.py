@@ -65,7 +65,7 @@ def load_segmentation(source: str | Path, *, size: tuple[int, int] | None = None
     order = np.arange(len(chosen))
     data = SegmentationData(found.name, part.take(order[: len(train)]), part.take(order[len(train) :]),
                             found.palette.classes, found.palette.colours, target, found.source, how, notes.told())
-    return data.with_notes(_unseen(data))
+    return data.with_notes(told_unseen(data.classes, data.shares(data.train), data.shares(data.val), "pixel"))
 
 
 def common_size(pairs: tuple[Pair, ...]) -> tuple[int, int]:
@@ -91,14 +91,6 @@ def _check_sizes(pairs: Sequence[Pair], images: Sequence[Size | None], masks: Se
         if image and mask and image != mask:
             raise DataError(f"{pair.mask} is {mask[1]}x{mask[0]} px, its image {image[1]}x{image[0]}; make them the "
                             "same size")
-
-
-def _unseen(data: SegmentationData) -> tuple[str, ...]:
-    def absent(part: SegmentationPart) -> list[str]:
-        return [name for name, share in zip(data.classes, data.shares(part), strict=True) if not share]
-
-    return (told_unseen(absent(data.train), "classes without a training pixel")
-            + told_unseen(absent(data.val), "classes without a validation pixel"))
 
 
 def _part(found: Listed, pairs: Sequence[Pair], upright: Sequence[bool], sizes: Sequence[Size | None], size: Size,
