@@ -172,6 +172,11 @@ class Op(OpFields):
         return self.definition.passes
 
     @property
+    def sums_apart(self) -> bool:
+        """Whether a runtime adds what it gives to a sum in a kernel of its own."""
+        return bool(self.steps) and self.steps[-1].sums_apart
+
+    @property
     def elastic(self) -> bool:
         """Whether it shares weights with the ops that differ in kernel and expansion alone."""
         return self.definition.elastic(self)

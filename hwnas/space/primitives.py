@@ -70,6 +70,11 @@ class Primitive(ABC):
         """Whether it gives features alone, without the axes of a map."""
         return False
 
+    @property
+    def sums_apart(self) -> bool:
+        """Whether a runtime adds what it gives to a sum in a kernel of its own; a convolution adds up in its own."""
+        return False
+
 
 @dataclass(frozen=True)
 class OnMap(Primitive):
@@ -177,6 +182,10 @@ class AvgPool(OnMap):
 
     kernel: Size
     stride: Size
+
+    @property
+    def sums_apart(self) -> bool:
+        return True
 
     @property
     def pad(self) -> Size:

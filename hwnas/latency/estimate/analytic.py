@@ -54,7 +54,7 @@ def term_ms(op: Op, roofline: Roofline) -> tuple[float, float]:
 
     A convolution adds up in its own kernel; an identity is nothing but an addition already.
     """
-    if op.kind != "avgpool":
+    if not op.sums_apart:
         return 0.0, 0.0
     cost = roofline.launch_ms + roofline.running_ms(addition(op))
     return cost, cost

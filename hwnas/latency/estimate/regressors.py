@@ -60,9 +60,9 @@ class Regressors:
         if not term:
             return parts
         added = addition(op)
-        if op.kind == "avgpool":
+        if op.sums_apart:
             parts += self._split(added)
-        if op.kind in ("avgpool", "identity"):
+        if op.sums_apart or op.passes:
             parts[_THIRD] = self._cost(added) * (term > 1)
         else:
             parts[_FUSED] = self._cost(added)

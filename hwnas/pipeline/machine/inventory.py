@@ -82,7 +82,7 @@ def coverage(signatures: Collection[str]) -> list[dict[str, Any]]:
     """
     ops = [Op.parse(signature) for signature in signatures]
     sizes = {op.height for op in ops if op.in_channels in (1, 3)}
-    classes = {op.out_channels for op in ops if op.kind == "head"} or {1000}
+    classes = {op.out_channels for op in ops if op.steps and op.steps[-1].flat} or {1000}
     found = []
     for name, about in SPACES.items():
         configs = [SpaceConfig(name, size, classes=k) for size in sorted(sizes | {about.imgsz}) for k in classes]
