@@ -17,12 +17,21 @@ CHOICES: dict[str, Sequence[str]] = {
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
     "evaluator": ("scratch", "shared", "table"), "reduce": ("migo", "none"),
 }
+GROUPS = {"space": "hwnas.spaces", "evaluator": "hwnas.evaluators", "executor": "hwnas.executors",
+          "reduce": "hwnas.reducers"}  # where other packages name theirs
 Complete = Callable[[str], list[str]]
 
 
-def among(names: Sequence[str]) -> Complete:
-    """Those of some names that begin so."""
-    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+def among(names: Sequence[str], flag: str = "") -> Complete:
+    """Those of some names, and of those of other packages for a flag, that begin so."""
+    return lambda incomplete: [name for name in (*names, *_of_others(flag)) if name.startswith(incomplete)]
+
+
+def _of_others(flag: str) -> list[str]:
+    """Names of entry points, sorted; nothing of them is imported."""
+    from importlib.metadata import entry_points
+
+    return sorted({point.name for point in entry_points(group=GROUPS[flag])}) if flag in GROUPS else []
 
 
 def targets(incomplete: str) -> list[str]:
@@ -33,8 +42,8 @@ def targets(incomplete: str) -> list[str]:
 
 
 def spaces(incomplete: str) -> list[str]:
-    """Built-in spaces, and JSON files."""
-    return [name for name in (*SPACES, *_paths(incomplete, "*.json")) if name.startswith(incomplete)]
+    """Built-in spaces, those of other packages, and JSON files."""
+    return [*among(SPACES, "space")(incomplete), *among(_paths(incomplete, "*.json"))(incomplete)]
 
 
 def strategies(incomplete: str) -> list[str]:
@@ -69,5 +78,5 @@ def _paths(incomplete: str, pattern: str) -> list[str]:
 def completion_of(name: str) -> Complete | None:
     """What completes a shared flag; None where only its user knows."""
     if name in CHOICES:
-        return among(CHOICES[name])
+        return among(CHOICES[name], name)
     return {"target": targets, "task": tasks, "space": spaces, "init": runs, "strategy": strategies}.get(name)

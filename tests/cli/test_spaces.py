@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,15 @@ def test_completed_names_are_those_of_the_registries(tmp_path: Path, monkeypatch
     (tmp_path / "mine.json").write_text("{}", encoding="utf-8")
     assert completing.spaces(f"{tmp_path}/mi") == [f"{tmp_path}/mine.json"]
     assert completing.spaces("mob") == ["mobile"]
+    points = {"hwnas.spaces": ["mobster"], "hwnas.evaluators": ["by_hand"], "hwnas.reducers": ["more", "nothing"]}
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [
+        EntryPoint(name, "x:y", group) for name in points.get(group, [])])
+    assert completing.spaces("mob") == ["mobile", "mobster"]
+    for flag, begun, names in (("evaluator", "", ["scratch", "shared", "table", "by_hand"]),
+                               ("reduce", "m", ["migo", "more"]), ("runtime", "openvino-n", ["openvino-npu"])):
+        complete = completing.completion_of(flag)
+        assert complete is not None
+        assert complete(begun) == names
     (tmp_path / "hwnas-runs" / "a").mkdir(parents=True)
     (tmp_path / "hwnas-runs" / "a" / "run.json").write_text("{}", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
