@@ -24,6 +24,11 @@ def ink(images):
     return ((images.mean(axis=(1, 2, 3)) / 255 - MIDDLE) / SPREAD).astype(np.float32)[:, None]
 
 
+def skill(rmse, alone):
+    """Percent; below 0 where always the mean is better, since a search must tell bad from worse, too."""
+    return max(-100.0, 100 * (1 - rmse / alone))
+
+
 @dataclass(frozen=True, eq=False)
 class SkillMetric(Metric):
     """The truth about some images: float32 (N, 1)."""
@@ -42,11 +47,11 @@ class SkillMetric(Metric):
         return self.rmse([[np.full_like(self.targets, self.targets.mean())]])
 
     def score(self, batches):
-        return max(0.0, 100 * (1 - self.rmse(batches) / self.of_the_mean()))
+        return skill(self.rmse(batches), self.of_the_mean())
 
     def breakdown(self, batches, classes):
         rmse, alone = self.rmse(batches), self.of_the_mean()
-        score = max(0.0, 100 * (1 - rmse / alone))
+        score = skill(rmse, alone)
         standing = Standing(
             self.name, score, len(self), level=level_above(score, 0.0),
             against="always the mean", told=f"RMSE {rmse:.2f}; always the mean: RMSE {alone:.2f}",
@@ -70,7 +75,8 @@ class Ink(Task):
     answers = "the share of the image that is ink, in percent"
     data_type = ArrayData
     training: ClassVar[dict] = {"lr": 0.1}
-    columns = (Column("reference", "rmse", "RMSE, reference", 2), Column("compressed", "rmse", "RMSE", 2))
+    columns = (Column("reference", "rmse", "RMSE, reference", 2, better="less"),
+               Column("compressed", "rmse", "RMSE", 2, better="less"))
     words = Words("Skill", "skill ", "the share of the RMSE of the mean that is taken off",
                   "Root of the mean squared error, in percent of an image.")
 

@@ -49,12 +49,14 @@ class Column:
         key: of the figure in the rows of a breakdown.
         title: what stands above it.
         digits: behind the point.
+        better: which values are better; of an error it is 'less', and the column says so.
     """
 
     network: Literal["reference", "compressed"]
     key: str
     title: str
     digits: int = 1
+    better: Literal["more", "less"] = "more"
 
 
 @dataclass(frozen=True)

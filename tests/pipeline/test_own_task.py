@@ -22,8 +22,9 @@ from hwnas.pipeline import RunFolder, compress
 from hwnas.pipeline.display.score_lines import class_lines
 from hwnas.pipeline.exported.checking import check_model
 from hwnas.pipeline.exported.predicting import Predictor, predict_files
+from hwnas.pipeline.report.classes import class_table
 from hwnas.pipeline.report.facts import facts
-from hwnas.tasks import registry
+from hwnas.tasks import Column, registry
 from hwnas.tasks.readout import in_words
 from tests.tasks.own_task import installed
 
@@ -70,7 +71,7 @@ def test_it_learns_and_is_exported(run: RunFolder) -> None:
 
 def test_the_report_speaks_of_it_in_its_words(run: RunFolder) -> None:
     page = (run.path / "report.html").read_text(encoding="utf-8")
-    for text in ("Skill", "the share of the RMSE of the mean that is taken off", "RMSE, reference",
+    for text in ("Skill", "the share of the RMSE of the mean that is taken off", "RMSE, reference (less is better)",
                  "Root of the mean squared error, in percent of an image.", "skill, %", "always the mean: RMSE"):
         assert text in page
     for text in ("accuracy", "mAP", "top-1", "a logit", "is taken for what"):
@@ -81,6 +82,17 @@ def test_the_report_speaks_of_it_in_its_words(run: RunFolder) -> None:
     assert row["class"] == "ink"
     assert 0 < row["rmse"] < 10
     assert f"{row['rmse']:.2f}" in page
+
+
+def test_the_worst_class_of_an_error_has_the_most() -> None:
+    classes = [f"part {i}" for i in range(40)]
+    rows = [{"class": name, "count": 1, "rmse": float(i)} for i, name in enumerate(classes)]
+    details = {"classes": classes, "compressed": {"unit": "images", "per_class": rows, "standing": {"never": []}}}
+    columns = [Column("compressed", "rmse", "RMSE", 2, better) for better in ("less", "less")]
+    table = class_table(details, columns)
+    assert table["heads"] == ["images", "RMSE (less is better)", "RMSE (less is better)"]
+    assert table["rows"][0]["name"] == "part 39"
+    assert class_table(details, [Column("compressed", "rmse", "hits")] * 2)["rows"][0]["name"] == "part 0"
 
 
 def test_a_model_predicts_a_number(run: RunFolder, image: tuple[Path, float]) -> None:

@@ -25,11 +25,16 @@ def class_table(details: Mapping[str, Any], columns: Sequence[Column]) -> Facts:
     rows = [{"name": name, "count": details["compressed"]["per_class"][i]["count"], "never": name in never,
              "values": [details[c.network]["per_class"][i][c.key] for c in columns]}
             for i, name in enumerate(details["classes"])]
-    heads, digits = [unit, *(c.title for c in columns)], [c.digits for c in columns]
+    heads, digits = [unit, *map(_head, columns)], [c.digits for c in columns]
     if len(rows) <= SHORT:
         return {"heads": heads, "digits": digits, "rows": rows, "rest": []}
-    rows.sort(key=lambda row: (row["values"][1] is None, row["values"][1] or 0.0))
+    sign = 1.0 if columns[1].better == "more" else -1.0
+    rows.sort(key=lambda row: (row["values"][1] is None, sign * (row["values"][1] or 0.0)))  # the worst first
     return {"heads": heads, "digits": digits, "rows": rows[:WORST], "rest": rows[WORST:]}
+
+
+def _head(column: Column) -> str:
+    return column.title if column.better == "more" else f"{column.title} (less is better)"
 
 
 def confusion_table(details: Mapping[str, Any]) -> Facts | None:
