@@ -6,7 +6,7 @@ Nothing here decides anything: a context of a killed run is the same as that of 
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -190,7 +190,7 @@ class RunContext:
         found = workload.metric.breakdown(outputs_of(net, workload.val_images), self.dataset.classes)
         return result.model_validate({
             "score": history.score, "metric": workload.metric.name, "standing": found.standing.to_json(),
-            "epochs": [asdict(e) for e in history.epochs]})
+            "epochs": [e.to_json() for e in history.epochs]})
 
     def new_network(self, arch: Architecture) -> Network:
         """`arch` with random weights, normalising as the data asks for."""

@@ -36,7 +36,7 @@ class Evaluation:
             weights) or `alone` (scored by weights of its own, or looked up).
         number: 0-based within the phase.
         choice: op index per choice.
-        score: validation accuracy in percent.
+        score: of the validation images, percent.
         seconds: wall time it took.
     """
 

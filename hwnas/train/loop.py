@@ -66,12 +66,22 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EpochLog:
-    """One finished epoch; `val_accuracy`, the metric of the task in percent, is after the last over all images."""
+    """One finished epoch; `val_score`, by the metric of the task in percent, is after the last over all images."""
 
     epoch: int
     loss: float
-    val_accuracy: float
+    val_score: float
     seconds: float
+
+    @property
+    def val_accuracy(self) -> float:
+        """`val_score` under its name of 0.1, for one version more."""
+        warnings.warn("EpochLog.val_accuracy is now EpochLog.val_score", DeprecationWarning, stacklevel=2)
+        return self.val_score
+
+    def to_json(self) -> dict[str, float]:
+        """The fields; in files the score has its key of 0.1."""
+        return {"epoch": self.epoch, "loss": self.loss, "val_accuracy": self.val_score, "seconds": self.seconds}
 
 
 class EpochSchema(Schema):
@@ -98,7 +108,7 @@ class History:
     @property
     def score(self) -> float:
         """By the metric of the task after the last epoch, percent."""
-        return self.epochs[-1].val_accuracy if self.epochs else float("nan")
+        return self.epochs[-1].val_score if self.epochs else float("nan")
 
     @property
     def accuracy(self) -> float:
@@ -227,7 +237,7 @@ def snapshot(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tens
 
 def _save(net: nn.Module, optimizer: torch.optim.Optimizer, average: Ema | None, path: Path,
           history: History) -> None:
-    log = [vars(e) for e in history.epochs]
+    log = [e.to_json() for e in history.epochs]
     save_tensors(path, snapshot(net, optimizer) | (average.state() if average else {}), {"history": log})
 
 

@@ -15,6 +15,8 @@ import torch
 from hwnas.documents import read_json
 from hwnas.errors import InputError, UsageError
 from hwnas.latency import Table
+from hwnas.latency.estimate.analytic import term_ms
+from hwnas.latency.estimate.roofline import Roofline
 from hwnas.nets import Block, Network, Supernet, deployed
 from hwnas.nets.elastic import ElasticBlock
 from hwnas.pipeline import RunFolder, compress
@@ -24,6 +26,7 @@ from hwnas.space.builtin import Description
 from hwnas.space.kinds.registry import kind_of
 from hwnas.space.lowering import registered
 from hwnas.space.primitives import OnMap
+from hwnas.target import load
 from tests.kinds.test_contract import run, scrambled
 
 MEAN, STD = [0.5], [0.25]
@@ -89,6 +92,17 @@ def test_a_table_of_their_kinds_is_read_elsewhere_where_the_package_is(space: An
     done = subprocess.run([sys.executable, "-c", code, text], env=bare, capture_output=True, text=True)
     assert done.returncode != 0
     assert 'entry point "hwnas.ops"' in done.stderr
+
+
+def test_what_a_sum_costs_is_asked_of_the_last_primitive() -> None:
+    target = load("raspberry-pi-4")
+    assert target.hardware is not None
+    line = Roofline.of(target, target.hardware)
+    ours, theirs, conv = (Op.parse(text) for text in ("avgpool k3 e1 s1 8-8 8x8 none", "maxpool k3 e1 s1 8-8 8x8 none",
+                                                       "repvgg k3 e1 s1 8-8 8x8 relu"))
+    assert theirs.sums_apart
+    assert term_ms(theirs, line) == term_ms(ours, line) != (0.0, 0.0)
+    assert term_ms(conv, line) == (0.0, 0.0)
 
 
 def test_a_kind_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_same_seed_same_weights_other_seed_other_weights(digits: Dataset) -> Non
     for seed in (3, 3, 4):
         net = network(digits)
         history = fit(net, digits, CONFIG, seed=seed)
-        runs.append((digest(net), [(e.loss, e.val_accuracy) for e in history.epochs]))
+        runs.append((digest(net), [(e.loss, e.val_score) for e in history.epochs]))
     assert runs[0] == runs[1]
     assert runs[0][0] != runs[2][0]
 
@@ -95,8 +95,8 @@ def test_killed_in_any_epoch_and_resumed_is_as_if_nothing_happened(
     resumed = network(digits, seed=9 if finished else 0)  # where there is a checkpoint the start does not matter
     history = fit(resumed, digits, CONFIG, seed=1, checkpoint=checkpoint)
     assert digest(resumed) == digest(undisturbed)
-    assert [(e.epoch, e.loss, e.val_accuracy) for e in history.epochs] == [
-        (e.epoch, e.loss, e.val_accuracy) for e in expected.epochs
+    assert [(e.epoch, e.loss, e.val_score) for e in history.epochs] == [
+        (e.epoch, e.loss, e.val_score) for e in expected.epochs
     ]
     whole, again = load_tensors(tmp_path / "whole.safetensors")[0], load_tensors(checkpoint)[0]
     assert whole.keys() == again.keys()

@@ -37,7 +37,7 @@ def trained(data: Dataset) -> tuple[list[float], list[torch.Tensor]]:
     net = Network(space.smallest(), data.mean.tolist(), data.std.tolist())
     task = as_task(data).fold(0.25, seed=1)
     epochs = fit(net, task, CONFIG, seed=3).epochs
-    return [value for log in epochs for value in (log.val_accuracy, log.loss)], list(net.state_dict().values())
+    return [value for log in epochs for value in (log.val_score, log.loss)], list(net.state_dict().values())
 
 
 def test_a_training_is_the_same_bit_for_bit(photos: Path) -> None:

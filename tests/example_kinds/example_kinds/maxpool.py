@@ -13,6 +13,7 @@ class MaxPool(OnMap):
 
     kernel: Size
     stride: Size
+    sums_apart = True  # no runtime adds to a sum in the kernel of a pooling
 
     @property
     def pad(self):
