@@ -30,7 +30,7 @@ def command(
     """Find, train, export and check a network within your budgets.
 
     Without a budget: half the latency of the reference, which is the largest network of the space in fp32. Another
-    precision ships quantised after training; table, budget, accuracy and latency are of the precision that ships.
+    precision ships quantised after training; table, budget, score and latency are of the precision that ships.
     """
     if resume is not None:
         refuse_with_resume(given, out=out, config=config, **{"from": source}, dry_run=dry_run)

@@ -26,8 +26,8 @@ def command(
 ) -> None:
     """Check an exported model on this device; needs no torch.
 
-    Does it give torch's logits and answers, how accurate is it, does it run within the budget? Exit code 4 if not.
-    In a precision below fp32: does it keep the accuracy that torch has on the same images, to within a point?
+    Does it give torch's logits and answers, how good is it, does it run within the budget? Exit code 4 if not.
+    In a precision below fp32: does it keep the score that torch has on the same images, to within a point?
     """
     from hwnas.pipeline.display.watch import watching
     from hwnas.pipeline.exported.checking import check_model

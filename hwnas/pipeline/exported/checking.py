@@ -81,7 +81,7 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
         samples: images with torch's logits; None takes samples.safetensors beside the model.
         latency: budget such as "8ms" or "50%" (of the reference as its run fixed it, else of reference.onnx beside the
             model, which is timed in turns with it); None takes the budget of the run, or none for a single file.
-        data: data set whose validation part gives the accuracy; None takes the samples.
+        data: data set whose validation part gives the score; None takes the samples.
         target: name of a target; None takes the one the model was made for.
         overrides: fields of the target to replace.
 
