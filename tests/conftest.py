@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,29 @@ from hypothesis import settings
 settings.register_profile("hwnas", deadline=None)
 settings.load_profile("hwnas")
 
+ROOT = Path(__file__).parents[1]
+SLOWEST_FIRST = (
+    "tests/pipeline/test_compress.py", "tests/test_golden.py", "tests/pipeline/test_precision.py",
+    "tests/docs/test_code_blocks.py", "tests/pipeline/test_variants.py", "tests/search/test_contract.py",
+    "tests/pipeline/test_tasks.py", "tests/kinds/test_package.py", "tests/latency/test_table_writes.py",
+    "tests/deploy/test_serve.py", "tests/deploy/test_run.py", "tests/cli/test_compress.py", "tests/test_examples.py",
+    "tests/pipeline/test_search_roles.py", "tests/pipeline/test_old_runs.py", "tests/pipeline/test_own_spaces.py",
+    "tests/pipeline/test_own_task.py", "tests/pipeline/test_predict.py", "tests/test_packaging.py",
+)
+"""What takes longest comes first, so that no worker is alone with it at the end (`--dist loadfile`)."""
+BRIEFLY = 4.0
+"""Seconds at most that a table of the tests is timed for, where a user's takes a minute: none asks how exact it is."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # pytest-xdist would have files with many tests first, however short
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {ROOT / name: place for place, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def no_shipped_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -18,4 +42,14 @@ def no_shipped_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     empty = tmp_path_factory.mktemp("no_tables")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hwnas.pipeline.latencies.tables.data_folder", lambda name: empty)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables_are_timed_briefly() -> Iterator[None]:
+    """Every compress in this process times what its table lacks for seconds; a test that needs better asks for it."""
+    from hwnas.pipeline.latencies.latency_sources import measured
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(measured.__kwdefaults__, "max_seconds", BRIEFLY)
         yield

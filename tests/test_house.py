@@ -16,6 +16,8 @@ import grimp
 import networkx
 import pytest
 
+from tests.conftest import SLOWEST_FIRST
+
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = sorted((REPOSITORY / "hwnas").rglob("*.py"))
 BENCHMARKS = sorted((REPOSITORY / "benchmarks").glob("*.py"))
@@ -26,6 +28,10 @@ LIBRARIES = {
 }
 INNER_ROOMS = ("hwnas.pipeline.", "hwnas.cli.")  # benchmarks use what these offer themselves, nothing inside
 ROOMS_THEMSELVES = tuple(room.removesuffix(".") for room in INNER_ROOMS)
+
+
+def test_the_tests_that_are_put_first_exist() -> None:
+    assert [name for name in SLOWEST_FIRST if not (REPOSITORY / name).is_file()] == []
 
 
 def test_no_circle_of_files() -> None:

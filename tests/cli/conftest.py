@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hwnas.cli import main
+from tests.made_once import made_once
 
 TINY = ["--epochs", "1", "--settle", "6", "--warmup", "1", "--cycles", "1", "--limit", "200", "--depth", "1",
         "--width-mult", "0.5", "--top", "3", "--trial-epochs", "1", "--torch-threads", "1"]
@@ -19,20 +20,24 @@ TINY = ["--epochs", "1", "--settle", "6", "--warmup", "1", "--cycles", "1", "--l
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of tables that the session shares, with a quick table of the tiny space."""
-    folder = tmp_path_factory.mktemp("tables")
     space = ["--imgsz", "16", "--channels", "1", "--classes", "10", "--depth", "1", "--width-mult", "0.5"]
-    assert main(["profile", *space, "--tables", str(folder), "--max-seconds", "4"]) == 0
-    return folder
+
+    def make(folder: Path) -> None:
+        assert main(["profile", *space, "--tables", str(folder), "--max-seconds", "4"]) == 0
+
+    return made_once(tmp_path_factory, "tiny_tables", make)
 
 
 @pytest.fixture(scope="session")
 def made(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run. Read only: copy it before changing it."""
     pytest.importorskip("torch")
-    run = tmp_path_factory.mktemp("runs") / "tiny"
     budgets = ["--latency", "90%", "--flops", "95%"]
-    assert main(["compress", *TINY, *budgets, "--tables", str(tables), "--out", str(run)]) == 0
-    return run
+
+    def make(run: Path) -> None:
+        assert main(["compress", *TINY, *budgets, "--tables", str(tables), "--out", str(run)]) == 0
+
+    return made_once(tmp_path_factory, "tiny", make)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from hwnas.pipeline import RunFolder, compress
+from tests.made_once import made_once
 
 SMALL: dict[str, Any] = {
     "data": "digits", "limit": 260, "epochs": 1, "warmup": 1, "epochs_per_evaluation": 0.25, "cycles": 1, "settle": 6,
@@ -23,15 +24,15 @@ SMALL: dict[str, Any] = {
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Options of a compress that takes seconds; all runs share one folder of tables."""
-    return {**SMALL, "tables": str(tmp_path_factory.mktemp("tables"))}
+    return {**SMALL, "tables": str(made_once(tmp_path_factory, "tables", Path.mkdir))}
 
 
 @pytest.fixture(scope="session")
 def finished(small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
     """A finished run within 60 % of the reference's FLOPs."""
     threads = torch.get_num_threads()
-    out: Path = tmp_path_factory.mktemp("runs") / "flops"
-    yield compress(out, budgets={"flops": "60%"}, **small)
+    yield RunFolder.open(made_once(tmp_path_factory, "finished",
+                                   lambda out: compress(out, budgets={"flops": "60%"}, **small)))
     torch.set_num_threads(threads)
 
 
@@ -55,10 +56,9 @@ def painted(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[list
     return image, mask, [[x, y, w, h]], [kind]
 
 
-@pytest.fixture(scope="session")
-def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, rng = tmp_path_factory.mktemp("boxes"), np.random.default_rng(0)
-    (folder / "images").mkdir()
+def paint_boxes(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
     for part, count in (("train", 40), ("val", 12)):
         images: list[dict[str, Any]] = []
         found: list[dict[str, Any]] = []
@@ -72,35 +72,42 @@ def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         told = {"images": images, "annotations": found,
                 "categories": [{"id": 1, "name": "red"}, {"id": 2, "name": "blue"}]}
         (folder / f"{part}.json").write_text(json.dumps(told))
-    return folder
 
 
-@pytest.fixture(scope="session")
-def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, rng = tmp_path_factory.mktemp("masks"), np.random.default_rng(1)
+def paint_masks(folder: Path) -> None:
+    rng = np.random.default_rng(1)
     for part, count in (("train", 40), ("val", 12)):
         for kind in (part, f"{part}annot"):
-            (folder / kind).mkdir()
+            (folder / kind).mkdir(parents=True)
         for i in range(count):
             image, mask, *_ = painted(rng)
             Image.fromarray(image).save(folder / part / f"{i}.png")
             Image.fromarray(mask).save(folder / f"{part}annot" / f"{i}.png")
-    return folder
 
 
 @pytest.fixture(scope="session")
-def detector(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(tmp_path_factory, "boxes", paint_boxes)
+
+
+@pytest.fixture(scope="session")
+def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(tmp_path_factory, "masks", paint_masks)
+
+
+@pytest.fixture(scope="session")
+def detector(boxes: Path, small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """On a device that is not at hand: its latencies are estimated, so that nothing has to be timed."""
-    tables = str(tmp_path_factory.mktemp("tables"))
-    return compress(tmp_path_factory.mktemp("runs") / "detect", task="detect", data=str(boxes), tables=tables,
-                    target="raspberry-pi-4", budgets={"flops": "60%"}, **TINY)
+    return RunFolder.open(made_once(tmp_path_factory, "detector", lambda out: compress(
+        out, task="detect", data=str(boxes), tables=small["tables"], target="raspberry-pi-4",
+        budgets={"flops": "60%"}, **TINY)))
 
 
 @pytest.fixture(scope="session")
-def segmenter(masks: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    tables = str(tmp_path_factory.mktemp("tables"))
-    return compress(tmp_path_factory.mktemp("runs") / "segment", task="segment", data=str(masks), tables=tables,
-                    target="raspberry-pi-4", budgets={"latency": "80%"}, **TINY)
+def segmenter(masks: Path, small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return RunFolder.open(made_once(tmp_path_factory, "segmenter", lambda out: compress(
+        out, task="segment", data=str(masks), tables=small["tables"], target="raspberry-pi-4",
+        budgets={"latency": "80%"}, **TINY)))
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,7 @@ def test_changed_images_are_refused(small: dict[str, Any], tmp_path: Path) -> No
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 255, (40, 16, 16, 1), dtype=np.uint8), np.arange(40) % 2
     np.savez(tmp_path / "d.npz", images=images, labels=labels)
-    options = {**small, "data": str(tmp_path / "d.npz"), "limit": None}
+    options = {**small, "data": str(tmp_path / "d.npz"), "limit": None, "target": "raspberry-pi-4"}
     run = compress(tmp_path / "run", budgets={"flops": "60%"}, until="data", **options)
     np.savez(tmp_path / "d.npz", images=255 - images, labels=labels)
     with pytest.raises(UsageError, match="changed since this run began"):
