@@ -149,12 +149,12 @@ def test_the_time_for_many_categories_grows_with_their_number(made: Callable[[Ma
     folder = made(layouts.coco_plain)
     many = [{"id": i, "name": f"c{i}", "supercategory": "all"} for i in range(200_000)]
     (folder / "train.json").write_text(json.dumps(layouts.told(6, categories=many)))
-    begin = time.monotonic()
+    begin = time.process_time()
     assert not loads_or_one_line(lambda: load_detection(folder, size=(32, 32)))
     (folder / "train.json").write_text(json.dumps(layouts.told(6, categories=[
         {"id": 1, "name": "blue"}, {"id": 2, "name": "red"}, *many[3:40_000]])))
     loads_or_one_line(lambda: load_detection(folder, size=(32, 32)))
-    assert time.monotonic() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 def test_coco_in_another_encoding_is_refused_and_a_mark_is_not(made: Callable[[Make], Path]) -> None:

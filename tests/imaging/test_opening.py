@@ -86,10 +86,10 @@ HARMLESS = {  # says something odd beside its pixels
 def test_what_is_no_image_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(BROKEN[name])
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(ImageError) as refused:
         Picture.read(path).pixels()
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3
     text = str(refused.value)
     assert str(path) in text
     assert "\n" not in text

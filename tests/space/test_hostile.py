@@ -83,10 +83,10 @@ def test_architectures_of_a_space_that_is_data(tmp_path_factory: pytest.TempPath
 def test_a_space_of_thousands_of_positions_is_read_in_seconds_or_refused(count: int) -> None:
     chain = [{"name": f"p{i}", "ops": ["conv k1 e1 s1 1-1 16x16 relu"]} for i in range(count - 1)]
     head = {"name": "head", "ops": ["head k1 e1 s1 1-10 16x16 relu m8"]}
-    began = time.monotonic()
+    began = time.process_time()
     space = judged(lambda: space_from_json(two_roads(positions=[*chain, head])))
     assert (space is None) == (count > 2048)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 SIZES = st.sampled_from([0, 1, 3, 7, 8, 10, 99_999, 999_999, 10**6, 10**30])
