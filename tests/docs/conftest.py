@@ -230,6 +230,7 @@ def workspace(tmp_path: Path) -> Workspace:
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
 RUNS = ("runs/mine", "runs/cells")
 RAN = ("python", "console", *READERS)
+LONG_PAGES = {f"docs/{name}.md" for name in ("data", "device", "extending", "own_kind", "own_task", "spaces", "tasks")}
 SLOW = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -249,7 +250,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "running_page" in metafunc.fixturenames:
         pages = [page for page in PAGES if any(block.language in RAN for block in blocks_of(page))]
         metafunc.parametrize("running_page", [
-            pytest.param(page, marks=SLOW if needs(page) else []) for page in pages
+            pytest.param(page, marks=SLOW if needs(page) or page in LONG_PAGES else []) for page in pages
         ])
 
 

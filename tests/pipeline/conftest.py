@@ -21,6 +21,21 @@ SMALL: dict[str, Any] = {
 }
 
 
+LONG_RUNS = {"detector", "segmenter", "eight", "elsewhere", "auto", "orphan", "small_boxes"}
+THEIR_RUN_IS_LONG = ("test_variants.py", "test_own_task.py", "test_tasks.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test of a whole run is slow; one of `finished`, the run that most of this folder reads, is not."""
+    here = Path(__file__).parent
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        long = names & LONG_RUNS or ("run" in names and item.path.name in THEIR_RUN_IS_LONG)
+        if item.path.parent == here and long:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Options of a compress that takes seconds; all runs share one folder of tables."""

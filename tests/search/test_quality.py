@@ -76,6 +76,7 @@ def mean_final(make: Callable[[int], Strategy], noise: float) -> float:
     return float(np.mean(finals))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("noise", "margin"), [(0.0, 0.45), (1.0, 0.25)])
 def test_pooling_beats_the_reference_on_additive_objectives(noise: float, margin: float) -> None:
     reference = mean_final(lambda seed: MigoOptimizer([8] * 14, mode="reference", seed=seed), noise)
