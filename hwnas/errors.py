@@ -13,7 +13,8 @@ HwnasError                    1   anything below
 ├── MissingDependency         2   an optional library that the task needs
 ├── BudgetInfeasible          3   no architecture meets the budgets; carries the least achievable costs
 ├── TrainingDiverged          1   the loss became NaN or infinite
-└── VerificationFailed        4   the exported model failed its check
+├── VerificationFailed        4   the exported model failed its check
+└── SomeBudgetsFailed         1   of several budgets not all have a network; or the highest code of theirs, 3 or 4
 
 A message is the rule, the value and the way out, in one or two lines.
 """
@@ -143,3 +144,24 @@ class VerificationFailed(HwnasError):
     """The exported model failed its check: parity, agreement or the measured budget."""
 
     exit_code = 4
+
+
+class SomeBudgetsFailed(HwnasError):
+    """Of several budgets not all have a network; those of the others were made.
+
+    Attributes:
+        failed: budget in words -> why it has none.
+        exit_code: the highest of their errors.
+    """
+
+    def __init__(self, message: str, failed: Mapping[str, str], exit_code: int) -> None:
+        self.failed, self.exit_code = dict(failed), exit_code
+        super().__init__(message)
+
+    @classmethod
+    def of(cls, failed: Mapping[str, str], count: int, exit_code: int) -> SomeBudgetsFailed:
+        """Of `count` budgets those that failed, with the reasons."""
+        others = "; the others are not touched by that" if len(failed) < count else ""
+        reasons = "; ".join(f"{told}: {why}" for told, why in failed.items())
+        return cls(f"{len(failed)} of {count} budgets {'has' if len(failed) == 1 else 'have'} no network{others}. "
+                   f"{reasons}", failed, exit_code)

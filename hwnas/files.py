@@ -69,6 +69,32 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def appearing(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place if the block succeeds, and is removed if not.
+
+    Args:
+        out: not there, or an empty folder.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        sweep(out.parent)
+        beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=PART, dir=out.parent))
+    except OSError as err:
+        raise InputError(f"cannot write {out}: {err.strerror or err}") from err
+    try:
+        yield beside
+        beside.chmod(0o755)
+        beside.rename(out)
+    except OSError as err:
+        raise InputError(f"cannot write {out}: {err.strerror or err}; nothing was left behind") from err
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
 def sweep(folder: Path) -> list[Path]:
     """Remove what killed processes left half-written in a folder; what was removed.
 

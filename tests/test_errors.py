@@ -16,6 +16,7 @@ from hwnas.errors import (
     MissingDependency,
     MissingEntry,
     RunError,
+    SomeBudgetsFailed,
     TableError,
     TrainingDiverged,
     UnknownName,
@@ -28,12 +29,14 @@ EXIT_CODES = {
     HwnasError: 1, UsageError: 2, UnknownName: 2, WorkLimitReached: 2, InputError: 2,
     DataError: 2, TableError: 2, MissingEntry: 2,
     ImageError: 2, RunError: 2, MissingDependency: 2, BudgetInfeasible: 3, TrainingDiverged: 1, VerificationFailed: 4,
+    SomeBudgetsFailed: 1,
 }
 PARENTS = {
     UsageError: HwnasError, UnknownName: UsageError, WorkLimitReached: UsageError, InputError: HwnasError,
     DataError: InputError, ImageError: InputError,
     TableError: InputError, MissingEntry: TableError, RunError: InputError, MissingDependency: HwnasError,
     BudgetInfeasible: HwnasError, TrainingDiverged: HwnasError, VerificationFailed: HwnasError,
+    SomeBudgetsFailed: HwnasError,
 }
 
 
@@ -62,6 +65,15 @@ def test_unknown_name_lists_what_is_known_and_suggests_the_nearest() -> None:
         "unknown space 'proxiless'. Did you mean 'proxyless'? Known: ofa, proxyless. See `hwnas spaces`."
     )
     assert (err.kind, err.name, err.known) == ("space", "proxiless", ["ofa", "proxyless"])
+
+
+def test_some_budgets_failed_says_which_and_ends_with_the_code_of_theirs() -> None:
+    err = SomeBudgetsFailed.of({"latency 1us": "over the least", "latency 8ms": "too slow"}, 3, 4)
+    assert str(err) == ("2 of 3 budgets have no network; the others are not touched by that. "
+                        "latency 1us: over the least; latency 8ms: too slow")
+    assert (err.exit_code, list(err.failed)) == (4, ["latency 1us", "latency 8ms"])
+    assert str(SomeBudgetsFailed.of({"latency 1us": "x", "latency 2us": "y"}, 2, 3)).startswith(
+        "2 of 2 budgets have no network. latency 1us: x")
 
 
 def test_unknown_name_suggests_nothing_far_fetched() -> None:

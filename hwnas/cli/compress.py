@@ -9,7 +9,7 @@ import typer
 
 from hwnas.cli.completing import runs
 from hwnas.cli.options import OPTIONS, Config, Json, Out, Resume, config_options, refuse_with_resume, spelled, takes
-from hwnas.errors import UsageError
+from hwnas.errors import SomeBudgetsFailed, UsageError
 
 if TYPE_CHECKING:
     from hwnas.pipeline import CompressConfig, RunFolder
@@ -31,6 +31,8 @@ def command(
 
     Without a budget: half the latency of the reference, which is the largest network of the space in fp32. Another
     precision ships quantised after training; table, budget, score and latency are of the precision that ships.
+    Several budgets, as in --latency 4ms,8ms, make a network each from one search, in RUN/budgets; lists of several
+    flags are taken side by side.
     """
     if resume is not None:
         refuse_with_resume(given, out=out, config=config, **{"from": source}, dry_run=dry_run)
@@ -90,16 +92,25 @@ def _branch(source: Path, out: Path | None, options: dict[str, Any]) -> RunFolde
 def _finish(run: RunFolder, json: bool) -> None:
     from hwnas.cli.work import carry_out
 
-    carry_out(run, lines=json)
+    try:
+        carry_out(run, lines=json)
+    except SomeBudgetsFailed:
+        _say(run, json)  # the others were made
+        raise
     _say(run, json)
 
 
 def _say(run: RunFolder, json: bool) -> None:
     from hwnas.cli.console import say_json
-    from hwnas.cli.result import say_result
-    from hwnas.pipeline.report.documents import summary_json
+    from hwnas.cli.result import say_overview, say_result
+    from hwnas.pipeline.report.documents import overview_json, summary_json
+    from hwnas.pipeline.report.overview import overview
     from hwnas.pipeline.report.summary import summary
 
+    if run.branches:
+        every = overview(run)
+        say_json(overview_json(every)) if json else say_overview(every)
+        return
     found = summary(run)
     if json:
         say_json(summary_json(found))
@@ -120,5 +131,5 @@ def _dry_run(options: dict[str, Any], out: Path | None, source: Path | None, jso
     with watching(json) as watch:
         found = plan(config, out or next_folder(config), watch.progress)
     say_plan(found, json)
-    if found.infeasible is not None:
-        raise found.infeasible
+    if found.refusal is not None:
+        raise found.refusal

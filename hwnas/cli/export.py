@@ -38,6 +38,7 @@ def command(
         raise UsageError("--nms writes a model of its own: give -o FILE, and leave out --features")
     found = RunFolder.open(run)
     require_torch("hwnas export")
+    found.one_network()
     if "export" not in found.state.stages:
         carry_out(found, until="export", lines=json)
     if features:

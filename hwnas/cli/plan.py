@@ -35,6 +35,7 @@ def say_plan(found: Plan, json: bool) -> None:
           if len(found.variants) > 1 else ()),
         ("reference", costs), ("budgets", budgets), ("latencies", _latencies(found)), ("time", _time(found)),
         ("run folder", found.out), *(("warning", warning) for warning in found.warnings),
+        *(("not possible", f"{told}: {err}") for told, err in found.infeasible.items() if len(found.bounds) > 1),
         *((("to measure it", found.way_out),) if found.way_out else ()),
     ])
     say()
@@ -58,7 +59,7 @@ def _words(name: str, value: object) -> str:
 
 
 def _time(found: Plan) -> str:
-    if found.infeasible:
+    if len(found.infeasible) == len(found.bounds):
         return "none: the budgets cannot be met"
     if found.seconds is None:
         return 'unknown: torch is not installed (pip install "hwnas[train]")'
@@ -67,6 +68,8 @@ def _time(found: Plan) -> str:
             f"{math.floor(low / 60)} to {math.ceil(high / 60)} minutes" if high < 60 * ROUGH else
             f"{low / 3600:.1f} to {high / 3600:.1f} hours")
     tables = ", the timing of blocks among them" if found.missing else ""
+    if len(found.bounds) > 1:
+        tables += f"; {len(found.bounds) - len(found.infeasible)} networks from one search"
     return f"about {span} on this machine{tables}; {plural(found.steps, 'training step')} were tried"
 
 

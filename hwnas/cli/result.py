@@ -10,6 +10,7 @@ from hwnas.pipeline.display.score_lines import standing_rows
 from hwnas.pipeline.display.watch import duration
 
 if TYPE_CHECKING:
+    from hwnas.pipeline.report.overview import BudgetRow, Overview
     from hwnas.pipeline.report.reached import Reached
     from hwnas.pipeline.report.summary import NetworkSummary, PrecisionRow, Summary
 
@@ -133,3 +134,35 @@ def say_result(found: Summary) -> None:
                ("time", duration(found.seconds))])
     if found.no_success:
         say(f"verdict: {found.no_success}: not a model to ship, whatever it costs")
+
+
+def say_overview(found: Overview) -> None:
+    """Print what became of several budgets: a table with a row for each."""
+    say()
+    rows = [(row.budget, row.result, *_figures(row)) for row in found.networks]
+    say_table(("budget", "result", "latency, ms", "of the reference", f"{found.metric}, %", "model"), rows)
+    old = found.reference
+    cost = f", {old.latency_ms:.3f} ms {old.basis}" if old else ""
+    say(f"reference: {found.metric} {found.reference_score:.2f} %{cost}; a share is of the reference timed in turns with "
+        "the network")
+    for row in found.networks:
+        if row.same_as:
+            say(f"{row.budget}: the same network as {row.same_as}, trained once")
+        if row.made is None:
+            say(f"{row.budget}: {row.why}")
+        elif row.made.no_success:
+            say(f"verdict: {row.budget}: {row.made.no_success}: not a model to ship, whatever it costs")
+    for text, budgets in found.warnings:
+        say(": ".join(["warning", *(["; ".join(budgets)] if budgets else []), text]))
+    if following := next((row.made.next for row in found.networks if row.made and row.made.next), None):
+        say(f"the networks were not measured on the device; latencies are {found.origin}. Next: {following}")
+    say_facts([("report", found.report), ("run folder", found.run),
+               ("time", f"{duration(found.search_seconds)} for all, {duration(found.network_seconds)} for the networks")])
+
+
+def _figures(row: BudgetRow) -> tuple[str, str, str, str]:
+    if row.made is None:
+        return "", "", "", ""
+    how = "" if row.kind == "measured" else f" {row.kind}"
+    share = "" if row.share is None else f"{100 * row.share:.1f} %"
+    return f"{row.latency_ms:.3f}{how}", share, f"{row.made.compressed.score:.2f}", str(row.made.model)

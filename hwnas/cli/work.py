@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwnas.errors import BudgetInfeasible, HwnasError, TrainingDiverged
+from hwnas.errors import BudgetInfeasible, HwnasError, SomeBudgetsFailed, TrainingDiverged
 from hwnas.pipeline.commands import resume_command, shell
-from hwnas.pipeline.display.stage_lines import ended, heading
-from hwnas.pipeline.display.watch import Watch, watching
+from hwnas.pipeline.display.interactive import hooks
+from hwnas.pipeline.display.stage_lines import heading
+from hwnas.pipeline.display.watch import watching
 
 if TYPE_CHECKING:
     from hwnas.pipeline import RunFolder
@@ -25,28 +26,18 @@ def carry_out(run: RunFolder, *, until: str | None = None, lines: bool = False) 
     with watching(lines) as watch:
         for text in heading(run):
             watch.say(text)
-
-        def hook(stage: str, event: str, seconds: float) -> None:
-            _tell(run, watch, stage, event, seconds)
-
         try:
-            compress_run(run, until=until, progress=watch.progress, hook=hook)
+            compress_run(run, until=until, progress=watch.progress, hook_of=hooks(watch, run))
         except (Exception, KeyboardInterrupt) as err:
             _way_on(run, err)
             raise
 
 
-def _tell(run: RunFolder, watch: Watch, stage: str, event: str, seconds: float) -> None:
-    if event == "start":
-        watch.progress(stage, 0, 0)
-        return
-    for text in ended(stage, event, seconds, run):
-        watch.say(text)
-
-
 def _way_on(run: RunFolder, err: BaseException) -> None:
     """Note on the error how to go on, where that helps."""
-    if isinstance(err, BudgetInfeasible) and "search" in run.state.stages:
+    if isinstance(err, SomeBudgetsFailed) and err.exit_code != BudgetInfeasible.exit_code:
+        err.add_note(f"To try those again: {resume_command(run.path)}")
+    elif isinstance(err, BudgetInfeasible | SomeBudgetsFailed) and "search" in run.state.stages:
         ask = shell("hwnas", "generate", run.path)
         err.add_note(f"The search is kept: ask it for another budget with `{ask} --latency ...`")
     elif not run.state.stages or isinstance(err, TrainingDiverged):

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import io
-import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +21,7 @@ from hwnas.errors import InputError, MissingDependency, UsageError, Verification
 from hwnas.export.metadata import read_exported
 from hwnas.export.samples import Samples
 from hwnas.export.verification import answers
-from hwnas.files import PART, sha256, sweep, write_bytes, write_json
+from hwnas.files import appearing, sha256, write_bytes, write_json
 from hwnas.pipeline.config.budget import parse
 from hwnas.pipeline.exported.checking import target_of
 from hwnas.pipeline.exported.inference import SUBSTITUTE, answering, reach
@@ -110,7 +106,7 @@ def write_bundle(out: Path, model: bytes, samples: Samples, target: Target,
     reference = beside(model, metadata, target, reach(target), known.measured, known.device)
     latency = known.to_json(metadata if promise else {}, reference.median_ms if reference else None)
     facts = described(model, metadata, target, latency, outputs_of, samples.metric.relative)
-    with _appearing(out) as folder:
+    with appearing(out) as folder:
         if reference:
             write_bytes(folder / REFERENCE, reference.model)
         _write(folder, model, facts, stored, target)
@@ -217,22 +213,3 @@ def _save_ir(model: bytes, path: Path) -> None:
         openvino.save_model(openvino.Core().read_model(model), str(path), compress_to_fp16=False)
     except RuntimeError as err:
         raise InputError(f"OpenVINO cannot read this model: {err}") from err
-
-
-@contextlib.contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place if the block succeeds, and is removed if not."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        sweep(out.parent)
-        beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=PART, dir=out.parent))
-    except OSError as err:
-        raise InputError(f"cannot write {out}: {err.strerror or err}") from err
-    try:
-        yield beside
-        beside.chmod(0o755)
-        beside.rename(out)
-    except OSError as err:
-        raise InputError(f"cannot write {out}: {err.strerror or err}; nothing was left behind") from err
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

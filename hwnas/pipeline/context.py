@@ -52,10 +52,12 @@ class RunContext:
     Args:
         run: the folder.
         progress: told how far a stage is.
+        parent: of the run for several budgets that this one is a branch of, with the same data; None where it is none.
     """
 
     run: RunFolder
     progress: Progress = silent
+    parent: RunContext | None = None
 
     @property
     def config(self) -> CompressConfig:
@@ -77,6 +79,8 @@ class RunContext:
 
     @cached_property
     def dataset(self) -> LabelledData:
+        if self.parent is not None:
+            return self.parent.dataset  # its images are decoded already
         before, place = self.run.found_if_done(DataResult), Path(self.config.data.source)
         if before is not None and place.is_absolute() and not place.exists():
             raise RunError(f"the images of {self.run.path} were at {place}, and nothing is there: move them back, or "
@@ -109,11 +113,13 @@ class RunContext:
     @cached_property
     def workload(self) -> Workload:
         """The task with the data: what is learnt."""
-        return self._workload(self.dataset, self.space)
+        return self._workload(self.dataset, self.space) if self.parent is None else self.parent.workload
 
     @cached_property
     def smaller(self) -> dict[int, Workload]:
         """Height -> the same with smaller images, which are decoded anew and not made of the larger ones."""
+        if self.parent is not None:
+            return self.parent.smaller
         found = {v.imgsz: space for v, space in self.spaces.items() if v.imgsz}
         return {imgsz: self._workload(load_data(self.config, self.progress, space.config.size), space)
                 for imgsz, space in found.items()}
@@ -176,6 +182,19 @@ class RunContext:
         keys = {space.config: variant.key for variant, space in self.spaces.items()}
         files = {FULL.key: lane.file, **lane.variants}
         return LatencyModel.from_json(read_json(self.run.path / files[keys[arch.space.config]]))
+
+    def same_network(self) -> RunFolder | None:
+        """Another budget's run with the same result, fine-tuned already; None where there is none."""
+        chosen = self.run.found(GenerateResult)
+        for branch in self.parent.run.branches if self.parent is not None else ():
+            if branch.path == self.run.path or not (branch.path / "run.json").is_file():
+                continue
+            other = RunFolder.open(branch.path)
+            theirs = other.found_if_done(GenerateResult)
+            if theirs is not None and (theirs.choice, theirs.variant) == (chosen.choice, chosen.variant) \
+                    and other.done("finetune"):
+                return other
+        return None
 
     def starts_from(self, stage: str, name: str) -> Path | None:
         """A file of the run that this one starts from (`init`); None where it starts from nothing."""

@@ -34,22 +34,26 @@ REST = (5.0, 40.0)  # export, checks, timing of what ships
 TIMING = (12.0, 90.0)  # a table of one variant in one precision
 
 
-def expect(config: CompressConfig, data: LabelledData, space: Space, tables: int) -> tuple[float, float, int]:
+def expect(config: CompressConfig, data: LabelledData, space: Space, tables: int,
+           networks: int = 1) -> tuple[float, float, int]:
     """Seconds that the stages of a run take on this machine, at least and at most, and how many steps were tried.
 
     Args:
         tables: how many tables are timed here first.
+        networks: how many are made from the search.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(config.train.torch_threads or threads)
     try:
-        seconds, steps = _trained(config, data, space)
+        seconds, steps = _trained(config, data, space, networks)
     finally:
         torch.set_num_threads(threads)
-    return LOW * seconds + REST[0] + tables * TIMING[0], HIGH * seconds + REST[1] + tables * TIMING[1], steps
+    low, high = (share * seconds + networks * rest + tables * timing
+                 for share, rest, timing in zip((LOW, HIGH), REST, TIMING, strict=True))
+    return low, high, steps
 
 
-def _trained(config: CompressConfig, data: LabelledData, space: Space) -> tuple[float, int]:
+def _trained(config: CompressConfig, data: LabelledData, space: Space, networks: int) -> tuple[float, int]:
     """Seconds of training and scoring, and how many steps were tried."""
     decode_s = _decode_seconds(data)
     task = Workload.over(find(config.task), data.stand_in(), space)
@@ -63,9 +67,10 @@ def _trained(config: CompressConfig, data: LabelledData, space: Space) -> tuple[
     score_s, _ = _timed(lambda i: evaluator.score(reference), most=1)
     path_s, reference_s = (seconds + config.train.batch_size * decode_s for seconds in (path_s, reference_s))
     score_s += (len(evaluator.fold.val_images) + evaluator.batch_norm_images) * decode_s
-    whole = task.steps(config.train.batch_size) * config.train.epochs * (reference_s * (1 + TEACHER) + path_s)
-    parts = _epochs_of_parts(config, space) * evaluator.steps_per_epoch * path_s
-    return whole + parts + _scores(config, space) * score_s, tried + more
+    each_s = reference_s * TEACHER + path_s  # of fine-tuning
+    whole = task.steps(config.train.batch_size) * config.train.epochs * (reference_s + networks * each_s)
+    parts = _epochs_of_parts(config, space, networks) * evaluator.steps_per_epoch * path_s
+    return whole + parts + _scores(config, space, networks) * score_s, tried + more
 
 
 def _decode_seconds(data: LabelledData) -> float:
@@ -83,17 +88,17 @@ def _evaluations(config: CompressConfig, space: Space) -> int:
     return planned_evaluations(space.sizes, config.search.cycles, min(config.search.keep, max(space.sizes) - 1))
 
 
-def _epochs_of_parts(config: CompressConfig, space: Space) -> float:
+def _epochs_of_parts(config: CompressConfig, space: Space, networks: int) -> float:
     """Epochs on the part that the search trains on: of the shared weights, and of the finalists' trials."""
     asked = config.search
     each, warmup = (1.0, 0) if asked.schedule == "path" else (asked.epochs_per_evaluation, asked.warmup)
     per_step = 2 if widths_of(config) or sizes_of(config, space) else 1
     trials = asked.finalists * asked.trial_epochs if asked.finalists > 1 else 0
-    return (warmup + _evaluations(config, space) * each) * per_step + trials
+    return (warmup + _evaluations(config, space) * each) * per_step + networks * trials
 
 
-def _scores(config: CompressConfig, space: Space) -> int:
-    return _evaluations(config, space) + config.search.settle + 2 * config.search.top
+def _scores(config: CompressConfig, space: Space, networks: int) -> int:
+    return _evaluations(config, space) + config.search.settle + networks * 2 * config.search.top
 
 
 def _timed(act: Callable[[int], object], most: int = STEPS) -> tuple[float, int]:

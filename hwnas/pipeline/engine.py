@@ -20,6 +20,10 @@ StageHook = Callable[[str, str, float], None]
 """Called as hook(stage, 'start' | 'done' | 'kept', seconds)."""
 
 
+HookOf = Callable[[RunFolder], StageHook]
+"""Gives the hook of a run: of one for several budgets, or of one of them."""
+
+
 def quiet(stage: str, event: str, seconds: float) -> None:
     """The default hook: say nothing."""
 

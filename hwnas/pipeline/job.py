@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -12,17 +12,19 @@ from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.make_config import make_config
 from hwnas.pipeline.config.options import CompressOptions, with_options
 from hwnas.pipeline.display.interactive import shown
-from hwnas.pipeline.engine import StageHook, carry_out, quiet
+from hwnas.pipeline.engine import HookOf, StageHook, carry_out, quiet
 from hwnas.pipeline.run.folder import STAGES, RunFolder
 from hwnas.progress import Progress, silent
 
 
 def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress = silent,
-                 hook: StageHook = quiet) -> RunFolder:
+                 hook: StageHook = quiet, hook_of: HookOf | None = None) -> RunFolder:
     """Do every stage of `run` that is not done.
 
     Args:
         until: the last stage to do; None does all.
+        hook: told of the stages; of a run for several budgets those after the search are done for every budget.
+        hook_of: gives the hook of such a run and of those of its budgets; None takes `hook` for all.
 
     An exported model that measures over its latency budget sends the run back to `generate` with a tighter budget,
     at most three times; a precision of `auto` that turns out to lose too much sends it back without that precision.
@@ -30,15 +32,21 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
     Raises:
         HwnasError: whatever went wrong, with the way out; the run can be resumed.
         VerificationFailed: the model is still over its budget after three tries.
+        SomeBudgetsFailed: of several budgets not all have a network.
     """
     require_torch("hwnas compress")
     import torch  # after the check, and only where there is something to train
 
     from hwnas.pipeline.context import RunContext
+    from hwnas.pipeline.several_budgets import carry_out_branches
     from hwnas.pipeline.stages.table import TABLE
 
     torch.set_num_threads(run.state.config.train.torch_threads or torch.get_num_threads())
-    carry_out(RunContext(run, progress), TABLE[: STAGES.index(until) + 1 if until else None], hook)
+    context, stages = RunContext(run, progress), TABLE[: STAGES.index(until) + 1 if until else None]
+    if run.branches:
+        carry_out_branches(context, stages, hook_of or (lambda _: hook))
+    else:
+        carry_out(context, stages, hook_of(run) if hook_of else hook)
     return run
 
 
@@ -57,7 +65,8 @@ def compress(out: str | Path | None = None, *, until: str | None = None, progres
         out: the run folder; None takes the next free `hwnas-runs/<data>-<target>-<n>`.
         until: the last stage to do; None does all.
         progress, hook: told how far it is; None shows it in a notebook or an interpreter and is silent in a script.
-        options: fields of `CompressConfig`, e.g. data="digits", budgets={"latency": "50%"}, seed=0.
+        options: fields of `CompressConfig`, e.g. data="digits", budgets={"latency": "50%"}, seed=0. Several budgets,
+            {"latency": ["25%", "50%"]}, share one search, and each has a run of its own: `run.branches`.
 
     Returns:
         The finished run.
@@ -67,6 +76,7 @@ def compress(out: str | Path | None = None, *, until: str | None = None, progres
         UsageError: an option is wrong, or `out` is taken.
         BudgetInfeasible: no architecture meets the budgets.
         VerificationFailed: the exported model failed its check.
+        SomeBudgetsFailed: of several budgets not all have a network; the others have theirs.
     """
     config = make_config(dict(options))
     run = RunFolder.create(Path(out) if out else next_folder(config), config)
@@ -74,13 +84,13 @@ def compress(out: str | Path | None = None, *, until: str | None = None, progres
 
 
 def _watched(run: RunFolder, until: str | None, progress: Progress | None, hook: StageHook | None) -> RunFolder:
-    with shown(run, progress, hook) as (telling, hooked):
-        return compress_run(run, until=until, progress=telling, hook=hooked)
+    with shown(run, progress, hook) as (telling, hook_of):
+        return compress_run(run, until=until, progress=telling, hook_of=hook_of)
 
 
-def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str], *, precision: str | None = None,
-             until: str | None = None, progress: Progress | None = None, hook: StageHook | None = None,
-             **changes: object) -> RunFolder:
+def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str | Sequence[str]], *,
+             precision: str | None = None, until: str | None = None, progress: Progress | None = None,
+             hook: StageHook | None = None, **changes: object) -> RunFolder:
     """Another network from a finished search, for other budgets or another device: no search, the same reference.
 
     Args:
@@ -105,8 +115,8 @@ CHANGES = (*DEVICE, "confidence", "epochs", "batch_size", "lr", "attention", "to
 """Options that may differ from those of the run whose search is taken over, besides budgets and precision."""
 
 
-def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str], precision: str | None = None,
-           **changes: object) -> RunFolder:
+def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str | Sequence[str]],
+           precision: str | None = None, **changes: object) -> RunFolder:
     """A new run that takes over the search of another; none of its own stages is done yet.
 
     Args:

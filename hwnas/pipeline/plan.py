@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hwnas.data.labelled import LabelledData
-from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.errors import BudgetInfeasible, HwnasError, SomeBudgetsFailed, UsageError
 from hwnas.latency import LatencyModel, Prediction
 from hwnas.pipeline.commands import profile_command, resume_command
-from hwnas.pipeline.config.budget import Budget, parse_all
+from hwnas.pipeline.config.budget import Budget, in_words
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.latencies.latency_sources import in_fp32, known_latencies, targets_of
 from hwnas.pipeline.run.reference import EXACT, Limit
@@ -40,10 +40,12 @@ class Plan:
         warnings: about the table.
         reference: costs of the reference network in fp32; `latency` is None until that is known.
         band: 90 % interval of its latency in the unit of `reference`; None where that is not known.
-        bounds: budget -> upper bound in the units of `hwnas.pipeline.config.budget`; None where it is not known yet.
+        bounds: of every network budget -> upper bound in the units of `hwnas.pipeline.config.budget`; None where it is
+            not known yet.
         way_out: what has the target measured; None where this machine is the device.
-        infeasible: why no architecture meets the budgets, as far as that can be told yet.
-        seconds: what all of it takes on this machine, at least and at most; None where torch is not installed.
+        infeasible: budgets in words -> why no architecture meets them, as far as that can be told yet.
+        seconds: what all of it takes on this machine, at least and at most; None where torch is not installed, or no
+            network can be made.
         steps: of training that were tried to know that.
     """
 
@@ -60,9 +62,9 @@ class Plan:
     warnings: tuple[str, ...]
     reference: dict[str, float | None]
     band: tuple[float, float] | None
-    bounds: dict[str, float | None]
+    bounds: tuple[dict[str, float | None], ...]
     way_out: str | None = None
-    infeasible: BudgetInfeasible | None = None
+    infeasible: Mapping[str, BudgetInfeasible] = field(default_factory=dict)
     seconds: tuple[float, float] | None = None
     steps: int = 0
 
@@ -73,11 +75,22 @@ class Plan:
 
     @property
     def limits(self) -> dict[str, str]:
-        """Budget -> what it comes to, in words; as it was given where that is not known yet."""
-        basis = "estimated" if self.source == "estimated" else "predicted"
-        return {name: self.config.budgets[name] if self.bounds[name] is None else
-                Limit(budget, self.reference[name] or 0.0, basis if name == "latency" else EXACT).text()
-                for name, budget in parse_all(self.config.budgets).items()}
+        """Budget -> what it comes to for every network, in words; as it was given where that is not known yet."""
+        basis, texts = "estimated" if self.source == "estimated" else "predicted", dict[str, dict[str, None]]()
+        for wanted, bounds in zip(self.config.networks, self.bounds, strict=True):
+            for name, budget in wanted.items():
+                limit = Limit(budget, self.reference[name] or 0.0, basis if name == "latency" else EXACT)
+                texts.setdefault(name, {})[budget.text if bounds[name] is None else limit.text()] = None
+        return {name: ", ".join(told) for name, told in texts.items()}
+
+    @property
+    def refusal(self) -> HwnasError | None:
+        """With what the run would end because of its budgets; None where all can be met, as far as can be told."""
+        found = list(self.infeasible.values())
+        if not found or len(self.bounds) == len(found):
+            return found[0] if found else None
+        why = {told: str(err) for told, err in self.infeasible.items()}
+        return SomeBudgetsFailed.of(why, len(self.bounds), BudgetInfeasible.exit_code)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -88,8 +101,8 @@ class Plan:
             "precisions": list(self.precisions), "latency_source": self.source, "warnings": list(self.warnings),
             "table": str(self.table) if self.table else None, "blocks_to_time": self.missing,
             "reference": self.reference, "reference_latency_band": list(self.band) if self.band else None,
-            "bounds": self.bounds, "next": self.way_out,
-            "infeasible": str(self.infeasible) if self.infeasible else None,
+            "bounds": self.bounds[0] if len(self.bounds) == 1 else list(self.bounds), "next": self.way_out,
+            "infeasible": str(self.refusal) if self.refusal else None,
             "seconds": list(self.seconds) if self.seconds else None,
         }
 
@@ -117,10 +130,12 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     predicted = exact.predict(space.reference) if exact else None
     reference = _reference(space, predicted)
     band = (predicted.low_ms * 1e6, predicted.high_ms * 1e6) if predicted else None
-    budgets = parse_all(config.budgets)
-    bounds = {name: _bound(budget, reference[name]) for name, budget in budgets.items()}
-    impossible = _impossible(config, spaces_of(config, space), targets, bounds)
-    seconds, steps = (None, 0) if impossible else _duration(config, found, space, bool(missing) * len(targets))
+    bounds = tuple({name: _bound(budget, reference[name]) for name, budget in wanted.items()}
+                   for wanted in config.networks)
+    refusals = [_impossible(config, spaces_of(config, space), targets, each) for each in bounds]
+    impossible = {in_words(wanted): err for wanted, err in zip(config.networks, refusals, strict=True) if err}
+    left = len(bounds) - len(impossible)
+    seconds, steps = _duration(config, found, space, bool(missing) * len(targets), left) if left else (None, 0)
     return Plan(config, out, found.summary(), targets[0], space, tuple(t.precision for t in targets), known.source,
                 known.table, len(blocks), missing, (*adapted(config, space), *known.warnings), reference, band, bounds,
                 None if known.here else way_out, impossible, seconds, steps)
@@ -139,13 +154,13 @@ def _bound(budget: Budget, reference: float | None) -> float | None:
     return budget.absolute(reference or 0.0)
 
 
-def _duration(config: CompressConfig, data: LabelledData, space: Space,
-              tables: int) -> tuple[tuple[float, float] | None, int]:
+def _duration(config: CompressConfig, data: LabelledData, space: Space, tables: int,
+              networks: int) -> tuple[tuple[float, float] | None, int]:
     if importlib.util.find_spec("torch") is None:
         return None, 0
     from hwnas.pipeline.duration import expect
 
-    low, high, steps = expect(config, data, space, tables * len(spaces_of(config, space)))
+    low, high, steps = expect(config, data, space, tables * len(spaces_of(config, space)), networks)
     return (low, high), steps
 
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import UsageError
+from hwnas.errors import RunError, UsageError
 from hwnas.export.metadata import read_exported, task_of_model
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.files import write_bytes
+from hwnas.pipeline.commands import resume_command
 from hwnas.pipeline.config.make_config import make_config
 from hwnas.pipeline.latencies.latency_sources import measured
 from hwnas.pipeline.latencies.origin import origin
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.results import ReportResult
 from hwnas.pipeline.task_setup import load_data, space_for_data, space_of, spaces_of
 from hwnas.profile import ProfileResult
 from hwnas.progress import Progress, silent
@@ -175,13 +177,15 @@ def export_with_nms(run: RunFolder, out: Path) -> None:
 
 
 def rewrite_report(run: RunFolder) -> list[Path]:
-    """Write report.html and report.json of a run again.
+    """Write report.html and report.json of a run again; of a run for several budgets that of all, and each one's.
 
     Raises:
         RunError: the model is not exported yet.
     """
     from hwnas.pipeline.report.facts import write_report
 
+    if run.branches:
+        return _rewrite_overview(run)
     run.result("export")
     names = ["report.html", "report.json"]
     began = time.monotonic()
@@ -189,3 +193,19 @@ def rewrite_report(run: RunFolder) -> list[Path]:
         write_report(run)
         run.finish("report", {}, names, time.monotonic() - began)
     return [run.path / name for name in names]
+
+
+def _rewrite_overview(run: RunFolder) -> list[Path]:
+    """Raises RunError where the budgets of a run were not all tried yet."""
+    from hwnas.pipeline.report.overview_files import FILES, write_overview
+
+    told = run.found_if_done(ReportResult)
+    if told is None:
+        raise RunError(f"{run.path} has not finished all its budgets: `{resume_command(run.path)}`")
+    made = [branch.path for branch, found in zip(run.branches, told.branches, strict=True) if found.error is None]
+    written = [path for folder in made for path in rewrite_report(RunFolder.open(folder))]
+    began = time.monotonic()
+    with run.locked():
+        write_overview(run, told.branches)
+        run.finish("report", told, FILES, time.monotonic() - began)
+    return [*written, *(run.path / name for name in FILES)]

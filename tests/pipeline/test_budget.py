@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hwnas.errors import UsageError
 from hwnas.pipeline import parse, parse_all, show
+from hwnas.pipeline.config.budget import MOST_NETWORKS, UNITS, folder_names, in_words, parse_lists
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,71 @@ def test_parse_all_leaves_out_none() -> None:
 )
 def test_show(name: str, value: float, text: str) -> None:
     assert show(name, value) == text
+
+
+def test_a_list_asks_for_a_network_each_and_a_single_value_holds_for_all() -> None:
+    found = parse_lists({"latency": "4ms, 8ms,25%", "flops": "300M"})
+    assert [in_words(wanted) for wanted in found] == ["latency 4ms, flops 300M", "latency 8ms, flops 300M",
+                                                      "latency 25%, flops 300M"]
+    assert [wanted["latency"].value for wanted in found] == [4e6, 8e6, 0.25]
+    assert len(parse_lists({"latency": "50%"})) == 1
+    assert parse_lists({}) == ({},)
+
+
+def test_lists_are_taken_side_by_side() -> None:
+    found = parse_lists({"latency": "4ms,8ms", "params": "1M,2M"})
+    assert [(w["latency"].value, w["params"].value) for w in found] == [(4e6, 1e6), (8e6, 2e6)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "why"),
+    [
+        ({"latency": "4ms,8ms", "flops": "1M,2M,3M"}, r"one length \(--latency 2, --flops 3\)"),
+        ({"latency": "4ms,4000us"}, "latency 4ms and latency 4000us are the same budget"),
+        ({"latency": "4ms,8ms,8ms", "flops": "1M,2M,2M"}, "latency 8ms, flops 2M and latency 8ms, flops 2M"),
+        ({"latency": "4ms,"}, "a number and a unit"), ({"latency": "4,5ms"}, "a number and a unit"),
+        ({"latency": "4ms;8ms"}, "a number and a unit"), ({"flops": "1M,0"}, "above zero"),
+        ({"params": ",".join(str(i + 1) for i in range(MOST_NETWORKS + 1))}, f"at most {MOST_NETWORKS} networks"),
+    ],
+)
+def test_wrong_lists_name_the_way_out(texts: dict[str, str], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        parse_lists(texts)
+
+
+def test_the_same_budget_with_another_beside_it_is_another_network() -> None:
+    assert len(parse_lists({"latency": "4ms,4ms", "flops": "1M,2M"})) == 2
+    assert len(parse_lists({"latency": "50%,50ms"})) == 2
+
+
+def test_one_budget_refuses_a_list_and_says_who_takes_it() -> None:
+    with pytest.raises(UsageError, match="one budget is needed here; `hwnas compress` takes several"):
+        parse("latency", "4ms,8ms")
+
+
+def test_folders_are_named_after_what_differs() -> None:
+    assert folder_names(parse_lists({"latency": "4 ms,50%", "flops": "300M"})) == ("latency-4ms", "latency-50pct")
+    assert folder_names(parse_lists({"latency": "4ms,4ms", "flops": "3e5,2M"})) == ("flops-3e5", "flops-2M")
+    assert folder_names(parse_lists({"latency": "4ms,8ms", "memory": "1MB,1MiB"})) == (
+        "latency-4ms-memory-1MB", "latency-8ms-memory-1MiB")
+
+
+AMOUNTS = st.tuples(st.floats(1e-3, 1e3), st.sampled_from(["us", "ms", "%", " s"])).map(lambda p: f"{p[0]:.3g}{p[1]}")
+
+
+def meant(text: str) -> tuple[float, bool]:
+    budget = parse("latency", text)
+    return budget.value, budget.relative
+
+
+@given(st.lists(AMOUNTS, min_size=2, max_size=8, unique_by=meant))
+def test_every_folder_has_a_name_of_its_own_that_any_disk_takes(parts: list[str]) -> None:
+    names = folder_names(parse_lists({"latency": ",".join(parts)}))
+    assert len({name.lower() for name in names}) == len(parts)
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-+") for name in names)
+
+
+def test_every_axis_takes_lists() -> None:
+    for name, unit in zip(UNITS, ("ms", "M", "M", "MB"), strict=True):
+        assert [wanted[name].value for wanted in parse_lists({name: f"1{unit},2{unit}"})] == [
+            parse(name, f"1{unit}").value, parse(name, f"2{unit}").value]

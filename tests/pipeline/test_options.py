@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 import hwnas
 from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.compress_config import FIELDS, FLAT, SECTIONS, CompressConfig
+from hwnas.pipeline.config.config_file import read_options
 from hwnas.pipeline.config.options import CompressOptions, with_options
 
 
@@ -59,3 +61,16 @@ def test_only_what_takes_options_can_show_them() -> None:
 def test_the_names_of_the_package_complete() -> None:
     assert {"RunFolder", "compress", "load", "pick", "resume", "search", "__version__"} <= set(dir(hwnas))
     assert [name for name in dir(hwnas) if not hasattr(hwnas, name)] == []
+
+
+def test_several_budgets_are_one_text_however_they_are_given(tmp_path: Path) -> None:
+    expected = {"latency": "25%,50%", "flops": "60%"}
+    assert CompressConfig(budgets={"latency": ["25%", "50%"], "flops": "60%"}).budgets == expected
+    assert CompressConfig(budgets={"latency": ("25%", "50%"), "flops": "60%"}).budgets == expected
+    for text in ("latency: [25%, 50%]\nflops: 60%", "latency: 25%,50%\nflops: 60%",
+                 "budgets:\n  latency:\n  - 25%\n  - 50%\n  flops: 60%"):
+        (tmp_path / "file.yaml").write_text(text)
+        assert read_options(tmp_path / "file.yaml") == {"budgets": expected}
+    config = CompressConfig(budgets=expected)
+    assert CompressConfig.model_validate_json(config.model_dump_json()) == config
+    assert len(config.networks) == 2

@@ -1,5 +1,8 @@
 """Budgets as people write them: `8ms`, `50%`, `300M`, `2M`, `64MB`. A percentage is of the reference network.
 
+`4ms,8ms` asks for two networks. Lists of several budgets are taken side by side, the first of one with the first of the
+other; a budget that is one value holds for every network.
+
 | name    | unit inside      | accepted                                        |
 |---------|------------------|-------------------------------------------------|
 | latency | nanoseconds      | us, ms, s, %                                    |
@@ -11,7 +14,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hwnas.documents import brief
@@ -26,6 +29,8 @@ UNITS: dict[str, dict[str, float]] = {
 }
 _EXAMPLE = {"latency": "8ms or 50%", "flops": "300M or 60%", "params": "2M or 50%", "memory": "64MB or 50%"}
 MOST, LONGEST = 1e12, 64  # of the number, and characters of the text
+MOST_NETWORKS = 64  # that one run makes
+SEPARATOR = ","
 _TEXT = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%]*)\s*$")
 
 
@@ -58,6 +63,8 @@ def parse(name: str, text: str) -> Budget:
     """
     if name not in UNITS:
         raise UsageError(f"unknown budget {name!r}; known: {', '.join(UNITS)}")
+    if SEPARATOR in str(text):
+        raise UsageError(f"--{name} {brief(text)}: one budget is needed here; `hwnas compress` takes several")
     found = _TEXT.match(str(text)) if len(str(text)) <= LONGEST else None
     units = UNITS[name]
     if found is None or (found[2] != "%" and found[2] not in units):
@@ -77,6 +84,58 @@ def parse(name: str, text: str) -> Budget:
 def parse_all(texts: Mapping[str, str | None]) -> dict[str, Budget]:
     """Read the budgets that are given; None is left out."""
     return {name: parse(name, text) for name, text in texts.items() if text is not None}
+
+
+Wanted = dict[str, Budget]
+"""What one network is to stay within: name -> budget."""
+
+
+def listed(given: object) -> object:
+    """A budget as one text: `["4ms", "8ms"]` is `4ms,8ms`; what is no list stays as it is."""
+    return SEPARATOR.join(str(part) for part in given) if isinstance(given, list | tuple) else given
+
+
+def parse_lists(texts: Mapping[str, str]) -> tuple[Wanted, ...]:
+    """What every network that is asked for is to stay within: `{"latency": "4ms,8ms"}` asks for two.
+
+    Returns:
+        One entry a network, at least one, in the order of the lists.
+
+    Raises:
+        UsageError: a budget cannot be read, lists differ in length, there are more than `MOST_NETWORKS`, or two
+            networks are asked for within the same budgets.
+    """
+    split = {name: str(text).split(SEPARATOR) for name, text in texts.items()}
+    lengths = {name: len(parts) for name, parts in split.items() if len(parts) > 1}
+    count = max(lengths.values(), default=1)
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"--{name} {length}" for name, length in lengths.items())
+        raise UsageError(f"lists of budgets are taken side by side, so they must be of one length ({told}); a single "
+                         "value holds for every network")
+    if count > MOST_NETWORKS:
+        raise UsageError(f"{count} budgets: one run makes at most {MOST_NETWORKS} networks; start a second one with "
+                         "`hwnas compress --from RUN`")
+    lists = {name: [parse(name, part.strip()) for part in parts] for name, parts in split.items()}
+    found = tuple({name: row[i if len(row) > 1 else 0] for name, row in lists.items()} for i in range(count))
+    seen: dict[tuple[tuple[float, bool], ...], Wanted] = {}
+    for wanted in found:
+        value = tuple((budget.value, budget.relative) for budget in wanted.values())
+        if value in seen:
+            raise UsageError(f"{in_words(seen[value])} and {in_words(wanted)} are the same budget: leave one out")
+        seen[value] = wanted
+    return found
+
+
+def in_words(wanted: Wanted) -> str:
+    """'latency 4ms, flops 300M'."""
+    return ", ".join(f"{name} {budget.text}" for name, budget in wanted.items())
+
+
+def folder_names(networks: Sequence[Wanted]) -> tuple[str, ...]:
+    """A name for the folder of every network, after the budgets in which they differ: 'latency-4ms', 'flops-25pct'."""
+    differ = [name for name in networks[0] if len({wanted[name].text for wanted in networks}) > 1]
+    return tuple("-".join(f"{name}-{''.join(wanted[name].text.split()).replace('%', 'pct')}" for name in differ)
+                 for wanted in networks)
 
 
 def show(name: str, value: float) -> str:

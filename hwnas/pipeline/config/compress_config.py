@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic.fields import FieldInfo
 
 from hwnas.errors import UnknownName
+from hwnas.pipeline.config.budget import Wanted, listed, parse_lists
 from hwnas.space.find import is_file
 from hwnas.target.find import names_a_file
 from hwnas.tasks.registry import DEFAULT, names
@@ -178,7 +179,8 @@ class CompressConfig(Section):
     Args:
         task: what is learnt: `classify`, `detect`, `segment`, or one of a package (`hwnas.tasks`).
         budgets: `latency`, `flops`, `params`, `memory` -> text, e.g. {"latency": "50%"}; percentages are of the
-            reference in fp32, whatever ships.
+            reference in fp32, whatever ships. Several, "25%,50%" or ["25%", "50%"], make a network each, see
+            `hwnas.pipeline.config.budget`.
         seed: of everything random.
     """
 
@@ -190,6 +192,12 @@ class CompressConfig(Section):
     target: TargetSection = TargetSection()
     train: TrainSection = TrainSection()
     search: SearchSection = SearchSection()
+
+    @field_validator("budgets", mode="before")
+    @classmethod
+    def _texts(cls, given: object) -> object:
+        """Lists as the text that they are on the command line."""
+        return {name: listed(text) for name, text in given.items()} if isinstance(given, Mapping) else given
 
     @field_validator("task")
     @classmethod
@@ -203,6 +211,11 @@ class CompressConfig(Section):
     @classmethod
     def _in_sections(cls, given: Any) -> Any:
         return sectioned(given) if isinstance(given, Mapping) else given
+
+    @property
+    def networks(self) -> tuple[Wanted, ...]:
+        """What every network that is asked for is to stay within; raises UsageError as `parse_lists`."""
+        return parse_lists(self.budgets)
 
     def flat(self) -> dict[str, Any]:
         """Every value under its flat name."""

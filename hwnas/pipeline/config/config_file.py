@@ -4,6 +4,7 @@
 |---------------------------|--------------------------------------------------------|
 | `width-mult`              | the flag without its dashes; `width_mult` is the same  |
 | `latency: 40%`            | a budget, as the flag; or below `budgets:`             |
+| `latency: [20%, 40%]`     | several, a network each                                |
 | `train: {epochs: 30}`     | a section of `CompressConfig` with its fields          |
 | `config:`                 | all of it below: what `--dry-run --json` prints        |
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 from hwnas.documents import brief
 from hwnas.errors import InputError, UnknownName
-from hwnas.pipeline.config.budget import UNITS
+from hwnas.pipeline.config.budget import UNITS, listed
 from hwnas.pipeline.config.compress_config import FLAT, SECTIONS, flat_name
 from hwnas.validation import read_yaml
 
@@ -52,7 +53,7 @@ def read_options(path: Path) -> dict[str, Any]:
             _put(budgets, name, value, path)
         else:
             _put(options, name, value, path)
-    return {**options, **({BUDGETS: {name: str(value) for name, value in budgets.items()}} if budgets else {})}
+    return {**options, **({BUDGETS: {name: str(listed(value)) for name, value in budgets.items()}} if budgets else {})}
 
 
 def _flat(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,6 @@ from pydantic import ValidationError
 
 from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
-from hwnas.pipeline.config.budget import parse_all
 from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, flat_name
 
 
@@ -41,7 +40,7 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     check_sizes(config)
     targets_of(config)
     _check_search(config)
-    if not parse_all(config.budgets):
+    if not config.networks[0]:
         raise UsageError("give at least one budget, e.g. --latency 50%")
     return config
 

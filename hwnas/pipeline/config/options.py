@@ -22,7 +22,7 @@ class CompressOptions(TypedDict, total=False):
     data: str
     target: str
     space: str
-    budgets: Mapping[str, str]
+    budgets: Mapping[str, str | Sequence[str]]
     runtime: str | None
     precision: str | None
     batch: int | None

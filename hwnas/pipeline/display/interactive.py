@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from hwnas.documents import printable
-from hwnas.errors import BudgetInfeasible, TrainingDiverged
-from hwnas.pipeline.display.stage_lines import ended, heading
+from hwnas.errors import BudgetInfeasible, SomeBudgetsFailed, TrainingDiverged
+from hwnas.pipeline.display.stage_lines import branch_heading, ended, heading
 from hwnas.pipeline.display.watch import Lines, Watch, watching
-from hwnas.pipeline.engine import StageHook, quiet
+from hwnas.pipeline.engine import HookOf, StageHook, quiet
 from hwnas.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -35,35 +35,49 @@ def session() -> Literal["notebook", "interpreter", "script"]:
 
 
 @contextmanager
-def shown(run: RunFolder, progress: Progress | None, hook: StageHook | None) -> Iterator[tuple[Progress, StageHook]]:
+def shown(run: RunFolder, progress: Progress | None, hook: StageHook | None) -> Iterator[tuple[Progress, HookOf]]:
     """What is told of a run while it works.
 
     Args:
         progress, hook: of the caller; what is None is chosen: something to see where a person watches, else silence.
+
+    Yields:
+        What to call, and what gives the hook of the run and of its branches.
     """
     where = session()
     if progress is not None or where == "script":
-        yield progress or silent, hook or quiet
+        yield progress or silent, lambda _: hook or quiet
         return
     with _watch(where) as watch:
         for line in heading(run):
             watch.say(line)
-
-        def tell(stage: str, event: str, seconds: float) -> None:
-            if event == "start":
-                watch.progress(stage, 0, 0)
-            for line in ended(stage, event, seconds, run) if event != "start" else []:
-                watch.say(line)
-
         try:
-            yield watch.progress, hook or tell
+            yield watch.progress, (lambda _: hook) if hook else hooks(watch, run)
         except (Exception, KeyboardInterrupt) as err:
             _way_on(run, err)
             raise
 
 
+def hooks(watch: Watch, whole: RunFolder) -> HookOf:
+    """Hooks that tell a person of the stages of a run, and of those of its branches."""
+    def hook_of(run: RunFolder) -> StageHook:
+        if run.path != whole.path:
+            watch.say(branch_heading(run))
+
+        def tell(stage: str, event: str, seconds: float) -> None:
+            if event == "start":
+                watch.progress(stage, 0, 0)
+                return
+            for line in ended(stage, event, seconds, run):
+                watch.say(line)
+
+        return tell
+
+    return hook_of
+
+
 def _way_on(run: RunFolder, err: BaseException) -> None:
-    if isinstance(err, BudgetInfeasible) and "search" in run.state.stages:
+    if isinstance(err, BudgetInfeasible | SomeBudgetsFailed) and "search" in run.state.stages:
         err.add_note(f'The search is kept: ask it for another budget with hwnas.pick({str(run.path)!r}, {{"latency": '
                      '"..."}})')
     elif run.state.stages and not isinstance(err, TrainingDiverged):

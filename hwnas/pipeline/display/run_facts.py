@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hwnas.errors import HwnasError
@@ -11,20 +12,47 @@ from hwnas.pipeline.display.score_lines import score
 from hwnas.pipeline.run.folder import RunFolder
 
 if TYPE_CHECKING:
+    from hwnas.pipeline.report.overview import BudgetRow, Overview
     from hwnas.pipeline.report.reached import Reached
     from hwnas.pipeline.report.summary import Summary
 
 
 def run_facts(run: RunFolder) -> Facts:
     """What was asked and reached; of an unfinished run how far it is. Never raises."""
+    return _told(lambda: _facts(run))
+
+
+def _facts(run: RunFolder) -> Facts:
+    if "report" in run.state.stages and run.branches:
+        from hwnas.pipeline.report.overview import overview
+
+        return _several(overview(run))
     if "export" not in run.state.stages:
         return _unfinished(run)
     from hwnas.pipeline.report.summary import summary
 
+    return _finished(summary(run))
+
+
+def _told(facts: Callable[[], Facts]) -> Facts:
     try:
-        return _finished(summary(run))
+        return facts()
     except (HwnasError, KeyError, TypeError, ValueError, AttributeError) as err:
         return [("state", f"cannot be told: {err}")]
+
+
+def _several(found: Overview) -> Facts:
+    rows = [(row.name, _line(row, found.metric)) for row in found.networks]
+    return [*rows, ("report", str(found.report))]
+
+
+def _line(row: BudgetRow, metric: str) -> str:
+    """One of several budgets: what became of it, or why it has no network."""
+    if row.made is None:
+        return f"not made: {row.why}"
+    share = "" if row.share is None else f", {100 * row.share:.1f} % of the reference"
+    return (f"{metric} {row.made.compressed.score:.2f} %, {row.latency_ms:.3f} ms {row.kind}{share}, {row.result}; "
+            f"{row.made.model}")
 
 
 def _finished(found: Summary) -> Facts:

@@ -13,6 +13,7 @@ from hwnas.pipeline.run.results import (
     RESULTS,
     DataResult,
     ExportResult,
+    FinetuneResult,
     GenerateResult,
     ProfileResult,
     SearchResult,
@@ -42,6 +43,7 @@ def _(found: ProfileResult) -> str:
     if found.reference is not None:  # what percentages are of from now on; a run of hwnas 0.1 did not fix it
         told = f"reference {found.reference.latency_ms:.3f} ms {found.reference.basis}"
         lines.append("; ".join([told, *(f"budget {name} {text}" for name, text in found.limits.items())]))
+    lines += [f"budget {budget} has no network: {why}" for budget, why in found.infeasible.items()]
     return BREAK.join(lines)
 
 
@@ -59,6 +61,12 @@ def _lane(lane: LaneResult, several: bool) -> str:
 @line.register
 def _(found: TrainedResult) -> str:
     return f"{found.metric} {score(found)}"
+
+
+@line.register
+def _(found: FinetuneResult) -> str:
+    told = f"{found.metric} {score(found.to_json())}"
+    return f"{told}, the same network as within {found.same_as}: trained once" if found.same_as else told
 
 
 @line.register
@@ -99,6 +107,11 @@ def heading(run: RunFolder) -> list[str]:
     return [f"{nearby(config.data.source)} -> {nearby(config.target.name)}, space {nearby(config.space.name)}, "
             f"budget {budgets}, seed {config.seed}",
             f"run folder {run.path}"]
+
+
+def branch_heading(run: RunFolder) -> str:
+    """What the run of one of several budgets is about."""
+    return f"budget {', '.join(f'{name} {text}' for name, text in run.state.config.budgets.items())} -> {run.path}"
 
 
 def ended(stage: str, event: str, seconds: float, run: RunFolder) -> list[str]:

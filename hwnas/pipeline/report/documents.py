@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from hwnas.pipeline.report.contents import Both, CandidateFacts, Comparison, FrontFacts, FrontPoint, Report, Row
+from hwnas.pipeline.report.overview import BudgetRow, Overview
 from hwnas.pipeline.report.reached import Reached
 from hwnas.pipeline.report.summary import FinalistRow, NetworkSummary, PrecisionRow, Summary
 from hwnas.pipeline.run.result_parts import Part, as_json
 
 SCHEMA = 1  # of report.json
+OVERVIEW_SCHEMA = 1  # of that of a run for several budgets
 Document = dict[str, Any]
 
 
@@ -33,6 +36,43 @@ def summary_json(found: Summary) -> Document:
         "agreement": found.agreement, "loss": found.loss, "difference": as_json(found.difference),
         "details": found.details, "seconds": found.seconds, "no_success": found.no_success,
     }
+
+
+def overview_json(found: Overview, base: Path | None = None) -> Document:
+    """What `hwnas compress --json` and report.json say of several budgets; figures are null where there is no network.
+
+    Args:
+        base: folder that paths are told relative to; None tells them as they are.
+    """
+    return {
+        "run": _place(found.run, base), "report": _place(found.report, base), "data": found.data,
+        "target": dict(found.target), "origin": found.origin, "metric": found.metric, "title": found.title,
+        "reference": {"score": found.reference_score, **(found.reference.model_dump() if found.reference else {})},
+        "warnings": [{"text": text, "budgets": budgets} for text, budgets in found.warnings],
+        "networks": [_budget_row(row, base) for row in found.networks],
+        "made": sum(row.made is not None for row in found.networks),
+        "seconds": {"search": found.search_seconds, "networks": found.network_seconds},
+        "created": found.created, "versions": dict(found.versions), "seed": found.seed,
+    }
+
+
+def _budget_row(row: BudgetRow, base: Path | None) -> Document:
+    made, new = row.made, row.made.compressed if row.made else None
+    return {
+        "name": row.name, "budget": row.budget, "budgets": dict(row.budgets), "limits": dict(row.limits),
+        "made": made is not None, "error": row.error, "result": row.result, "run": _place(row.run, base),
+        "model": _place(made.model, base) if made else None, "report": _place(made.report, base) if made else None,
+        "latency_ms": row.latency_ms, "kind": row.kind, "share": row.share, "score": new.score if new else None,
+        "precision": new.precision if new else None, "predicted_ms": new.predicted_ms if new else None,
+        "flops": new.flops if new else None, "params": new.params if new else None,
+        "size_bytes": new.size_bytes if new else None, "same_as": row.same_as,
+        "warnings": list(made.warnings) if made else [], "no_success": made.no_success if made else None,
+        "next": made.next if made else None, "seconds": row.seconds,
+    }
+
+
+def _place(path: Path, base: Path | None) -> str:
+    return str(path) if base is None else path.relative_to(base).as_posix()
 
 
 def report_json(found: Report) -> Document:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 from hwnas.pipeline.report.charts import figures
 from hwnas.pipeline.report.classes import class_table, confusion_table
 from hwnas.pipeline.report.contents import ChoiceFacts, Report
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 NAMES = {
     "latency": "Latency", "predicted_latency": "Predicted latency", "flops": "FLOPs",
@@ -26,15 +30,9 @@ def render(facts: Report) -> str:
     Raises:
         KeyError: a fact is missing.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+    from jinja2 import UndefinedError
 
-    environment = Environment(
-        loader=PackageLoader("hwnas.pipeline", "report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )
-    environment.filters.update(ms=ms, count=count, size=size, spaced=spaced, signed=signed, clock=clock,
-                               glued=glued, figure=figure)
-    template = environment.get_template("page.html.j2")
+    template = _template("page.html.j2")
     longest = max(op.latency_ms for row in facts.layers for op in (row.reference, row.compressed))
     try:
         return template.render(
@@ -47,6 +45,23 @@ def render(facts: Report) -> str:
         )
     except UndefinedError as err:
         raise KeyError(str(err)) from err
+
+
+def render_overview(facts: Mapping[str, Any]) -> str:
+    """The page for what report.json says of several budgets; every text from outside is escaped."""
+    return _template("overview.html.j2").render(**facts)
+
+
+def _template(name: str) -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("hwnas.pipeline", "report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )
+    environment.filters.update(ms=ms, count=count, size=size, spaced=spaced, signed=signed, clock=clock,
+                               glued=glued, figure=figure)
+    return environment.get_template(name)
 
 
 def figure(value: float | None, digits: int = 1) -> str:

@@ -13,7 +13,7 @@ from hwnas.pipeline.latencies.origin import origin
 from hwnas.pipeline.report.reached import Reached, reached
 from hwnas.pipeline.run.cautions import no_success, warnings_of
 from hwnas.pipeline.run.details import read_details
-from hwnas.pipeline.run.folder import STAGES, RunFolder
+from hwnas.pipeline.run.folder import SEARCHED, STAGES, RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import Moment, moments_of
 from hwnas.pipeline.run.reference import Reference
@@ -138,11 +138,15 @@ class Summary:
 
 
 def is_finished(run: RunFolder) -> bool:
-    """Whether every stage is done and its files are as it left them.
+    """Whether every stage is done and its files are as it left them; for several budgets: of each of them.
 
     Raises:
         RunError: a file is missing or was changed.
     """
+    if run.branches:
+        paths = [branch.path for branch in run.branches]
+        return (all(run.done(stage) for stage in (*SEARCHED, STAGES[-1]))
+                and all((path / "run.json").is_file() and is_finished(RunFolder.open(path)) for path in paths))
     return all(run.done(stage) for stage in STAGES)
 
 

@@ -16,10 +16,11 @@ from typing import Any, ClassVar
 
 from hwnas.documents import read_json
 from hwnas.errors import RunError, UnknownName, UsageError
-from hwnas.files import sha256, write_json
+from hwnas.files import appearing, sha256, write_json
 from hwnas.pipeline.commands import resume_command
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.display.fact_table import Facts, facts_html, facts_text
+from hwnas.pipeline.run.branches import Branch, branches_of, one_of
 from hwnas.pipeline.run.result_parts import LaneResult
 from hwnas.pipeline.run.results import RESULTS, DataResult, Found, ProfileResult, StageResult, read_result
 from hwnas.pipeline.run.state import RunState, StageRecord, digest, versions
@@ -29,6 +30,14 @@ from hwnas.validation import checked
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
 LOCK = ".lock"
 STAGES = tuple(result.stage for result in RESULTS)
+
+
+def check_free(path: Path) -> None:
+    """Raises UsageError where a folder holds a run already, or is not empty."""
+    if (path / "run.json").exists():
+        raise UsageError(f"{path} holds a run already: go on with `{resume_command(path)}`, or choose another --out")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} exists and is not an empty folder: choose another --out")
 
 
 class RunFolder:
@@ -59,11 +68,7 @@ class RunFolder:
         Raises:
             UsageError: the folder holds a run already, or is not empty.
         """
-        if (path / "run.json").exists():
-            raise UsageError(f"{path} holds a run already: go on with `{resume_command(path)}`, or choose another "
-                             "--out")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UsageError(f"{path} exists and is not an empty folder: choose another --out")
+        check_free(path)
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         run = cls(path, RunState(config=config.anchored(), versions=versions(), created=now))
         run.save()
@@ -93,28 +98,57 @@ class RunFolder:
         Args:
             target: another one, as `hwnas.pipeline.run.results.described` gives it; its stage profile is done anew.
 
+        It appears whole or not at all.
+
         Raises:
             RunError: the search is not finished or its files were changed.
             UsageError: `path` is taken.
+            InputError: it cannot be written.
         """
         for stage in SEARCHED:
             if not self.done(stage):
                 raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
+        check_free(path)
+        with appearing(path) as beside:
+            state = self._branched(beside, config, target)
+        return RunFolder(path, state)
+
+    def _branched(self, path: Path, config: CompressConfig, target: Mapping[str, Any] | None) -> RunState:
+        """Write a branch into an empty folder; its state."""
         run = RunFolder.create(path, config)
         for stage in (stage for stage in SEARCHED if target is None or stage != "profile"):
             record = self.state.stages[stage]
-            if stage == "data" and target is not None:
-                record = record.model_copy(update={"result": {**record.result, "target": dict(target)}})
+            if stage == "data":
+                other = {"budgets": dict(config.budgets)} | ({"target": dict(target)} if target is not None else {})
+                record = record.model_copy(update={"result": {**record.result, **other}})
             for name in record.files:
                 shutil.copyfile(self.path / name, path / name)
-            if stage == "profile" and config.target.precision != self.state.config.target.precision:
-                lanes = [lane for lane in self.found(ProfileResult).lanes if lane.precision == config.target.precision]
-                taken = self.found(ProfileResult).model_copy(update={"lanes": lanes})
-                record = record.model_copy(update={"result": taken.to_json()})
+            if stage == "profile":
+                record = record.model_copy(update={"result": self._profile_for(config).to_json()})
             run.state.stages[stage] = record
         run.state.reference = self.state.reference if target is None else None
         run.save()
-        return run
+        return run.state
+
+    def _profile_for(self, config: CompressConfig) -> ProfileResult:
+        """What stage profile found, as another configuration has it for the same device."""
+        found, other = self.found(ProfileResult), config.target.precision
+        if other != self.state.config.target.precision:
+            found = found.model_copy(update={"lanes": [lane for lane in found.lanes if lane.precision == other]})
+        if found.infeasible:
+            found = found.model_copy(update={"infeasible": {}})
+        reference = self.state.reference
+        return found if reference is None else found.model_copy(update={"limits": reference.told(config.networks)})
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """The networks of a run for several budgets; none of a run with one network."""
+        return branches_of(self.path, self.state.config)
+
+    def one_network(self) -> None:
+        """Raises RunError where this is a run for several budgets, which has a network for each."""
+        if branches := self.branches:
+            raise RunError(one_of(self.path, branches))
 
     def save(self) -> None:
         """Write run.json, beside and renamed."""
@@ -206,6 +240,8 @@ class RunFolder:
         """
         record = self.state.stages.get(stage)
         if record is None:
+            if stage not in SEARCHED:
+                self.one_network()
             raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
         return record.result
 

@@ -7,7 +7,7 @@ latency model says. The other costs follow from the architecture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,6 +80,14 @@ class Reference(BaseModel):
     def limits(self, budgets: Mapping[str, Budget]) -> dict[str, Limit]:
         """What budgets come to."""
         return {name: self.limit(budget) for name, budget in budgets.items()}
+
+    def told(self, networks: Sequence[Mapping[str, Budget]]) -> dict[str, str]:
+        """Budget -> what it comes to for every one of some networks, in words."""
+        texts: dict[str, dict[str, None]] = {}
+        for budgets in networks:
+            for name, limit in self.limits(budgets).items():
+                texts.setdefault(name, {})[limit.text()] = None
+        return {name: ", ".join(told) for name, told in texts.items()}
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,22 @@ class PromiseResult(Part):
     noise: Annotated[float, Field(ge=0, le=1)]
 
 
+class BranchResult(Part):
+    """What became of one of several budgets.
+
+    Args:
+        name: of its folder.
+        budgets: as they were asked for.
+        error: why it has no network; None where it has one.
+        exit_code: of that error.
+    """
+
+    name: FileName
+    budgets: dict[Name, Name]
+    error: Name | None = None
+    exit_code: Annotated[int, Field(ge=0, le=255)] = 0
+
+
 class CandidateResult(Part):
     """An architecture that was looked at by stage generate.
 

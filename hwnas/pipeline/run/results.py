@@ -15,6 +15,7 @@ from hwnas.errors import RunError
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import (
     Amount,
+    BranchResult,
     CandidateResult,
     Choice,
     DifferenceResult,
@@ -86,6 +87,7 @@ class ProfileResult(StageResult):
         lanes: one per precision, the first is fp32 or the only one.
         reference: what percentages are of from now on; None in runs of hwnas 0.1.
         limits: budget -> what it comes to, in words.
+        infeasible: of several budgets those that no architecture meets -> why.
     """
 
     stage = "profile"
@@ -93,6 +95,7 @@ class ProfileResult(StageResult):
     lanes: Annotated[list[LaneResult], Field(min_length=1, max_length=16)]
     reference: Reference | None = None
     limits: dict[Name, Name] = Field(default_factory=dict)
+    infeasible: dict[Name, Name] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -126,9 +129,15 @@ class ReferenceResult(TrainedResult):
 
 
 class FinetuneResult(TrainedResult):
-    """Stage finetune."""
+    """Stage finetune.
+
+    Args:
+        same_as: folder of another budget of the same run whose network is the same, and was trained already.
+    """
 
     stage = "finetune"
+
+    same_as: FileName | None = None
 
 
 class SearchResult(StageResult):
@@ -237,9 +246,11 @@ class ExportResult(StageResult):
 
 
 class ReportResult(StageResult):
-    """Stage report: nothing but its files."""
+    """Stage report: nothing but its files; of a run for several budgets what became of each."""
 
     stage = "report"
+
+    branches: Annotated[list[BranchResult], Field(max_length=1000)] = Field(default_factory=list)
 
 
 RESULTS: tuple[type[StageResult], ...] = (

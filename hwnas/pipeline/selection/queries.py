@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.errors import BudgetInfeasible
 from hwnas.generate.explain import Explanation, Words, explain
-from hwnas.pipeline.config.budget import parse_all, show
+from hwnas.pipeline.config.budget import Budget, parse_all, show
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.selection.answers import Answer, Answers
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
@@ -79,6 +79,26 @@ def best_of(solvers: Mapping[Variant, ArchitectureSolver], bounds: Mapping[str, 
     if refusal is not None and not found:
         raise refusal
     return sorted(found, key=lambda answer: -answer.predicted_score)[:top]
+
+
+def feasible(kinds: Sequence[Mapping[Variant, ArchitectureSolver]], budgets: Mapping[str, Budget]) -> None:
+    """Whether an architecture in any precision and variant is predicted within budgets.
+
+    Args:
+        kinds: one a precision, as `ArchitectureSolver.all_of_run` gives them.
+
+    Raises:
+        BudgetInfeasible: there is none; told of the first precision.
+    """
+    refusal: BudgetInfeasible | None = None
+    for solvers in kinds:
+        try:
+            best_of(solvers, solvers[FULL].absolute(budgets))
+            return
+        except BudgetInfeasible as err:
+            refusal = refusal or err
+    if refusal is not None:
+        raise refusal
 
 
 def explain_bounds(solver: ArchitectureSolver, bounds: Mapping[str, float]) -> Explanation:

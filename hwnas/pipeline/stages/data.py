@@ -34,7 +34,7 @@ class DataStage(Stage[DataResult]):
             data=data.describe(), fingerprint=data.fingerprint, summary=data.summary(),
             space=space.config.to_json(), choices=len(space.choices), size=str(space.size),
             variants=[variant.key for variant in context.spaces],
-            target=described(first), budgets={n: b.text for n, b in context.budgets.items()},
+            target=described(first), budgets=dict(context.config.budgets),
             warnings=[*adapted(context.config, space), *data.notes,
                       *find(context.config.task).data_warnings(data.describe())],
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 from hwnas.errors import BudgetInfeasible
 from hwnas.files import write_json
 from hwnas.pipeline.commands import profile_command
+from hwnas.pipeline.config.budget import in_words
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.latencies.latency_sources import Latencies, latencies, tied
 from hwnas.pipeline.latencies.speed import Speed, at_speed, speed_of
@@ -24,7 +25,7 @@ from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import LaneResult
 from hwnas.pipeline.run.results import ProfileResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
-from hwnas.pipeline.selection.queries import best_of
+from hwnas.pipeline.selection.queries import feasible
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.search.distribution import everything_live
 from hwnas.space import FULL, Variant
@@ -64,10 +65,10 @@ class Profiler:
             lanes.append(self._keep(lane, ratio, suffix).model_copy(update={
                 "table_reference_ms": of_table.predict(context.space.reference).latency_ms,
                 "table_kernel_ms": of_table.calibration.kernel_ms or None, "speed": speed.factors[i]}))
-        self._check_feasible(found, speed.ratios, reference)
+        infeasible = self._infeasible(found, speed.ratios, reference)
         context.run.state.reference = reference
-        return ProfileResult(lanes=lanes, reference=reference,
-                             limits={n: limit.text() for n, limit in reference.limits(context.budgets).items()})
+        return ProfileResult(lanes=lanes, reference=reference, limits=reference.told(context.config.networks),
+                             infeasible=infeasible)
 
     def _reference(self, lanes: tuple[dict[Variant, Latencies], ...], speed: Speed) -> Reference:
         """What percentages are of from now on."""
@@ -122,17 +123,30 @@ class Profiler:
             smallest_ms=smallest.latency_ms, next=None if lane.here else self._way_out(lane.target),
         )
 
-    def _check_feasible(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
-                        reference: Reference) -> None:
-        """A budget that no architecture meets is better said now than after the search."""
+    def _infeasible(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
+                    reference: Reference) -> dict[str, str]:
+        """Budgets that no architecture meets -> why: better said now than after the search.
+
+        Raises:
+            BudgetInfeasible: none of the budgets can be met.
+        """
+        networks, refusals = self.context.config.networks, {}
+        solvers = self._solvers(lanes, ratios, reference)
+        for wanted in networks:
+            try:
+                feasible(solvers, wanted)
+            except BudgetInfeasible as err:
+                refusals[in_words(wanted)] = err
+        if len(refusals) == len(networks):
+            raise next(iter(refusals.values()))
+        return {told: str(err) for told, err in refusals.items()}
+
+    def _solvers(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
+                 reference: Reference) -> list[dict[Variant, ArchitectureSolver]]:
+        """Of every precision, before anything is known of the ops."""
         space, confidence = self.context.space, self.context.config.target.confidence or 0.5
-        law, refusals = everything_live(space.sizes), []
+        law, found = everything_live(space.sizes), []
         for lane, ratio in zip(lanes, ratios, strict=True):
             full = ArchitectureSolver(space, law, lane[FULL].model, 0.0, confidence, ratio, of=reference)
-            solvers = {v: full if v == FULL else full.scaled(v, found.model, 0.0) for v, found in lane.items()}
-            try:
-                best_of(solvers, full.absolute(self.context.budgets))
-            except BudgetInfeasible as err:
-                refusals.append(err)
-        if len(refusals) == len(lanes):
-            raise refusals[0]
+            found.append({v: full if v == FULL else full.scaled(v, of.model, 0.0) for v, of in lane.items()})
+        return found
