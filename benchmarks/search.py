@@ -4,13 +4,12 @@
     python benchmarks/search.py --data PATH --out DIR --write benchmarks/search.md     searches nothing that is known
 
 --data is the folder that holds nasbench201/ and nasbench_macro/. What DIR holds already is not searched again, so it
-goes on where it was stopped. --budgets FILE adds the results of search_budgets.py to the page.
+goes on where it was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import time
@@ -61,7 +60,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--evaluations", type=int, nargs="*", default=list(EVALUATIONS))
     parser.add_argument("--only", nargs="*", default=list(BENCHMARKS), choices=list(BENCHMARKS))
     parser.add_argument("--strategy", nargs="*", default=None, help="names; default all")
-    parser.add_argument("--budgets", type=Path, help="what search_budgets.py wrote with --out")
     parser.add_argument("--write", type=Path, help="the Markdown file to write")
     return parser.parse_args()
 
@@ -124,8 +122,6 @@ def _page(found: dict[str, list[Result]], args: argparse.Namespace) -> str:
         f"Python {platform.python_version()}, numpy {np.__version__}.", "",
         *_goals(found), *(_table(name, results) for name, results in found.items()), PUBLISHED, "",
     ]
-    if args.budgets:
-        text += _under_budgets(json.loads(args.budgets.read_text(encoding="utf-8")))
     return "\n".join(text)
 
 
@@ -138,21 +134,6 @@ def _readable(page: str) -> str:
     for old, new in names.items():
         page = page.replace(old, new)
     return page
-
-
-def _under_budgets(rows: list[dict[str, Any]]) -> list[str]:
-    methods = list(rows[0]["regret"])
-    head = ["device", "data set", *methods, "the signal's own limit"]
-    lines = [[r["device"], r["dataset"], *(f"{m:.2f} ± {e:.2f}" for m, e in (r["regret"][k] for k in methods)),
-              f"{r['limit']:.2f}"] for r in rows]
-    return [
-        "## Nine latency budgets at once", "",
-        "    python benchmarks/search_budgets.py --data PATH --latency PATH --out FILE.json", "",
-        f"{rows[0]['seeds']} seeds, {rows[0]['evaluations']} evaluations in all; mean over the nine deciles of the "
-        "device's latency of the regret to the",
-        "best cell within the budget.", "",
-        *("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *lines]), "",
-    ]
 
 
 if __name__ == "__main__":
