@@ -143,8 +143,8 @@ def say_overview(found: Overview) -> None:
     say_table(("budget", "result", "latency, ms", "of the reference", f"{found.metric}, %", "model"), rows)
     old = found.reference
     cost = f", {old.latency_ms:.3f} ms {old.basis}" if old else ""
-    say(f"reference: {found.metric} {found.reference_score:.2f} %{cost}; a share is of the reference timed in turns with "
-        "the network")
+    say(f"reference: {found.metric} {found.reference_score:.2f} %{cost}; a share is of the reference timed in turns "
+        "with the network")
     for row in found.networks:
         if row.same_as:
             say(f"{row.budget}: the same network as {row.same_as}, trained once")
@@ -156,8 +156,8 @@ def say_overview(found: Overview) -> None:
         say(": ".join(["warning", *(["; ".join(budgets)] if budgets else []), text]))
     if following := next((row.made.next for row in found.networks if row.made and row.made.next), None):
         say(f"the networks were not measured on the device; latencies are {found.origin}. Next: {following}")
-    say_facts([("report", found.report), ("run folder", found.run),
-               ("time", f"{duration(found.search_seconds)} for all, {duration(found.network_seconds)} for the networks")])
+    seconds = f"{duration(found.search_seconds)} for all, {duration(found.network_seconds)} for the networks"
+    say_facts([("report", found.report), ("run folder", found.run), ("time", seconds)])
 
 
 def _figures(row: BudgetRow) -> tuple[str, str, str, str]:

@@ -62,6 +62,6 @@ def _say_all(run: RunFolder, json: bool) -> None:
                   "networks": [{"run": str(b.path), "finetune": found.to_json()} for b, found in trained]})
         return
     for branch, found in trained:
-        say(f"{branch.told}: {found.metric} {score(found.to_json())}, reference {reference.accuracy:.2f} %")
+        say(f"{branch.told}: {found.metric} {score(found)}, reference {reference.score:.2f} %")
         say(f"weights  {branch.path / 'model.safetensors'}")
     say(f"go on:   {resume_command(run.path)}")

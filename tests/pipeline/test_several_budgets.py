@@ -73,20 +73,25 @@ def test_budgets_with_the_same_network_train_it_once(several: RunFolder, tmp_pat
 
 def test_the_table_has_a_row_for_every_budget(several: RunFolder) -> None:
     found = overview(several)
-    rows = {row["budget"]: row for row in found["networks"]}
+    rows = {row.budget: row for row in found.networks}
     assert list(rows) == ["flops 60%", "flops 0.1%", "flops 300%", "flops 400%"]
-    assert (found["made"], rows["flops 0.1%"]["made"]) == (3, False)
-    assert "no architecture meets the budgets" in rows["flops 0.1%"]["error"]
+    missing = rows["flops 0.1%"]
+    assert (missing.made, missing.result, missing.latency_ms, missing.share) == (None, "not made", None, None)
+    assert "no architecture meets the budgets" in missing.why
     for name in ("flops 60%", "flops 300%"):
-        row, run = rows[name], RunFolder.open(Path(rows[name]["run"]))
-        exported = run.result("export")
-        assert (row["result"], row["kind"]) == ("met", "measured")
-        assert row["latency_ms"] == exported["verdict"]["latency"]["median_ms"]
-        assert row["share"] == exported["ratio"]
-        assert row["accuracy"] == exported["verdict"]["accuracy"]
-        assert Path(row["model"]) == run.path / "model.onnx"
-    assert rows["flops 400%"]["same_as"] == "flops-300pct"
-    assert rows["flops 60%"]["flops"] < rows["flops 300%"]["flops"]
+        row, exported = rows[name], RunFolder.open(rows[name].run).result("export")
+        assert (row.result, row.kind) == ("met", "measured")
+        assert row.latency_ms == exported["verdict"]["latency"]["median_ms"]
+        assert row.share == exported["ratio"]
+        assert row.made is not None
+        assert row.made.compressed.score == exported["verdict"]["accuracy"]
+        assert row.made.model == row.run / "model.onnx"
+    assert rows["flops 400%"].same_as == "flops-300pct"
+    small, large = rows["flops 60%"].made, rows["flops 300%"].made
+    assert small is not None
+    assert large is not None
+    assert small.compressed.flops < large.compressed.flops
+    assert found.network_seconds > 0
 
 
 class Page(HTMLParser):

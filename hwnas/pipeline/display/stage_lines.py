@@ -65,7 +65,7 @@ def _(found: TrainedResult) -> str:
 
 @line.register
 def _(found: FinetuneResult) -> str:
-    told = f"{found.metric} {score(found.to_json())}"
+    told = f"{found.metric} {score(found)}"
     return f"{told}, the same network as within {found.same_as}: trained once" if found.same_as else told
 
 
