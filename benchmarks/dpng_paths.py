@@ -26,6 +26,7 @@ from hwnas.generate import (
     solve_cell,
     solve_for_devices,
     solve_graph,
+    solve_precisions,
     solve_uncertain,
 )
 
@@ -83,6 +84,18 @@ def uncertain() -> dict[str, Any]:
             "budget": 0.5 * sum(float(row.max()) for row in mean), "z": 1.6}
 
 
+def precisions(layers: int = 60, ops: int = 8, count: int = 3) -> dict[str, Any]:
+    """Ops in several precisions, utilities nearly proportional to costs; arguments of `solve_precisions`."""
+    rng = np.random.default_rng([layers, ops, 7])
+    costs = [rng.integers(1, 10**9, (ops, count)) for _ in range(layers)]
+    changes = {(i, i + 1): rng.integers(1, 10**8, (count, count)) * (1 - np.eye(count, dtype=int))
+               for i in range(layers - 1)}
+    worth = [row[:, 0] / 1e9 * (1 + 1e-7 * rng.normal(size=ops)) for row in costs]
+    return {"utilities": worth, "costs": {"ns": costs}, "changes": {"ns": changes},
+            "penalties": [np.abs(row[:, :1] - row) / 1e9 for row in costs],
+            "budgets": {"ns": sum(int(row.max()) for row in costs) // 2}}
+
+
 PATHS: dict[str, Callable[[float], Any]] = {
     "one budget": lambda s: solve(**one_cost(), max_seconds=s),
     "one budget, 20 best": lambda s: solve(**one_cost(30, 12), top=20, max_seconds=s),
@@ -95,6 +108,8 @@ PATHS: dict[str, Callable[[float], Any]] = {
     "graph": lambda s: solve_graph(**graph(), budgets={"ms": 10**10}, max_seconds=s),
     "graph, 3 apart": lambda s: solve_graph(**graph(), budgets={"ms": 10**10}, top=3, min_distance=2, max_seconds=s),
     "front of a graph": lambda s: front_graph(**graph(12, 6), cost="ms", max_seconds=s),
+    "precisions": lambda s: solve_precisions(**precisions(), max_seconds=s),
+    "precisions, 32 apart": lambda s: solve_precisions(**precisions(), top=32, min_distance=2, max_seconds=s),
     "blocks": lambda s: solve_blocks(blocks(), {"ms": 4 * 10**10}, max_seconds=s),
     "front of blocks": lambda s: front_blocks(blocks(), "ms", max_seconds=s),
     "cell": lambda s: solve_cell(cell()[0], {"ms": cell()[1]}, {"ms": 5 * 10**9}, max_seconds=s),

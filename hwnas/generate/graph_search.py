@@ -9,11 +9,12 @@ import numpy as np
 from hwnas.generate.elimination import Bucket
 from hwnas.generate.label_widening import Frame, Ranked, widen
 from hwnas.generate.lagrangian import Model, Prices, cheapest, prices
-from hwnas.generate.problem import Ints
-from hwnas.generate.tables import Picks, Table, join, pareto, thinned
+from hwnas.generate.problem import Floats, Ints
+from hwnas.generate.tables import Picks, Small, Table, join, pareto, thinned
 from hwnas.generate.time_limit import TimeIsUp, TimeLimit
 
 _FIRST_PART = 0.6  # of the time, for a front without merging
+_RANKED, _WIDER, _RANKED_MOST = 2048, 6, 300_000  # labels that are kept though others beat them
 
 
 def best(
@@ -29,10 +30,16 @@ def best(
         min_distance: 0 and 1 both ask for different choices.
     """
     found, gap = _best(model, max_labels, clock)
-    while found and len(found) < top and model.sizes:
-        distance = max(min_distance, 1)
-        if distance > len(model.groups):
-            break
+    distance = max(min_distance, 1)
+    if not found or top == 1 or not model.sizes or distance > len(model.groups):
+        return found, gap
+    if gap == 0.0:
+        found, complete = _ranked(model, found, max_labels, clock, top, distance)
+        if complete or clock.over:
+            return found, 0.0 if complete else _tolerance(model)
+    for _, choice in found[:-1]:
+        model = model.far_from(choice, distance)
+    while len(found) < top:
         model = model.far_from(found[-1][1], distance)
         if clock.over:
             return found, max(gap, _tolerance(model))
@@ -43,6 +50,57 @@ def best(
             break
         found = found + more
     return found, gap
+
+
+def _ranked(
+    model: Model, first: Ranked, max_labels: int, clock: TimeLimit, top: int, distance: int
+) -> tuple[Ranked, bool]:
+    """The best choices far enough from each other, and whether these are all that were asked for or that there are.
+
+    Labels are kept whether others beat them or not, those of the highest upper bounds; so every choice above the bound
+    of what was cut is there, and going down among them needs no search for each. What that costs grows with how many
+    choices lie above the last one taken, not with how many are taken.
+
+    No choice below a floor is of interest: where `top` choices of at least its utility differ from each other in
+    2 `distance` - 1 groups, no choice that is taken is closer than `distance` to two of them, so `top` are taken above.
+
+    Args:
+        first: the best choice.
+    """
+    proven, width, floor = prices(model, clock), min(_RANKED, max_labels), -np.inf
+    taken, tolerance = first, _tolerance(model)
+    while True:
+        try:
+            labels = _Pass(model, width, clock, {}, proven, floor, every=True)
+            table = labels.root()
+        except TimeIsUp:
+            return taken, False
+        choices, utility = table.picks.made(), table.utility
+        order = np.lexsort((*choices.T[::-1], *table.ticks.T[::-1], -utility))
+        choices, utility = choices[order], utility[order]
+        sure = int((utility > labels.dropped + tolerance).sum())
+        taken = _far_apart(model, first, choices[:sure], utility[:sure], top, distance)
+        complete = len(taken) >= top or (labels.dropped == -np.inf and floor == -np.inf)
+        if complete or width >= min(max_labels, _RANKED_MOST) or clock.over:
+            return taken, complete
+        spread = _far_apart(model, first, choices, utility, top, 2 * distance - 1)
+        floor = max(floor, spread[-1][0] - tolerance) if len(spread) >= top else floor
+        width = min(width * _WIDER, max_labels, _RANKED_MOST)
+
+
+def _far_apart(model: Model, first: Ranked, choices: Small, utility: Floats, top: int, distance: int) -> Ranked:
+    """Going down, choices that differ from each one taken in so many groups."""
+    taken, left = list(first), np.ones(len(choices), dtype=bool)
+    groups = [list(group) for group in model.groups]
+    while True:
+        last, differs = np.array(taken[-1][1]), np.zeros(len(choices), np.int64)
+        for group in groups:
+            differs += (choices[:, group] != last[group]).any(axis=1)
+        left &= differs >= distance
+        if len(taken) >= top or not left.any():
+            return taken
+        place = int(left.argmax())
+        taken.append((float(utility[place]), tuple(choices[place].tolist())))
 
 
 def _tolerance(model: Model) -> float:
@@ -97,6 +155,7 @@ class _Pass:
 
     Args:
         leaves: messages of buckets without children before anything is cut, kept from pass to pass.
+        every: keep labels that others beat.
 
     Attributes:
         dropped: highest upper bound among labels cut for want of room or time; -inf if none was.
@@ -105,10 +164,10 @@ class _Pass:
 
     def __init__(
         self, model: Model, width: int, clock: TimeLimit, leaves: dict[int, Table], proven: Prices | None = None,
-        floor: float = -np.inf,
+        floor: float = -np.inf, every: bool = False,
     ) -> None:
         self.model, self.width, self.clock, self.leaves = model, width, clock, leaves
-        self.proven, self.floor = proven, floor
+        self.proven, self.floor, self.every = proven, floor, every
         self.dropped, self.loss = -np.inf, 0.0
         self.decided: list[int] = []  # groups of variables that were compared with choices taken, below a bucket
         for bucket in model.buckets:
@@ -131,6 +190,11 @@ class _Pass:
             table = table.without(bucket.variable)
         if self.model.apart:
             table = self._far_enough(len(messages), table)
+        return self._unbeaten(table)
+
+    def _unbeaten(self, table: Table) -> Table:
+        if self.every:
+            return replace(table, picks=Picks.of(table.picks.made()))
         return pareto(table, self.model.sizes, self.clock)
 
     def _far_enough(self, number: int, table: Table) -> Table:
@@ -147,7 +211,7 @@ class _Pass:
             table = join(table, part, self.model.sizes, self.model.limits, self.clock)
             self.clock.made(len(table.utility))
             if number < len(parts):
-                table = pareto(table, self.model.sizes, self.clock)
+                table = self._unbeaten(table)
         return table
 
     def _factor(self, f: int) -> Table:
