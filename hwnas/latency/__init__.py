@@ -7,8 +7,9 @@ from hwnas.latency.executed_ops import live_ops
 from hwnas.latency.intervals import interval
 from hwnas.latency.metrics import Errors, errors, kendall_tau
 from hwnas.latency.mixed_costs import MixedCosts
-from hwnas.latency.mixed_precision import MixedPrecisionModel, changes_of
+from hwnas.latency.mixed_precision import MixedPrecisionModel
 from hwnas.latency.model import LatencyModel, Prediction
+from hwnas.latency.precision_tables import changes_of
 from hwnas.latency.table import Table, table_path
 
 __all__ = [

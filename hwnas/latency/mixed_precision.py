@@ -14,24 +14,23 @@ Glossary
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Annotated, Any, cast
 
 import numpy as np
 from pydantic import Field
 
 from hwnas.documents import brief
-from hwnas.errors import InputError, MissingEntry, TableError, UsageError
+from hwnas.errors import InputError, MissingEntry, UsageError
 from hwnas.latency.executed_ops import Charge, Executed, charges, executed
-from hwnas.latency.header import device_differences, differences
 from hwnas.latency.margin import whole_ns
-from hwnas.latency.mixed_costs import Floats, Ints, Meeting, MixedCosts, Wiring, changes_between, places_of
+from hwnas.latency.mixed_costs import Ints, MixedCosts
 from hwnas.latency.model import LatencyModel, Prediction
+from hwnas.latency.places import Floats, Meeting, Wiring, changes_between, places_of
+from hwnas.latency.precision_tables import changes_of, check_alike
 from hwnas.latency.table import Table
 from hwnas.space import Architecture, Change, Op, Space
-from hwnas.space.graph import shape_in, shape_out
 from hwnas.target import PRECISIONS, VALUE_BYTES, Precision
 from hwnas.validation import MOST_OPS, Milliseconds, Name, Schema, checked
 
@@ -93,7 +92,7 @@ class MixedPrecisionModel:
             UsageError: a precision of which no table holds ops.
         """
         given = [tables] if isinstance(tables, Table) else list(tables)
-        _check_alike(given)
+        check_alike(given)
         holders: dict[str, Table] = {}
         for table in given:
             for precision in table.precisions:
@@ -254,23 +253,6 @@ class MixedPrecisionModel:
         return cls({p: LatencyModel.from_json(model) for p, model in found.models.items()}, found.changes_ms)
 
 
-def changes_of(space: Space, precisions: Iterable[Precision]) -> tuple[Change, ...]:
-    """Every change of precision that a network of a space can need: what a table has to hold beside its ops.
-
-    These are of every map that an op reads from another or adds to what a node holds, between any two precisions.
-    """
-    pairs = list(permutations(dict.fromkeys(precisions), 2))
-    shapes: dict[tuple[int, ...], None] = {}
-    written = set[str]()
-    for position, edge in zip(space.positions, space.edges, strict=True):
-        if edge.source in written:
-            shapes[shape_in(position.ops[0])] = None
-        if edge.target in written or edge.part is not None:
-            shapes[shape_out(position.ops[0])] = None
-        written.add(edge.target)
-    return tuple(Change(a, b, shape) for shape in shapes for a, b in pairs)
-
-
 def _addition(row: Sequence[Charge]) -> tuple[tuple[Op, ...], bool]:
     """What is executed where a position is added to its node, and whether each op through which a map flows has it."""
     found = {charge.addition for charge in row if charge.addition}
@@ -287,25 +269,3 @@ def _plan(space: Space, precisions: Precisions) -> tuple[Precision, ...]:
         raise UsageError(f"space {space.name} has {len(space.positions)} positions, each with a precision; "
                          f"got {len(plan)} precisions")
     return plan
-
-
-def _check_alike(tables: Sequence[Table]) -> None:
-    """Raises TableError where tables are not of one target, device, runtime version and source."""
-    for other in tables[1:]:
-        first = tables[0]
-        found = differences(first.header, other.header, ("target", "batch", "threads"))
-        found += device_differences(first.device, other.device)
-        if first.source != other.source:
-            found.append(f"source: {first.source} / {other.source}")
-        versions = [_runtime_version(table) for table in (first, other)]
-        if all(versions) and versions[0] != versions[1] and not any("version" in text for text in found):
-            found.append(f"runtime version: {versions[0]} / {versions[1]}")
-        if found:
-            raise TableError(f"tables of one cost model must be of one target, device, runtime version and source; "
-                             f"{first.path} and {other.path} differ ({'; '.join(found)}): measure both precisions in "
-                             "one state of one machine")
-
-
-def _runtime_version(table: Table) -> str:
-    runtime = table.header["runtime"]
-    return str(runtime.get("version", "")) if isinstance(runtime, dict) else ""
