@@ -10,6 +10,7 @@ import numpy as np
 from hwnas.pipeline import RunFolder
 from hwnas.search import Distribution, Strategy, create
 from hwnas.search.log import SearchLog
+from hwnas.search.strategy import Score
 from hwnas.space import Space, SpaceConfig, build
 
 
@@ -38,8 +39,9 @@ def _moments(run: RunFolder, space: Space) -> list[tuple[int, Distribution]]:
                                 protect=list(space.smallest().choice), seed=run.state.config.seed)
     moments, live = [(0, strategy.distribution())], max(space.sizes)
     for told, evaluation in enumerate(log, 1):
-        assert strategy.ask() == evaluation.choice, "the log is of another search"
-        strategy.tell(evaluation.choice, evaluation.score)
+        (ask,) = strategy.ask(1)
+        assert ask.choice == evaluation.choice, "the log is of another search"
+        strategy.tell(ask.id, Score(evaluation.score))
         law = strategy.distribution()
         if (left := max(int(np.sum(mask)) for mask in law.live)) < live:
             moments.append((told, law))

@@ -17,7 +17,7 @@ from hwnas.bench.strategy_spec import StrategySpec
 from hwnas.bench.threads import one_blas_thread
 from hwnas.errors import HwnasError, UsageError
 from hwnas.search.history import checked_sample
-from hwnas.search.strategy import Strategy
+from hwnas.search.strategy import Score, Strategy
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def _read_off(search: Search, strategy: Strategy) -> list[Outcome]:
     benchmark, spent = search.benchmark, 0
     for count in search.evaluations:
         while spent < count and not strategy.done:
-            choice = _legal(strategy.ask(), benchmark)
-            score, spent = benchmark.signal(choice), spent + 1
-            strategy.tell(choice, score)
+            (ask,) = strategy.ask(1)
+            strategy.tell(ask.id, Score(benchmark.signal(_legal(ask.choice, benchmark))))
+            spent += 1
         answer = strategy.answer
         if answer is None:
             raise UsageError("it was done before it asked for anything")

@@ -7,6 +7,7 @@ scaled space (`hwnas.space.scaled`) takes the first channels of everything (`hwn
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
@@ -38,11 +39,17 @@ class Supernet(nn.Module):
         named = zip(space.positions, self.candidates, strict=True)
         self.positions = nn.ModuleDict({module_name(p.name): c for p, c in named})
         self._thin: dict[Op, Block] = {}  # no modules of their own: they run with views of the weights above
-        self.select(space.largest().choice)
+        self.arch = space.largest()
 
     def select(self, choice: Sequence[int], scaled: Space | None = None) -> None:
-        """What `forward` runs where it is given no architecture: an op index per choice, of a scaled space if given."""
+        """As in hwnas 0.1, what `forward` runs where it is given no architecture; goes with the next version."""
+        warnings.warn("Supernet.select is now supernet(x, arch), or supernet.subnet(arch) as a module of its own",
+                      DeprecationWarning, stacklevel=2)
         self.arch = (scaled or self.space).architecture(choice)
+
+    def subnet(self, arch: Architecture) -> Subnet:
+        """A network of the space, or of a scaled one, that runs with the weights of this supernet."""
+        return Subnet(self, arch)
 
     def active(self, arch: Architecture | None = None) -> list[nn.Module]:
         """The modules that a path runs, in network order; of an architecture of the space itself."""
@@ -56,7 +63,7 @@ class Supernet(nn.Module):
 
         Args:
             x: pixels in 0..1, (N, C, *size).
-            arch: the network; None takes what was selected.
+            arch: the network; None takes the largest of the space.
         """
         arch = arch or self.arch
         return run_flow(arch, self.normalize(x), partial(self._run, arch.path))
@@ -109,3 +116,19 @@ class Supernet(nn.Module):
         formats = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the axes of a batch
         fast = formats.get(self.normalize.mean.ndim)
         return net if fast is None else net.to(memory_format=fast)  # type: ignore[call-overload]
+
+
+class Subnet(nn.Module):
+    """One network of a supernet as a module. (N, C, H, W) pixels in 0..1 -> what `Network` gives.
+
+    Args:
+        supernet: holds all weights; nothing here is a copy.
+        arch: as `Supernet.forward` takes it.
+    """
+
+    def __init__(self, supernet: Supernet, arch: Architecture) -> None:
+        super().__init__()
+        self.supernet, self.arch = supernet, arch
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        return self.supernet(x, self.arch)  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ A strategy never trains, never measures and never stops early: the caller owns t
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ class Strategy(ABC):
 
         Args:
             n: how many are wanted, at least 1. Without it, as in hwnas 0.1: the oldest outstanding architecture, or the
-                next one; goes with the next version.
+                next one, with a DeprecationWarning; goes with the next version.
 
         Returns:
             At most n asks. Fewer, even none, where the next ones depend on answers that are still out, or where all
@@ -120,6 +121,8 @@ class Strategy(ABC):
         if self.done:
             raise UsageError(f"the search is done: all {self.evaluations} evaluations were asked and told")
         if n is None:
+            warnings.warn("Strategy.ask() is now ask(n), which gives asks with ids", DeprecationWarning,
+                          stacklevel=2)
             return (self.pending or self._ask(1))[0].choice
         if not isinstance(n, Integral) or n < 1:
             raise UsageError(f"ask(n) needs a whole number of at least 1, not {n}")
@@ -129,8 +132,8 @@ class Strategy(ABC):
         """Answer an outstanding ask.
 
         Args:
-            ask: its id. A choice vector, as in hwnas 0.1, stands for the oldest outstanding ask of it; that goes with
-                the next version.
+            ask: its id. A choice vector, as in hwnas 0.1, stands for the oldest outstanding ask of it, with a
+                DeprecationWarning; that goes with the next version.
             answer: its score, or that it has none. A failed evaluation counts as made, teaches the strategy nothing,
                 and is not asked again by strategies that repeat nothing.
 
@@ -138,8 +141,11 @@ class Strategy(ABC):
             UsageError: no such ask is outstanding (unknown, or answered before), or the score is not a finite number;
                 nothing changes.
         """
-        number = int(ask) if isinstance(ask, Integral) else self._number(tuple(ask))  # type: ignore[arg-type]
-        self._tell(number, answer if isinstance(answer, Score | Failed) else Score(answer))
+        if not isinstance(ask, Integral):
+            warnings.warn("Strategy.tell(choice, score) is now tell(ask.id, Score(score))", DeprecationWarning,
+                          stacklevel=2)
+            ask = self._number(tuple(ask))  # type: ignore[arg-type]
+        self._tell(int(ask), answer if isinstance(answer, Score | Failed) else Score(answer))
 
     def _number(self, choice: Choice) -> int:
         pending = self.pending

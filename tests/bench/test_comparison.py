@@ -14,6 +14,7 @@ from hwnas.bench.code_hash import code_of
 from hwnas.bench.workers import Search, play
 from hwnas.errors import InputError, UnknownName, UsageError
 from hwnas.search import create
+from hwnas.search.strategy import Score
 
 COUNTS, SEEDS = [3, 8, 20], range(4)
 
@@ -55,8 +56,9 @@ def test_the_regret_of_random_search(hills: TabularBenchmark) -> None:
     for seed in SEEDS:
         strategy, seen, asked = create("random", hills.choices, evaluations=20, seed=seed), hills.seeded(seed), []
         while not strategy.done:
-            asked.append(strategy.ask())
-            strategy.tell(asked[-1], seen.signal(asked[-1]))
+            (ask,) = strategy.ask(1)
+            asked.append(ask.choice)
+            strategy.tell(ask.id, Score(seen.signal(ask.choice)))
         for row, count in zip(result.regrets(), COUNTS, strict=True):
             answer = max(asked[:count], key=seen.signal)
             assert row[seed] == hills.truths.max() - hills.truths[answer]
@@ -68,7 +70,7 @@ def test_equal_signals_count_once() -> None:
     truth = np.arange(8.0).reshape(2, 2, 2)
     benchmark = TabularBenchmark("flat", [np.zeros_like(truth)], truth)
     (outcome,) = run(benchmark, "random", {}, [30], [5]).outcomes
-    assert outcome.choice == create("random", (2, 2, 2), evaluations=30, seed=5).ask()
+    assert outcome.choice == create("random", (2, 2, 2), evaluations=30, seed=5).ask(1)[0].choice
     assert (outcome.signal, outcome.regret) == (0, 7 - truth[outcome.choice])
 
 

@@ -66,6 +66,7 @@ def test_the_python(installed: None, tmp_path: Path) -> None:
 def test_the_strategy_keeps_the_rules(installed: None) -> None:
     """Repeatable, and resumed bit for bit, as the page says."""
     from hwnas.search import create
+    from hwnas.search.strategy import Score
 
     def finish(state: str | None) -> list[tuple[int, ...]]:
         strategy, asked = create("hopper", [4, 1, 3], evaluations=30, seed=3), list[tuple[int, ...]]()
@@ -74,8 +75,9 @@ def test_the_strategy_keeps_the_rules(installed: None) -> None:
         while not strategy.done:
             if strategy.asked == 11 and state is None:
                 states.append(json.dumps(strategy.state_dict()))
-            asked.append(strategy.ask())
-            strategy.tell(asked[-1], float(sum(asked[-1])))
+            (ask,) = strategy.ask(1)
+            asked.append(ask.choice)
+            strategy.tell(ask.id, Score(float(sum(ask.choice))))
         return asked
 
     states: list[str] = []

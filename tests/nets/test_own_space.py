@@ -33,10 +33,9 @@ def test_every_way_to_run_it_gives_the_same(space: Space) -> None:
     for choice in ((0, 0, 0), (2, 2, 1), (1, 1, 0)):
         arch = space.architecture(choice)
         net = Network(arch, [0.5], [0.25]).eval()
-        supernet.select(choice)
         net.load_state_dict(supernet.weights_of(arch))
         with torch.no_grad():
-            alone, shared = net(x), supernet(x)
+            alone, shared = net(x), supernet(x, arch)
         torch.testing.assert_close(alone, shared)
         session = open_runtime("onnxruntime").load(onnx_bytes(net, {}))
         np.testing.assert_allclose(session.run({session.input_name: x.numpy()})[0], alone.numpy(), atol=1e-5)

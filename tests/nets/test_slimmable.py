@@ -38,9 +38,8 @@ def test_a_scaled_path_is_the_network_with_the_supernet_s_weights(config: SpaceC
     x = torch.rand(4, 3, *thin.config.size)
     for _ in range(3):
         arch = thin.sample(rng)
-        supernet.train().select(arch.choice, thin)
         net = supernet.network(arch).train()
-        for ours, alone in zip(outputs(supernet(x)), outputs(net(x)), strict=True):
+        for ours, alone in zip(outputs(supernet.train()(x, arch)), outputs(net(x)), strict=True):
             torch.testing.assert_close(ours, alone, rtol=1e-3, atol=1e-3)
         if all(arch.live):
             assert sum(p.numel() for p in net.parameters()) == arch.params
@@ -50,8 +49,7 @@ def test_the_gradient_of_a_thin_path_reaches_the_first_channels_alone() -> None:
     space = build(SpaceConfig("mobile", 32, 3, 10, depth=1))
     thin, supernet = scaled(space, Variant(0.5)), Supernet(space, MEAN, STD)
     before = {k: v.clone() for k, v in supernet.state_dict().items() if "running" in k}
-    supernet.train().select(thin.largest().choice, thin)
-    supernet(torch.rand(4, 3, 32, 32)).square().sum().backward()
+    supernet.train()(torch.rand(4, 3, 32, 32), thin.largest()).square().sum().backward()
     stem = supernet.candidates[0].module_of(0).steps[0].conv.weight  # type: ignore[union-attr, index]
     assert stem.grad is not None
     width = thin.positions[0].ops[0].out_channels
@@ -94,15 +92,24 @@ def test_thin_paths_go_where_the_supernet_goes() -> None:
     assert supernet(x.to("meta"), arch).shape == (2, 10)  # type: ignore[union-attr]
 
 
-def test_an_architecture_that_is_given_goes_before_the_one_that_was_selected() -> None:
+def test_a_path_that_is_given_leaves_nothing_behind() -> None:
     space = build(SpaceConfig("mobile", 32, 3, 10, depth=1))
     supernet, x = Supernet(space, MEAN, STD).eval(), torch.rand(2, 3, 32, 32)
     small, large = space.smallest(), space.largest()
-    supernet.select(small.choice)
     with torch.no_grad():
-        selected, given = supernet(x), supernet(x, large)
-        assert torch.equal(supernet(x), selected)  # nothing was left behind
-        supernet.select(large.choice)
-        assert torch.equal(supernet(x), given)
-    assert not torch.equal(selected, given)
+        first, given = supernet(x), supernet(x, small)
+        assert torch.equal(supernet(x), first)
+        assert torch.equal(supernet(x, large), first)
+        assert torch.equal(supernet.subnet(small).eval()(x), given)
+    assert not torch.equal(first, given)
     assert [id(m) for m in supernet.active(small)] != [id(m) for m in supernet.active(large)]
+
+
+def test_selecting_a_path_is_the_call_of_0_1() -> None:
+    space = build(SpaceConfig("mobile", 32, 3, 10, depth=1))
+    supernet, x, small = Supernet(space, MEAN, STD).eval(), torch.rand(2, 3, 32, 32), space.smallest()
+    with pytest.warns(DeprecationWarning, match="supernet\\(x, arch\\)"):
+        supernet.select(small.choice)
+    with torch.no_grad():
+        assert torch.equal(supernet(x), supernet(x, small))
+    assert [id(m) for m in supernet.active()] == [id(m) for m in supernet.active(small)]

@@ -39,12 +39,12 @@ def test_a_path_is_the_network_with_its_weights(name: str, scramble: Scramble) -
     scramble(supernet)
     x = torch.rand(3, 3, 16, 16)
     for arch in paths(space):
-        supernet.eval().select(arch.choice)
+        supernet.eval()
         net = Network(arch, MEAN, STD)
         net.load_state_dict(supernet.weights_of(arch))  # strict: every name is there and no other
         with torch.no_grad():
-            torch.testing.assert_close(supernet(x), net.eval()(x), rtol=1e-5, atol=1e-5)
-            torch.testing.assert_close(supernet(x), supernet.network(arch).eval()(x), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(supernet(x, arch), net.eval()(x), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(supernet(x, arch), supernet.network(arch).eval()(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["ofa", "fbnet", "mobile", "nasbench201"])
@@ -57,9 +57,8 @@ def test_a_training_step_of_a_path_is_that_of_the_network(name: str, scramble: S
     arch = space.architecture([1 % n for n in space.sizes])
     net = Network(arch, MEAN, STD).double()
     net.load_state_dict(supernet.weights_of(arch))
-    supernet.select(arch.choice)
     x = torch.rand(8, 3, 16, 16, dtype=torch.float64)
-    for model in (supernet, net):
+    for model in (supernet.subnet(arch), net):
         model.train()(x).square().sum().backward()
     for key, value in supernet.weights_of(arch).items():
         torch.testing.assert_close(value, net.state_dict()[key], rtol=1e-6, atol=1e-6, check_dtype=False)
@@ -178,27 +177,26 @@ def test_every_cell_takes_the_same_op_at_an_edge_with_weights_of_its_own() -> No
     space = small("nasbench201")
     supernet = Supernet(space, MEAN, STD)
     arch = space.architecture([0, 0, 0, 3, 0, 0])
-    supernet.select(arch.choice)
     state = supernet.weights_of(arch)
     kernels = [state[key] for key in state if "op_3_0" in key and key.endswith("conv.weight")]
     assert len(kernels) == 6  # two cells in each of three stages
     assert not torch.equal(kernels[0], kernels[1])
-    assert len(supernet.active()) == 6 + len(space.fixed_ops)
+    assert len(supernet.active(arch)) == 6 + len(space.fixed_ops)
 
 
 def test_dead_ops_are_neither_run_nor_trained_nor_taken_out() -> None:
     space = small("nasbench201")
     supernet = Supernet(space, MEAN, STD)
     arch = space.architecture([3, 0, 3, 3, 0, 0])  # 1<-0 and 2<-1 lead nowhere
-    supernet.select(arch.choice)
-    supernet.train()(torch.rand(4, 3, 16, 16)).square().sum().backward()
+    supernet.train()(torch.rand(4, 3, 16, 16), arch).square().sum().backward()
     dead = [c for p, c in zip(space.positions, supernet.candidates, strict=True) if p.tie in ("op_1_0", "op_2_1")]
     assert dead
     assert all(p.grad is None for c in dead for p in c.parameters())
     assert not any("op_1_0" in key or "op_2_1" in key for key in supernet.weights_of(arch))
-    assert not {id(m) for c in dead for m in c.modules()} & {id(m) for m in supernet.active()}
+    assert not {id(m) for c in dead for m in c.modules()} & {id(m) for m in supernet.active(arch)}
 
 
+@pytest.mark.filterwarnings("ignore:Supernet.select")
 def test_a_wrong_path_is_refused_and_the_old_one_stays() -> None:
     supernet = Supernet(small("mobile"), MEAN, STD)
     path = supernet.arch
@@ -250,10 +248,9 @@ def test_statistics_of_a_whole_path_are_those_of_the_same_network(scramble: Scra
     supernet = Supernet(space, MEAN, STD)
     for arch in paths(space)[:4]:
         scramble(supernet)
-        supernet.select(arch.choice)
         alone = supernet.network(arch)
         scrambled = copy.deepcopy(alone.state_dict())
-        for model, parts in ((supernet, supernet.active()), (alone, [alone])):
+        for model, parts in ((supernet.subnet(arch), supernet.active(arch)), (alone, [alone])):
             reestimate_batch_norm(model, parts, images(96), batch=32)
         found = supernet.weights_of(arch)
         for key, value in alone.state_dict().items():
@@ -286,11 +283,11 @@ def test_norms_of_other_ops_and_all_weights_stay(scramble: Scramble) -> None:
     space = small("fbnet")
     supernet = Supernet(space, MEAN, STD)
     scramble(supernet)
-    supernet.select([1] * len(space.sizes))  # a grouped op at every choice: nothing of it is shared
-    active = {id(m) for part in supernet.active() for m in part.modules()}
+    arch = space.architecture([1] * len(space.sizes))  # a grouped op at every choice: nothing of it is shared
+    active = {id(m) for part in supernet.active(arch) for m in part.modules()}
     before = copy.deepcopy(supernet.state_dict())
     untouched = [name for name, m in supernet.named_modules() if isinstance(m, nn.BatchNorm2d) and id(m) not in active]
-    reestimate_batch_norm(supernet, supernet.active(), images(16))
+    reestimate_batch_norm(supernet.subnet(arch), supernet.active(arch), images(16))
     after = supernet.state_dict()
     assert untouched
     for name in untouched:

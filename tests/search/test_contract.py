@@ -16,6 +16,7 @@ from hwnas.search.migo import MigoOptimizer
 from hwnas.search.registry import TABLE, create
 from hwnas.search.strategy import Ask, Failed, Strategy
 from hwnas.search.strategy import Score as Value
+from tests.search.one_at_a_time import answer, following
 
 Score = Any
 
@@ -28,8 +29,8 @@ def additive(choices: Sequence[int], seed: int = 5) -> Score:
 def finish(strategy: Strategy, score: Score, limit: int = 10_000) -> list[tuple[int, ...]]:
     asks = []
     while not strategy.done and len(asks) < limit:
-        asks.append(strategy.ask())
-        strategy.tell(asks[-1], score(asks[-1]))
+        asks.append(following(strategy))
+        answer(strategy, asks[-1], score(asks[-1]))
     return asks
 
 
@@ -85,17 +86,17 @@ class StrategyContract:
         asks = finish(strategy, additive(self.choices))
         assert len(asks) == planned == strategy.evaluations == strategy.asked
         with pytest.raises(UsageError, match="done"):
-            strategy.ask()
+            strategy.ask(1)
 
     def test_asks_are_legal_and_never_of_dead_ops(self) -> None:
         strategy, score = self.make(self.choices), additive(self.choices)
         rng = np.random.default_rng(0)
         while not strategy.done:
-            law, choice = strategy.distribution(), strategy.ask()
+            law, choice = strategy.distribution(), following(strategy)
             assert all(type(op) is int and mask[op] for op, mask in zip(choice, law.live, strict=True))
             assert all(mask[op] for op, mask in zip(law.sample(rng), law.live, strict=True))
             assert law.choices == tuple(self.choices)
-            strategy.tell(choice, score(choice))
+            answer(strategy, choice, score(choice))
         for p, mask in zip(strategy.distribution().probabilities, strategy.distribution().live, strict=True):
             assert not p[~mask].any()
             assert abs(p.sum() - 1) < 1e-12
@@ -105,10 +106,10 @@ class StrategyContract:
         strategy, score = self.make(self.choices), additive(self.choices)
         assert strategy.answer is None
         while not strategy.done:
-            ask = strategy.ask()
+            ask = following(strategy)
             value = score(ask) + float(noise.normal())
             told.add((ask, value))
-            strategy.tell(ask, value)
+            answer(strategy, ask, value)
             assert strategy.answer in told
 
     def test_best_is_the_earliest_best_evaluation(self) -> None:
@@ -116,36 +117,39 @@ class StrategyContract:
         asks = finish(strategy, score)
         assert strategy.best == (max(asks, key=score), max(map(score, asks)))
 
-    def test_asking_again_repeats_the_outstanding_ask(self) -> None:
+    def test_the_calls_of_0_1_repeat_the_outstanding_ask(self) -> None:
         strategy = self.make(self.choices)
-        choice = strategy.ask()
-        assert strategy.ask() == choice
+        with pytest.warns(DeprecationWarning, match=r"ask\(n\)"):
+            choice = strategy.ask()
+        with pytest.warns(DeprecationWarning, match=r"ask\(n\)"):
+            assert strategy.ask() == choice
         assert strategy.asked == 1
-        strategy.tell(list(choice), np.float64(0.5))
+        with pytest.warns(DeprecationWarning, match="ask.id"):
+            strategy.tell(list(choice), np.float64(0.5))
         assert strategy.asked == 1
 
     @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e200, None, "a"])
     def test_a_score_that_is_no_finite_number_changes_nothing(self, bad: Any) -> None:
         strategy = self.make(self.choices)
-        choice = strategy.ask()
+        choice = following(strategy)
         before = strategy.state_dict()
         with pytest.raises(UsageError, match="finite"):
-            strategy.tell(choice, bad)
+            answer(strategy, choice, bad)
         assert strategy.state_dict() == before
-        strategy.tell(choice, 1.0)
+        answer(strategy, choice, 1.0)
 
     def test_a_tell_that_answers_no_ask_changes_nothing(self) -> None:
         strategy = self.make(self.choices)
-        with pytest.raises(UsageError, match="without an ask"):
+        with pytest.warns(DeprecationWarning, match="ask.id"), pytest.raises(UsageError, match="without an ask"):
             strategy.tell((0,) * len(self.choices), 1.0)
-        choice = strategy.ask()
+        choice = following(strategy)
         before = strategy.state_dict()
         other = tuple((op + 1) % k for op, k in zip(choice, self.choices, strict=True))
-        with pytest.raises(UsageError, match="last ask"):
+        with pytest.warns(DeprecationWarning, match="ask.id"), pytest.raises(UsageError, match="last ask"):
             strategy.tell(other, 1.0)
         assert strategy.state_dict() == before
-        strategy.tell(choice, 1.0)
-        with pytest.raises(UsageError, match="without an ask"):
+        answer(strategy, choice, 1.0)
+        with pytest.warns(DeprecationWarning, match="ask.id"), pytest.raises(UsageError, match="without an ask"):
             strategy.tell(choice, 1.0)
 
     @pytest.mark.parametrize("outstanding", [False, True])
@@ -154,11 +158,11 @@ class StrategyContract:
         states = []
         asks: list[tuple[int, ...]] = []
         while not strategy.done:
-            choice = strategy.ask() if outstanding else None
+            choice = following(strategy) if outstanding else None
             assert plain(strategy.state_dict())
             states.append(json.loads(json.dumps(strategy.state_dict(), allow_nan=False)))
-            asks.append(choice or strategy.ask())
-            strategy.tell(asks[-1], score(asks[-1]))
+            asks.append(choice or following(strategy))
+            answer(strategy, asks[-1], score(asks[-1]))
         for at, state in enumerate(states):
             resumed = self.make(self.choices, seed=99)
             resumed.load_state_dict(state)
@@ -213,7 +217,7 @@ class StrategyContract:
         assert all(np.isfinite(p).all() for p in law.probabilities)
         assert law.entropy() >= 0
 
-    def test_one_by_one_by_id_is_the_call_of_0_1(self) -> None:
+    def test_one_by_one_the_ids_count_up(self) -> None:
         score, old, new = additive(self.choices), self.make(self.choices, 2), self.make(self.choices, 2)
         asks = finish(old, score)
         for number, choice in enumerate(asks):

@@ -12,12 +12,13 @@ from hwnas.search.cycle import fair_cycle
 from hwnas.search.migo import MigoOptimizer
 from hwnas.search.rank_weights import distance_log_weights, log_weights
 from hwnas.search.simplex import corrected_move, fisher_length, per_row_move, reference_move
+from tests.search.one_at_a_time import answer, following
 
 
 def finish(optimizer: MigoOptimizer, seed: int = 0) -> MigoOptimizer:
     rng = np.random.default_rng(seed)
     while not optimizer.done:
-        optimizer.tell(optimizer.ask(), rng.normal())
+        answer(optimizer, following(optimizer), rng.normal())
     return optimizer
 
 
@@ -90,9 +91,9 @@ def test_3_the_reference_law_itself_keeps_it_as_released() -> None:
 def test_4_unequal_rows_freeze_the_law(mode: str) -> None:
     optimizer, rng = MigoOptimizer([3, 5], mode=mode, s=100), np.random.default_rng(0)
     for _ in range(5):
-        choice = optimizer.ask()
+        choice = following(optimizer)
         assert choice[0] < 3
-        optimizer.tell(choice, rng.normal())
+        answer(optimizer, choice, rng.normal())
     law = optimizer.distribution().probabilities
     assert np.ptp(law[0]) > 0.01 < np.ptp(law[1])
 
@@ -124,8 +125,8 @@ def test_6_ties_are_never_merged() -> None:
 def test_7_the_floor_is_degenerate_for_few_choices(choices: list[int], mode: str) -> None:
     optimizer = MigoOptimizer(choices, mode=mode, s=30, gamma=0.0)
     for _ in range(20 * choices[0]):
-        choice = optimizer.ask()
-        optimizer.tell(choice, 1.0 if choice[0] == 1 else 0.0 - choice[0])
+        choice = following(optimizer)
+        answer(optimizer, choice, 1.0 if choice[0] == 1 else 0.0 - choice[0])
     law = optimizer.distribution().probabilities[0]
     assert law[1] > 1.2 / choices[0]
     assert law.min() >= 0
@@ -138,8 +139,8 @@ def test_8_state_is_shared_and_seeding_fragile() -> None:
     rng, other = np.random.default_rng(0), np.random.default_rng(1)
     while not first.done:
         np.random.seed(0)  # noqa: NPY002
-        first.tell(first.ask(), rng.normal())
-        second.tell(second.ask(), other.normal())
+        answer(first, following(first), rng.normal())
+        answer(second, following(second), other.normal())
     assert first.state_dict() == alone
     with pytest.raises(ValueError, match="read-only"):
         first.distribution().probabilities[0][0] = 1.0

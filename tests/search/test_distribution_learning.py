@@ -30,6 +30,7 @@ from hwnas.search.distribution_learning.pbil import Pbil
 from hwnas.search.distribution_learning.sng import Sng
 from hwnas.search.registry import create
 from hwnas.search.simplex import fisher_length
+from tests.search.one_at_a_time import answer, following
 
 NAMES = ["asng", "ddpnas", "fpnas", "mdenas", "parsec", "pbil", "sng"]
 SAMPLES = [(0, 1, 2), (1, 2, 3), (2, 3, 0), (3, 0, 1)]
@@ -41,8 +42,8 @@ def feed(strategy: PlannedStrategy, samples: Sequence[Sequence[int]], scores: Se
     for sample, score in zip(samples, scores, strict=True):
         state = strategy.state_dict()
         strategy.load_state_dict(state | {"records": state["records"] | {"pending": list(sample)}})
-        assert strategy.ask() == tuple(sample)
-        strategy.tell(sample, score)
+        assert following(strategy) == tuple(sample)
+        answer(strategy, sample, score)
 
 
 def law(strategy: Any) -> list[np.ndarray]:
@@ -100,7 +101,7 @@ def test_ddpnas_vector() -> None:
     ddpnas = Ddpnas([3], 6, s=1, scale=0.01)
     ddpnas.load_state_dict(ddpnas.state_dict() | {"plan": [[0], [1], [2]]})
     for op, score in enumerate([0.9, 0.8, 0.85]):
-        ddpnas.tell(ddpnas.ask(), score)
+        answer(ddpnas, following(ddpnas), score)
         assert ddpnas.distribution().live[0].all() == (op < 2)
     e = np.exp([0.0, -10.0, -5.0]) / np.exp([0.0, -10.0, -5.0]).sum()
     theta = (1 / 3 + 0.2 * e) / 1.2
@@ -167,8 +168,8 @@ def test_costs_below_the_target_pull_at_nothing() -> None:
 
 def search(strategy: Any, rows: Sequence[np.ndarray]) -> Any:
     while not strategy.done:
-        choice = strategy.ask()
-        strategy.tell(choice, additive(rows, choice))
+        choice = following(strategy)
+        answer(strategy, choice, additive(rows, choice))
     return strategy
 
 
@@ -184,8 +185,8 @@ def test_the_mode_reaches_the_optimum_of_an_additive_toy(name: str) -> None:
         while stayed < 5:
             held = strategy.state_dict()["learnt"]
             while strategy.state_dict()["learnt"] == held:
-                choice = strategy.ask()
-                strategy.tell(choice, additive(rows, choice))
+                choice = following(strategy)
+                answer(strategy, choice, additive(rows, choice))
             steps += 1
             stayed = stayed + 1 if tuple(int(p.argmax()) for p in strategy.law()) == best else 0  # type: ignore[attr-defined]
             assert steps <= 300, f"seed {seed}: mode {strategy.distribution().mode()}, optimum {best}"
@@ -217,8 +218,8 @@ def test_mdenas_moves_by_the_rule_of_its_pairs() -> None:
 def test_mdenas_never_loses_an_op() -> None:
     mdenas, rows = Mdenas([5, 3, 4], 200, lr=0.5), [np.arange(5.0), np.arange(3.0), np.arange(4.0)]
     while not mdenas.done:
-        choice = mdenas.ask()
-        mdenas.tell(choice, additive(rows, choice))
+        choice = following(mdenas)
+        answer(mdenas, choice, additive(rows, choice))
         assert all(p.min() > 0.05 for p in law(mdenas))
 
 
@@ -241,7 +242,7 @@ def test_mdenas_has_its_learning_rate_as_an_option() -> None:
 def test_ddpnas_rows_are_laws_on_live_ops_at_every_point() -> None:
     ddpnas, rng = Ddpnas([5, 2, 4], 50), np.random.default_rng(0)
     while not ddpnas.done:
-        ddpnas.tell(ddpnas.ask(), rng.normal())
+        answer(ddpnas, following(ddpnas), rng.normal())
         for p, mask in zip(law(ddpnas), ddpnas.distribution().live, strict=True):
             assert abs(p.sum() - 1) < 1e-12
             assert not p[~mask].any()
@@ -254,12 +255,12 @@ def test_ddpnas_treats_no_op_by_its_index() -> None:
     plain, turned = (Ddpnas([8] * 3, 105, seed=1) for _ in range(2))
     while not plain.done:
         state = plain.state_dict()
-        choice = plain.ask()
+        choice = following(plain)
         if not state["plan"]:
             plan = [list(choice), *plain.state_dict()["plan"]]
             turned.load_state_dict(turned.state_dict() | {"plan": [[int(order[op]) for op in x] for x in plan]})
-        plain.tell(choice, additive(rows, choice))
-        turned.tell(turned.ask(), additive(rows, choice))
+        answer(plain, choice, additive(rows, choice))
+        answer(turned, following(turned), additive(rows, choice))
     for p, q in zip(law(plain), law(turned), strict=True):
         np.testing.assert_array_equal(p, q[order])
 
@@ -279,7 +280,7 @@ def test_ddpnas_counts_its_evaluations_right() -> None:
     for ddpnas in (Ddpnas([5] * 6, 42), Ddpnas([5] * 6, 50, s=3)):
         rng = np.random.default_rng(0)
         while not ddpnas.done:
-            ddpnas.tell(ddpnas.ask(), rng.normal())
+            answer(ddpnas, following(ddpnas), rng.normal())
             left = [int(mask.sum()) for mask in ddpnas.distribution().live]
             assert left == [5 - sum(ddpnas.asked >= end for end in (15, 27, 36, 42))] * 6
 
@@ -292,7 +293,7 @@ def test_ddpnas_spreads_its_stages_over_the_evaluations(evaluations: int, ends: 
     """A stage ends with the first whole cycle after evaluations * (5, 9, 12, 14) / 14 scores."""
     ddpnas, rng = Ddpnas([5] * 3, evaluations), np.random.default_rng(0)
     while not ddpnas.done:
-        ddpnas.tell(ddpnas.ask(), rng.normal())
+        answer(ddpnas, following(ddpnas), rng.normal())
         left = [int(mask.sum()) for mask in ddpnas.distribution().live]
         assert left == [5 - sum(ddpnas.asked >= end for end in ends)] * 3
 
@@ -310,10 +311,10 @@ def test_percent_or_fraction_is_the_same_search(name: str) -> None:
     first, second = (create(name, [5, 3, 4], evaluations=70, seed=4) for _ in range(2))
     rows = [np.random.default_rng(i).normal(size=k) for i, k in enumerate((5, 3, 4))]
     while not first.done:
-        choice = first.ask()
-        assert second.ask() == choice
-        first.tell(choice, 0.7 + additive(rows, choice) / 64)
-        second.tell(choice, 128 * (0.7 + additive(rows, choice) / 64))
+        choice = following(first)
+        assert following(second) == choice
+        answer(first, choice, 0.7 + additive(rows, choice) / 64)
+        answer(second, choice, 128 * (0.7 + additive(rows, choice) / 64))
 
 
 @settings(max_examples=200, deadline=None)

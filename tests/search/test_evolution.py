@@ -20,6 +20,7 @@ from hwnas.search.evolution.local import LocalSearch
 from hwnas.search.evolution.mutation import edit_law, edited, neighbours, unseen_choice
 from hwnas.search.evolution.rea import NASBENCH201_MUTATES, RegularisedEvolution
 from hwnas.search.strategy import Strategy
+from tests.search.one_at_a_time import answer, following
 
 Choice = tuple[int, ...]
 Score = Callable[[Choice], float]
@@ -36,8 +37,8 @@ def rugged(choices: Sequence[int], seed: int) -> Score:
 def run(strategy: Strategy, score: Score) -> list[Choice]:
     asks = []
     while not strategy.done:
-        asks.append(strategy.ask())
-        strategy.tell(asks[-1], score(asks[-1]))
+        asks.append(following(strategy))
+        answer(strategy, asks[-1], score(asks[-1]))
     return asks
 
 
@@ -107,9 +108,9 @@ def test_evolution_breeds_from_the_last_members_only() -> None:
     strategy = RegularisedEvolution(choices, 60, 3, population=population, sample=60)
     asks, scores = [], []
     while not strategy.done:
-        asks.append(strategy.ask())
+        asks.append(following(strategy))
         scores.append(100.0 - len(scores))  # always older is better: the oldest member is the parent
-        strategy.tell(asks[-1], scores[-1])
+        answer(strategy, asks[-1], scores[-1])
     for at in range(population, len(asks)):
         assert differences(asks[at], asks[at - population]) == 1
     elite = run(RegularisedEvolution(choices, 60, 3, population=60, sample=60), lambda _: 0.0)
@@ -140,7 +141,7 @@ def test_local_search_leaves_a_centre_for_its_best_neighbour_or_an_optimum(choic
     centres: list[Choice] = []
     asks: list[Choice] = []
     while not strategy.done:
-        asks.append(strategy.ask())
+        asks.append(following(strategy))
         centre = tuple(strategy.state_dict()["centre"])
         if not centres or centre != centres[-1]:
             centres.append(centre)
@@ -149,7 +150,7 @@ def test_local_search_leaves_a_centre_for_its_best_neighbour_or_an_optimum(choic
             if len(centres) > 1 and centre == asks[-1]:  # a new start: what it left is an optimum, and known to be one
                 end = climb(centres[-2], choices, score)[-1]
                 assert set(asks[:-1]).issuperset(neighbours(end, choices))
-        strategy.tell(asks[-1], score(asks[-1]))
+        answer(strategy, asks[-1], score(asks[-1]))
     assert sorted(asks[:size]) == sorted(itertools.product(*map(range, choices)))  # all once, before any twice
 
 

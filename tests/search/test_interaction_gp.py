@@ -10,6 +10,7 @@ from scipy.stats import norm
 from hwnas.search.registry import create
 from hwnas.search.surrogates.interaction_gp import Posterior, Prior, agreements, below, expected_gain, quantiles
 from hwnas.search.surrogates.proposals import around, climb, propose, unseen
+from tests.search.one_at_a_time import answer, following
 
 PRIOR = Prior((2.0, 1.0, 0.5, 0.3), 0.05, 0)
 
@@ -110,8 +111,8 @@ def test_interactions_that_no_sum_of_effects_shows_are_found(seed: int) -> None:
     for mode in ("interactions", "pooled"):
         search = create("migo", [3] * 7, evaluations=80, mode=mode, seed=seed)
         while not search.done:
-            choice = search.ask()
-            search.tell(choice, score(choice))
+            choice = following(search)
+            answer(search, choice, score(choice))
         assert search.best is not None
         found[mode] = search.best[1]
     assert found["interactions"] == 6
@@ -122,8 +123,8 @@ def test_every_architecture_is_asked_once_before_any_is_asked_twice() -> None:
     search = create("migo", [3, 2, 2], evaluations=15, seed=0)
     asked = []
     while not search.done:
-        asked.append(search.ask())
-        search.tell(asked[-1], float(sum(asked[-1])))
+        asked.append(following(search))
+        answer(search, asked[-1], float(sum(asked[-1])))
     assert len(set(asked[:12])) == math.prod([3, 2, 2])
 
 
@@ -136,8 +137,8 @@ def test_luck_is_discounted() -> None:
         spread = np.sqrt(rows.var(1).sum())
         search = create("migo", [4] * 6, evaluations=60, seed=seed)
         while not search.done:
-            ask = search.ask()
-            search.tell(ask, float(rows[np.arange(6), ask].sum() + rng.normal(0, spread / 2)))
+            ask = following(search)
+            answer(search, ask, float(rows[np.arange(6), ask].sum() + rng.normal(0, spread / 2)))
         assert search.answer is not None
         assert search.best is not None
         choices = search.best[0], search.answer[0]
@@ -151,8 +152,8 @@ def test_the_answer_is_one_of_the_two_best_scores() -> None:
     search = create("migo", [3, 4, 2], evaluations=20, seed=0)
     scores = {}
     while not search.done:
-        ask = search.ask()
+        ask = following(search)
         scores[ask] = float(rng.normal())
-        search.tell(ask, scores[ask])
+        answer(search, ask, scores[ask])
         assert search.answer is not None
         assert search.answer[1] in sorted(scores.values())[-2:]

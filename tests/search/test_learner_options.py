@@ -15,6 +15,7 @@ from hwnas.errors import UsageError
 from hwnas.search.distribution_learning.fpnas import FpNas
 from hwnas.search.distribution_learning.parsec import Parsec
 from hwnas.search.registry import create
+from tests.search.one_at_a_time import answer, following
 
 NAMES = ["asng", "ddpnas", "fpnas", "mdenas", "parsec", "pbil", "sng"]
 
@@ -31,7 +32,7 @@ def additive(rows: Sequence[np.ndarray], x: Sequence[int]) -> float:
 def test_equal_scores_leave_the_preference_alone(name: str) -> None:
     strategy = create(name, [4, 2, 3], evaluations=80, seed=1)
     while not strategy.done:
-        strategy.tell(strategy.ask(), 0.3)
+        answer(strategy, following(strategy), 0.3)
     for p, mask in zip(law(strategy), strategy.distribution().live, strict=True):
         np.testing.assert_allclose(p, mask / mask.sum(), rtol=0, atol=1e-12)
 
@@ -42,7 +43,7 @@ def test_equal_scores_leave_the_preference_alone(name: str) -> None:
 def test_the_law_stays_a_law(name: str, choices: list[int], seed: int, size: float) -> None:
     strategy, rng = create(name, choices, evaluations=50, seed=seed), np.random.default_rng(seed)
     while not strategy.done:
-        strategy.tell(strategy.ask(), size * float(rng.integers(3)) if seed % 2 else size * rng.normal())
+        answer(strategy, following(strategy), size * float(rng.integers(3)) if seed % 2 else size * rng.normal())
         for p in strategy.law():  # type: ignore[attr-defined]
             assert abs(p.sum() - 1) < 1e-12
             assert p.min() >= 0
@@ -67,14 +68,14 @@ def test_resume_with_other_options(name: str, options: dict[str, Any]) -> None:
     strategy, states, asks = make(1), [], []
     while not strategy.done:
         states.append(json.dumps(strategy.state_dict(), allow_nan=False))
-        asks.append(strategy.ask())
-        strategy.tell(asks[-1], additive(rows, asks[-1]))
+        asks.append(following(strategy))
+        answer(strategy, asks[-1], additive(rows, asks[-1]))
     for at, state in enumerate(states):
         resumed = make(9)
         resumed.load_state_dict(json.loads(state))
         for choice in asks[at:]:
-            assert resumed.ask() == choice
-            resumed.tell(choice, additive(rows, choice))
+            assert following(resumed) == choice
+            answer(resumed, choice, additive(rows, choice))
         assert resumed.state_dict() == strategy.state_dict()
 
 
@@ -83,10 +84,10 @@ def test_going_joint_changes_no_probability() -> None:
     for coarse in range(1, 40, 7):
         joint, still = (FpNas([6, 4], 80, seed=3, factors=[[2, 3], [4]], coarse=n) for n in (coarse, 80))
         while len(joint.state_dict()["logits"]) == 9:
-            choice = joint.ask()
-            assert still.ask() == choice
+            choice = following(joint)
+            assert following(still) == choice
             for strategy in (joint, still):
-                strategy.tell(choice, additive(rows, choice))
+                answer(strategy, choice, additive(rows, choice))
         assert len(joint.state_dict()["logits"]) == 10
         assert joint.state_dict()["learnt"] >= coarse
         for p, q in zip(law(joint), law(still), strict=True):
@@ -129,7 +130,7 @@ def test_settings_out_of_range_are_refused(name: str, options: dict[str, Any], m
 def test_batches_need_not_fit_the_evaluations() -> None:
     parsec = Parsec([3, 3], 40, k=16)
     while not parsec.done:
-        choice = parsec.ask()
-        parsec.tell(choice, float(sum(choice)))
+        choice = following(parsec)
+        answer(parsec, choice, float(sum(choice)))
     assert parsec.state_dict()["learnt"] == 32
     assert parsec.best == ((2, 2), 4.0)

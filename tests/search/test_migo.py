@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hwnas.errors import UnknownName, UsageError
 from hwnas.search.migo import MigoOptimizer
 from hwnas.search.simplex import fisher_length
+from tests.search.one_at_a_time import answer, following
 
 SAMPLES = [[0, 1, 2], [1, 2, 3], [2, 3, 0], [3, 0, 1]]
 SCORES = [0.9, 0.8, 0.7, 0.6]
@@ -22,8 +23,8 @@ def run_cycle(optimizer: MigoOptimizer, samples: Sequence[Sequence[int]], scores
     """Make the next cycle the given one: through the saved state, as a resumed run would."""
     optimizer.load_state_dict(optimizer.state_dict() | {"plan": [list(sample) for sample in samples]})
     for sample, score in zip(samples, scores, strict=True):
-        assert optimizer.ask() == tuple(sample)
-        optimizer.tell(sample, score)
+        assert following(optimizer) == tuple(sample)
+        answer(optimizer, sample, score)
 
 
 def assert_shifted_rows(optimizer: MigoOptimizer, expected: Sequence[float]) -> None:
@@ -94,7 +95,7 @@ def test_evaluation_counts(choices: list[int], expected: int, mode: str) -> None
     assert optimizer.evaluations == expected
     told = 0
     while not optimizer.done:
-        optimizer.tell(optimizer.ask(), rng.normal())
+        answer(optimizer, following(optimizer), rng.normal())
         told += 1
     assert told == expected
     assert all(mask.sum() == 1 for mask in optimizer.distribution().live)
@@ -127,8 +128,8 @@ def test_invariants_on_random_ragged_problems(setup: dict[str, Any], kind: int) 
         length = max(int(mask.sum()) for mask in law.live)
         cycle = []
         for _ in range(length):
-            cycle.append(optimizer.ask())
-            optimizer.tell(cycle[-1], scores_of(kind, rng))
+            cycle.append(following(optimizer))
+            answer(optimizer, cycle[-1], scores_of(kind, rng))
         for i, mask in enumerate(law.live):
             counts = np.bincount([sample[i] for sample in cycle], minlength=len(mask))
             assert not counts[~mask].any()
@@ -163,7 +164,7 @@ def test_every_step_has_fisher_length_delta(setup: dict[str, Any]) -> None:
     for _ in range(3):
         before = optimizer.distribution()
         for _ in range(max(setup["choices"])):
-            optimizer.tell(optimizer.ask(), rng.normal())
+            answer(optimizer, following(optimizer), rng.normal())
         after = optimizer.distribution().probabilities
         tangent = [
             tangent_of(b, a, mask, free) for b, a, mask in zip(before.probabilities, after, before.live, strict=True)
@@ -187,8 +188,8 @@ def test_keep_and_protect(choices: list[int], keep: int, seed: int, data: st.Dat
     optimizer = MigoOptimizer(choices, keep=keep, protect=protect, s=1, seed=seed)
     assert optimizer.evaluations == sum(range(keep + 1, max(choices) + 1))
     while not optimizer.done:
-        choice = optimizer.ask()
-        optimizer.tell(choice, -sum(x == p for x, p in zip(choice, protect, strict=True)))
+        choice = following(optimizer)
+        answer(optimizer, choice, -sum(x == p for x, p in zip(choice, protect, strict=True)))
     live = optimizer.distribution().live
     assert [int(mask.sum()) for mask in live] == [min(k, keep) for k in choices]
     assert all(mask[p] for mask, p in zip(live, protect, strict=True))
@@ -198,8 +199,8 @@ def test_protected_ops_would_have_been_pruned() -> None:
     for protect, expected in ((None, [[1, 2], [0, 2]]), ([0, 0], [[0, 2], [0, 2]])):
         optimizer = MigoOptimizer([3, 3], keep=2, protect=protect, s=20)
         while not optimizer.done:
-            choice = optimizer.ask()
-            optimizer.tell(choice, [0, 5, 9][choice[0]] + [4, 0, 9][choice[1]])
+            choice = following(optimizer)
+            answer(optimizer, choice, [0, 5, 9][choice[0]] + [4, 0, 9][choice[1]])
         assert [np.flatnonzero(mask).tolist() for mask in optimizer.distribution().live] == expected
 
 
@@ -207,7 +208,7 @@ def test_pooled_prunes_the_least_effect_and_not_the_least_probability() -> None:
     optimizer, rng, disagreed = MigoOptimizer([6] * 6, s=1, gamma=0.9), np.random.default_rng(0), 0
     before = optimizer.distribution()
     while not optimizer.done:
-        optimizer.tell(optimizer.ask(), rng.normal())
+        answer(optimizer, following(optimizer), rng.normal())
         after = optimizer.distribution()
         for old, new, b, p in zip(before.live, after.live, after.effects, before.probabilities, strict=True):
             if old.sum() > new.sum():
@@ -222,7 +223,7 @@ def test_narrow_choices_wait_for_the_wide_ones() -> None:
     optimizer, rng, seen = MigoOptimizer([2, 5], s=1), np.random.default_rng(0), []
     while not optimizer.done:
         seen.append(tuple(int(mask.sum()) for mask in optimizer.distribution().live))
-        optimizer.tell(optimizer.ask(), rng.normal())
+        answer(optimizer, following(optimizer), rng.normal())
     assert list(dict.fromkeys(seen)) == [(2, 5), (2, 4), (2, 3), (2, 2)]
 
 
@@ -230,8 +231,8 @@ def test_a_drift_of_the_scores_is_not_an_effect() -> None:
     """A supernet that trains on gains much more between cycles than ops differ; pooling must not see it."""
     optimizer, told = MigoOptimizer([4, 4, 4], keep=3, s=6), 0
     while not optimizer.done:
-        choice = optimizer.ask()
-        optimizer.tell(choice, 100.0 * (told // 4) + choice[0])
+        choice = following(optimizer)
+        answer(optimizer, choice, 100.0 * (told // 4) + choice[0])
         told += 1
     effects = optimizer.distribution().effects
     assert effects[0][3] > effects[0][2] > effects[0][1] > effects[0][0]

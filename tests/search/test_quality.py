@@ -11,6 +11,7 @@ import pytest
 from hwnas.search.migo import MigoOptimizer
 from hwnas.search.random_search import RandomSearch
 from hwnas.search.strategy import Strategy
+from tests.search.one_at_a_time import answer, following
 
 MACRO = Path(__file__).parents[3] / "shared" / "data" / "nasbench_macro" / "nasbench_macro.parquet"
 
@@ -19,8 +20,8 @@ Score = Callable[[tuple[int, ...]], float]
 
 def finish(strategy: Strategy, score: Score) -> Strategy:
     while not strategy.done:
-        choice = strategy.ask()
-        strategy.tell(choice, score(choice))
+        choice = following(strategy)
+        answer(strategy, choice, score(choice))
     return strategy
 
 

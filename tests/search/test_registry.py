@@ -11,6 +11,7 @@ from hwnas.search.migo import MigoOptimizer
 from hwnas.search.random_search import RandomSearch
 from hwnas.search.registry import TABLE, create, names, strategy_class
 from hwnas.search.strategy import Strategy
+from tests.search.one_at_a_time import answer, following
 
 PLUGIN = """
 from hwnas.search.random_search import RandomSearch
@@ -92,7 +93,7 @@ def test_a_strategy_written_for_0_1_still_works() -> None:
 
     strategy = Old([3, 4], evaluations=6, seed=0)
     while not strategy.done:
-        choice = strategy.ask()
-        strategy.tell(choice, float(sum(choice)))
+        choice = following(strategy)
+        answer(strategy, choice, float(sum(choice)))
     assert strategy.best is not None
     assert strategy.distribution().mode() == strategy.best[0]

@@ -3,6 +3,7 @@ import pytest
 
 from hwnas.errors import RunError, UsageError
 from hwnas.search.registry import TABLE, create
+from tests.search.one_at_a_time import answer, following
 
 CHOICES = (3, 4, 2)
 LIVE = [[True, False, True], [False, True, True, True], [True, False]]
@@ -13,9 +14,9 @@ def test_no_strategy_asks_for_a_masked_op(name: str) -> None:
     strategy = create(name, CHOICES, live=LIVE, evaluations=25, seed=0)
     asked = set()
     while not strategy.done:
-        choice = strategy.ask()
+        choice = following(strategy)
         asked.add(choice)
-        strategy.tell(choice, float(sum(choice)))
+        answer(strategy, choice, float(sum(choice)))
     assert all(LIVE[i][op] for choice in asked for i, op in enumerate(choice))
     law = strategy.distribution()
     assert law.choices == CHOICES
@@ -28,13 +29,13 @@ def test_no_strategy_asks_for_a_masked_op(name: str) -> None:
 
 def test_a_state_fits_its_own_mask_only() -> None:
     strategy = create("random", CHOICES, live=LIVE, evaluations=5, seed=0)
-    strategy.tell(strategy.ask(), 1.0)
+    answer(strategy, following(strategy), 1.0)
     other = create("random", CHOICES, live=[[True] * k for k in CHOICES], evaluations=5, seed=0)
     with pytest.raises(RunError, match="new run"):
         other.load_state_dict(strategy.state_dict())
-    strategy.ask()
-    with pytest.raises(UsageError, match="last ask"):
-        strategy.tell((1, 0, 1), 1.0)
+    following(strategy)
+    with pytest.raises(UsageError, match="never asked"):
+        strategy.tell(7, 1.0)
 
 
 @pytest.mark.parametrize(("live", "rule"), [([[True] * 3], "one flag per op"), ([[False] * 3, [True] * 4, [True] * 2],

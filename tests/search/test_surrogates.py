@@ -30,6 +30,7 @@ from hwnas.search.surrogates.interaction_gp import expected_gain, quantiles
 from hwnas.search.surrogates.paths import FEATURES, path_encoding
 from hwnas.search.surrogates.pnas import ProgressiveSearch, stages
 from hwnas.search.surrogates.prefixes import OPEN, completed, op_shares, widened
+from tests.search.one_at_a_time import answer, following
 
 Choice = tuple[int, ...]
 Score = Callable[[Choice], float]
@@ -45,8 +46,8 @@ def additive(choices: Sequence[int], seed: int) -> tuple[Score, Choice]:
 def run(strategy: Strategy, score: Score) -> list[Choice]:
     asks = []
     while not strategy.done:
-        asks.append(strategy.ask())
-        strategy.tell(asks[-1], score(asks[-1]))
+        asks.append(following(strategy))
+        answer(strategy, asks[-1], score(asks[-1]))
     return asks
 
 
@@ -165,7 +166,7 @@ def test_broken_encodings_are_refused(bad: Callable[[Choice], np.ndarray]) -> No
 def test_a_state_of_the_process_is_checked() -> None:
     strategy = GaussianProcessSearch([3, 3], 12, initial=2)
     for _ in range(4):
-        strategy.tell(strategy.ask(), 1.0)
+        answer(strategy, following(strategy), 1.0)
     state = strategy.state_dict()
     for broken in ({"setting": [0.1, 0.0]}, {"setting": [7.0, 0.0, 0.1]}, {"fitted": 9}, {"setting": 3}):
         with pytest.raises(RunError, match="new run"):
@@ -257,14 +258,14 @@ def test_every_stage_asks_what_grew_from_the_beam_before() -> None:
     beams: list[set[Choice]] = [{(OPEN,) * 4}]
     asks = []
     for n in range(64):
-        asks.append(strategy.ask())
+        asks.append(following(strategy))
         if n % 16 == 0 and n < 48:
             beam = {tuple(prefix) for prefix in strategy.state_dict()["beam"]}
             opened = [2, 0, 3, 1][n // 16]
             assert beam <= set(widened(sorted(beams[-1]), opened, choices))
             beams.append(beam)
         assert n >= 48 or any(all(p in (OPEN, x) for p, x in zip(b, asks[-1], strict=True)) for b in beams[-1])
-        strategy.tell(asks[-1], score(asks[-1]))
+        answer(strategy, asks[-1], score(asks[-1]))
     assert [len(beam) for beam in beams[1:]] == [4, 16, 16]
     assert all(x[:1] + x[2:] in {p[:1] + p[2:] for p in beams[-1]} for x in asks[48:])
     assert len(set(asks[48:])) == 16
@@ -291,7 +292,7 @@ def test_settings_out_of_range_are_refused() -> None:
 
 def test_a_beam_of_another_stage_is_refused() -> None:
     strategy = ProgressiveSearch([3, 3, 3], 40, surrogate="additive")
-    strategy.tell(strategy.ask(), 1.0)
+    answer(strategy, following(strategy), 1.0)
     state = strategy.state_dict()
     for broken in ({"stage": 2}, {"stage": -1}, {"stage": 9}, {"beam": [[0, 0, 0]]}, {"plan": [[0, -1, 0]]}):
         with pytest.raises(RunError, match="new run"):

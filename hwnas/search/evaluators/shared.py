@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hwnas.data.views import ImageView
-from hwnas.nets import Network, Supernet
+from hwnas.nets import Network, Subnet, Supernet
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator, fold_of
 from hwnas.space import FULL, Architecture, Space, scaled, variants
 from hwnas.tasks.task import Batch
@@ -86,8 +86,8 @@ class SupernetEvaluator(NetworkEvaluator):
 
     def _step(self, choice: Sequence[int], space: Space | None, fold: Workload, batch: Batch,
               place: tuple[int, int]) -> None:
-        self.supernet.select(choice, space)
-        train_step(self.supernet, self.optimizer, *batch, fold, self.config, place=place)
+        net = self.supernet.subnet((space or self.supernet.space).architecture(choice))
+        train_step(net, self.optimizer, *batch, fold, self.config, place=place)
 
     def _batches(self, fold: Workload, rng: np.random.Generator, steps: int) -> Iterator[Batch]:
         fold.check_trainable()
@@ -107,21 +107,22 @@ class SupernetEvaluator(NetworkEvaluator):
         """
         if scaled is not None:
             return self.fold_of(scaled).score(self.network(scaled.architecture(choice)))
-        self._select(choice)
-        return self.fold.score(self.supernet)
+        return self.fold.score(self._judged(self.supernet.space.architecture(choice)))
 
     def network(self, arch: Architecture) -> Network:
         """`arch` as a network of its own with the shared weights and its own batch-norm statistics."""
         if arch.space.fingerprint == self.supernet.space.fingerprint:
-            self._select(arch.choice)
+            self._judged(arch)
             return self.supernet.network(arch)
         net = self.supernet.network(arch)
         reestimate_batch_norm(net, [net], self._batch_norm_images(self.fold_of(arch.space)))
         return net
 
-    def _select(self, choice: Sequence[int]) -> None:
-        self.supernet.select(choice)
-        reestimate_batch_norm(self.supernet, self.supernet.active(), self._batch_norm_images(self.fold))
+    def _judged(self, arch: Architecture) -> Subnet:
+        """A path with batch-norm statistics of its own."""
+        net = self.supernet.subnet(arch)
+        reestimate_batch_norm(net, self.supernet.active(arch), self._batch_norm_images(self.fold))
+        return net
 
     def _batch_norm_images(self, fold: Workload) -> ImageView:
         return fold.train_images[: self.batch_norm_images]
