@@ -15,7 +15,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "precision": ("fp32", "fp16", "bf16", "int8", "auto"),
     "head": ("fcos", "ssdlite", "lraspp", "deeplab"),
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
-    "evaluator": ("scratch", "shared", "table"), "reduce": ("migo", "none"),
+    "evaluator": ("scratch", "shared", "table"), "executor": ("inline", "processes"), "reduce": ("migo", "none"),
 }
 GROUPS = {"space": "hwnas.spaces", "evaluator": "hwnas.evaluators", "executor": "hwnas.executors",
           "reduce": "hwnas.reducers"}  # where other packages name theirs

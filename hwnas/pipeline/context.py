@@ -150,7 +150,7 @@ class RunContext:
                             train=self.training, widths=widths_of(self.config),
                             sizes=sizes_of(self.config, self.space), strategy=asked.strategy,
                             evaluator=asked.evaluator, reduce=asked.reduce, evaluations=asked.evaluations,
-                            workers=asked.workers, evaluation_epochs=asked.evaluation_epochs,
+                            executor=asked.executor, workers=asked.workers, evaluation_epochs=asked.evaluation_epochs,
                             evaluation_table=asked.evaluation_table)
 
     @cached_property

@@ -30,11 +30,11 @@ class AskTell(Searcher):
     def run(self, context: SearchContext, budget: SearchBudget) -> SearchOutcome:
         strategy, most = context.strategy, budget.evaluations or context.strategy.evaluations
         evaluated = list(context.before)
-        failed: list[Choice] = []
+        failed = list(context.failed)
         batch = budget.batch or context.executor.workers
         for ask, answer in answers(strategy, context.executor, batch, most):
             if isinstance(answer, Failed):
-                failed.append(ask.choice)
+                failed.append((ask.choice, answer.reason))
             else:
                 evaluated.append((ask.choice, answer.value))
             context.told(ask, answer)
@@ -66,7 +66,7 @@ def answers(strategy: Strategy, executor: Executor, batch: int,
         yield first, there.pop(first.id)
 
 
-def finished(context: SearchContext, evaluated: Sequence[tuple[Choice, float]], failed: Sequence[Choice],
+def finished(context: SearchContext, evaluated: Sequence[tuple[Choice, float]], failed: Sequence[tuple[Choice, str]],
              ridge: float) -> SearchOutcome:
     """The outcome: the strategy's law on the ops that the reducer leaves, with the effects of all scores on these.
 
@@ -75,7 +75,7 @@ def finished(context: SearchContext, evaluated: Sequence[tuple[Choice, float]], 
     """
     strategy = context.strategy
     if strategy.best is None:
-        raise RunError("every evaluation of the search failed: look at the first one on its own")
+        raise RunError(f"all {len(failed)} evaluations of the search failed, the first: {failed[0][1]}")
     whole = SearchOutcome(strategy.distribution(), strategy.best, evaluated, failed)
     mask = context.reducer.reduce(context.space, whole)
     law = on_mask(whole.distribution, mask)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from hwnas.train import TrainConfig
 
-ROLES = ("strategy", "evaluator", "reduce", "evaluations", "workers", "evaluation_epochs", "evaluation_table")
+ROLES = ("strategy", "evaluator", "reduce", "evaluations", "evaluation_epochs", "evaluation_table")
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,9 @@ class SearchConfig:
         strategy: what asks for architectures, see `hwnas.search.registry`.
         evaluator: what scores them, and `reduce`: which ops are left in the end, see `hwnas.search.roles`.
         evaluations: how many architectures are asked for; None takes as many as MIGO's cycles need.
-        workers: processes that evaluate; 1 evaluates in this one. For evaluators whose weights do not move.
+        executor: where they are scored, see `hwnas.search.roles`; None takes `inline` for one worker, else `processes`.
+        workers: evaluations that are out at once, on which the search depends, and processes where there are some. For
+            evaluators whose weights do not move.
         evaluation_epochs: of every training; for the evaluator scratch.
         evaluation_table: a search.jsonl whose scores are looked up; for the evaluator table.
         mode: of MIGO: `pooled` (effects from all samples), `corrected` or `reference`.
@@ -52,16 +54,17 @@ class SearchConfig:
     evaluator: str = "shared"
     reduce: str = "migo"
     evaluations: int | None = None
+    executor: str | None = None
     workers: int = 1
     evaluation_epochs: int = 1
     evaluation_table: str | None = None
 
     def described(self) -> dict[str, Any]:
-        """What a checkpoint must agree with; `settle`, which comes after the last one, and `workers` may change.
+        """What a checkpoint must agree with: not `settle`, which comes after the last one, nor where is scored.
 
         What has its default is left out where checkpoints of hwnas 0.1 do not name it.
         """
-        found = {key: value for key, value in asdict(self).items() if key not in ("settle", "workers")}
+        found = {key: value for key, value in asdict(self).items() if key not in ("settle", "workers", "executor")}
         for name, default in (("optimizer", "sgd"), ("ema", 0.0)):
             if found["train"][name] == default:
                 del found["train"][name]

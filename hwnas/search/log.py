@@ -1,8 +1,9 @@
-"""search.jsonl: every evaluation of a search, one line each, in order."""
+"""search.jsonl: every evaluation of a search, one line each, in order; those that failed, too."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,8 @@ from hwnas.documents import MOST_BYTES
 from hwnas.errors import InputError, RunError
 from hwnas.files import append_line, read_lines, write_bytes
 from hwnas.validation import MOST_OPS, Count, Schema, checked
+
+LONGEST_REASON = 500  # characters
 
 
 class EvaluationSchema(Schema):
@@ -25,6 +28,17 @@ class EvaluationSchema(Schema):
     choice: Annotated[list[Annotated[int, Field(ge=0, le=1023)]], Field(max_length=MOST_OPS)]
     score: Annotated[float, Field(ge=-1e6, le=1e6)]
     seconds: Annotated[float, Field(ge=0, le=1e9)]
+
+
+class FailureSchema(Schema):
+    """The keys of a line of search.jsonl that has no score; hwnas 0.1 wrote none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    phase: Literal["alone"]
+    number: Count
+    choice: Annotated[list[Annotated[int, Field(ge=0, le=1023)]], Field(max_length=MOST_OPS)]
+    failed: Annotated[str, Field(max_length=LONGEST_REASON)]
 
 
 @dataclass(frozen=True)
@@ -47,8 +61,30 @@ class Evaluation:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Failure:
+    """One architecture whose evaluation gave no score.
+
+    Args:
+        phase, number, choice: as of an `Evaluation`; it has a number among them.
+        failed: why, for people; what is longer than `LONGEST_REASON` is cut.
+    """
+
+    phase: str
+    number: int
+    choice: tuple[int, ...]
+    failed: str
+
+    def __post_init__(self) -> None:
+        words = " ".join(self.failed.split())
+        object.__setattr__(self, "failed", words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON - 1]}…")
+
+
 class SearchLog:
     """Append-only log of evaluations; a torn last line (a run that was killed) is ignored.
+
+    Attributes:
+        lines: all of them in order.
 
     Raises:
         RunError: a line in the middle is broken.
@@ -56,7 +92,17 @@ class SearchLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries = _entries(path) if path.exists() else []
+        self.lines = _lines(path) if path.exists() else []
+
+    @property
+    def entries(self) -> list[Evaluation]:
+        """Those with a score, in order."""
+        return [line for line in self.lines if isinstance(line, Evaluation)]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Those without, in order."""
+        return [line for line in self.lines if isinstance(line, Failure)]
 
     def of(self, phase: str) -> list[Evaluation]:
         """Evaluations of one phase, in order."""
@@ -70,20 +116,20 @@ class SearchLog:
         """Those that a strategy asked for, in the order that it was told."""
         return [e for e in self.entries if e.phase != "settle"]
 
-    def append(self, evaluation: Evaluation) -> None:
+    def append(self, line: Evaluation | Failure) -> None:
         """Write one line and flush it."""
-        append_line(self.path, asdict(evaluation))
-        self.entries.append(evaluation)
+        append_line(self.path, asdict(line))
+        self.lines.append(line)
 
     def keep(self, phase: str, count: int) -> None:
         """Drop what a killed run logged beyond its last checkpoint: entries of `phase` from number `count` on."""
-        kept = [e for e in self.entries if e.phase != phase or e.number < count]
-        if len(kept) < len(self.entries):
-            self.entries = kept
+        kept = [e for e in self.lines if e.phase != phase or e.number < count]
+        if len(kept) < len(self.lines):
+            self.lines = kept
             write_bytes(self.path, b"".join(json.dumps(asdict(e)).encode() + b"\n" for e in kept))
 
 
-def _entries(path: Path) -> list[Evaluation]:
+def _lines(path: Path) -> list[Evaluation | Failure]:
     try:
         return [_read(path, number, line) for number, line in enumerate(read_lines(path, MOST_BYTES), 1)]
     except RunError:
@@ -92,7 +138,10 @@ def _entries(path: Path) -> list[Evaluation]:
         raise RunError(f"{err}") from err
 
 
-def _read(path: Path, number: int, line: object) -> Evaluation:
-    found = checked(EvaluationSchema, line, f"{path}, line {number} is not an evaluation", RunError,
-                    "delete that line and resume")
+def _read(path: Path, number: int, line: object) -> Evaluation | Failure:
+    what, way_out = f"{path}, line {number} is not an evaluation", "delete that line and resume"
+    if isinstance(line, Mapping) and "failed" in line:
+        without = checked(FailureSchema, line, what, RunError, way_out)
+        return Failure(without.phase, without.number, tuple(without.choice), without.failed)
+    found = checked(EvaluationSchema, line, what, RunError, way_out)
     return Evaluation(found.phase, found.number, tuple(found.choice), found.score, found.seconds)

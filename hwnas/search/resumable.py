@@ -1,7 +1,7 @@
 """A search over the networks of a space in a folder: strategy, evaluator, reducer and executor by name.
 
 The run writes three files and resumes from them, bit for bit, after a kill at any moment:
-    search.jsonl              every evaluation that gave a score
+    search.jsonl              every evaluation: its score, or why it has none
     search.safetensors        state of the strategy after the last answer; shared weights and momenta, where there are
     distribution.json         the result
 """
@@ -26,7 +26,7 @@ from hwnas.search.cycle import planned_evaluations
 from hwnas.search.distribution import Distribution
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
 from hwnas.search.evaluators.shared import SupernetEvaluator
-from hwnas.search.log import Evaluation, SearchLog
+from hwnas.search.log import Evaluation, Failure, SearchLog
 from hwnas.search.registry import create, strategy_class
 from hwnas.search.roles import (
     SearchBudget,
@@ -97,7 +97,7 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
         TrainingDiverged: the loss became NaN.
         RunError: the files in `folder` belong to another search, `init` cannot be read, or every evaluation failed.
         UsageError: nothing in `init` fits, or roles that do not go together.
-        UnknownName: no such strategy, evaluator or reducer.
+        UnknownName: no such strategy, evaluator, executor or reducer.
     """
     guarded = list(protect or space.smallest().choice)
     strategy = strategy_of(space, config, guarded, seed)
@@ -117,12 +117,15 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
     def told(ask: Ask, answer: Score | Failed) -> None:
         if isinstance(answer, Score):
             log.append(Evaluation("alone", ask.id, ask.choice, answer.value, answer.seconds))
+        else:
+            log.append(Failure("alone", ask.id, ask.choice, answer.reason))
         state.write(strategy.asked - len(strategy.pending))
 
-    place = "inline" if config.workers == 1 else "processes"
+    place = config.executor or ("inline" if config.workers == 1 else "processes")
     with create_executor(place, evaluator, space, config.workers) as executor:
         before = [(e.choice, e.score) for e in log.of("alone")]
-        context = SearchContext(space, strategy, evaluator, executor, reducer, told, before, progress)
+        failed = [(e.choice, e.failed) for e in log.failures]
+        context = SearchContext(space, strategy, evaluator, executor, reducer, told, before, failed, progress)
         found = searcher.run(context, SearchBudget())
     write_json(folder / "distribution.json", found.distribution.to_json())
     assert found.best is not None

@@ -56,7 +56,7 @@ class Executor(ABC):
     """Computes evaluations. A context manager: at its end nothing of it runs any more.
 
     Args:
-        workers: how many evaluations it computes at once.
+        workers: how many evaluations are out at once.
     """
 
     workers: int
@@ -92,13 +92,13 @@ class SearchOutcome:
         distribution: over the architectures of the space, for DPNG.
         best: the best evaluated architecture and its score; None where every evaluation failed.
         evaluated: architectures and scores in the order they were told.
-        failed: architectures whose evaluation failed.
+        failed: architectures whose evaluation failed, and why.
     """
 
     distribution: Distribution
     best: tuple[Choice, float] | None
     evaluated: Sequence[tuple[Choice, float]] = ()
-    failed: Sequence[Choice] = ()
+    failed: Sequence[tuple[Choice, str]] = ()
 
 
 class Reducer(ABC):
@@ -121,7 +121,8 @@ class SearchContext:
         strategy: fresh, or as a killed search left it.
         evaluator, executor, reducer: the other roles; the executor was made for this evaluator.
         told: called after every answer, e.g. to log it and to save the state of the strategy.
-        before: architectures and scores that a killed search had told the strategy.
+        before: architectures and scores that a killed search had told the strategy, and `failed`: those that had none,
+            and why.
         progress: of the search.
     """
 
@@ -132,6 +133,7 @@ class SearchContext:
     reducer: Reducer
     told: Callable[[Ask, Score | Failed], None] = field(default=lambda ask, answer: None)
     before: Sequence[tuple[Choice, float]] = ()
+    failed: Sequence[tuple[Choice, str]] = ()
     progress: Progress = silent
 
 
@@ -190,7 +192,15 @@ def create_evaluator(name: str, setting: object) -> Evaluator:
 
 
 def create_executor(name: str, evaluator: Evaluator, space: Space, workers: int = 1) -> Executor:
-    """An executor by name, for one evaluator; raises as `create_evaluator`."""
+    """An executor by name, for one evaluator.
+
+    Raises:
+        as `create_evaluator`; UsageError: one that computes elsewhere, or several at once, for weights that move.
+    """
+    if evaluator.weights_move and (name != "inline" or workers != 1):
+        raise UsageError("shared weights change from one evaluation to the next, so they are scored one "
+                         f"by one in this process, not {workers} at once by {name}: take the executor inline, or the "
+                         "evaluator scratch")
     made: Executor = _made(EXECUTORS, name, Executor, evaluator, space, workers)
     return made
 

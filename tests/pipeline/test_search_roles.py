@@ -10,6 +10,9 @@ import pytest
 from hwnas.documents import read_json
 from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline import RunFolder, compress, make_config
+from hwnas.pipeline.display.stage_lines import line
+from hwnas.pipeline.run.cautions import warnings_of
+from hwnas.pipeline.run.results import SearchResult
 from hwnas.search.distribution import Distribution
 from hwnas.search.log import SearchLog
 
@@ -29,11 +32,20 @@ def test_other_roles_end_in_an_architecture(roles: dict[str, Any], small: dict[s
     entries = SearchLog(run.path / "search.jsonl").asked()
     assert 0 < len(entries) <= roles["evaluations"]
     assert run.result("generate")
+    found, failures = run.found(SearchResult), SearchLog(run.path / "search.jsonl").failures
+    assert found.failed == len(failures) == roles["evaluations"] - len(entries)
+    assert found.evaluator == roles.get("evaluator", "shared")
+    why = failures[0].failed if failures else ""
+    told = f"{found.failed} of {roles['evaluations']} evaluations failed, the first: {why}" if failures else ""
+    assert found.warnings == [told] * bool(failures)
+    assert [text for text in warnings_of(run) if "evaluations failed" in text] == found.warnings
+    assert told in line(found)
     assert all(mask.any() for mask in law.live)
 
 
 @pytest.mark.parametrize(("options", "rule"), [
     ({"search_workers": 2}, "scored in one process"),
+    ({"executor": "processes"}, "--executor processes: shared weights change .* --evaluator scratch"),
     ({"evaluator": "table"}, "go together"),
     ({"evaluation_table": "x"}, "go together"),
     ({"training": "path", "strategy": "rea"}, "--training fair"),
@@ -46,7 +58,7 @@ def test_roles_that_do_not_go_together(options: dict[str, Any], rule: str) -> No
 
 @pytest.mark.parametrize(("options", "rule"), [
     ({"strategy": "mgio"}, "Did you mean 'migo'"), ({"evaluator": "share"}, "Did you mean 'shared'"),
-    ({"reduce": "non"}, "Did you mean 'none'"),
+    ({"reduce": "non"}, "Did you mean 'none'"), ({"executor": "process"}, "Did you mean 'processes'"),
 ])
 def test_unknown_roles(options: dict[str, Any], rule: str) -> None:
     with pytest.raises(UnknownName, match=rule):

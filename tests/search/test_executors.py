@@ -85,6 +85,23 @@ class TestExecutors:
             with pytest.raises((ZeroDivisionError, RuntimeError), match="a bug"):
                 executor.completed()
 
+    def test_its_workers_are_asks_that_may_be_out(self, name: str, space: Space) -> None:
+        with create_executor(name, Additive(), space, 3) as executor:
+            assert executor.workers == 3
+        with pytest.raises(UsageError, match="at least 1"):
+            create_executor(name, Additive(), space, 0)
+
+    def test_weights_that_move_are_scored_inline_one_by_one(self, name: str, space: Space) -> None:
+        class Moving(Additive):
+            weights_move = True
+
+        for workers in (1, 2):
+            if (name, workers) == ("inline", 1):
+                create_executor(name, Moving(), space, workers).close()
+                continue
+            with pytest.raises(UsageError, match="take the executor inline"):
+                create_executor(name, Moving(), space, workers)
+
     def test_what_is_not_collected_ends_with_it(self, name: str, space: Space) -> None:
         with create_executor(name, Additive(seconds=0.2), space) as executor:
             for i in range(3):

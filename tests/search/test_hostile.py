@@ -22,6 +22,7 @@ LAW = Distribution([np.array([0.5, 0.5, 0.0]), np.array([1.0, 0.0])],
                    [np.array([0.1, 0.1, 2.0]), np.array([0.0, 0.3])]).to_json()
 LOG = [{"phase": "train", "number": 0, "choice": [0, 1], "score": 50.5, "seconds": 1.25},
        {"phase": "train", "number": 1, "choice": [2, 0], "score": 61, "seconds": 1},
+       {"phase": "alone", "number": 0, "choice": [2, 1], "failed": "the loss became NaN"},
        {"phase": "settle", "number": 0, "choice": [1, 1], "score": 12.0, "seconds": 0.5}]
 
 

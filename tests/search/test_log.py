@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import InputError, RunError
-from hwnas.search.log import Evaluation, SearchLog
+from hwnas.search.log import LONGEST_REASON, Evaluation, Failure, SearchLog
 
 
 def entry(number: int, phase: str = "train") -> Evaluation:
@@ -81,6 +81,31 @@ def test_keep_drops_only_later_entries_of_that_phase(tmp_path: Path, count: int,
 def test_keep_without_a_file_writes_none(tmp_path: Path) -> None:
     SearchLog(tmp_path / "search.jsonl").keep("train", 0)
     assert not (tmp_path / "search.jsonl").exists()
+
+
+def test_failures_stand_in_the_log_and_are_no_entries(tmp_path: Path) -> None:
+    path = tmp_path / "search.jsonl"
+    log = SearchLog(path)
+    for number in range(5):
+        without = Failure("alone", number, (number, 1), f"killed\nby {number}")
+        log.append(without if number % 2 else entry(number, "alone"))
+    again = SearchLog(path)
+    assert [e.number for e in again.entries] == [0, 2, 4]
+    assert again.failures == [Failure("alone", n, (n, 1), f"killed by {n}") for n in (1, 3)]
+    assert [line.number for line in again.lines] == [0, 1, 2, 3, 4]
+    again.keep("alone", 3)
+    assert [line.number for line in SearchLog(path).lines] == [0, 1, 2]
+    assert json.loads(path.read_text().splitlines()[1]) == {"phase": "alone", "number": 1, "choice": [1, 1],
+                                                            "failed": "killed by 1"}
+
+
+def test_a_reason_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "search.jsonl"
+    SearchLog(path).append(Failure("alone", 0, (1,), "x" * 10_000))
+    assert len(SearchLog(path).failures[0].failed) == LONGEST_REASON
+    path.write_text(path.read_text().replace("xxx", "x" * 500))
+    with pytest.raises(RunError, match="line 1 is not an evaluation"):
+        SearchLog(path)
 
 
 def test_every_line_is_plain_json(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hwnas.search.ask_tell import on_mask
 from hwnas.search.config import SearchConfig
 from hwnas.search.distribution import everything_live
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
-from hwnas.search.log import SearchLog
+from hwnas.search.log import Evaluation, Failure, SearchLog
 from hwnas.search.registry import TABLE, create
 from hwnas.search.roles import (
     EVALUATORS,
@@ -202,12 +202,35 @@ def test_a_search_without_shared_weights_that_was_killed_is_the_undisturbed_one(
     assert again.best == found.best
     entries = [SearchLog(folder / "search.jsonl").asked() for folder in (whole, cut)]
     assert [(e.number, e.choice, e.score) for e in entries[0]] == [(e.number, e.choice, e.score) for e in entries[1]]
-    assert len(entries[0]) <= 8
+    failed = [SearchLog(folder / "search.jsonl").failures for folder in (whole, cut)]
+    assert failed[0] == failed[1]
+    assert len(entries[0]) + len(failed[0]) == 8
+    assert bool(failed[0]) == (evaluator == "table")
+
+
+def test_a_search_in_processes_is_the_one_inline_with_as_many_asks_out(space: Space, data: Dataset, tmp_path: Path,
+                                                                       log: str) -> None:
+    config = replace(TINY, strategy="rea", evaluator="table", evaluation_table=log, workers=2)
+    found = {}
+    for name in ("inline", "processes", None):
+        folder = tmp_path / str(name)
+        folder.mkdir()
+        result = resumable.run(space, data, replace(config, executor=name), folder=folder)
+        lines = SearchLog(folder / "search.jsonl").lines
+        found[name] = result.distribution.to_json(), result.best, [replace(e, seconds=0) if isinstance(e, Evaluation)
+                                                                   else e for e in lines]
+    assert found["inline"] == found["processes"] == found[None]
+    assert any(isinstance(line, Failure) for line in found["inline"][2])
+    finished = tmp_path / "inline"  # where is computed may change
+    assert resumable.run(space, data, replace(config, executor="processes"), folder=finished).best == found[None][1]
 
 
 def test_a_search_of_which_everything_failed_says_so(space: Space, data: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "other.jsonl"
     path.write_text('{"phase": "alone", "number": 0, "choice": [5, 5, 5], "score": 1, "seconds": 0}\n')
     config = replace(TINY, strategy="random", evaluator="table", evaluation_table=str(path))
-    with pytest.raises(RunError, match="every evaluation of the search failed"):
-        resumable.run(space, data, config, folder=tmp_path)
+    for _ in ("first", "resumed"):
+        with pytest.raises(RunError, match="all 8 evaluations of the search failed, the first: the table"):
+            resumable.run(space, data, config, folder=tmp_path)
+    log = SearchLog(tmp_path / "search.jsonl")
+    assert (len(log.entries), [e.number for e in log.failures]) == (0, list(range(8)))

@@ -47,11 +47,15 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
 
 def _check_search(config: CompressConfig) -> None:
     from hwnas.search.registry import STRATEGIES
-    from hwnas.search.roles import EVALUATORS, REDUCERS
+    from hwnas.search.roles import EVALUATORS, EXECUTORS, REDUCERS
 
     asked = config.search
-    for plugins, name in ((STRATEGIES, asked.strategy), (EVALUATORS, asked.evaluator), (REDUCERS, asked.reduce)):
+    for plugins, name in ((STRATEGIES, asked.strategy), (EVALUATORS, asked.evaluator), (REDUCERS, asked.reduce),
+                          (EXECUTORS, asked.executor or "inline")):
         plugins.check_name(name)
+    if asked.evaluator == "shared" and asked.executor not in (None, "inline"):
+        raise UsageError(f"--executor {asked.executor}: shared weights change from one evaluation to the next, so they "
+                         "are scored in this process; leave it out, or take --evaluator scratch")
     if asked.evaluator == "shared" and asked.workers > 1:
         raise UsageError("--search-workers: shared weights are scored in one process; leave it out, or take "
                          "--evaluator scratch")

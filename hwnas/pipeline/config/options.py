@@ -49,6 +49,7 @@ class CompressOptions(TypedDict, total=False):
     evaluations: int | None
     evaluation_epochs: int
     evaluation_table: str | None
+    executor: str | None
     search_workers: int
     mode: Literal["pooled", "corrected", "reference"]
     training: Literal["fair", "path"]

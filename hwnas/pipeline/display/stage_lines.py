@@ -71,8 +71,9 @@ def _(found: FinetuneResult) -> str:
 
 @line.register
 def _(found: SearchResult) -> str:
-    return (f"{plural(found.evaluations, 'evaluation')}, mean {found.metric} with shared weights "
-            f"{found.baseline:.2f} %")
+    how = " with shared weights" if found.evaluator == "shared" else ""
+    warned = "".join(f"{BREAK}warning: {warning}" for warning in found.warnings)
+    return f"{plural(found.evaluations, 'evaluation')}, mean {found.metric}{how} {found.baseline:.2f} %{warned}"
 
 
 @line.register

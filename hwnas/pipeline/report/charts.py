@@ -162,14 +162,16 @@ def _history(facts: Report) -> Figure:
     scores = [e.score for e in evaluations]
     trained = sum(e.phase == "train" for e in evaluations)
     band, begins = score_span(scores)
+    alone = any(e.phase == "alone" for e in evaluations)
+    told = (f"{len(scores)} evaluations, each on its own" if alone else
+            f"{trained} evaluations while the shared weights were trained, {len(scores) - trained} with the final ones")
     canvas = Canvas(
         "history", "Search history",
-        f"{trained} evaluations while the shared weights were trained, {len(scores) - trained} with the final weights; "
-        f"scores from {min(scores):.1f} to {max(scores):.1f} %, baseline {search.baseline:.1f} %.",
+        f"{told}; scores from {min(scores):.1f} to {max(scores):.1f} %, baseline {search.baseline:.1f} %.",
         (0.0, len(scores) + 1.0), band, "evaluation", "score, %", whole_x=True,
     )
-    key = [(_symbol("dot", "old full"), "train")]
-    if trained < len(scores):
+    key = [(_symbol("dot", "old full"), "alone" if alone else "train")]
+    if trained < len(scores) and not alone:
         key.append((_symbol("triangle", "tried full"), "settle"))
         canvas.line([(trained + 0.5, canvas.y[0]), (trained + 0.5, canvas.y[1])], "divider")
         canvas.line([(trained + 0.5, search.baseline), (len(scores) + 1.0, search.baseline)], "tried")
@@ -177,7 +179,7 @@ def _history(facts: Report) -> Figure:
                     "mean of settle"))
     key += _begins(begins)
     for i, e in enumerate(evaluations, 1):
-        shape, style = ("dot", "old full") if e.phase == "train" else ("triangle", "tried full")
+        shape, style = ("dot", "old full") if e.phase != "settle" else ("triangle", "tried full")
         canvas.mark(shape, i, e.score, 3, style, f"{e.phase} {e.number + 1}: {e.score:.2f} %")
     return Figure(canvas.render(), key)
 

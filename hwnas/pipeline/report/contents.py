@@ -14,7 +14,7 @@ from hwnas.pipeline.report.summary import FinalistRow, PrecisionRow, VariantFact
 from hwnas.pipeline.run.moments import Moment
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import DifferenceResult, EpochResult, StandingResult, TimedResult
-from hwnas.search.log import Evaluation
+from hwnas.search.log import Evaluation, Failure
 from hwnas.tasks import Column, Words
 
 T = TypeVar("T")
@@ -165,13 +165,16 @@ class ChoiceFacts:
 
 @dataclass(frozen=True)
 class SearchFacts:
-    """The search: mean score that effects are around, entropy in nats, how many architectures there are."""
+    """The search: mean score that effects are around, entropy in nats, how many architectures there are, who searched."""
 
     mode: str
     baseline: float
     entropy: float
     architectures: int
     evaluations: Sequence[Evaluation]
+    failures: Sequence[Failure]
+    strategy: str
+    evaluator: str
 
 
 @dataclass(frozen=True)

@@ -244,8 +244,9 @@ def _distribution(e: RunArtifacts) -> list[ChoiceFacts]:
 
 
 def _search(e: RunArtifacts) -> SearchFacts:
-    return SearchFacts(e.run.state.config.search.mode, e.solver.baseline, e.searched.entropy, e.solver.space.size,
-                       e.log.entries)
+    asked = e.run.state.config.search
+    return SearchFacts(asked.mode, e.solver.baseline, e.searched.entropy, e.solver.space.size, e.log.entries,
+                       e.log.failures, asked.strategy, asked.evaluator)
 
 
 def _layers(e: RunArtifacts) -> list[LayerFacts]:

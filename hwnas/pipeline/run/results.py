@@ -145,6 +145,8 @@ class SearchResult(StageResult):
 
     Args:
         baseline: mean score of the architectures from which the effects were estimated, percent.
+        evaluations: architectures that were scored; `failed`: those whose evaluation gave no score.
+        evaluator: what scored them.
         entropy: of the distribution, in nats.
         best, best_score: of the architectures that were evaluated.
         offsets: variant -> what it adds to the scores, in points.
@@ -155,6 +157,8 @@ class SearchResult(StageResult):
     baseline: Percent
     metric: Name = "accuracy"
     evaluations: Count
+    failed: Count = 0
+    evaluator: Name = "shared"
     entropy: Amount
     best: Choice
     best_score: Percent

@@ -2,7 +2,7 @@
 
 | file               | what                                                                |
 |--------------------|---------------------------------------------------------------------|
-| search.jsonl       | every evaluation                                                    |
+| search.jsonl       | every evaluation: its score, or why it failed                       |
 | search.safetensors | shared weights                                                      |
 | distribution.json  | per choice which ops are live, and what they add to the score       |
 """
@@ -38,12 +38,21 @@ class SearchStage(Stage[SearchResult]):
         log = SearchLog(folder / "search.jsonl")
         scores = [e.score for e in log.comparable()]
         return SearchResult(
+            warnings=_told(log), failed=len(log.failures), evaluator=context.config.search.evaluator,
             baseline=sum(scores) / len(scores) if scores else found.best[1], metric=context.workload.metric.name,
             evaluations=len(log.entries), entropy=found.distribution.entropy(), best=list(found.best[0]),
             best_score=found.best[1], offsets=_offsets(context, found))
 
     def leaves(self, found: SearchResult) -> Sequence[str]:
         return "search.jsonl", "distribution.json", "search.safetensors"
+
+
+def _told(log: SearchLog) -> list[str]:
+    """That evaluations failed, and why the first did."""
+    if not log.failures:
+        return []
+    asked = len(log.asked()) + len(log.failures)
+    return [f"{len(log.failures)} of {asked} evaluations failed, the first: {log.failures[0].failed}"]
 
 
 def _offsets(context: RunContext, found: resumable.SearchResult) -> dict[str, float]:

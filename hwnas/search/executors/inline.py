@@ -15,13 +15,16 @@ from hwnas.space import Space
 class Inline(Executor):
     """Computes when it is asked for what is completed, the first taken on first.
 
+    With several workers as many asks are out at once, though computed one after the other: the same search as on as
+    many processes.
+
     Errors of the evaluator that are no HwnasError are its bugs and come through.
     """
 
     def __init__(self, evaluator: Evaluator, space: Space, workers: int = 1) -> None:
-        if workers != 1:
-            raise UsageError(f"the executor inline has one worker, not {workers}: take the executor processes")
-        self.workers = 1
+        if workers < 1:
+            raise UsageError(f"workers must be at least 1, not {workers}")
+        self.workers = workers
         self._evaluator, self._space = evaluator, space
         self._waiting: deque[Ask] = deque()
 

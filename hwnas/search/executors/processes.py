@@ -37,15 +37,12 @@ class Processes(Executor):
     """`workers` processes, started when they are needed.
 
     Raises:
-        UsageError: fewer than one worker, an evaluator whose weights move, or workers that cannot start at all.
+        UsageError: fewer than one worker, or workers that cannot start at all.
     """
 
     def __init__(self, evaluator: Evaluator, space: Space, workers: int = 2) -> None:
         if workers < 1:
             raise UsageError(f"processes must be at least 1, not {workers}")
-        if evaluator.weights_move:
-            raise UsageError("shared weights change from one evaluation to the next, so they cannot be scored in other "
-                             "processes: take the executor inline, or the evaluator scratch")
         self.workers = workers
         self._given = evaluator, space
         self._pool: list[_Worker] = []
