@@ -35,7 +35,7 @@ SURFACE = {
     "hwnas.imaging": "Decoded Header Letterbox Picture read_header stored_image",
     "hwnas.latency": "Calibration Entry Errors EstimatedModel LatencyModel MixedCosts MixedPrecisionModel Parts "
                      "Prediction Table changes_of errors fit interval kendall_tau live_ops now table_path",
-    "hwnas.nets": "Block FeatureNet Network Normalize Subnet Supernet deployed",
+    "hwnas.nets": "Block FeatureNet Mixture Network Normalize Subnet Supernet deployed",
     "hwnas.pipeline": "STAGES Answer ArchitectureSolver Budget CompressConfig Picker Predictor RunFolder TimedModel "
                       "calibration_inputs compress compress_run export_job load_context load_network load_reference "
                       "load_search make_config parse parse_all pick predict_files resume retarget show "
@@ -64,7 +64,8 @@ NEED_TORCH = {
     "hwnas.nets", "hwnas.train", "hwnas.pipeline.context", "hwnas.pipeline.duration",
     "hwnas.pipeline.exported.model_exporter",
     "hwnas.pipeline.selection.model_selector", "hwnas.pipeline.selection.quantization_loss", "hwnas.pipeline.stages",
-    "hwnas.search.config", "hwnas.search.evaluators", "hwnas.search.resumable", "hwnas.search.weight_sharing",
+    "hwnas.search.config", "hwnas.search.differentiable", "hwnas.search.evaluators", "hwnas.search.rescoring",
+    "hwnas.search.resumable", "hwnas.search.weight_sharing",
 }
 
 IMPORT_ALL = """

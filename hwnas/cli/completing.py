@@ -16,9 +16,10 @@ CHOICES: dict[str, Sequence[str]] = {
     "head": ("fcos", "ssdlite", "lraspp", "deeplab"),
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
     "evaluator": ("scratch", "shared", "table"), "executor": ("inline", "processes"), "reduce": ("migo", "none"),
+    "searcher": ("ask_tell", "darts", "gdas", "proxylessnas", "weight_sharing"),
 }
 GROUPS = {"space": "hwnas.spaces", "evaluator": "hwnas.evaluators", "executor": "hwnas.executors",
-          "reduce": "hwnas.reducers"}  # where other packages name theirs
+          "reduce": "hwnas.reducers", "searcher": "hwnas.searchers"}  # where other packages name theirs
 Complete = Callable[[str], list[str]]
 
 

@@ -99,6 +99,8 @@ OPTIONS: dict[str, Any] = {
     "strategy": _flag(_TEXT, "strategy", "What asks for architectures (hwnas bench lists them).", _S, "migo"),
     "evaluator": _flag(_TEXT, "evaluator", "What scores them: shared weights, scratch or a table.", _S, "shared"),
     "reduce": _flag(_TEXT, "reduce", "Which operations are left: migo (--keep of each choice) or none.", _S, "migo"),
+    "searcher": _flag(_TEXT, "searcher", "Who leads; by gradients: proxylessnas, darts, in cells gdas.", _S,
+                      "what the evaluator needs"),
     "evaluations": _flag(_INT, "evaluations", "Architectures that are scored.", _S, "what MIGO's cycles need"),
     "evaluation_epochs": _flag(_INT, "evaluation_epochs", "Epochs of a training of evaluator scratch.", _S, "1"),
     "evaluation_table": _flag(_TEXT, "evaluation_table", "search.jsonl that evaluator table looks up.", _S),

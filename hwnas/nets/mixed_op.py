@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from hwnas.nets.block import Block
 from hwnas.nets.elastic import ElasticBlock, sharing
+from hwnas.nets.mixture import Weights
 from hwnas.space import Op
 
 
@@ -46,6 +47,17 @@ class MixedOp(nn.Module):
         if op in self._block_of:
             return self._block_of[op](x, op)  # type: ignore[no-any-return]
         return self.alone[str(index)](x)  # type: ignore[no-any-return]
+
+    def mixture(self, x: Tensor, weights: Weights) -> Tensor | None:
+        """The weighted sum of what the candidates that have a weight give; None where none of them gives anything."""
+        total: Tensor | None = None
+        for index, weight in weights.items():
+            if self.ops[index].cuts:
+                continue
+            out = self(x, index)
+            out = out if isinstance(weight, float) and weight == 1.0 else weight * out
+            total = out if total is None else total + out
+        return total
 
     def module_of(self, index: int) -> nn.Module | None:
         """The module that candidate `index` runs through; None for an op without steps."""

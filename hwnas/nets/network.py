@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hwnas.nets.block import Block, Normalize
 from hwnas.space import Architecture, Op, interpret
+from hwnas.space.execution import Execution
 from hwnas.space.heads import strides_of, taps
 
 
@@ -59,19 +60,21 @@ class Network(nn.Module):
         return out
 
 
-def run_flow(arch: Architecture, x: Tensor, run: Callable[[int, Op, Tensor], Tensor]) -> Tensor | list[Tensor]:
+def run_flow(arch: Architecture, x: Tensor, run: Callable[[int, Op, Tensor], Tensor],
+             executions: Sequence[Execution] | None = None) -> Tensor | list[Tensor]:
     """Send x (N, C, H, W) through the positions of `arch`; gives its output, a list where there are several.
 
-    `run` must not change its input.
+    `run` must not change its input; `executions` as of `hwnas.space.interpret`.
     """
-    outputs = run_nodes(arch, x, run)
+    outputs = run_nodes(arch, x, run, executions=executions)
     return outputs if len(outputs) > 1 else outputs[0]
 
 
 def run_nodes(arch: Architecture, x: Tensor, run: Callable[[int, Op, Tensor], Tensor],
-              nodes: Sequence[str] | None = None) -> list[Tensor]:
+              nodes: Sequence[str] | None = None, executions: Sequence[Execution] | None = None) -> list[Tensor]:
     """What nodes of `arch` hold for x (N, C, *size), those of its outputs where none are named."""
     return interpret(arch, x, run=run, add=torch.add, join=lambda parts: torch.cat(list(parts), 1), nodes=nodes,
+                     executions=executions,
                      zeros=lambda shape: x.new_zeros(x.shape[0], *shape))
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hwnas.nets.block import Block, Normalize
 from hwnas.nets.elastic import ElasticBlock
 from hwnas.nets.mixed_op import MixedOp
+from hwnas.nets.mixture import Mixture
 from hwnas.nets.network import Network, module_name, run_flow
 from hwnas.nets.slimmable import part_block, part_state, run_part
 from hwnas.space import Architecture, Op, Space
@@ -39,7 +40,7 @@ class Supernet(nn.Module):
         named = zip(space.positions, self.candidates, strict=True)
         self.positions = nn.ModuleDict({module_name(p.name): c for p, c in named})
         self._thin: dict[Op, Block] = {}  # no modules of their own: they run with views of the weights above
-        self.arch = space.largest()
+        self.arch = self._whole = space.largest()
 
     def select(self, choice: Sequence[int], scaled: Space | None = None) -> None:
         """As in hwnas 0.1, what `forward` runs where it is given no architecture; goes with the next version."""
@@ -47,8 +48,8 @@ class Supernet(nn.Module):
                       DeprecationWarning, stacklevel=2)
         self.arch = (scaled or self.space).architecture(choice)
 
-    def subnet(self, arch: Architecture) -> Subnet:
-        """A network of the space, or of a scaled one, that runs with the weights of this supernet."""
+    def subnet(self, arch: Architecture | Mixture) -> Subnet:
+        """A network of the space, of a scaled one, or a mixture, that runs with the weights of this supernet."""
         return Subnet(self, arch)
 
     def active(self, arch: Architecture | None = None) -> list[nn.Module]:
@@ -58,13 +59,16 @@ class Supernet(nn.Module):
         modules = (c.module_of(i) for c, i, live in placed if live)
         return [m for m in modules if m is not None]
 
-    def forward(self, x: Tensor, arch: Architecture | None = None) -> Tensor | list[Tensor]:
-        """What a network of the space, or of a scaled one, gives.
+    def forward(self, x: Tensor, arch: Architecture | Mixture | None = None) -> Tensor | list[Tensor]:
+        """What a network of the space, or of a scaled one, gives; or a mixture over the candidates of every position.
 
         Args:
             x: pixels in 0..1, (N, C, *size).
-            arch: the network; None takes the largest of the space.
+            arch: the network or the mixture; None takes the largest network of the space.
         """
+        if isinstance(arch, Mixture):
+            flow = arch.executions(self.space)
+            return run_flow(self._whole, self.normalize(x), partial(self._run_mixture, arch), flow)
         arch = arch or self.arch
         return run_flow(arch, self.normalize(x), partial(self._run, arch.path))
 
@@ -72,6 +76,10 @@ class Supernet(nn.Module):
         for block in self._thin.values():  # they are no submodules, and yet go where this one goes
             block._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+    def _run_mixture(self, mixture: Mixture, number: int, op: Op, x: Tensor) -> Tensor:
+        out = self.candidates[number].mixture(x, mixture.weights[number])
+        return x.new_zeros(len(x), *op.out_shape) if out is None else out
 
     def _run(self, path: Sequence[int], number: int, op: Op, x: Tensor) -> Tensor:
         index = path[number]
@@ -126,7 +134,7 @@ class Subnet(nn.Module):
         arch: as `Supernet.forward` takes it.
     """
 
-    def __init__(self, supernet: Supernet, arch: Architecture) -> None:
+    def __init__(self, supernet: Supernet, arch: Architecture | Mixture) -> None:
         super().__init__()
         self.supernet, self.arch = supernet, arch
 

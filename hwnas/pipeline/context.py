@@ -45,6 +45,18 @@ from hwnas.train.evaluate import outputs_of
 Trained = TypeVar("Trained", bound=TrainedResult)
 
 
+def search_config_of(config: CompressConfig, space: Space, training: TrainConfig) -> SearchConfig:
+    """How the search of a configuration goes in a space."""
+    asked = config.search
+    return SearchConfig(
+        mode=asked.mode, training=asked.schedule, warmup=asked.warmup, cycles=asked.cycles,
+        keep=min(asked.keep, max(space.sizes) - 1), epochs_per_evaluation=asked.epochs_per_evaluation,
+        settle=asked.settle, train=training, widths=widths_of(config), sizes=sizes_of(config, space),
+        strategy=asked.strategy, evaluator=asked.evaluator, reduce=asked.reduce, searcher=asked.searcher,
+        evaluations=asked.evaluations, executor=asked.executor, workers=asked.workers,
+        evaluation_epochs=asked.evaluation_epochs, evaluation_table=asked.evaluation_table)
+
+
 @dataclass(frozen=True)
 class RunContext:
     """One compress as its stages see it.
@@ -143,15 +155,7 @@ class RunContext:
 
     @cached_property
     def search_config(self) -> SearchConfig:
-        asked = self.config.search
-        keep = min(asked.keep, max(self.space.sizes) - 1)
-        return SearchConfig(mode=asked.mode, training=asked.schedule, warmup=asked.warmup, cycles=asked.cycles,
-                            keep=keep, epochs_per_evaluation=asked.epochs_per_evaluation, settle=asked.settle,
-                            train=self.training, widths=widths_of(self.config),
-                            sizes=sizes_of(self.config, self.space), strategy=asked.strategy,
-                            evaluator=asked.evaluator, reduce=asked.reduce, evaluations=asked.evaluations,
-                            executor=asked.executor, workers=asked.workers, evaluation_epochs=asked.evaluation_epochs,
-                            evaluation_table=asked.evaluation_table)
+        return search_config_of(self.config, self.space, self.training)
 
     @cached_property
     def searched(self) -> SearchResult:

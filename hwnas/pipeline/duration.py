@@ -1,14 +1,17 @@
 """About how long a compress would take: a few real steps of training on this machine, times how many there will be.
 
-The reference's step is what it trains by, and a mean path's what the shared weights, the trials and
-the result do. The range allows for a machine that others use, too, and for what is not tried: checkpoints, export.
+The reference's step is what it trains by, and a mean path's what the search, the trials and the result do. How many
+epochs and scores the search takes its searcher and its evaluator say. The range allows for a machine that others use,
+too, and for what is not tried: checkpoints, export.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,12 +19,16 @@ import torch
 from hwnas.data.labelled import LabelledData
 from hwnas.data.memory import fits
 from hwnas.pipeline.config.compress_config import CompressConfig
-from hwnas.pipeline.task_setup import recipe, sizes_of, widths_of
+from hwnas.pipeline.context import search_config_of
+from hwnas.pipeline.task_setup import recipe
 from hwnas.search.config import SearchConfig
-from hwnas.search.cycle import fair_cycle, planned_evaluations
+from hwnas.search.cycle import fair_cycle
 from hwnas.search.distribution import everything_live
+from hwnas.search.effort import Effort
 from hwnas.search.evaluators.setting import EvaluatorSetting
-from hwnas.search.evaluators.shared import shared_weights
+from hwnas.search.evaluators.shared import SupernetEvaluator, shared_weights
+from hwnas.search.resumable import evaluator_of, searcher_of, strategy_of
+from hwnas.search.roles import Evaluator
 from hwnas.space import Space
 from hwnas.tasks import find
 from hwnas.train import TrainConfig, Workload
@@ -69,8 +76,34 @@ def _trained(config: CompressConfig, data: LabelledData, space: Space, networks:
     score_s += (len(evaluator.fold.val_images) + evaluator.batch_norm_images) * decode_s
     each_s = reference_s * TEACHER + path_s  # of fine-tuning
     whole = task.steps(config.train.batch_size) * config.train.epochs * (reference_s + networks * each_s)
-    parts = _epochs_of_parts(config, space, networks) * evaluator.steps_per_epoch * path_s
-    return whole + parts + _scores(config, space, networks) * score_s, tried + more
+    setting = EvaluatorSetting(space, task, search_config_of(config, space, train), config.seed)
+    effort = effort_of(config, setting, evaluator, networks)
+    return whole + effort.epochs * evaluator.steps_per_epoch * path_s + effort.scores * score_s, tried + more
+
+
+def effort_of(config: CompressConfig, setting: EvaluatorSetting, shared: SupernetEvaluator, networks: int = 1) -> Effort:
+    """What the search and the choices among its candidates take.
+
+    Args:
+        setting: of the search.
+        shared: stands for the evaluator shared, whose weights are at hand.
+        networks: how many are made from the search.
+    """
+    plain = replace(setting, config=replace(setting.config, widths=(), sizes=()))  # one variant says what a score takes
+    evaluator = shared if config.search.evaluator == "shared" else evaluator_of(plain)
+    planned = strategy_of(setting.space, setting.config, setting.space.smallest().choice, config.seed).evaluations
+    search = searcher_of(setting, evaluator).effort(evaluator, planned) * (1 / _at_once(config, evaluator))
+    asked, score = config.search, evaluator.effort()
+    trials = asked.finalists * asked.trial_epochs if asked.finalists > 1 else 0
+    again = asked.finalists + 1  # an evaluator that trains does so where its weights are wanted, too
+    return search + (score * (2 * asked.top) + Effort(trials + again * score.epochs)) * networks
+
+
+def _at_once(config: CompressConfig, evaluator: Evaluator) -> int:
+    """Evaluations that run beside each other; workers that share a core are no faster."""
+    if evaluator.weights_move or config.search.executor == "inline":
+        return 1
+    return max(1, min(config.search.workers, (os.cpu_count() or 1) // torch.get_num_threads()))
 
 
 def _decode_seconds(data: LabelledData) -> float:
@@ -82,23 +115,6 @@ def _decode_seconds(data: LabelledData) -> float:
     began = time.perf_counter()
     train[some]
     return (time.perf_counter() - began) / len(some)
-
-
-def _evaluations(config: CompressConfig, space: Space) -> int:
-    return planned_evaluations(space.sizes, config.search.cycles, min(config.search.keep, max(space.sizes) - 1))
-
-
-def _epochs_of_parts(config: CompressConfig, space: Space, networks: int) -> float:
-    """Epochs on the part that the search trains on: of the shared weights, and of the finalists' trials."""
-    asked = config.search
-    each, warmup = (1.0, 0) if asked.schedule == "path" else (asked.epochs_per_evaluation, asked.warmup)
-    per_step = 2 if widths_of(config) or sizes_of(config, space) else 1
-    trials = asked.finalists * asked.trial_epochs if asked.finalists > 1 else 0
-    return (warmup + _evaluations(config, space) * each) * per_step + networks * trials
-
-
-def _scores(config: CompressConfig, space: Space, networks: int) -> int:
-    return _evaluations(config, space) + config.search.settle + networks * 2 * config.search.top
 
 
 def _timed(act: Callable[[int], object], most: int = STEPS) -> tuple[float, int]:

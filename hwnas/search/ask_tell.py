@@ -7,10 +7,11 @@ ask follows every answer: so the search depends on the batch, never on the execu
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from hwnas.errors import RunError
+from hwnas.errors import RunError, UsageError
 from hwnas.search.distribution import Distribution
 from hwnas.search.effects import fit_effects
 from hwnas.search.roles import Executor, Mask, SearchBudget, SearchContext, Searcher, SearchOutcome
@@ -28,6 +29,9 @@ class AskTell(Searcher):
         self._ridge = ridge
 
     def run(self, context: SearchContext, budget: SearchBudget) -> SearchOutcome:
+        if context.evaluator.weights_move:
+            raise UsageError("scores of weights that move are not alike, so the searcher ask_tell cannot compare them: "
+                             "take the searcher weight_sharing")
         strategy, most = context.strategy, budget.evaluations or context.strategy.evaluations
         evaluated = list(context.before)
         failed = list(context.failed)
@@ -40,6 +44,11 @@ class AskTell(Searcher):
             context.told(ask, answer)
             context.progress("search", strategy.asked - len(strategy.pending), min(most, strategy.evaluations))
         return finished(context, evaluated, failed, self._ridge)
+
+
+def ask_and_tell(setting: Any) -> AskTell:
+    """The searcher as a configuration asks for it; of an `evaluators.setting.EvaluatorSetting`."""
+    return AskTell(setting.config.ridge)
 
 
 def answers(strategy: Strategy, executor: Executor, batch: int,

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from hwnas.train import TrainConfig
 
-ROLES = ("strategy", "evaluator", "reduce", "evaluations", "evaluation_epochs", "evaluation_table")
+ROLES = ("strategy", "evaluator", "reduce", "evaluations", "searcher", "architecture_lr", "evaluation_epochs",
+         "evaluation_table")
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class SearchConfig:
         strategy: what asks for architectures, see `hwnas.search.registry`.
         evaluator: what scores them, and `reduce`: which ops are left in the end, see `hwnas.search.roles`.
         evaluations: how many architectures are asked for; None takes as many as MIGO's cycles need.
+        searcher: who leads, see `hwnas.search.roles`; None takes `weight_sharing` for shared weights, else `ask_tell`.
+        architecture_lr: learning rate of the probabilities, for the searchers that learn by gradients.
         executor: where they are scored, see `hwnas.search.roles`; None takes `inline` for one worker, else `processes`.
         workers: evaluations that are out at once, on which the search depends, and processes where there are some. For
             evaluators whose weights do not move.
@@ -54,6 +57,8 @@ class SearchConfig:
     evaluator: str = "shared"
     reduce: str = "migo"
     evaluations: int | None = None
+    searcher: str | None = None
+    architecture_lr: float = 0.01
     executor: str | None = None
     workers: int = 1
     evaluation_epochs: int = 1

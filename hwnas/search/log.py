@@ -83,6 +83,9 @@ class Failure:
 class SearchLog:
     """Append-only log of evaluations; a torn last line (a run that was killed) is ignored.
 
+    Args:
+        path: None keeps it in memory.
+
     Attributes:
         lines: all of them in order.
 
@@ -90,9 +93,9 @@ class SearchLog:
         RunError: a line in the middle is broken.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self.lines = _lines(path) if path.exists() else []
+        self.lines = _lines(path) if path is not None and path.exists() else []
 
     @property
     def entries(self) -> list[Evaluation]:
@@ -118,7 +121,8 @@ class SearchLog:
 
     def append(self, line: Evaluation | Failure) -> None:
         """Write one line and flush it."""
-        append_line(self.path, asdict(line))
+        if self.path is not None:
+            append_line(self.path, asdict(line))
         self.lines.append(line)
 
     def keep(self, phase: str, count: int) -> None:
@@ -126,6 +130,8 @@ class SearchLog:
         kept = [e for e in self.lines if e.phase != phase or e.number < count]
         if len(kept) < len(self.lines):
             self.lines = kept
+            if self.path is None:
+                return
             write_bytes(self.path, b"".join(json.dumps(asdict(e)).encode() + b"\n" for e in kept))
 
 

@@ -14,18 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from hwnas.data.labelled import LabelledData
 from hwnas.documents import read_json
 from hwnas.errors import InputError, RunError, UsageError
 from hwnas.files import write_json
 from hwnas.nets import Supernet
 from hwnas.progress import Progress, silent
-from hwnas.search.ask_tell import AskTell
 from hwnas.search.config import SearchConfig
 from hwnas.search.cycle import planned_evaluations
 from hwnas.search.distribution import Distribution
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
 from hwnas.search.evaluators.shared import SupernetEvaluator
+from hwnas.search.journal import Journal
 from hwnas.search.log import Evaluation, Failure, SearchLog
 from hwnas.search.registry import create, strategy_class
 from hwnas.search.roles import (
@@ -35,9 +37,9 @@ from hwnas.search.roles import (
     create_evaluator,
     create_executor,
     create_reducer,
+    create_searcher,
 )
 from hwnas.search.strategy import Ask, Failed, Score, Strategy
-from hwnas.search.weight_sharing import WeightSharing
 from hwnas.space import Space
 from hwnas.train import Workload, workload_of
 from hwnas.train.checkpoint import load_matching, load_tensors, one_line, save_tensors
@@ -51,6 +53,7 @@ class CheckpointSchema(Schema):
     origin: dict[str, Any]
     strategy: dict[str, Any]
     ticks: Count  # rounds, as 0.1 calls them; answers, where no weights are trained
+    searcher: dict[str, Any] = Field(default_factory=dict)  # of those that learn by themselves
 
 
 @dataclass(frozen=True)
@@ -102,30 +105,29 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
     guarded = list(protect or space.smallest().choice)
     strategy = strategy_of(space, config, guarded, seed)
     reducer = create_reducer(config.reduce, config.keep, guarded)
-    evaluator = evaluator_of(space, data, config, seed, smaller or {})
+    setting = EvaluatorSetting(space, workload_of(data), config, seed, smaller or {})
+    evaluator = evaluator_of(setting)
     _start_from(init, evaluator, space)
     origin = {"space": space.fingerprint, "data": evaluator.fold.data.fingerprint, "seed": seed,
               "config": config.described()}
-    state = _Checkpoint(folder / "search.safetensors", evaluator, strategy, origin)
-    log, done = SearchLog(folder / "search.jsonl"), state.read()
-    for phase in ("train", "alone"):
-        log.keep(phase, strategy.asked - len(strategy.pending))
-    searcher: Searcher = AskTell(config.ridge)
-    if isinstance(evaluator, SupernetEvaluator):
-        searcher = WeightSharing(config, log, done, state.write, state.restored)
+    searcher = searcher_of(setting, evaluator)
+    log = SearchLog(folder / "search.jsonl")
+    journal = _Checkpoint(log, folder / "search.safetensors", evaluator, strategy, searcher, origin)
+    journal.read()
+    log.keep("alone", strategy.asked - len(strategy.pending))
 
     def told(ask: Ask, answer: Score | Failed) -> None:
         if isinstance(answer, Score):
             log.append(Evaluation("alone", ask.id, ask.choice, answer.value, answer.seconds))
         else:
             log.append(Failure("alone", ask.id, ask.choice, answer.reason))
-        state.write(strategy.asked - len(strategy.pending))
+        journal.save(strategy.asked - len(strategy.pending))
 
     place = config.executor or ("inline" if config.workers == 1 else "processes")
     with create_executor(place, evaluator, space, config.workers) as executor:
         before = [(e.choice, e.score) for e in log.of("alone")]
         failed = [(e.choice, e.failed) for e in log.failures]
-        context = SearchContext(space, strategy, evaluator, executor, reducer, told, before, failed, progress)
+        context = SearchContext(space, strategy, evaluator, executor, reducer, journal, told, before, failed, progress)
         found = searcher.run(context, SearchBudget())
     write_json(folder / "distribution.json", found.distribution.to_json())
     assert found.best is not None
@@ -139,7 +141,7 @@ def load(space: Space, data: LabelledData | Workload, config: SearchConfig, *, f
     Raises:
         RunError: the search is not finished or its files are damaged.
     """
-    evaluator = evaluator_of(space, data, config, seed, smaller or {})
+    evaluator = evaluator_of(EvaluatorSetting(space, workload_of(data), config, seed, smaller or {}))
     try:
         if isinstance(evaluator, SupernetEvaluator):
             _restore(evaluator, folder / "search.safetensors")
@@ -151,17 +153,30 @@ def load(space: Space, data: LabelledData | Workload, config: SearchConfig, *, f
     return SearchResult(distribution, evaluator, (best.choice, best.score))
 
 
-def evaluator_of(space: Space, data: LabelledData | Workload, config: SearchConfig, seed: int,
-                 smaller: Mapping[int, Workload]) -> NetworkEvaluator:
-    """The evaluator as a search begins with it; arguments as of `run`.
+def evaluator_of(setting: EvaluatorSetting) -> NetworkEvaluator:
+    """The evaluator as a search begins with it.
 
     Raises:
         UsageError: one that has no networks to go on from.
     """
-    found = create_evaluator(config.evaluator, EvaluatorSetting(space, workload_of(data), config, seed, smaller))
+    found = create_evaluator(setting.config.evaluator, setting)
     if not isinstance(found, NetworkEvaluator):
-        raise UsageError(f"evaluator {config.evaluator!r} scores no networks: it must be a "
+        raise UsageError(f"evaluator {setting.config.evaluator!r} scores no networks: it must be a "
                          "hwnas.search.evaluators.setting.NetworkEvaluator")
+    return found
+
+
+def searcher_of(setting: EvaluatorSetting, evaluator: NetworkEvaluator) -> Searcher:
+    """The searcher as a search begins with it: that of the configuration, else the one that the evaluator needs.
+
+    Raises:
+        UsageError: one that asks no strategy, beside a strategy.
+    """
+    config = setting.config
+    name = config.searcher or ("weight_sharing" if evaluator.weights_move else "ask_tell")
+    found = create_searcher(name, setting)
+    if not found.asks and config.strategy != SearchConfig().strategy:
+        raise UsageError(f"the searcher {name} asks no strategy: leave out strategy {config.strategy}")
     return found
 
 
@@ -191,20 +206,23 @@ def _start_from(init: Path | None, evaluator: NetworkEvaluator, space: Space) ->
         raise UsageError(f"{init} has no weights that fit space {space.name}: take a run of the same space and width")
 
 
-class _Checkpoint:
+class _Checkpoint(Journal):
     """search.safetensors: what a search needs to go on."""
 
-    def __init__(self, path: Path, evaluator: NetworkEvaluator, strategy: Strategy, origin: dict[str, Any]) -> None:
-        self._path, self._evaluator, self._strategy, self._origin = path, evaluator, strategy, origin
+    def __init__(self, log: SearchLog, path: Path, evaluator: NetworkEvaluator, strategy: Strategy, searcher: Searcher,
+                 origin: dict[str, Any]) -> None:
+        super().__init__(log)
+        self._path, self._evaluator, self._origin = path, evaluator, origin
+        self._strategy, self._searcher = strategy, searcher
 
-    def read(self) -> int:
-        """Bring strategy and weights to where a killed search was. How many rounds it had made; 0 without a file.
+    def read(self) -> None:
+        """Bring strategy, searcher and weights to where a killed search was.
 
         Raises:
             RunError: it is damaged, or of another search.
         """
         if not self._path.exists():
-            return 0
+            return
         stored = checked(CheckpointSchema, load_tensors(self._path)[1], f"{self._path} is not a checkpoint of a search",
                          RunError, "delete it to start again")
         # A checkpoint of hwnas 0.1 knows its images by their pixels.
@@ -213,19 +231,20 @@ class _Checkpoint:
             raise RunError(f"{self._path} belongs to another search (space, data, seed or options differ): "
                            "choose another folder, or delete it to start again")
         self._strategy.load_state_dict(stored.strategy)
-        self.restored()
-        return stored.ticks
+        self._searcher.load_state_dict(stored.searcher)
+        self.restore()
+        self.rounds = stored.ticks
 
-    def write(self, rounds: int) -> None:
-        """Weights, momenta and the state of the strategy after so many rounds."""
+    def save(self, rounds: int) -> None:
         weights = {}
         if isinstance(self._evaluator, SupernetEvaluator):
             weights = snapshot(self._evaluator.supernet, self._evaluator.optimizer)
         state = {"strategy": self._strategy.state_dict(), "origin": self._origin, "ticks": rounds}
+        if learnt := self._searcher.state_dict():
+            state["searcher"] = learnt
         save_tensors(self._path, weights, state)
 
-    def restored(self) -> None:
-        """Weights, statistics and momenta as the file has them."""
+    def restore(self) -> None:
         if isinstance(self._evaluator, SupernetEvaluator):
             _restore(self._evaluator, self._path)
 

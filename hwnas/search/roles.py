@@ -4,7 +4,8 @@
     Evaluator   what is this architecture worth?                shared, scratch, table     hwnas.evaluators
     Executor    where is that computed?                         inline, processes          hwnas.executors
     Reducer     which candidates are left?                      migo, none                 hwnas.reducers
-    Searcher    from a space to a distribution                  ask_tell, weight_sharing
+    Searcher    from a space to a distribution                  ask_tell, weight_sharing,  hwnas.searchers
+                                                                darts, gdas, proxylessnas
 
 A role is looked up by name: behind it is a function or class that is called with what its role needs (`create_*`).
 None of them imports torch before it has to.
@@ -13,14 +14,16 @@ None of them imports torch before it has to.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hwnas.errors import UsageError
+from hwnas.errors import RunError, UsageError
 from hwnas.plugins import Plugins
 from hwnas.progress import Progress, silent
 from hwnas.search.distribution import BoolArray, Distribution
+from hwnas.search.effort import Effort
+from hwnas.search.journal import Journal
 from hwnas.search.strategy import Ask, Choice, Failed, Score, Strategy
 
 if TYPE_CHECKING:
@@ -50,6 +53,10 @@ class Evaluator(ABC):
         Raises:
             HwnasError: it has none, e.g. TrainingDiverged; the strategy is told that it failed.
         """
+
+    def effort(self) -> Effort:
+        """What one score takes; by itself a pass over the images that judge: an evaluator that trains says more."""
+        return Effort(scores=1)
 
 
 class Executor(ABC):
@@ -120,6 +127,7 @@ class SearchContext:
         space: what is searched.
         strategy: fresh, or as a killed search left it.
         evaluator, executor, reducer: the other roles; the executor was made for this evaluator.
+        journal: what a killed search left, and where this one keeps what it does.
         told: called after every answer, e.g. to log it and to save the state of the strategy.
         before: architectures and scores that a killed search had told the strategy, and `failed`: those that had none,
             and why.
@@ -131,6 +139,7 @@ class SearchContext:
     evaluator: Evaluator
     executor: Executor
     reducer: Reducer
+    journal: Journal = field(default_factory=Journal)
     told: Callable[[Ask, Score | Failed], None] = field(default=lambda ask, answer: None)
     before: Sequence[tuple[Choice, float]] = ()
     failed: Sequence[tuple[Choice, str]] = ()
@@ -151,7 +160,13 @@ class SearchBudget:
 
 
 class Searcher(ABC):
-    """From a space to a distribution over its architectures."""
+    """From a space to a distribution over its architectures.
+
+    Attributes:
+        asks: whether it asks the strategy; one that does not learns by itself what is worth its time.
+    """
+
+    asks: ClassVar[bool] = True
 
     @abstractmethod
     def run(self, context: SearchContext, budget: SearchBudget) -> SearchOutcome:
@@ -159,7 +174,26 @@ class Searcher(ABC):
 
         Raises:
             RunError: every evaluation failed.
+            UsageError: roles that do not go together.
         """
+
+    def effort(self, evaluator: Evaluator, evaluations: int) -> Effort:
+        """What a search takes that scores so many architectures."""
+        return evaluator.effort() * evaluations
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has learnt itself, beside strategy and shared weights: dicts, lists, numbers and strings only."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken, bit for bit.
+
+        Raises:
+            RunError: it is broken, or of another search.
+        """
+        if state:
+            raise RunError(f"the saved search has the state of another searcher ({', '.join(sorted(state))}): start a "
+                           "new run")
 
 
 EVALUATORS = Plugins("evaluator", "hwnas.evaluators", {
@@ -174,6 +208,13 @@ EXECUTORS = Plugins("executor", "hwnas.executors", {
 REDUCERS = Plugins("reducer", "hwnas.reducers", {
     "migo": "hwnas.search.reducers.migo:MigoPruning",
     "none": "hwnas.search.reducers.none:NoReduction",
+})
+SEARCHERS = Plugins("searcher", "hwnas.searchers", {
+    "ask_tell": "hwnas.search.ask_tell:ask_and_tell",
+    "darts": "hwnas.search.differentiable.searcher:darts",
+    "gdas": "hwnas.search.differentiable.searcher:gdas",
+    "proxylessnas": "hwnas.search.differentiable.searcher:proxylessnas",
+    "weight_sharing": "hwnas.search.weight_sharing:shared_weights",
 })
 
 
@@ -213,6 +254,12 @@ def create_reducer(name: str, keep: int, protect: Sequence[int] | None = None) -
         protect: per choice an op that is to stay.
     """
     made: Reducer = _made(REDUCERS, name, Reducer, keep, protect)
+    return made
+
+
+def create_searcher(name: str, setting: object) -> Searcher:
+    """A searcher by name; arguments and errors as of `create_evaluator`."""
+    made: Searcher = _made(SEARCHERS, name, Searcher, setting)
     return made
 
 

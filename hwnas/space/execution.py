@@ -58,11 +58,12 @@ class Execution:
 
 
 def executions(edges: Sequence[Edge], ops: Sequence[Op], live: Sequence[bool],
-               precisions: Sequence[Precision] | None = None) -> tuple[Execution, ...]:
+               precisions: Sequence[Precision] | None = None, *, merged: bool = True) -> tuple[Execution, ...]:
     """What the live positions do, in network order.
 
     Args:
         precisions: of every position; None where all have the same.
+        merged: whether what was computed before is taken again. Not where positions run something else than `ops`.
     """
     values, held = _Values(), {INPUT: 0}
     first: dict[Hashable, int] = {}
@@ -76,8 +77,8 @@ def executions(edges: Sequence[Edge], ops: Sequence[Op], live: Sequence[bool],
             joined = sorted(parts.pop(edge.source).items())
             held[edge.source] = values.number(("concat", *joined), values.precision.get(joined[0][1]))
         source = values.changed(held.get(edge.source, -1), own, shape_in(op))
-        key: Hashable = (op.signature, source) if op.steps and not op.params else (i,)
-        out = values.number(key, own) if op.steps else source
+        key: Hashable = (op.signature, source) if merged and op.steps and not op.params else (i,)
+        out = values.number(key, own) if op.steps or not merged else source
         like = first.setdefault(key, i) if op.steps else i
         adds = None
         if edge.part is not None:

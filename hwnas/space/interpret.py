@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from hwnas.space.execution import Execution
 from hwnas.space.op import Op
 from hwnas.space.position import INPUT, output_positions
 from hwnas.space.space import Architecture
@@ -23,6 +24,7 @@ def interpret(
     arch: Architecture, value: T, *,
     run: Callable[[int, Op, T], T], add: Callable[[T, T], T], join: Callable[[Sequence[T]], T],
     zeros: Callable[[tuple[int, ...]], T], nodes: Sequence[str] | None = None,
+    executions: Sequence[Execution] | None = None,
 ) -> list[T]:
     """Send `value`, what the input node holds, through the live positions of `arch`.
 
@@ -34,6 +36,7 @@ def interpret(
         join: outputs side by side, along their channels.
         zeros: zeros of a shape (channels, *size) for every image of the batch.
         nodes: give what these hold instead, and run nothing behind the last of them.
+        executions: what runs; None takes those of `arch`.
     """
     edges = arch.space.edges
     wanted = [edges[i].target for i in output_positions(arch.ops)] if nodes is None else list(nodes)
@@ -41,9 +44,10 @@ def interpret(
     values: dict[str, T] = {INPUT: value}
     parts: dict[str, dict[int, T]] = {}  # of concatenations that are not read yet: position -> what it gave
     outputs, sums = dict[int, T](), dict[int, T]()
-    again = {step.like for step in arch.executions if not step.runs}
-    summed_again = {step.adds for step in arch.executions if step.adds not in (None, step.position)}
-    taken = {step.position: step for step in arch.executions}
+    executions = arch.executions if executions is None else executions
+    again = {step.like for step in executions if not step.runs}
+    summed_again = {step.adds for step in executions if step.adds not in (None, step.position)}
+    taken = {step.position: step for step in executions}
 
     def whole(node: str) -> None:
         """Put a concatenation together, with zeros for what no position gave."""

@@ -86,17 +86,19 @@ class Workload:
         """The same on training images `train`, judged on training images `val`; both are indices."""
         return Workload(self.task, self.data.taken(train, val), self.layout)
 
-    def fold(self, holdout: float, seed: int) -> Workload:
+    def fold(self, holdout: float, seed: int, *, turned: bool = False) -> Workload:
         """The training set split in two: weights are trained on one part, architectures judged on the other.
 
         The validation set is never touched by a search, so that it stays an honest judge of the result.
 
         Args:
             holdout: share of the training images that judges, at least one image.
+            turned: the parts exchanged: batches of the images that judge, for what is learnt from these.
         """
         order = np.random.default_rng((seed, 1)).permutation(len(self.train_images))
         cut = min(max(1, round(holdout * len(order))), len(order) - 1)
-        return self.taken(np.sort(order[cut:]), np.sort(order[:cut]))
+        train, val = np.sort(order[cut:]), np.sort(order[:cut])
+        return self.taken(val, train) if turned else self.taken(train, val)
 
     def steps(self, batch: int) -> int:
         """Batches an epoch."""

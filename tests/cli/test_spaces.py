@@ -17,7 +17,7 @@ from hwnas.documents import read_json
 from hwnas.files import write_json
 from hwnas.pipeline.latencies.latency_sources import AUTO
 from hwnas.runtime import RUNTIMES
-from hwnas.search.roles import EVALUATORS, EXECUTORS, REDUCERS
+from hwnas.search.roles import EVALUATORS, EXECUTORS, REDUCERS, SEARCHERS
 from hwnas.space import SPACES, SpaceConfig, build, space_from_json
 from hwnas.space.heads import HEADS
 from hwnas.target import PRECISIONS
@@ -100,7 +100,8 @@ def test_completed_names_are_those_of_the_registries(tmp_path: Path, monkeypatch
     assert set(completing.CHOICES["runtime"]) == set(RUNTIMES)
     assert set(completing.CHOICES["precision"]) == {*PRECISIONS, AUTO}
     assert set(completing.CHOICES["head"]) == set(HEADS)
-    for name, plugins in (("evaluator", EVALUATORS), ("executor", EXECUTORS), ("reduce", REDUCERS)):
+    for name, plugins in (("evaluator", EVALUATORS), ("executor", EXECUTORS), ("reduce", REDUCERS),
+                          ("searcher", SEARCHERS)):
         assert set(completing.CHOICES[name]) == set(plugins.table)
     assert completing.targets("raspberry") == ["raspberry-pi-4", "raspberry-pi-5"]
     assert "migo" in completing.strategies("mi")

@@ -143,7 +143,8 @@ class SearchSection(Section):
     """How the result is looked for.
 
     Args:
-        strategy, evaluator, reduce, executor: who searches, by name: `hwnas.search.registry`, `hwnas.search.roles`.
+        strategy, evaluator, reduce, searcher, executor: who searches, by name: `hwnas.search.registry`,
+            `hwnas.search.roles`.
         evaluations, evaluation_epochs, evaluation_table, workers: how many architectures are scored, and how; see
             `hwnas.search.SearchConfig`.
         mode, schedule, warmup, epochs_per_evaluation, cycles, keep, settle: see `hwnas.search.SearchConfig`, where the
@@ -155,6 +156,7 @@ class SearchSection(Section):
     strategy: str = "migo"
     evaluator: str = "shared"
     reduce: str = "migo"
+    searcher: str | None = None
     evaluations: int | None = Field(default=None, ge=1, le=10**6)
     evaluation_epochs: int = Field(default=1, ge=1, le=10**5)
     evaluation_table: str | None = None
@@ -249,8 +251,9 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "head_width": "space.head_width", "output_stride": "space.output_stride", "epochs": "train.epochs",
     "batch_size": "train.batch_size", "lr": "train.lr", "attention": "train.attention",
     "strategy": "search.strategy", "evaluator": "search.evaluator", "reduce": "search.reduce",
-    "evaluations": "search.evaluations", "evaluation_epochs": "search.evaluation_epochs",
-    "evaluation_table": "search.evaluation_table", "executor": "search.executor", "search_workers": "search.workers",
+    "searcher": "search.searcher", "evaluations": "search.evaluations",
+    "evaluation_epochs": "search.evaluation_epochs", "evaluation_table": "search.evaluation_table",
+    "executor": "search.executor", "search_workers": "search.workers",
     "mode": "search.mode", "training": "search.schedule", "warmup": "search.warmup",
     "epochs_per_evaluation": "search.epochs_per_evaluation", "cycles": "search.cycles", "keep": "search.keep",
     "settle": "search.settle", "top": "search.top", "finalists": "search.finalists",

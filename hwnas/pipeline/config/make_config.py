@@ -8,6 +8,8 @@ from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, flat_name
 
+BY_GRADIENTS = ("darts", "gdas", "proxylessnas")  # searchers that ask no strategy
+
 
 def make_config(options: dict[str, object], *, known_space: bool = False) -> CompressConfig:
     """Check options, under their flat names.
@@ -47,12 +49,19 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
 
 def _check_search(config: CompressConfig) -> None:
     from hwnas.search.registry import STRATEGIES
-    from hwnas.search.roles import EVALUATORS, EXECUTORS, REDUCERS
+    from hwnas.search.roles import EVALUATORS, EXECUTORS, REDUCERS, SEARCHERS
 
     asked = config.search
     for plugins, name in ((STRATEGIES, asked.strategy), (EVALUATORS, asked.evaluator), (REDUCERS, asked.reduce),
-                          (EXECUTORS, asked.executor or "inline")):
+                          (EXECUTORS, asked.executor or "inline"), (SEARCHERS, asked.searcher or "ask_tell")):
         plugins.check_name(name)
+    if asked.searcher in (*BY_GRADIENTS, "weight_sharing") and asked.evaluator != "shared":
+        raise UsageError(f"--searcher {asked.searcher} trains shared weights: leave out --evaluator {asked.evaluator}")
+    if asked.searcher == "ask_tell" and asked.evaluator == "shared":
+        raise UsageError("--searcher ask_tell compares scores, and those of shared weights drift: leave it out, or "
+                         "take --evaluator scratch")
+    if asked.searcher in BY_GRADIENTS and (asked.strategy != "migo" or asked.schedule == "path"):
+        raise UsageError(f"--searcher {asked.searcher} asks no strategy: leave out --strategy and --training path")
     if asked.evaluator == "shared" and asked.executor not in (None, "inline"):
         raise UsageError(f"--executor {asked.executor}: shared weights change from one evaluation to the next, so they "
                          "are scored in this process; leave it out, or take --evaluator scratch")

@@ -46,6 +46,7 @@ class CompressOptions(TypedDict, total=False):
     strategy: str
     evaluator: str
     reduce: str
+    searcher: str | None
     evaluations: int | None
     evaluation_epochs: int
     evaluation_table: str | None

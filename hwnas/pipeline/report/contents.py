@@ -165,7 +165,7 @@ class ChoiceFacts:
 
 @dataclass(frozen=True)
 class SearchFacts:
-    """The search: mean score that effects are around, entropy in nats, how many architectures there are, who searched."""
+    """Who searched, the mean score that effects are around, entropy in nats, and of how many architectures."""
 
     mode: str
     baseline: float

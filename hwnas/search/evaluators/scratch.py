@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from hwnas.nets import Network
+from hwnas.search.effort import Effort
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator, fold_of
 from hwnas.space import FULL, Architecture, Space, scaled, variants
 from hwnas.train import Workload, fit
@@ -35,6 +36,9 @@ class ScratchEvaluator(NetworkEvaluator):
     def score(self, choice: Sequence[int], scaled: Space | None = None) -> float:
         space = scaled or self._space
         return self.fold_of(space).score(self.network(space.architecture(choice)))
+
+    def effort(self) -> Effort:
+        return Effort(self._train.epochs, 1)
 
     def network(self, arch: Architecture) -> Network:
         """`arch` trained as for its score."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hwnas.data.views import ImageView
-from hwnas.nets import Network, Subnet, Supernet
+from hwnas.nets import Mixture, Network, Subnet, Supernet
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator, fold_of
 from hwnas.space import FULL, Architecture, Space, scaled, variants
 from hwnas.tasks.task import Batch
@@ -51,14 +51,14 @@ class SupernetEvaluator(NetworkEvaluator):
         """Steps that one pass over the fold's training part takes."""
         return self.fold.steps(self.config.batch)
 
-    def train(self, paths: Iterator[Sequence[int]], number: int, steps: int, rates: Sequence[float]) -> None:
+    def train(self, paths: Iterator[Sequence[int] | Mixture], number: int, steps: int, rates: Sequence[float]) -> None:
         """Train `steps` steps, each on the next path of `paths`, on batches drawn for round `number`.
 
         With variants every path is trained once more, as one of them in turn: on the same batch, or where that is
         of other images on a batch of these.
 
         Args:
-            paths: at least `steps` architectures.
+            paths: at least `steps` architectures or, without variants, mixtures.
             number: of this round of training; batches are drawn with (seed, 2, number).
             rates: learning rate of every step.
 
@@ -84,9 +84,10 @@ class SupernetEvaluator(NetworkEvaluator):
                 batch = next(smaller[size])
             self._step(choice, space, fold, batch, (number, step))
 
-    def _step(self, choice: Sequence[int], space: Space | None, fold: Workload, batch: Batch,
+    def _step(self, choice: Sequence[int] | Mixture, space: Space | None, fold: Workload, batch: Batch,
               place: tuple[int, int]) -> None:
-        net = self.supernet.subnet((space or self.supernet.space).architecture(choice))
+        whole = space or self.supernet.space
+        net = self.supernet.subnet(choice if isinstance(choice, Mixture) else whole.architecture(choice))
         train_step(net, self.optimizer, *batch, fold, self.config, place=place)
 
     def _batches(self, fold: Workload, rng: np.random.Generator, steps: int) -> Iterator[Batch]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hwnas.errors import InputError, UsageError
 from hwnas.nets import Network
+from hwnas.search.effort import Effort
 from hwnas.search.evaluators.scratch import fresh_network
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator, NoScore, fold_of
 from hwnas.search.log import SearchLog
@@ -47,6 +48,10 @@ class TableEvaluator(NetworkEvaluator):
         if found is None:
             raise NoScore(f"the table has no score of {list(choice)} among its {len(self._scores)}")
         return found
+
+    def effort(self) -> Effort:
+        """Nothing that could be timed."""
+        return Effort()
 
     def network(self, arch: Architecture) -> Network:
         """`arch` with random weights."""

@@ -1,0 +1,1 @@
+"""Searchers that learn the probabilities of the ops by gradients, through mixtures of the candidates."""
