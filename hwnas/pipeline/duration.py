@@ -81,7 +81,8 @@ def _trained(config: CompressConfig, data: LabelledData, space: Space, networks:
     return whole + effort.epochs * evaluator.steps_per_epoch * path_s + effort.scores * score_s, tried + more
 
 
-def effort_of(config: CompressConfig, setting: EvaluatorSetting, shared: SupernetEvaluator, networks: int = 1) -> Effort:
+def effort_of(config: CompressConfig, setting: EvaluatorSetting, shared: SupernetEvaluator,
+              networks: int = 1) -> Effort:
     """What the search and the choices among its candidates take.
 
     Args:
