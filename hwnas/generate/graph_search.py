@@ -34,8 +34,8 @@ def best(
     if not found or top == 1 or not model.sizes or distance > len(model.groups):
         return found, gap
     if gap == 0.0:
-        found, complete = _ranked(model, found, max_labels, clock, top, distance)
-        if complete or clock.over:
+        found, complete, ended = _ranked(model, found, max_labels, clock, top, distance)
+        if complete or ended:
             return found, 0.0 if complete else _tolerance(model)
     for _, choice in found[:-1]:
         model = model.far_from(choice, distance)
@@ -54,8 +54,8 @@ def best(
 
 def _ranked(
     model: Model, first: Ranked, max_labels: int, clock: TimeLimit, top: int, distance: int
-) -> tuple[Ranked, bool]:
-    """The best choices far enough from each other, and whether these are all that were asked for or that there are.
+) -> tuple[Ranked, bool, bool]:
+    """The best choices far enough from each other.
 
     Labels are kept whether others beat them or not, those of the highest upper bounds; so every choice above the bound
     of what was cut is there, and going down among them needs no search for each. What that costs grows with how many
@@ -66,23 +66,30 @@ def _ranked(
 
     Args:
         first: the best choice.
+
+    Returns:
+        The choices, whether these are proven to be all that were asked for or that there are, and whether the time
+        ended it: then they are what was found, proven or not, else those that are proven.
     """
     proven, width, floor = prices(model, clock), min(_RANKED, max_labels), -np.inf
-    taken, tolerance = first, _tolerance(model)
+    unproven, tolerance = first, _tolerance(model)
     while True:
         try:
             labels = _Pass(model, width, clock, {}, proven, floor, every=True)
             table = labels.root()
         except TimeIsUp:
-            return taken, False
+            return unproven, False, True
         choices, utility = table.picks.made(), table.utility
         order = np.lexsort((*choices.T[::-1], *table.ticks.T[::-1], -utility))
         choices, utility = choices[order], utility[order]
         sure = int((utility > labels.dropped + tolerance).sum())
         taken = _far_apart(model, first, choices[:sure], utility[:sure], top, distance)
         complete = len(taken) >= top or (labels.dropped == -np.inf and floor == -np.inf)
-        if complete or width >= min(max_labels, _RANKED_MOST) or clock.over:
-            return taken, complete
+        if complete or (width >= min(max_labels, _RANKED_MOST) and not clock.over):
+            return taken, complete, False
+        unproven = max(unproven, _far_apart(model, first, choices, utility, top, distance), key=len)
+        if clock.over:
+            return unproven, False, True
         spread = _far_apart(model, first, choices, utility, top, 2 * distance - 1)
         floor = max(floor, spread[-1][0] - tolerance) if len(spread) >= top else floor
         width = min(width * _WIDER, max_labels, _RANKED_MOST)

@@ -200,6 +200,15 @@ def test_an_answer_is_there_in_time(seconds: float, options: dict[str, int]) -> 
     assert found.costs["ns"] <= given["budgets"]["ns"]
 
 
+def test_answers_that_time_leaves_unproven_are_apart_and_within() -> None:
+    given = long_chain(60, 8)
+    found = solve_precisions(**given, top=8, min_distance=2, max_seconds=1.0)
+    choices = [found.choice, *(other.choice for other in found.others)]
+    assert found.status == "BOUNDED"
+    assert all(apart(a, b) >= 2 for a, b in itertools.combinations(choices, 2))
+    assert all(other.costs["ns"] <= given["budgets"]["ns"] for other in found.others)
+
+
 def test_what_is_cut_short_is_within_its_gap() -> None:
     given = long_chain(9, 3)
     exact, short = solve_precisions(**given), solve_precisions(**given, max_labels=20)
