@@ -78,7 +78,7 @@ class Ink(Task):
     columns = (Column("reference", "rmse", "RMSE, reference", 2, better="less"),
                Column("compressed", "rmse", "RMSE", 2, better="less"))
     words = Words("Skill", "skill ", "the share of the RMSE of the mean that is taken off",
-                  "Root of the mean squared error, in percent of an image.")
+                  "Root of the mean squared error, in percent of an image.", row="number")
 
     def load(self, source, *, size=None, seed=0, limit=None, memory=None, progress=lambda *where: None):
         found = load(source, imgsz=size[0] if size else None, seed=seed, limit=limit, progress=progress)

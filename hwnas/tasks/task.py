@@ -69,6 +69,7 @@ class Words:
         scope: what the score is over, e.g. 'the mean over the classes'; empty where what one image is worth says more.
         figures: what the columns of the table of classes are, a sentence.
         examples: what else must be said of pictures, behind a comma.
+        row: what a row of the table of classes is about, e.g. 'number' where the network gives numbers.
     """
 
     title: str
@@ -76,6 +77,7 @@ class Words:
     scope: str = ""
     figures: str = ""
     examples: str = ""
+    row: str = "class"
 
 
 class Task(ABC):

@@ -72,7 +72,8 @@ def test_it_learns_and_is_exported(run: RunFolder) -> None:
 def test_the_report_speaks_of_it_in_its_words(run: RunFolder) -> None:
     page = (run.path / "report.html").read_text(encoding="utf-8")
     for text in ("Skill", "the share of the RMSE of the mean that is taken off", "RMSE, reference (less is better)",
-                 "Root of the mean squared error, in percent of an image.", "skill, %", "always the mean: RMSE"):
+                 "Root of the mean squared error, in percent of an image.", "skill, %", "always the mean: RMSE",
+                 "What it sees, number by number"):
         assert text in page
     for text in ("accuracy", "mAP", "top-1", "a logit", "is taken for what"):
         assert text not in page.partition("<body")[2].partition("Estimated effect")[0].replace("skill", ""), text
