@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -32,7 +32,7 @@ from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.runtime import Measurement
 from hwnas.search.distribution import Distribution
-from hwnas.search.log import Evaluation, SearchLog
+from hwnas.search.log import Evaluation, Failure, SearchLog
 from hwnas.space import Space, SpaceConfig, build
 from hwnas.tasks.breakdown import Breakdown, difference
 from hwnas.tasks.classify import AccuracyMetric
@@ -100,10 +100,12 @@ def make(tmp_path: Path) -> Maker:
     """A finished run, written stage by stage with the results that the stages write."""
 
     def made(budgets: dict[str, str] | None = None, *, settle: int = 4, held_out: bool = True,
-             leave_out: str = "", parts: tuple[Breakdown, Breakdown] | None = None, **changes: Any) -> RunFolder:
+             leave_out: str = "", parts: tuple[Breakdown, Breakdown] | None = None,
+             options: dict[str, Any] | None = None, lines: Sequence[Evaluation | Failure] = (),
+             **changes: Any) -> RunFolder:
         of = space()
         config = CompressConfig(data="/data/private/pets", budgets=budgets or {"latency": "50%"}, settle=settle,
-                                seed=7)
+                                seed=7, **(options or {}))
         run = RunFolder.create(tmp_path / "run", config)
         checked = {"networks": 10, "mape": 1.25, "bias": -0.5, "within_5": 100.0, "within_10": 100.0,
                    "kendall_tau": 0.956}
@@ -119,7 +121,7 @@ def make(tmp_path: Path) -> Maker:
         write_json(run.path / "front.json", solver.front().to_json())
         write_json(run.path / "architecture.json", chosen.to_json())
         log = SearchLog(run.path / "search.jsonl")
-        for entry in evaluations(of, settle):
+        for entry in lines or evaluations(of, settle):
             log.append(entry)
         limited = "latency" in config.budgets
         costs = {n: solver.cost(n, chosen) for n in ("latency", "flops", "params", "memory")}
@@ -228,6 +230,27 @@ def test_facts_are_the_inputs(make: Maker) -> None:
     assert facts["training"] == {"reference": epochs(2.0), "compressed": epochs(0.5)}
     assert facts["provenance"]["files"]["front.json"] == run.state.stages["generate"].files["front.json"]
     assert facts["provenance"]["seed"] == 7
+
+
+def test_the_history_of_a_search_of_which_some_failed(make: Maker) -> None:
+    of = space()
+    lines = [Failure("alone", n, of.smallest().choice, f"no. {n} <diverged>") if n % 3 == 1 else
+             Evaluation("alone", n, of.largest().choice, 90.0 + n, 1.0) for n in range(14)]
+    page, facts, _ = written(make(lines=lines, options={"evaluator": "scratch", "strategy": "rea"},
+                                  search={"warnings": ["5 of 14 evaluations failed, the first: no. 1 <diverged>"]}))
+    assert [f["failed"] for f in facts["search"]["failures"]] == [f"no. {n} <diverged>" for n in (1, 4, 7, 10, 13)]
+    assert facts["warnings"] == ["5 of 14 evaluations failed, the first: no. 1 <diverged>"]
+    text = page.text
+    assert "Warning: 5 of 14 evaluations failed, the first: no. 1 <diverged>" in text
+    assert "9 evaluations, strategy rea, evaluator scratch: one score does not depend on another." in text
+    assert "5 more failed: no. 2, no. 1 <diverged>; no. 5, no. 4 <diverged>; no. 8, no. 7 <diverged>; ..." in text
+    assert "shared weights learn" not in text
+
+
+def test_a_search_by_gradients_is_called_so(make: Maker) -> None:
+    page, facts, _ = written(make(options={"searcher": "darts"}))
+    assert facts["search"]["strategy"] == "darts"
+    assert "evaluations, darts. In train the shared weights learn" in page.text
 
 
 def test_layers_add_up_to_the_prediction(make: Maker) -> None:

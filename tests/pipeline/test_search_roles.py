@@ -22,7 +22,8 @@ from hwnas.search.log import SearchLog
     {"strategy": "rea", "evaluations": 6, "reduce": "none"},
     {"strategy": "asng", "evaluator": "scratch", "evaluations": 4},
     {"strategy": "random", "evaluator": "table", "evaluations": 400},
-], ids=lambda roles: roles["strategy"])
+    {"searcher": "proxylessnas", "evaluations": 4},
+], ids=lambda roles: roles.get("searcher") or roles["strategy"])
 def test_other_roles_end_in_an_architecture(roles: dict[str, Any], small: dict[str, Any], finished: RunFolder,
                                             tmp_path: Path) -> None:
     if roles.get("evaluator") == "table":
@@ -47,6 +48,11 @@ def test_other_roles_end_in_an_architecture(roles: dict[str, Any], small: dict[s
     ({"search_workers": 2}, "scored in one process"),
     ({"executor": "processes"}, "--executor processes: shared weights change .* --evaluator scratch"),
     ({"evaluator": "table"}, "go together"),
+    ({"searcher": "darts", "evaluator": "scratch"}, "trains shared weights"),
+    ({"searcher": "weight_sharing", "evaluator": "scratch"}, "trains shared weights"),
+    ({"searcher": "ask_tell"}, "--evaluator scratch"),
+    ({"searcher": "gdas", "strategy": "rea"}, "leave out --strategy"),
+    ({"searcher": "proxylessnas", "training": "path"}, "leave out --strategy and --training path"),
     ({"evaluation_table": "x"}, "go together"),
     ({"training": "path", "strategy": "rea"}, "--training fair"),
     ({"training": "path", "evaluations": 20}, "--training fair"),
@@ -59,6 +65,7 @@ def test_roles_that_do_not_go_together(options: dict[str, Any], rule: str) -> No
 @pytest.mark.parametrize(("options", "rule"), [
     ({"strategy": "mgio"}, "Did you mean 'migo'"), ({"evaluator": "share"}, "Did you mean 'shared'"),
     ({"reduce": "non"}, "Did you mean 'none'"), ({"executor": "process"}, "Did you mean 'processes'"),
+    ({"searcher": "gda"}, "Did you mean 'gdas'"),
 ])
 def test_unknown_roles(options: dict[str, Any], rule: str) -> None:
     with pytest.raises(UnknownName, match=rule):

@@ -24,6 +24,7 @@ from hwnas.errors import InputError, RunError
 from hwnas.files import write_bytes, write_json
 from hwnas.generate.explain import Explanation
 from hwnas.latency import LatencyModel
+from hwnas.pipeline.config.make_config import BY_GRADIENTS
 from hwnas.pipeline.report import page
 from hwnas.pipeline.report.contents import (
     Both,
@@ -245,8 +246,9 @@ def _distribution(e: RunArtifacts) -> list[ChoiceFacts]:
 
 def _search(e: RunArtifacts) -> SearchFacts:
     asked = e.run.state.config.search
+    who = asked.searcher if asked.searcher in BY_GRADIENTS else asked.strategy
     return SearchFacts(asked.mode, e.solver.baseline, e.searched.entropy, e.solver.space.size, e.log.entries,
-                       e.log.failures, asked.strategy, asked.evaluator)
+                       e.log.failures, who, asked.evaluator)
 
 
 def _layers(e: RunArtifacts) -> list[LayerFacts]:
