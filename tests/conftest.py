@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,5 +54,18 @@ def tables_are_timed_briefly() -> Iterator[None]:
     from hwnas.pipeline.latencies.latency_sources import measured
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(measured.__kwdefaults__, "max_seconds", BRIEFLY)
+        patch.setattr(measured, "__kwdefaults__", {**(measured.__kwdefaults__ or {}), "max_seconds": BRIEFLY})
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def torch_lists_onnx_operators_once() -> Iterator[None]:
+    """torch lists them anew for every export, which is a third of what exporting a small network takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "torch" in sys.modules:
+            with contextlib.suppress(ImportError):
+                from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+                once = functools.cache(ONNXRegistry.from_torchlib)
+                patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(once))
         yield
