@@ -49,6 +49,7 @@ def test_blocks_have_the_shape_flops_and_parameters_of_their_op(signature: str) 
     assert parameters(block) == op.params
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(name=st.sampled_from(sorted(SPACES)), seed=st.integers(0, 10_000), imgsz=st.sampled_from([16, 32, 50]),
        channels=st.sampled_from([1, 3]), mult=st.sampled_from([0.5, 1.0, 1.3]), depth=st.sampled_from([1, 2]))

@@ -32,7 +32,9 @@ def paths(space: Space) -> list[Architecture]:
     return [*rows, *(space.sample(rng) for _ in range(3))]
 
 
-@pytest.mark.parametrize("name", sorted(SPACES))
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow) if name in ("nasbench201", "ofa") else name for name in sorted(SPACES)
+])
 def test_a_path_is_the_network_with_its_weights(name: str, scramble: Scramble) -> None:
     space = small(name)
     supernet = Supernet(space, MEAN, STD)

@@ -115,6 +115,7 @@ def test_the_head_is_that_of_the_task(task: str, boxes: Path, masks: Path) -> No
     assert task_of(space_for_data(config, load_data(config, silent))).name == task
 
 
+@pytest.mark.slow
 def test_a_detector_can_start_from_a_classifier(boxes: Path, tmp_path: Path, small: dict[str, Any],
                                                 tiny: dict[str, Any]) -> None:
     """Three colour channels and the same space: the backbone fits, the head does not."""
