@@ -17,12 +17,13 @@ settings.load_profile("hwnas")
 
 ROOT = Path(__file__).parents[1]
 SLOWEST_FIRST = (
-    "tests/pipeline/test_compress.py", "tests/test_golden.py", "tests/pipeline/test_precision.py",
-    "tests/docs/test_code_blocks.py", "tests/pipeline/test_variants.py", "tests/search/test_contract.py",
-    "tests/pipeline/test_tasks.py", "tests/kinds/test_package.py", "tests/latency/test_table_writes.py",
-    "tests/deploy/test_serve.py", "tests/deploy/test_run.py", "tests/cli/test_compress.py", "tests/test_examples.py",
-    "tests/pipeline/test_search_roles.py", "tests/pipeline/test_old_runs.py", "tests/pipeline/test_own_spaces.py",
-    "tests/pipeline/test_own_task.py", "tests/pipeline/test_predict.py", "tests/test_packaging.py",
+    "tests/docs/test_code_blocks.py", "tests/test_golden.py", "tests/pipeline/test_precision.py",
+    "tests/pipeline/test_tasks.py", "tests/pipeline/test_variants.py", "tests/search/test_contract.py",
+    "tests/pipeline/test_compress.py", "tests/cli/test_compress.py", "tests/test_examples.py",
+    "tests/pipeline/test_own_task.py", "tests/kinds/test_package.py", "tests/latency/test_table_writes.py",
+    "tests/deploy/test_serve.py", "tests/pipeline/test_old_runs.py", "tests/pipeline/test_search_roles.py",
+    "tests/deploy/test_run.py", "tests/pipeline/test_own_spaces.py", "tests/pipeline/test_predict.py",
+    "tests/test_packaging.py",
 )
 """What takes longest comes first, so that no worker is alone with it at the end (`--dist loadfile`)."""
 BRIEFLY = 4.0
