@@ -31,15 +31,19 @@ def test_nothing_changed(part: str) -> None:
         assert found[key] == wanted, f"{part}: {key}"
 
 
+def test_the_networks_of_every_space_are_recorded() -> None:
+    assert set(recorded("networks")) == set(recorder.configs(full=False))
+
+
 @pytest.mark.slow
-def test_networks_give_what_they_gave() -> None:
-    found = recorder.networks()
-    for name, wanted in recorded("networks").items():
-        assert found[name]["onnx"] == wanted["onnx"], f"the exported graph of {name}"
-        for i, (now, then) in enumerate(zip(found[name]["architectures"], wanted["architectures"], strict=True)):
-            assert now["state"] == then["state"], f"tensors of architecture {i} of {name}"
-            for way in ("alone", "shared"):
-                np.testing.assert_allclose(now[way], then[way], rtol=2e-2, atol=1e-9, err_msg=f"{name} {i} {way}")
+@pytest.mark.parametrize("name", recorder.configs(full=False))
+def test_networks_give_what_they_gave(name: str) -> None:
+    found, wanted = recorder.network(recorder.configs(full=False)[name]), recorded("networks")[name]
+    assert found["onnx"] == wanted["onnx"], f"the exported graph of {name}"
+    for i, (now, then) in enumerate(zip(found["architectures"], wanted["architectures"], strict=True)):
+        assert now["state"] == then["state"], f"tensors of architecture {i} of {name}"
+        for way in ("alone", "shared"):
+            np.testing.assert_allclose(now[way], then[way], rtol=2e-2, atol=1e-9, err_msg=f"{name} {i} {way}")
 
 
 @pytest.mark.slow

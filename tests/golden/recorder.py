@@ -63,31 +63,33 @@ def spaces() -> dict[str, Any]:
 
 def networks() -> dict[str, Any]:
     """Weights, outputs and ONNX graph of ten architectures of every space, built small from a seed."""
+    return {name: network(config) for name, config in configs(full=False).items()}
+
+
+def network(config: SpaceConfig) -> dict[str, Any]:
+    """The part of `networks` that is of one space."""
     import torch
 
     from hwnas.nets import Network, Supernet
 
-    found = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for name, config in configs(full=False).items():
-            space = build(config)
-            image = torch.rand((2, *space.input_shape), generator=torch.Generator().manual_seed(1))
-            statistics = [0.5] * space.input_shape[0], [0.25] * space.input_shape[0]
-            torch.manual_seed(2)
-            shared = Supernet(space, *statistics).eval()
-            rows = []
-            for arch in drawn(space):
-                torch.manual_seed(3)
-                net = Network(arch, *statistics).eval()
-                with torch.no_grad():
-                    rows.append({"state": digest([[k, list(v.shape)] for k, v in net.state_dict().items()]),
-                                 "alone": summary(net(image)), "shared": summary(shared.network(arch).eval()(image))})
-            found[name] = {"architectures": rows, "onnx": graph_of(shared.network(space.largest()).eval())}
+        space = build(config)
+        image = torch.rand((2, *space.input_shape), generator=torch.Generator().manual_seed(1))
+        statistics = [0.5] * space.input_shape[0], [0.25] * space.input_shape[0]
+        torch.manual_seed(2)
+        shared = Supernet(space, *statistics).eval()
+        rows = []
+        for arch in drawn(space):
+            torch.manual_seed(3)
+            net = Network(arch, *statistics).eval()
+            with torch.no_grad():
+                rows.append({"state": digest([[k, list(v.shape)] for k, v in net.state_dict().items()]),
+                             "alone": summary(net(image)), "shared": summary(shared.network(arch).eval()(image))})
+        return {"architectures": rows, "onnx": graph_of(shared.network(space.largest()).eval())}
     finally:
         torch.set_num_threads(threads)
-    return found
 
 
 def graph_of(net: Any) -> str:
