@@ -26,6 +26,7 @@ def several(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_the_end_is_one_table_and_says_what_cannot_be_met(several: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["compress", "--resume", str(several)]) == 3
@@ -42,6 +43,7 @@ def test_the_end_is_one_table_and_says_what_cannot_be_met(several: Path, capsys:
     assert "hwnas generate" in shown.err
 
 
+@pytest.mark.slow
 def test_programs_get_the_same_as_json(several: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["compress", "--resume", str(several), "--json"]) == 3
@@ -51,6 +53,7 @@ def test_programs_get_the_same_as_json(several: Path, capsys: pytest.CaptureFixt
     assert Path(found["networks"][2]["model"]).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["verify"], ["deploy", "-o", "x"], ["export"], ["predict", "x.png"]],
                          ids=lambda words: words[0])
 def test_what_takes_one_network_names_them(words: list[str], several: Path, refusal: Callable[..., str]) -> None:
@@ -58,6 +61,7 @@ def test_what_takes_one_network_names_them(words: list[str], several: Path, refu
     assert f"name one of them, {several}/budgets/flops-90pct or {several}/budgets/flops-300pct" in message
 
 
+@pytest.mark.slow
 def test_each_is_a_run_as_any_other(several: Path, answer: Callable[..., Any]) -> None:
     assert answer("verify", several / "budgets" / "flops-90pct")["failures"] == []
     assert answer("generate", several, "--flops", "80%")["picks"]
@@ -100,5 +104,6 @@ def test_wrong_lists_are_refused_before_anything_is_done(words: list[str], why: 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_one_budget_is_asked_of_a_finished_search(several: Path, refusal: Callable[..., str]) -> None:
     assert "one budget is needed here" in refusal(2, "generate", several, "--latency", "4ms,8ms")
