@@ -231,10 +231,13 @@ class Table:
         self._append(added)
 
     def _append(self, added: Content) -> None:
-        schema = headers.SEVERAL if added.several else headers.SCHEMA
+        schema = max(headers.SEVERAL if added.several else headers.SCHEMA, self.header["hwnas_table"])
         with table_file.locked(self.path):
-            table_file.append_to(self.path, added.lines(), schema)
-        self.header["hwnas_table"] = max(schema, self.header["hwnas_table"])
+            if schema > self.header["hwnas_table"]:
+                table_file.append_to(self.path, added.lines(), schema)
+            else:
+                table_file.append(self.path, added.lines())
+        self.header["hwnas_table"] = schema
         self._content.entries |= added.entries
         self._content.calibrations |= added.calibrations
 

@@ -59,12 +59,12 @@ def append(path: Path, values: Iterable[Any]) -> None:
 
 
 def append_to(path: Path, values: Sequence[Any], schema: int) -> None:
-    """Append JSON lines to a table; where they need a later schema, its first line is made to say so. Lock before.
+    """Append JSON lines that need a later schema than a table may have: its first line is made to say so. Lock before.
 
     Raises:
         InputError: as of `append`, or the first line cannot be read.
     """
-    lines = read_lines(path, MOST_BYTES) if schema > 1 and path.is_file() else []
+    lines = read_lines(path, MOST_BYTES) if path.is_file() else []
     if lines and lines[0].get("hwnas_table", schema) < schema:
         write_whole(path, [{**lines[0], "hwnas_table": schema}, *lines[1:], *values])
     else:
