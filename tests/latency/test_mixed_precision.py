@@ -21,7 +21,7 @@ from hwnas.latency.estimate import estimate
 from hwnas.latency.header import make_header
 from hwnas.latency.mixed_costs import memory_bytes, size_bytes
 from hwnas.space import Change, Op, Position, Space, SpaceConfig, build
-from hwnas.target import Precision, load
+from hwnas.target import VALUE_BYTES, Precision, load
 
 P: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 DEVICE: dict[str, Any] = {"cpu": "test", "runtime": "onnxruntime", "runtime_version": "1.0"}
@@ -304,3 +304,19 @@ def test_memory_of_a_chain_holds_a_map_twice_while_it_changes() -> None:
     stem, values = space.positions[0].ops[0], 8 * 4 * 4
     assert costs.changes[0, 1].tolist() == [[0, values * 5], [values * 5, 0]]
     assert costs.rows[0].tolist() == [[stem.peak(False) * 4, stem.peak(False)]]
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_memory_and_size_of_a_plan_in_a_chain(name: str) -> None:
+    """What an op holds in its precision, and a map twice where it changes; weights are as wide as their op."""
+    space, rng = SPACES[name], np.random.default_rng(6)
+    memory, size = memory_bytes(space, P), size_bytes(space, P)
+    for arch, plan in (drawn(space, rng) for _ in range(50)):
+        choice, most = memory.candidates(arch, plan), 0
+        for i, (op, p) in enumerate(zip(arch.ops, plan, strict=True)):
+            most = max(most, op.peak(keeps_input=False) * VALUE_BYTES[p])
+            if i and p != plan[i - 1]:
+                both = VALUE_BYTES[p] + VALUE_BYTES[plan[i - 1]]
+                most = max(most, op.in_channels * op.height * op.width * both)
+        assert memory.total(choice, most=True) == most
+        assert size.total(choice) == sum(op.params * VALUE_BYTES[p] for op, p in zip(arch.ops, plan, strict=True))
