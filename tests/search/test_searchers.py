@@ -266,3 +266,58 @@ def test_relaxations_go_forward_as_networks_and_backward_as_mixtures(relaxation:
 def test_unknown_searchers_suggest() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'darts'"):
         create_searcher("dart", None)
+
+
+THEIRS = """
+from hwnas.search.executors.inline import Inline
+from hwnas.search.roles import Searcher, SearchOutcome
+
+class Backwards(Inline):
+    def submit(self, ask):
+        self._waiting.appendleft(ask)
+
+class Longest(Searcher):
+    def __init__(self, setting):
+        self.setting, self.seen = setting, 0
+
+    def run(self, context, budget):
+        for ask in context.strategy.ask(3):
+            context.executor.submit(ask)
+        answers = [context.executor.completed() for _ in range(3)]
+        for ask, answer in answers:
+            context.strategy.tell(ask.id, answer)
+            self.seen += 1
+            context.told(ask, answer)
+        found = [(ask.choice, answer.value) for ask, answer in answers]
+        return SearchOutcome(context.strategy.distribution(), context.strategy.best, found)
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = state["seen"]
+
+nothing = 3
+"""
+
+
+def test_searchers_and_executors_of_other_packages(chain: Space, data: Dataset, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    module = f"their_searchers_{abs(hash(tmp_path))}"
+    (tmp_path / f"{module}.py").write_text(THEIRS)
+    info = tmp_path / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        f"[hwnas.searchers]\nlongest = {module}:Longest\nbroken = {module}:nothing\n\n"
+        f"[hwnas.executors]\nbackwards = {module}:Backwards\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = replace(TINY, searcher="longest", executor="backwards", evaluator="scratch", strategy="random")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    found = resumable.run(chain, data, config, folder=folder, seed=1)
+    assert [e.number for e in SearchLog(folder / "search.jsonl").asked()] == [2, 1, 0]
+    assert load_tensors(folder / "search.safetensors")[1]["searcher"] == {"seen": 3}
+    assert resumable.load(chain, data, config, folder=folder, seed=1).best == found.best
+    with pytest.raises(UsageError, match=r"searcher 'broken' gave 3; it must give a hwnas.search.roles.Searcher"):
+        create_searcher("broken", None)
