@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.dataset import ClassPart
-from hwnas.data.feed import Feed
+from hwnas.data.feed import Feed, Share
 from hwnas.data.labelled import LabelledData
 from hwnas.data.views import AnyImages, ImageView
 from hwnas.errors import DataError, UsageError
@@ -108,6 +108,12 @@ class ClassFeed(Feed[Drawn, tuple[Images, Labels]]):
 
     def draw(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> Drawn:
         return Drawn.of(rng, (len(chosen), *self.part.pixels.shape[1:]), self.policy)
+
+    def shared(self, drawn: Drawn, share: Share) -> Drawn:
+        mine = slice(share.rank, None, share.world)
+        shift, mirrored, hole = drawn.shift, drawn.mirrored, drawn.hole
+        return Drawn(None if shift is None else shift[:, mine], None if mirrored is None else mirrored[mine],
+                     None if hole is None else hole[:, mine])
 
     def make(self, chosen: npt.NDArray[np.int64], drawn: Drawn, threads: Executor) -> tuple[Images, Labels]:
         return _changed(self.part.pixels[chosen], drawn, self.policy), self.part.labels[chosen]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,20 @@ from hwnas.errors import UsageError
 Indices = npt.NDArray[np.int64]
 Drawn = TypeVar("Drawn")
 Batch = TypeVar("Batch")
+
+
+class Share(NamedTuple):
+    """Which images of every batch are made: those of numbers rank, rank + world, ...
+
+    Args:
+        rank, world: of the processes that train together.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+
+WHOLE = Share()
 
 
 class Feed(ABC, Generic[Drawn, Batch]):
@@ -44,33 +58,47 @@ class Feed(ABC, Generic[Drawn, Batch]):
             DataError: an image that cannot be decoded, by name.
         """
 
-    def epoch(self, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
+    def shared(self, drawn: Drawn, share: Share) -> Drawn:
+        """Of what was drawn for a batch, that of the images of a share."""
+        found: Any = drawn
+        return found[share.rank :: share.world]  # type: ignore[no-any-return]
+
+    def epoch(self, batch: int, rng: np.random.Generator, share: Share = WHOLE) -> Iterator[Batch]:
         """Shuffled batches, each image once.
 
         The last batch may be smaller. If one image would be left over it is dropped, because batch normalisation has
-        no variance over one; a `batch` of 1 is taken as meant.
+        no variance over one; a `batch` of 1 is taken as meant. Where several processes share a batch, a last one with
+        fewer than two images for each is dropped.
 
         Args:
-            batch: B, images at a time.
-            rng: gives the order now and the changes as batches are taken.
+            batch: B, images at a time, of all processes together.
+            rng: gives the order now and the changes as batches are taken, the same in every process.
+            share: which part of every batch is made here.
 
         Raises:
-            UsageError: batch under 1.
+            UsageError: batch under 1, or too small to be shared.
         """
         if batch < 1:
             raise UsageError(f"batch must be 1 or more, not {batch}")
-        return self._batches(slices(rng.permutation(len(self)), batch), rng)
+        if share.world > 1 and batch < 2 * share.world:
+            raise UsageError(f"a batch of {batch} is too small for {share.world} processes: two images for each are "
+                             f"the least, so take a batch of {2 * share.world} or more, or fewer processes")
+        least = 2 * share.world if share.world > 1 else min(batch, 2)
+        return self._batches(slices(rng.permutation(len(self)), batch, least), rng, share)
 
-    def _batches(self, order: Iterator[Indices], rng: np.random.Generator) -> Iterator[Batch]:
+    def _batches(self, order: Iterator[Indices], rng: np.random.Generator, share: Share) -> Iterator[Batch]:
         with pool() as threads:
             for chosen in order:
-                yield self.make(chosen, self.draw(chosen, rng), threads)
+                drawn = self.draw(chosen, rng)
+                if share.world > 1:
+                    chosen, drawn = chosen[share.rank :: share.world], self.shared(drawn, share)
+                yield self.make(chosen, drawn, threads)
 
 
-def slices(order: Indices, batch: int) -> Iterator[Indices]:
-    """`order` in pieces of `batch`, the last one shorter; a last one of a single image is left out."""
+def slices(order: Indices, batch: int, least: int = 2) -> Iterator[Indices]:
+    """`order` in pieces of `batch`, the last one shorter; it is left out with fewer than `least` images."""
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
-        if len(chosen) == 1 < batch:
+        if len(chosen) < min(least, batch):
             return
         yield chosen

@@ -33,6 +33,7 @@ from hwnas.nets.layers import (
     SummedBranches,
     has_fast_gradient,
 )
+from hwnas.nets.norm import batch_norm
 from hwnas.nets.slimmable import part_of, part_state
 from hwnas.space import (
     Act,
@@ -115,7 +116,7 @@ def _(step: Conv, module: nn.Module, x: Tensor) -> Tensor:
     else:
         x = _CONVOLVE[len(step.size)](x, weight, None, step.stride, step.pad, step.dilation, step.groups)
     if isinstance(module, ConvNormAct):
-        out: Tensor = module.act(_norm_slice(module.norm, x))
+        out: Tensor = module.act(batch_norm(module.norm, x))
         return out
     if plain.bias is not None:
         x = x + plain.bias[: step.out_channels].view(-1, *[1] * len(step.size))
@@ -128,7 +129,7 @@ def _(step: RepConv, module: nn.Module, x: Tensor) -> Tensor:
     parts = zip(step.parts, module.branches, strict=True)
     total = sum((run_slice(part, branch, x) for part, branch in parts), start=x.new_zeros(()))
     if module.norm is not None:
-        total = total + _norm_slice(module.norm, x)
+        total = total + batch_norm(module.norm, x)
     out: Tensor = module.act(total)
     return out
 
@@ -149,7 +150,7 @@ def _(step: Parallel, module: nn.Module, x: Tensor) -> Tensor:
 @run_slice.register
 def _(step: Norm, module: nn.Module, x: Tensor) -> Tensor:
     assert isinstance(module, NormAct)
-    out: Tensor = module[1](_norm_slice(module[0], x))
+    out: Tensor = module[1](batch_norm(module[0], x))
     return out
 
 
@@ -183,13 +184,3 @@ def _whole(step: Primitive, module: nn.Module, x: Tensor) -> Tensor:
     """Without weights, and the same for any number of channels."""
     out: Tensor = module(x)
     return out
-
-
-def _norm_slice(norm: Any, x: Tensor) -> Tensor:
-    """A batch norm restricted to the first channels; its running statistics are updated there only."""
-    c = x.shape[1]
-    assert norm.momentum is not None  # None would mean a cumulative average
-    if norm.training:
-        norm.num_batches_tracked += 1
-    return functional.batch_norm(x, norm.running_mean[:c], norm.running_var[:c], norm.weight[:c], norm.bias[:c],
-                                 norm.training, norm.momentum, norm.eps)

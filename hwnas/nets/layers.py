@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.nets.depthwise import DepthwiseConv2d
+from hwnas.nets.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from hwnas.space import Conv, Gate, GlobalAvgPool, Linear, Norm, Shuffle, SqueezeExcite, Upsample
 from hwnas.space.interpolation import interpolation
 
@@ -21,8 +22,8 @@ CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {
 }
 
 
-NORMS: dict[int, type[nn.BatchNorm1d] | type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {
-    1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d,
+NORMS: dict[int, type[BatchNorm1d] | type[BatchNorm2d] | type[BatchNorm3d]] = {
+    1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d,
 }
 
 

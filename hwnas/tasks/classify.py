@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data import Dataset, epoch, load, policy_for
+from hwnas.data import ClassFeed, Dataset, load, policy_for
+from hwnas.data.feed import WHOLE, Share
 from hwnas.progress import Progress, silent
 from hwnas.tasks.breakdown import Breakdown, by_answers, class_rows, named, never_found, percent
 from hwnas.tasks.chance import LEVEL, exceeds, informed, mean_recall, wilson
@@ -111,8 +112,8 @@ class Classify(Task):
         return load(source, imgsz=size[0] if size else None, seed=seed, limit=limit, memory=memory,
                     progress=progress)
 
-    def epoch(self, data: Dataset, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
-        return epoch(data.train.pixels, data.train.labels, batch, rng, policy_for(data))
+    def epoch(self, data: Dataset, batch: int, rng: np.random.Generator, share: Share = WHOLE) -> Iterator[Batch]:
+        return ClassFeed(data.train, policy_for(data)).epoch(batch, rng, share)
 
     def metric(self, data: Dataset, layout: Any = None) -> AccuracyMetric:
         return AccuracyMetric(data.val.labels)

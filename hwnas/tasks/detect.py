@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.detection import DetectionData, DetectionPart, epoch_detection, load_detection
+from hwnas.data.detection import DetectionData, DetectionFeed, DetectionPart, load_detection
+from hwnas.data.feed import WHOLE, Share
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.picture import Picture
 from hwnas.progress import Progress, silent
@@ -156,8 +157,9 @@ class Detect(Task):
         return load_detection(source, size=size, seed=seed, limit=limit, memory=memory,
                     progress=progress)
 
-    def epoch(self, data: DetectionData, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
-        for images, *targets in epoch_detection(data.train, batch, rng):
+    def epoch(self, data: DetectionData, batch: int, rng: np.random.Generator, share: Share = WHOLE
+              ) -> Iterator[Batch]:
+        for images, *targets in DetectionFeed(data.train).epoch(batch, rng, share):
             yield images, targets
 
     def metric(self, data: DetectionData, layout: DetectionHeadLayout | None = None) -> DetectionMetric:

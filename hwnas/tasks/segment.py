@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from hwnas.data.segmentation import SegmentationData, epoch_segmentation, load_segmentation
+from hwnas.data.feed import WHOLE, Share
+from hwnas.data.segmentation import SegmentationData, SegmentationFeed, load_segmentation
 from hwnas.data.views import AnyImages
 from hwnas.errors import InputError
 from hwnas.imaging.letterbox import IGNORE, Letterbox
@@ -142,8 +143,9 @@ class Segment(Task):
         return load_segmentation(source, size=size, seed=seed, limit=limit, memory=memory,
                     progress=progress)
 
-    def epoch(self, data: SegmentationData, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
-        yield from epoch_segmentation(data.train, batch, rng)
+    def epoch(self, data: SegmentationData, batch: int, rng: np.random.Generator, share: Share = WHOLE
+              ) -> Iterator[Batch]:
+        return SegmentationFeed(data.train).epoch(batch, rng, share)
 
     def metric(self, data: SegmentationData, layout: Any = None) -> MeanIouMetric:
         return MeanIouMetric(data.val.truth, len(data.classes))

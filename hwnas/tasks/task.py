@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.data.feed import WHOLE, Share
 from hwnas.data.labelled import LabelledData
 from hwnas.errors import UsageError
 from hwnas.imaging.letterbox import Letterbox
@@ -137,8 +138,15 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def epoch(self, data: Any, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """One pass over the training images, changed at random: uint8 (n, H, W, C) and targets that moved along."""
+    def epoch(self, data: Any, batch: int, rng: np.random.Generator, share: Share = WHOLE) -> Iterator[Batch]:
+        """One pass over the training images, changed at random: uint8 (n, H, W, C) and targets that moved along.
+
+        Args:
+            batch: images at a time, of all processes together.
+            rng: the same in every process; nothing else is random.
+            share: which images of every batch are made here, as `hwnas.data.Feed.epoch` does it. A task without this
+                argument is trained by one process.
+        """
 
     def data_warnings(self, told: Mapping[str, Any]) -> list[str]:
         """What keeps a score from saying much, a sentence each, from `describe` of a data set."""

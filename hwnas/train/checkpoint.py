@@ -1,4 +1,4 @@
-"""From uint8 arrays to torch tensors and back to flat, safe files."""
+"""Torch tensors and flat, safe files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
@@ -18,11 +17,6 @@ from hwnas.errors import RunError
 from hwnas.files import replacing
 
 METADATA = "hwnas"
-
-
-def to_pixels(images: np.ndarray) -> Tensor:
-    """uint8 (N, H, W, C) -> float32 (N, C, H, W) in 0..1, channels last in memory, as the CPU kernels like it."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
 
 
 @torch.no_grad()

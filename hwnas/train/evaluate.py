@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hwnas.data.views import AnyImages
-from hwnas.train.checkpoint import to_pixels
+from hwnas.train.accelerator import CPU, Accelerator, device_of, to_pixels
 
 EVAL_BATCH = 256
 EVAL_PIXELS = 1 << 22  # a batch, so that the activations of large images fit into memory
@@ -21,14 +21,22 @@ def batch_of(images: AnyImages) -> int:
     return int(min(EVAL_BATCH, max(2, EVAL_PIXELS // (images.shape[1] * images.shape[2]))))
 
 
-def outputs_of(net: nn.Module, images: AnyImages) -> Iterator[list[np.ndarray]]:
-    """What a network gives for uint8 images (N, H, W, C), in order, a batch at a time."""
+def outputs_of(net: nn.Module, images: AnyImages, accelerator: Accelerator = CPU) -> Iterator[list[np.ndarray]]:
+    """What a network gives for uint8 images (N, H, W, C), in order, a batch at a time; it is run where it is.
+
+    Args:
+        accelerator: whose processes take turns at the batches; each is given all outputs.
+    """
     net.eval()
-    size = batch_of(images)
-    for i in range(0, len(images), size):
-        with torch.inference_mode():
-            found = net(to_pixels(np.asarray(images[i : i + size])))
-        yield [tensor.numpy() for tensor in (found if isinstance(found, list) else [found])]
+    size, device = batch_of(images), device_of(net)
+
+    def own() -> Iterator[list[np.ndarray]]:
+        for i in range(accelerator.rank * size, len(images), accelerator.world * size):
+            with torch.inference_mode():
+                found = net(to_pixels(np.asarray(images[i : i + size]), device))
+            yield [tensor.cpu().numpy() for tensor in (found if isinstance(found, list) else [found])]
+
+    return accelerator.exchanged(own(), -(-len(images) // size))
 
 
 def logits(net: nn.Module, images: AnyImages) -> Tensor:
@@ -60,14 +68,14 @@ def reestimate_batch_norm(
     for norm in norms:
         norm.reset_running_stats()
     net.train()
-    seen, batch = 0, batch or batch_of(images)
+    seen, batch, device = 0, batch or batch_of(images), device_of(net)
     for i in range(0, len(images), batch):
         part = np.asarray(images[i : i + batch])
         if len(part) > 1:  # a batch of one has no variance on 1x1 maps
             seen += len(part)
             for norm in norms:
                 norm.momentum = len(part) / seen  # average over images, however long the last batch
-            net(to_pixels(part))
+            net(to_pixels(part, device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     net.eval()

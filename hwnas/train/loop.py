@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from hwnas.data.labelled import LabelledData
 from hwnas.errors import RunError, TrainingDiverged
 from hwnas.progress import Progress, silent
-from hwnas.train.checkpoint import load_tensors, one_line, save_tensors, to_pixels
+from hwnas.train.accelerator import Accelerator
+from hwnas.train.checkpoint import load_tensors, one_line, save_tensors
 from hwnas.train.distill import Teacher
 from hwnas.train.ema import Ema
 from hwnas.train.workload import Workload, workload_of
@@ -141,24 +142,31 @@ def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndar
     Raises:
         TrainingDiverged: the loss is NaN or infinite; the weights are those before the step.
     """
-    pixels = to_pixels(images)
-    out = net(pixels)
+    accelerator = task.accelerator
+    optimizer.zero_grad(set_to_none=True)
+    with accelerator.together(len(images)) as share:
+        loss = _loss(net, accelerator.pixels(images), targets, task, config, teacher, place)
+        value = accelerator.total(share * float(loss.detach()))
+        if not math.isfinite(value):
+            raise TrainingDiverged(
+                f"the loss became {value} at epoch {place[0]}, step {place[1]}, learning rate "
+                f"{optimizer.param_groups[0]['lr']:.3g}: train with a lower --lr"
+            )
+        accelerator.backward(loss if share == 1 else share * loss)
+    accelerator.step(optimizer, net.parameters(), config.clip)
+    return value
+
+
+def _loss(net: nn.Module, pixels: Tensor, targets: Any, task: Workload, config: TrainConfig, teacher: Teacher | None,
+          place: tuple[int, int]) -> Tensor:
+    with task.accelerator.autocast():
+        out = task.accelerator.floats(net(pixels))
     loss = task.loss(out, targets, config.label_smoothing)
     if teacher is not None:
         loss = task.distilled(out, teacher.outputs(pixels, *place), loss, teacher)
         if (gap := teacher.feature_loss(net)) is not None:
             loss = loss + teacher.features * gap
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingDiverged(
-            f"the loss became {value} at epoch {place[0]}, step {place[1]}, learning rate "
-            f"{optimizer.param_groups[0]['lr']:.3g}: train with a lower --lr"
-        )
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_([p for p in net.parameters() if p.grad is not None], config.clip)
-    optimizer.step()
-    return value
+    return loss
 
 
 def fit(net: nn.Module, data: LabelledData | Workload, config: TrainConfig, *, seed: int,
@@ -178,9 +186,15 @@ def fit(net: nn.Module, data: LabelledData | Workload, config: TrainConfig, *, s
         TrainingDiverged: the loss became NaN.
         RunError: the checkpoint is damaged.
     """
-    task, optimizer = workload_of(data), optimizer_of(net, config)
+    task = workload_of(data)
+    net = task.accelerator.placed(net)
+    if teacher:
+        teacher.net.to(task.accelerator.device)
+    optimizer = optimizer_of(net, config)
     average = Ema(net, decay=config.ema) if config.ema else None
-    history = _resume(net, optimizer, average, checkpoint) if checkpoint and checkpoint.exists() else History()
+    history = History()
+    if checkpoint and checkpoint.exists():
+        history = _resume(net, optimizer, average, task.accelerator, checkpoint)
     steps = task.steps(config.batch)
     with teacher.capture_features(net) if teacher else contextlib.nullcontext():
         for index in range(len(history.epochs), config.epochs):
@@ -197,8 +211,8 @@ def fit(net: nn.Module, data: LabelledData | Workload, config: TrainConfig, *, s
             with average.applied(net) if average else contextlib.nullcontext():
                 score = task.score(net, quick=index < config.epochs - 1)
             history.epochs.append(EpochLog(index, float(np.mean(losses)), score, time.monotonic() - began))
-            if checkpoint:
-                _save(net, optimizer, average, checkpoint, history)
+            if checkpoint and task.accelerator.leads:
+                _save(net, optimizer, average, task.accelerator, checkpoint, history)
     if average:
         net.load_state_dict(average.average)
     return history
@@ -235,13 +249,15 @@ def snapshot(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tens
     return {f"weight.{k}": v for k, v in net.state_dict().items()} | momenta(net, optimizer)
 
 
-def _save(net: nn.Module, optimizer: torch.optim.Optimizer, average: Ema | None, path: Path,
+def _save(net: nn.Module, optimizer: torch.optim.Optimizer, average: Ema | None, accelerator: Accelerator, path: Path,
           history: History) -> None:
     log = [e.to_json() for e in history.epochs]
-    save_tensors(path, snapshot(net, optimizer) | (average.state() if average else {}), {"history": log})
+    state = snapshot(net, optimizer) | (average.state() if average else {}) | accelerator.state()
+    save_tensors(path, state, {"history": log})
 
 
-def _resume(net: nn.Module, optimizer: torch.optim.Optimizer, average: Ema | None, path: Path) -> History:
+def _resume(net: nn.Module, optimizer: torch.optim.Optimizer, average: Ema | None, accelerator: Accelerator,
+            path: Path) -> History:
     tensors, metadata = load_tensors(path)
     stored = checked(CheckpointSchema, metadata, f"{path} is not a checkpoint of this network", RunError,
                      "delete it to train again")
@@ -250,6 +266,7 @@ def _resume(net: nn.Module, optimizer: torch.optim.Optimizer, average: Ema | Non
         restore(net, optimizer, tensors)
         if average:
             average.restore(tensors)
+        accelerator.restore(tensors)
     except RuntimeError as err:  # names or shapes; torch lists them all
         raise RunError(f"{path} is not a checkpoint of this network ({one_line(err)}): delete it to train again"
                        ) from err

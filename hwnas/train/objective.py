@@ -47,7 +47,9 @@ class CrossEntropy:
     """Cross entropy with label smoothing, and softened divergence from a teacher."""
 
     def loss(self, outputs: Outputs, targets: np.ndarray, smoothing: float) -> Tensor:
-        return functional.cross_entropy(one(outputs), torch.from_numpy(targets), label_smoothing=smoothing)
+        logits = one(outputs)
+        truth = torch.from_numpy(targets).to(logits.device)
+        return functional.cross_entropy(logits, truth, label_smoothing=smoothing)
 
     def distilled(self, outputs: Outputs, taught: Outputs, plain: Tensor, teacher: Teacher) -> Tensor:
         return teacher.loss(one(outputs), one(taught), plain)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwnas.errors import UsageError
+from hwnas.nets.ranks import fair_count
 from hwnas.tasks import IGNORE
 from hwnas.tasks.segment import Segment
 from hwnas.train.distill import Outputs, Teacher, softened_kl
@@ -58,7 +59,7 @@ class SegmentationLoss:
         if self.hard_only and len(entropy):
             hard = _hard(entropy.detach())
             entropy, weights = entropy[hard], weights[hard]
-        return (entropy * weights).sum() / weights.sum().clamp(min=1e-12)
+        return (entropy * weights).sum() / fair_count(weights.sum(), entropy.device, least=1e-12)
 
 
 def _hard(entropy: Tensor) -> Tensor:
@@ -84,7 +85,8 @@ class SegmentationObjective:
         self._loss = SegmentationLoss(classes)
 
     def loss(self, outputs: Outputs, targets: np.ndarray, smoothing: float) -> Tensor:
-        return self._loss(one(outputs), torch.from_numpy(targets))
+        logits = one(outputs)
+        return self._loss(logits, torch.from_numpy(targets).to(logits.device))
 
     def distilled(self, outputs: Outputs, taught: Outputs, plain: Tensor, teacher: Teacher) -> Tensor:
         return plain + teacher.weight * distill_segmentation(one(outputs), one(taught))

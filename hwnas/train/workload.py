@@ -5,6 +5,7 @@ Everything that trains or judges a network asks a workload, and knows no task it
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 from functools import cached_property
@@ -13,13 +14,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from hwnas.data.feed import WHOLE, Share
 from hwnas.data.labelled import LabelledData
 from hwnas.data.views import ImageView
-from hwnas.errors import DataError
+from hwnas.errors import DataError, UsageError
 from hwnas.space import Space
 from hwnas.tasks import Metric, Task, task_for
 from hwnas.tasks.task import Batch
 from hwnas.train import segment  # noqa: F401 - registers its objective
+from hwnas.train.accelerator import CPU, Accelerator
 from hwnas.train.detect import objective  # noqa: F401 - registers its objective
 from hwnas.train.distill import Outputs, Teacher
 from hwnas.train.evaluate import outputs_of
@@ -35,16 +38,17 @@ class Workload:
         task: what is learnt.
         data: as its `load` gives it.
         layout: what the maps of the networks mean, as the task gives it.
+        accelerator: where its networks are trained and judged.
     """
 
-    def __init__(self, task: Task, data: LabelledData, layout: Any = None) -> None:
-        self.task, self.data, self.layout = task, data, layout
+    def __init__(self, task: Task, data: LabelledData, layout: Any = None, accelerator: Accelerator = CPU) -> None:
+        self.task, self.data, self.layout, self.accelerator = task, data, layout, accelerator
         self._objective = objective_of(task, layout, len(data.classes))
 
     @classmethod
-    def over(cls, task: Task, data: LabelledData, space: Space) -> Workload:
+    def over(cls, task: Task, data: LabelledData, space: Space, accelerator: Accelerator = CPU) -> Workload:
         """The workload of the networks of a space."""
-        return cls(task, data, task.head_layout(space))
+        return cls(task, data, task.head_layout(space), accelerator)
 
     @property
     def train_images(self) -> ImageView:
@@ -67,8 +71,18 @@ class Workload:
         return self.task.remembers
 
     def epoch(self, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """One pass over the augmented training images: uint8 (n, H, W, C) and targets."""
-        return self.task.epoch(self.data, batch, rng)
+        """One pass over the augmented training images, of each batch this process' part: uint8 (n, H, W, C), targets.
+
+        Raises:
+            UsageError: several processes, and a task whose `epoch` does not share.
+        """
+        share = Share(self.accelerator.rank, self.accelerator.world)
+        if share == WHOLE:
+            return self.task.epoch(self.data, batch, rng)
+        if "share" not in inspect.signature(self.task.epoch).parameters:
+            raise UsageError(f"task {self.task.name!r} is trained by one process: its `epoch` has no argument `share` "
+                             "(`hwnas.data.Feed.epoch` shows what it does)")
+        return self.task.epoch(self.data, batch, rng, share)
 
     def loss(self, outputs: Outputs, targets: Any, smoothing: float) -> Tensor:
         """What the mistakes of a batch cost, a scalar; `smoothing` is of the labels where the task has some."""
@@ -84,7 +98,7 @@ class Workload:
 
     def taken(self, train: np.ndarray, val: np.ndarray) -> Workload:
         """The same on training images `train`, judged on training images `val`; both are indices."""
-        return Workload(self.task, self.data.taken(train, val), self.layout)
+        return Workload(self.task, self.data.taken(train, val), self.layout, self.accelerator)
 
     def fold(self, holdout: float, seed: int, *, turned: bool = False) -> Workload:
         """The training set split in two: weights are trained on one part, architectures judged on the other.
@@ -107,7 +121,7 @@ class Workload:
     def score(self, net: nn.Module, *, quick: bool = False) -> float:
         """The metric in percent on the validation images, or on the first `QUICK_VAL` of them."""
         count = QUICK_VAL if quick else len(self.val_images)
-        return self.metric.first(count).score(outputs_of(net, self.val_images[:count]))
+        return self.metric.first(count).score(outputs_of(net, self.val_images[:count], self.accelerator))
 
     def check_trainable(self) -> None:
         """Raises DataError unless there are two images to train on."""

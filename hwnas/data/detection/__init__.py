@@ -6,8 +6,9 @@
 Layouts: coco.py, voc.py, yolo.py. A new one is one file and a line in load.py.
 """
 
-from hwnas.data.detection.augment import DetectionPolicy, epoch_detection
+from hwnas.data.detection.augment import DetectionFeed, DetectionPolicy, epoch_detection
 from hwnas.data.detection.load import load_detection
 from hwnas.data.detection.parts import DetectionData, DetectionPart, Frame
 
-__all__ = ["DetectionData", "DetectionPart", "DetectionPolicy", "Frame", "epoch_detection", "load_detection"]
+__all__ = ["DetectionData", "DetectionFeed", "DetectionPart", "DetectionPolicy", "Frame", "epoch_detection",
+           "load_detection"]

@@ -4,9 +4,9 @@
     for images, masks in epoch_segmentation(data.train, 16, rng): ...
 """
 
-from hwnas.data.segmentation.augment import SegmentationPolicy, epoch_segmentation
+from hwnas.data.segmentation.augment import SegmentationFeed, SegmentationPolicy, epoch_segmentation
 from hwnas.data.segmentation.load import load_segmentation
 from hwnas.data.segmentation.parts import SegmentationData, SegmentationPart
 
-__all__ = ["SegmentationData", "SegmentationPart", "SegmentationPolicy", "epoch_segmentation",
+__all__ = ["SegmentationData", "SegmentationFeed", "SegmentationPart", "SegmentationPolicy", "epoch_segmentation",
            "load_segmentation"]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 from torch.nn import functional
 
+from hwnas.nets.ranks import fair_count
 from hwnas.tasks import DetectionHeadLayout
 from hwnas.train.detect.targets import raw_rows
 from hwnas.train.distill import softened_kl
@@ -69,7 +70,7 @@ def sigmoid_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean; 0 where no weight is left."""
-    return (values * weights).sum() / weights.sum().clamp(min=1e-6)
+    return (values * weights).sum() / fair_count(weights.sum(), values.device, least=1e-6)
 
 
 _DISTILLERS: dict[str, Callable[[Tensor, Tensor, int, float], Tensor]] = {"fcos": _fcos, "ssdlite": _ssdlite}

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hwnas.nets.ranks import fair_count
 from hwnas.tasks import DetectionHeadLayout
 from hwnas.train.detect.assign import Assignment, assign
 from hwnas.train.detect.overlap import giou
@@ -41,7 +42,7 @@ class FcosTerms:
         with torch.no_grad():
             boxes = boxes_at(points, strides, bins)
         found = assign(logits, boxes, points, strides, truth)
-        count = max(1, len(found.cells))
+        count = fair_count(len(found.cells), raw.device)
         point = found.cells % len(points)
         chosen, true = bins.flatten(0, 1)[found.cells], truth.boxes[found.truths]
         predicted = boxes_at(points[point], strides[point], chosen)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hwnas.nets.ranks import fair_count
 from hwnas.tasks import VARIANCES, DetectionHeadLayout
 from hwnas.train.detect.overlap import iou
 from hwnas.train.detect.targets import GroundTruth, crowded
@@ -37,7 +38,7 @@ class SsdTerms:
         matches = match(anchors, truth, len(raw))
         matched = matches >= 0
         cells = matched.flatten().nonzero().squeeze(1)
-        count, boxes = max(1, len(cells)), matches.flatten()[cells]
+        count, boxes = fair_count(len(cells), raw.device), matches.flatten()[cells]
         targets = torch.zeros_like(matches)
         targets.view(-1)[cells] = truth.labels[boxes] + 1
         centres = (anchors[:, :2] + anchors[:, 2:]) / 2

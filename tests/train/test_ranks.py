@@ -1,0 +1,50 @@
+"""Several processes that train together take the steps that one takes, and a process that is alone exchanges nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hwnas.nets import ranks
+from hwnas.nets.norm import BatchNorm2d
+from hwnas.train.checkpoint import load_tensors
+
+SCRIPT = Path(__file__).with_name("trained_by_ranks.py")
+
+
+def trained(case: str, out: Path, processes: int) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, *launch, str(SCRIPT), case, str(out)], check=True, env=environment, timeout=240)
+    return load_tensors(out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["classify", "classify-shared", "detect", "segment"])
+def test_two_processes_take_the_steps_of_one(case: str, tmp_path: Path) -> None:
+    alone, of_one = trained(case, tmp_path / "one", 1)
+    both, of_two = trained(case, tmp_path / "two", 2)
+    assert (of_one["world"], of_two["world"]) == (1, 2)
+    assert of_two["losses"] == pytest.approx(of_one["losses"], abs=1e-4)
+    assert of_two["score"] == pytest.approx(of_one["score"], abs=1.0)
+    for name, value in alone.items():
+        assert torch.allclose(both[name].float(), value.float(), atol=1e-5, rtol=1e-4), name
+
+
+def test_alone_a_norm_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    ours, theirs = BatchNorm2d(6), torch.nn.BatchNorm2d(6)
+    x = torch.randn(4, 6, 5, 5)
+    assert torch.equal(ours(x), theirs(x))
+    assert torch.equal(ours.running_var, theirs.running_var)
+
+
+def test_what_losses_divide_by() -> None:
+    assert ranks.fair_count(0, torch.device("cpu")) == 1
+    assert ranks.fair_count(7, torch.device("cpu")) == 7
+    assert ranks.fair_count(torch.tensor(0.25), torch.device("cpu"), least=0.5) == torch.tensor(0.5)
