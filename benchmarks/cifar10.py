@@ -150,7 +150,8 @@ def teacher_memory(run: pipeline.RunFolder, out: Path) -> None:
     """The teacher's logits for every step of every epoch: the same batches for all rivals, so computed once."""
     from hwnas.data import epoch, policy_for
     from hwnas.train import Teacher
-    from hwnas.train.checkpoint import save_tensors, to_pixels
+    from hwnas.train.accelerator import to_pixels
+    from hwnas.train.checkpoint import save_tensors
 
     path = out / "teacher.safetensors"
     if path.exists():

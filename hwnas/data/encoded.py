@@ -7,12 +7,14 @@ H, W    sides of a letterboxed input, px
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas.data.decode import Fetch, common_size, refuse_broken, there, work_each
 from hwnas.data.source import Indices, Labelled, Pixels, Size, Source
@@ -110,6 +112,30 @@ class EncodedSource(Source):
         """SHA-256 of the bytes of one image."""
         return hashed(there(self.fetch(index)[1]))
 
+    def stamps(self, indices: Indices) -> npt.NDArray[np.uint8]:
+        """For each of some images 16 bytes that change when what is stored does: (n, 16).
+
+        Of a file they are of its path, size and time, so that nothing is read; of bytes, of these.
+        """
+        found = [self.stamp(int(i)) for i in indices]
+        return np.frombuffer(b"".join(found), np.uint8).reshape(len(found), -1)
+
+    def stamp(self, index: int) -> bytes:
+        """Of one image; all zeros for none that is there."""
+        content = self.fetch(index)[1]
+        told: tuple[object, ...] = ()
+        if isinstance(content, Path):
+            with contextlib.suppress(OSError):
+                status = content.stat()
+                told = str(content.absolute()), status.st_size, status.st_mtime_ns, self.read_as(index)
+        elif content is not None:
+            told = hashlib.blake2b(content).hexdigest(), self.read_as(index)
+        return hashlib.blake2b(repr(told).encode(), digest_size=16).digest() if told else bytes(16)
+
+    def read_as(self, index: int) -> str:
+        """What the pixels of an image depend on besides what is stored of it."""
+        return ""
+
     def _read_headers(self, indices: Indices, progress: Progress) -> None:
         new = [int(i) for i in indices if self._grey[i] == _UNKNOWN]
 
@@ -165,6 +191,9 @@ class LetterboxedSource(EncodedSource):
     def digest(self, index: int) -> bytes:
         return hashlib.sha256(super().digest(index) + bytes([self._upright[index]])).digest()
 
+    def read_as(self, index: int) -> str:
+        return "upright" if self._upright[index] else "as stored"
+
 
 class MaskSource(EncodedSource):
     """Masks in an input of another shape: the class of every pixel, 255 where it does not matter.
@@ -209,6 +238,9 @@ class MaskSource(EncodedSource):
 
     def digest(self, index: int) -> bytes:
         return hashlib.sha256(super().digest(index) + self._meaning.encode()).digest()
+
+    def read_as(self, index: int) -> str:
+        return self._meaning
 
 
 def hashed(content: Path | bytes) -> bytes:

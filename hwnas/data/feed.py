@@ -10,8 +10,9 @@ So it does not matter where and when `make` runs: any number of threads, workers
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -40,7 +41,14 @@ WHOLE = Share()
 
 
 class Feed(ABC, Generic[Drawn, Batch]):
-    """Batches of one part; `Drawn` is what `draw` hands to `make`."""
+    """Batches of one part; `Drawn` is what `draw` hands to `make`.
+
+    Attributes:
+        ahead: batches that are made while others are worked on: in another thread, since decoding and resizing leave
+            the interpreter's lock. 0 makes every batch when it is asked for.
+    """
+
+    ahead: int = 0
 
     @abstractmethod
     def __len__(self) -> int:
@@ -87,12 +95,24 @@ class Feed(ABC, Generic[Drawn, Batch]):
         return self._batches(slices(rng.permutation(len(self)), batch, least), rng, share)
 
     def _batches(self, order: Iterator[Indices], rng: np.random.Generator, share: Share) -> Iterator[Batch]:
-        with pool() as threads:
-            for chosen in order:
-                drawn = self.draw(chosen, rng)
-                if share.world > 1:
-                    chosen, drawn = chosen[share.rank :: share.world], self.shared(drawn, share)
-                yield self.make(chosen, drawn, threads)
+        """The batches in order, `ahead` of them made while others are worked on."""
+        with pool() as threads, ThreadPoolExecutor(1) as maker:
+            begun = deque[Future[Batch]]()
+            try:
+                for chosen in order:
+                    drawn = self.draw(chosen, rng)
+                    if share.world > 1:
+                        chosen, drawn = chosen[share.rank :: share.world], self.shared(drawn, share)
+                    if not self.ahead:
+                        yield self.make(chosen, drawn, threads)
+                        continue
+                    begun.append(maker.submit(self.make, chosen, drawn, threads))
+                    if len(begun) > self.ahead:
+                        yield begun.popleft().result()
+                while begun:
+                    yield begun.popleft().result()
+            finally:
+                maker.shutdown(wait=False, cancel_futures=True)
 
 
 def slices(order: Indices, batch: int, least: int = 2) -> Iterator[Indices]:

@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.data import Policy, epoch
+from hwnas.data import ClassFeed, ImageView, Policy, epoch
+from hwnas.data.dataset import ClassPart
+from hwnas.data.feed import Share
 from hwnas.errors import DataError, UsageError
 
 
@@ -52,3 +54,54 @@ def test_wrong_requests_fail_at_the_call():
         epoch(images, labels, 0, np.random.default_rng(0))
     with pytest.raises(DataError, match="4 images need as many labels, not 3"):
         epoch(images, labels[:3], 2, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 50])
+def test_batches_made_ahead_are_the_same(ahead):
+    images = np.random.default_rng(0).integers(0, 256, (30, 16, 16, 3), np.uint8)
+    part = ClassPart(ImageView.of(images), np.arange(30, dtype=np.int64))
+    feeds = [ClassFeed(part, Policy(2, True, 4)) for _ in range(2)]
+    feeds[1].ahead = ahead
+    plain, early = ([*feed.epoch(7, np.random.default_rng(5))] for feed in feeds)
+    assert len(plain) == len(early) == 5
+    for (x, y), (u, v) in zip(plain, early, strict=True):
+        np.testing.assert_array_equal(x, u)
+        np.testing.assert_array_equal(y, v)
+
+
+def test_what_fails_ahead_fails_where_its_batch_is_asked_for():
+    class Broken(ClassFeed):
+        ahead = 2
+
+        def make(self, chosen, drawn, threads):
+            if 3 in chosen:
+                raise DataError("image 3 is broken")
+            return super().make(chosen, drawn, threads)
+
+    images = np.zeros((12, 8, 8, 1), np.uint8)
+    order = np.random.default_rng(0).permutation(12)
+    batches = Broken(ClassPart(ImageView.of(images), np.arange(12))).epoch(4, np.random.default_rng(0))
+    for _ in range(order.tolist().index(3) // 4):
+        next(batches)
+    with pytest.raises(DataError, match="image 3 is broken"):
+        next(batches)
+
+
+@given(st.integers(2, 40), st.integers(4, 20), st.integers(1, 2), st.integers(0, 9))
+def test_processes_share_the_batches_of_one(count, batch, world, seed):
+    images, labels = numbered(count)
+    feed = ClassFeed(ClassPart(ImageView.of(images), labels), Policy(1, True, 2))
+    whole = [*feed.epoch(batch, np.random.default_rng(seed))]
+    parts = [[*feed.epoch(batch, np.random.default_rng(seed), Share(r, world))] for r in range(world)]
+    kept = [both for both in whole if len(both[1]) >= 2 * world or world == 1]
+    assert [len(found) for found in parts] == [len(kept)] * world
+    for number, (x, y) in enumerate(kept):
+        for rank in range(world):
+            np.testing.assert_array_equal(parts[rank][number][0], x[rank::world])
+            np.testing.assert_array_equal(parts[rank][number][1], y[rank::world])
+
+
+def test_a_batch_too_small_to_be_shared():
+    images, labels = numbered(8)
+    with pytest.raises(UsageError, match="a batch of 5 is too small for 3 processes"):
+        ClassFeed(ClassPart(ImageView.of(images), labels)).epoch(5, np.random.default_rng(0), Share(0, 3))

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from hwnas.errors import InputError, RunError
-from hwnas.train.checkpoint import load_tensors, save_tensors, to_pixels
+from hwnas.train.accelerator import to_pixels
+from hwnas.train.checkpoint import load_tensors, save_tensors
 
 resource = pytest.importorskip("resource", reason="needs POSIX limits")
 

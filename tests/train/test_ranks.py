@@ -1,4 +1,4 @@
-"""Several processes that train together take the steps that one takes, and a process that is alone exchanges nothing."""
+"""Several processes that train together take the steps that one takes; one that is alone exchanges nothing."""
 
 from __future__ import annotations
 

@@ -57,8 +57,9 @@ def segmentation(rng: np.random.Generator) -> tuple[object, SpaceConfig]:
         masks[rng.random(masks.shape) < 0.3] = 255
         return SegmentationPart(images(count, rng), masks, frames(count))
 
-    return SegmentationData("made", part(48), part(9), ("a", "b", "c"), np.eye(3, dtype=np.uint8), (SIDE, SIDE), "made"), SpaceConfig(
-        "mobile", SIDE, 3, 3, 0.5, 1, head="lraspp")
+    colours = np.eye(3, dtype=np.uint8)
+    data = SegmentationData("made", part(48), part(9), ("a", "b", "c"), colours, (SIDE, SIDE), "made")
+    return data, SpaceConfig("mobile", SIDE, 3, 3, 0.5, 1, head="lraspp")
 
 
 CASES = {"classify": classification, "detect": detection, "segment": segmentation}
