@@ -84,10 +84,9 @@ def main(case: str, out: Path) -> None:
         for batch in workload.epoch(BATCH, np.random.default_rng((7, epoch))):
             if len(losses) == STEPS:
                 break
-            if shared:
-                net.select(space.sample(paths).choice)
-            losses.append(train_step(net, optimizer, *batch, workload, config, teacher))
-    score = workload.score(net)
+            run = net.subnet(space.sample(paths)) if isinstance(net, Supernet) else net
+            losses.append(train_step(run, optimizer, *batch, workload, config, teacher))
+    score = workload.score(net.subnet(space.largest()) if isinstance(net, Supernet) else net)
     if accelerator.leads:
         save_tensors(out, dict(net.state_dict()), {"losses": losses, "score": score, "world": accelerator.world})
 

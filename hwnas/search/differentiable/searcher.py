@@ -49,7 +49,6 @@ from hwnas.search.strategy import Choice
 from hwnas.search.weight_sharing import rounds_of, training_effort
 from hwnas.tasks.task import Batch
 from hwnas.train import Workload
-from hwnas.train.checkpoint import to_pixels
 
 
 class Differentiable(Searcher):
@@ -147,7 +146,7 @@ class Differentiable(Searcher):
         for _ in current.rates:
             weights = self._relaxation.weights(self._logits.rows, rng, progress)
             images, targets = next(batches)
-            out = supernet(to_pixels(images), Mixture.of_choices(space, weights))
+            out = supernet(evaluator.fold.accelerator.pixels(images), Mixture.of_choices(space, weights))
             loss: Tensor = evaluator.fold.loss(out, targets, evaluator.config.label_smoothing)
             if not bool(torch.isfinite(loss)):
                 raise TrainingDiverged(f"the loss of held-out images became {float(loss)} in round {current.number}: "

@@ -135,7 +135,7 @@ def shared_weights(setting: EvaluatorSetting) -> SupernetEvaluator:
     task, folds = setting.task, setting.folds()
     supernet = Supernet(setting.space, task.data.mean.tolist(), task.data.std.tolist())
     task.prepare(supernet)
-    supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    supernet = task.accelerator.placed(supernet.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     others = tuple((scaled(setting.space, v), folds[v.imgsz])
                    for v in variants(setting.config.widths, setting.config.sizes) if v != FULL)
     return SupernetEvaluator(supernet, folds[0], setting.config.train, setting.seed, variants=others)
