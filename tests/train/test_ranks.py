@@ -17,18 +17,23 @@ from hwnas.train.checkpoint import load_tensors
 SCRIPT = Path(__file__).with_name("trained_by_ranks.py")
 
 
-def trained(case: str, out: Path, processes: int) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+def trained_by(processes: int, out: Path) -> Path:
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, *launch, str(SCRIPT), case, str(out)], check=True, env=environment, timeout=240)
-    return load_tensors(out)
+    subprocess.run([sys.executable, *launch, str(SCRIPT), str(out)], check=True, env=environment, timeout=280)
+    return out
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Weights trained by one process, and by two."""
+    return [trained_by(processes, tmp_path_factory.mktemp(f"by{processes}")) for processes in (1, 2)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["classify", "classify-shared", "detect", "segment"])
-def test_two_processes_take_the_steps_of_one(case: str, tmp_path: Path) -> None:
-    alone, of_one = trained(case, tmp_path / "one", 1)
-    both, of_two = trained(case, tmp_path / "two", 2)
+def test_two_processes_take_the_steps_of_one(case: str, folders: list[Path]) -> None:
+    (alone, of_one), (both, of_two) = (load_tensors(folder / case) for folder in folders)
     assert (of_one["world"], of_two["world"]) == (1, 2)
     assert of_two["losses"] == pytest.approx(of_one["losses"], abs=1e-4)
     assert of_two["score"] == pytest.approx(of_one["score"], abs=1.0)

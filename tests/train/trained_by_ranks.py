@@ -1,6 +1,6 @@
-"""Trains a small network for some steps, alone or as one of the processes that torchrun started, and keeps its weights.
+"""Trains small networks for some steps, alone or as one of the processes that torchrun started; keeps their weights.
 
-    python -m torch.distributed.run --nproc-per-node 2 trained_by_ranks.py CASE OUT
+    python -m torch.distributed.run --nproc-per-node 2 trained_by_ranks.py OUT
 """
 
 from __future__ import annotations
@@ -62,15 +62,14 @@ def segmentation(rng: np.random.Generator) -> tuple[object, SpaceConfig]:
     return data, SpaceConfig("mobile", SIDE, 3, 3, 0.5, 1, head="lraspp")
 
 
-CASES = {"classify": classification, "detect": detection, "segment": segmentation}
+TASKS = {"classify": classification, "detect": detection, "segment": segmentation}
+CASES = ("classify", "classify-shared", "detect", "segment")
 
 
-def main(case: str, out: Path) -> None:
-    torch.set_num_threads(1)
+def main(case: str, accelerator: Accelerator, out: Path) -> None:
     torch.manual_seed(0)
-    accelerator = Accelerator.find("cpu")
     task, _, shared = case.partition("-")
-    data, config = CASES[task](np.random.default_rng(0))
+    data, config = TASKS[task](np.random.default_rng(0))
     space = build(config)
     workload = Workload.over(find(task), data, space, accelerator)
     mean, std = data.mean.tolist(), data.std.tolist()
@@ -92,4 +91,7 @@ def main(case: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    torch.set_num_threads(1)
+    found = Accelerator.find("cpu")
+    for each in CASES:
+        main(each, found, Path(sys.argv[1]) / each)
