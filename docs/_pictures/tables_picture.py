@@ -41,14 +41,16 @@ def _ops(ax: Any, run: RunFolder) -> None:
 
 
 def _networks(ax: Any, run: RunFolder) -> None:
-    pairs = np.array([(p["predicted_ms"], p["measured_ms"]) for p in run.lane().held_out_pairs])
+    pairs = np.array([(p["predicted_ms"], p["measured_ms"]) for p in run.lane().held_out_pairs]).reshape(-1, 2)
+    ax.set_xlabel("predicted, ms")
+    ax.set_ylabel("measured, ms")
+    ax.set_title(f"{len(pairs)} networks that were held out")
+    if not len(pairs):  # a table that was timed for seconds
+        return
     ends = np.array([0, pairs.max() * 1.1])
     ax.fill_between(ends, ends * 0.95, ends * 1.05, color="#2a9d8f", alpha=0.2, linewidth=0, label="within 5 %")
     ax.plot(ends, ends, color="0.6", linewidth=1)
     ax.plot(pairs[:, 0], pairs[:, 1], "o", color="#264653", markersize=4)
     ax.set_xlim(*ends)
     ax.set_ylim(*ends)
-    ax.set_xlabel("predicted, ms")
-    ax.set_ylabel("measured, ms")
     ax.legend(frameon=False, loc="upper left")
-    ax.set_title(f"{len(pairs)} networks that were held out")

@@ -35,8 +35,9 @@ def test_half_is_too_many(gone: int, total: int, refused: bool) -> None:
 
 
 def test_classes_that_a_part_lacks() -> None:
-    assert told_unseen([], "x") == ()
-    assert told_unseen(list("abcdefg"), "without") == ("without: a, b, c, d, e and 2 more",)
+    assert told_unseen(["a", "b"], [1, 2], [3, 4], "box") == ()
+    assert told_unseen(list("abcdefg"), [0] * 7, [1] * 6 + [0], "box") == (
+        "classes without a training box: a, b, c, d, e and 2 more", "classes without a validation box: g")
 
 
 @pytest.mark.parametrize(("names", "message"), [

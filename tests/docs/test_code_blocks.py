@@ -167,7 +167,7 @@ def _hwnas(words: list[str], whole: bool) -> str | None:
         command, words = command.commands[words[0]], words[1:]
     try:
         context = command.make_context(command.name or "hwnas", list(words))
-        _values(context.params)
+        _values(context.params, command.name in ("compress", "train"))
     except HwnasError as err:
         return str(err)
     except Exception as err:  # typer's errors share no public class
@@ -176,13 +176,17 @@ def _hwnas(words: list[str], whole: bool) -> str | None:
     return None
 
 
-def _values(params: dict[str, Any]) -> None:
-    """Raise on a budget, a target or a space that is none."""
-    from hwnas.pipeline import parse_all
+def _values(params: dict[str, Any], several: bool) -> None:
+    """Raise on a budget, a target or a space that is none; `several` where a list of budgets may be given."""
+    from hwnas.pipeline.config.budget import parse_all, parse_lists
     from hwnas.space.find import check_name, is_file, is_function
     from hwnas.target import load
 
-    parse_all({name: params.get(name) for name in ("latency", "flops", "params", "memory")})
+    budgets = {name: params.get(name) for name in ("latency", "flops", "params", "memory")}
+    if several:
+        parse_lists({name: text for name, text in budgets.items() if text is not None})
+    else:
+        parse_all(budgets)
     target, space = params.get("target"), params.get("space")
     if target and not target.endswith(".yaml") and not target.isupper():
         load(target)
