@@ -45,6 +45,8 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "training", ", ".join(f"{name} {version or 'absent'}" for name, version in found["training"].items())
     if found["training_advice"]:
         yield "", f"search and training need them: {found['training_advice']}"
+    if found["accelerators"]:
+        yield "trains on", ", ".join(found["accelerators"])
     yield "disk", f"{size(found['disk_free_bytes'])} free here"
     writable = "" if found["tables_writable"] else ", NOT writable: set HWNAS_TABLES"
     yield "tables", f"{found['tables']} in {found['tables_folder']}{writable}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import logging
@@ -62,11 +63,14 @@ def onnx_graph(net: Any, shape: Sequence[int], names: Sequence[str], metadata: M
 
     training = net.training
     net.eval()
+    exported = deployed(net)
+    if any(tensor.device.type != "cpu" for tensor in exported.state_dict().values()):
+        exported = copy.deepcopy(exported).cpu()
     example = (torch.zeros(2, *shape),)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            deployed(net), example, dynamo=True, dynamic_shapes=({0: batch},), input_names=[INPUT],
+            exported, example, dynamo=True, dynamic_shapes=({0: batch},), input_names=[INPUT],
             output_names=list(names), external_data=False, verbose=False,
         )
     net.train(training)

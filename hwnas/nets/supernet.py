@@ -123,6 +123,7 @@ class Supernet(nn.Module):
         net.load_state_dict(self.weights_of(arch))
         formats = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the axes of a batch
         fast = formats.get(self.normalize.mean.ndim)
+        net = net.to(self.normalize.mean.device)
         return net if fast is None else net.to(memory_format=fast)  # type: ignore[call-overload]
 
 

@@ -38,7 +38,7 @@ from hwnas.space import FULL, Architecture, Space, Variant
 from hwnas.space.find import is_file
 from hwnas.target import Precision, Target
 from hwnas.tasks import find
-from hwnas.train import History, TrainConfig, Workload
+from hwnas.train import Accelerator, History, TrainConfig, Workload
 from hwnas.train.checkpoint import load_into, save_tensors
 from hwnas.train.evaluate import outputs_of
 
@@ -123,6 +123,15 @@ class RunContext:
         return spaces_of(self.config, self.space)
 
     @cached_property
+    def accelerator(self) -> Accelerator:
+        """Where networks are trained.
+
+        Raises:
+            UsageError: torch does not find it, or several processes were started.
+        """
+        return Accelerator.of_one_process(self.config.train.accelerator, self.config.train.amp)
+
+    @cached_property
     def workload(self) -> Workload:
         """The task with the data: what is learnt."""
         return self._workload(self.dataset, self.space) if self.parent is None else self.parent.workload
@@ -137,7 +146,7 @@ class RunContext:
                 for imgsz, space in found.items()}
 
     def _workload(self, data: LabelledData, space: Space) -> Workload:
-        return Workload.over(find(self.config.task), data, space)
+        return Workload.over(find(self.config.task), data, space, self.accelerator)
 
     @property
     def task(self) -> Workload:
@@ -219,7 +228,7 @@ class RunContext:
         """`arch` with random weights, normalising as the data asks for."""
         net = Network(arch, self.dataset.mean.tolist(), self.dataset.std.tolist())
         self.workload.prepare(net)
-        return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return self.accelerator.placed(net.to(memory_format=torch.channels_last))  # type: ignore[call-overload, no-any-return]
 
     def network_of(self, arch: Architecture, path: Path) -> Network:
         """`arch` with the weights stored at `path`, in eval mode."""

@@ -78,6 +78,18 @@ class Accelerator:
             _join(place)
         return cls(place, amp, compiled, _whole("RANK", 0) if world > 1 else 0, world)
 
+    @classmethod
+    def of_one_process(cls, device: str = "auto", amp: Amp = "no") -> Accelerator:
+        """The same for what one process does.
+
+        Raises:
+            UsageError: as `find`, or several processes were started.
+        """
+        if (world := _whole("WORLD_SIZE", 1)) > 1:
+            raise UsageError(f"{world} processes were started (WORLD_SIZE={world}), and a run is made by one: start it "
+                             "without torchrun. Several train together through hwnas.train, as ADR 0034 says")
+        return cls.find(device, amp)
+
     @property
     def leads(self) -> bool:
         """Whether this process writes."""

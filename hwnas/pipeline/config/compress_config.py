@@ -8,6 +8,7 @@ on the command line, keyword arguments and config files are flat; `FLAT` says wh
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -129,6 +130,8 @@ class TrainSection(Section):
         attention: factor of the distance of attention between the maps of the reference's backbone and the result's, in
             fine-tuning a detector or a segmenter; None takes the task's own.
         torch_threads: threads for training; None takes all cores.
+        accelerator: where networks are trained: `auto` (a GPU where torch finds one), `cpu`, `cuda`, `cuda:1`, `mps`.
+        amp: number format of the multiplications in training: `no` (fp32), `bf16`, or `fp16` on a GPU.
     """
 
     init: str | None = None
@@ -137,6 +140,15 @@ class TrainSection(Section):
     lr: float | None = Field(default=None, gt=0, le=100)
     attention: float | None = Field(default=None, ge=0, le=10**6)
     torch_threads: int | None = Field(default=None, ge=1, le=1024)
+    accelerator: str = "auto"
+    amp: Literal["no", "bf16", "fp16"] = "no"
+
+    @field_validator("accelerator")
+    @classmethod
+    def _known_accelerator(cls, given: str) -> str:
+        if re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", given) is None:
+            raise ValueError(f"an accelerator is auto, cpu, cuda, cuda:1 or mps, not {given!r}")
+        return given
 
 
 class SearchSection(Section):
@@ -258,6 +270,7 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "epochs_per_evaluation": "search.epochs_per_evaluation", "cycles": "search.cycles", "keep": "search.keep",
     "settle": "search.settle", "top": "search.top", "finalists": "search.finalists",
     "trial_epochs": "search.trial_epochs", "seed": "seed", "torch_threads": "train.torch_threads",
+    "accelerator": "train.accelerator", "amp": "train.amp",
     "limit": "data.limit", "tables": "target.tables",
 }.items()}
 """Flat name -> the section, empty for none, and the field in it; in the order in which they are told."""

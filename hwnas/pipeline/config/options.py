@@ -64,6 +64,8 @@ class CompressOptions(TypedDict, total=False):
     trial_epochs: int
     seed: int
     torch_threads: int | None
+    accelerator: str
+    amp: Literal["no", "bf16", "fp16"]
     limit: int | None
     tables: str | None
 

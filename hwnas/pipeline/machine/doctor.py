@@ -38,6 +38,7 @@ def diagnose() -> dict[str, Any]:
         "warnings": warnings(),
         "training": {name: _version(name) for name in TRAIN},
         "training_advice": 'pip install "hwnas[train]"' if absent else None,
+        "accelerators": _accelerators(),
         "disk_free_bytes": free, "tables_folder": str(folder), "tables_writable": _writable(folder),
         "tables": len(tables(folder)),
     }
@@ -81,6 +82,17 @@ def _device(runtimes: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
             if precisions:
                 return Fingerprint.of(open_runtime(name, precision=precisions[0])).to_json()
     return None
+
+
+def _accelerators() -> list[str]:
+    """What networks can be trained on here, as `--accelerator` calls it, the one of `auto` first."""
+    if _version("torch") is None:
+        return []
+    import torch
+
+    cuda = [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return [*cuda, *mps, f"cpu ({torch.get_num_threads()} threads)"]
 
 
 def _version(name: str) -> str | None:
