@@ -131,6 +131,14 @@ class RunContext:
         """
         return Accelerator.of_one_process(self.config.train.accelerator, self.config.train.amp)
 
+    def check(self) -> None:
+        """Before anything is done: whether there is what networks are trained on.
+
+        Raises:
+            UsageError: as `accelerator`.
+        """
+        assert self.accelerator.leads
+
     @cached_property
     def workload(self) -> Workload:
         """The task with the data: what is learnt."""

@@ -41,6 +41,7 @@ def carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHook
     """
     with context.run.locked():
         try:
+            context.check()
             _carry_out(context, stages, hook)
         finally:
             _discard_unstarted(context.run)

@@ -57,6 +57,17 @@ def test_a_folder_that_holds_a_run_is_refused(made: Path, refusal: Refusal) -> N
     assert f"--resume {made}" in refusal(2, "compress", *TINY, "--out", made)
 
 
+@pytest.mark.parametrize(("words", "told"), [
+    (["--accelerator", "gpu"], "an accelerator is auto, cpu, cuda, cuda:1 or mps, not 'gpu'"),
+    (["--amp", "int8"], "amp"),
+    (["--accelerator", "cpu", "--amp", "fp16"], "fp16 trains on a GPU"),
+])
+def test_what_cannot_train_here_is_refused_before_anything_is_done(words: list[str], told: str, tmp_path: Path,
+                                                                   refusal: Refusal) -> None:
+    assert told in refusal(2, "compress", *TINY, *words, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_edited_run_is_refused(run: Path, refusal: Refusal) -> None:
     state = json.loads((run / "run.json").read_text(encoding="utf-8"))
     state["stages"]["export"]["result"]["verdict"]["accuracy"] = 100.0

@@ -59,7 +59,7 @@ def run(tmp_path: Path) -> RunFolder:
 def told(run: RunFolder, *stages: Stage[Any]) -> list[str]:
     """What happened, without the starts."""
     found: list[str] = []
-    carry_out(SimpleNamespace(run=run), stages,  # type: ignore[arg-type]
+    carry_out(SimpleNamespace(run=run, check=lambda: None), stages,  # type: ignore[arg-type]
               lambda stage, event, seconds: found.append(f"{stage} {event}") if event != "start" else None)
     return found
 

@@ -12,6 +12,7 @@ import hwnas
 from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.compress_config import FIELDS, FLAT, SECTIONS, CompressConfig
 from hwnas.pipeline.config.config_file import read_options
+from hwnas.pipeline.config.make_config import make_config
 from hwnas.pipeline.config.options import CompressOptions, with_options
 
 
@@ -74,3 +75,16 @@ def test_several_budgets_are_one_text_however_they_are_given(tmp_path: Path) -> 
     config = CompressConfig(budgets=expected)
     assert CompressConfig.model_validate_json(config.model_dump_json()) == config
     assert len(config.networks) == 2
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:1", "mps"])
+def test_accelerators(name: str) -> None:
+    assert make_config({"accelerator": name}).train.accelerator == name
+
+
+@pytest.mark.parametrize(("given", "told"), [
+    ({"accelerator": "gpu"}, "an accelerator is auto, cpu, cuda, cuda:1 or mps, not 'gpu'"), ({"amp": "fp8"}, "fp8"),
+])
+def test_what_no_accelerator_is(given: dict[str, object], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        make_config(given)

@@ -10,7 +10,7 @@ import torch
 
 from hwnas.data import Dataset
 from hwnas.errors import UsageError
-from hwnas.nets import Network
+from hwnas.nets import Network, Supernet
 from hwnas.space import SpaceConfig, build
 from hwnas.tasks import find
 from hwnas.train import Accelerator, TrainConfig, Workload, fit
@@ -62,6 +62,17 @@ def test_the_environment_of_processes_is_checked(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="2 processes were started"):
         Accelerator.of_one_process("cpu")
+
+
+@pytest.mark.parametrize("name", ["mobile", "fbnet", "proxyless", "ofa", "nasbench201"])
+def test_shared_weights_of_every_space_learn_in_bf16(name: str) -> None:
+    torch.manual_seed(0)
+    space = build(SpaceConfig(name, 32, 3, 4, *((0.5,) if name in ("mobile",) else ())))
+    net = Supernet(space, [0.5] * 3, [0.25] * 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = net(torch.rand(4, 3, 32, 32), space.largest())
+    out.float().square().sum().backward()
+    assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in net.parameters())
 
 
 def test_bf16_learns_in_float32_weights_and_goes_on_bit_for_bit(digits: Dataset, tmp_path: Path) -> None:
