@@ -58,8 +58,8 @@ class _Depthwise(torch.autograd.Function):
 def depthwise(x: Tensor, w: Tensor, stride: int, training: bool) -> Tensor:
     """Depthwise convolution, padding k // 2. x (N, C, H, W), w (C, 1, k, k) -> (N, C, ceil(H / stride), ...)."""
     kernel = w.shape[-1]
-    plain = x.dtype == w.dtype and not torch.is_autocast_enabled(x.device.type)  # the fast way knows no autocast
-    small = plain and x.device.type == "cpu" and max(x.shape[2:]) <= LARGEST_MAP
+    small = x.device.type == "cpu" and max(x.shape[2:]) <= LARGEST_MAP
+    small = small and x.dtype == w.dtype and not torch.is_autocast_enabled("cpu")  # the fast way knows no autocast
     if training and small and kernel > FAST_KERNEL and stride == 1:
         out: Tensor = _Depthwise.apply(x, w)  # type: ignore[no-untyped-call]
         return out

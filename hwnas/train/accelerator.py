@@ -40,13 +40,11 @@ class Accelerator:
     Args:
         device: where networks and batches are.
         amp: number format in training. Weights, batch-norm statistics, losses and evaluation stay float32.
-        compiled: whether networks of one architecture are compiled before they are trained.
         rank, world: see above.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     amp: Amp = "no"
-    compiled: bool = False
     rank: int = 0
     world: int = 1
     _scaler: Any = field(init=False, repr=False)
@@ -62,7 +60,7 @@ class Accelerator:
         object.__setattr__(self, "_scaler", scaler)
 
     @classmethod
-    def find(cls, device: str = "auto", amp: Amp = "no", *, compiled: bool = False) -> Accelerator:
+    def find(cls, device: str = "auto", amp: Amp = "no") -> Accelerator:
         """The accelerator of this machine; joins the group of processes that `torchrun` started.
 
         Args:
@@ -76,7 +74,7 @@ class Accelerator:
         place = _device(device, local)
         if world > 1:
             _join(place)
-        return cls(place, amp, compiled, _whole("RANK", 0) if world > 1 else 0, world)
+        return cls(place, amp, _whole("RANK", 0) if world > 1 else 0, world)
 
     @classmethod
     def of_one_process(cls, device: str = "auto", amp: Amp = "no") -> Accelerator:
@@ -94,15 +92,6 @@ class Accelerator:
     def leads(self) -> bool:
         """Whether this process writes."""
         return self.rank == 0
-
-    @property
-    def exact(self) -> bool:
-        """Whether the same seed gives the same bits again."""
-        return self.device.type == "cpu" and self.amp == "no"
-
-    def alone(self) -> Accelerator:
-        """The same device without the other processes."""
-        return Accelerator(self.device, self.amp, self.compiled)
 
     def placed(self, net: Module) -> Module:
         """The network on the device, changed in place; with several processes, with the weights of rank 0."""
@@ -195,11 +184,6 @@ class Accelerator:
             distributed.broadcast(tensor, rank)
             found.append(tensor.cpu().numpy())
         return found
-
-    def wait(self) -> None:
-        """Until every process is here."""
-        if self.world > 1:
-            distributed.barrier()
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint needs beside network and optimiser; nothing but with fp16."""

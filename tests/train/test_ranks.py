@@ -18,8 +18,10 @@ SCRIPT = Path(__file__).with_name("trained_by_ranks.py")
 
 
 def trained_by(processes: int, out: Path) -> Path:
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    here = ["--standalone", "--local-addr=127.0.0.1"]  # whatever this machine's name is, and who can resolve it
+    launch = ["-m", "torch.distributed.run", *here, f"--nproc-per-node={processes}"] if processes > 1 else []
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": loopback}
     subprocess.run([sys.executable, *launch, str(SCRIPT), str(out)], check=True, env=environment, timeout=280)
     return out
 
