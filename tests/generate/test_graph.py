@@ -16,6 +16,7 @@ from hwnas.errors import BudgetInfeasible, UnknownName, UsageError
 from hwnas.generate import front, solve
 from hwnas.generate.elimination import plan
 from hwnas.generate.graph import Factor, front_graph, solve_graph
+from tests.generate.distances import apart, held_apart
 
 EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
 
@@ -323,18 +324,7 @@ def test_the_best_apart_are_those_of_brute_force(seed: int, distance: int, m: in
     got = [(found.utility, found.choice), *((other.utility, other.choice) for other in found.others)]
     assert found.status == "OPTIMAL"
     assert found.choice == within[0][2]
-    taken: list[tuple[int, ...]] = []
-    for utility, choice in got:
-        far = [row for row in within if all(apart(row[2], other) >= max(distance, 1) for other in taken)]
-        assert choice in {row[2] for row in far}
-        assert utility == pytest.approx(far[0][0], abs=1e-9)
-        taken.append(choice)
-    left = [row for row in within if all(apart(row[2], other) >= max(distance, 1) for other in taken)]
-    assert len(got) == 4 or not left
-
-
-def apart(a: tuple[int, ...], b: tuple[int, ...]) -> int:
-    return sum(x != y for x, y in zip(a, b, strict=True))
+    held_apart(got, within, distance, 4)
 
 
 def test_the_best_apart_on_a_long_chain() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate import front_precisions, solve, solve_precisions
+from tests.generate.distances import apart, held_apart
 
 EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(3600)]
 Row = tuple[float, tuple[float, ...], tuple[int, ...]]
@@ -124,20 +125,9 @@ def test_the_best_apart_are_those_of_brute_force(count: int) -> None:
         found = case.solve(top=5, min_distance=distance)
         got = [(found.utility, found.choice), *((other.utility, other.choice) for other in found.others)]
         assert found.status == "OPTIMAL"
-        taken: list[tuple[int, ...]] = []
-        for utility, choice in got:
-            far = [row for row in within if all(apart(row[2], one) >= max(distance, 1) for one in taken)]
-            assert choice in {row[2] for row in far}
-            assert utility == pytest.approx(far[0][0], abs=1e-9)
-            taken.append(choice)
-        left = [row for row in within if all(apart(row[2], one) >= max(distance, 1) for one in taken)]
-        assert len(got) == 5 or not left
+        held_apart(got, within, distance, 5)
         several += len(got) > 2
     assert several > count / 3
-
-
-def apart(a: tuple[int, ...], b: tuple[int, ...]) -> int:
-    return sum(x != y for x, y in zip(a, b, strict=True))
 
 
 def test_a_front_answers_every_budget() -> None:
