@@ -23,8 +23,8 @@ REPOSITORY = Path(__file__).parents[1]
 SURFACE = {
     "hwnas": "RunFolder compress load pick resume",
     "hwnas.bench": "Benchmark Entrant Result StrategySpec Summary TabularBenchmark compare load names run summaries",
-    "hwnas.data": "KNOWN ArraySource ClassFeed Dataset EncodedSource Feed ImageView Policy Source Subset augment "
-                  "epoch load policy_for",
+    "hwnas.data": "KNOWN ArraySource ClassFeed Dataset EncodedSource Feed ImageView Policy Reading Source Subset "
+                  "augment epoch load policy_for read_by",
     "hwnas.deploy": "Bundle Deployed Finding deploy_run verify write_bundle",
     "hwnas.device": "FolderJob RecordedDevice SshDevice",
     "hwnas.export": "Loss Samples Verdict answers onnx_bytes predict read_metadata stamped to_onnx verify",

@@ -15,7 +15,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "precision": ("fp32", "fp16", "bf16", "int8", "auto"),
     "head": ("fcos", "ssdlite", "lraspp", "deeplab"),
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
-    "accelerator": ("auto", "cpu", "cuda", "mps"), "amp": ("no", "bf16", "fp16"),
+    "accelerator": ("auto", "cpu", "cuda", "mps"), "amp": ("no", "bf16", "fp16"), "image_cache": ("auto", "off"),
     "evaluator": ("scratch", "shared", "table"), "executor": ("inline", "processes"), "reduce": ("migo", "none"),
     "searcher": ("ask_tell", "darts", "gdas", "proxylessnas", "weight_sharing"),
 }

@@ -36,7 +36,7 @@ def command(
     """
     if resume is not None:
         refuse_with_resume(given, out=out, config=config, **{"from": source}, dry_run=dry_run)
-        _go_on(resume, json)
+        _go_on(resume, given, json)
         return
     options = config_options(given, config)
     if dry_run:
@@ -47,13 +47,12 @@ def command(
         _finish(_new(options, out), json)
 
 
-def _go_on(path: Path, json: bool) -> None:
+def _go_on(path: Path, changes: dict[str, Any], json: bool) -> None:
     from hwnas.cli.console import note
-    from hwnas.pipeline import RunFolder
-    from hwnas.pipeline.job import require_torch
+    from hwnas.pipeline.job import require_torch, resumed
     from hwnas.pipeline.report.summary import is_finished
 
-    run = RunFolder.open(path)
+    run = resumed(path, changes)
     if not is_finished(run):
         require_torch("hwnas compress")
         _finish(run, json)

@@ -39,6 +39,7 @@ RANGES = {  # as in `hwnas.pipeline.CompressConfig`: here too, so that every com
     "epochs_per_evaluation": Range(0, 1000, above=True), "cycles": Range(1, 10**4), "keep": Range(1, 1000),
     "evaluations": Range(1, 10**6), "evaluation_epochs": Range(1, 10**5), "search_workers": Range(1, 1024),
     "settle": Range(0, 10**6), "top": Range(1, 10**4), "finalists": Range(1, 10**4), "trial_epochs": Range(0, 10**5),
+    "workers": Range(0, 256),
 }
 
 OUT = ("-o", "--out", "--output")
@@ -66,6 +67,10 @@ OPTIONS: dict[str, Any] = {
     "imgsz": _flag(_INT, "imgsz", "Input size in pixels.", _D, "the data's own"),
     "width": _flag(_INT, "width", "Input width, where it is not --imgsz.", _D, "--imgsz"),
     "limit": _flag(_INT, "limit", "Use at most this many images.", _D),
+    "image_cache": _flag(_TEXT, "image_cache", "Where images beyond memory are kept decoded: a folder, off; auto: with "
+                         "a GPU, the user's cache.", _D, "auto"),
+    "workers": _flag(_INT, "workers", "Threads that make batches while others are learnt from.", _D,
+                     "0; with a GPU one a core"),
     "target": _flag(_TEXT, "target", "Where it will run: a name or a .yaml (hwnas targets).", _T, "local"),
     "runtime": _flag(_TEXT, "runtime", "Library that runs the model, e.g. openvino (hwnas doctor).", _T,
                      "the target's"),
@@ -184,11 +189,14 @@ def config_options(given: Mapping[str, Any], config: Path | None) -> dict[str, A
 
 
 def refuse_with_resume(given: Mapping[str, Any], **others: object) -> None:
-    """A run that goes on keeps its configuration.
+    """A run that goes on keeps its configuration, but for what changes no result.
 
     Raises:
         UsageError: a flag that would change it was given.
     """
-    extra = [spelled(name) for name in (*given, *(name for name, value in others.items() if value))]
+    from hwnas.pipeline.config.make_config import HARMLESS
+
+    extra = [spelled(name) for name in (*given, *(name for name, value in others.items() if value))
+             if name not in HARMLESS]
     if extra:
         raise UsageError(f"--resume goes on with the run as it was configured: leave out {', '.join(extra)}")

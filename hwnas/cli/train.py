@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hwnas.cli.options import Json, Run
+from hwnas.cli.options import Json, Run, takes
 
 if TYPE_CHECKING:
     from hwnas.pipeline import RunFolder
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 EPILOG = "Example: hwnas train runs/photos"
 
 
-def command(run: Run, json: Json = False) -> None:
+@takes("image_cache", "workers")
+def command(given: dict[str, Any], run: Run, json: Json = False) -> None:
     """Pick the network of a run and fine-tune it.
 
     The reference is its teacher. The same as compress, up to its stage finetune; `hwnas compress --resume RUN` goes
@@ -21,13 +22,12 @@ def command(run: Run, json: Json = False) -> None:
     from hwnas.cli.console import say, say_json
     from hwnas.cli.work import carry_out
     from hwnas.errors import SomeBudgetsFailed
-    from hwnas.pipeline import RunFolder
     from hwnas.pipeline.commands import resume_command
     from hwnas.pipeline.display.score_lines import score
-    from hwnas.pipeline.job import require_torch
+    from hwnas.pipeline.job import require_torch, resumed
     from hwnas.pipeline.run.results import FinetuneResult, ReferenceResult
 
-    found = RunFolder.open(run)
+    found = resumed(run, given)
     require_torch("hwnas train")
     try:
         carry_out(found, until="finetune", lines=json)

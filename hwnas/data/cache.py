@@ -26,12 +26,14 @@ import numpy.typing as npt
 
 from hwnas.data.encoded import EncodedSource
 from hwnas.data.source import Indices, Labelled, Pixels, Size, Source
-from hwnas.data.threads import pool
+from hwnas.data.threads import threads
 from hwnas.errors import InputError
+from hwnas.imaging.opening import pillow
 from hwnas.progress import Progress, silent
 
 STAMP = 16  # bytes
-SHARE = 0.5  # of the free disk, that a cache may take where nothing else is said
+PIXELS, INDEX = ".pixels", ".index"
+SHARE = 0.25  # of the free disk, that a set at a size may take where nothing else is said
 _SCHEMA = 1  # of rows; another one is another file
 _SOME = 32  # rows that one thread reads
 
@@ -42,7 +44,8 @@ class CachedSource(Source):
     Args:
         source: what is decoded.
         folder: of the cache; made if it is not there.
-        most_bytes: of pixels; images beyond it are decoded every time. None takes half of what is free on the disk.
+        most_bytes: of pixels of a size; images beyond it are decoded every time. None takes a quarter of what was free
+            on the disk when the first of them was kept.
 
     Raises:
         InputError: the folder cannot be written.
@@ -53,10 +56,9 @@ class CachedSource(Source):
         self.where = source.where
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._most = most_bytes if most_bytes is not None else int(SHARE * shutil.disk_usage(folder).free)
         except OSError as err:
             raise InputError(f"{folder} cannot keep decoded images ({err.strerror}): name another folder") from err
-        self._stores: dict[tuple[int, ...], _Store] = {}
+        self._most, self._stores = most_bytes, dict[tuple[int, ...], _Store]()
 
     def __len__(self) -> int:
         return len(self.source)
@@ -98,10 +100,11 @@ class CachedSource(Source):
     def _store(self, shape: tuple[int, ...]) -> _Store:
         if shape not in self._stores:
             told = {"schema": _SCHEMA, "where": str(Path(self.where).absolute()), "images": len(self), "shape": shape,
-                    "kind": type(self.source).__name__}
-            key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-            rows = min(len(self), self._most // math.prod(shape))
-            self._stores[shape] = _Store(self.folder / key, rows, len(self), math.prod(shape))
+                    "kind": type(self.source).__name__, "pillow": pillow().__version__}
+            stem = self.folder / hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+            most = self._most if self._most is not None else int(SHARE * (_free(self.folder) + _taken(stem)))
+            rows = min(len(self), most // math.prod(shape))
+            self._stores[shape] = _Store(stem, rows, len(self), math.prod(shape))
         return self._stores[shape]
 
 
@@ -118,7 +121,7 @@ class _Store:
     def __init__(self, stem: Path, rows: int, images: int, width: int) -> None:
         self._rows, self._width = rows, width
         self._pixels, self._index = (_opened(stem.with_suffix(end), size) for end, size in
-                                     ((".pixels", rows * width), (".index", images * STAMP)))
+                                     ((PIXELS, rows * width), (INDEX, images * STAMP)))
 
     def __del__(self) -> None:
         for name in ("_pixels", "_index"):
@@ -136,8 +139,8 @@ class _Store:
                 if row < self._rows and os.pread(self._index, STAMP, row * STAMP) == stamps[i].tobytes():
                     found[i] = os.preadv(self._pixels, [flat[i].data], row * self._width) == self._width
 
-        with pool() as threads:
-            list(threads.map(some, range(0, len(indices), _SOME)))
+        for _ in threads().map(some, range(0, len(indices), _SOME)):
+            pass
         return np.flatnonzero(~found)
 
     def write(self, indices: Indices, stamps: npt.NDArray[np.uint8], fresh: Pixels) -> None:
@@ -147,6 +150,20 @@ class _Store:
             for i, row in enumerate(indices.tolist()):
                 if row < self._rows and os.pwrite(self._pixels, flat[i].data, row * self._width) == self._width:
                     os.pwrite(self._index, stamps[i].tobytes(), row * STAMP)
+
+
+def _free(folder: Path) -> int:
+    """Bytes of the disk that no file has."""
+    return shutil.disk_usage(folder).free
+
+
+def _taken(stem: Path) -> int:
+    """Bytes of the disk that a set at a size has already, so that what it may take does not shrink as it fills."""
+    taken = 0
+    for end in (PIXELS, INDEX):
+        with suppress(OSError):
+            taken += stem.with_suffix(end).stat().st_blocks * 512
+    return taken
 
 
 def _opened(path: Path, size: int) -> int:

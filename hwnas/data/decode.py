@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas.data.threads import pool
+from hwnas.data.threads import threads
 from hwnas.errors import DataError, ImageError
 from hwnas.imaging.opening import quiet, read_header
 from hwnas.progress import Progress
@@ -60,14 +60,10 @@ def work_each(total: int, work: Callable[[int], None], name: Callable[[int], str
         progress(what, 1, 1)
         return alone
     broken: list[str] = []
-    threads = pool()
-    try:
-        with quiet():
-            for number, failures in enumerate(threads.map(some, range(0, total, _CHUNK)), 1):
-                broken += failures
-                progress(what, min(number * _CHUNK, total), total)
-    finally:
-        threads.shutdown(cancel_futures=True)
+    with quiet():
+        for number, failures in enumerate(threads().map(some, range(0, total, _CHUNK)), 1):
+            broken += failures
+            progress(what, min(number * _CHUNK, total), total)
     return broken
 
 

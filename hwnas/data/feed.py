@@ -4,7 +4,8 @@
 2. `draw` takes all random numbers of a batch from the same generator: cheap, batch after batch in order;
 3. `make` reads the images and changes them: the work, and a function of what was drawn alone.
 
-So it does not matter where and when `make` runs: any number of threads, workers or ranks gives the same batches.
+So it does not matter where and when `make` runs: any number of threads, workers or ranks gives the same batches. With
+workers a batch is drawn before it is wanted, so a generator that is given to `epoch` must have no other use meanwhile.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.threads import pool
+from hwnas.data.reading import reading
+from hwnas.data.threads import INLINE, threads, workers
 from hwnas.errors import UsageError
 
 Indices = npt.NDArray[np.int64]
 Drawn = TypeVar("Drawn")
 Batch = TypeVar("Batch")
+AHEAD = 1  # batches that wait, beside one that every worker makes
 
 
 class Share(NamedTuple):
@@ -41,14 +44,7 @@ WHOLE = Share()
 
 
 class Feed(ABC, Generic[Drawn, Batch]):
-    """Batches of one part; `Drawn` is what `draw` hands to `make`.
-
-    Attributes:
-        ahead: batches that are made while others are worked on: in another thread, since decoding and resizing leave
-            the interpreter's lock. 0 makes every batch when it is asked for.
-    """
-
-    ahead: int = 0
+    """Batches of one part; `Drawn` is what `draw` hands to `make`."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -61,6 +57,9 @@ class Feed(ABC, Generic[Drawn, Batch]):
     @abstractmethod
     def make(self, chosen: Indices, drawn: Drawn, threads: Executor) -> Batch:
         """The batch: images uint8 (B, H, W, C) and the truth about them.
+
+        Args:
+            threads: for work on one image each.
 
         Raises:
             DataError: an image that cannot be decoded, by name.
@@ -76,7 +75,7 @@ class Feed(ABC, Generic[Drawn, Batch]):
 
         The last batch may be smaller. If one image would be left over it is dropped, because batch normalisation has
         no variance over one; a `batch` of 1 is taken as meant. Where several processes share a batch, a last one with
-        fewer than two images for each is dropped.
+        fewer than two images for each is dropped. Workers (`hwnas.data.reading`) give the same batches as none.
 
         Args:
             batch: B, images at a time, of all processes together.
@@ -95,24 +94,30 @@ class Feed(ABC, Generic[Drawn, Batch]):
         return self._batches(slices(rng.permutation(len(self)), batch, least), rng, share)
 
     def _batches(self, order: Iterator[Indices], rng: np.random.Generator, share: Share) -> Iterator[Batch]:
-        """The batches in order, `ahead` of them made while others are worked on."""
-        with pool() as threads, ThreadPoolExecutor(1) as maker:
-            begun = deque[Future[Batch]]()
-            try:
-                for chosen in order:
-                    drawn = self.draw(chosen, rng)
-                    if share.world > 1:
-                        chosen, drawn = chosen[share.rank :: share.world], self.shared(drawn, share)
-                    if not self.ahead:
-                        yield self.make(chosen, drawn, threads)
-                        continue
-                    begun.append(maker.submit(self.make, chosen, drawn, threads))
-                    if len(begun) > self.ahead:
-                        yield begun.popleft().result()
-                while begun:
+        count, drawn = reading().workers, self._drawn(order, rng, share)
+        if not count:
+            for chosen, numbers in drawn:
+                yield self.make(chosen, numbers, threads())
+            return
+        begun = deque[Future[Batch]]()
+        makers = workers(count)
+        try:
+            for chosen, numbers in drawn:
+                begun.append(makers.submit(self.make, chosen, numbers, INLINE))
+                if len(begun) > count + AHEAD:
                     yield begun.popleft().result()
-            finally:
-                maker.shutdown(wait=False, cancel_futures=True)
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            makers.shutdown(cancel_futures=True)
+
+    def _drawn(self, order: Iterator[Indices], rng: np.random.Generator, share: Share
+               ) -> Iterator[tuple[Indices, Drawn]]:
+        for chosen in order:
+            drawn = self.draw(chosen, rng)
+            if share.world > 1:
+                chosen, drawn = chosen[share.rank :: share.world], self.shared(drawn, share)
+            yield chosen, drawn
 
 
 def slices(order: Indices, batch: int, least: int = 2) -> Iterator[Indices]:

@@ -1,8 +1,8 @@
 """The one rule for what stays decoded: a source that takes at most a quarter of the memory that is free does, in whole.
 
 It is decoded once, when it is loaded. A larger one is decoded a batch at a time, whenever its pixels are wanted, or
-once where a folder for decoded images is given. Either way the pixels are the same, so how much memory a machine has
-changes no result.
+once where a folder for decoded images is given (`reading.py`). Either way the pixels are the same, so how much memory a
+machine has changes no result.
 """
 
 from __future__ import annotations
@@ -10,31 +10,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
 
 from hwnas.data.cache import CachedSource
 from hwnas.data.encoded import EncodedSource
+from hwnas.data.reading import reading
 from hwnas.data.source import ArraySource, Size, Source, Subset
 from hwnas.data.views import ImageView
 from hwnas.progress import Progress, silent
 
 SHARE = 0.25  # of the memory that is free
-_CACHE: ContextVar[Path | None] = ContextVar("folder of decoded images", default=None)
 _MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
-
-
-@contextmanager
-def cached_in(folder: Path | None) -> Iterator[None]:
-    """Inside the block, images of sources that are opened and do not stay in memory are kept decoded in a folder."""
-    before = _CACHE.set(folder)
-    try:
-        yield
-    finally:
-        _CACHE.reset(before)
 
 
 def opened(source: Source, size: Size, memory: int | None, progress: Progress = silent) -> ImageView:
@@ -53,10 +41,16 @@ def opened(source: Source, size: Size, memory: int | None, progress: Progress = 
     if fits(len(source), source.shape(size, 3), memory):
         return ImageView(source, every, source.read(every, size, None, progress))
     channels = source.channels(every, progress)
-    if (folder := _CACHE.get()) is not None and isinstance(base, EncodedSource):
+    if (folder := reading().cache) is not None and isinstance(base, EncodedSource):
         chosen = source.indices if isinstance(source, Subset) else every
         source = Subset(CachedSource(base, folder), chosen)
     return ImageView(source, every, None, source.shape(size, channels))
+
+
+def cache_folder() -> Path:
+    """Of decoded images, where a user names none: hwnas/images in $XDG_CACHE_HOME or ~/.cache."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "hwnas" / "images"
 
 
 def fits(images: int, shape: tuple[int, ...], memory: int | None = None) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hwnas.data.notes import Notes
-from hwnas.data.threads import pool
+from hwnas.data.threads import threads
 from hwnas.errors import HwnasError
 from hwnas.imaging.opening import Header, read_header
 from hwnas.progress import Progress
@@ -31,10 +31,9 @@ def headers(paths: Sequence[Path], progress: Progress) -> list[Header | None]:
         return [_header(path) for path in paths[start : start + _CHUNK]]
 
     found: list[Header | None] = []
-    with pool() as threads:
-        for part in threads.map(some, range(0, len(paths), _CHUNK)):
-            found += part
-            progress("read headers", len(found), len(paths))
+    for part in threads().map(some, range(0, len(paths), _CHUNK)):
+        found += part
+        progress("read headers", len(found), len(paths))
     return found
 
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 import torch
 
 from hwnas.data.labelled import LabelledData
+from hwnas.data.reading import Reading
 from hwnas.documents import read_json
 from hwnas.errors import RunError, UsageError
 from hwnas.latency import LatencyModel
@@ -25,6 +26,7 @@ from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.results import DataResult, GenerateResult, ProfileResult, TrainedResult
 from hwnas.pipeline.task_setup import (
     load_data,
+    reading_of,
     recipe,
     sizes_of,
     space_for_data,
@@ -130,6 +132,16 @@ class RunContext:
             UsageError: torch does not find it, or several processes were started.
         """
         return Accelerator.of_one_process(self.config.train.accelerator, self.config.train.amp)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """How images are read.
+
+        Raises:
+            UsageError: as `accelerator`.
+        """
+        asked = self.config.data if self.parent is None else self.parent.config.data
+        return reading_of(asked, gpu=self.accelerator.device.type != "cpu")
 
     def check(self) -> None:
         """Before anything is done: whether there is what networks are trained on.

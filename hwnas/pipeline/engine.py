@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hwnas.data.reading import read_by
 from hwnas.pipeline.run.folder import LOCK, RunFolder
 from hwnas.pipeline.stages.stage import Again, Stage
 
@@ -42,7 +43,8 @@ def carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHook
     with context.run.locked():
         try:
             context.check()
-            _carry_out(context, stages, hook)
+            with read_by(context.reading):
+                _carry_out(context, stages, hook)
         finally:
             _discard_unstarted(context.run)
 

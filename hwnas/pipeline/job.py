@@ -9,7 +9,7 @@ from typing import Unpack
 
 from hwnas.errors import MissingDependency
 from hwnas.pipeline.config.compress_config import CompressConfig
-from hwnas.pipeline.config.make_config import make_config
+from hwnas.pipeline.config.make_config import go_on_with, make_config
 from hwnas.pipeline.config.options import CompressOptions, with_options
 from hwnas.pipeline.display.interactive import shown
 from hwnas.pipeline.engine import HookOf, StageHook, carry_out, quiet
@@ -111,7 +111,7 @@ def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str | Se
 
 DEVICE = ("target", "runtime", "batch", "threads", "tables", "require_measured")
 CHANGES = (*DEVICE, "confidence", "epochs", "batch_size", "lr", "attention", "top", "finalists", "trial_epochs",
-           "torch_threads", "accelerator", "amp")
+           "torch_threads", "accelerator", "amp", "image_cache", "workers")
 """Options that may differ from those of the run whose search is taken over, besides budgets and precision."""
 
 
@@ -145,13 +145,28 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str | Sequ
 
 
 def resume(path: str | Path, *, until: str | None = None, progress: Progress | None = None,
-           hook: StageHook | None = None) -> RunFolder:
+           hook: StageHook | None = None, **changes: object) -> RunFolder:
     """Go on with a run that was cut off; finished stages are not repeated.
+
+    Args:
+        changes: what may be another than when the run began, as it changes no result: `image_cache`, `workers`.
 
     Raises:
         RunError: no run there, or it was tampered with.
+        UsageError: another change, or a value out of range.
     """
-    return _watched(RunFolder.open(Path(path)), until, progress, hook)
+    return _watched(resumed(Path(path), changes), until, progress, hook)
+
+
+def resumed(path: Path, changes: Mapping[str, object]) -> RunFolder:
+    """A run to go on with; changes as of `resume`, which run.json keeps from its next stage on.
+
+    Raises:
+        RunError, UsageError: as `resume`.
+    """
+    run = RunFolder.open(path)
+    run.state.config = go_on_with(run.state.config, dict(changes))
+    return run
 
 
 def next_folder(config: CompressConfig) -> Path:

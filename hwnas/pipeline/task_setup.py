@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hwnas.data.labelled import LabelledData
+from hwnas.data.memory import cache_folder
+from hwnas.data.reading import Reading
+from hwnas.data.threads import cores
 from hwnas.errors import UsageError
-from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.compress_config import CompressConfig, DataSection
 from hwnas.progress import Progress
 from hwnas.space import FULL, Space, SpaceConfig, Variant, find_space, scaled, variants
 from hwnas.space.find import is_file, space_file
@@ -31,6 +35,19 @@ def load_data(config: CompressConfig, progress: Progress, size: tuple[int, int] 
         size = config.data.imgsz, config.data.width or config.data.imgsz
     return find(config.task).load(config.data.source, size=size, seed=config.seed, limit=config.data.limit,
                                   memory=memory, progress=progress)
+
+
+def reading_of(asked: DataSection, *, gpu: bool) -> Reading:
+    """How images are read while networks are trained.
+
+    A GPU waits for pixels, so batches are made beside it and images decoded once. A CPU has no time to win: what
+    workers do is taken from the training, and decoding is a small part of it (`benchmarks/big_data.md`).
+
+    Args:
+        gpu: whether one trains.
+    """
+    folder = {"off": None, "auto": cache_folder() if gpu else None}.get(asked.image_cache, Path(asked.image_cache))
+    return Reading(folder, (cores() if gpu else 0) if asked.workers is None else asked.workers)
 
 
 def recipe(config: CompressConfig) -> dict[str, Any]:

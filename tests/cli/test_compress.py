@@ -53,6 +53,16 @@ def test_resume_takes_no_other_configuration(words: list[str], made: Path, refus
     assert words[0] in refusal(2, "compress", "--resume", made, *words)
 
 
+def test_resume_takes_what_changes_no_result(made: Path, run: Path, tmp_path: Path) -> None:
+    RunFolder.open(run).reopen("finetune", "export", "report")
+    assert main(["train", str(run), "--workers", "1"]) == 0
+    assert RunFolder.open(run).state.config.data.workers == 1
+    assert main(["compress", "--resume", str(run), "--image-cache", str(tmp_path / "cache"), "--workers", "2"]) == 0
+    kept = RunFolder.open(run).state
+    assert (kept.config.data.image_cache, kept.config.data.workers) == (str(tmp_path / "cache"), 2)
+    assert kept.stages["finetune"].files == RunFolder.open(made).state.stages["finetune"].files
+
+
 def test_a_folder_that_holds_a_run_is_refused(made: Path, refusal: Refusal) -> None:
     assert f"--resume {made}" in refusal(2, "compress", *TINY, "--out", made)
 

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hwnas.data import cache
 from hwnas.data.cache import CachedSource
 from hwnas.data.encoded import EncodedSource, LetterboxedSource
-from hwnas.data.memory import cached_in, opened
+from hwnas.data.memory import opened
+from hwnas.data.reading import Reading, read_by
+from hwnas.data.threads import cores, threads
 from hwnas.errors import InputError
 
 SIDE = 24
@@ -90,6 +93,24 @@ def test_it_takes_no_more_than_it_may(photos: list[Path], tmp_path: Path) -> Non
     assert sum(path.stat().st_size for path in folder.glob("*.pixels")) == 6 * row
 
 
+def test_what_it_may_take_does_not_shrink_as_it_fills(photos: list[Path], tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    side, every, disk = 64, np.arange(20), 4 * 8 * 64 * 64 * 3  # a quarter of it holds 8 images
+    monkeypatch.setattr(cache, "_free", lambda folder: disk - sum(p.stat().st_blocks * 512 for p in folder.iterdir()))
+    for decoded in (20, 12, 12):
+        source = CachedSource(base := source_of(photos), tmp_path / "cache")
+        source.read(every, (side, side), 3)
+        assert base.decoded == decoded
+
+
+def test_reading_from_a_thread_that_makes_images_waits_for_no_other(photos: list[Path], tmp_path: Path) -> None:
+    cached, every = CachedSource(source_of(photos), tmp_path / "cache"), np.arange(20)
+    wanted = source_of(photos).read(every, (SIDE, SIDE), 3)
+    for _ in range(2):  # twice as many jobs as threads, each of which reads many images
+        found = threads().map(lambda _: cached.read(every, (SIDE, SIDE), 3), range(2 * cores()))
+        assert all((pixels == wanted).all() for pixels in found)
+
+
 def test_how_an_image_is_turned_is_part_of_its_stamp(photos: list[Path]) -> None:
     stamps = [LetterboxedSource(photos, [p.name for p in photos], "photos", (SIDE, SIDE), [upright] * 20).stamps(
         np.arange(20)) for upright in (True, False)]
@@ -104,7 +125,7 @@ def test_a_folder_that_cannot_be_is_refused(photos: list[Path], tmp_path: Path) 
 
 
 def test_images_that_do_not_stay_in_memory_are_kept_in_the_folder(photos: list[Path], tmp_path: Path) -> None:
-    with cached_in(tmp_path / "cache"):
+    with read_by(Reading(tmp_path / "cache")):
         view = opened(source_of(photos).subset(np.arange(3, 9)), (SIDE, SIDE), 0)
     plain = opened(source_of(photos).subset(np.arange(3, 9)), (SIDE, SIDE), 0)
     assert view.stored

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,8 @@ from hypothesis import strategies as st
 
 from hwnas.data import ClassFeed, ImageView, Policy, epoch
 from hwnas.data.dataset import ClassPart
-from hwnas.data.feed import Share
+from hwnas.data.feed import AHEAD, Share
+from hwnas.data.reading import Reading, read_by
 from hwnas.errors import DataError, UsageError
 
 
@@ -56,13 +59,13 @@ def test_wrong_requests_fail_at_the_call():
         epoch(images, labels[:3], 2, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("ahead", [1, 2, 50])
-def test_batches_made_ahead_are_the_same(ahead):
+@pytest.mark.parametrize("workers", [1, 2, 50])
+def test_workers_give_the_batches_of_none(workers):
     images = np.random.default_rng(0).integers(0, 256, (30, 16, 16, 3), np.uint8)
-    part = ClassPart(ImageView.of(images), np.arange(30, dtype=np.int64))
-    feeds = [ClassFeed(part, Policy(2, True, 4)) for _ in range(2)]
-    feeds[1].ahead = ahead
-    plain, early = ([*feed.epoch(7, np.random.default_rng(5))] for feed in feeds)
+    feed = ClassFeed(ClassPart(ImageView.of(images), np.arange(30, dtype=np.int64)), Policy(2, True, 4))
+    plain = [*feed.epoch(7, np.random.default_rng(5))]
+    with read_by(Reading(workers=workers)):
+        early = [*feed.epoch(7, np.random.default_rng(5))]
     assert len(plain) == len(early) == 5
     for (x, y), (u, v) in zip(plain, early, strict=True):
         np.testing.assert_array_equal(x, u)
@@ -71,8 +74,6 @@ def test_batches_made_ahead_are_the_same(ahead):
 
 def test_what_fails_ahead_fails_where_its_batch_is_asked_for():
     class Broken(ClassFeed):
-        ahead = 2
-
         def make(self, chosen, drawn, threads):
             if 3 in chosen:
                 raise DataError("image 3 is broken")
@@ -81,10 +82,34 @@ def test_what_fails_ahead_fails_where_its_batch_is_asked_for():
     images = np.zeros((12, 8, 8, 1), np.uint8)
     order = np.random.default_rng(0).permutation(12)
     batches = Broken(ClassPart(ImageView.of(images), np.arange(12))).epoch(4, np.random.default_rng(0))
-    for _ in range(order.tolist().index(3) // 4):
-        next(batches)
-    with pytest.raises(DataError, match="image 3 is broken"):
-        next(batches)
+    with read_by(Reading(workers=2)):
+        for _ in range(order.tolist().index(3) // 4):
+            next(batches)
+        with pytest.raises(DataError, match="image 3 is broken"):
+            next(batches)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("hwnas-worker")]
+
+
+def test_no_more_batches_are_made_than_workers_need():
+    made = []
+
+    class Counting(ClassFeed):
+        def make(self, chosen, drawn, threads):
+            made.append(len(chosen))
+            return super().make(chosen, drawn, threads)
+
+    images = np.zeros((400, 8, 8, 1), np.uint8)
+    with read_by(Reading(workers=2)):
+        batches = Counting(ClassPart(ImageView.of(images), np.arange(400))).epoch(4, np.random.default_rng(0))
+        for _ in range(10):
+            next(batches)
+        batches.close()
+    assert 10 <= len(made) <= 10 + 2 + AHEAD
+
+
+def test_fewer_than_no_workers():
+    with pytest.raises(UsageError, match="workers must be 0 or more, not -1"):
+        Reading(workers=-1)
 
 
 @given(st.integers(2, 40), st.integers(4, 20), st.integers(1, 2), st.integers(0, 9))

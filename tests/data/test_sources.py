@@ -17,6 +17,7 @@ from hwnas.data.augment import ClassFeed
 from hwnas.data.detection import load_detection
 from hwnas.data.detection.augment import DetectionFeed, DetectionPolicy
 from hwnas.data.memory import allowed, fits, opened
+from hwnas.data.reading import Reading, read_by
 from hwnas.data.segmentation import load_segmentation
 from hwnas.data.segmentation.augment import SegmentationFeed
 from hwnas.errors import DataError, UsageError
@@ -236,7 +237,7 @@ def test_what_the_masks_mean_is_in_the_fingerprint(tmp_path: Path) -> None:
     assert load_segmentation(tmp_path, size=(32, 32)).fingerprint != before.fingerprint
 
 
-def test_batches_are_the_same_whether_images_are_kept_or_not(tmp_path: Path) -> None:
+def test_batches_are_the_same_however_images_are_read(tmp_path: Path) -> None:
     makes = {
         "classes": (lambda memory: ClassFeed(load(tmp_path / "photos" / "data", memory=memory).train)),
         "boxes": (lambda memory: DetectionFeed(load_detection(tmp_path / "boxes", size=(32, 48), memory=memory).train,
@@ -247,13 +248,21 @@ def test_batches_are_the_same_whether_images_are_kept_or_not(tmp_path: Path) -> 
     photos(tmp_path / "photos")
     layouts.coco_cvat(tmp_path / "boxes")
     fields(tmp_path / "masks")
+    cache = tmp_path / "cache"
+    ways = [(memory, Reading(folder, workers)) for memory, folder in ((None, None), (0, None), (0, cache), (0, cache))
+            for workers in (0, 1, 2)]
     for make in makes.values():
-        found = [list(make(memory).epoch(3, np.random.default_rng(5))) for memory in (None, 0)]
-        assert len(found[0]) == len(found[1]) > 1
-        for one, other in zip(*found, strict=True):
-            for a, b in zip(one, other, strict=True):
-                pairs = zip(a, b, strict=True) if isinstance(a, list) else [(a, b)]
-                assert all(np.array_equal(x, y) for x, y in pairs)
+        found = []
+        for memory, how in ways:
+            with read_by(how):
+                found.append(list(make(memory).epoch(3, np.random.default_rng(5))))
+        assert len(found[0]) > 1
+        for other in found[1:]:
+            for one, two in zip(found[0], other, strict=True):
+                for a, b in zip(one, two, strict=True):
+                    pairs = zip(a, b, strict=True) if isinstance(a, list) else [(a, b)]
+                    assert all(np.array_equal(x, y) for x, y in pairs)
+    assert len(list(cache.glob("*.pixels"))) == 4, "photos of three sets, and masks"
 
 
 def test_folds_and_subsets_share_the_pixels(tmp_path: Path) -> None:

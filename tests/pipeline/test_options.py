@@ -9,11 +9,15 @@ import pytest
 from pydantic import ValidationError
 
 import hwnas
+from hwnas.data.memory import cache_folder
+from hwnas.data.reading import Reading
+from hwnas.data.threads import cores
 from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.compress_config import FIELDS, FLAT, SECTIONS, CompressConfig
 from hwnas.pipeline.config.config_file import read_options
-from hwnas.pipeline.config.make_config import make_config
+from hwnas.pipeline.config.make_config import go_on_with, make_config
 from hwnas.pipeline.config.options import CompressOptions, with_options
+from hwnas.pipeline.task_setup import reading_of
 
 
 def test_the_typed_options_are_the_fields_of_the_config() -> None:
@@ -75,6 +79,31 @@ def test_several_budgets_are_one_text_however_they_are_given(tmp_path: Path) -> 
     config = CompressConfig(budgets=expected)
     assert CompressConfig.model_validate_json(config.model_dump_json()) == config
     assert len(config.networks) == 2
+
+
+@pytest.mark.parametrize(("options", "gpu", "folder", "workers"), [
+    ({}, False, None, 0), ({"workers": 3}, False, None, 3), ({"image_cache": "here"}, False, Path("here"), 0),
+    ({}, True, cache_folder(), cores()), ({"workers": 0, "image_cache": "off"}, True, None, 0),
+])
+def test_how_images_are_read(options: dict[str, object], gpu: bool, folder: Path | None, workers: int) -> None:
+    assert reading_of(make_config(options).data, gpu=gpu) == Reading(folder, workers)
+
+
+def test_a_cache_is_found_again_from_another_folder() -> None:
+    assert make_config({"image_cache": "here"}).anchored().data.image_cache == str(Path("here").absolute())
+    for name in ("auto", "off"):
+        assert make_config({"image_cache": name}).anchored().data.image_cache == name
+
+
+def test_a_run_goes_on_with_what_changes_no_result() -> None:
+    config = make_config({"epochs": 3})
+    assert go_on_with(config, {"workers": None}) is config
+    changed = go_on_with(config, {"workers": 2, "image_cache": "off"})
+    assert changed.flat() == config.anchored().flat() | {"workers": 2, "image_cache": "off"}
+    with pytest.raises(UsageError, match="leave out epochs"):
+        go_on_with(config, {"epochs": 4})
+    with pytest.raises(UsageError, match=r"--workers: .* 0; got -1"):
+        go_on_with(config, {"workers": -1})
 
 
 @pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:1", "mps"])

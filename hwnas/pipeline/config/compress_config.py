@@ -45,12 +45,18 @@ class DataSection(Section):
         limit: use at most this many images, training and validation together.
         imgsz: input size in pixels; None takes the data's own.
         width: of the input, where it is not square; of detection and segmentation.
+        image_cache: where images that do not fit into memory are kept decoded: a folder, `off`, or `auto`: the user's
+            cache folder where a GPU trains. Changes no result.
+        workers: threads that make batches while a network learns from others; None takes one for every core where a
+            GPU trains, and none elsewhere. Changes no result.
     """
 
     source: str = "digits"
     limit: int | None = Field(default=None, ge=2, le=10**9)
     imgsz: int | None = Field(default=None, ge=8, le=1024)
     width: int | None = Field(default=None, ge=8, le=2048)
+    image_cache: str = "auto"
+    workers: int | None = Field(default=None, ge=0, le=256)
 
 
 class SpaceSection(Section):
@@ -271,7 +277,7 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "settle": "search.settle", "top": "search.top", "finalists": "search.finalists",
     "trial_epochs": "search.trial_epochs", "seed": "seed", "torch_threads": "train.torch_threads",
     "accelerator": "train.accelerator", "amp": "train.amp",
-    "limit": "data.limit", "tables": "target.tables",
+    "limit": "data.limit", "tables": "target.tables", "image_cache": "data.image_cache", "workers": "data.workers",
 }.items()}
 """Flat name -> the section, empty for none, and the field in it; in the order in which they are told."""
 CALLED = {place: name for name, place in FLAT.items()}
@@ -280,7 +286,7 @@ FIELDS: dict[str, FieldInfo] = {
     for name, (section, field) in FLAT.items()
 }
 """Flat name -> type, default and bounds."""
-PATHS = ("data", "target", "space", "tables", "init", "evaluation_table")  # flat names of what may lie on this disk
+PATHS = ("data", "target", "space", "tables", "init", "evaluation_table", "image_cache")  # what may lie on this disk
 
 
 def sectioned(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -322,4 +328,4 @@ def _is_path(name: str, value: str) -> bool:
         with contextlib.suppress(OSError, RuntimeError, ValueError):
             return value != "digits" and Path(value).expanduser().exists()
         return False
-    return True
+    return name != "image_cache" or value not in ("auto", "off")

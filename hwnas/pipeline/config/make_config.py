@@ -8,6 +8,7 @@ from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, flat_name
 
+HARMLESS = ("image_cache", "workers")  # options that change no result: a run may go on with others
 BY_GRADIENTS = ("darts", "gdas", "proxylessnas")  # searchers that ask no strategy
 
 
@@ -29,13 +30,7 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     unknown = [name for name in options if name not in FLAT]
     if unknown:
         raise UnknownName("option", unknown[0], FLAT)
-    try:
-        config = CompressConfig.model_validate(options)
-    except ValidationError as err:
-        first = err.errors()[0]
-        flag = "--" + flat_name(first["loc"]).replace("_", "-")
-        rule = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{flag}: {rule}; got {brief(first.get('input'))}") from err
+    config = _checked(options)
     if not known_space:
         check_name(config.space.name)
     head_of(config)
@@ -45,6 +40,28 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     if not config.networks[0]:
         raise UsageError("give at least one budget, e.g. --latency 50%")
     return config
+
+
+def go_on_with(config: CompressConfig, options: dict[str, object]) -> CompressConfig:
+    """The configuration of a run that goes on with other options, of those that change no result; None keeps one.
+
+    Raises:
+        UsageError: another option, or a value out of range.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if other := [name for name in given if name not in HARMLESS]:
+        raise UsageError(f"a run goes on as it was configured: leave out {other[0]}")
+    return _checked({**config.flat(), **given}).anchored() if given else config
+
+
+def _checked(options: dict[str, object]) -> CompressConfig:
+    try:
+        return CompressConfig.model_validate(options)
+    except ValidationError as err:
+        first = err.errors()[0]
+        flag = "--" + flat_name(first["loc"]).replace("_", "-")
+        rule = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{flag}: {rule}; got {brief(first.get('input'))}") from err
 
 
 def _check_search(config: CompressConfig) -> None:

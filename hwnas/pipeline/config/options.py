@@ -68,6 +68,8 @@ class CompressOptions(TypedDict, total=False):
     amp: Literal["no", "bf16", "fp16"]
     limit: int | None
     tables: str | None
+    image_cache: str
+    workers: int | None
 
 
 def with_options(function: Callable[P, R]) -> Callable[P, R]:
