@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hwnas.data.reading import Reading
 from hwnas.errors import RunError, UsageError
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.engine import carry_out
@@ -59,7 +60,7 @@ def run(tmp_path: Path) -> RunFolder:
 def told(run: RunFolder, *stages: Stage[Any]) -> list[str]:
     """What happened, without the starts."""
     found: list[str] = []
-    carry_out(SimpleNamespace(run=run, check=lambda: None), stages,  # type: ignore[arg-type]
+    carry_out(SimpleNamespace(run=run, check=lambda: None, reading=Reading()), stages,  # type: ignore[arg-type]
               lambda stage, event, seconds: found.append(f"{stage} {event}") if event != "start" else None)
     return found
 
