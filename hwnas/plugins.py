@@ -1,14 +1,17 @@
-"""Plug-ins by name: our own from a static table, other people's from a group of entry points."""
+"""Plug-ins by name: our own from a static table, other people's from a group of entry points or as `module:name`."""
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
+from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
 
 
@@ -78,6 +81,40 @@ class Plugins:
                 return point
         raise UnknownName(self.kind, name, self.names(),
                           f'More come from packages with the entry point "{self.group}".')
+
+
+def of_module(text: str, kind: str, rule: str) -> Callable[..., Any]:
+    """What `package.module:name` names; the folder where hwnas is called is looked in as well.
+
+    Args:
+        kind: for messages, e.g. `space`.
+        rule: what it must be, for messages, e.g. `name one that takes ... and gives ...`.
+
+    Raises:
+        UsageError: no such module or name, a module that does not import, or nothing that can be called.
+    """
+    place, _, attribute = text.partition(":")
+    if not all(part.isidentifier() for part in (*place.split("."), *attribute.split("."))):
+        raise UsageError(f"a {kind} of your own is named 'package.module:name'; got {brief(text)}")
+    here = str(Path.cwd())
+    added = here not in sys.path and "" not in sys.path
+    if added:  # the `hwnas` command, unlike `python -m`, does not look where it is called
+        sys.path.insert(0, here)
+    try:
+        module = import_module(place)
+    except Exception as err:  # a stranger's code
+        raise UsageError(f"the module of {kind} {text} does not import: {type(err).__name__}: {err}; install it, or "
+                         "call hwnas from the folder where it lies") from err
+    finally:
+        if added:
+            sys.path.remove(here)
+    found: Any = module
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        raise UsageError(f"module {place} has no function {attribute} ({brief(found)}): {rule}")
+    function: Callable[..., Any] = found
+    return function
 
 
 def _variadic(parameter: inspect.Parameter) -> bool:

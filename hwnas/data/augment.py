@@ -1,4 +1,4 @@
-"""Random changes that leave the class as it is: shift, mirror, cutout.
+"""Random changes that leave the class as it is: shift, mirror, cutout; then a recipe's transforms, and mixing.
 
 symbol  meaning                                        shape
 N, S    images, side in px
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,15 @@ import numpy.typing as npt
 from hwnas.data.dataset import ClassPart
 from hwnas.data.feed import Feed, Share
 from hwnas.data.labelled import LabelledData
+from hwnas.data.mixing import Mixed
+from hwnas.data.recipe import Recipe
+from hwnas.data.transforms import Sample, changed
 from hwnas.data.views import AnyImages, ImageView
 from hwnas.errors import DataError, UsageError
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+Targets = Labels | npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 
@@ -65,17 +69,23 @@ def policy_for(dataset: LabelledData, *, cutout: bool = False) -> Policy:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is done to N images; None where a policy does not.
+    """What is done to N images; None where a policy or a recipe does not.
 
     Attributes:
         shift: dy and dx, (2, N).
         mirrored: (N,).
         hole: row and column of the centre, (2, N).
+        seeds: of the transforms of every image, (N,).
+        mixed: how they are mixed.
+        chosen: where they are mixed, the images that are made: those of the batch, then those that are only mixed in.
     """
 
     shift: Ints | None
     mirrored: npt.NDArray[np.bool_] | None
     hole: Ints | None
+    seeds: Ints | None = None
+    mixed: Mixed | None = None
+    chosen: Ints | None = None
 
     @classmethod
     def of(cls, rng: np.random.Generator, shape: tuple[int, ...], policy: Policy) -> Drawn:
@@ -86,41 +96,75 @@ class Drawn:
         hole = np.stack([rng.integers(0, side, count) for side in (height, width)]) if policy.cutout else None
         return cls(shift, mirrored, hole)
 
+    def part(self, places: Ints | slice) -> Drawn:
+        """That of the images at `places`; what is mixed is left out."""
+        return Drawn(None if self.shift is None else self.shift[:, places],
+                     None if self.mirrored is None else self.mirrored[places],
+                     None if self.hole is None else self.hole[:, places],
+                     None if self.seeds is None else self.seeds[places])
+
 
 def augment(images: Images, rng: np.random.Generator, policy: Policy) -> Images:
     """Changed copies of `images`, uint8 (N, S, S, C)."""
     return _changed(images, Drawn.of(rng, images.shape, policy), policy)
 
 
-class ClassFeed(Feed[Drawn, tuple[Images, Labels]]):
-    """Batches of images and their classes: uint8 (B, S, S, C) and int64 (B,).
+class ClassFeed(Feed[Drawn, tuple[Images, Targets]]):
+    """Batches of images uint8 (B, S, S, C) and their classes, int64 (B,), or float32 (B, K) where images are mixed.
 
     Args:
         part: the images.
         policy: how they are changed; None for not at all.
+        recipe: what else is done to them, and which are shown.
+        classes: K.
+
+    Raises:
+        UnknownName, UsageError: of the recipe, as `hwnas.data.recipe.Recipe`.
     """
 
-    def __init__(self, part: ClassPart, policy: Policy | None = None) -> None:
-        self.part, self.policy = part, policy or Policy()
+    def __init__(self, part: ClassPart, policy: Policy | None = None, recipe: Recipe | None = None, classes: int = 0
+                 ) -> None:
+        recipe = recipe or Recipe()
+        self.part, self.policy, self.sampler = part, recipe.policy_like(policy or Policy()), recipe.sampling()
+        self._transforms, self._mixing, self._count = recipe.made(), recipe.mixed, classes
 
     def __len__(self) -> int:
         return len(self.part)
 
+    def classes(self) -> list[Labels]:
+        return list(self.part.labels[:, None])
+
     def draw(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> Drawn:
-        return Drawn.of(rng, (len(chosen), *self.part.pixels.shape[1:]), self.policy)
+        drawn = Drawn.of(rng, (len(chosen), *self.part.pixels.shape[1:]), self.policy)
+        seeds = rng.integers(2**63, size=len(chosen)) if self._transforms else None
+        if not self._mixing:
+            return drawn if seeds is None else replace(drawn, seeds=seeds)
+        mixed = self._mixing.drawn(rng, len(chosen), self.part.pixels.hw)
+        return replace(drawn, seeds=seeds, mixed=mixed, chosen=chosen)
 
     def shared(self, drawn: Drawn, share: Share) -> Drawn:
-        mine = slice(share.rank, None, share.world)
-        shift, mirrored, hole = drawn.shift, drawn.mirrored, drawn.hole
-        return Drawn(None if shift is None else shift[:, mine], None if mirrored is None else mirrored[mine],
-                     None if hole is None else hole[:, mine])
+        mixed, chosen = drawn.mixed, drawn.chosen
+        if mixed is None or chosen is None:
+            return drawn.part(slice(share.rank, None, share.world))
+        own = np.arange(share.rank, len(chosen), share.world)
+        needed = np.concatenate([own, mixed.other[own]])  # another process has made the others: made again, for itself
+        return replace(drawn.part(needed), mixed=mixed.part(own), chosen=chosen[needed])
 
-    def make(self, chosen: npt.NDArray[np.int64], drawn: Drawn, threads: Executor) -> tuple[Images, Labels]:
-        return _changed(self.part.pixels[chosen], drawn, self.policy), self.part.labels[chosen]
+    def make(self, chosen: npt.NDArray[np.int64], drawn: Drawn, threads: Executor) -> tuple[Images, Targets]:
+        wanted = chosen if drawn.chosen is None else drawn.chosen
+        images, labels = _changed(self.part.pixels[wanted], drawn, self.policy), self.part.labels[wanted]
+        if drawn.seeds is not None:
+            images = np.stack(list(threads.map(self._transformed, images, drawn.seeds.tolist())))
+        if drawn.mixed is None:
+            return images, labels
+        return drawn.mixed.images(images), drawn.mixed.targets(labels, self._count)
+
+    def _transformed(self, image: Images, seed: int) -> Images:
+        return changed(self._transforms, Sample(image), seed).image
 
 
 def epoch(images: AnyImages, labels: Labels, batch: int, rng: np.random.Generator, policy: Policy | None = None
-          ) -> Iterator[tuple[Images, Labels]]:
+          ) -> Iterator[tuple[Images, Targets]]:
     """`Feed.epoch` of images (N, S, S, C), left as they are, and labels int64 (N,).
 
     Raises:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.reading import reading
+from hwnas.data.sampling import Sampler, order_of
 from hwnas.data.threads import INLINE, threads, workers
 from hwnas.errors import UsageError
 
@@ -44,7 +45,13 @@ WHOLE = Share()
 
 
 class Feed(ABC, Generic[Drawn, Batch]):
-    """Batches of one part; `Drawn` is what `draw` hands to `make`."""
+    """Batches of one part; `Drawn` is what `draw` hands to `make`.
+
+    Attributes:
+        sampler: says which images an epoch shows; None shows each once.
+    """
+
+    sampler: Sampler | None = None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -65,13 +72,25 @@ class Feed(ABC, Generic[Drawn, Batch]):
             DataError: an image that cannot be decoded, by name.
         """
 
+    def classes(self) -> Sequence[Indices]:
+        """The classes in every image, for a sampler.
+
+        Raises:
+            UsageError: the images have none.
+        """
+        raise UsageError("these images have no classes that a sampler could go by")
+
+    def order(self, rng: np.random.Generator) -> Indices:
+        """The images of an epoch, in order."""
+        return rng.permutation(len(self)) if self.sampler is None else order_of(self.sampler, self.classes(), rng)
+
     def shared(self, drawn: Drawn, share: Share) -> Drawn:
         """Of what was drawn for a batch, that of the images of a share."""
         found: Any = drawn
         return found[share.rank :: share.world]  # type: ignore[no-any-return]
 
     def epoch(self, batch: int, rng: np.random.Generator, share: Share = WHOLE) -> Iterator[Batch]:
-        """Shuffled batches, each image once.
+        """Shuffled batches, each image once, or as the sampler says.
 
         The last batch may be smaller. If one image would be left over it is dropped, because batch normalisation has
         no variance over one; a `batch` of 1 is taken as meant. Where several processes share a batch, a last one with
@@ -91,7 +110,7 @@ class Feed(ABC, Generic[Drawn, Batch]):
             raise UsageError(f"a batch of {batch} is too small for {share.world} processes: two images for each are "
                              f"the least, so take a batch of {2 * share.world} or more, or fewer processes")
         least = 2 * share.world if share.world > 1 else min(batch, 2)
-        return self._batches(slices(rng.permutation(len(self)), batch, least), rng, share)
+        return self._batches(slices(self.order(rng), batch, least), rng, share)
 
     def _batches(self, order: Iterator[Indices], rng: np.random.Generator, share: Share) -> Iterator[Batch]:
         count, drawn = reading().workers, self._drawn(order, rng, share)

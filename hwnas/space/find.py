@@ -9,14 +9,13 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hwnas.documents import MIB, brief, read_json
+from hwnas.documents import MIB, read_json
 from hwnas.errors import UsageError
+from hwnas.plugins import of_module
 from hwnas.space.builders import IMGSZ, describe
 from hwnas.space.config import SpaceConfig
 from hwnas.space.rescale import resized
@@ -131,26 +130,4 @@ def _ending(config: SpaceConfig) -> str:
 
 
 def _function(name: str) -> Callable[[SpaceConfig], Any]:
-    place, _, attribute = name.partition(":")
-    if not all(part.isidentifier() for part in (*place.split("."), *attribute.split("."))):
-        raise UsageError(f"a function that builds a space is named 'package.module:function'; got {brief(name)}")
-    here = str(Path.cwd())
-    added = here not in sys.path and "" not in sys.path
-    if added:  # the `hwnas` command, unlike `python -m`, does not look where it is called
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(place)
-    except Exception as err:  # a stranger's code
-        raise UsageError(f"the module of space {name} does not import: {type(err).__name__}: {err}; install it, or "
-                         "call hwnas from the folder where it lies") from err
-    finally:
-        if added:
-            sys.path.remove(here)
-    found: Any = module
-    for part in attribute.split("."):
-        found = getattr(found, part, None)
-    if not callable(found):
-        raise UsageError(f"module {place} has no function {attribute} ({brief(found)}): name one that takes a "
-                         "hwnas.space.SpaceConfig and gives a hwnas.space.Space")
-    function: Callable[[SpaceConfig], Any] = found
-    return function
+    return of_module(name, "space", "name one that takes a hwnas.space.SpaceConfig and gives a hwnas.space.Space")

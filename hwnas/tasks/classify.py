@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from hwnas.data import ClassFeed, Dataset, load, policy_for
 from hwnas.data.feed import WHOLE, Share
+from hwnas.data.recipe import Recipe
 from hwnas.progress import Progress, silent
 from hwnas.tasks.breakdown import Breakdown, by_answers, class_rows, named, never_found, percent
 from hwnas.tasks.chance import LEVEL, exceeds, informed, mean_recall, wilson
@@ -112,8 +113,9 @@ class Classify(Task):
         return load(source, imgsz=size[0] if size else None, seed=seed, limit=limit, memory=memory,
                     progress=progress)
 
-    def epoch(self, data: Dataset, batch: int, rng: np.random.Generator, share: Share = WHOLE) -> Iterator[Batch]:
-        return ClassFeed(data.train, policy_for(data)).epoch(batch, rng, share)
+    def epoch(self, data: Dataset, batch: int, rng: np.random.Generator, share: Share = WHOLE,
+              recipe: Recipe | None = None) -> Iterator[Batch]:
+        return ClassFeed(data.train, policy_for(data), recipe, len(data.classes)).epoch(batch, rng, share)
 
     def metric(self, data: Dataset, layout: Any = None) -> AccuracyMetric:
         return AccuracyMetric(data.val.labels)

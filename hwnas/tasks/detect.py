@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from hwnas.data.detection import DetectionData, DetectionFeed, DetectionPart, load_detection
 from hwnas.data.feed import WHOLE, Share
+from hwnas.data.recipe import Recipe
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.picture import Picture
 from hwnas.progress import Progress, silent
@@ -157,9 +158,9 @@ class Detect(Task):
         return load_detection(source, size=size, seed=seed, limit=limit, memory=memory,
                     progress=progress)
 
-    def epoch(self, data: DetectionData, batch: int, rng: np.random.Generator, share: Share = WHOLE
-              ) -> Iterator[Batch]:
-        for images, *targets in DetectionFeed(data.train).epoch(batch, rng, share):
+    def epoch(self, data: DetectionData, batch: int, rng: np.random.Generator, share: Share = WHOLE,
+              recipe: Recipe | None = None) -> Iterator[Batch]:
+        for images, *targets in DetectionFeed(data.train, recipe=recipe).epoch(batch, rng, share):
             yield images, targets
 
     def metric(self, data: DetectionData, layout: DetectionHeadLayout | None = None) -> DetectionMetric:

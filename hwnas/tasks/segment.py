@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from hwnas.data.feed import WHOLE, Share
+from hwnas.data.recipe import Recipe
 from hwnas.data.segmentation import SegmentationData, SegmentationFeed, load_segmentation
 from hwnas.data.views import AnyImages
 from hwnas.errors import InputError
@@ -143,9 +144,9 @@ class Segment(Task):
         return load_segmentation(source, size=size, seed=seed, limit=limit, memory=memory,
                     progress=progress)
 
-    def epoch(self, data: SegmentationData, batch: int, rng: np.random.Generator, share: Share = WHOLE
-              ) -> Iterator[Batch]:
-        return SegmentationFeed(data.train).epoch(batch, rng, share)
+    def epoch(self, data: SegmentationData, batch: int, rng: np.random.Generator, share: Share = WHOLE,
+              recipe: Recipe | None = None) -> Iterator[Batch]:
+        return SegmentationFeed(data.train, recipe=recipe).epoch(batch, rng, share)
 
     def metric(self, data: SegmentationData, layout: Any = None) -> MeanIouMetric:
         return MeanIouMetric(data.val.truth, len(data.classes))

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from hwnas.data.feed import WHOLE, Share
 from hwnas.data.labelled import LabelledData
+from hwnas.data.recipe import Recipe
 from hwnas.errors import UsageError
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.picture import Picture
@@ -138,7 +139,8 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def epoch(self, data: Any, batch: int, rng: np.random.Generator, share: Share = WHOLE) -> Iterator[Batch]:
+    def epoch(self, data: Any, batch: int, rng: np.random.Generator, share: Share = WHOLE,
+              recipe: Recipe | None = None) -> Iterator[Batch]:
         """One pass over the training images, changed at random: uint8 (n, H, W, C) and targets that moved along.
 
         Args:
@@ -146,6 +148,8 @@ class Task(ABC):
             rng: the same in every process; nothing else is random.
             share: which images of every batch are made here, as `hwnas.data.Feed.epoch` does it. A task without this
                 argument is trained by one process.
+            recipe: what else is done to the images, and which are shown; None for nothing. A task without this
+                argument is trained with recipes that change no images.
         """
 
     def data_warnings(self, told: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hwnas.data.feed import WHOLE, Share
 from hwnas.data.labelled import LabelledData
+from hwnas.data.recipe import Recipe
 from hwnas.data.views import ImageView
 from hwnas.errors import DataError, UsageError
 from hwnas.space import Space
@@ -28,6 +29,7 @@ from hwnas.train.distill import Outputs, Teacher
 from hwnas.train.evaluate import outputs_of
 from hwnas.train.objective import objective_of
 
+SMALL = Recipe()
 QUICK_VAL = 2000  # validation images looked at after every epoch but the last, which takes all
 
 
@@ -39,16 +41,29 @@ class Workload:
         data: as its `load` gives it.
         layout: what the maps of the networks mean, as the task gives it.
         accelerator: where its networks are trained and judged.
+        recipe: what is done to training images.
+
+    Raises:
+        UsageError: a recipe that changes images, and a task whose `epoch` takes none.
     """
 
-    def __init__(self, task: Task, data: LabelledData, layout: Any = None, accelerator: Accelerator = CPU) -> None:
-        self.task, self.data, self.layout, self.accelerator = task, data, layout, accelerator
+    def __init__(self, task: Task, data: LabelledData, layout: Any = None, accelerator: Accelerator = CPU,
+                 recipe: Recipe = SMALL) -> None:
+        self.task, self.data, self.layout, self.accelerator, self.recipe = task, data, layout, accelerator, recipe
+        if recipe.changes_images and not self._takes("recipe"):
+            raise UsageError(f"recipe {recipe.name!r} changes images, and the `epoch` of task {task.name!r} has no "
+                             "argument `recipe`: take --recipe small")
         self._objective = objective_of(task, layout, len(data.classes))
 
     @classmethod
-    def over(cls, task: Task, data: LabelledData, space: Space, accelerator: Accelerator = CPU) -> Workload:
+    def over(cls, task: Task, data: LabelledData, space: Space, accelerator: Accelerator = CPU,
+             recipe: Recipe = SMALL) -> Workload:
         """The workload of the networks of a space."""
-        return cls(task, data, task.head_layout(space), accelerator)
+        return cls(task, data, task.head_layout(space), accelerator, recipe)
+
+    def with_recipe(self, recipe: Recipe) -> Workload:
+        """The same, trained by another recipe."""
+        return Workload(self.task, self.data, self.layout, self.accelerator, recipe)
 
     @property
     def train_images(self) -> ImageView:
@@ -77,12 +92,17 @@ class Workload:
             UsageError: several processes, and a task whose `epoch` does not share.
         """
         share = Share(self.accelerator.rank, self.accelerator.world)
-        if share == WHOLE:
-            return self.task.epoch(self.data, batch, rng)
-        if "share" not in inspect.signature(self.task.epoch).parameters:
+        if share != WHOLE and not self._takes("share"):
             raise UsageError(f"task {self.task.name!r} is trained by one process: its `epoch` has no argument `share` "
                              "(`hwnas.data.Feed.epoch` shows what it does)")
-        return self.task.epoch(self.data, batch, rng, share)
+        asked: dict[str, Any] = {} if share == WHOLE else {"share": share}
+        if self.recipe.changes_images:
+            asked["recipe"] = self.recipe
+        return self.task.epoch(self.data, batch, rng, **asked)
+
+    def _takes(self, argument: str) -> bool:
+        """Whether the task's `epoch` has an argument that an older one may lack."""
+        return argument in inspect.signature(self.task.epoch).parameters
 
     def loss(self, outputs: Outputs, targets: Any, smoothing: float) -> Tensor:
         """What the mistakes of a batch cost, a scalar; `smoothing` is of the labels where the task has some."""
@@ -98,7 +118,7 @@ class Workload:
 
     def taken(self, train: np.ndarray, val: np.ndarray) -> Workload:
         """The same on training images `train`, judged on training images `val`; both are indices."""
-        return Workload(self.task, self.data.taken(train, val), self.layout, self.accelerator)
+        return Workload(self.task, self.data.taken(train, val), self.layout, self.accelerator, self.recipe)
 
     def fold(self, holdout: float, seed: int, *, turned: bool = False) -> Workload:
         """The training set split in two: weights are trained on one part, architectures judged on the other.

@@ -1,4 +1,4 @@
-"""Random changes of images with boxes: mirror, scale and shift, colours, four in one.
+"""Random changes of images with boxes: mirror, scale and shift, colours, four in one; then a recipe's transforms.
 
 symbol  meaning                                              shape
 H, W    sides of the images, px
@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +20,16 @@ from PIL import Image
 from hwnas.data.changes import Change, Place
 from hwnas.data.detection.parts import Boxes, DetectionPart, Flags, Labels, Pixels
 from hwnas.data.feed import Feed
+from hwnas.data.recipe import Recipe
+from hwnas.data.transforms import Sample as Given
+from hwnas.data.transforms import Transform
+from hwnas.data.transforms import changed as transformed
 from hwnas.errors import UsageError
 from hwnas.imaging.letterbox import GREY
 
 Batch = tuple[Pixels, list[Boxes], list[Labels], list[Flags]]
 Sample = tuple[Pixels, Boxes, Labels, Flags]
 Truth = tuple[Boxes, Labels, Flags]
-Drawn = tuple[tuple[int, ...], Change]  # the image, or the four of a mosaic, and what is done to it
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,14 @@ class DetectionPolicy:
             raise UsageError(f"0 < scale low <= high, jitter in 0..1, mosaic and kept in 0..1 are needed: {self}")
 
 
+class Drawn(NamedTuple):
+    """The image, or the four of a mosaic, what is done to it, and the seed of the transforms behind that."""
+
+    sources: tuple[int, ...]
+    change: Change
+    seed: int = 0
+
+
 PLAIN = DetectionPolicy(flip=False, scale=(1.0, 1.0), jitter=0.0)
 
 
@@ -64,20 +76,36 @@ class DetectionFeed(Feed[list[Drawn], Batch]):
     Args:
         part: the images with their boxes.
         policy: None takes the default.
+        recipe: what else is done to them, and which are shown.
+
+    Raises:
+        UnknownName, UsageError: of the recipe, as `hwnas.data.recipe.Recipe`.
     """
 
-    def __init__(self, part: DetectionPart, policy: DetectionPolicy | None = None) -> None:
-        self.part, self.policy = part, policy or DetectionPolicy()
+    def __init__(self, part: DetectionPart, policy: DetectionPolicy | None = None, recipe: Recipe | None = None
+                 ) -> None:
+        recipe = recipe or Recipe()
+        recipe.only("detect", mixing=recipe.mixed)
+        self.part, self.policy = part, recipe.policy_like(policy or DetectionPolicy())
+        self.sampler, self._transforms = recipe.sampling(), recipe.made()
 
     def __len__(self) -> int:
         return len(self.part)
 
+    def classes(self) -> list[Labels]:
+        return [labels[~crowd] for labels, crowd in zip(self.part.labels, self.part.crowd, strict=True)]
+
     def draw(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> list[Drawn]:
-        return [_drawn(self.part, int(i), rng, self.policy) for i in chosen]
+        found = [_drawn(self.part, int(i), rng, self.policy) for i in chosen]
+        if not self._transforms:
+            return found
+        return [d._replace(seed=seed) for d, seed in zip(found, rng.integers(2**63, size=len(found)).tolist(),
+                                                         strict=True)]
 
     def make(self, chosen: npt.NDArray[np.int64], drawn: list[Drawn], threads: Executor) -> Batch:
         images = np.empty((len(drawn), *self.part.pixels.shape[1:]), np.uint8)
-        changed = list(threads.map(functools.partial(_made, self.part, self.policy.kept), drawn, images))
+        made = functools.partial(_made, self.part, self.policy.kept, self._transforms)
+        changed = list(threads.map(made, drawn, images))
         return images, [s[0] for s in changed], [s[1] for s in changed], [s[2] for s in changed]
 
 
@@ -94,7 +122,7 @@ def epoch_detection(part: DetectionPart, batch: int, rng: np.random.Generator,
 def augmented(part: DetectionPart, index: int, rng: np.random.Generator, policy: DetectionPolicy) -> Sample:
     """A changed copy of one image."""
     out = np.empty(part.pixels.shape[1:], np.uint8)
-    return out, *_made(part, policy.kept, _drawn(part, index, rng, policy), out)
+    return out, *_made(part, policy.kept, (), _drawn(part, index, rng, policy), out)
 
 
 def _drawn(part: DetectionPart, index: int, rng: np.random.Generator, policy: DetectionPolicy) -> Drawn:
@@ -102,18 +130,23 @@ def _drawn(part: DetectionPart, index: int, rng: np.random.Generator, policy: De
     four = policy.mosaic > 0 and rng.random() < policy.mosaic
     sources = (index, *rng.integers(len(part), size=3).tolist()) if four else (index,)
     size = part.pixels.hw
-    return sources, Change.drawn(rng, size, jitter=policy.jitter, scale=policy.scale, flip=policy.flip)
+    return Drawn(sources, Change.drawn(rng, size, jitter=policy.jitter, scale=policy.scale, flip=policy.flip))
 
 
-def _made(part: DetectionPart, kept: float, drawn: Drawn, out: Pixels) -> Truth:
+def _made(part: DetectionPart, kept: float, transforms: Sequence[Transform], drawn: Drawn, out: Pixels) -> Truth:
     """Puts the changed image into `out` (H, W, 3); its boxes, labels and crowds."""
-    sources, change = drawn
+    sources, change, seed = drawn
     size = part.pixels.hw
     image, truth = _mosaic(part, sources) if len(sources) > 1 else _plain(part, sources[0])
     out[:] = np.asarray(change.image(image))
     if change.place:
         truth = _kept((change.place.boxes(truth[0], size), *truth[1:]), size, kept)
-    return (_mirrored(truth[0], size[1]), *truth[1:]) if change.mirrored else truth
+    truth = (_mirrored(truth[0], size[1]), *truth[1:]) if change.mirrored else truth
+    if not transforms:
+        return truth
+    found = transformed(transforms, Given(out, *truth), seed)
+    out[:] = found.image
+    return found.boxed
 
 
 def _plain(part: DetectionPart, index: int) -> tuple[Image.Image, Truth]:

@@ -1,4 +1,4 @@
-"""Random changes of images with masks: mirror, scale and cut, colours.
+"""Random changes of images with masks: mirror, scale and cut, colours; then a recipe's transforms.
 
 symbol  meaning
 H, W    sides of the images, px
@@ -16,8 +16,11 @@ from PIL import Image
 
 from hwnas.data.changes import Change
 from hwnas.data.feed import Feed
+from hwnas.data.recipe import Recipe
 from hwnas.data.segmentation.parts import Pixels, SegmentationPart
+from hwnas.data.transforms import Sample, changed
 from hwnas.errors import UsageError
+from hwnas.imaging.letterbox import IGNORE
 
 
 @dataclass(frozen=True)
@@ -46,29 +49,50 @@ class SegmentationPolicy:
 PLAIN = SegmentationPolicy(flip=False, scale=(1.0, 1.0), jitter=0.0)
 
 
-class SegmentationFeed(Feed[list[Change], tuple[Pixels, Pixels]]):
+Drawn = tuple[Change, int]  # what is done to an image, and the seed of the transforms behind that
+
+
+class SegmentationFeed(Feed[list[Drawn], tuple[Pixels, Pixels]]):
     """Batches of changed copies: uint8 (B, H, W, 3) and their masks (B, H, W).
 
     Args:
         part: the images with their masks.
         policy: None takes the default.
+        recipe: what else is done to them, and which are shown.
+
+    Raises:
+        UnknownName, UsageError: of the recipe, as `hwnas.data.recipe.Recipe`.
     """
 
-    def __init__(self, part: SegmentationPart, policy: SegmentationPolicy | None = None) -> None:
-        self.part, self.policy = part, policy or SegmentationPolicy()
+    def __init__(self, part: SegmentationPart, policy: SegmentationPolicy | None = None, recipe: Recipe | None = None
+                 ) -> None:
+        recipe = recipe or Recipe()
+        recipe.only("segment", mixing=recipe.mixed)
+        self.part, self.policy = part, recipe.policy_like(policy or SegmentationPolicy())
+        self.sampler, self._transforms = recipe.sampling(), recipe.made()
 
     def __len__(self) -> int:
         return len(self.part)
 
-    def draw(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> list[Change]:
-        return [_drawn(self.part.pixels.hw, rng, self.policy) for _ in chosen]
+    def classes(self) -> list[npt.NDArray[np.int64]]:
+        return [np.flatnonzero(counts[:IGNORE]) for counts in self.part.counts]
 
-    def make(self, chosen: npt.NDArray[np.int64], drawn: list[Change], threads: Executor) -> tuple[Pixels, Pixels]:
-        def one(change: Change, index: int) -> tuple[Pixels, Pixels]:
-            return _made(change, self.part.pixels[index], self.part.truth[index])
+    def draw(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> list[Drawn]:
+        changes = [_drawn(self.part.pixels.hw, rng, self.policy) for _ in chosen]
+        seeds = rng.integers(2**63, size=len(chosen)).tolist() if self._transforms else [0] * len(chosen)
+        return list(zip(changes, seeds, strict=True))
 
-        made = list(threads.map(one, drawn, chosen.tolist()))
+    def make(self, chosen: npt.NDArray[np.int64], drawn: list[Drawn], threads: Executor) -> tuple[Pixels, Pixels]:
+        made = list(threads.map(self._made, drawn, chosen.tolist()))
         return np.stack([image for image, _ in made]), np.stack([mask for _, mask in made])
+
+    def _made(self, drawn: Drawn, index: int) -> tuple[Pixels, Pixels]:
+        image, mask = _made(drawn[0], self.part.pixels[index], self.part.truth[index])
+        if not self._transforms:
+            return image, mask
+        found = changed(self._transforms, Sample(image, mask=mask), drawn[1])
+        assert found.mask is not None, "held by `changed`"
+        return found.image, found.mask
 
 
 def epoch_segmentation(part: SegmentationPart, batch: int, rng: np.random.Generator,
