@@ -123,7 +123,7 @@ def test_a_file_that_says_what_cannot_be(tmp_path: Path, text: str, error: type[
 def test_names_that_there_are_not(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'photo'"):
         find_recipe("foto", "classify")
-    with pytest.raises(InputError, match="none.yaml"):
+    with pytest.raises(InputError, match=r"none\.yaml"):
         find_recipe(str(tmp_path / "none.yaml"), "classify")
     with pytest.raises(UnknownName, match="Did you mean 'shift'"):
         Recipe(policy={"shft": 1}).policy_like(Policy())
