@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 SPACES = ("mobile", "proxyless", "google", "ofa", "fbnet", "nasbench201")
+RECIPES = ("small", "photo", "photo-long")
 CHOICES: dict[str, Sequence[str]] = {
     "runtime": ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu",
                 "tensorrt"),
@@ -62,6 +63,11 @@ def tasks(incomplete: str) -> list[str]:
     return [name for name in names() if name.startswith(incomplete)]
 
 
+def recipes(incomplete: str) -> list[str]:
+    """Recipes that come with hwnas, and YAML files."""
+    return [*among(RECIPES)(incomplete), *among(_paths(incomplete, "*.yaml"))(incomplete)]
+
+
 def runs(incomplete: str) -> list[str]:
     """Folders of runs: below the one that is begun, here, and in hwnas-runs."""
     found = {path.rpartition("/")[0] for place in ("*/run.json", "*/*/run.json")
@@ -81,4 +87,5 @@ def completion_of(name: str) -> Complete | None:
     """What completes a shared flag; None where only its user knows."""
     if name in CHOICES:
         return among(CHOICES[name], name)
-    return {"target": targets, "task": tasks, "space": spaces, "init": runs, "strategy": strategies}.get(name)
+    return {"target": targets, "task": tasks, "space": spaces, "init": runs, "strategy": strategies,
+            "recipe": recipes}.get(name)

@@ -29,7 +29,8 @@ def say_plan(found: Plan, json: bool) -> None:
                       if value is not None else f"{name} not measured yet" for name, value in found.reference.items())
     budgets = "; ".join(f"{name} {text}" for name, text in found.limits.items())
     say_facts([
-        ("data", found.data), ("target", found.target), ("precision", " or ".join(found.precisions)),
+        ("data", found.data), ("recipe", found.recipe), ("target", found.target),
+        ("precision", " or ".join(found.precisions)),
         ("space", f"{found.space.name}: {len(found.space.choices)} choices, {found.space.size:,} architectures"),
         *((("variants", "; ".join(v.told or "as the reference" for v in found.variants)),)
           if len(found.variants) > 1 else ()),
@@ -39,7 +40,7 @@ def say_plan(found: Plan, json: bool) -> None:
         *((("to measure it", found.way_out),) if found.way_out else ()),
     ])
     say()
-    said = ("data", "target", "budgets")  # above, whole
+    said = ("data", "recipe", "target", "budgets")  # above, whole
     options = found.config.flat() | {name: getattr(found.target, name) for name in TARGET if name != "precision"}
     say_facts((f"  {name.replace('_', '-')}", _words(name, value)) for name, value in options.items()
               if name not in said)

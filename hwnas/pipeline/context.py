@@ -6,7 +6,7 @@ Nothing here decides anything: a context of a killed run is the same as that of 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +15,7 @@ import torch
 
 from hwnas.data.labelled import LabelledData
 from hwnas.data.reading import Reading
+from hwnas.data.recipe import Recipe, stored_recipe
 from hwnas.documents import read_json
 from hwnas.errors import RunError, UsageError
 from hwnas.latency import LatencyModel
@@ -27,10 +28,11 @@ from hwnas.pipeline.run.results import DataResult, GenerateResult, ProfileResult
 from hwnas.pipeline.task_setup import (
     load_data,
     reading_of,
-    recipe,
+    recipe_of,
     sizes_of,
     space_for_data,
     spaces_of,
+    training_of,
     widths_of,
 )
 from hwnas.progress import Progress, silent
@@ -152,6 +154,12 @@ class RunContext:
         assert self.accelerator.leads
 
     @cached_property
+    def recipe(self) -> Recipe:
+        """How networks are trained that are trained alone: as stage data found it."""
+        before = self.run.found_if_done(DataResult)
+        return recipe_of(self.config, self.dataset) if before is None else stored_recipe(before.recipe)
+
+    @cached_property
     def workload(self) -> Workload:
         """The task with the data: what is learnt."""
         return self._workload(self.dataset, self.space) if self.parent is None else self.parent.workload
@@ -165,8 +173,18 @@ class RunContext:
         return {imgsz: self._workload(load_data(self.config, self.progress, space.config.size), space)
                 for imgsz, space in found.items()}
 
+    @property
+    def searched_workload(self) -> Workload:
+        """The workload as a search sees it: with the recipe `small`, see `hwnas.data.recipe`."""
+        return self.workload.with_recipe(Recipe())
+
+    @property
+    def searched_smaller(self) -> dict[int, Workload]:
+        """`smaller`, alike."""
+        return {imgsz: workload.with_recipe(Recipe()) for imgsz, workload in self.smaller.items()}
+
     def _workload(self, data: LabelledData, space: Space) -> Workload:
-        return Workload.over(find(self.config.task), data, space, self.accelerator)
+        return Workload.over(find(self.config.task), data, space, self.accelerator, self.recipe)
 
     @property
     def task(self) -> Workload:
@@ -180,16 +198,18 @@ class RunContext:
 
     @cached_property
     def training(self) -> TrainConfig:
-        return TrainConfig(epochs=self.config.train.epochs, batch=self.config.train.batch_size, **recipe(self.config))
+        """Of networks that are trained alone."""
+        return TrainConfig(**training_of(self.config, self.recipe))
 
     @cached_property
     def search_config(self) -> SearchConfig:
-        return search_config_of(self.config, self.space, self.training)
+        return search_config_of(self.config, self.space, replace(
+            TrainConfig(**training_of(self.config, Recipe())), patience=0))
 
     @cached_property
     def searched(self) -> SearchResult:
-        return load(self.space, self.workload, self.search_config, folder=self.run.path, seed=self.config.seed,
-                    smaller=self.smaller)
+        return load(self.space, self.searched_workload, self.search_config, folder=self.run.path,
+                    seed=self.config.seed, smaller=self.searched_smaller)
 
     @cached_property
     def reference(self) -> Network:

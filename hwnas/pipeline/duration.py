@@ -18,9 +18,10 @@ import torch
 
 from hwnas.data.labelled import LabelledData
 from hwnas.data.memory import fits
+from hwnas.data.recipe import Recipe
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.context import search_config_of
-from hwnas.pipeline.task_setup import recipe
+from hwnas.pipeline.task_setup import recipe_of, training_of
 from hwnas.search.config import SearchConfig
 from hwnas.search.cycle import fair_cycle
 from hwnas.search.distribution import everything_live
@@ -64,7 +65,8 @@ def _trained(config: CompressConfig, data: LabelledData, space: Space, networks:
     """Seconds of training and scoring, and how many steps were tried."""
     decode_s = _decode_seconds(data)
     task = Workload.over(find(config.task), data.stand_in(), space)
-    train = TrainConfig(batch=config.train.batch_size, **recipe(config))
+    recipe = recipe_of(config, data)
+    alone, train = (TrainConfig(**training_of(config, each)) for each in (recipe, Recipe()))
     evaluator = shared_weights(EvaluatorSetting(space, task, SearchConfig(train=train), config.seed))
     law, rng = everything_live(space.sizes), np.random.default_rng(config.seed)
     paths = itertools.chain.from_iterable(fair_cycle(law.live, rng) for _ in itertools.count())
@@ -72,10 +74,11 @@ def _trained(config: CompressConfig, data: LabelledData, space: Space, networks:
     path_s, tried = _timed(lambda i: evaluator.train(paths, i, 1, [1e-4]))
     reference_s, more = _timed(lambda i: evaluator.train(itertools.repeat(reference), i, 1, [1e-4]))
     score_s, _ = _timed(lambda i: evaluator.score(reference), most=1)
-    path_s, reference_s = (seconds + config.train.batch_size * decode_s for seconds in (path_s, reference_s))
+    path_s, reference_s = (seconds + train.batch * decode_s for seconds in (path_s, reference_s))
     score_s += (len(evaluator.fold.val_images) + evaluator.batch_norm_images) * decode_s
     each_s = reference_s * TEACHER + path_s  # of fine-tuning
-    whole = task.steps(config.train.batch_size) * config.train.epochs * (reference_s + networks * each_s)
+    # Of a recipe's own batch: a step takes about as long as it has images.
+    whole = task.steps(train.batch) * alone.epochs * (reference_s + networks * each_s)
     setting = EvaluatorSetting(space, task, search_config_of(config, space, train), config.seed)
     effort = effort_of(config, setting, evaluator, networks)
     return whole + effort.epochs * evaluator.steps_per_epoch * path_s + effort.scores * score_s, tried + more

@@ -17,7 +17,7 @@ from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.latencies.latency_sources import in_fp32, known_latencies, targets_of
 from hwnas.pipeline.run.reference import EXACT, Limit
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
-from hwnas.pipeline.task_setup import adapted, load_data, sizes_of, space_for_data, spaces_of, widths_of
+from hwnas.pipeline.task_setup import adapted, load_data, recipe_of, sizes_of, space_for_data, spaces_of, widths_of
 from hwnas.progress import Progress, silent
 from hwnas.search.distribution import everything_live
 from hwnas.space import Space, Variant, variants
@@ -31,6 +31,7 @@ class Plan:
     Args:
         out: the run folder it would make.
         data: one line about the images.
+        recipe: name and what it does.
         precisions: in which it may ship.
         source: what latencies would come from: 'measured', 'imported', or 'estimated' where the device is not this
             machine and has no full table.
@@ -52,6 +53,7 @@ class Plan:
     config: CompressConfig
     out: Path
     data: str
+    recipe: str
     target: Target
     space: Space
     precisions: tuple[str, ...]
@@ -94,7 +96,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "config": self.config.flat(), "out": str(self.out), "data": self.data,
+            "config": self.config.flat(), "out": str(self.out), "data": self.data, "recipe": self.recipe,
             "target": self.target.model_dump(), "space": self.space.config.to_json(),
             "choices": len(self.space.choices), "architectures": str(self.space.size), "blocks": self.blocks,
             "variants": [variant.key for variant in self.variants],
@@ -136,7 +138,8 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     impossible = {in_words(wanted): err for wanted, err in zip(config.networks, refusals, strict=True) if err}
     left = len(bounds) - len(impossible)
     seconds, steps = _duration(config, found, space, bool(missing) * len(targets), left) if left else (None, 0)
-    return Plan(config, out, found.summary(), targets[0], space, tuple(t.precision for t in targets), known.source,
+    return Plan(config, out, found.summary(), recipe_of(config, found).told(), targets[0], space,
+                tuple(t.precision for t in targets), known.source,
                 known.table, len(blocks), missing, (*adapted(config, space), *known.warnings), reference, band, bounds,
                 None if known.here else way_out, impossible, seconds, steps)
 

@@ -9,6 +9,7 @@ from hwnas.data.labelled import LabelledData
 from hwnas.data.memory import cache_folder
 from hwnas.data.reading import Reading
 from hwnas.data.threads import cores
+from hwnas.data.recipe import Recipe, default_recipe, find_recipe
 from hwnas.errors import UsageError
 from hwnas.pipeline.config.compress_config import CompressConfig, DataSection
 from hwnas.progress import Progress
@@ -50,9 +51,22 @@ def reading_of(asked: DataSection, *, gpu: bool) -> Reading:
     return Reading(folder, (cores() if gpu else 0) if asked.workers is None else asked.workers)
 
 
-def recipe(config: CompressConfig) -> dict[str, Any]:
-    """Fields of `hwnas.train.TrainConfig` that a task decides; no torch is needed to know them."""
-    return {**find(config.task).training, **({"lr": config.train.lr} if config.train.lr is not None else {})}
+def recipe_of(config: CompressConfig, data: LabelledData) -> Recipe:
+    """The recipe that is asked for, or else the one for data of this size.
+
+    Raises:
+        UnknownName, InputError, UsageError: as `hwnas.data.recipe.find_recipe`.
+    """
+    return find_recipe(config.train.recipe or default_recipe(config.task, data.size, len(data.parts[0])), config.task)
+
+
+def training_of(config: CompressConfig, recipe: Recipe) -> dict[str, Any]:
+    """Fields of `hwnas.train.TrainConfig` that configuration, recipe and task decide, in this order; no torch is needed
+    to know them."""
+    asked = {"epochs": config.train.epochs, "batch": config.train.batch_size, "lr": config.train.lr,
+             "patience": config.train.patience, "accumulate": config.train.accumulate}
+    return {**find(config.task).training, **recipe.training.given,
+            **{name: value for name, value in asked.items() if value is not None}}
 
 
 def attention_of(config: CompressConfig) -> float:

@@ -11,6 +11,10 @@ ROLES = ("strategy", "evaluator", "reduce", "evaluations", "searcher", "architec
          "evaluation_table")
 
 
+LATER = {"optimizer": "sgd", "ema": 0.0, "drop_path": 0.0, "accumulate": 1, "patience": 0}
+"""Fields of the training that checkpoints of hwnas 0.1 do not name, with their defaults."""
+
+
 @dataclass(frozen=True)
 class SearchConfig:
     """How a distribution is learnt.
@@ -70,7 +74,7 @@ class SearchConfig:
         What has its default is left out where checkpoints of hwnas 0.1 do not name it.
         """
         found = {key: value for key, value in asdict(self).items() if key not in ("settle", "workers", "executor")}
-        for name, default in (("optimizer", "sgd"), ("ema", 0.0)):
+        for name, default in LATER.items():
             if found["train"][name] == default:
                 del found["train"][name]
         for name in ("widths", "sizes"):

@@ -20,11 +20,13 @@ from torch import Tensor, nn
 
 from hwnas.data.labelled import LabelledData
 from hwnas.errors import RunError, TrainingDiverged
+from hwnas.nets.block import dropped_paths
 from hwnas.progress import Progress, silent
 from hwnas.train.accelerator import Accelerator
 from hwnas.train.checkpoint import load_tensors, one_line, save_tensors
 from hwnas.train.distill import Teacher
 from hwnas.train.ema import Ema
+from hwnas.train.parts import parts_of
 from hwnas.train.workload import Workload, workload_of
 from hwnas.validation import Count, Schema, checked
 
@@ -44,6 +46,12 @@ class TrainConfig:
         label_smoothing: of the cross entropy.
         clip: largest gradient norm.
         ema: decay of a moving average of the weights, which is what is judged and kept; 0 for none.
+        drop_path: share of the images for which the last residual block is left out in a step (stochastic depth, Huang
+            et al., ECCV 2016), those before it less often in proportion to their depth; of networks trained alone.
+        accumulate: parts in which a batch is computed, one after the other, before the weights move: less memory. The
+            same step but for batch norm, whose statistics are then those of a part.
+        patience: epochs without a better score after which training ends early; 0 for never. All validation images
+            are then looked at after every epoch, and the weights are the last ones, not the best.
     """
 
     epochs: int = 15
@@ -56,6 +64,9 @@ class TrainConfig:
     clip: float = 5.0
     optimizer: Literal["sgd", "adamw"] = "sgd"
     ema: float = 0.0
+    drop_path: float = 0.0
+    accumulate: int = 1
+    patience: int = 0
 
     def lr_at(self, progress: float) -> float:
         """Learning rate after `progress` epochs (fractions allowed)."""
@@ -106,6 +117,11 @@ class History:
 
     epochs: list[EpochLog] = field(default_factory=list)
 
+    def stalled(self, patience: int) -> bool:
+        """Whether the last `patience` epochs, if that is not 0, brought no better score than those before them."""
+        scores = [epoch.val_score for epoch in self.epochs]
+        return 0 < patience < len(scores) and max(scores[-patience:]) <= max(scores[:-patience])
+
     @property
     def score(self) -> float:
         """By the metric of the task after the last epoch, percent."""
@@ -142,17 +158,20 @@ def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndar
     Raises:
         TrainingDiverged: the loss is NaN or infinite; the weights are those before the step.
     """
-    accelerator = task.accelerator
+    accelerator, value = task.accelerator, 0.0
     optimizer.zero_grad(set_to_none=True)
-    with accelerator.together(len(images)) as share:
-        loss = _loss(net, accelerator.pixels(images), targets, task, config, teacher, place)
-        value = accelerator.total(share * float(loss.detach()))
-        if not math.isfinite(value):
-            raise TrainingDiverged(
-                f"the loss became {value} at epoch {place[0]}, step {place[1]}, learning rate "
-                f"{optimizer.param_groups[0]['lr']:.3g}: train with a lower --lr"
-            )
-        accelerator.backward(loss if share == 1 else share * loss)
+    for number, (some, truth) in enumerate(parts_of(images, targets, config.accumulate)):
+        with accelerator.together(len(some)) as share:
+            share *= len(some) / len(images)
+            where = place[0], place[1] * config.accumulate + number
+            loss = _loss(net, accelerator.pixels(some), truth, task, config, teacher, where)
+            value += accelerator.total(share * float(loss.detach()))
+            if not math.isfinite(value):
+                raise TrainingDiverged(
+                    f"the loss became {value} at epoch {place[0]}, step {place[1]}, learning rate "
+                    f"{optimizer.param_groups[0]['lr']:.3g}: train with a lower --lr"
+                )
+            accelerator.backward(loss if share == 1 else share * loss)
     accelerator.step(optimizer, net.parameters(), config.clip)
     return value
 
@@ -196,10 +215,14 @@ def fit(net: nn.Module, data: LabelledData | Workload, config: TrainConfig, *, s
     if checkpoint and checkpoint.exists():
         history = _resume(net, optimizer, average, task.accelerator, checkpoint)
     steps = task.steps(config.batch)
-    with teacher.capture_features(net) if teacher else contextlib.nullcontext():
+    with teacher.capture_features(net) if teacher else contextlib.nullcontext(), dropped_paths(net, config.drop_path):
         for index in range(len(history.epochs), config.epochs):
+            if history.stalled(config.patience):
+                break
             began, losses = time.monotonic(), []
             rng = np.random.default_rng((seed, index))
+            if config.drop_path:
+                torch.manual_seed(int(np.random.default_rng((seed, index, 1)).integers(2**63)))
             net.train()
             for step, (images, targets) in enumerate(task.epoch(config.batch, rng)):
                 for group in optimizer.param_groups:
@@ -209,7 +232,7 @@ def fit(net: nn.Module, data: LabelledData | Workload, config: TrainConfig, *, s
                     average.update(net)
                 progress(what, index * steps + step + 1, config.epochs * steps)
             with average.applied(net) if average else contextlib.nullcontext():
-                score = task.score(net, quick=index < config.epochs - 1)
+                score = task.score(net, quick=index < config.epochs - 1 and not config.patience)
             history.epochs.append(EpochLog(index, float(np.mean(losses)), score, time.monotonic() - began))
             if checkpoint and task.accelerator.leads:
                 _save(net, optimizer, average, task.accelerator, checkpoint, history)

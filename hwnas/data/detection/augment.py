@@ -97,10 +97,8 @@ class DetectionFeed(Feed[list[Drawn], Batch]):
 
     def draw(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> list[Drawn]:
         found = [_drawn(self.part, int(i), rng, self.policy) for i in chosen]
-        if not self._transforms:
-            return found
-        return [d._replace(seed=seed) for d, seed in zip(found, rng.integers(2**63, size=len(found)).tolist(),
-                                                         strict=True)]
+        seeds = rng.integers(2**63, size=len(found)).tolist() if self._transforms else [0] * len(found)
+        return [Drawn(d.sources, d.change, seed) for d, seed in zip(found, seeds, strict=True)]
 
     def make(self, chosen: npt.NDArray[np.int64], drawn: list[Drawn], threads: Executor) -> Batch:
         images = np.empty((len(drawn), *self.part.pixels.shape[1:]), np.uint8)

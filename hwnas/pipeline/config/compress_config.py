@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from hwnas.data.recipe import is_recipe_file
 from hwnas.errors import UnknownName
 from hwnas.pipeline.config.budget import Wanted, listed, parse_lists
 from hwnas.space.find import is_file
@@ -131,8 +132,13 @@ class TrainSection(Section):
     Args:
         init: folder of a run, e.g. of classification, whose weights the reference and the search start from.
         epochs: of training the reference and of fine-tuning the result: the same for both.
-        batch_size: images per training step.
-        lr: peak learning rate; None takes the task's own.
+        recipe: what is done to training images and how networks are trained on them: a name or a YAML, see
+            `hwnas.data.recipe`; None lets the data decide.
+        batch_size: images per training step; None takes the recipe's, or else 64.
+        lr: peak learning rate; None takes the recipe's, or else the task's own.
+        patience: epochs without a better score after which training ends early; None takes the recipe's, or else 0:
+            never.
+        accumulate: parts in which a batch is computed, one after the other, so that it needs less memory.
         attention: factor of the distance of attention between the maps of the reference's backbone and the result's, in
             fine-tuning a detector or a segmenter; None takes the task's own.
         torch_threads: threads for training; None takes all cores.
@@ -142,8 +148,11 @@ class TrainSection(Section):
 
     init: str | None = None
     epochs: int = Field(default=20, ge=1, le=10**5)
-    batch_size: int = Field(default=64, ge=2, le=10**5)
+    recipe: str | None = None
+    batch_size: int | None = Field(default=None, ge=2, le=10**5)
     lr: float | None = Field(default=None, gt=0, le=100)
+    patience: int | None = Field(default=None, ge=0, le=10**5)
+    accumulate: int = Field(default=1, ge=1, le=10**4)
     attention: float | None = Field(default=None, ge=0, le=10**6)
     torch_threads: int | None = Field(default=None, ge=1, le=1024)
     accelerator: str = "auto"
@@ -267,7 +276,8 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "imgsz": "data.imgsz", "width": "data.width", "width_mult": "space.width_mult", "widths": "space.widths",
     "sizes": "space.sizes", "depth": "space.depth", "init": "train.init", "head": "space.head",
     "head_width": "space.head_width", "output_stride": "space.output_stride", "epochs": "train.epochs",
-    "batch_size": "train.batch_size", "lr": "train.lr", "attention": "train.attention",
+    "recipe": "train.recipe", "batch_size": "train.batch_size", "lr": "train.lr",
+    "patience": "train.patience", "accumulate": "train.accumulate", "attention": "train.attention",
     "strategy": "search.strategy", "evaluator": "search.evaluator", "reduce": "search.reduce",
     "searcher": "search.searcher", "evaluations": "search.evaluations",
     "evaluation_epochs": "search.evaluation_epochs", "evaluation_table": "search.evaluation_table",
@@ -286,7 +296,7 @@ FIELDS: dict[str, FieldInfo] = {
     for name, (section, field) in FLAT.items()
 }
 """Flat name -> type, default and bounds."""
-PATHS = ("data", "target", "space", "tables", "init", "evaluation_table", "image_cache")  # what may lie on this disk
+PATHS = ("data", "target", "space", "tables", "init", "recipe", "evaluation_table", "image_cache")  # may lie on this disk
 
 
 def sectioned(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -324,6 +334,8 @@ def _is_path(name: str, value: str) -> bool:
         return names_a_file(value)
     if name == "space":
         return is_file(value)
+    if name == "recipe":
+        return is_recipe_file(value)
     if name == "data":  # what is neither a named data set nor there is refused under the name that it was given
         with contextlib.suppress(OSError, RuntimeError, ValueError):
             return value != "digits" and Path(value).expanduser().exists()

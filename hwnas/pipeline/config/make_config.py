@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from hwnas.data.recipe import find_recipe
 from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, flat_name
@@ -20,7 +21,8 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
 
     Raises:
         UsageError: an unknown option, a value out of range, or a budget that cannot be read.
-        UnknownName: no such space, head, target or precision.
+        UnknownName: no such space, head, recipe, target or precision.
+        InputError: the file of a recipe says what cannot be.
         MissingDependency: the runtime of this machine is not installed.
     """
     from hwnas.pipeline.latencies.latency_sources import targets_of  # ONNX and its helpers, when they are needed
@@ -33,6 +35,8 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     config = _checked(options)
     if not known_space:
         check_name(config.space.name)
+    if config.train.recipe is not None:
+        find_recipe(config.train.recipe, config.task)
     head_of(config)
     check_sizes(config)
     targets_of(config)

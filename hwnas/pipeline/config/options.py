@@ -40,8 +40,11 @@ class CompressOptions(TypedDict, total=False):
     head_width: int | None
     output_stride: int | None
     epochs: int
-    batch_size: int
+    recipe: str | None
+    batch_size: int | None
     lr: float | None
+    patience: int | None
+    accumulate: int
     attention: float | None
     strategy: str
     evaluator: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from hwnas.data.recipe import SMALL, stored_recipe
 from hwnas.pipeline.commands import nearby
 from hwnas.pipeline.display.score_lines import counts_images, score
 from hwnas.pipeline.display.watch import duration
@@ -34,7 +35,10 @@ def line(found: StageResult) -> str:
 @line.register
 def _(found: DataResult) -> str:
     space = f"space {found.space['name']}: {plural(found.choices, 'choice')}, {int(found.size):,} architectures"
-    return "".join([f"{found.summary}{BREAK}{space}", *(f"{BREAK}warning: {warning}" for warning in found.warnings)])
+    recipe = stored_recipe(found.recipe)
+    chosen = "" if recipe.name == SMALL else f"{BREAK}recipe {recipe.told()}"
+    return "".join([f"{found.summary}{BREAK}{space}{chosen}",
+                    *(f"{BREAK}warning: {warning}" for warning in found.warnings)])
 
 
 @line.register

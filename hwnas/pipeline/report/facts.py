@@ -20,6 +20,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hwnas.data.recipe import stored_recipe
 from hwnas.errors import InputError, RunError
 from hwnas.files import write_bytes, write_json
 from hwnas.generate.explain import Explanation
@@ -267,6 +268,7 @@ def _layers(e: RunArtifacts) -> list[LayerFacts]:
 def _provenance(e: RunArtifacts) -> Provenance:
     state, data, checked = e.run.state, e.data, e.exported.verdict
     config = {name: value for name, value in state.config.flat().items() if name != "tables"}
+    config["recipe"] = stored_recipe(data.recipe).told()
     config |= {"data": Path(config["data"]).name, "target": data.target["name"]}
     described = {k: v for k, v in data.data.items() if k != "source"}
     return Provenance(

@@ -65,6 +65,8 @@ class DataResult(StageResult):
         space: held against its own schema; `size` says how many architectures it has.
         target: as `described` gives it, in the first precision.
         budgets: as they were asked for.
+        recipe: all of it, so that a run goes on as it began whatever becomes of its file; empty in runs from
+            before there were any, which are as `small`.
     """
 
     stage = "data"
@@ -78,6 +80,7 @@ class DataResult(StageResult):
     variants: list[VariantKey] = Field(default_factory=list)
     target: dict[Name, Any]
     budgets: dict[Name, Name] = Field(default_factory=dict)
+    recipe: dict[Name, Any] = Field(default_factory=dict)
 
 
 class ProfileResult(StageResult):

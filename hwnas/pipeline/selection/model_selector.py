@@ -169,7 +169,7 @@ class ModelSelector:
         net, fold = context.searched.evaluator.network(arch), context.searched.evaluator.fold_of(arch.space)
         name = "-".join([f"w{candidate.kind.variant.key}", *map(str, candidate.choice)])
         checkpoint = self._run.path / f"trial-{name}.checkpoint"
-        training = replace(context.training, epochs=context.config.search.trial_epochs)
-        history = fit(net, fold, training, seed=context.config.seed, teacher=teacher, checkpoint=checkpoint,
-                      progress=context.progress, what=f"try finalist {number} of {count}")
+        training = replace(context.training, epochs=context.config.search.trial_epochs, patience=0)
+        history = fit(net, fold.with_recipe(context.recipe), training, seed=context.config.seed, teacher=teacher,
+                      checkpoint=checkpoint, progress=context.progress, what=f"try finalist {number} of {count}")
         return net, history.score

@@ -35,6 +35,7 @@ class DataStage(Stage[DataResult]):
             space=space.config.to_json(), choices=len(space.choices), size=str(space.size),
             variants=[variant.key for variant in context.spaces],
             target=described(first), budgets=dict(context.config.budgets),
+            recipe=context.recipe.model_dump(mode="json"),
             warnings=[*adapted(context.config, space), *data.notes,
                       *find(context.config.task).data_warnings(data.describe())],
         )

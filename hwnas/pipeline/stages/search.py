@@ -32,9 +32,9 @@ class SearchStage(Stage[SearchResult]):
     def run(self, context: RunContext) -> SearchResult:
         folder = context.run.path
         found = resumable.run(
-            context.space, context.workload, context.search_config, folder=folder, seed=context.config.seed,
+            context.space, context.searched_workload, context.search_config, folder=folder, seed=context.config.seed,
             protect=_cheapest(context), init=context.starts_from("search", "search.safetensors"),
-            smaller=context.smaller, progress=context.progress)
+            smaller=context.searched_smaller, progress=context.progress)
         log = SearchLog(folder / "search.jsonl")
         scores = [e.score for e in log.comparable()]
         return SearchResult(
