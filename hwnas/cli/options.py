@@ -97,6 +97,7 @@ OPTIONS: dict[str, Any] = {
                            "16"),
     "init": _flag(_TEXT, "init", "Folder of a run whose weights to start from, where they fit.", _L),
     "epochs": _flag(_INT, "epochs", "Epochs of the reference and of the result.", _L, "20"),
+    "time": _flag(_TEXT, "time", "Time for training, e.g. 30m: all epochs are chosen to fit, in their ratio.", _L),
     "recipe": _flag(_TEXT, "recipe", "How images are changed and networks trained: small, photo, ... or a .yaml.", _L,
                     "by the data's size"),
     "batch_size": _flag(_INT, "batch_size", "Images per training step.", _L, "the recipe's, or 64"),

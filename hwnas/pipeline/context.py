@@ -77,7 +77,10 @@ class RunContext:
 
     @property
     def config(self) -> CompressConfig:
-        return self.run.state.config
+        """As it was asked for, with the epochs that stage data planned where a time was given."""
+        asked = self.run.state.config
+        found = None if asked.train.time is None else self.run.found_if_done(DataResult)
+        return asked if found is None or found.planned is None else asked.replaced(**found.planned.options)
 
     @cached_property
     def targets(self) -> dict[Precision, Target]:

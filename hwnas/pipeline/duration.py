@@ -1,4 +1,5 @@
-"""About how long a compress would take: a few real steps of training on this machine, times how many there will be.
+"""About how long a compress would take, and how many epochs fit into a time: a few real steps of training on this
+machine, times how many there will be.
 
 The reference's step is what it trains by, and a mean path's what the search, the trials and the result do. How many
 epochs and scores the search takes its searcher and its evaluator say. The range allows for a machine that others use,
@@ -11,7 +12,8 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +21,9 @@ import torch
 from hwnas.data.labelled import LabelledData
 from hwnas.data.memory import fits
 from hwnas.data.recipe import Recipe
-from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.compress_config import CompressConfig, seconds_of
 from hwnas.pipeline.context import search_config_of
-from hwnas.pipeline.task_setup import recipe_of, training_of
+from hwnas.pipeline.task_setup import training_of
 from hwnas.search.config import SearchConfig
 from hwnas.search.cycle import fair_cycle
 from hwnas.search.distribution import everything_live
@@ -40,6 +42,37 @@ TEACHER = 1 / 3  # what a forward pass of the reference adds to a step of fine-t
 LOW, HIGH = 0.7, 1.8  # a shared machine, images of other sizes, checkpoints, export
 REST = (5.0, 40.0)  # export, checks, timing of what ships
 TIMING = (12.0, 90.0)  # a table of one variant in one precision
+MOST_EPOCHS = 10**5
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was timed on this machine, of a space, its data and a batch.
+
+    Args:
+        path_s, reference_s: seconds of a step of a mean path, and of the reference.
+        score_s: seconds of a score.
+        shared: the evaluator that was timed.
+        setting: it belongs to.
+        steps: how many were tried.
+    """
+
+    path_s: float
+    reference_s: float
+    score_s: float
+    shared: SupernetEvaluator
+    setting: EvaluatorSetting
+    steps: int
+
+    def seconds(self, config: CompressConfig, networks: int) -> float:
+        """Of training and scoring in a run of a configuration."""
+        each_s = self.reference_s * TEACHER + self.path_s  # of fine-tuning
+        task, train = self.setting.task, self.setting.config.train
+        # A step of a recipe's own batch takes about as long as it has images.
+        whole = task.steps(train.batch) * config.train.epochs * (self.reference_s + networks * each_s)
+        setting = replace(self.setting, config=search_config_of(config, self.setting.space, train))
+        effort = effort_of(config, setting, self.shared, networks)
+        return whole + effort.epochs * self.shared.steps_per_epoch * self.path_s + effort.scores * self.score_s
 
 
 def expect(config: CompressConfig, data: LabelledData, space: Space, tables: int,
@@ -50,24 +83,61 @@ def expect(config: CompressConfig, data: LabelledData, space: Space, tables: int
         tables: how many tables are timed here first.
         networks: how many are made from the search.
     """
+    probe = _tried(config, data, space)
+    seconds = probe.seconds(config, networks)
+    low, high = (share * seconds + networks * rest + tables * timing
+                 for share, rest, timing in zip((LOW, HIGH), REST, TIMING, strict=True))
+    return low, high, probe.steps
+
+
+def planned(config: CompressConfig, data: LabelledData, space: Space,
+            networks: int = 1) -> tuple[dict[str, Any], float]:
+    """Epochs that fit into the time of a configuration, and the seconds that training and scoring then take.
+
+    The epochs of the reference and of the result, the warm-up of the search and the training between its evaluations
+    are shortened or prolonged alike, by whole epochs of the first; one epoch is the least.
+
+    Returns:
+        Options by their flat names, for `CompressConfig.replaced`, and the seconds.
+    """
+    assert config.train.time is not None, "a time is given"
+    budget, probe = seconds_of(config.train.time), _tried(config, data, space)
+
+    def scaled(epochs: int) -> CompressConfig:
+        return config.replaced(**at_epochs(config, epochs))
+
+    low, high = 1, 2
+    while high < MOST_EPOCHS and probe.seconds(scaled(high), networks) <= budget:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if probe.seconds(scaled(middle), networks) <= budget else (low, middle)
+    return at_epochs(config, low), probe.seconds(scaled(low), networks)
+
+
+def at_epochs(config: CompressConfig, epochs: int) -> dict[str, Any]:
+    """The options that say how long is trained, all in the ratio that they have to `epochs`."""
+    share = epochs / config.train.epochs
+    between = min(1000.0, float(f"{config.search.epochs_per_evaluation * share:.3g}"))
+    return {"epochs": epochs, "warmup": min(10**5, round(config.search.warmup * share)),
+            "epochs_per_evaluation": max(0.01, between)}
+
+
+def _tried(config: CompressConfig, data: LabelledData, space: Space) -> Probe:
     threads = torch.get_num_threads()
     torch.set_num_threads(config.train.torch_threads or threads)
     try:
-        seconds, steps = _trained(config, data, space, networks)
+        return _probe(config, data, space)
     finally:
         torch.set_num_threads(threads)
-    low, high = (share * seconds + networks * rest + tables * timing
-                 for share, rest, timing in zip((LOW, HIGH), REST, TIMING, strict=True))
-    return low, high, steps
 
 
-def _trained(config: CompressConfig, data: LabelledData, space: Space, networks: int) -> tuple[float, int]:
-    """Seconds of training and scoring, and how many steps were tried."""
+def _probe(config: CompressConfig, data: LabelledData, space: Space) -> Probe:
     decode_s = _decode_seconds(data)
     task = Workload.over(find(config.task), data.stand_in(), space)
-    recipe = recipe_of(config, data)
-    alone, train = (TrainConfig(**training_of(config, each)) for each in (recipe, Recipe()))
-    evaluator = shared_weights(EvaluatorSetting(space, task, SearchConfig(train=train), config.seed))
+    train = TrainConfig(**training_of(config, Recipe()))
+    setting = EvaluatorSetting(space, task, SearchConfig(train=train), config.seed)
+    evaluator = shared_weights(setting)
     law, rng = everything_live(space.sizes), np.random.default_rng(config.seed)
     paths = itertools.chain.from_iterable(fair_cycle(law.live, rng) for _ in itertools.count())
     reference = space.reference.choice
@@ -76,12 +146,7 @@ def _trained(config: CompressConfig, data: LabelledData, space: Space, networks:
     score_s, _ = _timed(lambda i: evaluator.score(reference), most=1)
     path_s, reference_s = (seconds + train.batch * decode_s for seconds in (path_s, reference_s))
     score_s += (len(evaluator.fold.val_images) + evaluator.batch_norm_images) * decode_s
-    each_s = reference_s * TEACHER + path_s  # of fine-tuning
-    # Of a recipe's own batch: a step takes about as long as it has images.
-    whole = task.steps(train.batch) * alone.epochs * (reference_s + networks * each_s)
-    setting = EvaluatorSetting(space, task, search_config_of(config, space, train), config.seed)
-    effort = effort_of(config, setting, evaluator, networks)
-    return whole + effort.epochs * evaluator.steps_per_epoch * path_s + effort.scores * score_s, tried + more
+    return Probe(path_s, reference_s, score_s, evaluator, setting, tried + more)
 
 
 def effort_of(config: CompressConfig, setting: EvaluatorSetting, shared: SupernetEvaluator,

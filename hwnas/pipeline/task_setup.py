@@ -8,8 +8,8 @@ from typing import Any
 from hwnas.data.labelled import LabelledData
 from hwnas.data.memory import cache_folder
 from hwnas.data.reading import Reading
-from hwnas.data.threads import cores
 from hwnas.data.recipe import Recipe, default_recipe, find_recipe
+from hwnas.data.threads import cores
 from hwnas.errors import UsageError
 from hwnas.pipeline.config.compress_config import CompressConfig, DataSection
 from hwnas.progress import Progress

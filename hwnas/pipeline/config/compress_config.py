@@ -24,6 +24,15 @@ from hwnas.target.find import names_a_file
 from hwnas.tasks.registry import DEFAULT, names
 
 
+def seconds_of(text: str) -> float:
+    """'90s', '30m' or '1.5h' in seconds; raises ValueError."""
+    found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*(s|m|h)\s*", text)
+    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if not seconds:
+        raise ValueError("a time is a number above 0 with s, m or h behind it, e.g. 30m")
+    return seconds
+
+
 class Section(BaseModel):
     """Base of the sections, and of the whole."""
 
@@ -132,6 +141,8 @@ class TrainSection(Section):
     Args:
         init: folder of a run, e.g. of classification, whose weights the reference and the search start from.
         epochs: of training the reference and of fine-tuning the result: the same for both.
+        time: how long training and scoring may take, e.g. `30m`; the epochs of all that is trained are then chosen in
+            the ratio that they have, after a few steps were timed. None takes the epochs as they are.
         recipe: what is done to training images and how networks are trained on them: a name or a YAML, see
             `hwnas.data.recipe`; None lets the data decide.
         batch_size: images per training step; None takes the recipe's, or else 64.
@@ -148,6 +159,7 @@ class TrainSection(Section):
 
     init: str | None = None
     epochs: int = Field(default=20, ge=1, le=10**5)
+    time: str | None = None
     recipe: str | None = None
     batch_size: int | None = Field(default=None, ge=2, le=10**5)
     lr: float | None = Field(default=None, gt=0, le=100)
@@ -157,6 +169,13 @@ class TrainSection(Section):
     torch_threads: int | None = Field(default=None, ge=1, le=1024)
     accelerator: str = "auto"
     amp: Literal["no", "bf16", "fp16"] = "no"
+
+    @field_validator("time")
+    @classmethod
+    def _a_time(cls, given: str | None) -> str | None:
+        if given is not None:
+            seconds_of(given)
+        return given
 
     @field_validator("accelerator")
     @classmethod
@@ -276,7 +295,7 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "imgsz": "data.imgsz", "width": "data.width", "width_mult": "space.width_mult", "widths": "space.widths",
     "sizes": "space.sizes", "depth": "space.depth", "init": "train.init", "head": "space.head",
     "head_width": "space.head_width", "output_stride": "space.output_stride", "epochs": "train.epochs",
-    "recipe": "train.recipe", "batch_size": "train.batch_size", "lr": "train.lr",
+    "time": "train.time", "recipe": "train.recipe", "batch_size": "train.batch_size", "lr": "train.lr",
     "patience": "train.patience", "accumulate": "train.accumulate", "attention": "train.attention",
     "strategy": "search.strategy", "evaluator": "search.evaluator", "reduce": "search.reduce",
     "searcher": "search.searcher", "evaluations": "search.evaluations",
@@ -296,7 +315,7 @@ FIELDS: dict[str, FieldInfo] = {
     for name, (section, field) in FLAT.items()
 }
 """Flat name -> type, default and bounds."""
-PATHS = ("data", "target", "space", "tables", "init", "recipe", "evaluation_table", "image_cache")  # may lie on this disk
+PATHS = ("data", "target", "space", "tables", "init", "recipe", "evaluation_table", "image_cache")  # on this disk
 
 
 def sectioned(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class CompressOptions(TypedDict, total=False):
     head_width: int | None
     output_stride: int | None
     epochs: int
+    time: str | None
     recipe: str | None
     batch_size: int | None
     lr: float | None

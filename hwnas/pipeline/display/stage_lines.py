@@ -37,6 +37,9 @@ def _(found: DataResult) -> str:
     space = f"space {found.space['name']}: {plural(found.choices, 'choice')}, {int(found.size):,} architectures"
     recipe = stored_recipe(found.recipe)
     chosen = "" if recipe.name == SMALL else f"{BREAK}recipe {recipe.told()}"
+    if (plan := found.planned) is not None:
+        chosen += (f"{BREAK}{plural(plan.epochs, 'epoch')} of reference and result, {plan.warmup} and "
+                   f"{plan.epochs_per_evaluation:g} an evaluation of the search: about {duration(plan.seconds)}")
     return "".join([f"{found.summary}{BREAK}{space}{chosen}",
                     *(f"{BREAK}warning: {warning}" for warning in found.warnings)])
 

@@ -57,6 +57,20 @@ class StageResult(Part):
 Found = TypeVar("Found", bound=StageResult)
 
 
+class PlannedResult(Part):
+    """Epochs that were chosen to fit into the time that was asked for, and the seconds that they were to take."""
+
+    epochs: Annotated[int, Field(ge=1, le=10**5)]
+    warmup: Annotated[int, Field(ge=0, le=10**5)]
+    epochs_per_evaluation: Annotated[float, Field(gt=0, le=1000)]
+    seconds: Annotated[float, Field(ge=0)]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """By their flat names."""
+        return {name: value for name, value in self.model_dump().items() if name != "seconds"}
+
+
 class DataResult(StageResult):
     """Stage data.
 
@@ -67,6 +81,7 @@ class DataResult(StageResult):
         budgets: as they were asked for.
         recipe: all of it, so that a run goes on as it began whatever becomes of its file; empty in runs from
             before there were any, which are as `small`.
+        planned: with `--time`, for how long is trained.
     """
 
     stage = "data"
@@ -81,6 +96,7 @@ class DataResult(StageResult):
     target: dict[Name, Any]
     budgets: dict[Name, Name] = Field(default_factory=dict)
     recipe: dict[Name, Any] = Field(default_factory=dict)
+    planned: PlannedResult | None = None
 
 
 class ProfileResult(StageResult):

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from hwnas.files import write_json
 from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.run.results import DataResult, described
+from hwnas.pipeline.duration import planned
+from hwnas.pipeline.run.results import DataResult, PlannedResult, described
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.pipeline.task_setup import adapted
 from hwnas.space import space_to_json
@@ -35,10 +36,18 @@ class DataStage(Stage[DataResult]):
             space=space.config.to_json(), choices=len(space.choices), size=str(space.size),
             variants=[variant.key for variant in context.spaces],
             target=described(first), budgets=dict(context.config.budgets),
-            recipe=context.recipe.model_dump(mode="json"),
+            recipe=context.recipe.model_dump(mode="json"), planned=_planned(context),
             warnings=[*adapted(context.config, space), *data.notes,
                       *find(context.config.task).data_warnings(data.describe())],
         )
 
     def leaves(self, found: DataResult) -> Sequence[str]:
         return () if found.space.get("graph") is None else (FILE,)
+
+
+def _planned(context: RunContext) -> PlannedResult | None:
+    """How long is trained, where a time is given."""
+    if context.config.train.time is None:
+        return None
+    options, seconds = planned(context.config, context.dataset, context.space, len(context.config.networks))
+    return PlannedResult(**options, seconds=seconds)
