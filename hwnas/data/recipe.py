@@ -8,6 +8,7 @@
       - my_package.changes:Fog: {density: 0.3}
     mixing: {mixup: 0.2, cutmix: 1.0, share: 0.5}
     sampler: balanced
+    loss: {class_weights: balanced}    # of segmentation
     training: {ema: 0.999, label_smoothing: 0.1, drop_path: 0.1}
 
 The files lie in `recipes/`, a folder a task; `small`, which changes nothing of what a task does by itself, is for all.
@@ -51,6 +52,21 @@ class MixingPart(Part):
     share: Share = 1.0
 
 
+class LossPart(Part):
+    """Of segmentation, see `hwnas.train.segment.SegmentationLoss`.
+
+    Args:
+        class_weights: `balanced`: the rarer a class among the pixels, the more one of them weighs.
+        hard_only: only pixels that are wrong most count.
+    """
+
+    class_weights: Literal["equal", "balanced"] = "equal"
+    hard_only: bool = False
+
+    def __bool__(self) -> bool:
+        return self.hard_only or self.class_weights != "equal"
+
+
 class TrainingPart(Part):
     """Fields of `hwnas.train.TrainConfig`; None leaves what the task says.
 
@@ -86,6 +102,7 @@ class Recipe(Part):
             (`hwnas.data.Policy`, `hwnas.data.detection.DetectionPolicy`, `hwnas.data.segmentation.SegmentationPolicy`).
         transforms: what is done to each image afterwards, in order (`hwnas.data.transforms`).
         mixing: of images and targets, last; of classification.
+        loss: how mistakes are weighed; of segmentation.
         sampler: what an epoch shows (`hwnas.data.sampling`); None shows every image once.
     """
 
@@ -95,6 +112,7 @@ class Recipe(Part):
     transforms: Annotated[list[dict[Name, Options]], Field(max_length=100)] = Field(default_factory=list)
     mixing: MixingPart = MixingPart()
     sampler: Name | None = None
+    loss: LossPart = LossPart()
     training: TrainingPart = TrainingPart()
 
     @field_validator("transforms", mode="before")

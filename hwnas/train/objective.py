@@ -7,13 +7,14 @@ their losses; a third party's task is its own objective, with torch imported ins
 from __future__ import annotations
 
 import functools
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hwnas.data.recipe import LossPart
 from hwnas.tasks import Task
 from hwnas.tasks.classify import Classify
 from hwnas.train.distill import Outputs, Teacher
@@ -30,6 +31,18 @@ class Objective(Protocol):
 
     def prepare(self, net: nn.Module) -> None:
         """Set what a new network should start from, in place."""
+
+
+@runtime_checkable
+class Weighed(Protocol):
+    """An objective that can weigh mistakes as a recipe says."""
+
+    def weighed(self, asked: LossPart, data: Any) -> Objective:
+        """The same with weights.
+
+        Args:
+            data: what is learnt from.
+        """
 
 
 @functools.singledispatch

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hwnas.data.recipe import LossPart
+from hwnas.data.segmentation import SegmentationData
 from hwnas.errors import UsageError
 from hwnas.nets.ranks import fair_count
 from hwnas.tasks import IGNORE
@@ -24,6 +27,7 @@ from hwnas.train.distill import Outputs, Teacher, softened_kl
 from hwnas.train.objective import Objective, objective_of, one
 
 SURE = 0.7  # OHEM: a pixel whose class has less than this probability is hard
+HEAVIEST = 5.0  # weight of a class
 LEAST_SHARE = 1 / 16  # OHEM: of the pixels, at least this many of the worst
 
 
@@ -74,15 +78,34 @@ def distill_segmentation(student: Tensor, teacher: Tensor, *, temperature: float
     return softened_kl(student, teacher, temperature, 1).mean()
 
 
+def balanced_weights(pixels: npt.NDArray[np.int64]) -> list[float]:
+    """A weight a class from its number of pixels, (K,): sqrt(m / n), where m is the median over the classes that occur.
+
+    Median frequency balancing (Eigen & Fergus, ICCV 2015) under a root, and never above `HEAVIEST`: the full ratio
+    lets a class of a few hundred pixels outweigh all others. A class that does not occur has weight 1.
+    """
+    known = pixels[pixels > 0]
+    median = float(np.median(known)) if len(known) else 1.0
+    return [min(HEAVIEST, math.sqrt(median / n)) if n else 1.0 for n in pixels.tolist()]
+
+
 class SegmentationObjective:
     """Cross entropy over the pixels that matter.
 
     Args:
         classes: K.
+        weights, hard_only: see `SegmentationLoss`.
     """
 
-    def __init__(self, classes: int) -> None:
-        self._loss = SegmentationLoss(classes)
+    def __init__(self, classes: int, *, weights: Sequence[float] | None = None, hard_only: bool = False) -> None:
+        self._loss = SegmentationLoss(classes, weights=weights, hard_only=hard_only)
+
+    def weighed(self, asked: LossPart, data: SegmentationData) -> SegmentationObjective:
+        """The same, with weights from the pixels of the training masks."""
+        classes = len(data.classes)
+        pixels = data.train.counts[:, :classes].sum(axis=0, dtype=np.int64)
+        weights = balanced_weights(pixels) if asked.class_weights == "balanced" else None
+        return SegmentationObjective(classes, weights=weights, hard_only=asked.hard_only)
 
     def loss(self, outputs: Outputs, targets: np.ndarray, smoothing: float) -> Tensor:
         logits = one(outputs)

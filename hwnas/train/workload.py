@@ -27,7 +27,7 @@ from hwnas.train.accelerator import CPU, Accelerator
 from hwnas.train.detect import objective  # noqa: F401 - registers its objective
 from hwnas.train.distill import Outputs, Teacher
 from hwnas.train.evaluate import outputs_of
-from hwnas.train.objective import objective_of
+from hwnas.train.objective import Weighed, objective_of
 
 SMALL = Recipe()
 QUICK_VAL = 2000  # validation images looked at after every epoch but the last, which takes all
@@ -44,7 +44,8 @@ class Workload:
         recipe: what is done to training images.
 
     Raises:
-        UsageError: a recipe that changes images, and a task whose `epoch` takes none.
+        UsageError: a recipe that changes images, and a task whose `epoch` takes none; or that weighs mistakes, and a
+            task that does not.
     """
 
     def __init__(self, task: Task, data: LabelledData, layout: Any = None, accelerator: Accelerator = CPU,
@@ -54,6 +55,10 @@ class Workload:
             raise UsageError(f"recipe {recipe.name!r} changes images, and the `epoch` of task {task.name!r} has no "
                              "argument `recipe`: take --recipe small")
         self._objective = objective_of(task, layout, len(data.classes))
+        if recipe.loss:
+            if not isinstance(self._objective, Weighed):
+                raise UsageError(f"recipe {recipe.name!r}: loss is not for --task {task.name}: leave it out")
+            self._objective = self._objective.weighed(recipe.loss, data)
 
     @classmethod
     def over(cls, task: Task, data: LabelledData, space: Space, accelerator: Accelerator = CPU,

@@ -9,9 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from hwnas.data import Dataset
+from hwnas.data.detection.parts import Frame
+from hwnas.data.recipe import Recipe
+from hwnas.data.segmentation import SegmentationData, SegmentationPart
 from hwnas.errors import UsageError
 from hwnas.tasks import IGNORE
-from hwnas.train.segment import LEAST_SHARE, SURE, SegmentationLoss, distill_segmentation
+from hwnas.train import workload_of
+from hwnas.train.segment import LEAST_SHARE, SURE, SegmentationLoss, balanced_weights, distill_segmentation
 
 
 def batch(seed: int = 0, classes: int = 4) -> tuple[Tensor, Tensor]:
@@ -113,3 +118,33 @@ def test_distillation_is_the_formula() -> None:
     pair = torch.from_numpy(student), torch.from_numpy(teacher)
     assert float(distill_segmentation(*pair, temperature=2.0)) == pytest.approx(np.mean(pixels), rel=1e-4)
 
+
+
+def test_rare_classes_weigh_more_but_not_without_bound() -> None:
+    found = balanced_weights(np.array([400, 100, 25, 0, 1]))  # the median is 62.5
+    assert found == pytest.approx([0.395, 0.791, 1.581, 1.0, 5.0], abs=1e-3)
+    assert balanced_weights(np.zeros(2, np.int64)) == [1.0, 1.0]
+
+
+def test_a_recipe_weighs_the_classes_of_masks() -> None:
+    masks = np.zeros((4, 8, 8), np.uint8)
+    masks[0, 0, :4] = 1
+    masks[:, 7] = 255
+    frames = tuple(Frame(str(i), None, 8, 8) for i in range(4))
+    part = SegmentationPart(np.zeros((4, 8, 8, 3), np.uint8), masks, frames)
+    data = SegmentationData("x", part, part, ("a", "b"), (8, 8), np.zeros((2, 3), np.uint8), "x")
+    logits = torch.zeros(1, 2, 8, 8)
+    logits[:, 0] = 1.0  # sure of a
+    plain, weighed = (workload_of(data).with_recipe(Recipe.model_validate({"loss": loss}))
+                      for loss in ({}, {"class_weights": "balanced"}))
+    weights = torch.tensor(balanced_weights(np.array([4 * 56 - 4, 4])))
+    expected = SegmentationLoss(2, weights=weights.tolist())(logits, torch.from_numpy(masks[:1]))
+    assert weighed.loss(logits, masks[:1], 0.1) == expected > plain.loss(logits, masks[:1], 0.1)
+    hard = workload_of(data).with_recipe(Recipe.model_validate({"loss": {"hard_only": True}}))
+    assert hard.loss(logits, masks[:1], 0.1) == SegmentationLoss(2, hard_only=True)(logits, torch.from_numpy(masks[:1]))
+
+
+def test_only_masks_are_weighed_by_a_recipe(digits: Dataset) -> None:
+    recipe = Recipe.model_validate({"name": "mine", "loss": {"class_weights": "balanced"}})
+    with pytest.raises(UsageError, match="recipe 'mine': loss is not for --task classify"):
+        workload_of(digits).with_recipe(recipe)
