@@ -17,11 +17,14 @@ CHOICES: dict[str, Sequence[str]] = {
     "head": ("fcos", "ssdlite", "lraspp", "deeplab"),
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
     "accelerator": ("auto", "cpu", "cuda", "mps"), "amp": ("no", "bf16", "fp16"), "image_cache": ("auto", "off"),
+    "track": ("csv", "mlflow", "tensorboard", "wandb"),
     "evaluator": ("scratch", "shared", "table"), "executor": ("inline", "processes"), "reduce": ("migo", "none"),
     "searcher": ("ask_tell", "darts", "gdas", "proxylessnas", "weight_sharing"),
 }
-GROUPS = {"space": "hwnas.spaces", "evaluator": "hwnas.evaluators", "executor": "hwnas.executors",
-          "reduce": "hwnas.reducers", "searcher": "hwnas.searchers"}  # where other packages name theirs
+GROUPS = {  # where other packages name theirs
+    "space": "hwnas.spaces", "evaluator": "hwnas.evaluators", "executor": "hwnas.executors",
+    "reduce": "hwnas.reducers", "searcher": "hwnas.searchers", "track": "hwnas.trackers",
+}
 Complete = Callable[[str], list[str]]
 
 

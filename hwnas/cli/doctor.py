@@ -47,6 +47,8 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
         yield "", f"search and training need them: {found['training_advice']}"
     if found["accelerators"]:
         yield "trains on", ", ".join(found["accelerators"])
+    yield "tracks with", ", ".join(name if way is None else f"{name} after {way}"
+                                   for name, way in found["trackers"].items())
     yield "disk", f"{size(found['disk_free_bytes'])} free here"
     writable = "" if found["tables_writable"] else ", NOT writable: set HWNAS_TABLES"
     yield "tables", f"{found['tables']} in {found['tables_folder']}{writable}"

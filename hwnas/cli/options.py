@@ -111,6 +111,8 @@ OPTIONS: dict[str, Any] = {
     "accelerator": _flag(_TEXT, "accelerator", "Where is trained: cpu, cuda, cuda:1, mps; auto: a GPU if any.",
                          _L, "auto"),
     "amp": _flag(_TEXT, "amp", "Number format of training: no (fp32), bf16, or fp16 on a GPU.", _L, "no"),
+    "track": _flag(_TEXT, "track", "Who is told of curves and results: csv, tensorboard, mlflow, wandb, mlflow:URL.",
+                   _L, "nobody"),
     "strategy": _flag(_TEXT, "strategy", "What asks for architectures (hwnas bench lists them).", _S, "migo"),
     "evaluator": _flag(_TEXT, "evaluator", "What scores them: shared weights, scratch or a table.", _S, "shared"),
     "reduce": _flag(_TEXT, "reduce", "Which operations are left: migo (--keep of each choice) or none.", _S, "migo"),

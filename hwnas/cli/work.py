@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import BudgetInfeasible, HwnasError, SomeBudgetsFailed, TrainingDiverged
 from hwnas.pipeline.commands import resume_command, shell
 from hwnas.pipeline.display.interactive import hooks
 from hwnas.pipeline.display.stage_lines import heading
-from hwnas.pipeline.display.watch import watching
+from hwnas.pipeline.display.watch import Watch, watching
+from hwnas.tracking.record import TrackingWarning
 
 if TYPE_CHECKING:
     from hwnas.pipeline import RunFolder
@@ -27,10 +31,28 @@ def carry_out(run: RunFolder, *, until: str | None = None, lines: bool = False) 
         for text in heading(run):
             watch.say(text)
         try:
-            compress_run(run, until=until, progress=watch.progress, hook_of=hooks(watch, run))
+            with _telling(watch):
+                compress_run(run, until=until, progress=watch.progress, hook_of=hooks(watch, run))
         except (Exception, KeyboardInterrupt) as err:
             _way_on(run, err)
             raise
+
+
+@contextmanager
+def _telling(watch: Watch) -> Iterator[None]:
+    """Inside the block it is said, once each, when a tracker is left out."""
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, TrackingWarning):
+                watch.say(f"warning: {message}")
+            else:
+                before(message, category, *place, **more)
+
+        warnings.simplefilter("always", TrackingWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _way_on(run: RunFolder, err: BaseException) -> None:

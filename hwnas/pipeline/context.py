@@ -35,6 +35,7 @@ from hwnas.pipeline.task_setup import (
     training_of,
     widths_of,
 )
+from hwnas.pipeline.tracked import name_of, tracking_of
 from hwnas.progress import Progress, silent
 from hwnas.search.config import SearchConfig
 from hwnas.search.resumable import SearchResult, load
@@ -42,6 +43,8 @@ from hwnas.space import FULL, Architecture, Space, Variant
 from hwnas.space.find import is_file
 from hwnas.target import Precision, Target
 from hwnas.tasks import find
+from hwnas.tracking.record import NOTHING, Tracking
+from hwnas.tracking.tracker import Curve
 from hwnas.train import Accelerator, History, TrainConfig, Workload
 from hwnas.train.checkpoint import load_into, save_tensors
 from hwnas.train.evaluate import outputs_of
@@ -161,6 +164,18 @@ class RunContext:
         """How networks are trained that are trained alone: as stage data found it."""
         before = self.run.found_if_done(DataResult)
         return recipe_of(self.config, self.dataset) if before is None else stored_recipe(before.recipe)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """Who is told of curves, numbers and files; of several processes the first tells."""
+        if not self.accelerator.leads:
+            return NOTHING
+        whole = self.parent.run if self.parent is not None else self.run if self.run.branches else None
+        return tracking_of(self.run, whole.path.name if whole is not None else "", part=self.parent is not None)
+
+    def curve(self, stage: str) -> Curve:
+        """Where the points of a stage go."""
+        return self.tracking.curve(name_of(self.run, stage))
 
     @cached_property
     def workload(self) -> Workload:

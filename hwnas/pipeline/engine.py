@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.data.reading import read_by
 from hwnas.pipeline.run.folder import LOCK, RunFolder
 from hwnas.pipeline.stages.stage import Again, Stage
+from hwnas.pipeline.tracked import tell_stage
 
 if TYPE_CHECKING:
     from hwnas.pipeline.context import RunContext
@@ -43,20 +44,23 @@ def carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHook
     with context.run.locked():
         try:
             context.check()
-            with read_by(context.reading):
+            with read_by(context.reading), context.tracking:
                 _carry_out(context, stages, hook)
         finally:
             _discard_unstarted(context.run)
 
 
 def _carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHook) -> None:
-    run, number = context.run, 0
+    run, number, kept = context.run, 0, list[str]()
     while number < len(stages):
         stage = stages[number]
         if run.done(stage.name):
             hook(stage.name, "kept", run.state.stages[stage.name].seconds)
+            kept.append(stage.name)
             number += 1
             continue
+        while kept:  # now that there is more to tell: what a killed run did not come to, or another run did
+            tell_stage(context.tracking, run, kept.pop(0))
         began = time.monotonic()
         hook(stage.name, "start", 0.0)
         try:
@@ -65,6 +69,7 @@ def _carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHoo
             number = _go_back(run, [s.name for s in stages[:number]], again)
             continue
         run.finish(stage.name, found, stage.leaves(found), time.monotonic() - began)
+        tell_stage(context.tracking, run, stage.name)
         _forget_checkpoints(run)  # not before the stage is on record, or a kill repeats it
         hook(stage.name, "done", time.monotonic() - began)
         number += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -80,11 +80,15 @@ class Failure:
         object.__setattr__(self, "failed", words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON - 1]}…")
 
 
+Line = Evaluation | Failure
+
+
 class SearchLog:
     """Append-only log of evaluations; a torn last line (a run that was killed) is ignored.
 
     Args:
         path: None keeps it in memory.
+        told: called with every line before it is written: what a killed run wrote, it was told of.
 
     Attributes:
         lines: all of them in order.
@@ -93,8 +97,8 @@ class SearchLog:
         RunError: a line in the middle is broken.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None = None, told: Callable[[Line], None] = lambda line: None) -> None:
+        self.path, self._told = path, told
         self.lines = _lines(path) if path is not None and path.exists() else []
 
     @property
@@ -119,8 +123,9 @@ class SearchLog:
         """Those that a strategy asked for, in the order that it was told."""
         return [e for e in self.entries if e.phase != "settle"]
 
-    def append(self, line: Evaluation | Failure) -> None:
+    def append(self, line: Line) -> None:
         """Write one line and flush it."""
+        self._told(line)
         if self.path is not None:
             append_line(self.path, asdict(line))
         self.lines.append(line)
@@ -135,7 +140,7 @@ class SearchLog:
             write_bytes(self.path, b"".join(json.dumps(asdict(e)).encode() + b"\n" for e in kept))
 
 
-def _lines(path: Path) -> list[Evaluation | Failure]:
+def _lines(path: Path) -> list[Line]:
     try:
         return [_read(path, number, line) for number, line in enumerate(read_lines(path, MOST_BYTES), 1)]
     except RunError:
@@ -144,7 +149,7 @@ def _lines(path: Path) -> list[Evaluation | Failure]:
         raise RunError(f"{err}") from err
 
 
-def _read(path: Path, number: int, line: object) -> Evaluation | Failure:
+def _read(path: Path, number: int, line: object) -> Line:
     what, way_out = f"{path}, line {number} is not an evaluation", "delete that line and resume"
     if isinstance(line, Mapping) and "failed" in line:
         without = checked(FailureSchema, line, what, RunError, way_out)

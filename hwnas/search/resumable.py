@@ -9,7 +9,7 @@ The run writes three files and resumes from them, bit for bit, after a kill at a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from hwnas.search.distribution import Distribution
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
 from hwnas.search.evaluators.shared import SupernetEvaluator
 from hwnas.search.journal import Journal
-from hwnas.search.log import Evaluation, Failure, SearchLog
+from hwnas.search.log import Evaluation, Failure, Line, SearchLog
 from hwnas.search.registry import create, strategy_class
 from hwnas.search.roles import (
     SearchBudget,
@@ -41,6 +41,7 @@ from hwnas.search.roles import (
 )
 from hwnas.search.strategy import Ask, Failed, Score, Strategy
 from hwnas.space import Space
+from hwnas.tracking.tracker import Curve, no_curve
 from hwnas.train import Workload, workload_of
 from hwnas.train.checkpoint import load_matching, load_tensors, one_line, save_tensors
 from hwnas.train.loop import restore, snapshot
@@ -84,7 +85,8 @@ class SearchResult:
 
 def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, folder: Path, seed: int = 0,
         protect: Sequence[int] | None = None, init: Path | None = None,
-        smaller: Mapping[int, Workload] | None = None, progress: Progress = silent) -> SearchResult:
+        smaller: Mapping[int, Workload] | None = None, progress: Progress = silent,
+        told: Callable[[Line], None] = lambda line: None, curve: Curve = no_curve) -> SearchResult:
     """Learn a distribution over the architectures of `space` on `data`, or go on where a killed search stopped.
 
     Args:
@@ -95,6 +97,8 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
         protect: an op index per choice that is never pruned (the cheapest, so that tight budgets stay reachable);
             None takes the op with the fewest FLOPs.
         smaller: the task at every one of the sizes of `config`.
+        told: called with every evaluation before it is logged.
+        curve: told of loss and learning rate of every round of training of shared weights.
 
     Raises:
         TrainingDiverged: the loss became NaN.
@@ -111,12 +115,12 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
     origin = {"space": space.fingerprint, "data": evaluator.fold.data.fingerprint, "seed": seed,
               "config": config.described()}
     searcher = searcher_of(setting, evaluator)
-    log = SearchLog(folder / "search.jsonl")
+    log = SearchLog(folder / "search.jsonl", told)
     journal = _Checkpoint(log, folder / "search.safetensors", evaluator, strategy, searcher, origin)
     journal.read()
     log.keep("alone", strategy.asked - len(strategy.pending))
 
-    def told(ask: Ask, answer: Score | Failed) -> None:
+    def answered(ask: Ask, answer: Score | Failed) -> None:
         if isinstance(answer, Score):
             log.append(Evaluation("alone", ask.id, ask.choice, answer.value, answer.seconds))
         else:
@@ -127,7 +131,8 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
     with create_executor(place, evaluator, space, config.workers) as executor:
         before = [(e.choice, e.score) for e in log.of("alone")]
         failed = [(e.choice, e.failed) for e in log.failures]
-        context = SearchContext(space, strategy, evaluator, executor, reducer, journal, told, before, failed, progress)
+        context = SearchContext(space, strategy, evaluator, executor, reducer, journal, answered, before, failed,
+                                progress, curve)
         found = searcher.run(context, SearchBudget())
     write_json(folder / "distribution.json", found.distribution.to_json())
     assert found.best is not None

@@ -25,6 +25,7 @@ from hwnas.search.distribution import BoolArray, Distribution
 from hwnas.search.effort import Effort
 from hwnas.search.journal import Journal
 from hwnas.search.strategy import Ask, Choice, Failed, Score, Strategy
+from hwnas.tracking.tracker import Curve, no_curve
 
 if TYPE_CHECKING:
     from hwnas.space import Space
@@ -132,6 +133,7 @@ class SearchContext:
         before: architectures and scores that a killed search had told the strategy, and `failed`: those that had none,
             and why.
         progress: of the search.
+        curve: told of every round of training.
     """
 
     space: Space
@@ -144,6 +146,7 @@ class SearchContext:
     before: Sequence[tuple[Choice, float]] = ()
     failed: Sequence[tuple[Choice, str]] = ()
     progress: Progress = silent
+    curve: Curve = no_curve
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ class WeightSharing(Searcher):
         began, strategy = time.monotonic(), context.strategy
         ask = next(iter(strategy.pending or strategy.ask(1))) if current.evaluates else None
         paths = _paths(strategy, ask, self._config, evaluator.seed, current)
-        evaluator.train(paths, current.number, len(current.rates), current.rates)
+        loss = evaluator.train(paths, current.number, len(current.rates), current.rates)
+        context.curve(current.number, {"loss": loss, "lr": current.rates[-1]})
         if ask is not None:
             score = evaluator.score(ask.choice)
             strategy.tell(ask.id, Score(score))

@@ -22,6 +22,7 @@ from hwnas.data.labelled import LabelledData
 from hwnas.errors import RunError, TrainingDiverged
 from hwnas.nets.block import dropped_paths
 from hwnas.progress import Progress, silent
+from hwnas.tracking.tracker import Curve, no_curve
 from hwnas.train.accelerator import Accelerator
 from hwnas.train.checkpoint import load_tensors, one_line, save_tensors
 from hwnas.train.distill import Teacher
@@ -29,6 +30,8 @@ from hwnas.train.ema import Ema
 from hwnas.train.parts import parts_of
 from hwnas.train.workload import Workload, workload_of
 from hwnas.validation import Count, Schema, checked
+
+CURVE_STEPS = 20  # that a point of a curve of losses is the mean of
 
 
 @dataclass(frozen=True)
@@ -190,13 +193,15 @@ def _loss(net: nn.Module, pixels: Tensor, targets: Any, task: Workload, config: 
 
 def fit(net: nn.Module, data: LabelledData | Workload, config: TrainConfig, *, seed: int,
         teacher: Teacher | None = None, checkpoint: Path | None = None, progress: Progress = silent,
-        what: str = "train") -> History:
+        what: str = "train", curve: Curve = no_curve) -> History:
     """Train `net` in place; go on from `checkpoint` if it is there.
 
     Args:
         net: (N, C, H, W) pixels in 0..1 -> the outputs of the task.
         data: what is learnt; of a plain data set, to classify. Validation images are only looked at.
         checkpoint: written after every epoch.
+        curve: told of the mean loss every `CURVE_STEPS` steps, and of every epoch before its checkpoint is written: an
+            epoch that was killed in between is told again.
 
     Returns:
         One entry per epoch.
@@ -231,14 +236,23 @@ def fit(net: nn.Module, data: LabelledData | Workload, config: TrainConfig, *, s
                 if average:
                     average.update(net)
                 progress(what, index * steps + step + 1, config.epochs * steps)
+                if (step + 1) % CURVE_STEPS == 0:
+                    curve(index * steps + step + 1, {"loss": float(np.mean(losses[-CURVE_STEPS:]))})
             with average.applied(net) if average else contextlib.nullcontext():
                 score = task.score(net, quick=index < config.epochs - 1 and not config.patience)
             history.epochs.append(EpochLog(index, float(np.mean(losses)), score, time.monotonic() - began))
+            curve((index + 1) * steps, epoch_point(history.epochs[-1], optimizer.param_groups[0]["lr"]))
             if checkpoint and task.accelerator.leads:
                 _save(net, optimizer, average, task.accelerator, checkpoint, history)
     if average:
         net.load_state_dict(average.average)
     return history
+
+
+def epoch_point(epoch: EpochLog, lr: float) -> dict[str, float]:
+    """What a curve is told of an epoch; `lr` is that of its last step."""
+    return {"epoch": epoch.epoch + 1, "epoch_loss": epoch.loss, "score": epoch.val_score, "lr": lr,
+            "epoch_seconds": epoch.seconds}
 
 
 STATE = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "step"}

@@ -33,6 +33,11 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
+def comma_list(given: object) -> object:
+    """'a,b' as the list that it is; what is no text stays as it is."""
+    return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+
+
 class Section(BaseModel):
     """Base of the sections, and of the whole."""
 
@@ -96,7 +101,7 @@ class SpaceSection(Section):
     @classmethod
     def _listed(cls, given: object) -> object:
         """'0.75,0.5' as it comes from the command line, or numbers."""
-        return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+        return comma_list(given)
 
     @field_validator("widths")
     @classmethod
@@ -231,6 +236,7 @@ class CompressConfig(Section):
             reference in fp32, whatever ships. Several, "25%,50%" or ["25%", "50%"], make a network each, see
             `hwnas.pipeline.config.budget`.
         seed: of everything random.
+        track: who is told of curves, numbers and files, see `hwnas.tracking.registry`; changes nothing of the run.
     """
 
     task: str = DEFAULT
@@ -241,6 +247,13 @@ class CompressConfig(Section):
     target: TargetSection = TargetSection()
     train: TrainSection = TrainSection()
     search: SearchSection = SearchSection()
+    track: tuple[str, ...] | None = None
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _several(cls, given: object) -> object:
+        """'csv,mlflow' as it comes from the command line, or names."""
+        return comma_list(given)
 
     @field_validator("budgets", mode="before")
     @classmethod
@@ -307,6 +320,7 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "trial_epochs": "search.trial_epochs", "seed": "seed", "torch_threads": "train.torch_threads",
     "accelerator": "train.accelerator", "amp": "train.amp",
     "limit": "data.limit", "tables": "target.tables", "image_cache": "data.image_cache", "workers": "data.workers",
+    "track": "track",
 }.items()}
 """Flat name -> the section, empty for none, and the field in it; in the order in which they are told."""
 CALLED = {place: name for name, place in FLAT.items()}

@@ -23,11 +23,12 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
         UsageError: an unknown option, a value out of range, or a budget that cannot be read.
         UnknownName: no such space, head, recipe, target or precision.
         InputError: the file of a recipe says what cannot be.
-        MissingDependency: the runtime of this machine is not installed.
+        MissingDependency: the runtime of this machine, or the library of a tracker, is not installed.
     """
     from hwnas.pipeline.latencies.latency_sources import targets_of  # ONNX and its helpers, when they are needed
     from hwnas.pipeline.task_setup import check_sizes, head_of
     from hwnas.space.find import check_name
+    from hwnas.tracking.registry import check
 
     unknown = [name for name in options if name not in FLAT]
     if unknown:
@@ -41,6 +42,7 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     check_sizes(config)
     targets_of(config)
     _check_search(config)
+    check(config.track or ())
     if not config.networks[0]:
         raise UsageError("give at least one budget, e.g. --latency 50%")
     return config

@@ -74,6 +74,7 @@ class CompressOptions(TypedDict, total=False):
     tables: str | None
     image_cache: str
     workers: int | None
+    track: Sequence[str] | str | None
 
 
 def with_options(function: Callable[P, R]) -> Callable[P, R]:

@@ -19,6 +19,7 @@ from hwnas.quantize import to_form, variant_for
 from hwnas.runtime import RUNTIMES, Fingerprint, open_runtime
 from hwnas.space import SpaceConfig, build
 from hwnas.target import PRECISIONS
+from hwnas.tracking.registry import missing
 
 CORE = ("hwnas", "numpy", "onnx", "networkx", "pydantic")
 TRAIN = ("torch", "onnxscript", "scikit-learn", "pyarrow")
@@ -39,6 +40,7 @@ def diagnose() -> dict[str, Any]:
         "training": {name: _version(name) for name in TRAIN},
         "training_advice": 'pip install "hwnas[train]"' if absent else None,
         "accelerators": _accelerators(),
+        "trackers": dict(missing()),
         "disk_free_bytes": free, "tables_folder": str(folder), "tables_writable": _writable(folder),
         "tables": len(tables(folder)),
     }

@@ -171,5 +171,6 @@ class ModelSelector:
         checkpoint = self._run.path / f"trial-{name}.checkpoint"
         training = replace(context.training, epochs=context.config.search.trial_epochs, patience=0)
         history = fit(net, fold.with_recipe(context.recipe), training, seed=context.config.seed, teacher=teacher,
-                      checkpoint=checkpoint, progress=context.progress, what=f"try finalist {number} of {count}")
+                      checkpoint=checkpoint, progress=context.progress, what=f"try finalist {number} of {count}",
+                      curve=context.curve(f"generate/finalist {number}"))
         return net, history.score

@@ -34,7 +34,8 @@ class FinetuneStage(Stage[FinetuneResult]):
         net, workload = context.searched.evaluator.network(arch), context.workload_of(arch.space)
         teacher = Teacher(context.reference_at(arch.space), features=attention_of(context.config))
         history = fit(net, workload, context.training, seed=context.config.seed, teacher=teacher,
-                      checkpoint=context.run.path / "model.checkpoint", progress=context.progress, what="fine-tune")
+                      checkpoint=context.run.path / "model.checkpoint", progress=context.progress, what="fine-tune",
+                      curve=context.curve(self.name))
         context.save_network(net, FILE)
         return context.trained(FinetuneResult, history, net, workload)
 

@@ -27,7 +27,8 @@ class ReferenceStage(Stage[ReferenceResult]):
             raise UsageError(f"{given} has no weights that fit space {context.space.name}: take a run of the same "
                              "space")
         history = fit(net, context.workload, context.training, seed=context.config.seed, progress=context.progress,
-                      checkpoint=context.run.path / "reference.checkpoint", what="train reference")
+                      checkpoint=context.run.path / "reference.checkpoint", what="train reference",
+                      curve=context.curve(self.name))
         context.save_network(net, "reference.safetensors")
         return context.trained(ReferenceResult, history, net, context.workload)
 

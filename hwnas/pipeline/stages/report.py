@@ -8,6 +8,7 @@ from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.report.facts import write_report
 from hwnas.pipeline.run.results import ReportResult
 from hwnas.pipeline.stages.stage import Stage
+from hwnas.pipeline.tracked import tell_result
 
 
 class ReportStage(Stage[ReportResult]):
@@ -17,6 +18,7 @@ class ReportStage(Stage[ReportResult]):
 
     def run(self, context: RunContext) -> ReportResult:
         write_report(context.run)
+        tell_result(context.tracking, context.run)
         return ReportResult()
 
     def leaves(self, found: ReportResult) -> Sequence[str]:

@@ -17,6 +17,7 @@ from hwnas.latency import LatencyModel
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.run.results import SearchResult
 from hwnas.pipeline.stages.stage import Stage
+from hwnas.pipeline.tracked import evaluations
 from hwnas.search import resumable
 from hwnas.search.log import SearchLog
 from hwnas.space import FULL
@@ -34,7 +35,8 @@ class SearchStage(Stage[SearchResult]):
         found = resumable.run(
             context.space, context.searched_workload, context.search_config, folder=folder, seed=context.config.seed,
             protect=_cheapest(context), init=context.starts_from("search", "search.safetensors"),
-            smaller=context.searched_smaller, progress=context.progress)
+            smaller=context.searched_smaller, progress=context.progress, curve=context.curve("search/weights"),
+            told=evaluations(context.tracking.metrics, context.space, _latency(context)))
         log = SearchLog(folder / "search.jsonl")
         scores = [e.score for e in log.comparable()]
         return SearchResult(
@@ -67,13 +69,16 @@ def _offsets(context: RunContext, found: resumable.SearchResult) -> dict[str, fl
     return {key: sum(each) / len(each) for key, each in gains.items()}
 
 
+def _latency(context: RunContext) -> LatencyModel:
+    return LatencyModel.from_json(read_json(context.run.path / "latency.json"))
+
+
 def _cheapest(context: RunContext) -> list[int]:
     """Per choice the op that costs least on the target; never pruned, so that tight budgets stay reachable.
 
     A cell with nothing on every edge is no network, so the op that gives nothing does not count.
     """
-    latency = LatencyModel.from_json(read_json(context.run.path / "latency.json"))
-    _, costs = latency.costs_ns(context.space)
+    _, costs = _latency(context).costs_ns(context.space)
     rows = zip(costs, context.space.choices, strict=True)
     return [min((k for k, op in enumerate(choice.ops) if not op.cuts), key=row.__getitem__)
             for row, choice in rows]

@@ -129,11 +129,13 @@ class Differentiable(Searcher):
             every = [np.ones(k, dtype=np.bool_) for k in context.space.sizes]
             paths: Iterator[Choice | Mixture] = itertools.chain.from_iterable(
                 fair_cycle(every, rng) for _ in itertools.count())
-            evaluator.train(paths, current.number, len(current.rates), current.rates)
+            loss = evaluator.train(paths, current.number, len(current.rates), current.rates)
+            context.curve(current.number, {"loss": loss, "lr": current.rates[-1]})
             return
         number = current.number - config.warmup
-        evaluator.train(self._steps(evaluator, current, number / evaluations), current.number, len(current.rates),
-                        current.rates)
+        loss = evaluator.train(self._steps(evaluator, current, number / evaluations), current.number,
+                               len(current.rates), current.rates)
+        context.curve(current.number, {"loss": loss, "lr": current.rates[-1]})
         choice = self.distribution().mode()
         score = evaluator.score(choice)
         context.journal.log.append(Evaluation("train", number, choice, score, time.monotonic() - began))

@@ -51,7 +51,7 @@ class SupernetEvaluator(NetworkEvaluator):
         """Steps that one pass over the fold's training part takes."""
         return self.fold.steps(self.config.batch)
 
-    def train(self, paths: Iterator[Sequence[int] | Mixture], number: int, steps: int, rates: Sequence[float]) -> None:
+    def train(self, paths: Iterator[Sequence[int] | Mixture], number: int, steps: int, rates: Sequence[float]) -> float:
         """Train `steps` steps, each on the next path of `paths`, on batches drawn for round `number`.
 
         With variants every path is trained once more, as one of them in turn: on the same batch, or where that is
@@ -62,17 +62,21 @@ class SupernetEvaluator(NetworkEvaluator):
             number: of this round of training; batches are drawn with (seed, 2, number).
             rates: learning rate of every step.
 
+        Returns:
+            The mean loss.
+
         Raises:
             TrainingDiverged: the loss became NaN.
         """
         self.supernet.train()
         rng = np.random.default_rng((self.seed, 2, number))
         smaller: dict[tuple[int, int], Iterator[Batch]] = {}
+        losses: list[float] = []
         for step, batch in enumerate(self._batches(self.fold, rng, steps)):
             choice = next(paths)
             for group in self.optimizer.param_groups:
                 group["lr"] = rates[step]
-            self._step(choice, None, self.fold, batch, (number, step))
+            losses.append(self._step(choice, None, self.fold, batch, (number, step)))
             if not self.variants:
                 continue
             space, fold = self.variants[step % len(self.variants)]
@@ -82,13 +86,14 @@ class SupernetEvaluator(NetworkEvaluator):
                     own = np.random.default_rng((self.seed, 2, number, *size))
                     smaller[size] = self._batches(fold, own, steps)
                 batch = next(smaller[size])
-            self._step(choice, space, fold, batch, (number, step))
+            losses.append(self._step(choice, space, fold, batch, (number, step)))
+        return float(np.mean(losses))
 
     def _step(self, choice: Sequence[int] | Mixture, space: Space | None, fold: Workload, batch: Batch,
-              place: tuple[int, int]) -> None:
+              place: tuple[int, int]) -> float:
         whole = space or self.supernet.space
         net = self.supernet.subnet(choice if isinstance(choice, Mixture) else whole.architecture(choice))
-        train_step(net, self.optimizer, *batch, fold, self.config, place=place)
+        return train_step(net, self.optimizer, *batch, fold, self.config, place=place)
 
     def _batches(self, fold: Workload, rng: np.random.Generator, steps: int) -> Iterator[Batch]:
         fold.check_trainable()
