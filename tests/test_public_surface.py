@@ -56,6 +56,7 @@ SURFACE = {
                    "LoadedModel MeanIou Metric RECALLS Standing Task VARIANCES Words array_of class_rows coco_map "
                    "colours confusion detections difference draw_boxes draw_mask find level_above names task_for "
                    "task_of tiled_logits",
+    "hwnas.tracking": "TrackedRun Tracker Tracking TrackingWarning",
     "hwnas.train": "Accelerator Classification Detection EpochLog History Objective Segmentation Task Teacher "
                    "TrainConfig Workload accuracy as_task fit logits objective_of reestimate_batch_norm workload_of",
 }

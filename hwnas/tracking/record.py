@@ -170,7 +170,9 @@ class Tracking:
     def _heard(self, name: str) -> Iterator[None]:
         """A tracker that fails is told of once and heard of no more: it must not cost the run."""
         try:
-            yield
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what a tool says of its own libraries is no matter of the run
+                yield
         except Exception as err:  # of a library, a server, a stranger's code
             self._live.pop(name, None)
             warnings.warn(f"tracker {name} failed and is left out from here on: {_brief(err)}. The run goes on; resume "
