@@ -150,7 +150,8 @@ def resume(path: str | Path, *, until: str | None = None, progress: Progress | N
     """Go on with a run that was cut off; finished stages are not repeated.
 
     Args:
-        changes: what may be another than when the run began, as it changes no result: `image_cache`, `workers`.
+        changes: what may be another than when the run began, as it changes no result: `image_cache`, `workers`,
+            `track`.
 
     Raises:
         RunError: no run there, or it was tampered with.

@@ -16,6 +16,7 @@ from hwnas.pipeline.engine import carry_out
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.results import StageResult
 from hwnas.pipeline.stages.stage import Again, Stage
+from hwnas.tracking.record import NOTHING
 from tests.pipeline import stage_results
 
 FOUND = {"data": stage_results.data(), "profile": stage_results.profile(stage_results.lane()),
@@ -60,7 +61,7 @@ def run(tmp_path: Path) -> RunFolder:
 def told(run: RunFolder, *stages: Stage[Any]) -> list[str]:
     """What happened, without the starts."""
     found: list[str] = []
-    carry_out(SimpleNamespace(run=run, check=lambda: None, reading=Reading()), stages,  # type: ignore[arg-type]
+    carry_out(SimpleNamespace(run=run, check=lambda: None, reading=Reading(), tracking=NOTHING), stages,  # type: ignore[arg-type]
               lambda stage, event, seconds: found.append(f"{stage} {event}") if event != "start" else None)
     return found
 

@@ -86,6 +86,15 @@ def test_a_run_that_was_killed_tells_the_same(what: str, at: int, run: RunFolder
     assert but_for_times(again) == but_for_times(run)
 
 
+def test_a_tracker_that_comes_later_is_told_what_went_before(options: dict[str, Any], tmp_path: Path) -> None:
+    silent = compress(tmp_path / "run", until="reference", **{**options, "track": None})
+    assert not (silent.path / "tracking").exists()
+    found = of_csv(resume(silent.path, until="search", track="csv").path)
+    assert ("found/reference", 0, "score") in found  # its curve was told to nobody
+    assert ("reference", 1, "score") not in found
+    assert ("search/settle", 0, "score") in found
+
+
 def test_nobody_is_told_of_a_run_that_names_no_one(run: RunFolder, finished: RunFolder) -> None:
     assert not (finished.path / "tracking").exists()
     assert finished.state.config.track is None

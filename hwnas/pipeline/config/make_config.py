@@ -8,8 +8,9 @@ from hwnas.data.recipe import find_recipe
 from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, flat_name
+from hwnas.tracking.registry import check
 
-HARMLESS = ("image_cache", "workers")  # options that change no result: a run may go on with others
+HARMLESS = ("image_cache", "workers", "track")  # options that change no result: a run may go on with others
 BY_GRADIENTS = ("darts", "gdas", "proxylessnas")  # searchers that ask no strategy
 
 
@@ -28,7 +29,6 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     from hwnas.pipeline.latencies.latency_sources import targets_of  # ONNX and its helpers, when they are needed
     from hwnas.pipeline.task_setup import check_sizes, head_of
     from hwnas.space.find import check_name
-    from hwnas.tracking.registry import check
 
     unknown = [name for name in options if name not in FLAT]
     if unknown:
@@ -52,12 +52,16 @@ def go_on_with(config: CompressConfig, options: dict[str, object]) -> CompressCo
     """The configuration of a run that goes on with other options, of those that change no result; None keeps one.
 
     Raises:
-        UsageError: another option, or a value out of range.
+        UsageError: another option, a value out of range, or a tracker that cannot be used.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if other := [name for name in given if name not in HARMLESS]:
         raise UsageError(f"a run goes on as it was configured: leave out {other[0]}")
-    return _checked({**config.flat(), **given}).anchored() if given else config
+    if not given:
+        return config
+    changed = _checked({**config.flat(), **given}).anchored()
+    check(changed.track or ())
+    return changed
 
 
 def _checked(options: dict[str, object]) -> CompressConfig:
