@@ -217,8 +217,8 @@ def test_a_function_builds_a_space() -> None:
     ("nowhere.at.all:build", "does not import"), (f"{HERE}:missing", "no function missing"),
     (f"{HERE}:NOTHING", "no function NOTHING"), (f"{HERE}:no_space", "must give a hwnas.space.Space; it gave"),
     (f"{HERE}:of_another_image", "was asked for"), (f"{HERE}:fails", "RuntimeError: it rains"),
-    (f"{HERE}:cut", "a space that cannot be"), (":x", "named 'package.module:function'"),
-    ("os:path;x", "named 'package.module:function'"), ("mobil", "Did you mean 'mobile'"), ("", "unknown space"),
+    (f"{HERE}:cut", "a space that cannot be"), (":x", "named 'package.module:name'"),
+    ("os:path;x", "named 'package.module:name'"), ("mobil", "Did you mean 'mobile'"), ("", "unknown space"),
 ])
 def test_a_function_that_is_none_is_refused(name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as refused:
