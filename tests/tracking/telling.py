@@ -1,4 +1,4 @@
-"""A process that tells a tracker of points until it is killed: `python telling.py RUN TRACKER FIRST`."""
+"""A process that tells a tracker of points: `python telling.py RUN TRACKER FIRST SLOW`, slowly from SLOW on."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def tell(tracking: Tracking, first: int, last: int) -> None:
 
 
 if __name__ == "__main__":
-    run, name, first = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    run, name, first, slow = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     with telling(run, name) as tracking:
         for step in range(first, POINTS):
             tell(tracking, step, step + 1)
             print(step, flush=True)
-            time.sleep(0.01)
+            time.sleep(0.0 if step < slow else 1.0)

@@ -86,7 +86,7 @@ def test_a_run_that_goes_on_is_the_same_run_there(name: str, run: Path) -> None:
 @pytest.mark.parametrize("after", [0, 7, 13])
 def test_a_kill_neither_doubles_nor_loses_a_point(after: int, name: str, run: Path) -> None:
     program = [sys.executable, "-m", "tests.tracking.telling", str(run), name]
-    began = subprocess.Popen([*program, "0"], stdout=subprocess.PIPE, text=True, env=quietly(run))
+    began = subprocess.Popen([*program, "0", str(after)], stdout=subprocess.PIPE, text=True, env=quietly(run))
     with began:
         assert began.stdout is not None
         for line in began.stdout:
@@ -95,7 +95,7 @@ def test_a_kill_neither_doubles_nor_loses_a_point(after: int, name: str, run: Pa
                 break
     assert began.returncode == -signal.SIGKILL
     first = max(0, after - 3)  # a checkpoint is older than what was told
-    subprocess.run([*program, str(first)], check=True, env=quietly(run), stdout=subprocess.DEVNULL, timeout=120)
+    subprocess.run([*program, str(first), str(POINTS)], check=True, env=quietly(run), stdout=subprocess.DEVNULL, timeout=120)
     assert told(name, run) == expected(POINTS)
 
 
