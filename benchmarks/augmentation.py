@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 Images = np.ndarray
-BATCH = 64
+BATCH, CLASSES = 64, 8
 
 
 def seconds_of(act: Callable[[], object], least_s: float = 1.0) -> float:
@@ -127,9 +127,9 @@ def step_seconds(side: int) -> float:
 
     torch.set_num_threads(1)
     count = BATCH if side <= 128 else BATCH // 8  # a step takes as long as it has images
-    images, labels = picture(side)[:count], np.arange(count) % 10
-    data = Dataset("noise", images, labels, images[:2], labels[:2], tuple("abcdefghij"), "noise")
-    space = build(SpaceConfig("mobile" if side <= 128 else "ofa", side, 3, 10))
+    images, labels = picture(side)[:count], np.arange(count) % CLASSES
+    data = Dataset("noise", images, labels, images[:2], labels[:2], tuple("abcdefgh"), "noise")
+    space = build(SpaceConfig("mobile" if side <= 128 else "ofa", side, 3, CLASSES))
     net = Network(space.reference, [0.5] * 3, [0.25] * 3)
     net = net.to(memory_format=torch.channels_last).train()
     config, work = TrainConfig(), workload_of(data)

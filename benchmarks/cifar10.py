@@ -75,6 +75,7 @@ def compress(npz: Path, out: Path, args: argparse.Namespace) -> Runs:
         "data": str(npz), "budgets": {"latency": BUDGETS[0]}, "epochs": args.epochs, "warmup": args.warmup,
         "epochs_per_evaluation": args.epochs_per_evaluation, "cycles": 2, "settle": 80, "top": 12, "seed": args.seed,
         "tables": str(out / "tables"), "precision": "auto" if auto else None, "runtime": args.runtime,
+        "recipe": args.recipe,
     }
     names = list(BUDGETS) + [f"auto-{budget}" for budget in BUDGETS if auto]
     done = pipeline.resume(first, until="export", hook=hook) if first.exists() else pipeline.compress(
@@ -148,7 +149,6 @@ def plan(runs: Runs, out: Path, args: argparse.Namespace) -> list[dict[str, Any]
 
 def teacher_memory(run: pipeline.RunFolder, out: Path) -> None:
     """The teacher's logits for every step of every epoch: the same batches for all rivals, so computed once."""
-    from hwnas.data import epoch, policy_for
     from hwnas.train import Teacher
     from hwnas.train.accelerator import to_pixels
     from hwnas.train.checkpoint import save_tensors
@@ -157,13 +157,12 @@ def teacher_memory(run: pipeline.RunFolder, out: Path) -> None:
     if path.exists():
         return
     context = pipeline.load_context(run)
-    data, config, teacher = context.dataset, context.training, Teacher(context.reference, remember=True)
+    config, teacher = context.training, Teacher(context.reference, remember=True)
     for index in range(config.epochs):
         rng = np.random.default_rng((run.state.config.seed, index))
-        batches = epoch(data.train_images, data.train_labels, config.batch, rng, policy_for(data))
-        for step, (images, _) in enumerate(batches):
+        for step, (images, _) in enumerate(context.workload.epoch(config.batch, rng)):
             teacher.outputs(to_pixels(images), index, step)
-    save_tensors(path, {f"{e}.{s}": t for (e, s), t in (teacher.memory or {}).items()}, {})
+    save_tensors(path, {f"{e}.{s}": t for (e, s), t in (teacher.cache or {}).items()}, {})
 
 
 def train_rival(job: dict[str, Any], out: Path, first: Path) -> None:
@@ -178,7 +177,7 @@ def train_rival(job: dict[str, Any], out: Path, first: Path) -> None:
     context = pipeline.load_context(first)
     arch = Architecture.from_json(job["arch"])
     teacher = Teacher(context.reference, remember=True)
-    teacher.memory = {tuple(map(int, k.split("."))): v for k, v in load_tensors(out / "teacher.safetensors")[0].items()}
+    teacher.cache = {tuple(map(int, k.split("."))): v for k, v in load_tensors(out / "teacher.safetensors")[0].items()}
     torch.manual_seed(context.config.seed)
     if job["init"] == "supernet":
         net = context.searched.evaluator.network(arch)
@@ -187,7 +186,7 @@ def train_rival(job: dict[str, Any], out: Path, first: Path) -> None:
         net = Network(arch, data.mean.tolist(), data.std.tolist())
         net = net.to(memory_format=torch.channels_last)
     began = time.time()
-    history = fit(net, context.dataset, context.training, seed=context.config.seed, teacher=teacher,
+    history = fit(net, context.workload, context.training, seed=context.config.seed, teacher=teacher,
                   checkpoint=out / f"{job['name']}.checkpoint")
     result = {"accuracy": history.score, "seconds": time.time() - began, "flops": arch.flops, "params": arch.params}
     (out / f"{job['name']}.json").write_text(json.dumps(result))
@@ -275,6 +274,7 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=2, help="random rivals a budget; 0: no rivals but the thinner")
     parser.add_argument("--precision", choices=("fp32", "auto"), default="fp32")
     parser.add_argument("--runtime", help="of target local, e.g. openvino")
+    parser.add_argument("--recipe", default="small", help="of every network that is trained alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=Path, help=argparse.SUPPRESS)
