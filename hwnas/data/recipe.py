@@ -33,6 +33,7 @@ from hwnas.validation import Name, Schema, checked, read_yaml
 
 FOLDER = Path(__file__).parent / "recipes"
 SMALL = "small"
+PHOTO_SIDE, PHOTO_IMAGES = 64, 20_000
 Policy = TypeVar("Policy")
 Share = Annotated[float, Field(ge=0, le=1)]
 Options = dict[Name, Any]
@@ -224,14 +225,21 @@ def check_names(recipe: Recipe) -> None:
         SAMPLERS.check_name(recipe.sampler)
 
 
-def default_recipe(task: str, size: Sequence[int], images: int) -> str:
-    """The name of the recipe for a data set, by its size: `docs/recipes.md` has the figures behind the rule.
+def default_recipe(task: str, size: Sequence[int], channels: int, images: int) -> str:
+    """The name of the recipe for a data set, by its size.
+
+    `photo` for colour images of `PHOTO_SIDE` and more to classify, `PHOTO_IMAGES` and more of them: crops, not shifts,
+    are what networks for photographs are trained with, and with so many images no few steps are taken. The rule is
+    that of the literature; where fewer or smaller images were measured, `small` was no worse
+    (`benchmarks/recipes.md`).
 
     Args:
         size: height and width of the images, px.
+        channels: 1 or 3.
         images: how many are trained on.
     """
-    return SMALL
+    many = min(size) >= PHOTO_SIDE and images >= PHOTO_IMAGES
+    return "photo" if task == "classify" and channels == 3 and many else SMALL
 
 
 def stored_recipe(value: Mapping[str, Any]) -> Recipe:

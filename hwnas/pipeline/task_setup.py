@@ -57,7 +57,8 @@ def recipe_of(config: CompressConfig, data: LabelledData) -> Recipe:
     Raises:
         UnknownName, InputError, UsageError: as `hwnas.data.recipe.find_recipe`.
     """
-    return find_recipe(config.train.recipe or default_recipe(config.task, data.size, len(data.parts[0])), config.task)
+    by_size = default_recipe(config.task, data.size, data.channels, len(data.parts[0]))
+    return find_recipe(config.train.recipe or by_size, config.task)
 
 
 def training_of(config: CompressConfig, recipe: Recipe) -> dict[str, Any]:

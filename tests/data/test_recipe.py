@@ -16,7 +16,7 @@ from hwnas.data.detection import DetectionFeed, DetectionPart
 from hwnas.data.detection.augment import DetectionPolicy
 from hwnas.data.detection.parts import Frame
 from hwnas.data.feed import Share
-from hwnas.data.recipe import FOLDER, Recipe, find_recipe, recipe_names, stored_recipe
+from hwnas.data.recipe import FOLDER, Recipe, default_recipe, find_recipe, recipe_names, stored_recipe
 from hwnas.data.segmentation import SegmentationFeed, SegmentationPart
 from hwnas.data.transforms import Sample
 from hwnas.errors import InputError, UnknownName, UsageError
@@ -64,6 +64,14 @@ def test_small_is_bit_for_bit_what_tasks_did_before_there_were_recipes() -> None
     assert digest(mosaic.epoch(4, np.random.default_rng(3))) == "33d17d1691007637"
     masks = SegmentationPart(part.images, (part.images[..., 0] % 3).astype(np.uint8), part.frames)
     assert digest(SegmentationFeed(masks, recipe=small).epoch(4, np.random.default_rng(3))) == "f0eba91520700fd0"
+
+
+@pytest.mark.parametrize(("task", "side", "channels", "images", "name"), [
+    ("classify", 32, 3, 50_000, "small"), ("classify", 224, 3, 1_000, "small"), ("classify", 64, 3, 20_000, "photo"),
+    ("classify", 224, 1, 50_000, "small"), ("detect", 320, 3, 50_000, "small"), ("another", 320, 3, 50_000, "small"),
+])
+def test_the_size_of_the_data_decides(task: str, side: int, channels: int, images: int, name: str) -> None:
+    assert default_recipe(task, (side, side), channels, images) == name
 
 
 def test_small_changes_nothing() -> None:
