@@ -35,6 +35,8 @@ def say_plan(found: Plan, json: bool) -> None:
         *((("variants", "; ".join(v.told or "as the reference" for v in found.variants)),)
           if len(found.variants) > 1 else ()),
         ("reference", costs), ("budgets", budgets), ("latencies", _latencies(found)), ("time", _time(found)),
+        *((("epochs", f"{found.epochs}, which fit into {found.config.train.time}"),)
+          if found.config.train.time and found.epochs else ()),
         ("run folder", found.out), *(("warning", warning) for warning in found.warnings),
         *(("not possible", f"{told}: {err}") for told, err in found.infeasible.items() if len(found.bounds) > 1),
         *((("to measure it", found.way_out),) if found.way_out else ()),

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -75,19 +75,35 @@ class Probe:
         return whole + effort.epochs * self.shared.steps_per_epoch * self.path_s + effort.scores * self.score_s
 
 
-def expect(config: CompressConfig, data: LabelledData, space: Space, tables: int,
-           networks: int = 1) -> tuple[float, float, int]:
-    """Seconds that the stages of a run take on this machine, at least and at most, and how many steps were tried.
+class Expected(NamedTuple):
+    """How long a run takes.
+
+    Args:
+        low, high: seconds, at least and at most.
+        steps: of training that were tried.
+        config: with the epochs that were planned where a time was given.
+    """
+
+    low: float
+    high: float
+    steps: int
+    config: CompressConfig
+
+
+def expect(config: CompressConfig, data: LabelledData, space: Space, tables: int, networks: int = 1) -> Expected:
+    """How long the stages of a run take on this machine.
 
     Args:
         tables: how many tables are timed here first.
         networks: how many are made from the search.
     """
     probe = _tried(config, data, space)
+    if config.train.time is not None:
+        config = config.replaced(**_fitting(probe, config, networks))
     seconds = probe.seconds(config, networks)
     low, high = (share * seconds + networks * rest + tables * timing
                  for share, rest, timing in zip((LOW, HIGH), REST, TIMING, strict=True))
-    return low, high, probe.steps
+    return Expected(low, high, probe.steps, config)
 
 
 def planned(config: CompressConfig, data: LabelledData, space: Space,
@@ -100,19 +116,25 @@ def planned(config: CompressConfig, data: LabelledData, space: Space,
     Returns:
         Options by their flat names, for `CompressConfig.replaced`, and the seconds.
     """
-    assert config.train.time is not None, "a time is given"
-    budget, probe = seconds_of(config.train.time), _tried(config, data, space)
+    probe = _tried(config, data, space)
+    options = _fitting(probe, config, networks)
+    return options, probe.seconds(config.replaced(**options), networks)
 
-    def scaled(epochs: int) -> CompressConfig:
-        return config.replaced(**at_epochs(config, epochs))
+
+def _fitting(probe: Probe, config: CompressConfig, networks: int) -> dict[str, Any]:
+    assert config.train.time is not None, "a time is given"
+    budget = seconds_of(config.train.time)
+
+    def fits_into(epochs: int) -> bool:
+        return probe.seconds(config.replaced(**at_epochs(config, epochs)), networks) <= budget
 
     low, high = 1, 2
-    while high < MOST_EPOCHS and probe.seconds(scaled(high), networks) <= budget:
+    while high < MOST_EPOCHS and fits_into(high):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if probe.seconds(scaled(middle), networks) <= budget else (low, middle)
-    return at_epochs(config, low), probe.seconds(scaled(low), networks)
+        low, high = (middle, high) if fits_into(middle) else (low, middle)
+    return at_epochs(config, low)
 
 
 def at_epochs(config: CompressConfig, epochs: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwnas.data.labelled import LabelledData
 from hwnas.errors import BudgetInfeasible, HwnasError, SomeBudgetsFailed, UsageError
@@ -22,6 +22,9 @@ from hwnas.progress import Progress, silent
 from hwnas.search.distribution import everything_live
 from hwnas.space import Space, Variant, variants
 from hwnas.target import Target
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.duration import Expected
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Plan:
         seconds: what all of it takes on this machine, at least and at most; None where torch is not installed, or no
             network can be made.
         steps: of training that were tried to know that.
+        epochs: of reference and result; with a time those that fit into it, None where that is not known.
     """
 
     config: CompressConfig
@@ -69,6 +73,7 @@ class Plan:
     infeasible: Mapping[str, BudgetInfeasible] = field(default_factory=dict)
     seconds: tuple[float, float] | None = None
     steps: int = 0
+    epochs: int | None = None
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -105,7 +110,7 @@ class Plan:
             "reference": self.reference, "reference_latency_band": list(self.band) if self.band else None,
             "bounds": self.bounds[0] if len(self.bounds) == 1 else list(self.bounds), "next": self.way_out,
             "infeasible": str(self.refusal) if self.refusal else None,
-            "seconds": list(self.seconds) if self.seconds else None,
+            "seconds": list(self.seconds) if self.seconds else None, "epochs": self.epochs,
         }
 
 
@@ -137,11 +142,14 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     refusals = [_impossible(config, spaces_of(config, space), targets, each) for each in bounds]
     impossible = {in_words(wanted): err for wanted, err in zip(config.networks, refusals, strict=True) if err}
     left = len(bounds) - len(impossible)
-    seconds, steps = _duration(config, found, space, bool(missing) * len(targets), left) if left else (None, 0)
+    expected = _duration(config, found, space, bool(missing) * len(targets), left) if left else None
+    seconds = (expected.low, expected.high) if expected else None
+    epochs = expected.config.train.epochs if expected else None if config.train.time else config.train.epochs
     return Plan(config, out, found.summary(), recipe_of(config, found).told(), targets[0], space,
                 tuple(t.precision for t in targets), known.source,
                 known.table, len(blocks), missing, (*adapted(config, space), *known.warnings), reference, band, bounds,
-                None if known.here else way_out, impossible, seconds, steps)
+                None if known.here else way_out, impossible, seconds,
+                expected.steps if expected else 0, epochs)
 
 
 def _reference(space: Space, predicted: Prediction | None) -> dict[str, float | None]:
@@ -157,14 +165,12 @@ def _bound(budget: Budget, reference: float | None) -> float | None:
     return budget.absolute(reference or 0.0)
 
 
-def _duration(config: CompressConfig, data: LabelledData, space: Space, tables: int,
-              networks: int) -> tuple[tuple[float, float] | None, int]:
+def _duration(config: CompressConfig, data: LabelledData, space: Space, tables: int, networks: int) -> Expected | None:
     if importlib.util.find_spec("torch") is None:
-        return None, 0
+        return None
     from hwnas.pipeline.duration import expect
 
-    low, high, steps = expect(config, data, space, tables * len(spaces_of(config, space)), networks)
-    return (low, high), steps
+    return expect(config, data, space, tables * len(spaces_of(config, space)), networks)
 
 
 def _impossible(config: CompressConfig, spaces: Mapping[Variant, Space], targets: tuple[Target, ...],

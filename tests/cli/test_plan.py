@@ -47,3 +47,12 @@ def test_the_duration_follows_the_epochs(answer: Callable[..., Any]) -> None:
     few, many = (answer("compress", *FLAGS, "--flops", "60%", "--dry-run", "--epochs", n)["seconds"] for n in (1, 2000))
     assert 0 < few[0] < few[1]
     assert many[0] > 5 * few[0]
+
+
+def test_a_time_is_planned_with(capsys: pytest.CaptureFixture[str], tables: Path) -> None:
+    assert main(["compress", *FLAGS, "--flops", "60%", "--time", "30m", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    found = re.search(r"^epochs +(\d+), which fit into 30m$", shown, re.MULTILINE)
+    assert found
+    assert int(found[1]) > 20
+    assert re.search(r"^recipe +small: what the task does by itself$", shown, re.MULTILINE)
