@@ -83,6 +83,9 @@ class CachedSource(Source):
     def digests(self, indices: Indices) -> list[bytes]:
         return self.source.digests(indices)
 
+    def marks(self, indices: Indices) -> list[bytes]:
+        return self.source.marks(indices)
+
     def read(self, indices: Indices, size: Size, channels: int | None = None, progress: Progress = silent) -> Pixels:
         if channels is None:  # what they are is not known before they are decoded
             return self.source.read(indices, size, None, progress)

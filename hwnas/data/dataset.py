@@ -225,10 +225,9 @@ class Fold(Dataset):
         assert self.whole is not None
         return self.whole.fingerprint
 
-    @cached_property
-    def decoded_fingerprint(self) -> str:
+    def fingerprint_like(self, other: object) -> str:
         assert self.whole is not None
-        return self.whole.decoded_fingerprint
+        return self.whole.fingerprint_like(other)
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from hwnas.data.decode import Fetch, common_size, refuse_broken, there, work_each
 from hwnas.data.source import Indices, Labelled, Pixels, Size, Source
+from hwnas.data.subsample import spread
 from hwnas.documents import open_regular
 from hwnas.errors import DataError, ImageError
 from hwnas.imaging.letterbox import Letterbox
@@ -60,8 +61,12 @@ class EncodedSource(Source):
         return self.fetch(index)[0]
 
     def channels(self, indices: Indices, progress: Progress = silent) -> int:
-        self._read_headers(indices, progress)
-        return 1 if self._grey[indices].all() else 3
+        """As `Source.channels`; of a large set no more headers are read than it takes to find colour."""
+        for some in (spread(len(indices)), slice(None)):
+            self._read_headers(indices[some], progress)
+            if not self._grey[indices[some]].all():
+                return 3
+        return 1
 
     def read(self, indices: Indices, size: Size, channels: int | None = None, progress: Progress = silent) -> Pixels:
         chosen = [int(i) for i in indices]
@@ -112,6 +117,24 @@ class EncodedSource(Source):
         """SHA-256 of the bytes of one image."""
         return hashed(there(self.fetch(index)[1]))
 
+    def marks(self, indices: Indices) -> list[bytes]:
+        return [self.mark(int(i)) for i in indices]
+
+    def mark(self, index: int) -> bytes:
+        """The name of one image, the bytes that it has, and how it is read.
+
+        Raises:
+            DataError: it is empty or gone.
+        """
+        name, content = self.fetch(index)
+        try:
+            size = content.stat().st_size if isinstance(content, Path) else len(content or b"")
+        except OSError as err:
+            raise DataError(f"{self.where}: {name} cannot be read ({err.strerror}); replace or remove it") from err
+        if not size:
+            raise DataError(f"{self.where}: {name} is empty; replace or remove it")
+        return f"{name}\0{size}\0{self.read_as(index)}\n".encode(errors="surrogateescape")
+
     def stamps(self, indices: Indices) -> npt.NDArray[np.uint8]:
         """For each of some images 16 bytes that change when what is stored does: (n, 16).
 
@@ -143,8 +166,9 @@ class EncodedSource(Source):
             name, content = self.fetch(new[i])
             self._grey[new[i]] = read_header(there(content), name).grey
 
-        broken = work_each(len(new), one, lambda i: self.tell(new[i]), progress, "read headers")
-        refuse_broken(broken, len(indices), self.where)
+        if new:
+            broken = work_each(len(new), one, lambda i: self.tell(new[i]), progress, "read headers")
+            refuse_broken(broken, len(indices), self.where)
 
     def _room(self, count: int, size: Size, channels: int) -> Pixels:
         shape = (count, *self.shape(size, channels))
@@ -178,7 +202,7 @@ class LetterboxedSource(EncodedSource):
         return self._size
 
     def channels(self, indices: Indices, progress: Progress = silent) -> int:
-        self._read_headers(indices, progress)  # so that broken ones are told
+        self._read_headers(indices[spread(len(indices))], progress)  # so that broken ones are told
         return 3
 
     def picture(self, index: int) -> Picture:

@@ -6,6 +6,7 @@ the order of the classes; without one they are sorted.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 from hwnas.data import parquet
 from hwnas.data.encoded import EncodedSource
 from hwnas.data.labels import class_names
-from hwnas.data.listing import files_in, folders_in, images_below, is_image
+from hwnas.data.listing import files_in, folders_in, images_below, is_image, names_below
 from hwnas.data.names import checked_names
 from hwnas.data.notes import Notes
 from hwnas.data.partnames import TEST, TRAIN, VAL, part_of, parts_among, roles
@@ -24,7 +25,8 @@ from hwnas.documents import brief, read_text
 from hwnas.errors import DataError
 from hwnas.imaging.opening import SUFFIXES
 
-Classes = dict[str, list[Path]]
+Classes = dict[str, list[str]]
+"""Class -> its images, from the folder of the data."""
 
 
 def read(path: Path) -> Samples:
@@ -48,12 +50,12 @@ def read(path: Path) -> Samples:
     labels = np.array([label for _, label, _ in files], np.int64)
     held_out = np.array([held for *_, held in files], bool) if val else None
     classes = class_names(labels, held_out, names, str(path))
-    paths = [file for file, *_ in files]
+    told = [file for file, *_ in files]
 
     def fetch(index: int) -> tuple[str, Path]:
-        return str(paths[index].relative_to(path)), paths[index]
+        return told[index], path / told[index]
 
-    source = EncodedSource(fetch, len(paths), str(path), Labelled(classes, labels))
+    source = EncodedSource(fetch, len(told), str(path), Labelled(classes, labels))
     return Samples(given.resolve().name, str(given), labels, held_out, classes, note, source, notes.told())
 
 
@@ -62,7 +64,7 @@ def _parts(path: Path, notes: Notes) -> tuple[Classes, Classes, str]:
     folders = {folder.name: folder for folder in folders_in(path)}
     names = {part: name for name, part in parts_among(folders).items()}
     if not names:
-        return _listed(path, notes), {}, ""
+        return _listed(path, path, notes), {}, ""
     if TRAIN not in names or not folders_in(folders[names[TRAIN]]):
         raise _unclear(path, names)
     held = {part: _unwrapped(folders[name]) for part, name in names.items() if folders_in(folders[name])}
@@ -74,7 +76,7 @@ def _parts(path: Path, notes: Notes) -> tuple[Classes, Classes, str]:
     for name, folder in folders.items():
         if name not in used:
             _leave_out(folder, names.get(TEST) == name, notes)
-    return _listed(found.train, notes), _listed(found.val, notes) if found.val else {}, found.note
+    return _listed(found.train, path, notes), _listed(found.val, path, notes) if found.val else {}, found.note
 
 
 def _unwrapped(path: Path, whole: bool = False, most: int = 8) -> Path:
@@ -107,7 +109,8 @@ def _leave_out(folder: Path, is_test: bool, notes: Notes) -> None:
     notes.left_out(kind, str(images[0]), len(images))
 
 
-def _listed(path: Path, notes: Notes) -> Classes:
+def _listed(path: Path, root: Path, notes: Notes) -> Classes:
+    """The classes in a folder; their images from `root`."""
     folders = folders_in(path)
     for folder in folders:
         if part_of(folder.name):
@@ -115,7 +118,9 @@ def _listed(path: Path, notes: Notes) -> Classes:
                             f"set: rename the folder, like 'a {folder.name}'")
     checked_names([folder.name for folder in folders] or ["none"], str(path))
     stray = [file for file in files_in(path) if is_image(file.name)]
-    classes = {folder.name: images_below(folder, notes) for folder in folders}
+    place = "" if path == root else str(path.relative_to(root)) + os.sep
+    classes = {folder.name: [f"{place}{folder.name}{os.sep}{name}" for name in names_below(folder, SUFFIXES, notes)]
+               for folder in folders}
     if not any(classes.values()):
         known = " ".join(sorted(SUFFIXES))
         raise DataError(f"{path}: no images; put them in one folder per class, like {path}/CLASS/x.png (read: {known})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -50,8 +51,12 @@ class LabelledData(Protocol):
     def fingerprint_like(self, other: object) -> str:
         """The fingerprint of the kind that `other` is, to be compared with it."""
 
-    def check(self, progress: Progress = silent) -> None:
-        """Decode every image that is not kept decoded; raises DataError where some cannot be."""
+    def check(self, progress: Progress = silent) -> Sequence[str] | None:
+        """Decode every image that is not kept decoded, or a sample; what is to be said of it, a sentence each.
+
+        Raises:
+            DataError: some cannot be decoded.
+        """
 
     def stand_in(self) -> Self:
         """The same with noise for images, and nothing to decode."""

@@ -130,6 +130,16 @@ class Source(ABC):
     def digests(self, indices: Indices) -> list[bytes]:
         """For each of some images the SHA-256 of what is stored; every byte is read, no pixel decoded."""
 
+    def marks(self, indices: Indices) -> list[bytes]:
+        """For each of some images what tells it from others without reading it, the same on every machine.
+
+        Here as `digests`; where names and sizes are known, these.
+
+        Raises:
+            DataError: an image that is empty or gone.
+        """
+        return self.digests(indices)
+
     def shape(self, size: Size, channels: int) -> tuple[int, ...]:
         """Of one image as `read` gives it."""
         return *size, channels
@@ -248,3 +258,6 @@ class Subset(Source):
 
     def digests(self, indices: Indices) -> list[bytes]:
         return self.source.digests(self.indices[indices])
+
+    def marks(self, indices: Indices) -> list[bytes]:
+        return self.source.marks(self.indices[indices])

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from hwnas.data.decode import work_each
 from hwnas.data.source import ArraySource, Indices, Pixels, Size, Source
+from hwnas.data.subsample import spread
 from hwnas.progress import Progress, silent
 
 _CHUNK = 1024  # images whose levels are counted at a time
@@ -103,6 +104,10 @@ class ImageView:
     def digests(self) -> list[bytes]:
         """Of what is stored, an image each."""
         return self.source.digests(self.indices)
+
+    def sampled_digests(self) -> list[bytes]:
+        """Name and size of every image, and of a sample (`subsample.py`) what is stored as well."""
+        return [*self.source.marks(self.indices), *self.source.digests(self.indices[spread(len(self))])]
 
     def levels(self, progress: Progress = silent) -> tuple[npt.NDArray[np.int64], list[str]]:
         """How many pixels have each of the 256 levels, (C, 256), and a line for every image that cannot be read."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import sys
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,7 @@ MOST_PIXELS = 89_478_485  # a quarter of a GiB in RGB; where Pillow itself begin
 MOST_BYTES = 1 << 30
 _PLUGINS = {"PNG": "Png", "JPEG": "Jpeg", "WEBP": "WebP", "GIF": "Gif", "TIFF": "Tiff", "BMP": "Bmp", "PPM": "Ppm"}
 _ORIENTATION = 0x0112
+_PNG, _TELLING, _MOST_CHUNKS = b"\x89PNG\r\n\x1a\n", (b"eXIf", b"tEXt", b"zTXt", b"iTXt"), 1 << 16
 _OLDEST = 8  # of Pillow: the first that takes a list of formats
 
 
@@ -73,7 +76,7 @@ def pillow(module: str = "Image") -> Any:
         MissingDependency: it is not installed, or too old.
     """
     try:
-        found = importlib.import_module(f"PIL.{module}")
+        found = sys.modules.get(f"PIL.{module}") or importlib.import_module(f"PIL.{module}")  # asked for every image
     except ImportError as err:
         raise MissingDependency("Pillow", "reading images", "pip install pillow, or give a .npy of the input's size"
                                 ) from err
@@ -117,10 +120,33 @@ def _turned_early(image: Any) -> bool:
 def orientation_of(image: Any) -> int:
     """1 to 8; 1 where EXIF says nothing that can be understood: then it is shown as stored, as viewers do."""
     try:
-        found = image.getexif().get(_ORIENTATION, 1)
+        # Pillow decodes a PNG to look for EXIF behind its pixels.
+        ask = pillow().Image.getexif if image.format == "PNG" and not _told_late(image) else type(image).getexif
+        found = ask(image).get(_ORIENTATION, 1)
     except Exception:  # damaged EXIF raises nearly every type, and says nothing about the pixels
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _told_late(image: Any) -> bool:
+    """Whether a PNG that was opened says something about itself behind its pixels, by the names of its chunks."""
+    stream = image.fp
+    if stream is None:
+        return False  # loaded, so all of it is known
+    place, seen = stream.tell(), False
+    try:
+        stream.seek(len(_PNG))
+        for _ in range(_MOST_CHUNKS):
+            head = stream.read(8)
+            if len(head) < 8 or head[4:] == b"IEND":
+                return False
+            if seen and head[4:] in _TELLING:
+                return True
+            seen = seen or head[4:] == b"IDAT"
+            stream.seek(int.from_bytes(head[:4], "big") + 4, io.SEEK_CUR)
+        return True
+    finally:
+        stream.seek(place)
 
 
 def read_image_bytes(path: Path) -> bytes:
@@ -142,17 +168,32 @@ def opened(stream: Any, name: str, formats: tuple[str, ...] = FORMATS, most_pixe
         formats: some of FORMATS.
         most_pixels: that its header may announce.
     """
+    with telling(name, formats, most_pixels), begun(stream, name, formats, most_pixels) as image:
+        yield image
+
+
+def begun(stream: Any, name: str, formats: tuple[str, ...] = FORMATS, most_pixels: int = MOST_PIXELS) -> Any:
+    """`opened` without a block, for bytes in memory: to be called, and used, inside of `telling`."""
     image_module = pillow()
     for plugin in formats:
         pillow(f"{_PLUGINS[plugin]}ImagePlugin")
+    image = image_module.open(stream, formats=formats)
+    width, height = image.size
+    if width * height > most_pixels:
+        image.close()
+        raise _too_many(name, f"{width}x{height} are {width * height / 1e6:.1f}", most_pixels)
+    if not width * height:
+        image.close()
+        raise ImageError(name, f"it has {width}x{height} pixels")
+    return image
+
+
+@contextlib.contextmanager
+def telling(name: str, formats: tuple[str, ...] = FORMATS, most_pixels: int = MOST_PIXELS) -> Iterator[None]:
+    """What decoders raise in the block becomes an ImageError."""
     try:
-        with quiet(), image_module.open(stream, formats=formats) as image:
-            width, height = image.size
-            if width * height > most_pixels:
-                raise _too_many(name, f"{width}x{height} are {width * height / 1e6:.1f}", most_pixels)
-            if not width * height:
-                raise ImageError(name, f"it has {width}x{height} pixels")
-            yield image
+        with quiet():
+            yield
     except (ImageError, MissingDependency):
         raise
     except Exception as err:  # decoders raise nearly every type on damaged bytes
@@ -179,8 +220,32 @@ def line_of(err: Exception) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Pillow's warnings concern metadata, or a number of pixels that `opened` judges: they are not for people."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-        warnings.filterwarnings("ignore", category=pillow().DecompressionBombWarning)
+    """Pillow's warnings concern metadata, or a number of pixels that `opened` judges: they are not for people.
+
+    Filters are those of the process: the first thread in sets them and the last one out puts back what was there.
+    """
+    with _QUIET.lock:
+        if not _QUIET.inside:
+            _QUIET.before = warnings.catch_warnings()
+            _QUIET.before.__enter__()
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+            warnings.filterwarnings("ignore", category=pillow().DecompressionBombWarning)
+        _QUIET.inside += 1
+    try:
         yield
+    finally:
+        with _QUIET.lock:
+            _QUIET.inside -= 1
+            if not _QUIET.inside:
+                _QUIET.before.__exit__(None, None, None)
+
+
+class _Quiet:
+    """How many blocks of `quiet` are open, and what the first of them found."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+        self.before: Any = None
+
+
+_QUIET = _Quiet()

@@ -22,12 +22,14 @@ from hwnas.imaging.opening import (
     FORMATS,
     MOST_PIXELS,
     Header,
+    begun,
     header_of,
     line_of,
     opened,
     orientation_of,
     pillow,
     read_image_bytes,
+    telling,
 )
 from hwnas.imaging.plain import plain, raw_mode, turned
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 _SCALES = (8, 4, 2)
 _REDUCIBLE = ("JPEG", "MPO")
+_READ_ON = ("JPEG", "PNG")  # formats whose header leaves the decoder where a new one would be
 
 
 class Picture:
@@ -66,8 +69,10 @@ class Picture:
                  formats: tuple[str, ...] = FORMATS, most_pixels: int = MOST_PIXELS) -> None:
         self._data, self.name, self._upright = data, name, upright
         self._formats, self._most_pixels = formats, most_pixels
-        with opened(io.BytesIO(data), name, formats, most_pixels) as image:
+        with telling(name, formats, most_pixels):
+            image = begun(io.BytesIO(data), name, formats, most_pixels)
             self.header: Header = header_of(image)
+        self._begun = [image] if self.header.format in _READ_ON and image.tile else []
 
     @classmethod
     def read(cls, path: Path, *, upright: bool = True) -> Picture:
@@ -124,12 +129,19 @@ class Picture:
         return next((by for by in whole if by * scale <= 1), 1)
 
     def _decoded(self, reduced: int) -> Any:
-        with opened(io.BytesIO(self._data), self.name, self._formats, self._most_pixels) as image:
+        with telling(self.name, self._formats, self._most_pixels), self._opened() as image:
             if reduced > 1:
                 image.draft(None, tuple(side // reduced for side in image.size))
             raw = raw_mode(image)
             image.load()
             return plain(turned(image, self.header.orientation, self._upright), raw)
+
+    def _opened(self) -> Any:
+        """The image whose header was read, the first time: a header is a third of what a small JPEG takes."""
+        try:
+            return self._begun.pop()
+        except IndexError:
+            return begun(io.BytesIO(self._data), self.name, self._formats, self._most_pixels)
 
 
 class Decoded(Picture):

@@ -9,7 +9,9 @@ import shutil
 import struct
 import subprocess
 import sys
+import threading
 import time
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +21,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from hwnas.errors import ImageError
 from hwnas.imaging import Picture, read_header, stored_image
+from hwnas.imaging.opening import quiet
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 NAMES = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
@@ -151,3 +155,73 @@ def test_damaged_bytes_raise_nothing_else(name: str, seed: int, count: int, cut:
         assert picture.square(8).shape[:2] == (8, 8)
     except ImageError as err:
         assert "\n" not in str(err)  # noqa: PT017 - either way is right
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _png(*, before: bytes = b"", behind: bytes = b"") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6)).save(buffer, "PNG")
+    whole = buffer.getvalue()
+    start, end = whole.index(b"IDAT") - 4, whole.index(b"IEND") - 4
+    return whole[:start] + before + whole[start:end] + behind + whole[end:]
+
+
+def _exif(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+@pytest.mark.parametrize(("before", "behind", "orientation", "decodes"), [
+    (b"", b"", 1, False), (_chunk(b"eXIf", _exif(6)), b"", 6, False), (b"", _chunk(b"eXIf", _exif(6)), 6, True),
+    (_chunk(b"tEXt", b"a\0b"), b"", 1, False), (b"", _chunk(b"tEXt", b"a\0b"), 1, True),
+])
+def test_the_header_of_a_png_is_read_without_its_pixels(before: bytes, behind: bytes, orientation: int, decodes: bool,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    loads, load = [], PngImageFile.load
+    monkeypatch.setattr(PngImageFile, "load", lambda image: loads.append(image) or load(image))
+    data = _png(before=before, behind=behind)
+    assert read_header(data).orientation == orientation
+    assert bool(loads) == decodes
+    upright = Picture(data).image()
+    assert upright.size == ((4, 6) if orientation == 6 else (6, 4))
+    np.testing.assert_array_equal(np.asarray(Picture(data, upright=False).image()),
+                                  np.arange(24, dtype=np.uint8).reshape(4, 6))
+
+
+def test_a_picture_gives_its_pixels_more_than_once() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    for kind in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM"):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, kind)
+        picture = Picture(buffer.getvalue())
+        first = picture.square(16)
+        np.testing.assert_array_equal(picture.square(16), first)
+        whole = Picture(buffer.getvalue())
+        np.testing.assert_array_equal(whole.pixels(), picture.pixels())
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_were() -> None:
+    before, inside = list(warnings.filters), threading.Barrier(3)
+
+    def first() -> None:
+        with quiet():
+            inside.wait()
+        inside.wait()
+
+    def last() -> None:
+        with quiet():
+            inside.wait()
+            inside.wait()
+
+    threads = [threading.Thread(target=act) for act in (first, last)]
+    for thread in threads:
+        thread.start()
+    inside.wait()
+    inside.wait()
+    for thread in threads:
+        thread.join()
+    assert warnings.filters == before

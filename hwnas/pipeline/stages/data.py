@@ -27,7 +27,7 @@ class DataStage(Stage[DataResult]):
     def run(self, context: RunContext) -> DataResult:
         context.starts_from("search", "search.safetensors")  # a run to start from that is not there is better said now
         data, space = context.dataset, context.space
-        data.check(context.progress)  # rather than in the middle of a training
+        unseen = data.check(context.progress) or ()  # rather than in the middle of a training
         if space.config.graph is not None:
             write_json(context.run.path / FILE, space_to_json(space))
         first = next(iter(context.targets.values()))
@@ -37,7 +37,7 @@ class DataStage(Stage[DataResult]):
             variants=[variant.key for variant in context.spaces],
             target=described(first), budgets=dict(context.config.budgets),
             recipe=context.recipe.model_dump(mode="json"), planned=_planned(context),
-            warnings=[*adapted(context.config, space), *data.notes,
+            warnings=[*adapted(context.config, space), *data.notes, *unseen,
                       *find(context.config.task).data_warnings(data.describe())],
         )
 
