@@ -22,7 +22,7 @@ from hwnas.tasks.breakdown import Breakdown
 
 Array = npt.NDArray[np.float32]
 Outputs = Sequence[Array]
-Batches = Sequence[Outputs]
+Batches = Iterable[Outputs]
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -64,7 +64,8 @@ class Metric(ABC):
         """What a lower precision costs: the score in fp32, points lost, and the standard error where it is known.
 
         Args:
-            exact, rounded: outputs for all images of the same weights in fp32 and in the lower precision.
+            exact, rounded: outputs for all images of the same weights in fp32 and in the lower precision; each is gone
+                through once, the one after the other.
         """
         before = self.score(exact)
         return before, before - self.score(rounded), 0.0

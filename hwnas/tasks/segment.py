@@ -162,7 +162,7 @@ class Segment(Task):
         """The score of an image is its mIoU."""
         assert isinstance(metric, MeanIouMetric)
         truth, palette, images = metric.masks, data.palette, data.val.pixels
-        masks = np.concatenate([outputs[0].argmax(1) for outputs in batches]).astype(np.uint8)
+        masks = np.concatenate([outputs[0].argmax(1).astype(np.uint8) for outputs in batches])
         scores = [MeanIou(confusion(a, b, metric.classes)).miou for a, b in zip(masks, truth, strict=True)]
         return Cases(scores, lambda i: (draw_mask(images[i], truth[i], palette),
                                         draw_mask(images[i], masks[i], palette)))

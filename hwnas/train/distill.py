@@ -13,6 +13,7 @@ from hwnas.nets import Network
 from hwnas.train.attention_transfer import attention, attention_distance
 
 Outputs = Tensor | list[Tensor]
+REMEMBERED = 1 << 28  # bytes: three epochs of 20,000 images of 1,000 classes
 
 
 class Teacher:
@@ -24,7 +25,7 @@ class Teacher:
             tasks its factor beside the plain loss.
         temperature: softens both distributions of a classifier.
         remember: keep the teacher's outputs per (epoch, step), so that several students that see the same batches
-            (same data, seed and batch size) ask the teacher once.
+            (same data, seed and batch size) ask the teacher once; the first ones, up to `REMEMBERED` bytes.
         features: factor of the distance of attention on the maps of the backbone
             (`hwnas.train.attention_transfer`), for networks with a head; 0 compares outputs alone. Not remembered.
     """
@@ -34,6 +35,7 @@ class Teacher:
         self.net = net.eval()
         self.weight, self.temperature, self.features = weight, temperature, features
         self.cache: dict[tuple[int, int], Outputs] | None = {} if remember and not features else None
+        self._room = REMEMBERED
 
     @contextlib.contextmanager
     def capture_features(self, student: nn.Module) -> Iterator[None]:
@@ -59,9 +61,15 @@ class Teacher:
         """What the teacher gives for a batch; from the cache if this step was seen before."""
         if self.cache is None:
             return self.net(pixels)  # type: ignore[no-any-return]
-        if (epoch, step) not in self.cache:
-            self.cache[epoch, step] = self.net(pixels)
-        return self.cache[epoch, step]
+        known = self.cache.get((epoch, step))
+        if known is not None:
+            return known
+        found: Outputs = self.net(pixels)
+        size = sum(tensor.nbytes for tensor in (found if isinstance(found, list) else [found]))
+        if size <= self._room:
+            self.cache[epoch, step] = found
+            self._room -= size
+        return found
 
     def loss(self, student: Tensor, teacher: Tensor, plain: Tensor) -> Tensor:
         """(1 - weight) * plain + weight * T^2 * KL(teacher || student), of logits (N, classes), mean over the batch."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hwnas.train import Teacher
+from hwnas.train import Teacher, distill
 
 
 class Counting(nn.Module):
@@ -89,3 +89,16 @@ def test_without_memory_it_is_asked_every_time() -> None:
         teacher.outputs(torch.randn(2, 4), 0, 0)
     assert net.asked == 2
     assert teacher.cache is None
+
+
+def test_it_remembers_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Counting()
+    wanted = net.eval()(x := torch.ones(2, 4))
+    monkeypatch.setattr(distill, "REMEMBERED", 3 * wanted.nbytes)
+    teacher, asked = Teacher(net, remember=True), net.asked
+    for _ in range(2):
+        for step in range(5):
+            assert torch.equal(teacher.outputs(x, 0, step), wanted)
+    assert net.asked - asked == 5 + 2
+    assert teacher.cache is not None
+    assert len(teacher.cache) == 3

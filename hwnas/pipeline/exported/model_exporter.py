@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.data.views import AnyImages
-from hwnas.export import Samples, answers, onnx_bytes, stamped
+from hwnas.export import Samples, onnx_bytes, stamped
 from hwnas.export.onnx_export import INPUT
+from hwnas.export.verification import Answers
 from hwnas.files import write_bytes
 from hwnas.nets import Network
 from hwnas.pipeline.exported.inference import answering, calibration_inputs, in_form
@@ -114,7 +115,7 @@ class ModelExporter:
         inputs = calibration_inputs(exact.workload.train_images, INPUT, self._context.config.seed)
         model = stamped(in_form(exact.model, target, inputs),
                         provenance(self._context, arch, name.partition("-")[0], target))
-        found = list(answers(exact.session, exact.workload.val_images))
+        found = Answers(exact.session, exact.workload.val_images)
         return Export(name, exact.workload, target, model, answering(model, target), exact.samples, found)
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from hwnas.train import Workload
 
 
+MOST, EXAMPLE_PIXELS = 500, 1 << 28  # validation images that examples are chosen from: so many, or so many pixels
+
+
 @dataclass(frozen=True)
 class Artifacts:
     """What was written for people to look at.
@@ -66,7 +69,9 @@ def _examples(workload: Workload, model: Session, folder: Path) -> tuple[list[di
     """What is told of the pictures, and their names; none of a task that draws nothing."""
     if not workload.task.pictures:
         return [], []
-    cases = workload.task.cases(workload.metric, workload.data, list(answers(model, workload.val_images)))
+    images = workload.val_images
+    count = min(len(images), max(MOST, EXAMPLE_PIXELS // (images.shape[1] * images.shape[2])))
+    cases = workload.task.cases(workload.metric.first(count), workload.data, answers(model, images[:count]))
     told: list[dict[str, Any]] = []
     for number, example in enumerate(examples(cases), 1):
         told.append({"file": f"example-{number}.png", "name": workload.data.val_name(example.number),

@@ -24,5 +24,4 @@ def loss_of(net: Network, target: Target, workload: Workload, seed: int) -> Loss
     """
     rounded = in_form(onnx_bytes(net, {}), target, calibration_inputs(workload.train_images, INPUT, seed))
     images = workload.val_images
-    found = list(answers(answering(rounded, target), images))
-    return Loss.between(workload.metric, list(outputs_of(net, images)), found)
+    return Loss.between(workload.metric, outputs_of(net, images), answers(answering(rounded, target), images))
