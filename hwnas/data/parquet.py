@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,19 @@ import numpy.typing as npt
 from hwnas.data.encoded import EncodedSource
 from hwnas.data.labels import as_labels, class_names
 from hwnas.data.listing import files_in, folders_in
+from hwnas.data.memory import allowed
 from hwnas.data.names import checked_names
 from hwnas.data.notes import Notes, plain
 from hwnas.data.partnames import TEST, TRAIN, VAL, roles, words_in
 from hwnas.data.samples import INSTALL, Samples
 from hwnas.data.source import Labelled
+from hwnas.data.spooled import Spooled
 from hwnas.documents import json_value, open_regular
 from hwnas.errors import DataError, MissingDependency
 
 _SHARD = re.compile(r"-\d{3,6}-of-\d{3,6}")
+LARGE = 1 << 30  # bytes of encoded images from which on they are not held in memory, whatever is free
+_PIECE = 64  # rows that are in memory while a large table is copied
 _IMAGE, _LABEL = ("jpeg", "image", "bytes", "img"), "label"
 
 
@@ -72,7 +77,8 @@ def read_parts(path: Path, tables: list[Path]) -> Samples:
 
 
 def _samples(name: str, source: str, train: list[Path], val: tuple[list[Path], str] | None, notes: Notes) -> Samples:
-    read = [_rows(file) for file in (*train, *(val[0] if val else []))]
+    files = [*train, *(val[0] if val else [])]
+    read = [_rows(file, min(allowed(), LARGE) // len(files)) for file in files]
     labels = np.concatenate([rows.labels for rows in read])
     inside = sum(len(rows.labels) for rows in read[: len(train)])
     held_out = np.arange(len(labels)) >= inside if val else None
@@ -85,9 +91,8 @@ def _samples(name: str, source: str, train: list[Path], val: tuple[list[Path], s
     def fetch(index: int) -> tuple[str, bytes | None]:
         which = int(np.searchsorted(ends, index, "right"))
         row = index - (int(ends[which - 1]) if which else 0)
-        value = read[which].images[row].as_py()
         told = f"row {row}" if len(read) == 1 else f"row {row} of {read[which].file.name}"
-        return told, value.get("bytes") if isinstance(value, dict) else value
+        return told, read[which].images(row)
 
     images = EncodedSource(fetch, len(labels), source, Labelled(classes, labels), exact=True)
     return Samples(name, source, labels, held_out, classes, val[1] if val else "", images, notes.told())
@@ -95,27 +100,68 @@ def _samples(name: str, source: str, train: list[Path], val: tuple[list[Path], s
 
 @dataclass(frozen=True)
 class _Rows:
-    """One table: encoded images, their labels, and the classes that its metadata names."""
+    """One table: encoded images by their row, their labels, and the classes that its metadata names."""
 
     file: Path
-    images: Any
+    images: Callable[[int], bytes | None]
     labels: npt.NDArray[np.int64]
     names: list[str] | None
 
 
-def _rows(path: Path) -> _Rows:
-    column, table, metadata = _table(path)
-    images, labels = table.column(column), table.column(_LABEL)
+def _rows(path: Path, most_bytes: int) -> _Rows:
+    column, table, metadata = _table(path, most_bytes)
+    labels = table.column(_LABEL)
     if labels.null_count:
         raise DataError(f"{path}: {labels.null_count} rows without a label; remove them")
     try:
         raw = labels.to_numpy()
     except (ValueError, TypeError, NotImplementedError) as err:  # Arrow's own errors are ValueErrors, too
         raise DataError(f"{path}: labels must be integers 0..K-1, not {labels.type}; number the classes first") from err
-    return _Rows(path, images, as_labels(raw, len(images), f"{path}, column {_LABEL}"), _names(metadata, path))
+    count = len(labels)
+    if column in table.column_names:
+        held = table.column(column)
+        images: Callable[[int], bytes | None] = lambda row: _bytes(held[row].as_py())  # noqa: E731
+    else:
+        images = Spooled(lambda: _streamed(path, column), count, str(path))
+    return _Rows(path, images, as_labels(raw, count, f"{path}, column {_LABEL}"), _names(metadata, path))
 
 
-def _table(path: Path) -> tuple[str, Any, dict[bytes, bytes]]:
+def _bytes(value: Any) -> bytes | None:
+    """Of an image as a column has it."""
+    found: bytes | None = value.get("bytes") if isinstance(value, dict) else value
+    return found
+
+
+def _streamed(path: Path, column: str) -> Iterator[bytes | None]:
+    """The images of a table in turn, few of them in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with open_regular(path, DataError) as stream:
+        try:
+            with pq.ParquetFile(stream) as file:
+                for batch in file.iter_batches(batch_size=_PIECE, columns=[column]):
+                    for value in batch.column(0):
+                        yield _bytes(value.as_py())
+        except (pa.ArrowException, MemoryError, ValueError, TypeError) as err:
+            raise _unreadable(path, err) from err
+
+
+def _unreadable(path: Path, err: BaseException) -> DataError:
+    return DataError(f"{path}: not a readable parquet file ({' '.join(str(err).split())[:200]}); write it again")
+
+
+def _size(file: Any, column: str) -> int:
+    """Bytes of a column once it is in memory, as the file tells."""
+    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+    parts = (group.column(k) for group in groups for k in range(group.num_columns))
+    return sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] == column)
+
+
+def _table(path: Path, most_bytes: int) -> tuple[str, Any, dict[bytes, bytes]]:
+    """The name of the column of images, a table of it and the labels, and the metadata; a column of more bytes is
+    left out.
+    """
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -126,10 +172,10 @@ def _table(path: Path) -> tuple[str, Any, dict[bytes, bytes]]:
             with pq.ParquetFile(stream) as file:
                 schema = file.schema_arrow
                 column = _image_column(schema, path)
-                return column, file.read(columns=[column, _LABEL]), schema.metadata or {}
+                wanted = [_LABEL] if _size(file, column) > most_bytes else [column, _LABEL]
+                return column, file.read(columns=wanted), schema.metadata or {}
         except (pa.ArrowException, OSError, MemoryError, ValueError, TypeError, UnicodeDecodeError) as err:
-            reason = " ".join(str(err).split())[:200]
-            raise DataError(f"{path}: not a readable parquet file ({reason}); write it again") from err
+            raise _unreadable(path, err) from err
 
 
 def _image_column(schema: Any, path: Path) -> str:

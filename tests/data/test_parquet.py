@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwnas.data import load
-from hwnas.errors import DataError
+from hwnas.data import Reading, load, parquet, read_by
+from hwnas.errors import DataError, InputError
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -165,3 +165,35 @@ def test_cifar10_pixels_are_those_a_plain_decoder_gives():
     }
     for image, label in zip(data.train_images, data.train_labels, strict=True):
         assert plain[hashlib.sha256(image.tobytes()).digest()] == label
+
+
+@pytest.mark.parametrize("struct", [False, True])
+def test_a_table_larger_than_memory_is_copied_once_and_says_the_same(tmp_path, struct, monkeypatch):
+    images = [{"bytes": row, "path": "x"} for row in ROWS] if struct else ROWS
+    file = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"image": images, "label": LABELS}), file, row_group_size=5)
+    small = load(file, memory=0)
+    monkeypatch.setattr(parquet, "allowed", lambda: 100)
+    copied, streamed = [], parquet._streamed
+    monkeypatch.setattr(parquet, "_streamed", lambda *where: copied.append(where) or streamed(*where))
+    with read_by(Reading(tmp_path / "cache")):
+        large = load(file, memory=0)
+    assert len(copied) == 1
+    assert not list((tmp_path / "cache").glob("tmp*")), "nobody else sees the copy"
+    assert large.fingerprint == small.fingerprint
+    np.testing.assert_array_equal(large.train_images, small.train_images)
+    np.testing.assert_array_equal(large.val_images, small.val_images)
+    assert len(copied) == 1
+
+
+def test_a_row_without_an_image_in_a_large_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "allowed", lambda: 0)
+    with pytest.raises(DataError, match=r"1 of 12 images cannot be read: row 4 \(no bytes\)"):
+        load(store(tmp_path, image=[*ROWS[:4], None, *ROWS[5:]], label=LABELS))
+
+
+def test_a_copy_that_cannot_be_written_says_how_it_can(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "allowed", lambda: 0)
+    (tmp_path / "cache").write_text("a file")
+    with read_by(Reading(tmp_path / "cache")), pytest.raises(InputError, match="name a folder with room by"):
+        load(store(tmp_path, image=ROWS, label=LABELS), memory=0)
