@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 SPACES = ("mobile", "proxyless", "google", "ofa", "fbnet", "nasbench201")
-RECIPES = ("small", "photo", "photo-long")
+RECIPES = ("small", "quick", "photo", "photo-long")
 CHOICES: dict[str, Sequence[str]] = {
     "runtime": ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu",
                 "tensorrt"),

@@ -76,7 +76,7 @@ class TrainingPart(Part):
         lr: for this batch, where the user does not say.
     """
 
-    optimizer: Literal["sgd", "adamw"] | None = None
+    optimizer: Literal["sgd", "adamw", "muon"] | None = None
     batch: Annotated[int, Field(ge=2, le=10**5)] | None = None
     lr: Annotated[float, Field(gt=0, le=100)] | None = None
     warmup: Annotated[float, Field(ge=0, le=10**5)] | None = None

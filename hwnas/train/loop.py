@@ -27,6 +27,7 @@ from hwnas.train.accelerator import Accelerator
 from hwnas.train.checkpoint import load_tensors, one_line, save_tensors
 from hwnas.train.distill import Teacher
 from hwnas.train.ema import Ema
+from hwnas.train.muon import Muon, is_orthogonal
 from hwnas.train.parts import parts_of
 from hwnas.train.workload import Workload, workload_of
 from hwnas.validation import Count, Schema, checked
@@ -43,7 +44,8 @@ class TrainConfig:
         batch: images per step.
         lr: peak learning rate, reached after `warmup` epochs, then cosine to zero.
         warmup: epochs of linear warm-up.
-        optimizer: `sgd` with Nesterov momentum, or `adamw` (Loshchilov & Hutter, ICLR 2019), which detectors need.
+        optimizer: `sgd` with Nesterov momentum, `adamw` (Loshchilov & Hutter, ICLR 2019), which detectors need, or
+            `muon` (`hwnas.train.muon`), which gets farther in few epochs.
         momentum: of SGD.
         weight_decay: none on batch norm and biases.
         label_smoothing: of the cross entropy.
@@ -65,7 +67,7 @@ class TrainConfig:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     clip: float = 5.0
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     ema: float = 0.0
     drop_path: float = 0.0
     accumulate: int = 1
@@ -144,6 +146,11 @@ def optimizer_of(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr)
+    if config.optimizer == "muon":
+        turned = [p for p in decayed if is_orthogonal(p)]
+        others = [p for p in decayed if not is_orthogonal(p)]
+        return Muon([{"params": turned, "orthogonal": True}, groups[0] | {"params": others}, groups[1]], config.lr,
+                    config.momentum)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=True)
 
 
