@@ -12,6 +12,7 @@ import pytest
 from typer.main import get_command
 
 from hwnas.cli import completing, main
+from hwnas.data.recipe import recipe_names
 from hwnas.cli.app import make_app
 from hwnas.documents import read_json
 from hwnas.files import write_json
@@ -100,6 +101,8 @@ def test_completed_names_are_those_of_the_registries(tmp_path: Path, monkeypatch
     assert set(completing.CHOICES["runtime"]) == set(RUNTIMES)
     assert set(completing.CHOICES["precision"]) == {*PRECISIONS, AUTO}
     assert set(completing.CHOICES["head"]) == set(HEADS)
+    assert set(completing.RECIPES) == set(recipe_names("classify"))
+    assert completing.recipes("photo-") == ["photo-long"]
     for name, plugins in (("evaluator", EVALUATORS), ("executor", EXECUTORS), ("reduce", REDUCERS),
                           ("searcher", SEARCHERS)):
         assert set(completing.CHOICES[name]) == set(plugins.table)
