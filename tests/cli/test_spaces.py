@@ -12,8 +12,8 @@ import pytest
 from typer.main import get_command
 
 from hwnas.cli import completing, main
-from hwnas.data.recipe import recipe_names
 from hwnas.cli.app import make_app
+from hwnas.data.recipe import recipe_names
 from hwnas.documents import read_json
 from hwnas.files import write_json
 from hwnas.pipeline.latencies.latency_sources import AUTO
