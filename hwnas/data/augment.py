@@ -155,9 +155,17 @@ class ClassFeed(Feed[Drawn, tuple[Images, Targets]]):
         images, labels = _changed(self.part.pixels[wanted], drawn, self.policy), self.part.labels[wanted]
         if drawn.seeds is not None:
             images = np.stack(list(threads.map(self._transformed, images, drawn.seeds.tolist())))
-        if drawn.mixed is None:
-            return images, labels
-        return drawn.mixed.images(images), drawn.mixed.targets(labels, self._count)
+        if drawn.mixed is not None:
+            images = drawn.mixed.images(images)
+        return images, self.targets(labels, drawn.mixed)
+
+    def targets(self, labels: Labels, mixed: Mixed | None) -> Targets:
+        """What a batch is to be answered with.
+
+        Args:
+            labels: of the images that were given to `mixed`, the batch's own first.
+        """
+        return labels if mixed is None else mixed.targets(labels, self._count)
 
     def _transformed(self, image: Images, seed: int) -> Images:
         return changed(self._transforms, Sample(image), seed).image

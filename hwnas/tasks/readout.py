@@ -6,6 +6,7 @@ numbers, never code. A task of a third party takes one of them.
 | kind    | outputs                     | what is told                                                            |
 |---------|-----------------------------|-------------------------------------------------------------------------|
 | classes | logits (1, K)               | `classes`: the five likeliest with their probabilities                    |
+| labels  | logits (1, K)               | `labels`: every class above its threshold with its probability            |
 | values  | numbers (1, K)              | `values`: name -> offset + scale * number; `unit` where there is one      |
 | boxes   | maps of a detector          | `boxes` in pixels of the image, with label and score                    |
 | mask    | logits (1, K, H, W)         | `shares` of every class, and the mask                                   |
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-CLASSES, VALUES, BOXES, MASK = "classes", "values", "boxes", "mask"
-KINDS = (CLASSES, VALUES, BOXES, MASK)
+CLASSES, LABELS, VALUES, BOXES, MASK = "classes", "labels", "values", "boxes", "mask"
+KINDS = (CLASSES, LABELS, VALUES, BOXES, MASK)
 LIKELIEST = 5
 
 
 def read_out(how: Mapping[str, Any], outputs: Sequence[Array], names: Sequence[str]) -> dict[str, Any]:
-    """What is told of one image from the outputs of kind classes or values.
+    """What is told of one image from the outputs of kind classes, labels or values.
 
     Args:
         how: a record `postprocessing`.
@@ -38,6 +39,8 @@ def read_out(how: Mapping[str, Any], outputs: Sequence[Array], names: Sequence[s
         names: K of them.
     """
     numbers = outputs[0][0]
+    if how["kind"] == LABELS:
+        return labels(numbers, names, how)
     return values(numbers, names, how) if how["kind"] == VALUES else likeliest(numbers, names)
 
 
@@ -53,6 +56,14 @@ def probabilities(logits: Array) -> Array:
     powers: Array = np.exp(logits - logits.max())
     shares: Array = powers / powers.sum()
     return shares
+
+
+def labels(logits: Array, names: Sequence[str], how: Mapping[str, Any]) -> dict[str, Any]:
+    """The classes whose probability, the sigmoid of logits (K,), is above `thresholds`, 0.5 each; likeliest first."""
+    scores = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60)))
+    thresholds = np.asarray(how.get("thresholds") or [0.5] * len(names), np.float64)
+    return {"labels": [{"label": names[k], "score": round(float(scores[k]), 4)} for k in np.argsort(-scores)
+                       if scores[k] > thresholds[k]]}
 
 
 def values(numbers: Array, names: Sequence[str], how: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +92,8 @@ def in_words(facts: Mapping[str, Any]) -> str:
     if "shares" in facts:
         first = sorted(facts["shares"].items(), key=lambda item: -item[1])[:LIKELIEST]
         return ", ".join(f"{name} {100 * share:.0f} %" for name, share in first if share > 0)
+    if "labels" in facts:
+        return ", ".join(f"{c['label']} {c['score']:.2f}" for c in facts["labels"]) or "nothing"
     if "values" in facts:
         unit = f" {facts['unit']}" if facts.get("unit") else ""
         return ", ".join(f"{name} {value:g}{unit}" for name, value in facts["values"].items())

@@ -19,6 +19,7 @@ GROUP = "hwnas.tasks"
 TABLE: dict[str, str] = {
     "classify": "hwnas.tasks.classify:Classify",
     "detect": "hwnas.tasks.detect:Detect",
+    "multilabel": "hwnas.tasks.multilabel:MultiLabel",
     "segment": "hwnas.tasks.segment:Segment",
 }
 DEFAULT = "classify"

@@ -22,7 +22,7 @@ from hwnas.errors import DataError, UsageError
 from hwnas.space import Space
 from hwnas.tasks import Metric, Task, task_for
 from hwnas.tasks.task import Batch
-from hwnas.train import segment  # noqa: F401 - registers its objective
+from hwnas.train import multilabel, segment  # noqa: F401 - register their objectives
 from hwnas.train.accelerator import CPU, Accelerator
 from hwnas.train.detect import objective  # noqa: F401 - registers its objective
 from hwnas.train.distill import Outputs, Teacher

@@ -22,7 +22,8 @@ SMALL: dict[str, Any] = {
 
 
 LONG_RUNS = {"detector", "segmenter", "eight", "elsewhere", "auto", "orphan", "small_boxes", "several"}
-THEIR_RUN_IS_LONG = ("test_variants.py", "test_own_task.py", "test_tasks.py", "test_tracked.py")
+THEIR_RUN_IS_LONG = ("test_variants.py", "test_own_task.py", "test_tasks.py", "test_tracked.py",
+                     "test_multilabel.py")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -27,7 +27,7 @@ from hwnas.train.evaluate import outputs_of
 from tests.data.layouts import coco_plain
 from tests.tasks.own_task import installed
 
-NAMES = ("classify", "detect", "segment", "ink")
+NAMES = ("classify", "detect", "multilabel", "segment", "ink")
 PICTURE = np.random.default_rng(3).integers(0, 256, (40, 70, 3), dtype=np.uint8)
 
 
@@ -60,7 +60,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def source(name: str, folder: Path) -> str:
-    if name == "detect":
+    if name in ("detect", "multilabel"):
         return str(coco_plain(folder))
     if name != "segment":
         return "digits"
@@ -79,7 +79,8 @@ def source(name: str, folder: Path) -> str:
 def given(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Given:
     name: str = request.param
     task = find(name)
-    data = task.load(source(name, tmp_path_factory.mktemp(name)), size=(64, 64) if task.heads else None, limit=120)
+    size = (64, 64) if task.heads or task.fit == "letterbox" else None
+    data = task.load(source(name, tmp_path_factory.mktemp(name)), size=size, limit=120)
     config = SpaceConfig("mobile", data.size[0], data.channels, len(data.classes), 0.5, 1, data.size[1],
                          task.heads[0] if task.heads else "", 16 if task.heads else None)
     space = build(config)

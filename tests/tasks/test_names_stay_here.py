@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2] / "hwnas"
-NAMES = {"classify", "detect", "segment", "mAP", "mIoU"}
+NAMES = {"classify", "detect", "multilabel", "segment", "mAP", "mIoU"}
 KINDS = {"Dataset", "DetectionData", "SegmentationData", "AccuracyMetric", "DetectionMetric", "MeanIouMetric",
-         "DetectionHeadLayout", "Classify", "Detect", "Segment"}
+         "DetectionHeadLayout", "Classify", "Detect", "Segment", "MultiLabel", "MultiLabelData", "MeanAveragePrecision"}
 ROOMS = sorted(path.name for path in ROOT.iterdir() if path.is_dir() and (path / "__init__.py").is_file())
 ELSEWHERE = [room for room in ROOMS if room not in ("tasks", "space", "nets", "profile", "latency", "quantize")]
 """Where ops and heads are described, 'classify' is the kind of an op."""

@@ -46,7 +46,7 @@ def load_detection(source: str | Path, *, size: tuple[int, int] | None = None, v
     Raises:
         DataError: anything wrong with the data; says which file, which entry and what to do.
     """
-    listed = _listed(*source_path(source, f"a folder in one of these layouts: {LAYOUTS}"))
+    listed = list_boxes(*source_path(source, f"a folder in one of these layouts: {LAYOUTS}"))
     notes = listed.notes
     records = without_shared(list(listed.records), notes)
     held = [record.held_out for record in records]
@@ -70,7 +70,8 @@ def load_detection(source: str | Path, *, size: tuple[int, int] | None = None, v
     return data.with_notes(told_unseen(data.classes, data.counts(data.train), data.counts(data.val), "box"))
 
 
-def _listed(path: Path, exists: bool) -> Listed:
+def list_boxes(path: Path, exists: bool) -> Listed:
+    """A data set of boxes before anything is decoded; raises DataError where it is in no known layout."""
     if not exists:
         raise DataError(f"no such file or folder: {plain(str(path))}; pass a folder in one of these layouts: {LAYOUTS}")
     if (layout := yolo.find(path)) is not None:

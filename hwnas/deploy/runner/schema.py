@@ -40,6 +40,8 @@ def check_facts(facts: object, where: str) -> None:
         how.integer("decimals", 0, 12, default=None)
         how.text("unit", most=100, default=None)
     classes = len(told.items("classes", lambda value, place: told.text_of(value, place, most=1000), 1))
+    if how is not None and "thresholds" in how:
+        how.items("thresholds", lambda value, place: how.number_of(value, place, 0, 1), classes, classes)
     _check_target(told.record("target"))
     _check_latency(told.record("latency"))
     parity = told.record("parity")
