@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -57,6 +58,30 @@ class Plugins:
             return point.load()
         except (ImportError, AttributeError) as err:
             raise UsageError(f"{self.kind} {name!r} ({point.value}) does not import: {err}") from err
+
+    def own(self, name: str, arguments: int, rule: str) -> Callable[..., Any]:
+        """What a user named: of a package, or `package.module:name`; it can be called.
+
+        Args:
+            arguments: that a function of it is called with; a class is made without any.
+            rule: what it must be, for messages.
+
+        Raises:
+            UnknownName, UsageError: as `find` and `of_module`, or a function that takes other arguments.
+        """
+        found = of_module(name, self.kind, rule) if ":" in name else self.find(name)
+        if not callable(found):
+            raise UsageError(f"{self.kind} {name!r} is {brief(found)}: {rule}")
+        function: Callable[..., Any] = found
+        if not inspect.isclass(function):
+            try:
+                signature = inspect.signature(function)
+                signature.bind(*[None] * arguments)
+            except TypeError as err:
+                raise UsageError(f"{self.kind} {name!r} takes {inspect.signature(function)}: {rule}") from err
+            except ValueError:  # of compiled code that tells no signature
+                return function
+        return function
 
     def check(self, name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         """Whether `function(first, **options)` is a call that its signature takes.
@@ -115,6 +140,15 @@ def of_module(text: str, kind: str, rule: str) -> Callable[..., Any]:
         raise UsageError(f"module {place} has no function {attribute} ({brief(found)}): {rule}")
     function: Callable[..., Any] = found
     return function
+
+
+def source_hash(function: Callable[..., Any]) -> str | None:
+    """SHA-256 of the file that a function or a class was read from; None where that is not known."""
+    try:
+        file = inspect.getsourcefile(function)
+        return None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except (TypeError, OSError):
+        return None
 
 
 def _variadic(parameter: inspect.Parameter) -> bool:

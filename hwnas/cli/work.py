@@ -12,6 +12,7 @@ from hwnas.pipeline.commands import resume_command, shell
 from hwnas.pipeline.display.interactive import hooks
 from hwnas.pipeline.display.stage_lines import heading
 from hwnas.pipeline.display.watch import Watch, watching
+from hwnas.pipeline.own_code import OwnCodeChanged
 from hwnas.tracking.record import TrackingWarning
 
 if TYPE_CHECKING:
@@ -40,17 +41,18 @@ def carry_out(run: RunFolder, *, until: str | None = None, lines: bool = False) 
 
 @contextmanager
 def _telling(watch: Watch) -> Iterator[None]:
-    """Inside the block it is said, once each, when a tracker is left out."""
+    """Inside the block it is said, once each, when a tracker is left out or a user's code changed."""
     with warnings.catch_warnings():
         before = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, TrackingWarning):
+            if issubclass(category, TrackingWarning | OwnCodeChanged):
                 watch.say(f"warning: {message}")
             else:
                 before(message, category, *place, **more)
 
-        warnings.simplefilter("always", TrackingWarning)
+        for kind in (TrackingWarning, OwnCodeChanged):
+            warnings.simplefilter("always", kind)
         warnings.showwarning = show
         yield
 

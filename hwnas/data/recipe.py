@@ -19,7 +19,7 @@ from being fitted too closely, and effects stay comparable between recipes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -29,6 +29,7 @@ from hwnas.data.mixing import Mixing
 from hwnas.data.sampling import SAMPLERS, Sampler, sampler_of
 from hwnas.data.transforms import TRANSFORMS, Transform, transforms_of
 from hwnas.errors import InputError, UnknownName, UsageError
+from hwnas.plugins import Plugins
 from hwnas.validation import Name, Schema, checked, read_yaml
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -53,19 +54,46 @@ class MixingPart(Part):
     share: Share = 1.0
 
 
+LOSSES = Plugins("loss", "hwnas.losses", {})
+LOSS_RULE = "a loss is a function that is called with (outputs, targets) and gives a scalar tensor"
+
+
 class LossPart(Part):
-    """Of segmentation, see `hwnas.train.segment.SegmentationLoss`.
+    """How mistakes are weighed, of classification, multilabel and segmentation.
 
     Args:
-        class_weights: `balanced`: the rarer a class among the pixels, the more one of them weighs.
-        hard_only: only pixels that are wrong most count.
+        class_weights: `balanced`: the rarer a class, the more it weighs; or class -> weight, 1 where it is not named.
+        hard_only: of segmentation: only pixels that are wrong most count.
+        own: a user's loss in place of the task's (`hwnas.train.own_loss`); empty for the task's.
     """
 
-    class_weights: Literal["equal", "balanced"] = "equal"
+    class_weights: Literal["equal", "balanced"] | dict[Name, Annotated[float, Field(ge=0, le=10**6)]] = "equal"
     hard_only: bool = False
+    own: Name = ""
 
     def __bool__(self) -> bool:
+        return bool(self.own) or self.weighs
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the loss of the task is another than by itself."""
         return self.hard_only or self.class_weights != "equal"
+
+    def weights(self, classes: Sequence[str], balanced: Callable[[], Sequence[float]]) -> list[float] | None:
+        """A weight a class; None where all are equal.
+
+        Args:
+            balanced: gives those of `balanced`.
+
+        Raises:
+            UnknownName: of a class that there is not.
+        """
+        if isinstance(self.class_weights, str):
+            return list(balanced()) if self.class_weights == "balanced" else None
+        for name in self.class_weights:
+            if name not in classes:
+                raise UnknownName("class in the weights:", name, classes)
+        return [self.class_weights.get(name, 1.0) for name in classes]
 
 
 class TrainingPart(Part):
@@ -223,6 +251,8 @@ def check_names(recipe: Recipe) -> None:
                 TRANSFORMS.check_name(name)
     if recipe.sampler and ":" not in recipe.sampler:
         SAMPLERS.check_name(recipe.sampler)
+    if recipe.loss.own and ":" not in recipe.loss.own:
+        LOSSES.check_name(recipe.loss.own)
 
 
 def default_recipe(task: str, size: Sequence[int], channels: int, images: int) -> str:

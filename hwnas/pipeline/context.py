@@ -23,6 +23,7 @@ from hwnas.nets import Network
 from hwnas.pipeline.config.budget import Budget, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.latencies.latency_sources import targets_of
+from hwnas.pipeline.own_code import OwnCodeChanged, loss_of, own_code
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.results import DataResult, GenerateResult, ProfileResult, TrainedResult
 from hwnas.pipeline.task_setup import (
@@ -158,6 +159,13 @@ class RunContext:
             UsageError: as `accelerator`.
         """
         assert self.accelerator.leads
+        before = self.run.found_if_done(DataResult)
+        began = before.code if before is not None else {}
+        now = own_code(self.config) if began else {}
+        for name, digest in began.items():
+            if now.get(name) != digest:
+                warnings.warn(f"the code of {name} changed since this run began: what is trained from here on follows "
+                              "the new code; start a new run to have one for all", OwnCodeChanged, stacklevel=2)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -193,16 +201,21 @@ class RunContext:
 
     @property
     def searched_workload(self) -> Workload:
-        """The workload as a search sees it: with the recipe `small`, see `hwnas.data.recipe`."""
-        return self.workload.with_recipe(Recipe())
+        """The workload as a search sees it: with the recipe `small`, see `hwnas.data.recipe`, and the user's loss."""
+        return self.workload.with_recipe(self._searched_recipe)
+
+    @property
+    def _searched_recipe(self) -> Recipe:
+        return Recipe(loss=loss_of(self.config, self.dataset.classes))
 
     @property
     def searched_smaller(self) -> dict[int, Workload]:
         """`smaller`, alike."""
-        return {imgsz: workload.with_recipe(Recipe()) for imgsz, workload in self.smaller.items()}
+        return {imgsz: workload.with_recipe(self._searched_recipe) for imgsz, workload in self.smaller.items()}
 
     def _workload(self, data: LabelledData, space: Space) -> Workload:
-        return Workload.over(find(self.config.task), data, space, self.accelerator, self.recipe)
+        return Workload.over(find(self.config.task), data, space, self.accelerator, self.recipe,
+                             self.config.train.metric or "")
 
     @property
     def task(self) -> Workload:

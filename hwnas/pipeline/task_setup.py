@@ -12,6 +12,7 @@ from hwnas.data.recipe import Recipe, default_recipe, find_recipe
 from hwnas.data.threads import cores
 from hwnas.errors import UsageError
 from hwnas.pipeline.config.compress_config import CompressConfig, DataSection
+from hwnas.pipeline.own_code import loss_of
 from hwnas.progress import Progress
 from hwnas.space import FULL, Space, SpaceConfig, Variant, find_space, scaled, variants
 from hwnas.space.find import is_file, space_file
@@ -58,7 +59,8 @@ def recipe_of(config: CompressConfig, data: LabelledData) -> Recipe:
         UnknownName, InputError, UsageError: as `hwnas.data.recipe.find_recipe`.
     """
     by_size = default_recipe(config.task, data.size, data.channels, len(data.parts[0]))
-    return find_recipe(config.train.recipe or by_size, config.task)
+    found = find_recipe(config.train.recipe or by_size, config.task)
+    return found.model_copy(update={"loss": loss_of(config, data.classes, found.loss)})
 
 
 def training_of(config: CompressConfig, recipe: Recipe) -> dict[str, Any]:

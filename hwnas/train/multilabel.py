@@ -55,7 +55,7 @@ class BinaryCrossEntropy:
         """Nothing."""
 
     def weighed(self, asked: LossPart, data: Any) -> BinaryCrossEntropy:
-        """With `balanced`: what shows a class weighs the more, the fewer images do: (N - m) / m, at most `HEAVIEST`.
+        """With weights of what shows a class; `balanced`: the more, the fewer images do: (N - m) / m, to `HEAVIEST`.
 
         Raises:
             UsageError: `hard_only`, which is of pixels.
@@ -63,11 +63,10 @@ class BinaryCrossEntropy:
         if asked.hard_only:
             raise UsageError("recipe: hard_only is of pixels, for --task segment: leave it out")
         assert isinstance(data, MultiLabelData)
-        if asked.class_weights == "equal":
-            return self
         shown = np.maximum(data.counts(data.train), 1)
-        weights = np.clip((len(data.train) - shown) / shown, 1.0, HEAVIEST)
-        return BinaryCrossEntropy(torch.from_numpy(weights.astype(np.float32)))
+        balanced = np.clip((len(data.train) - shown) / shown, 1.0, HEAVIEST)
+        weights = asked.weights(data.classes, balanced.tolist)
+        return BinaryCrossEntropy(None if weights is None else torch.tensor(weights))
 
 
 @objective_of.register

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwnas.data.recipe import LossPart
+from hwnas.errors import UsageError
+from hwnas.nets.ranks import fair_count
 from hwnas.tasks import Task
 from hwnas.tasks.classify import Classify
 from hwnas.train.distill import Outputs, Teacher
@@ -57,12 +59,37 @@ def objective_of(task: Task, layout: Any, classes: int) -> Objective:
 
 
 class CrossEntropy:
-    """Cross entropy with label smoothing, and softened divergence from a teacher."""
+    """Cross entropy with label smoothing, and softened divergence from a teacher.
+
+    Args:
+        weights: of every class, (K,); the loss is then the weighted mean. None for equal ones.
+    """
+
+    def __init__(self, weights: Tensor | None = None) -> None:
+        self.weights = weights
 
     def loss(self, outputs: Outputs, targets: np.ndarray, smoothing: float) -> Tensor:
         logits = one(outputs)
         truth = torch.from_numpy(targets).to(logits.device)
-        return functional.cross_entropy(logits, truth, label_smoothing=smoothing)
+        if self.weights is None:
+            return functional.cross_entropy(logits, truth, label_smoothing=smoothing)
+        weights = self.weights.to(logits.device)
+        each = functional.cross_entropy(logits, truth, weights, label_smoothing=smoothing, reduction="none")
+        total = (weights[truth] if truth.ndim == 1 else truth @ weights).sum()
+        return each.sum() / fair_count(total, logits.device, least=1e-12)
+
+    def weighed(self, asked: LossPart, data: Any) -> CrossEntropy:
+        """With a weight a class; `balanced`: images over K times those of the class, so that all classes count alike.
+
+        Raises:
+            UsageError: `hard_only`, which is of pixels.
+        """
+        if asked.hard_only:
+            raise UsageError("recipe: hard_only is of pixels, for --task segment: leave it out")
+        counts = np.maximum(np.bincount(data.train.labels, minlength=len(data.classes)), 1)
+        balanced = counts.sum() / (len(counts) * counts)
+        weights = asked.weights(data.classes, balanced.tolist)
+        return CrossEntropy(None if weights is None else torch.tensor(weights))
 
     def distilled(self, outputs: Outputs, taught: Outputs, plain: Tensor, teacher: Teacher) -> Tensor:
         return teacher.loss(one(outputs), one(taught), plain)

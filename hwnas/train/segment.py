@@ -104,7 +104,7 @@ class SegmentationObjective:
         """The same, with weights from the pixels of the training masks."""
         classes = len(data.classes)
         pixels = data.train.counts[:, :classes].sum(axis=0, dtype=np.int64)
-        weights = balanced_weights(pixels) if asked.class_weights == "balanced" else None
+        weights = asked.weights(data.classes, lambda: balanced_weights(pixels))
         return SegmentationObjective(classes, weights=weights, hard_only=asked.hard_only)
 
     def loss(self, outputs: Outputs, targets: np.ndarray, smoothing: float) -> Tensor:

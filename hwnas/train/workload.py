@@ -21,6 +21,7 @@ from hwnas.data.views import ImageView
 from hwnas.errors import DataError, UsageError
 from hwnas.space import Space
 from hwnas.tasks import Metric, Task, task_for
+from hwnas.tasks.own_metric import OwnMetric
 from hwnas.tasks.task import Batch
 from hwnas.train import multilabel, segment  # noqa: F401 - register their objectives
 from hwnas.train.accelerator import CPU, Accelerator
@@ -28,6 +29,7 @@ from hwnas.train.detect import objective  # noqa: F401 - registers its objective
 from hwnas.train.distill import Outputs, Teacher
 from hwnas.train.evaluate import outputs_of
 from hwnas.train.objective import Weighed, objective_of
+from hwnas.train.own_loss import OwnLoss
 
 SMALL = Recipe()
 QUICK_VAL = 2000  # validation images looked at after every epoch but the last, which takes all
@@ -42,6 +44,7 @@ class Workload:
         layout: what the maps of the networks mean, as the task gives it.
         accelerator: where its networks are trained and judged.
         recipe: what is done to training images.
+        own_metric: a user's in place of the task's (`hwnas.tasks.own_metric`); empty for the task's.
 
     Raises:
         UsageError: a recipe that changes images, and a task whose `epoch` takes none; or that weighs mistakes, and a
@@ -49,26 +52,29 @@ class Workload:
     """
 
     def __init__(self, task: Task, data: LabelledData, layout: Any = None, accelerator: Accelerator = CPU,
-                 recipe: Recipe = SMALL) -> None:
+                 recipe: Recipe = SMALL, own_metric: str = "") -> None:
         self.task, self.data, self.layout, self.accelerator, self.recipe = task, data, layout, accelerator, recipe
+        self.own_metric = own_metric
         if recipe.changes_images and not self._takes("recipe"):
             raise UsageError(f"recipe {recipe.name!r} changes images, and the `epoch` of task {task.name!r} has no "
                              "argument `recipe`: take --recipe small")
         self._objective = objective_of(task, layout, len(data.classes))
-        if recipe.loss:
+        if recipe.loss.weighs:
             if not isinstance(self._objective, Weighed):
                 raise UsageError(f"recipe {recipe.name!r}: loss is not for --task {task.name}: leave it out")
             self._objective = self._objective.weighed(recipe.loss, data)
+        if recipe.loss.own:
+            self._objective = OwnLoss(recipe.loss.own, self._objective)
 
     @classmethod
     def over(cls, task: Task, data: LabelledData, space: Space, accelerator: Accelerator = CPU,
-             recipe: Recipe = SMALL) -> Workload:
+             recipe: Recipe = SMALL, own_metric: str = "") -> Workload:
         """The workload of the networks of a space."""
-        return cls(task, data, task.head_layout(space), accelerator, recipe)
+        return cls(task, data, task.head_layout(space), accelerator, recipe, own_metric)
 
     def with_recipe(self, recipe: Recipe) -> Workload:
         """The same, trained by another recipe."""
-        return Workload(self.task, self.data, self.layout, self.accelerator, recipe)
+        return Workload(self.task, self.data, self.layout, self.accelerator, recipe, self.own_metric)
 
     @property
     def train_images(self) -> ImageView:
@@ -83,7 +89,8 @@ class Workload:
     @cached_property
     def metric(self) -> Metric:
         """The truth about the validation images."""
-        return self.task.metric(self.data, self.layout)
+        found = self.task.metric(self.data, self.layout)
+        return OwnMetric(found, self.own_metric) if self.own_metric else found
 
     @property
     def remembers(self) -> bool:
@@ -123,7 +130,8 @@ class Workload:
 
     def taken(self, train: np.ndarray, val: np.ndarray) -> Workload:
         """The same on training images `train`, judged on training images `val`; both are indices."""
-        return Workload(self.task, self.data.taken(train, val), self.layout, self.accelerator, self.recipe)
+        return Workload(self.task, self.data.taken(train, val), self.layout, self.accelerator, self.recipe,
+                        self.own_metric)
 
     def fold(self, holdout: float, seed: int, *, turned: bool = False) -> Workload:
         """The training set split in two: weights are trained on one part, architectures judged on the other.

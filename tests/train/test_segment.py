@@ -144,7 +144,7 @@ def test_a_recipe_weighs_the_classes_of_masks() -> None:
     assert hard.loss(logits, masks[:1], 0.1) == SegmentationLoss(2, hard_only=True)(logits, torch.from_numpy(masks[:1]))
 
 
-def test_only_masks_are_weighed_by_a_recipe(digits: Dataset) -> None:
-    recipe = Recipe.model_validate({"name": "mine", "loss": {"class_weights": "balanced"}})
-    with pytest.raises(UsageError, match="recipe 'mine': loss is not for --task classify"):
+def test_only_masks_have_hard_pixels(digits: Dataset) -> None:
+    recipe = Recipe.model_validate({"name": "mine", "loss": {"hard_only": True}})
+    with pytest.raises(UsageError, match="hard_only is of pixels, for --task segment"):
         workload_of(digits).with_recipe(recipe)

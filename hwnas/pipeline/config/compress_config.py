@@ -158,6 +158,10 @@ class TrainSection(Section):
         attention: factor of the distance of attention between the maps of the reference's backbone and the result's, in
             fine-tuning a detector or a segmenter; None takes the task's own.
         torch_threads: threads for training; None takes all cores.
+        loss, metric: a user's in place of the task's, `package.module:name` or of a package (`hwnas.train.own_loss`,
+            `hwnas.tasks.own_metric`).
+        class_weights: `balanced`, weights with commas between them in the order of the classes, or a file of weights,
+            a list or names with weights; of classification, multilabel and segmentation.
         accelerator: where networks are trained: `auto` (a GPU where torch finds one), `cpu`, `cuda`, `cuda:1`, `mps`.
         amp: number format of the multiplications in training: `no` (fp32), `bf16`, or `fp16` on a GPU.
     """
@@ -172,6 +176,9 @@ class TrainSection(Section):
     accumulate: int = Field(default=1, ge=1, le=10**4)
     attention: float | None = Field(default=None, ge=0, le=10**6)
     torch_threads: int | None = Field(default=None, ge=1, le=1024)
+    loss: str | None = None
+    metric: str | None = None
+    class_weights: str | None = None
     accelerator: str = "auto"
     amp: Literal["no", "bf16", "fp16"] = "no"
 
@@ -320,7 +327,7 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "trial_epochs": "search.trial_epochs", "seed": "seed", "torch_threads": "train.torch_threads",
     "accelerator": "train.accelerator", "amp": "train.amp",
     "limit": "data.limit", "tables": "target.tables", "image_cache": "data.image_cache", "workers": "data.workers",
-    "track": "track",
+    "track": "track", "loss": "train.loss", "metric": "train.metric", "class_weights": "train.class_weights",
 }.items()}
 """Flat name -> the section, empty for none, and the field in it; in the order in which they are told."""
 CALLED = {place: name for name, place in FLAT.items()}
@@ -329,7 +336,8 @@ FIELDS: dict[str, FieldInfo] = {
     for name, (section, field) in FLAT.items()
 }
 """Flat name -> type, default and bounds."""
-PATHS = ("data", "target", "space", "tables", "init", "recipe", "evaluation_table", "image_cache")  # on this disk
+PATHS = ("data", "target", "space", "tables", "init", "recipe", "evaluation_table", "image_cache",
+         "class_weights")  # on this disk
 
 
 def sectioned(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -362,6 +370,11 @@ def flat_name(place: tuple[str | int, ...]) -> str:
     return CALLED.get((names[0], names[1]), names[1]) if names[0] in SECTIONS and len(names) > 1 else names[0]
 
 
+def is_weights_file(text: str) -> bool:
+    """Whether weights of classes are named by their file."""
+    return text.endswith((".yaml", ".yml", ".json"))
+
+
 def _is_path(name: str, value: str) -> bool:
     if name == "target":
         return names_a_file(value)
@@ -369,6 +382,8 @@ def _is_path(name: str, value: str) -> bool:
         return is_file(value)
     if name == "recipe":
         return is_recipe_file(value)
+    if name == "class_weights":
+        return is_weights_file(value)
     if name == "data":  # what is neither a named data set nor there is refused under the name that it was given
         with contextlib.suppress(OSError, RuntimeError, ValueError):
             return value != "digits" and Path(value).expanduser().exists()

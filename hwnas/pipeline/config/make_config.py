@@ -27,6 +27,7 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
         MissingDependency: the runtime of this machine, or the library of a tracker, is not installed.
     """
     from hwnas.pipeline.latencies.latency_sources import targets_of  # ONNX and its helpers, when they are needed
+    from hwnas.pipeline.own_code import check_own
     from hwnas.pipeline.task_setup import check_sizes, head_of
     from hwnas.space.find import check_name
 
@@ -43,6 +44,7 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     targets_of(config)
     _check_search(config)
     check(config.track or ())
+    check_own(config)
     if not config.networks[0]:
         raise UsageError("give at least one budget, e.g. --latency 50%")
     return config

@@ -75,6 +75,9 @@ class CompressOptions(TypedDict, total=False):
     image_cache: str
     workers: int | None
     track: Sequence[str] | str | None
+    loss: str | None
+    metric: str | None
+    class_weights: str | None
 
 
 def with_options(function: Callable[P, R]) -> Callable[P, R]:

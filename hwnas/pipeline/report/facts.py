@@ -26,6 +26,7 @@ from hwnas.files import write_bytes, write_json
 from hwnas.generate.explain import Explanation
 from hwnas.latency import LatencyModel
 from hwnas.pipeline.config.make_config import BY_GRADIENTS
+from hwnas.pipeline.own_code import score_words
 from hwnas.pipeline.report import page
 from hwnas.pipeline.report.contents import (
     Both,
@@ -105,10 +106,11 @@ def _of_this_version(run: RunFolder) -> Iterator[None]:
 def _report(e: RunArtifacts) -> Report:
     comparison, budgets, task = _comparison(e), reached(e.run, e.solver, e.chosen), find(e.run.state.config.task)
     standing = Both(e.exported.reference.standing, e.exported.verdict.standing)
+    words = score_words(e.run.state.config)
     return Report(
-        headline=_headline(comparison, budgets, _word(e), task.words.lead, standing.compressed),
+        headline=_headline(comparison, budgets, _word(e), words.lead, standing.compressed),
         standing=standing, difference=e.exported.difference, no_success=no_success(standing.compressed),
-        metric=e.exported.verdict.metric, words=task.words, class_columns=task.columns, word=_word(e),
+        metric=e.exported.verdict.metric, words=words, class_columns=task.columns, word=_word(e),
         origin=origin_of(e.run), warnings=warnings_of(e.run), next=e.exported.next, budgets=budgets,
         reference=reference_of(e.run), moments=moments_of(e.run), comparison=comparison, precisions=_precisions(e),
         variant=variant_facts(e.solver), finalists=finalists(e.run), close=e.generated.close, out=e.generated.out,

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas.pipeline.own_code import score_words
 from hwnas.pipeline.report.summary import Summary, origin_of, summary
 from hwnas.pipeline.run.branches import Branch
 from hwnas.pipeline.run.folder import SEARCHED, RunFolder
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import BranchResult
 from hwnas.pipeline.run.results import DataResult, FinetuneResult, ReferenceResult, ReportResult
-from hwnas.tasks import find
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def overview(run: RunFolder, outcomes: Sequence[BranchResult] | None = None) -> 
     errors = {outcome.name: outcome.error for outcome in outcomes}
     return Overview(
         run=run.path, report=run.path / "report.html", data=data.summary, target=data.target, origin=origin_of(run),
-        metric=reference.metric, title=find(run.state.config.task).words.title, reference_score=reference.score,
+        metric=reference.metric, title=score_words(run.state.config).title, reference_score=reference.score,
         reference=run.state.reference, networks=[_row(run, b, errors.get(b.name)) for b in run.branches],
         search_seconds=sum(run.state.stages[stage].seconds for stage in SEARCHED), created=run.state.created,
         versions=run.state.versions, seed=run.state.config.seed,

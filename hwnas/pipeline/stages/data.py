@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hwnas.files import write_json
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.duration import planned
+from hwnas.pipeline.own_code import own_code
 from hwnas.pipeline.run.results import DataResult, PlannedResult, described
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.pipeline.task_setup import adapted
@@ -36,7 +37,7 @@ class DataStage(Stage[DataResult]):
             space=space.config.to_json(), choices=len(space.choices), size=str(space.size),
             variants=[variant.key for variant in context.spaces],
             target=described(first), budgets=dict(context.config.budgets),
-            recipe=context.recipe.model_dump(mode="json"), planned=_planned(context),
+            recipe=context.recipe.model_dump(mode="json"), code=own_code(context.config), planned=_planned(context),
             warnings=[*adapted(context.config, space), *data.notes, *unseen,
                       *find(context.config.task).data_warnings(data.describe())],
         )
