@@ -64,7 +64,7 @@ OPTIONS: dict[str, Any] = {
     "params": _flag(_TEXT, "params", "Most parameters: 2M or 50%.", _B),
     "memory": _flag(_TEXT, "memory", "Most activation memory: 64MB or 50%.", _B),
     "data": _flag(_TEXT, "data", "digits, a folder per class, a .npz or a .parquet; see --task.", _D, "digits"),
-    "task": _flag(_TEXT, "task", "classify; detect: COCO, VOC or YOLO; segment: images and masks.", _D, "classify"),
+    "task": _flag(_TEXT, "task", "classify; multilabel: a table of labels, or boxes; detect: COCO, VOC, YOLO; segment: masks.", _D, "classify"),
     "imgsz": _flag(_INT, "imgsz", "Input size in pixels.", _D, "the data's own"),
     "width": _flag(_INT, "width", "Input width, where it is not --imgsz.", _D, "--imgsz"),
     "limit": _flag(_INT, "limit", "Use at most this many images.", _D),

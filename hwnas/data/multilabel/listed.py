@@ -67,9 +67,9 @@ class Columns:
         labels = next((name for name in LABELS if name in header), None)
         rest = tuple(name for name in header if name not in (image, part))
         if labels is None and len(rest) < 2:
-            raise DataError(f"{where} has the columns {brief(list(header))}: beside {image!r} it needs one called "
-                            f"{LABELS[0]!r} with names between ';', or a column of 0 and 1 for each of two classes or "
-                            "more")
+            raise DataError(f"{where} has the columns {', '.join(map(brief, header[:5]))}: beside {brief(image)} it "
+                            f"needs one called {LABELS[0]!r} with names between ';', or a column of 0 and 1 for each "
+                            "of two classes or more")
         return cls(labels, () if labels else tuple(checked_names(rest, where)), part)
 
     def of(self, row: Mapping[str, object], where: str) -> tuple[str, ...]:
@@ -78,8 +78,8 @@ class Columns:
             return split_labels(row[self.labels])
         wrong = [name for name in self.classes if str(row[name]).strip() not in _YES | _NO]
         if wrong:
-            raise DataError(f"{where}: column {wrong[0]!r} holds {brief(row[wrong[0]])}, and columns of classes hold 0 "
-                            f"or 1: name the column of labels {LABELS[0]!r}, or leave others out")
+            raise DataError(f"{where}: column {brief(wrong[0])} holds {brief(row[wrong[0]])}, and columns of classes "
+                            f"hold 0 or 1: name the column of labels {LABELS[0]!r}, or leave others out")
         return tuple(name for name in self.classes if str(row[name]).strip() in _YES)
 
     def held_out(self, row: Mapping[str, object], where: str) -> bool | str | None:

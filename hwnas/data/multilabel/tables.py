@@ -22,7 +22,7 @@ from hwnas.data.multilabel.listed import IMAGE, Columns, Listed, Picture
 from hwnas.data.notes import Notes
 from hwnas.data.partnames import TEST, TRAIN, VAL, words_in
 from hwnas.data.samples import INSTALL
-from hwnas.documents import open_regular, read_text
+from hwnas.documents import brief, open_regular, read_text
 from hwnas.errors import DataError, MissingDependency
 
 SUFFIXES = (".csv", ".parquet")
@@ -71,11 +71,11 @@ def _csv(path: Path, notes: Notes) -> tuple[list[Picture], tuple[str, ...]]:
         where, row = f"{path.name}: line {number}", {str(key).strip(): value for key, value in raw.items()}
         held = columns.held_out(row, where)
         if held == TEST:
-            notes.left_out("images of the test part left out", row[image])
+            notes.left_out("images of the test part left out", brief(row[image]))
             continue
         file = finder.find(folders, parts_inside(row[image], root, root, where), any_suffix=True)
         if file is None:
-            absent.append(f"{where}: {row[image]}")
+            absent.append(f"{where}: {brief(row[image])}")
             continue
         found.append(Picture(row[image], file, columns.of(row, where), None if held is None else bool(held)))
     if absent and len(absent) * 2 >= len(absent) + len(found):
@@ -101,7 +101,7 @@ def _parquet(path: Path, notes: Notes) -> tuple[list[Picture], tuple[str, ...]]:
     image = next((name for name in PIXELS if name in table.column_names), None)
     if image is None:
         raise DataError(f"{path}: needs a column {', '.join(PIXELS[:-1])} or {PIXELS[-1]} of encoded images; it has "
-                        f"{', '.join(table.column_names)}")
+                        f"{', '.join(map(brief, table.column_names[:5]))}")
     columns = Columns.among(table.column_names, image, str(path))
     found = []
     for number, row in enumerate(table.to_pylist()):
