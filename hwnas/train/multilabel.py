@@ -54,7 +54,7 @@ class BinaryCrossEntropy:
     def prepare(self, net: nn.Module) -> None:
         """Nothing."""
 
-    def weighed(self, asked: LossPart, data: Any) -> BinaryCrossEntropy:
+    def weighed(self, asked: LossPart, data: MultiLabelData) -> BinaryCrossEntropy:
         """With weights of what shows a class; `balanced`: the more, the fewer images do: (N - m) / m, to `HEAVIEST`.
 
         Raises:
@@ -62,7 +62,6 @@ class BinaryCrossEntropy:
         """
         if asked.hard_only:
             raise UsageError("recipe: hard_only is of pixels, for --task segment: leave it out")
-        assert isinstance(data, MultiLabelData)
         shown = np.maximum(data.counts(data.train), 1)
         balanced = np.clip((len(data.train) - shown) / shown, 1.0, HEAVIEST)
         weights = asked.weights(data.classes, balanced.tolist)
