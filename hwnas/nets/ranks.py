@@ -16,6 +16,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, distributed
 
+from hwnas.nets.board import Board
+
+_board: Board | None = None
 _world, _share = 1, 1.0  # plain numbers, so that a compiled network reads them as constants
 
 
@@ -37,19 +40,35 @@ def world() -> int:
 
 
 def summed(values: Tensor) -> Tensor:
-    """The sum of `values` over the processes of the batch at hand, without a gradient; itself where there is one."""
-    if _world == 1:
-        return values
-    found = values.detach().clone()
-    distributed.all_reduce(found)
-    return found
+    """The sum of `values` (n,) over the processes of the batch at hand, without a gradient; itself where there is one.
+
+    Few numbers are gathered and added up by everyone: gloo's own reduction takes three times as long.
+    """
+    return values if _world == 1 else gathered(values).sum(0)
 
 
 def gathered(values: Tensor) -> Tensor:
     """`values` (n,) of every process of the batch at hand, (world, n), without a gradient."""
-    found = [torch.empty_like(values) for _ in range(_world)]
-    distributed.all_gather(found, values.detach().contiguous())
+    sent = values.detach()
+    if _board is not None and _board.takes(sent):
+        return torch.from_numpy(_board.exchange(sent.numpy()))
+    found = [torch.empty_like(sent) for _ in range(_world)]
+    distributed.all_gather(found, sent.contiguous())
     return torch.stack(found)
+
+
+def added_up(values: Tensor) -> Tensor:
+    """The sum of many `values` (n,) over the processes that were started; may be in place."""
+    if _board is not None and _board.takes(values):
+        return torch.from_numpy(_board.exchange(values.numpy())).sum(0)
+    distributed.all_reduce(values)
+    return values
+
+
+def meet_at(board: Board | None) -> None:
+    """From now on numbers of a CPU are exchanged over a board; None is for sockets."""
+    global _board
+    _board = board
 
 
 def fair_count(count: float | Tensor, device: torch.device, least: float = 1.0) -> Tensor | float:

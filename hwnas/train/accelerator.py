@@ -11,29 +11,28 @@ Glossary
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
-from hwnas.errors import RunError, UsageError
+from hwnas import launch
+from hwnas.errors import UsageError
 from hwnas.nets import ranks
+from hwnas.train import processes
 
 Module = TypeVar("Module", bound=nn.Module)
 Amp = Literal["no", "bf16", "fp16"]
 FORMATS: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 NAMES = ("auto", "cpu", "cuda", "mps")
-_LEADING = timedelta(days=2)  # how long the others wait while one process measures or writes
 _SCALE = "amp_scale"
 _HEADER = 128  # numbers that tell the shapes of the outputs of a network
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Accelerator:
     """Places networks and batches, and takes training steps.
 
@@ -56,8 +55,7 @@ class Accelerator:
             raise UsageError("fp16 trains on a GPU; on a CPU take bf16, or no")
         if not 0 <= self.rank < self.world:
             raise UsageError(f"rank {self.rank} is not one of {self.world} processes, numbered from 0")
-        scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp == "fp16")
-        object.__setattr__(self, "_scaler", scaler)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp == "fp16")
 
     @classmethod
     def find(cls, device: str = "auto", amp: Amp = "no") -> Accelerator:
@@ -69,32 +67,43 @@ class Accelerator:
         Raises:
             UsageError: torch does not find it, or the environment of the group is not complete.
         """
-        world = _whole("WORLD_SIZE", 1)
-        local = _whole("LOCAL_RANK", 0)
-        place = _device(device, local)
+        place, world = _device(device), launch.world()
         if world > 1:
-            _join(place)
-        return cls(place, amp, _whole("RANK", 0) if world > 1 else 0, world)
-
-    @classmethod
-    def of_one_process(cls, device: str = "auto", amp: Amp = "no") -> Accelerator:
-        """The same for what one process does.
-
-        Raises:
-            UsageError: as `find`, or several processes were started.
-        """
-        if (world := _whole("WORLD_SIZE", 1)) > 1:
-            raise UsageError(f"{world} processes were started (WORLD_SIZE={world}), and a run is made by one: start it "
-                             "without torchrun. Several train together through hwnas.train, as ADR 0034 says")
-        return cls.find(device, amp)
+            if place.type == "mps":
+                raise UsageError(f"{world} processes cannot share the one GPU of Apple silicon: start the run without "
+                                 "torchrun, or take --accelerator cpu")
+            if ":" in device and place.type == "cuda":
+                raise UsageError(f"{world} processes cannot share {device}: with --accelerator cuda each takes one of "
+                                 "its own")
+            processes.join()
+        return cls(place, amp, launch.rank(), world)
 
     @property
     def leads(self) -> bool:
         """Whether this process writes."""
         return self.rank == 0
 
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """Inside the block this process works for itself, as if it were the only one."""
+        group = self.rank, self.world
+        self.rank, self.world = 0, 1
+        try:
+            yield
+        finally:
+            self.rank, self.world = group
+
+    def wait(self) -> None:
+        """Until every process is here: what one wrote before, the others can read."""
+        if self.world > 1:
+            processes.wait()
+
     def placed(self, net: Module) -> Module:
-        """The network on the device, changed in place; with several processes, with the weights of rank 0."""
+        """The network on the device, changed in place."""
+        return net.to(self.device)
+
+    def alike(self, net: Module) -> Module:
+        """The network on the device, changed in place, in every process with the weights of rank 0."""
         net.to(self.device)
         if self.world > 1:
             for tensor in (*net.parameters(), *net.buffers()):
@@ -212,7 +221,7 @@ def device_of(net: nn.Module) -> torch.device:
     return next((tensor.device for tensor in (*net.parameters(), *net.buffers())), torch.device("cpu"))
 
 
-def _device(name: str, local: int) -> torch.device:
+def _device(name: str) -> torch.device:
     if name == "auto":
         there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         name = next(each for each, found in there.items() if found)
@@ -224,7 +233,7 @@ def _device(name: str, local: int) -> torch.device:
         if not torch.cuda.is_available():
             raise UsageError("torch finds no CUDA device: install a CUDA build of torch and the driver "
                              "(`hwnas doctor` says what is there), or take --accelerator cpu")
-        found = torch.device("cuda", local if found.index is None else found.index)
+        found = torch.device("cuda", launch.local() if found.index is None else found.index)
         if found.index is not None and found.index >= torch.cuda.device_count():
             raise UsageError(f"{found} is not there: torch finds {torch.cuda.device_count()} CUDA devices")
         torch.cuda.set_device(found)
@@ -236,29 +245,8 @@ def _device(name: str, local: int) -> torch.device:
     return found
 
 
-def _whole(name: str, default: int) -> int:
-    text = os.environ.get(name, str(default))
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"the environment variable {name} must be a whole number, not {text!r}: torchrun and "
-                         "accelerate launch set it") from None
-
-
-def _join(device: torch.device) -> None:
-    if distributed.is_initialized():
-        return
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    try:
-        distributed.init_process_group(backend, timeout=_LEADING)
-    except (ValueError, RuntimeError) as err:
-        raise RunError(f"the processes that train together do not find one another ({err}): start them with torchrun "
-                       "or accelerate launch") from err
-
-
 def _add_up(gradients: list[Tensor]) -> None:
     """Sum the gradients over the processes, in place, in one exchange."""
-    flat = torch.cat([g.reshape(-1) for g in gradients])
-    distributed.all_reduce(flat)
+    flat = ranks.added_up(torch.cat([g.reshape(-1) for g in gradients]))
     for gradient, part in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))

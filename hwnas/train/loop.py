@@ -218,7 +218,7 @@ def fit(net: nn.Module, data: LabelledData | Workload, config: TrainConfig, *, s
         RunError: the checkpoint is damaged.
     """
     task = workload_of(data)
-    net = task.accelerator.placed(net)
+    net = task.accelerator.alike(net)
     if teacher:
         teacher.net.to(task.accelerator.device)
     optimizer = optimizer_of(net, config)

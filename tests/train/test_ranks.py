@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,16 +12,16 @@ import torch
 from hwnas.nets import ranks
 from hwnas.nets.norm import BatchNorm2d
 from hwnas.train.checkpoint import load_tensors
+from tests.launching import launched
 
 SCRIPT = Path(__file__).with_name("trained_by_ranks.py")
 
 
 def trained_by(processes: int, out: Path) -> Path:
-    here = ["--standalone", "--local-addr=127.0.0.1"]  # whatever this machine's name is, and who can resolve it
-    launch = ["-m", "torch.distributed.run", *here, f"--nproc-per-node={processes}"] if processes > 1 else []
-    loopback = "lo0" if sys.platform == "darwin" else "lo"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": loopback}
-    subprocess.run([sys.executable, *launch, str(SCRIPT), str(out)], check=True, env=environment, timeout=280)
+    command, environment = launched(str(SCRIPT), str(out))
+    if processes == 1:
+        command = [sys.executable, str(SCRIPT), str(out)]
+    subprocess.run(command, check=True, env=environment, timeout=280)
     return out
 
 

@@ -76,7 +76,7 @@ def main(case: str, accelerator: Accelerator, out: Path) -> None:
     net = Supernet(space, mean, std) if shared else Network(space.smallest(), mean, std)
     teacher = None if shared else Teacher(Network(space.largest(), mean, std))
     workload.prepare(net)
-    net = accelerator.placed(net).train()
+    net = accelerator.alike(net).train()
     config = TrainConfig(epochs=9, batch=BATCH, lr=1e-3, optimizer="sgd")
     optimizer, paths, losses = optimizer_of(net, config), np.random.default_rng(1), []
     for epoch in range(9):
