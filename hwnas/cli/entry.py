@@ -15,12 +15,14 @@ from types import FrameType
 import typer
 from typer.main import get_command
 
+from hwnas import launch
 from hwnas.documents import printable
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, UsageError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 BY_SIGNAL = 128  # and the number of the signal, as shells count
 DEBUG = "--debug"
+TOGETHER = ("compress", "search", "train")  # commands that train
 COMPLETE = "_HWNAS_COMPLETE"  # set by what `hwnas --install-completion` puts into the shell's files
 
 
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print_anything()
     try:
         with _told_to_end():
-            code = _invoke([word for word in words if word != DEBUG])
+            code = _one_of_several([word for word in words if word != DEBUG])
             sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as err:
         if debug:
@@ -78,6 +80,27 @@ def _told_to_end() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _one_of_several(words: list[str]) -> int:
+    """The command, by the process that leads where several were started; the others follow it and say nothing."""
+    if launch.world() == 1:
+        return _invoke(words)
+    from hwnas.pipeline.job import require_torch
+    from hwnas.pipeline.leading import leading
+
+    command = next((word for word in words if not word.startswith("-")), None)
+    if command not in TOGETHER:
+        raise UsageError(f"{launch.world()} processes were started (WORLD_SIZE), and only {', '.join(TOGETHER)} "
+                         f"are for several: start this without torchrun, or unset it")
+    require_torch(f"hwnas {command}")
+    if launch.follows():
+        from hwnas.pipeline.following import follow
+
+        follow()
+        return 0
+    with leading():
+        return _invoke(words)
 
 
 def _invoke(words: list[str]) -> int:

@@ -22,7 +22,9 @@ from hwnas.latency import LatencyModel
 from hwnas.nets import Network
 from hwnas.pipeline.config.budget import Budget, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.make_config import BY_GRADIENTS
 from hwnas.pipeline.latencies.latency_sources import targets_of
+from hwnas.pipeline.leading import ALONE, Lead
 from hwnas.pipeline.own_code import OwnCodeChanged, loss_of, own_code
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.results import DataResult, GenerateResult, ProfileResult, TrainedResult
@@ -73,11 +75,13 @@ class RunContext:
         run: the folder.
         progress: told how far a stage is.
         parent: of the run for several budgets that this one is a branch of, with the same data; None where it is none.
+        lead: calls the other processes that were started to what is done together.
     """
 
     run: RunFolder
     progress: Progress = silent
     parent: RunContext | None = None
+    lead: Lead = ALONE
 
     @property
     def config(self) -> CompressConfig:
@@ -138,9 +142,12 @@ class RunContext:
         """Where networks are trained.
 
         Raises:
-            UsageError: torch does not find it, or several processes were started.
+            UsageError: torch does not find it.
+            RunError: the processes that were started do not find one another.
         """
-        return Accelerator.of_one_process(self.config.train.accelerator, self.config.train.amp)
+        if self.parent is not None:
+            return self.parent.accelerator
+        return Accelerator.find(self.config.train.accelerator, self.config.train.amp)
 
     @cached_property
     def reading(self) -> Reading:
@@ -156,9 +163,9 @@ class RunContext:
         """Before anything is done: whether there is what networks are trained on.
 
         Raises:
-            UsageError: as `accelerator`.
+            UsageError: as `accelerator`, or a search that several processes cannot make.
         """
-        assert self.accelerator.leads
+        self._check_processes()
         before = self.run.found_if_done(DataResult)
         began = before.code if before is not None else {}
         now = own_code(self.config) if began else {}
@@ -166,6 +173,17 @@ class RunContext:
             if now.get(name) != digest:
                 warnings.warn(f"the code of {name} changed since this run began: what is trained from here on follows "
                               "the new code; start a new run to have one for all", OwnCodeChanged, stacklevel=2)
+
+    def _check_processes(self) -> None:
+        if (world := self.accelerator.world) == 1:
+            return
+        search = self.config.search
+        if (search.executor or "inline") != "inline" or search.workers > 1:
+            raise UsageError(f"{world} processes train together, so they cannot start others that evaluate: leave out "
+                             "--executor and --search-workers, or start the run without torchrun")
+        if search.searcher in BY_GRADIENTS:
+            raise UsageError(f"the searcher {search.searcher} is for one process: start the run without torchrun, or "
+                             "take another searcher")
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -308,5 +326,7 @@ class RunContext:
         return net.eval()
 
     def save_network(self, net: Network, name: str) -> None:
-        """Weights and architecture as a file of the run folder."""
+        """Weights and architecture as a file of the run folder, written by the process that leads."""
+        if not self.accelerator.leads:
+            return
         save_tensors(self.run.path / name, dict(net.state_dict()), {"architecture": net.arch.to_json()})

@@ -52,6 +52,7 @@ def carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHook
 
 def _carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHook) -> None:
     run, number, kept = context.run, 0, list[str]()
+    parent = context.parent.run.path if context.parent is not None else None
     while number < len(stages):
         stage = stages[number]
         if run.done(stage.name):
@@ -64,7 +65,8 @@ def _carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHoo
         began = time.monotonic()
         hook(stage.name, "start", 0.0)
         try:
-            found = stage.run(context)
+            with context.lead.doing(stage.name, run.path, parent, context.accelerator, together=stage.together):
+                found = stage.run(context)
         except Again as again:
             number = _go_back(run, [s.name for s in stages[:number]], again)
             continue

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from hwnas.errors import MissingDependency
+from hwnas import launch
+from hwnas.errors import MissingDependency, RunError
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.make_config import go_on_with, make_config
 from hwnas.pipeline.config.options import CompressOptions, with_options
 from hwnas.pipeline.display.interactive import shown
 from hwnas.pipeline.engine import HookOf, StageHook, carry_out, quiet
+from hwnas.pipeline.leading import leading
 from hwnas.pipeline.run.folder import STAGES, RunFolder
 from hwnas.progress import Progress, silent
 
@@ -42,12 +44,30 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
     from hwnas.pipeline.stages.table import TABLE
 
     torch.set_num_threads(run.state.config.train.torch_threads or torch.get_num_threads())
-    context, stages = RunContext(run, progress), TABLE[: STAGES.index(until) + 1 if until else None]
-    if run.branches:
-        carry_out_branches(context, stages, hook_of or (lambda _: hook))
-    else:
-        carry_out(context, stages, hook_of(run) if hook_of else hook)
+    stages = TABLE[: STAGES.index(until) + 1 if until else None]
+    with leading() as lead:
+        context = RunContext(run, progress, lead=lead)
+        if run.branches:
+            carry_out_branches(context, stages, hook_of or (lambda _: hook))
+        else:
+            carry_out(context, stages, hook_of(run) if hook_of else hook)
     return run
+
+
+def followed(work: Callable[[], RunFolder]) -> RunFolder:
+    """What rank 0 makes of a run; the other processes that were started follow it.
+
+    Raises:
+        RunError: rank 0 made nothing.
+    """
+    if not launch.follows():
+        return work()
+    from hwnas.pipeline.following import follow
+
+    path = follow()
+    if path is None:
+        raise RunError("the process that leads had nothing for the others to do: its message says why")
+    return RunFolder.open(path)
 
 
 def require_torch(needed_for: str) -> None:
@@ -79,8 +99,8 @@ def compress(out: str | Path | None = None, *, until: str | None = None, progres
         SomeBudgetsFailed: of several budgets not all have a network; the others have theirs.
     """
     config = make_config(dict(options))
-    run = RunFolder.create(Path(out) if out else next_folder(config), config)
-    return _watched(run, until, progress, hook)
+    return followed(lambda: _watched(RunFolder.create(Path(out) if out else next_folder(config), config), until,
+                                     progress, hook))
 
 
 def _watched(run: RunFolder, until: str | None, progress: Progress | None, hook: StageHook | None) -> RunFolder:
@@ -106,7 +126,7 @@ def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str | Se
         UnknownName: no such target; or without one, `source` has no latencies of this precision.
         BudgetInfeasible: no architecture meets the budgets.
     """
-    return _watched(branch(source, out, budgets, precision, **changes), until, progress, hook)
+    return followed(lambda: _watched(branch(source, out, budgets, precision, **changes), until, progress, hook))
 
 
 DEVICE = ("target", "runtime", "batch", "threads", "tables", "require_measured")
@@ -157,7 +177,7 @@ def resume(path: str | Path, *, until: str | None = None, progress: Progress | N
         RunError: no run there, or it was tampered with.
         UsageError: another change, or a value out of range.
     """
-    return _watched(resumed(Path(path), changes), until, progress, hook)
+    return followed(lambda: _watched(resumed(Path(path), changes), until, progress, hook))
 
 
 def resumed(path: Path, changes: Mapping[str, object]) -> RunFolder:

@@ -89,6 +89,7 @@ class SearchLog:
     Args:
         path: None keeps it in memory.
         told: called with every line before it is written: what a killed run wrote, it was told of.
+        writes: whether this process writes the file; it reads it either way.
 
     Attributes:
         lines: all of them in order.
@@ -97,8 +98,9 @@ class SearchLog:
         RunError: a line in the middle is broken.
     """
 
-    def __init__(self, path: Path | None = None, told: Callable[[Line], None] = lambda line: None) -> None:
-        self.path, self._told = path, told
+    def __init__(self, path: Path | None = None, told: Callable[[Line], None] = lambda line: None, *,
+                 writes: bool = True) -> None:
+        self.path, self._told, self._writes = path, told, writes and path is not None
         self.lines = _lines(path) if path is not None and path.exists() else []
 
     @property
@@ -126,7 +128,7 @@ class SearchLog:
     def append(self, line: Line) -> None:
         """Write one line and flush it."""
         self._told(line)
-        if self.path is not None:
+        if self.path is not None and self._writes:
             append_line(self.path, asdict(line))
         self.lines.append(line)
 
@@ -135,9 +137,8 @@ class SearchLog:
         kept = [e for e in self.lines if e.phase != phase or e.number < count]
         if len(kept) < len(self.lines):
             self.lines = kept
-            if self.path is None:
-                return
-            write_bytes(self.path, b"".join(json.dumps(asdict(e)).encode() + b"\n" for e in kept))
+            if self.path is not None and self._writes:
+                write_bytes(self.path, b"".join(json.dumps(asdict(e)).encode() + b"\n" for e in kept))
 
 
 def _lines(path: Path) -> list[Line]:

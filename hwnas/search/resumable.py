@@ -110,14 +110,18 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
     strategy = strategy_of(space, config, guarded, seed)
     reducer = create_reducer(config.reduce, config.keep, guarded)
     setting = EvaluatorSetting(space, workload_of(data), config, seed, smaller or {})
+    accelerator = setting.task.accelerator
     evaluator = evaluator_of(setting)
     _start_from(init, evaluator, space)
     origin = {"space": space.fingerprint, "data": evaluator.fold.data.fingerprint, "seed": seed,
               "config": config.described()}
     searcher = searcher_of(setting, evaluator)
-    log = SearchLog(folder / "search.jsonl", told)
+    log = SearchLog(folder / "search.jsonl", told, writes=accelerator.leads)
     journal = _Checkpoint(log, folder / "search.safetensors", evaluator, strategy, searcher, origin)
     journal.read()
+    if isinstance(evaluator, SupernetEvaluator):
+        accelerator.alike(evaluator.supernet)
+    accelerator.wait()  # every process has read before one writes
     log.keep("alone", strategy.asked - len(strategy.pending))
 
     def answered(ask: Ask, answer: Score | Failed) -> None:
@@ -134,7 +138,9 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
         context = SearchContext(space, strategy, evaluator, executor, reducer, journal, answered, before, failed,
                                 progress, curve)
         found = searcher.run(context, SearchBudget())
-    write_json(folder / "distribution.json", found.distribution.to_json())
+    if accelerator.leads:
+        write_json(folder / "distribution.json", found.distribution.to_json())
+    accelerator.wait()  # the others read what was written
     assert found.best is not None
     return SearchResult(found.distribution, evaluator, found.best)
 
@@ -247,7 +253,10 @@ class _Checkpoint(Journal):
         state = {"strategy": self._strategy.state_dict(), "origin": self._origin, "ticks": rounds}
         if learnt := self._searcher.state_dict():
             state["searcher"] = learnt
-        save_tensors(self._path, weights, state)
+        accelerator = self._evaluator.fold.accelerator
+        if accelerator.leads:
+            save_tensors(self._path, weights, state)
+        accelerator.wait()
 
     def restore(self) -> None:
         if isinstance(self._evaluator, SupernetEvaluator):

@@ -13,10 +13,12 @@ from hwnas.data.reading import Reading
 from hwnas.errors import RunError, UsageError
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.engine import carry_out
+from hwnas.pipeline.leading import ALONE
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.results import StageResult
 from hwnas.pipeline.stages.stage import Again, Stage
 from hwnas.tracking.record import NOTHING
+from hwnas.train.accelerator import CPU
 from tests.pipeline import stage_results
 
 FOUND = {"data": stage_results.data(), "profile": stage_results.profile(stage_results.lane()),
@@ -61,7 +63,9 @@ def run(tmp_path: Path) -> RunFolder:
 def told(run: RunFolder, *stages: Stage[Any]) -> list[str]:
     """What happened, without the starts."""
     found: list[str] = []
-    carry_out(SimpleNamespace(run=run, check=lambda: None, reading=Reading(), tracking=NOTHING), stages,  # type: ignore[arg-type]
+    context = SimpleNamespace(run=run, check=lambda: None, reading=Reading(), tracking=NOTHING, parent=None, lead=ALONE,
+                              accelerator=CPU)
+    carry_out(context, stages,  # type: ignore[arg-type]
               lambda stage, event, seconds: found.append(f"{stage} {event}") if event != "start" else None)
     return found
 

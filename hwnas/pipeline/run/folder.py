@@ -92,6 +92,14 @@ class RunFolder:
             raise RunError(f"{file} was edited after hwnas wrote it (its hash differs): restore it or start a new run")
         return cls(path, state)
 
+    def reread(self) -> None:
+        """Take in what another process wrote since.
+
+        Raises:
+            RunError: as `open`.
+        """
+        self.state = RunFolder.open(self.path).state
+
     def branch(self, path: Path, config: CompressConfig, target: Mapping[str, Any] | None = None) -> RunFolder:
         """A new run that starts from this one's finished search: its data, table, reference and distribution.
 

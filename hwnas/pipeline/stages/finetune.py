@@ -21,11 +21,13 @@ class FinetuneStage(Stage[FinetuneResult]):
     """The weights of the result."""
 
     name = FinetuneResult.stage
+    together = True
 
     def run(self, context: RunContext) -> FinetuneResult:
         other = context.same_network()
         if other is not None:
-            shutil.copyfile(other.path / FILE, context.run.path / FILE)
+            if context.accelerator.leads:
+                shutil.copyfile(other.path / FILE, context.run.path / FILE)
             return other.found(FinetuneResult).model_copy(update={"same_as": other.path.name})
         return self._trained(context)
 

@@ -18,6 +18,7 @@ class ReferenceStage(Stage[ReferenceResult]):
     """What percentages are of, and what the result learns from."""
 
     name = ReferenceResult.stage
+    together = True
 
     def run(self, context: RunContext) -> ReferenceResult:
         torch.manual_seed(context.config.seed)

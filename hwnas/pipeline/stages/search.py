@@ -29,6 +29,7 @@ class SearchStage(Stage[SearchResult]):
     """The distribution over architectures."""
 
     name = SearchResult.stage
+    together = True
 
     def run(self, context: RunContext) -> SearchResult:
         folder = context.run.path

@@ -18,9 +18,11 @@ class Stage(ABC, Generic[Found]):
 
     Args:
         name: as in run.json, and of what the results are told under.
+        together: whether all processes that were started do it, and rank 0 alone writes; else rank 0 does it.
     """
 
     name: ClassVar[str]
+    together: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, context: RunContext) -> Found:

@@ -84,6 +84,8 @@ class Differentiable(Searcher):
         evaluator, journal, config = context.evaluator, context.journal, self._setting.config
         if not isinstance(evaluator, SupernetEvaluator):
             raise UsageError("this searcher learns through shared weights: take the evaluator shared")
+        if (world := evaluator.fold.accelerator.world) > 1:
+            raise UsageError(f"a searcher by gradients is for one process, not {world}: take weight_sharing")
         evaluations = budget.evaluations or evaluations_of(context.space.sizes, self._setting)
         rounds = rounds_of(context.space, evaluator, evaluations, config)
         journal.log.keep("train", sum(current.evaluates for current in rounds[: journal.rounds]))
