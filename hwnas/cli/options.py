@@ -112,6 +112,7 @@ OPTIONS: dict[str, Any] = {
     "accelerator": _flag(_TEXT, "accelerator", "Where is trained: cpu, cuda, cuda:1, mps; auto: a GPU if any.",
                          _L, "auto"),
     "amp": _flag(_TEXT, "amp", "Number format of training: no (fp32), bf16, or fp16 on a GPU.", _L, "no"),
+    "compile": _flag(bool | None, "compile", "Compile the networks that are trained alone (torch.compile).", _L),
     "loss": _flag(_TEXT, "loss", "A loss of yours: package.module:name.", _L, "the task's"),
     "metric": _flag(_TEXT, "metric", "A metric of yours, in percent: package.module:name.", _L, "the task's"),
     "class_weights": _flag(_TEXT, "class_weights", "balanced; 1,2,0.5 in the order of the classes; or a .yaml of them.",

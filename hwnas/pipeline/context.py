@@ -147,7 +147,8 @@ class RunContext:
         """
         if self.parent is not None:
             return self.parent.accelerator
-        return Accelerator.find(self.config.train.accelerator, self.config.train.amp)
+        asked = self.config.train
+        return Accelerator.find(asked.accelerator, asked.amp, compiles=asked.compile)
 
     @cached_property
     def reading(self) -> Reading:

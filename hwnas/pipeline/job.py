@@ -131,7 +131,7 @@ def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str | Se
 
 DEVICE = ("target", "runtime", "batch", "threads", "tables", "require_measured")
 CHANGES = (*DEVICE, "confidence", "epochs", "batch_size", "lr", "patience", "accumulate", "attention", "top",
-           "finalists", "trial_epochs", "torch_threads", "accelerator", "amp", "image_cache",
+           "finalists", "trial_epochs", "torch_threads", "accelerator", "amp", "compile", "image_cache",
            "workers", "track")
 """Options that may differ from those of the run whose search is taken over, besides budgets and precision."""
 

@@ -11,6 +11,7 @@ Glossary
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -40,12 +41,14 @@ class Accelerator:
         device: where networks and batches are.
         amp: number format in training. Weights, batch-norm statistics, losses and evaluation stay float32.
         rank, world: see above.
+        compiles: whether networks that are trained alone are compiled by `torch.compile`.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     amp: Amp = "no"
     rank: int = 0
     world: int = 1
+    compiles: bool = False
     _scaler: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,7 +61,7 @@ class Accelerator:
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp == "fp16")
 
     @classmethod
-    def find(cls, device: str = "auto", amp: Amp = "no") -> Accelerator:
+    def find(cls, device: str = "auto", amp: Amp = "no", *, compiles: bool = False) -> Accelerator:
         """The accelerator of this machine; joins the group of processes that `torchrun` started.
 
         Args:
@@ -76,7 +79,7 @@ class Accelerator:
                 raise UsageError(f"{world} processes cannot share {device}: with --accelerator cuda each takes one of "
                                  "its own")
             processes.join()
-        return cls(place, amp, launch.rank(), world)
+        return cls(place, amp, launch.rank(), world, compiles)
 
     @property
     def leads(self) -> bool:
@@ -109,6 +112,14 @@ class Accelerator:
             for tensor in (*net.parameters(), *net.buffers()):
                 distributed.broadcast(tensor.data, 0)
         return net
+
+    def compiled(self, net: nn.Module) -> nn.Module:
+        """What is called in place of a network in training: the same weights, compiled where that is asked for."""
+        if not self.compiles:
+            return net
+        # What is cached is what ops are made of, which never changes.
+        warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")
+        return torch.compile(net)  # type: ignore[return-value]
 
     def pixels(self, images: np.ndarray) -> Tensor:
         """uint8 (N, H, W, C) -> float32 (N, C, H, W) in 0..1 on the device, channels last in memory."""

@@ -155,12 +155,14 @@ def optimizer_of(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndarray, targets: Any, task: Workload,
-               config: TrainConfig, teacher: Teacher | None = None, place: tuple[int, int] = (0, 0)) -> float:
+               config: TrainConfig, teacher: Teacher | None = None, place: tuple[int, int] = (0, 0),
+               run: nn.Module | None = None) -> float:
     """One step on a batch of uint8 images.
 
     Args:
         targets: of the batch, as the task gives them.
         place: (epoch, step), the teacher's key to its cache.
+        run: what is called in place of `net` (`Accelerator.compiled`).
 
     Returns:
         The loss.
@@ -169,12 +171,13 @@ def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndar
         TrainingDiverged: the loss is NaN or infinite; the weights are those before the step.
     """
     accelerator, value = task.accelerator, 0.0
+    run = net if run is None else run  # a compiled network has a length, so it may be false
     optimizer.zero_grad(set_to_none=True)
     for number, (some, truth) in enumerate(parts_of(images, targets, config.accumulate)):
         with accelerator.together(len(some)) as share:
             share *= len(some) / len(images)
             where = place[0], place[1] * config.accumulate + number
-            loss = _loss(net, accelerator.pixels(some), truth, task, config, teacher, where)
+            loss = _loss(net, run, accelerator.pixels(some), truth, task, config, teacher, where)
             value += accelerator.total(share * float(loss.detach()))
             if not math.isfinite(value):
                 raise TrainingDiverged(
@@ -186,10 +189,10 @@ def train_step(net: nn.Module, optimizer: torch.optim.Optimizer, images: np.ndar
     return value
 
 
-def _loss(net: nn.Module, pixels: Tensor, targets: Any, task: Workload, config: TrainConfig, teacher: Teacher | None,
-          place: tuple[int, int]) -> Tensor:
+def _loss(net: nn.Module, run: nn.Module, pixels: Tensor, targets: Any, task: Workload, config: TrainConfig,
+          teacher: Teacher | None, place: tuple[int, int]) -> Tensor:
     with task.accelerator.autocast():
-        out = task.accelerator.floats(net(pixels))
+        out = task.accelerator.floats(run(pixels))
     loss = task.loss(out, targets, config.label_smoothing)
     if teacher is not None:
         loss = task.distilled(out, teacher.outputs(pixels, *place), loss, teacher)
@@ -226,7 +229,7 @@ def fit(net: nn.Module, data: LabelledData | Workload, config: TrainConfig, *, s
     history = History()
     if checkpoint and checkpoint.exists():
         history = _resume(net, optimizer, average, task.accelerator, checkpoint)
-    steps = task.steps(config.batch)
+    steps, run = task.steps(config.batch), task.accelerator.compiled(net)
     with teacher.capture_features(net) if teacher else contextlib.nullcontext(), dropped_paths(net, config.drop_path):
         for index in range(len(history.epochs), config.epochs):
             if history.stalled(config.patience):
@@ -239,7 +242,7 @@ def fit(net: nn.Module, data: LabelledData | Workload, config: TrainConfig, *, s
             for step, (images, targets) in enumerate(task.epoch(config.batch, rng)):
                 for group in optimizer.param_groups:
                     group["lr"] = config.lr_at(index + step / steps)
-                losses.append(train_step(net, optimizer, images, targets, task, config, teacher, (index, step)))
+                losses.append(train_step(net, optimizer, images, targets, task, config, teacher, (index, step), run))
                 if average:
                     average.update(net)
                 progress(what, index * steps + step + 1, config.epochs * steps)

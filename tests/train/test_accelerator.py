@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,18 @@ def test_number_formats_of_a_gpu(digits: Dataset, amp: str, tmp_path: Path) -> N
     history = fit(network(digits), workload, config, seed=0, checkpoint=tmp_path / "c")
     assert history.epochs[-1].loss < history.epochs[0].loss
     assert ("amp_scale" in load_tensors(tmp_path / "c")[0]) == (amp == "fp16")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's, of what it looks at while it traces
+def test_a_compiled_network_learns_the_same_weights(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    # traced and differentiated by torch.compile, not lowered to C++: that is torch's own, and takes minutes on a CPU
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    config, trained = TrainConfig(epochs=1, batch=32, lr=0.01, optimizer="adamw"), []
+    for compiles in (False, True):
+        net = network(digits)
+        fit(net, Workload(find("classify"), digits, accelerator=Accelerator(compiles=compiles)), config, seed=0)
+        trained.append(net.state_dict())
+    assert trained[0].keys() == trained[1].keys()
+    for name, value in trained[0].items():
+        assert torch.allclose(trained[1][name].float(), value.float(), atol=1e-4), name

@@ -47,7 +47,7 @@ class Section(BaseModel):
     @classmethod
     def _no_switch(cls, given: object, info: ValidationInfo) -> object:
         """`epochs: yes` is no number, though Python takes True for 1."""
-        if isinstance(given, bool) and info.field_name != "require_measured":
+        if isinstance(given, bool) and info.field_name not in ("require_measured", "compile"):
             raise ValueError("a value is needed, not yes or no")
         return given
 
@@ -164,6 +164,7 @@ class TrainSection(Section):
             a list or names with weights; of classification, multilabel and segmentation.
         accelerator: where networks are trained: `auto` (a GPU where torch finds one), `cpu`, `cuda`, `cuda:1`, `mps`.
         amp: number format of the multiplications in training: `no` (fp32), `bf16`, or `fp16` on a GPU.
+        compile: whether networks that are trained alone are compiled by `torch.compile`, which takes minutes on a CPU.
     """
 
     init: str | None = None
@@ -181,6 +182,7 @@ class TrainSection(Section):
     class_weights: str | None = None
     accelerator: str = "auto"
     amp: Literal["no", "bf16", "fp16"] = "no"
+    compile: bool = False
 
     @field_validator("time")
     @classmethod
@@ -325,7 +327,7 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "epochs_per_evaluation": "search.epochs_per_evaluation", "cycles": "search.cycles", "keep": "search.keep",
     "settle": "search.settle", "top": "search.top", "finalists": "search.finalists",
     "trial_epochs": "search.trial_epochs", "seed": "seed", "torch_threads": "train.torch_threads",
-    "accelerator": "train.accelerator", "amp": "train.amp",
+    "accelerator": "train.accelerator", "amp": "train.amp", "compile": "train.compile",
     "limit": "data.limit", "tables": "target.tables", "image_cache": "data.image_cache", "workers": "data.workers",
     "track": "track", "loss": "train.loss", "metric": "train.metric", "class_weights": "train.class_weights",
 }.items()}

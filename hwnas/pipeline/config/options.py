@@ -70,6 +70,7 @@ class CompressOptions(TypedDict, total=False):
     torch_threads: int | None
     accelerator: str
     amp: Literal["no", "bf16", "fp16"]
+    compile: bool
     limit: int | None
     tables: str | None
     image_cache: str
