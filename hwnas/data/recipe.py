@@ -26,10 +26,12 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import ConfigDict, Field, field_validator
 
 from hwnas.data.mixing import Mixing
+from hwnas.data.sampling import RULE as SAMPLER_RULE
 from hwnas.data.sampling import SAMPLERS, Sampler, sampler_of
 from hwnas.data.transforms import TRANSFORMS, Transform, transforms_of
+from hwnas.data.transforms.registry import RULE as TRANSFORM_RULE
 from hwnas.errors import InputError, UnknownName, UsageError
-from hwnas.plugins import Plugins
+from hwnas.plugins import Plugins, of_module
 from hwnas.validation import Name, Schema, checked, read_yaml
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -181,6 +183,14 @@ class Recipe(Part):
     def made(self) -> tuple[Transform, ...]:
         """The transforms; raises as `transforms_of`."""
         return transforms_of(self.transforms)
+
+    def own_code(self) -> dict[str, Callable[..., Any]]:
+        """'transform fog:Fog' -> what a user named so, and the same of a sampler; raises UsageError as `of_module`."""
+        names = [name for row in self.transforms for name in row if ":" in name]
+        found = {f"transform {name}": of_module(name, "transform", TRANSFORM_RULE) for name in names}
+        if self.sampler and ":" in self.sampler:
+            found[f"sampler {self.sampler}"] = of_module(self.sampler, "sampler", SAMPLER_RULE)
+        return found
 
     def sampling(self) -> Sampler | None:
         """What says what an epoch shows; None where every image is shown once. Raises as `sampler_of`."""

@@ -169,7 +169,7 @@ class RunContext:
         self._check_processes()
         before = self.run.found_if_done(DataResult)
         began = before.code if before is not None else {}
-        now = own_code(self.config) if began else {}
+        now = own_code(self.config, self.recipe) if began else {}
         for name, digest in began.items():
             if now.get(name) != digest:
                 warnings.warn(f"the code of {name} changed since this run began: what is trained from here on follows "

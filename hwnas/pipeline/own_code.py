@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.data.recipe import LOSS_RULE, LOSSES, LossPart
+from hwnas.data.recipe import LOSS_RULE, LOSSES, LossPart, Recipe
 from hwnas.errors import UsageError
 from hwnas.pipeline.config.compress_config import CompressConfig, is_weights_file
 from hwnas.plugins import source_hash
@@ -16,7 +16,7 @@ from hwnas.tasks.own_metric import metric_of
 from hwnas.tasks.registry import find
 from hwnas.validation import read_yaml
 
-EQUAL = LossPart()
+EQUAL, PLAIN = LossPart(), Recipe()
 
 
 class OwnCodeChanged(UserWarning):
@@ -67,14 +67,14 @@ def check_own(config: CompressConfig) -> None:
     own_code(config)
 
 
-def own_code(config: CompressConfig) -> dict[str, str]:
-    """'loss my.losses:focal' -> the hash of its file, empty where it cannot be read."""
+def own_code(config: CompressConfig, recipe: Recipe = PLAIN) -> dict[str, str]:
+    """'loss my.losses:focal' -> the hash of its file, empty where it cannot be read; transforms and sampler as well."""
     found = {}
     if config.train.loss:
         found[f"loss {config.train.loss}"] = source_hash(LOSSES.own(config.train.loss, 2, LOSS_RULE)) or ""
     if config.train.metric:
         found[f"metric {config.train.metric}"] = source_hash(metric_of(config.train.metric)) or ""
-    return found
+    return found | {name: source_hash(code) or "" for name, code in recipe.own_code().items()}
 
 
 def score_words(config: CompressConfig) -> Words:

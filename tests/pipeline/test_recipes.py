@@ -15,6 +15,7 @@ from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.make_config import make_config
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.display.stage_lines import line
+from hwnas.pipeline.own_code import OwnCodeChanged
 from hwnas.pipeline.run.results import DataResult, ReferenceResult
 from hwnas.pipeline.task_setup import training_of
 
@@ -54,6 +55,20 @@ def test_a_run_goes_on_by_the_recipe_that_it_began_with(tmp_path: Path, mine: Pa
     assert len(run.found(ReferenceResult).epochs) == small["epochs"]
     mine.unlink()
     assert RunContext(RunFolder.open(run.path)).recipe.about == "of a test"
+
+
+def test_the_code_of_a_transform_is_remembered(tmp_path: Path, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+                                               ) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "def same():\n    return lambda sample, rng: sample\n"
+    (tmp_path / "my_transforms.py").write_text(code)
+    (tmp_path / "own.yaml").write_text('transforms: ["my_transforms:same"]\n')
+    run = hwnas.compress(tmp_path / "run", until="data", **{**small, "recipe": "own.yaml"})
+    assert set(run.found(DataResult).code) == {"transform my_transforms:same"}
+    (tmp_path / "my_transforms.py").write_text(code + "# changed\n")
+    with pytest.warns(OwnCodeChanged, match="the code of transform my_transforms:same changed"):
+        RunContext(RunFolder.open(run.path)).check()
 
 
 def test_a_run_from_before_there_were_recipes_is_as_small(tmp_path: Path, small: dict[str, Any]) -> None:

@@ -79,7 +79,8 @@ class DataResult(StageResult):
         space: held against its own schema; `size` says how many architectures it has.
         target: as `described` gives it, in the first precision.
         budgets: as they were asked for.
-        code: 'loss NAME' or 'metric NAME' of the user -> SHA-256 of its file, empty where it cannot be read.
+        code: 'loss NAME', 'transform NAME' and the like of the user -> SHA-256 of its file, empty where it cannot be
+            read.
         recipe: all of it, so that a run goes on as it began whatever becomes of its file; empty in runs from
             before there were any, which are as `small`.
         planned: with `--time`, for how long is trained.

@@ -37,7 +37,8 @@ class DataStage(Stage[DataResult]):
             space=space.config.to_json(), choices=len(space.choices), size=str(space.size),
             variants=[variant.key for variant in context.spaces],
             target=described(first), budgets=dict(context.config.budgets),
-            recipe=context.recipe.model_dump(mode="json"), code=own_code(context.config), planned=_planned(context),
+            recipe=context.recipe.model_dump(mode="json"), code=own_code(context.config, context.recipe),
+            planned=_planned(context),
             warnings=[*adapted(context.config, space), *data.notes, *unseen,
                       *find(context.config.task).data_warnings(data.describe())],
         )
