@@ -23,30 +23,39 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 
-def average_precision(scores: npt.NDArray[Any], truth: npt.NDArray[Any],
-                      weights: Floats | None = None) -> float:
-    """AP of one class in 0..1; NaN where no image shows it.
+def average_precision(scores: npt.NDArray[Any], truth: npt.NDArray[Any], weights: Floats | None = None) -> Floats:
+    """AP of one class in 0..1, for each of R weightings of the images, (R,); NaN where no image shows it.
 
     Args:
         scores: (N,).
         truth: (N,), 1 where an image shows it.
-        weights: how often every image counts, (N,); None for once.
+        weights: how often every image counts, (R, N); None for once, and R is 1.
     """
     order = np.argsort(-scores, kind="stable")
-    counts = np.ones(len(order)) if weights is None else weights[order]
-    right = np.cumsum(counts * (truth[order] != 0))
-    if not len(order) or not right[-1]:
-        return float("nan")
+    counts = np.ones((1, len(order))) if weights is None else weights[:, order]
+    right = np.cumsum(counts * (truth[order] != 0), axis=1)
+    if not len(order):
+        return np.full(len(counts), np.nan)
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # of every distinct score
-    found, seen = right[last], np.cumsum(counts)[last]
-    gained = np.diff(found, prepend=0.0)
-    return float((gained * np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)).sum() / right[-1])
+    found, seen = right[:, last], np.cumsum(counts, axis=1)[:, last]
+    gained = np.diff(found, axis=1, prepend=0.0)
+    each = gained * np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
+    total = found[:, -1]
+    whole: Floats = np.divide(each.sum(axis=1), total, out=np.full(len(total), np.nan), where=total > 0)
+    return whole
 
 
-def by_class(scores: npt.NDArray[Any], truth: npt.NDArray[Any],
-             weights: Floats | None = None) -> Floats:
+def by_class(scores: npt.NDArray[Any], truth: npt.NDArray[Any]) -> Floats:
     """AP of every class, (K,), of scores and truth (N, K)."""
-    return np.array([average_precision(scores[:, k], truth[:, k], weights) for k in range(truth.shape[1])])
+    return np.array([average_precision(scores[:, k], truth[:, k])[0] for k in range(truth.shape[1])])
+
+
+def resampled_means(scores: npt.NDArray[Any], truth: npt.NDArray[Any], draws: Floats) -> Floats:
+    """`mean_ap` for each of some draws of the images, (R,); draws say how often each is drawn, (R, N)."""
+    each = np.stack([average_precision(scores[:, k], truth[:, k], draws) for k in range(truth.shape[1])], axis=1)
+    there = ~np.isnan(each)
+    means: Floats = 100 * np.where(there, each, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    return means
 
 
 def mean_ap(each: Floats) -> float:

@@ -22,7 +22,7 @@ from hwnas.data.recipe import Recipe
 from hwnas.errors import InputError
 from hwnas.progress import Progress, silent
 from hwnas.space import SpaceConfig
-from hwnas.tasks.average_precision import Floats, by_class, mean_ap, of_chance
+from hwnas.tasks.average_precision import Floats, by_class, mean_ap, of_chance, resampled_means
 from hwnas.tasks.breakdown import Breakdown, by_resampling, class_rows, never_found, percent
 from hwnas.tasks.metric import Arrays, Metric, Outputs, array_of, require
 from hwnas.tasks.readout import LABELS
@@ -30,7 +30,7 @@ from hwnas.tasks.standing import Standing, level_above
 from hwnas.tasks.task import FEW, Batch, Column, Task, Words, require_classes
 
 THRESHOLD = 0.5  # of a probability, above which a class is answered
-RESAMPLES = 200
+RESAMPLES, LEAST_RESAMPLES, MOST_SORTED = 200, 50, 4e7  # draws, and scores that are gone through for all of them
 Truth = npt.NDArray[np.uint8]
 
 
@@ -56,8 +56,8 @@ class MeanAveragePrecision(Metric):
         level = level_above(score, chance)
         told = f"a random order: {chance:.2f} %"
         verdict = "" if level == "better" else f"is no better than a random order: mAP {score:.2f} against {chance:.2f}"
-        standing = Standing(self.name, score, len(self), never=never_found(classes, shown, right), level=level,
-                            against="a random order", told=told, verdict=verdict)
+        standing = Standing(self.name, score, len(self), majority_score=chance, level=level, against="a random order",
+                            told=told, verdict=verdict, never=never_found(classes, shown, right))
         return Breakdown(standing, tuple(classes), rows, "images", more={"threshold": THRESHOLD},
                          each=np.stack([logits, self.labels.astype(logits.dtype)], axis=1), compare=compared)
 
@@ -77,10 +77,10 @@ class MeanAveragePrecision(Metric):
 def compared(points: float, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> dict[str, Any]:
     """By the 95 % interval of the points over images that are drawn again and again; both (N, 2, K): logits, labels."""
     rng, images = np.random.default_rng(0), len(after)
-    draws: Floats = rng.multinomial(images, np.full(images, 1 / images), size=RESAMPLES).astype(np.float64)
-    gaps = [mean_ap(by_class(after[:, 0], after[:, 1], draw)) - mean_ap(by_class(before[:, 0], before[:, 1], draw))
-            for draw in draws]
-    low, high = np.quantile(gaps, [0.025, 0.975])
+    count = int(np.clip(MOST_SORTED / after[:, 0].size, LEAST_RESAMPLES, RESAMPLES))
+    draws: Floats = rng.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
+    one, other = (resampled_means(each[:, 0], each[:, 1], draws) for each in (before, after))
+    low, high = np.quantile(other - one, [0.025, 0.975])
     return by_resampling(points, images, (float(low), float(high)))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.tasks.average_precision import average_precision, by_class, mean_ap, of_chance
+from hwnas.tasks.average_precision import average_precision, by_class, mean_ap, of_chance, resampled_means
 
 sklearn = pytest.importorskip("sklearn.metrics")
 
@@ -19,10 +19,10 @@ def test_it_is_that_of_scikit_learn(images: int, seed: int, levels: int) -> None
     scores = rng.integers(0, levels, images) / levels + (rng.random(images) if levels == 8 else 0)
     truth = rng.integers(0, 2, images)
     truth[rng.integers(images)] = 1
-    assert average_precision(scores, truth) == pytest.approx(sklearn.average_precision_score(truth, scores))
-    weights = rng.integers(1, 5, images).astype(float)
-    assert average_precision(scores, truth, weights) == pytest.approx(
-        sklearn.average_precision_score(truth, scores, sample_weight=weights))
+    assert average_precision(scores, truth)[0] == pytest.approx(sklearn.average_precision_score(truth, scores))
+    weights = rng.integers(1, 5, (3, images)).astype(float)
+    assert average_precision(scores, truth, weights).tolist() == pytest.approx(
+        [sklearn.average_precision_score(truth, scores, sample_weight=row) for row in weights])
 
 
 def test_the_mean_is_over_the_classes_that_are_shown() -> None:
@@ -39,6 +39,16 @@ def test_the_mean_is_over_the_classes_that_are_shown() -> None:
 @pytest.mark.parametrize(("images", "shown"), [(2, 1), (10, 1), (10, 4), (40, 3), (40, 40)])
 def test_what_chance_does(images: int, shown: int) -> None:
     rng, truth = np.random.default_rng(1), np.arange(images) < shown
-    found = np.mean([average_precision(rng.random(images), truth) for _ in range(4000)])
+    found = np.mean([average_precision(rng.random(images), truth)[0] for _ in range(4000)])
     assert of_chance(images, np.array([shown]))[0] == pytest.approx(found, abs=0.012)
     assert np.isnan(of_chance(images, np.array([0]))[0])
+
+
+def test_draws_are_the_images_drawn() -> None:
+    rng = np.random.default_rng(3)
+    scores, truth = rng.normal(size=(30, 4)), rng.integers(0, 2, (30, 4))
+    truth[:, 3] = np.arange(30) < 1
+    draws = rng.multinomial(30, np.full(30, 1 / 30), size=20).astype(float)
+    chosen = [np.repeat(np.arange(30), draw.astype(int)) for draw in draws]
+    assert resampled_means(scores, truth, draws).tolist() == pytest.approx(
+        [mean_ap(by_class(scores[each], truth[each])) for each in chosen])
