@@ -64,6 +64,8 @@ def check_own(config: CompressConfig) -> None:
     if config.train.loss and config.train.class_weights is not None:
         raise UsageError("--class-weights weighs the loss of the task: leave it out with a --loss of your own, or "
                          "weigh in that")
+    if config.train.class_weights is not None and not find(config.task).class_weights:
+        raise UsageError(f"--class-weights is not for --task {config.task}, whose loss weighs no classes: leave it out")
     own_code(config)
 
 

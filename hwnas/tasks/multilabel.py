@@ -91,6 +91,7 @@ class MultiLabel(Task):
     metric_name = "mAP"
     answers = "every class above its threshold, with its probability"
     data_type = MultiLabelData
+    class_weights = True
     fit = "letterbox"
     columns = (Column("reference", "ap", "AP, reference"), Column("compressed", "ap", "AP"),
                Column("compressed", "recall", "recall"), Column("compressed", "precision", "precision"))

@@ -123,6 +123,7 @@ class Segment(Task):
     metric_name = "mIoU"
     answers = "the share of every class; `-o FOLDER` writes the class of every pixel as PNG"
     data_type = SegmentationData
+    class_weights = True
     heads = ("lraspp", "deeplab")
     fit = "letterbox"
     pictures = ("picture", "mask")

@@ -102,6 +102,7 @@ class Task(ABC):
         words: how the report speaks of the score.
         model_keys: keys of the facts that its models have beside those of every model.
         remembers: whether a teacher's outputs are small enough to be kept.
+        class_weights: whether its objective can weigh classes (`hwnas.train.objective.Weighed`).
     """
 
     name: ClassVar[str]
@@ -120,6 +121,7 @@ class Task(ABC):
     words: ClassVar[Words]
     model_keys: ClassVar[tuple[str, ...]] = ()
     remembers: ClassVar[bool] = True
+    class_weights: ClassVar[bool] = False
 
     # Data.
 

@@ -24,6 +24,7 @@ from hwnas.tasks.examples import examples
 from hwnas.tasks.readout import BOXES, KINDS, MASK
 from hwnas.train import Teacher, Workload, objective_of
 from hwnas.train.evaluate import outputs_of
+from hwnas.train.objective import Weighed
 from tests.data.layouts import coco_plain
 from tests.tasks.own_task import installed
 
@@ -257,6 +258,7 @@ def test_a_mistake_costs_and_a_teacher_helps(given: Given) -> None:
     assert np.isfinite(losses).all()
     assert min(losses[-3:]) < 0.9 * losses[0]
     assert isinstance(given.task.remembers, bool)
+    assert given.task.class_weights == isinstance(objective, Weighed)
 
 
 def test_a_module_of_somebody_else_imports_where_torch_is_not(tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def test_what_a_loss_must_give(name: str, words: str) -> None:
     ({"loss": f"{HERE}:lonely"}, UsageError, r"takes \(outputs.*called with \(outputs, targets\)"),
     ({"loss": f"{HERE}:needy"}, UsageError, "gamma"), ({"loss": "focal"}, UnknownName, "hwnas.losses"),
     ({"metric": "f2"}, UnknownName, "hwnas.metrics"), ({"metric": f"{HERE}:lonely"}, UsageError, "called with"),
+    ({"task": "detect", "class_weights": "balanced"}, UsageError, "not for --task detect"),
     ({"loss": f"{HERE}:squared", "class_weights": "balanced"}, UsageError, "leave it out with a --loss of your own"),
 ])
 def test_what_is_refused_before_a_run_begins(options: dict[str, object], error: type[Exception], words: str) -> None:
