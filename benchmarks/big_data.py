@@ -75,6 +75,27 @@ with read_by(Reading(Path(cache) if cache != "off" else None, workers)):
         feed.close()
         print(f"{count / seconds:.0f} {1e3 * spent / count:.2f} {field('VmHWM'):.0f}")
 """
+BESIDE = """
+import os, sys, time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from hwnas.imaging import Picture
+paths = list(islice(Path(sys.argv[1]).rglob("*.jpg"), 4000))
+def some(start):
+    for path in paths[start : start + 50]:
+        Picture.read(path).square(224, 3)
+def rate(pool):
+    list(pool.map(some, range(4)))
+    began = time.perf_counter()
+    list(pool.map(some, range(0, len(paths), 50)))
+    return len(paths) / (time.perf_counter() - began)
+for name, pool in (("1 thread", ThreadPoolExecutor(1)), ("2 threads", ThreadPoolExecutor(2)),
+                   ("2 processes that give no pixels back", ProcessPoolExecutor(2))):
+    with pool:
+        rates = sorted(rate(pool) for _ in range(3))
+        print(f"{name}|{rates[1]:.0f} ({rates[0]:.0f} to {rates[2]:.0f})", flush=True)
+"""
 RIVAL = MEMORY + """
 import itertools, random, sys
 import numpy as np
@@ -174,6 +195,10 @@ def main() -> None:
         (found,) = ask(RIVAL, data, workers, "off", args.batches)
         print(f"| DataLoader with Pillow | {workers} | {' | '.join(found)} |", flush=True)
     shutil.rmtree(cache, ignore_errors=True)
+    print("\n| decoding alone | images a second, median of 3 |\n| --- | --- |")
+    for words in ask(BESIDE, data):
+        print(f"| {' '.join(words).replace('|', ' | ')} |", flush=True)
+    print(f"\nLoad when it ended: {os.getloadavg()[0]:.1f}.")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from hwnas.data import load
 from hwnas.errors import DataError, UsageError
 from hwnas.pipeline import compress, resume
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.results import DataResult
 
 OPTIONS: dict[str, Any] = {"imgsz": 16, "depth": 1, "width_mult": 0.12, "target": "raspberry-pi-4", "epochs": 1}
 
@@ -49,3 +50,20 @@ def test_a_run_goes_on_with_its_images_and_with_no_others(photos: Path, tmp_path
     Image.new("RGB", (16, 16)).save(photos / "a" / "00.png")
     with pytest.raises(UsageError, match="changed since this run began"):
         resume(run.path, until="reference")
+
+
+def test_a_run_says_what_it_did_not_look_at_and_learns_the_same_however_images_are_read(
+        photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas.data.subsample.MOST", 15)
+    runs = [started(photos, tmp_path / name) for name in ("plain", "cached")]
+    found = runs[0].found(DataResult)
+    assert found.fingerprint.startswith("s-")
+    assert any(told.startswith("18 of 20 images were decoded to see that they can be") for told in found.warnings)
+    cache = tmp_path / "images"
+    resume(runs[0].path, until="reference", image_cache="off", workers=0)
+    resume(runs[1].path, until="reference", image_cache=str(cache), workers=2)
+    weights = [RunFolder.open(run.path).state.stages["reference"].files for run in runs]
+    assert weights[0] == weights[1]
+    assert list(cache.glob("*.pixels"))
+    with pytest.raises(UsageError, match="leave out epochs"):
+        resume(runs[1].path, epochs=3)
