@@ -17,8 +17,8 @@ from hwnas.errors import DataError, ImageError
 from hwnas.imaging.opening import quiet, read_header
 from hwnas.progress import Progress
 
-Fetch = Callable[[int], tuple[str, Path | bytes | None]]
-"""Index of an image -> its name in messages, and where it is or what it is (None: missing)."""
+Fetch = Callable[[int], tuple[str, str | Path | bytes | None]]
+"""Index of an image -> its name in messages, and the path of its file or its bytes (None: missing)."""
 
 _CHUNK, _SAMPLE, _REPORTED = 16, 500, 5
 
@@ -77,7 +77,7 @@ def refuse_broken(broken: Sequence[str], total: int, source: str) -> None:
         )
 
 
-def there(content: Path | bytes | None) -> Path | bytes:
+def there(content: str | Path | bytes | None) -> Path | bytes:
     """What a reader gave.
 
     Raises:
@@ -85,7 +85,7 @@ def there(content: Path | bytes | None) -> Path | bytes:
     """
     if content is None:
         raise ImageError("no bytes")
-    return content
+    return Path(content) if isinstance(content, str) else content
 
 
 def _fault(work: Callable[[int], None], index: int, name: Callable[[int], str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from hwnas.data.decode import Fetch, common_size, refuse_broken, there, work_each
 from hwnas.data.source import Indices, Labelled, Pixels, Size, Source
-from hwnas.data.subsample import spread
+from hwnas.data.subsample import is_large, spread
 from hwnas.documents import open_regular
 from hwnas.errors import DataError, ImageError
 from hwnas.imaging.letterbox import Letterbox
@@ -27,7 +28,7 @@ from hwnas.imaging.picture import Picture
 from hwnas.progress import Progress, silent
 
 _PIECE = 1 << 20  # bytes of a file that are hashed at a time
-_UNKNOWN = -1
+_UNKNOWN, _FIRST = -1, 500  # no header read yet; headers of a large set that are read first
 
 
 class EncodedSource(Source):
@@ -62,7 +63,7 @@ class EncodedSource(Source):
 
     def channels(self, indices: Indices, progress: Progress = silent) -> int:
         """As `Source.channels`; of a large set no more headers are read than it takes to find colour."""
-        for some in (spread(len(indices)), slice(None)):
+        for some in (spread(len(indices), _FIRST), slice(None)) if is_large(len(indices)) else (slice(None),):
             self._read_headers(indices[some], progress)
             if not self._grey[indices[some]].all():
                 return 3
@@ -128,7 +129,7 @@ class EncodedSource(Source):
         """
         name, content = self.fetch(index)
         try:
-            size = content.stat().st_size if isinstance(content, Path) else len(content or b"")
+            size = os.stat(content).st_size if isinstance(content, str | Path) else len(content or b"")
         except OSError as err:
             raise DataError(f"{self.where}: {name} cannot be read ({err.strerror}); replace or remove it") from err
         if not size:
@@ -147,10 +148,10 @@ class EncodedSource(Source):
         """Of one image; all zeros for none that is there."""
         content = self.fetch(index)[1]
         told: tuple[object, ...] = ()
-        if isinstance(content, Path):
+        if isinstance(content, str | Path):
             with contextlib.suppress(OSError):
-                status = content.stat()
-                told = str(content.absolute()), status.st_size, status.st_mtime_ns, self.read_as(index)
+                status = os.stat(content)
+                told = os.path.abspath(content), status.st_size, status.st_mtime_ns, self.read_as(index)
         elif content is not None:
             told = hashlib.blake2b(content).hexdigest(), self.read_as(index)
         return hashlib.blake2b(repr(told).encode(), digest_size=16).digest() if told else bytes(16)
@@ -202,7 +203,8 @@ class LetterboxedSource(EncodedSource):
         return self._size
 
     def channels(self, indices: Indices, progress: Progress = silent) -> int:
-        self._read_headers(indices[spread(len(indices))], progress)  # so that broken ones are told
+        some = spread(len(indices), _FIRST) if is_large(len(indices)) else slice(None)
+        self._read_headers(indices[some], progress)  # so that broken ones are told
         return 3
 
     def picture(self, index: int) -> Picture:

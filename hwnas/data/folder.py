@@ -50,10 +50,10 @@ def read(path: Path) -> Samples:
     labels = np.array([label for _, label, _ in files], np.int64)
     held_out = np.array([held for *_, held in files], bool) if val else None
     classes = class_names(labels, held_out, names, str(path))
-    told = [file for file, *_ in files]
+    told, above = [file for file, *_ in files], str(path) + os.sep
 
-    def fetch(index: int) -> tuple[str, Path]:
-        return told[index], path / told[index]
+    def fetch(index: int) -> tuple[str, str]:
+        return told[index], above + told[index]
 
     source = EncodedSource(fetch, len(told), str(path), Labelled(classes, labels))
     return Samples(given.resolve().name, str(given), labels, held_out, classes, note, source, notes.told())
