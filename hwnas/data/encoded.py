@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from hwnas.data.decode import Fetch, common_size, refuse_broken, there, work_each
 from hwnas.data.source import Indices, Labelled, Pixels, Size, Source
-from hwnas.data.subsample import is_large, spread
+from hwnas.data.subsample import first_headers
 from hwnas.documents import open_regular
 from hwnas.errors import DataError, ImageError
 from hwnas.imaging.letterbox import Letterbox
@@ -28,7 +28,7 @@ from hwnas.imaging.picture import Picture
 from hwnas.progress import Progress, silent
 
 _PIECE = 1 << 20  # bytes of a file that are hashed at a time
-_UNKNOWN, _FIRST = -1, 500  # no header read yet; headers of a large set that are read first
+_UNKNOWN = -1
 
 
 class EncodedSource(Source):
@@ -63,7 +63,7 @@ class EncodedSource(Source):
 
     def channels(self, indices: Indices, progress: Progress = silent) -> int:
         """As `Source.channels`; of a large set no more headers are read than it takes to find colour."""
-        for some in (spread(len(indices), _FIRST), slice(None)) if is_large(len(indices)) else (slice(None),):
+        for some in (first_headers(len(indices)), slice(None)):
             self._read_headers(indices[some], progress)
             if not self._grey[indices[some]].all():
                 return 3
@@ -203,8 +203,7 @@ class LetterboxedSource(EncodedSource):
         return self._size
 
     def channels(self, indices: Indices, progress: Progress = silent) -> int:
-        some = spread(len(indices), _FIRST) if is_large(len(indices)) else slice(None)
-        self._read_headers(indices[some], progress)  # so that broken ones are told
+        self._read_headers(indices[first_headers(len(indices))], progress)  # so that broken ones are told
         return 3
 
     def picture(self, index: int) -> Picture:

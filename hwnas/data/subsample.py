@@ -10,7 +10,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+HEADERS = 500  # that are read first of a large set, to learn whether images have colour
 MOST = 5000  # images of a set up to which all are looked at, and so many of a larger one
+
+
+def first_headers(count: int) -> npt.NDArray[np.int64]:
+    """Images whose headers are read before those of others: all of a small set."""
+    return spread(count, HEADERS if is_large(count) else count)
 
 
 def is_large(count: int) -> bool:

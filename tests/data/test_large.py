@@ -18,7 +18,7 @@ from hwnas.data.subsample import spread
 from hwnas.errors import DataError
 from tests.data.test_sources import cut
 
-MOST, COUNT, SIDE = 50, 64, 8
+MOST, HEADERS, COUNT, SIDE = 50, 5, 64, 8
 TRAIN, VAL = 51, 13
 
 
@@ -35,6 +35,7 @@ def test_a_sample_is_spread_evenly(count: int, most: int) -> None:
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subsample, "MOST", MOST)
+    monkeypatch.setattr(subsample, "HEADERS", HEADERS)
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +61,14 @@ def test_no_more_headers_are_read_than_it_takes(photos: Path, monkeypatch: pytes
     monkeypatch.setattr(encoded, "read_header", lambda *where: read.append(where) or header(*where))
     data = load(photos, imgsz=SIDE, memory=0)
     assert (len(data.train), len(data.val), data.channels) == (TRAIN, VAL, 3)
-    assert len(read) == MOST
+    assert len(read) == HEADERS
 
 
 def test_one_image_in_colour_is_found_among_any_number_of_grey_ones(tmp_path: Path) -> None:
     for name, mode in (("grey", "L"), ("colour", "RGB")):
         Image.new(mode, (SIDE, SIDE)).save(tmp_path / f"{name}.png")
     count = MOST + 3
-    hidden = int(np.setdiff1d(np.arange(count), spread(count))[0])
+    hidden = int(np.setdiff1d(np.arange(count), spread(count, HEADERS))[0])
     sources = [EncodedSource(lambda i, odd=odd: ("x", tmp_path / f"{'colour' if i == odd else 'grey'}.png"), count, "")
                for odd in (hidden, -1)]
     assert [source.channels(np.arange(count)) for source in sources] == [3, 1]
