@@ -196,15 +196,10 @@ class Recipe(Part):
         """What says what an epoch shows; None where every image is shown once. Raises as `sampler_of`."""
         return sampler_of(self.sampler) if self.sampler else None
 
-    def only(self, task: str, **not_for: object) -> None:
-        """Raises UsageError where the recipe asks for what a task has not.
-
-        Args:
-            not_for: name of the part -> what the recipe says of it.
-        """
-        for part, asked in not_for.items():
-            if asked:
-                raise UsageError(f"recipe {self.name!r}: {part} is not for --task {task}: leave it out")
+    def unmixed(self, truth: str) -> None:
+        """Raises UsageError where the recipe mixes images, whose truth, e.g. 'boxes', cannot be mixed."""
+        if self.mixed:
+            raise UsageError(f"recipe {self.name!r}: mixing is for images with classes, not with {truth}: leave it out")
 
     def told(self) -> str:
         """One line for people."""
@@ -265,21 +260,22 @@ def check_names(recipe: Recipe) -> None:
         LOSSES.check_name(recipe.loss.own)
 
 
-def default_recipe(task: str, size: Sequence[int], channels: int, images: int) -> str:
+def default_recipe(photographs: str, size: Sequence[int], channels: int, images: int) -> str:
     """The name of the recipe for a data set, by its size.
 
-    `photo` for colour images of `PHOTO_SIDE` and more to classify, `PHOTO_IMAGES` and more of them: crops, not shifts,
+    That of photographs for colour images of `PHOTO_SIDE` and more, `PHOTO_IMAGES` and more of them: crops, not shifts,
     are what networks for photographs are trained with, and with so many images no few steps are taken. The rule is
     that of the literature; where fewer or smaller images were measured, `small` was no worse
     (`benchmarks/recipes.md`).
 
     Args:
+        photographs: the recipe of a task for many photographs (`Task.photographs`).
         size: height and width of the images, px.
         channels: 1 or 3.
         images: how many are trained on.
     """
     many = min(size) >= PHOTO_SIDE and images >= PHOTO_IMAGES
-    return "photo" if task == "classify" and channels == 3 and many else SMALL
+    return photographs if channels == 3 and many else SMALL
 
 
 def stored_recipe(value: Mapping[str, Any]) -> Recipe:

@@ -58,7 +58,7 @@ def recipe_of(config: CompressConfig, data: LabelledData) -> Recipe:
     Raises:
         UnknownName, InputError, UsageError: as `hwnas.data.recipe.find_recipe`.
     """
-    by_size = default_recipe(config.task, data.size, data.channels, len(data.parts[0]))
+    by_size = default_recipe(find(config.task).photographs, data.size, data.channels, len(data.parts[0]))
     found = find_recipe(config.train.recipe or by_size, config.task)
     return found.model_copy(update={"loss": loss_of(config, data.classes, found.loss)})
 

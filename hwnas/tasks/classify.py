@@ -103,6 +103,7 @@ class Classify(Task):
     answers = "the five likeliest classes with their scores"
     data_type = Dataset
     class_weights = True
+    photographs = "photo"
     columns = (Column("reference", "recall", "recall, reference"), Column("compressed", "recall", "recall"),
                Column("compressed", "precision", "precision"))
     words = Words("Accuracy", figures="Recall: of the images of a class, percent that were called so. Precision: of "

@@ -96,6 +96,7 @@ class Task(ABC):
         tiles: whether images may be looked at in tiles.
         one_size: why a result cannot have another input than the reference; empty where it can.
         training: fields of `hwnas.train.TrainConfig` where the user does not say.
+        photographs: the recipe for many photographs, where the user does not say.
         attention: factor of attention transfer in fine-tuning where the user does not say.
         widths: shares of the reference's channels a result may have, besides all of them, where the user does not say.
         columns: of the report's table of classes.
@@ -114,6 +115,7 @@ class Task(ABC):
     pictures: ClassVar[tuple[str, ...]] = ()
     tiles: ClassVar[bool] = False
     one_size: ClassVar[str] = ""
+    photographs: ClassVar[str] = "small"
     training: ClassVar[Mapping[str, Any]] = {"lr": 0.1}
     attention: ClassVar[float] = 0.0
     widths: ClassVar[tuple[float, ...]] = ()

@@ -20,6 +20,7 @@ from hwnas.data.recipe import FOLDER, Recipe, default_recipe, find_recipe, recip
 from hwnas.data.segmentation import SegmentationFeed, SegmentationPart
 from hwnas.data.transforms import Sample
 from hwnas.errors import InputError, UnknownName, UsageError
+from hwnas.tasks import find
 
 TASKS = ("classify", "detect", "segment")
 FILES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.yaml"))
@@ -68,10 +69,10 @@ def test_small_is_bit_for_bit_what_tasks_did_before_there_were_recipes() -> None
 
 @pytest.mark.parametrize(("task", "side", "channels", "images", "name"), [
     ("classify", 32, 3, 50_000, "small"), ("classify", 224, 3, 1_000, "small"), ("classify", 64, 3, 20_000, "photo"),
-    ("classify", 224, 1, 50_000, "small"), ("detect", 320, 3, 50_000, "small"), ("another", 320, 3, 50_000, "small"),
+    ("classify", 224, 1, 50_000, "small"), ("detect", 320, 3, 50_000, "small"), ("segment", 320, 3, 50_000, "small"),
 ])
 def test_the_size_of_the_data_decides(task: str, side: int, channels: int, images: int, name: str) -> None:
-    assert default_recipe(task, (side, side), channels, images) == name
+    assert default_recipe(find(task).photographs, (side, side), channels, images) == name
 
 
 def test_small_changes_nothing() -> None:
@@ -111,7 +112,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     assert recipe.training.given == {"ema": 0.99, "batch": 32}
     assert len(recipe.made()) == 2
     assert recipe.changes_images
-    with pytest.raises(UsageError, match="recipe 'mine': mixing is not for --task detect"):
+    with pytest.raises(UsageError, match="recipe 'mine': mixing is for images with classes, not with boxes"):
         DetectionFeed(detection_part(np.random.default_rng(0)), recipe=recipe)
 
 

@@ -85,7 +85,7 @@ class DetectionFeed(Feed[list[Drawn], Batch]):
     def __init__(self, part: DetectionPart, policy: DetectionPolicy | None = None, recipe: Recipe | None = None
                  ) -> None:
         recipe = recipe or Recipe()
-        recipe.only("detect", mixing=recipe.mixed)
+        recipe.unmixed("boxes")
         self.part, self.policy = part, recipe.policy_like(policy or DetectionPolicy())
         self.sampler, self._transforms = recipe.sampling(), recipe.made()
 

@@ -67,7 +67,7 @@ class SegmentationFeed(Feed[list[Drawn], tuple[Pixels, Pixels]]):
     def __init__(self, part: SegmentationPart, policy: SegmentationPolicy | None = None, recipe: Recipe | None = None
                  ) -> None:
         recipe = recipe or Recipe()
-        recipe.only("segment", mixing=recipe.mixed)
+        recipe.unmixed("masks")
         self.part, self.policy = part, recipe.policy_like(policy or SegmentationPolicy())
         self.sampler, self._transforms = recipe.sampling(), recipe.made()
 
