@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hwnas import launch
 from hwnas.data.labelled import LabelledData
 from hwnas.data.memory import cache_folder
 from hwnas.data.reading import Reading
@@ -49,7 +50,8 @@ def reading_of(asked: DataSection, *, gpu: bool) -> Reading:
         gpu: whether one trains.
     """
     folder = {"off": None, "auto": cache_folder() if gpu else None}.get(asked.image_cache, Path(asked.image_cache))
-    return Reading(folder, (cores() if gpu else 0) if asked.workers is None else asked.workers)
+    return Reading(folder, (max(1, cores() // launch.local_world()) if gpu else 0) if asked.workers is None else
+                   asked.workers)
 
 
 def recipe_of(config: CompressConfig, data: LabelledData) -> Recipe:
