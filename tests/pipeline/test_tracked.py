@@ -102,8 +102,13 @@ def test_nobody_is_told_of_a_run_that_names_no_one(run: RunFolder, finished: Run
 
 
 def test_a_list_is_a_text_or_names() -> None:
-    assert make_config({"track": "csv, mlflow:http://h"}).track == ("csv", "mlflow:http://h")
+    assert make_config({"track": " csv "}).track == ("csv",)
     assert make_config({"track": ["csv"]}).track == ("csv",)
+
+
+def test_a_list_names_several() -> None:
+    pytest.importorskip("mlflow", reason="the library of tracker mlflow is not installed")
+    assert make_config({"track": "csv, mlflow:http://h"}).track == ("csv", "mlflow:http://h")
 
 
 def test_several_budgets_are_a_run_each(options: dict[str, Any], tmp_path: Path) -> None:
