@@ -69,13 +69,16 @@ def test_each_is_a_run_as_any_other(several: Path, answer: Callable[..., Any]) -
     assert [Path(path).parent.name for path in written[::2]] == ["flops-90pct", "flops-300pct", "several"]
 
 
+MANY = ",".join(f"{share}%" for share in range(60, 120, 5))  # so many that no busy machine hides it: each run is timed
+
+
 def test_a_dry_run_says_the_time_for_all_of_them(answer: Callable[..., Any],
                                                  capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     few, one, many = (answer("compress", *BOARD, "--flops", flops, "--dry-run", "--epochs", epochs)
-                      for flops, epochs in (("60%,70%,80%", 400), ("60%", 400), ("60%,70%,80%,90%,100%,110%", 400)))
+                      for flops, epochs in (("60%,70%,80%", 400), ("60%", 400), (MANY, 400)))
     assert one["seconds"][0] < few["seconds"][0] < 3 * one["seconds"][0]
-    assert few["seconds"][0] < 1.25 * many["seconds"][0]  # each times steps of its own, on a machine that may be busy
+    assert few["seconds"][0] < many["seconds"][0]
     assert isinstance(one["bounds"], dict)
     assert [round(bounds["flops"] / one["reference"]["flops"], 6) for bounds in few["bounds"]] == [0.6, 0.7, 0.8]
     assert main(["compress", *BOARD, "--flops", "60%,70%", "--params", "90%", "--dry-run"]) == 0
