@@ -175,6 +175,10 @@ class RunContext:
                 warnings.warn(f"the code of {name} changed since this run began: what is trained from here on follows "
                               "the new code; start a new run to have one for all", OwnCodeChanged, stacklevel=2)
 
+    def take_threads(self) -> None:
+        """Let torch have the threads of the configuration; as many as it has where that says nothing."""
+        torch.set_num_threads(self.config.train.torch_threads or torch.get_num_threads())
+
     def _check_processes(self) -> None:
         if (world := self.accelerator.world) == 1:
             return

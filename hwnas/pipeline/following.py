@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from hwnas import launch
 from hwnas.data.reading import read_by
 from hwnas.errors import HwnasError, TrainingDiverged
@@ -52,6 +50,6 @@ def _context(path: Path, parent: Path | None, contexts: dict[Path, RunContext]) 
 
 
 def _do(context: RunContext, name: str) -> None:
-    torch.set_num_threads(context.config.train.torch_threads or torch.get_num_threads())
+    context.take_threads()
     with read_by(context.reading):
         next(stage for stage in TABLE if stage.name == name).run(context)

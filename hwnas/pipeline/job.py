@@ -37,16 +37,14 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
         SomeBudgetsFailed: of several budgets not all have a network.
     """
     require_torch("hwnas compress")
-    import torch  # after the check, and only where there is something to train
-
-    from hwnas.pipeline.context import RunContext
+    from hwnas.pipeline.context import RunContext  # torch: after the check, and only where there is something to train
     from hwnas.pipeline.several_budgets import carry_out_branches
     from hwnas.pipeline.stages.table import TABLE
 
-    torch.set_num_threads(run.state.config.train.torch_threads or torch.get_num_threads())
     stages = TABLE[: STAGES.index(until) + 1 if until else None]
     with leading() as lead:
         context = RunContext(run, progress, lead=lead)
+        context.take_threads()
         if run.branches:
             carry_out_branches(context, stages, hook_of or (lambda _: hook))
         else:
