@@ -74,8 +74,8 @@ def compress(npz: Path, out: Path, args: argparse.Namespace) -> Runs:
     options = {
         "data": str(npz), "budgets": {"latency": BUDGETS[0]}, "epochs": args.epochs, "warmup": args.warmup,
         "epochs_per_evaluation": args.epochs_per_evaluation, "cycles": 2, "settle": 80, "top": 12, "seed": args.seed,
-        "tables": str(out / "tables"), "precision": "auto" if auto else None, "runtime": args.runtime,
-        "recipe": args.recipe,
+        "tables": str(args.tables or out / "tables"), "torch_threads": args.torch_threads,
+        "precision": "auto" if auto else None, "runtime": args.runtime, "recipe": args.recipe,
     }
     names = list(BUDGETS) + [f"auto-{budget}" for budget in BUDGETS if auto]
     done = pipeline.resume(first, until="export", hook=hook) if first.exists() else pipeline.compress(
@@ -192,12 +192,12 @@ def train_rival(job: dict[str, Any], out: Path, first: Path) -> None:
     (out / f"{job['name']}.json").write_text(json.dumps(result))
 
 
-def train_rivals(jobs: list[dict[str, Any]], out: Path, first: Path) -> None:
-    """Two processes with one thread each: more images a second than one with two."""
+def train_rivals(jobs: list[dict[str, Any]], out: Path, first: Path, at_once: int) -> None:
+    """Processes with one thread each: two make more images a second than one with two threads."""
     waiting = [j for j in jobs if not (out / f"{j['name']}.json").exists()]
     running: list[subprocess.Popen[bytes]] = []
     while waiting or running:
-        while waiting and len(running) < 2:
+        while waiting and len(running) < at_once:
             job = waiting.pop(0)
             command = [sys.executable, __file__, "--out", str(out), "--job", json.dumps(job), "--first", str(first)]
             running.append(subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}))
@@ -276,6 +276,11 @@ def main() -> None:
     parser.add_argument("--runtime", help="of target local, e.g. openvino")
     parser.add_argument("--recipe", default="small", help="of every network that is trained alone")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tables", type=Path, help="folder of measured tables, for seeds to share; default: in --out")
+    parser.add_argument("--torch-threads", type=int, help="of training; default: all")
+    parser.add_argument("--jobs", type=int, default=2, help="rivals that are trained at a time, a thread each")
+    parser.add_argument("--rivals", choices=("all", "none"), default="all",
+                        help="none: only the reference and the compressed networks, to compare recipes")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -285,9 +290,11 @@ def main() -> None:
     began = time.time()
     args.out.mkdir(parents=True, exist_ok=True)
     runs = compress(judge_split(args.data, args.out, args.images), args.out, args)
-    teacher_memory(runs[BUDGETS[0]], args.out)
-    jobs = plan(runs, args.out, args)
-    train_rivals(jobs, args.out, runs[BUDGETS[0]].path)
+    jobs = []
+    if args.rivals == "all":
+        teacher_memory(runs[BUDGETS[0]], args.out)
+        jobs = plan(runs, args.out, args)
+        train_rivals(jobs, args.out, runs[BUDGETS[0]].path, args.jobs)
     result = table(runs, jobs, args.out)
     (args.out / "result.md").write_text(result + "\n")
     print(result)
