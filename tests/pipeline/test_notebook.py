@@ -27,11 +27,23 @@ class Kernel:
         found: list[dict[str, Any]] = []
         self.client.execute_interactive(code, timeout=60, output_hook=found.append)
         kept = ("stream", "display_data", "update_display_data", "execute_result", "error")
-        return [m["content"] | {"kind": m["msg_type"]} for m in found if m["msg_type"] in kept]
+        return _whole_streams([m["content"] | {"kind": m["msg_type"]} for m in found if m["msg_type"] in kept])
 
     def complete(self, code: str) -> list[str]:
         told = self.client.complete(code, len(code), reply=True, timeout=30)["content"]
         return [str(match) for match in told["matches"]]
+
+
+def _whole_streams(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What one print wrote as one message: a busy kernel sends the words and the end of the line in two."""
+    whole: list[dict[str, Any]] = []
+    for said in found:
+        before = whole[-1] if whole else {}
+        if said["kind"] == "stream" and (before.get("kind"), before.get("name")) == ("stream", said["name"]):
+            before["text"] += said["text"]
+        else:
+            whole.append(dict(said))
+    return whole
 
 
 @pytest.fixture(scope="module")
