@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping, Set
 from typing import Any
 
 import onnx
 from numpy.typing import NDArray
 
 from hwnas.errors import UnknownName
-from hwnas.quantize.calibrate import ranges
+from hwnas.quantize.calibrate import Range, ranges
 from hwnas.quantize.graph import parse
 from hwnas.quantize.layout import Layout
 from hwnas.quantize.qdq import Writer
@@ -20,7 +20,10 @@ FORMS = ("fp32", "fp16", "int8")
 Samples = Iterable[Mapping[str, NDArray[Any]]]
 
 
-def to_form(model: bytes, form: str, *, samples: Samples | None = None, variant: str = "u8s8") -> bytes:
+def to_form(
+    model: bytes, form: str, *, samples: Samples | None = None, variant: str = "u8s8", within: Set[str] | None = None,
+    known: MutableMapping[str, Range] | None = None,
+) -> bytes:
     """A float32 ONNX model in another form; inputs and outputs stay float32.
 
     Args:
@@ -31,6 +34,8 @@ def to_form(model: bytes, form: str, *, samples: Samples | None = None, variant:
         samples: inputs to calibrate int8 with, a batch each, e.g. [{'image': pixels}]; None takes random ones, which
             is enough where only the speed matters. 256 to 512 images are plenty.
         variant: where int8 pairs stand: `variant_for(runtime)`.
+        within: tensors; only the nodes that make them take the form, all others stay in float32. None for every node.
+        known: ranges of tensors of int8 from before, which are not looked for again; what is found is added.
 
     Raises:
         UnknownName: no such form or variant.
@@ -41,21 +46,29 @@ def to_form(model: bytes, form: str, *, samples: Samples | None = None, variant:
     if form == "fp32":
         return model
     found = parse(model)
-    changed = _half(found) if form == "fp16" else _int8(found, samples, variant)
+    changed = _half(found, within) if form == "fp16" else _int8(found, samples, variant, within, known)
     data: bytes = changed.SerializeToString()
     return data
 
 
-def _half(model: onnx.ModelProto) -> onnx.ModelProto:
-    from onnxruntime.transformers.float16 import convert_float_to_float16
+def _half(model: onnx.ModelProto, within: Set[str] | None) -> onnx.ModelProto:
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-    changed: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True)
+    outside: dict[str, Any] = {}
+    if within is not None:
+        kept = [node.name for node in model.graph.node if not within & set(node.output)]
+        outside = {"node_block_list": kept, "op_block_list": DEFAULT_OP_BLOCK_LIST}
+    changed: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True, **outside)
     return changed
 
 
-def _int8(model: onnx.ModelProto, samples: Samples | None, variant: str) -> onnx.ModelProto:
+def _int8(
+    model: onnx.ModelProto, samples: Samples | None, variant: str, within: Set[str] | None,
+    known: MutableMapping[str, Range] | None,
+) -> onnx.ModelProto:
     how = named(variant)
     floats = prepared(model, how)
-    layout = Layout(floats.graph, how)
-    found = ranges(floats, layout.pairs, samples)
+    layout = Layout(floats.graph, how, within)
+    found = {} if known is None else known
+    found.update(ranges(floats, [name for name in layout.pairs if name not in found], samples))
     return Writer(floats, layout, found, how).write()

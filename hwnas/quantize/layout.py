@@ -7,6 +7,7 @@ of a type that no one knows is computed in float.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Literal
@@ -23,6 +24,7 @@ SAME = ("Reshape", "Transpose", "Flatten", "MaxPool")  # what comes out has the 
 CLIPS = ("Relu", "Clip")
 ACTIVATIONS = (*CLIPS, "HardSwish")
 JOINED = ("Concat",)
+REWRITTEN = ("/clipped", "/gate", "/map")  # what `rewrite` calls what it puts between; the node is one with them
 GROUP = "hwnas.lowerings.quantize"
 Role = Literal["unary", "same"]
 _others: dict[str, Role] = {}
@@ -55,24 +57,36 @@ def _look_for_others() -> None:
 class Layout:
     """Decisions about one graph that went through `hwnas.quantize.rewrite.prepared`.
 
+    Args:
+        within: tensors that nodes make which may compute in eight bits, all others stay in float; None for every node.
+
     Attributes:
         pairs: tensors that get a pair, in the order in which they are made.
+        entering: those of them that a float node makes and float nodes go on to read as they are.
         dropped: outputs of activation functions that the rounding of the pair behind them does by itself.
         gates: outputs of hard sigmoids that are their clipped input, read on another scale.
     """
 
-    def __init__(self, graph: onnx.GraphProto, variant: Variant) -> None:
+    def __init__(self, graph: onnx.GraphProto, variant: Variant, within: Set[str] | None = None) -> None:
         _look_for_others()
-        self._lookup, self._variant = Lookup(graph), variant
+        self._lookup, self._variant, self._within = Lookup(graph), variant, within
         self.pairs: dict[str, None] = {}
+        self.entering: set[str] = set()
         self.dropped: set[str] = set()
         self.gates: set[str] = set()
-        feeds = {node.input[0] for node in graph.node if self.weighted(node)}
+        feeds = {node.input[0] for node in graph.node if self.inside(node) and self.weighted(node)}
         for name in self._lookup.inputs:
             if name in feeds:
                 self.pairs[name] = None
         for node in graph.node:
             self._place(node, feeds)
+
+    def inside(self, node: onnx.NodeProto) -> bool:
+        """Whether a node may compute in eight bits."""
+        if self._within is None:
+            return True
+        name = node.output[0]
+        return name in self._within or any(name.removesuffix(end) in self._within for end in REWRITTEN)
 
     def weighted(self, node: onnx.NodeProto) -> bool:
         """Whether a node is a convolution or a matrix product with constant weights that can be eight bits wide."""
@@ -84,7 +98,11 @@ class Layout:
 
     def _place(self, node: onnx.NodeProto, feeds: set[str]) -> None:
         name = node.output[0]
-        if node.op_type == "HardSigmoid" and self._gate(node):
+        if not self.inside(node):
+            for made in set(node.output) & feeds:
+                self.entering.add(made)
+                self.pairs[made] = None
+        elif node.op_type == "HardSigmoid" and self._gate(node):
             self.gates.add(name)
             self.pairs[name] = None
         elif name in feeds or self._integer(node):
@@ -95,7 +113,8 @@ class Layout:
     def _gate(self, node: onnx.NodeProto) -> bool:
         """Whether the output of a hard sigmoid is its input on another scale: nothing else reads the input."""
         source, lookup = node.input[0], self._lookup
-        return source in self.pairs and lookup.only_reader(source) is node and node.output[0] not in lookup.outputs
+        own = source in self.pairs and source not in self.entering
+        return own and lookup.only_reader(source) is node and node.output[0] not in lookup.outputs
 
     def _integer(self, node: onnx.NodeProto) -> bool:
         """Whether a node can run in integers, given what is in `pairs`, and should round its output."""
@@ -103,7 +122,7 @@ class Layout:
         if name in self._lookup.outputs and kind == "Gemm":
             return False  # logits stay float
         behind = self._lookup.only_reader(name)
-        if behind is not None and self._one_kernel(node, behind):
+        if behind is not None and self.inside(behind) and self._one_kernel(node, behind):
             return False
         if kind in WEIGHTED:
             return self.weighted(node)

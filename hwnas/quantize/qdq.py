@@ -47,15 +47,13 @@ class Writer:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
         self._scales: dict[str, Scale] = {}  # of the tensors that have a pair by now
-        self._twins: dict[str, str] = {}  # input of the graph -> its rounded twin
+        self._twins: dict[str, str] = {}  # input of the graph, or what a float node makes -> its rounded twin
 
     def write(self) -> onnx.ModelProto:
         """The int8 model, with the inputs, outputs and metadata of the float one."""
         for name in self._lookup.inputs:
             if name in self._layout.pairs:
-                self._round(name, name, self._scale(name, ""))
-                self._twins[name] = f"{name}/rounded"
-                self._read_back(name, f"{name}/rounded", self._scales[name])
+                self._twin(name)
         for node in self._model.graph.node:
             self._node(node)
         changed = onnx.ModelProto()
@@ -68,11 +66,23 @@ class Writer:
         changed.graph.initializer.extend(self._constants.values())
         return changed
 
+    def _twin(self, name: str) -> None:
+        """A rounded tensor beside one that float nodes read as it is."""
+        self._round(name, name, self._scale(name, ""))
+        self._twins[name] = f"{name}/rounded"
+        self._read_back(name, f"{name}/rounded", self._scales[name])
+
     def _node(self, node: onnx.NodeProto) -> None:
         name, source = node.output[0], node.input[0]
         if name in self._layout.gates:
             self._scales[name] = (1 / GATE, 0)
             self._read_back(source, name, self._scales[name])
+            return
+        if name in self._layout.entering or not self._layout.inside(node):
+            self._nodes.append(node)
+            for made in node.output:
+                if made in self._layout.entering:
+                    self._twin(made)
             return
         if name not in self._layout.dropped:
             source = f"{name}/float" if name in self._layout.pairs else name

@@ -1,0 +1,83 @@
+"""From a plan to the model that ships: replacements in their places, every place in its precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from hwnas.errors import UsageError
+from hwnas.quantize import to_form
+from hwnas.quantize.calibrate import Range
+from hwnas.surgery.plan import FLOAT, TEACHER, Plan
+from hwnas.surgery.splice import Fragment, assemble
+from hwnas.surgery.unit import Cut, Unit
+
+Feeds = list[Mapping[str, NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class Assembler:
+    """Makes models of plans.
+
+    Args:
+        cut: the network.
+        samples: inputs to calibrate int8 with, one batch each; empty takes random numbers, enough where only the time
+            matters.
+        variant: how the runtime wants its int8.
+        forms: (unit, form) -> what stands in the unit's place, of every form but `teacher`.
+        ranges: of tensors as the teacher makes them; filled as they are found.
+    """
+
+    cut: Cut
+    samples: Feeds
+    variant: str = "u8s8"
+    forms: dict[tuple[str, str], Fragment] = field(default_factory=dict)
+    ranges: dict[str, Range] = field(default_factory=dict)
+
+    def floats(self, plan: Plan) -> onnx.ModelProto:
+        """The network with its replacements, all of it in float32."""
+        return assemble(self.cut, {p: self._fragment(p, o.form) for p, o in plan.items() if o.form != TEACHER})
+
+    def model(self, plan: Plan, exact: bool = False) -> bytes:
+        """The network as the runtime is given it.
+
+        Args:
+            exact: calibrate on what the replaced network computes, and not on what the teacher did.
+        """
+        found = self.floats(plan)
+        data: bytes = found.SerializeToString()
+        for precision in sorted({o.precision for o in plan.values()} - {FLOAT}):
+            known = {} if exact and precision == "int8" else self.ranges
+            data = to_form(data, precision, samples=self.samples or None, variant=self.variant, known=known,
+                           within=self._made_in(found, plan, precision))
+        return data
+
+    def unit_model(self, unit: Unit, form: str, precision: str) -> bytes:
+        """One unit alone, in a form and a precision, floats in and out: for timing."""
+        fragment = Fragment(self.cut.model_of(unit)) if form == TEACHER else self._fragment(unit.name, form)
+        if fragment.model is None:
+            raise UsageError(f"{unit.name} is left out in the form {form}: there is nothing to time")
+        data: bytes = fragment.model.SerializeToString()
+        return data if precision == FLOAT else to_form(data, precision, variant=self.variant)
+
+    def _fragment(self, unit: str, form: str) -> Fragment:
+        return self.forms[unit, form]
+
+    def _made_in(self, model: onnx.ModelProto, plan: Plan, precision: str) -> frozenset[str]:
+        """Tensors that are made by nodes of places in a precision."""
+        lowered = {place for place, option in plan.items() if option.precision == precision}
+        names = {self.cut[p].target for p in lowered if p in self.cut}
+        kept = {name for i, node in enumerate(self.cut.flow.nodes) for name in node.output
+                if self.cut.unit_of.get(i, f"n{i:03d}") in lowered}
+        own = tuple(f"{place}/" for place in lowered)
+        made = (name for node in model.graph.node for name in node.output)
+        return frozenset(name for name in made if name in names or name in kept or name.startswith(own or ("\0",)))
+
+
+def feeds_of(name: str, inputs: Iterable[NDArray[np.float32]]) -> Feeds:
+    """Inputs by the name of the network's input, one image each."""
+    return [{name: x[i:i + 1]} for x in inputs for i in range(len(x))]

@@ -1,0 +1,175 @@
+"""The user's images as a trained network is given them: some to fit and to calibrate with, others to judge with.
+
+Data of hwnas's formats keep their parts: training images fit, validation images judge. A folder that holds images and
+no classes is split by seed; nobody need have labels.
+
+symbol  meaning                                    shape
+n       images of one part
+x       inputs, float32                            (n, C, H, W) or (n, H, W, C)
+labels  class of every image, -1 without labels    (n,)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.data.encoded import EncodedSource
+from hwnas.data.source import Indices, Pixels, Size, Source, Subset
+from hwnas.errors import DataError, UsageError
+from hwnas.imaging.fitting import resized
+from hwnas.imaging.letterbox import Letterbox
+from hwnas.imaging.listing import list_images
+from hwnas.imaging.picture import Picture
+from hwnas.surgery.contract import Floats, InputContract
+
+FEWEST = 8  # images in all: with fewer no part could be judged
+JUDGED = 0.4  # share of unlabelled images that judge
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images of one part.
+
+    Args:
+        source: where their pixels come from.
+        indices: which of it.
+        labels: int64, -1 where there are none.
+        contract: how they become inputs.
+        size: (H, W) of the input.
+    """
+
+    source: Source
+    indices: Indices
+    labels: NDArray[np.int64]
+    contract: InputContract
+    size: Size
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every image has a class."""
+        return bool(len(self.labels)) and int(self.labels.min()) >= 0
+
+    def inputs(self, places: Sequence[int] | NDArray[Any] | slice) -> Floats:
+        """Inputs of some of the images."""
+        chosen = self.indices[places]
+        return self.contract.apply(self.source.read(chosen, self.size, self.contract.channels))
+
+    def batches(self, batch: int) -> Iterator[Floats]:
+        """All inputs in order, `batch` at a time; the last may be fewer."""
+        for start in range(0, len(self), batch):
+            yield self.inputs(slice(start, start + batch))
+
+    def take(self, count: int, seed: int = 0) -> Examples:
+        """At most so many of them, drawn by seed, in their order."""
+        if count >= len(self):
+            return self
+        places = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+        return Examples(self.source, self.indices[places], self.labels[places], self.contract, self.size)
+
+
+class FittedSource(EncodedSource):
+    """Encoded images, fitted as a contract says.
+
+    Args:
+        inner: names and bytes.
+        contract: how.
+        size: (H, W) of the input.
+    """
+
+    def __init__(self, inner: EncodedSource, contract: InputContract, size: Size) -> None:
+        super().__init__(inner.fetch, len(inner), inner.where, inner.labelled)
+        self._contract, self._size = contract, size
+
+    @property
+    def size(self) -> Size:
+        return self._size
+
+    def fitted(self, index: int, picture: Picture, size: Size, channels: int | None) -> Pixels:
+        if self._contract.fit == "letterbox":
+            found = picture.letterboxed(Letterbox.fit(*picture.size, size))
+        elif self._contract.fit == "stretch":
+            image = picture.image()
+            found = np.asarray(resized(image, size[::-1], (0, 0, *image.size)).convert("RGB"))
+        else:
+            found = self._cropped(picture, size)
+        return found if channels != 1 else _grey(found)
+
+    def _cropped(self, picture: Picture, size: Size) -> Pixels:
+        """The middle of the image; of another shape than a square, cut out of the square."""
+        side = max(size)
+        whole = picture.square(round(side / self._contract.crop), 3)
+        top, left = ((whole.shape[0] - edge) // 2 for edge in size)
+        return whole[top:top + size[0], left:left + size[1]]
+
+
+def _grey(pixels: Pixels) -> Pixels:
+    weighed = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.rint(weighed).astype(np.uint8)[..., None]
+
+
+def unlabelled(folder: Path, contract: InputContract, size: Size, seed: int = 0,
+               limit: int | None = None) -> tuple[Examples, Examples]:
+    """Images of a folder that has no classes: those that fit, and those that judge.
+
+    Raises:
+        DataError: no images, or fewer than eight.
+    """
+    names = [str(path) for path in list_images(folder).images]
+    if len(names) < FEWEST:
+        raise DataError(f"{folder}: {len(names)} images; to fit and to judge {FEWEST} are the least, a few hundred are "
+                        "what it takes: give more")
+    base = EncodedSource(lambda i: (names[i], str(folder) + os.sep + names[i]), len(names), str(folder))
+    order = np.random.default_rng(seed).permutation(len(names))[:limit]
+    judged = max(FEWEST // 2, round(JUDGED * len(order)))
+    source, none = FittedSource(base, contract, size), np.full(len(names), -1, np.int64)
+    parts = np.sort(order[judged:]), np.sort(order[:judged])
+    fit, judge = (Examples(source, part, none[part], contract, size) for part in parts)
+    return fit, judge
+
+
+def labelled(source: str, contract: InputContract, size: Size, seed: int = 0,
+             limit: int | None = None) -> tuple[Examples, Examples, tuple[str, ...]]:
+    """Training and validation images of a data set of classes, and the names of the classes in order.
+
+    Raises:
+        DataError, UsageError: as `hwnas.data.load`.
+    """
+    from hwnas.data.load import load
+
+    data = load(source, imgsz=max(size), seed=seed, limit=limit, memory=0)
+    found = []
+    for view, labels in ((data.train.pixels, data.train.labels), (data.val.pixels, data.val.labels)):
+        base, places = view.source.base, view.indices
+        if isinstance(view.source, Subset):
+            places = view.source.indices[places]
+        if isinstance(base, EncodedSource):
+            found.append(Examples(FittedSource(base, contract, size), places, labels, contract, size))
+        else:
+            found.append(Examples(base, places, labels, contract, size))
+    return found[0], found[1], data.classes
+
+
+def examples_of(source: str, contract: InputContract, size: Size, seed: int = 0,
+                limit: int | None = None) -> tuple[Examples, Examples, tuple[str, ...]]:
+    """What `--data` names: a data set of classes, or a folder of images without any.
+
+    Raises:
+        DataError, UsageError: neither of the two; says what is missing.
+    """
+    path = Path(source)
+    if path.is_dir() and not any(p.is_dir() and not p.name.startswith(".") for p in path.iterdir()) \
+            and not any(p.suffix == ".parquet" for p in path.iterdir()):
+        return (*unlabelled(path, contract, size, seed, limit), ())
+    if not source:
+        raise UsageError("give images: --data FOLDER")
+    return labelled(source, contract, size, seed, limit)

@@ -1,0 +1,144 @@
+"""Which option every place gets: an exact program over measured times and scores, then the truth about the best.
+
+Utility is the loss that an option adds alone, and one standard error: an optimiser otherwise picks what was judged too
+kindly. Losses of several replacements add up roughly, so the program gives many plans that differ, the best of them are
+assembled, judged and timed, and what that says beyond the sum goes into the next round.
+
+The formulation is LANA's (arXiv 2107.10624): one option a layer, replace-one losses, several diverse solutions,
+re-ranked by truth. Ours: precisions and changes between them as options and factors of one exact program, standard
+errors, and the residual that rounds of truth teach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.generate.graph import Factor, solve_graph
+from hwnas.surgery.plan import AS_IT_IS, FLOAT, Option, Places, Plan, is_joint
+from hwnas.surgery.unit_costs import UnitCosts, option_effect
+
+Floats = NDArray[np.float64]
+
+DIVERSE, DISTANCE = 32, 2
+NS = 1e6  # of a millisecond
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What options add to the loss.
+
+    Args:
+        mean, error: (place, key of an option) -> mean over images and standard error; an option that is missing adds
+            nothing.
+        pairs: (place, key, place, key) -> what two of them add beyond their sum.
+        factor: what the sum is multiplied by: what truth said of earlier plans.
+    """
+
+    mean: Mapping[tuple[str, str], float]
+    error: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    pairs: Mapping[tuple[str, str, str, str], float] = field(default_factory=dict)
+    factor: float = 1.0
+
+    def of(self, place: str, option: Option) -> float:
+        """One option alone, pessimistically."""
+        key = place, option.key
+        return self.mean.get(key, 0.0) + self.error.get(key, 0.0)
+
+    def predict(self, plan: Plan) -> float:
+        """The expected loss of a plan."""
+        known = {place: option.key for place, option in plan.items()}
+        alone = sum(self.mean.get((place, key), 0.0) for place, key in known.items())
+        both = sum(value for (a, x, b, y), value in self.pairs.items() if known.get(a) == x and known.get(b) == y)
+        return self.factor * (alone + both)
+
+
+def plans_within(places: Places, costs: UnitCosts, losses: Losses, limit_ms: float, *, top: int = DIVERSE,
+                 distance: int = DISTANCE) -> list[dict[str, Option]]:
+    """The plans of least loss that are predicted to take at most so long, different from each other.
+
+    Raises:
+        BudgetInfeasible: no plan is that fast; says what the fastest takes.
+    """
+    names = {place: options for place, options in places.options.items() if len(options) > 1}
+    if not names:
+        names = {next(iter(places.options), "none"): (AS_IT_IS,)}
+    factors, fixed = _factors(places, costs, losses, names)
+    solution = solve_graph({place: len(options) for place, options in names.items()}, factors,
+                           {"latency": float(np.floor(limit_ms * NS))}, fixed={"latency": fixed},
+                           top=top, min_distance=min(distance, len(names)))
+    choices = [solution.choice, *(other.choice for other in solution.others)]
+    return [{place: options[i] for (place, options), i in zip(names.items(), choice, strict=True)
+             if options[i] != AS_IT_IS} for choice in choices]
+
+
+def _factors(places: Places, costs: UnitCosts, losses: Losses, names: Mapping[str, tuple[Option, ...]]
+             ) -> tuple[list[Factor], float]:
+    """One factor a place, one an edge between two of them, and what every plan takes, ns."""
+    factors, fixed = [], costs.whole_ms * NS
+    for place, options in names.items():
+        utility = np.array([-losses.factor * losses.of(place, option) for option in options])
+        spent = np.array([costs.effect_ms(option_effect(places, place, o.key)) * NS if o != AS_IT_IS else 0.0
+                          for o in options])
+        factors.append(Factor((place,), utility, {"latency": np.ceil(spent - spent.min())}))
+        fixed += float(np.floor(spent.min()))
+    for edge in places.edges:
+        readers = [r for r in edge.readers if r in names]
+        for i, reader in enumerate(readers or [""]):
+            found = _change(costs, edge.tensor, edge.maker, reader, names, first=i == 0)
+            if found is not None:
+                factors.append(found)
+    for (a, x, b, y), value in losses.pairs.items():
+        if a in names and b in names:
+            utility = np.zeros((len(names[a]), len(names[b])))
+            for i, first in enumerate(names[a]):
+                for j, second in enumerate(names[b]):
+                    if (first.key, second.key) == (x, y):
+                        utility[i, j] = -losses.factor * value
+            factors.append(Factor((a, b), utility))
+    return factors, fixed
+
+
+def _change(costs: UnitCosts, tensor: str, maker: str, reader: str, names: Mapping[str, tuple[Option, ...]],
+            first: bool) -> Factor | None:
+    """What leaving and re-entering floats costs between two places; once a tensor, at its first reader."""
+    made = names.get(maker, (AS_IT_IS,))
+    read = names.get(reader, (AS_IT_IS,))
+    if len(made) == 1 and len(read) == 1:
+        return None
+    to, back = (max(0.0, costs.effect_ms(f"{word} {tensor}")) * NS for word in ("to", "back"))
+    spent = np.zeros((len(made), len(read)))
+    utility = np.zeros_like(spent)
+    for i, a in enumerate(made):
+        for j, b in enumerate(read):
+            if first and a.precision == FLOAT and b.precision != FLOAT:
+                spent[i, j] = np.ceil(to)
+            if first and a.precision != FLOAT and b.precision == FLOAT:
+                spent[i, j] = np.ceil(back)
+            if is_joint(reader) and b.precision not in (FLOAT, a.precision):
+                utility[i, j] = -np.inf
+    if len(made) == 1:
+        return Factor((reader,), utility[0], {"latency": spent[0]})
+    if len(read) == 1:
+        return Factor((maker,), utility[:, 0], {"latency": spent[:, 0]})
+    return Factor((maker, reader), utility, {"latency": spent})
+
+
+def corrected(losses: Losses, plans: Sequence[Plan], truth: Sequence[float]) -> Losses:
+    """Losses that agree with the truth about some plans: pairs take up what single options do not explain.
+
+    The residual of every plan is spread over the neighbours that it changes together, by ridge regression towards
+    none; what is left over all plans alike becomes the factor.
+
+    symbol  meaning                                shape
+    r       truth less what was predicted          (n,)
+    X       which pairs are in which plan          (n, pairs)
+    """
+    predicted = np.array([losses.predict(plan) for plan in plans])
+    measured = np.asarray(truth, np.float64)
+    scale = float(predicted.sum())
+    factor = losses.factor * float(np.clip(measured.sum() / scale, 0.5, 5.0)) if scale > 0 else losses.factor
+    return Losses(losses.mean, losses.error, losses.pairs, factor)

@@ -1,0 +1,236 @@
+"""A user's trained network, wherever it comes from, in the one form, held against the original.
+
+| given                                   | becomes                                                       |
+|-----------------------------------------|---------------------------------------------------------------|
+| `net.onnx`                              | itself                                                        |
+| `package.module:factory`                | what the function returns, a torch module, exported           |
+| `torchvision:NAME`, `timm:NAME`         | that model with its pretrained weights, where it is installed |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from hwnas.documents import brief
+from hwnas.errors import InputError, MissingDependency, UsageError, VerificationFailed
+from hwnas.plugins import of_module
+from hwnas.quantize.graph import parse
+from hwnas.runtime.onnx_file import check_onnx
+from hwnas.surgery.canonical import canonical
+from hwnas.surgery.contract import Floats, InputContract
+
+CLOSE = 1e-5  # largest difference of the canonical form to the original, over the largest output
+ZOOS = ("torchvision", "timm")
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network as its user gave it, and in the one form. Never changed.
+
+    Args:
+        name: for folders and pages.
+        original: the ONNX that was given, or exported from what was given.
+        model: the canonical form, shapes fixed.
+        contract: how images become its input.
+        sha256: of the original.
+    """
+
+    name: str
+    original: bytes
+    model: onnx.ModelProto
+    contract: InputContract
+    sha256: str
+
+    @property
+    def input_name(self) -> str:
+        """Of its one input."""
+        return str(self.model.graph.input[0].name)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """With the batch."""
+        return tuple(d.dim_value for d in self.model.graph.input[0].type.tensor_type.shape.dim)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of its images."""
+        return self.contract.size_of(self.input_shape)
+
+    def check(self, inputs: Iterable[Floats]) -> float:
+        """Hold the canonical form against the original on some inputs.
+
+        Args:
+            inputs: of the network's shape.
+
+        Returns:
+            The largest difference of any output over the largest value of that output.
+
+        Raises:
+            VerificationFailed: they differ by more than 1e-5 of that.
+        """
+        before, after = session_of(self.original), session_of(self.model.SerializeToString())
+        worst = 0.0
+        for x in inputs:
+            for a, b in zip(before.run(None, {self.input_name: x}), after.run(None, {self.input_name: x}), strict=True):
+                if a.dtype.kind == "f" and a.size:
+                    worst = max(worst, float(np.abs(a - b).max() / max(float(np.abs(a).max()), 1e-12)))
+        if not worst <= CLOSE:
+            raise VerificationFailed(f"folding constants into {self.name} changed its outputs by {worst:.1e} of their "
+                                     f"size, {CLOSE:g} are allowed: the network is not used")
+        return worst
+
+
+def read_network(source: str, contract: InputContract, size: tuple[int, int] | None = None) -> TrainedNetwork:
+    """A trained network.
+
+    Args:
+        source: see the table at the top of the file.
+        size: (H, W) of its input, where the network leaves it open.
+
+    Raises:
+        InputError: no such file, not ONNX, several inputs, an input that is no image, or a model that ONNX Runtime or
+            the exporter refuses; says why and what helps.
+        UsageError: a name that cannot be read.
+        MissingDependency: torch, or the library that has the model, is not installed.
+    """
+    original = _bytes_of(source, contract, size)
+    check_onnx(original)
+    proto = parse(original)
+    name = _one_input(proto)
+    made = canonical(proto, {name: _shape(proto, name, contract, size)})
+    network = TrainedNetwork(_name_of(source), original, made, contract, hashlib.sha256(original).hexdigest())
+    contract.size_of(network.input_shape)
+    return network
+
+
+def session_of(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    """A network ready to be run as it is on this machine, by ONNX Runtime.
+
+    Raises:
+        InputError: ONNX Runtime refuses it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as err:  # the library's errors share no base class of their own
+        raise InputError(f"ONNX Runtime does not read the model: {brief(str(err).strip().splitlines()[0])}") from err
+
+
+def _one_input(proto: onnx.ModelProto) -> str:
+    constants = {t.name for t in proto.graph.initializer}
+    names = [v.name for v in proto.graph.input if v.name not in constants]
+    if len(names) != 1:
+        told = ", ".join(names[:4]) or "none"
+        raise InputError(f"the model has {len(names)} inputs ({told}); a network of one image is taken: cut it in two, "
+                         "or make the others constants")
+    return str(names[0])
+
+
+def _shape(proto: onnx.ModelProto, name: str, contract: InputContract, size: tuple[int, int] | None
+           ) -> tuple[int, ...]:
+    """Of the input, with a batch of 1 where that is open, and with the size that was asked for."""
+    value = next(v for v in proto.graph.input if v.name == name)
+    known = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
+             for d in value.type.tensor_type.shape.dim]
+    if len(known) != 4:
+        raise InputError(f"the input {name!r} has {len(known)} dimensions, an image in {contract.layout} has 4")
+    places = {"nchw": (1, 2, 3), "nhwc": (3, 1, 2)}[contract.layout]
+    asked = (contract.channels, *(size or (None, None)))
+    found = [1 if known[0] is None else known[0], *known[1:]]
+    for place, wanted in zip(places, asked, strict=True):
+        if found[place] is None:
+            found[place] = wanted
+        elif wanted is not None and place != places[0] and found[place] != wanted:
+            raise InputError(f"the input {name!r} is {found[places[1]]}x{found[places[2]]}, not "
+                             f"{asked[1]}x{asked[2]}: leave --imgsz out")
+    if None in found:
+        raise InputError(f"the input {name!r} leaves its size open: say it, e.g. --imgsz 224")
+    return tuple(int(d) for d in found if d is not None)
+
+
+def _bytes_of(source: str, contract: InputContract, size: tuple[int, int] | None) -> bytes:
+    path = Path(source)
+    zoo, _, name = source.partition(":")
+    if path.suffix.lower() == ".onnx" or path.is_file():
+        try:
+            return path.read_bytes()
+        except OSError as err:
+            raise InputError(f"{path} cannot be read ({err.strerror}): give the path of an ONNX file") from err
+    if not name:
+        raise InputError(f"{brief(source)} is no ONNX file; a torch module is named package.module:factory, a "
+                         "published one torchvision:resnet18 or timm:NAME")
+    module = _published(zoo, name) if zoo in ZOOS else of_module(
+        source, "network", "name a function without arguments that gives a torch.nn.Module in evaluation")()
+    return _exported(module, contract, size or (224, 224), source)
+
+
+def _published(zoo: str, name: str) -> Any:
+    import importlib
+
+    try:
+        library = importlib.import_module(zoo)
+    except (ImportError, RuntimeError, OSError) as err:
+        raise MissingDependency(zoo, f"the network {zoo}:{name}", f"pip install {zoo}") from err
+    try:
+        if zoo == "timm":
+            return library.create_model(name, pretrained=True)
+        return library.models.get_model(name, weights="DEFAULT")
+    except Exception as err:  # the libraries raise what they like for an unknown name or a download
+        raise InputError(f"{zoo} does not give {brief(name)}: {type(err).__name__}: {brief(str(err))}") from err
+
+
+def _exported(module: Any, contract: InputContract, size: tuple[int, int], source: str) -> bytes:
+    try:
+        import torch
+
+        from hwnas.export.onnx_export import onnx_graph
+    except ImportError as err:
+        raise MissingDependency(str(err.name), "a torch network", 'pip install "hwnas[train]"') from err
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(f"{source} gives {brief(module)}: it must give a torch.nn.Module")
+    shape = (contract.channels, *size) if contract.layout == "nchw" else (*size, contract.channels)
+    names = [f"out{i}" for i in range(_outputs_of(module, shape))]
+    try:
+        return onnx_graph(module, shape, names, {})
+    except MissingDependency:
+        raise
+    except Exception as err:  # the exporter raises what it likes for what it does not know
+        raise InputError(f"{source} cannot be exported: {_reason(err)}. Give the part before the decoding of boxes and "
+                         "before anything that depends on the values, or an ONNX file") from err
+
+
+def _outputs_of(module: Any, shape: tuple[int, ...]) -> int:
+    import torch
+
+    module.eval()
+    with torch.inference_mode():
+        try:
+            found = module(torch.zeros(2, *shape))
+        except Exception as err:  # a stranger's module
+            raise InputError(f"the network does not take an image {shape}: {type(err).__name__}: {brief(str(err))}; "
+                             "say its size with --imgsz") from err
+    return len(found) if isinstance(found, tuple | list | dict) else 1
+
+
+def _reason(err: BaseException) -> str:
+    """What is at the bottom of an exporter's chain of errors, with the line of the module where it is known."""
+    while err.__cause__ is not None:
+        err = err.__cause__
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    place = next((line for line in lines if line.startswith('File "') or ".py:" in line), "")
+    return f"{type(err).__name__}: {brief(lines[0] if lines else '')}" + (f" ({brief(place)})" if place else "")
+
+
+def _name_of(source: str) -> str:
+    path = Path(source)
+    return path.stem if path.suffix else source.replace(":", "-").replace(".", "-")

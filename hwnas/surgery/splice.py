@@ -1,0 +1,96 @@
+"""A network with some of its units replaced: everything else is kept node by node as it was.
+
+Without a replacement the network is the canonical one, byte by byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx
+from onnx import helper
+
+from hwnas.errors import UsageError
+from hwnas.surgery.unit import Cut, Unit
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """What may stand in a unit's place: a model with one input and one output; None stands for nothing at all.
+
+    Args:
+        model: opset as of the network that it goes into.
+    """
+
+    model: onnx.ModelProto | None
+
+    @property
+    def nodes(self) -> list[onnx.NodeProto]:
+        """Its nodes, in order."""
+        return list(self.model.graph.node) if self.model is not None else []
+
+
+NOTHING = Fragment(None)
+"""The unit is left out; only where what it makes has the shape of what it reads."""
+
+
+def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
+    """The network with other nodes in some units' places.
+
+    Args:
+        replaced: name of a unit -> what stands there.
+
+    Raises:
+        UsageError: a unit is to be left out whose output has another shape than its input.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(cut.flow.model)
+    if not replaced:
+        return model
+    parts = {name: _placed(cut[name], fragment) for name, fragment in replaced.items()}
+    nodes: list[onnx.NodeProto] = []
+    for i, node in enumerate(cut.flow.nodes):
+        name = cut.unit_of.get(i)
+        if name not in parts:
+            nodes.append(node)
+        elif i == cut[name].region.nodes[-1]:  # by now everything that the unit reads is made
+            nodes += parts[name][0]
+    initialisers = [*cut.flow.model.graph.initializer, *(t for _, tensors in parts.values() for t in tensors)]
+    read = {name for node in nodes for name in node.input} | set(cut.flow.outputs)
+    read |= {name for i, node in enumerate(cut.flow.nodes) if node.attribute for name in cut.flow.reads[i]}
+    del model.graph.node[:]
+    del model.graph.initializer[:]
+    del model.graph.value_info[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(t for t in initialisers if t.name in read)
+    made = {name for node in nodes for name in node.output}
+    model.graph.value_info.extend(v for v in cut.flow.model.graph.value_info if v.name in made)
+    return model
+
+
+def _placed(unit: Unit, fragment: Fragment) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Nodes and constants of a fragment under names of the unit, between its two tensors."""
+    if fragment.model is None:
+        if not unit.keeps_shape:
+            raise UsageError(f"{unit.name} turns {unit.source_shape} into {unit.target_shape} and cannot be left out")
+        return [helper.make_node("Identity", [unit.source], [unit.target], name=unit.target)], []
+    graph = fragment.model.graph
+    names = {graph.input[0].name: unit.source, graph.output[0].name: unit.target, "": ""}
+    constants = []
+    for tensor in graph.initializer:
+        kept = onnx.TensorProto()
+        kept.CopyFrom(tensor)
+        kept.name = names[tensor.name] = f"{unit.name}/{tensor.name}"
+        constants.append(kept)
+    nodes = []
+    for node in graph.node:
+        placed = onnx.NodeProto()
+        placed.CopyFrom(node)
+        for name in node.output:
+            names.setdefault(name, f"{unit.name}/{name}")
+        placed.input[:] = [names[name] for name in node.input]
+        placed.output[:] = [names[name] for name in node.output]
+        placed.name = placed.output[0]
+        nodes.append(placed)
+    return nodes, constants
