@@ -54,7 +54,8 @@ def _go_on(path: Path, changes: dict[str, Any], json: bool) -> None:
 
     run = resumed(path, changes)
     if not is_finished(run):
-        require_torch("hwnas compress")
+        if run.state.config.model.source is None:
+            require_torch("hwnas compress")
         _finish(run, json)
         return
     if not json:
@@ -67,7 +68,8 @@ def _new(options: dict[str, Any], out: Path | None) -> RunFolder:
     from hwnas.pipeline.job import next_folder, require_torch
 
     config = make_config(options)
-    require_torch("hwnas compress")
+    if config.model.source is None:
+        require_torch("hwnas compress")
     return RunFolder.create(out or next_folder(config), config)
 
 
@@ -106,6 +108,11 @@ def _say(run: RunFolder, json: bool) -> None:
     from hwnas.pipeline.report.overview import overview
     from hwnas.pipeline.report.summary import summary
 
+    if run.state.config.model.source is not None:
+        from hwnas.cli.own_result import say_own_result
+
+        say_own_result(run, json)
+        return
     if run.branches:
         every = overview(run)
         say_json(overview_json(every)) if json else say_overview(every)
@@ -127,6 +134,8 @@ def _dry_run(options: dict[str, Any], out: Path | None, source: Path | None, jso
     if source is not None:
         raise UsageError("--dry-run looks at a new search: leave out --from; `hwnas generate RUN` answers at once")
     config: CompressConfig = make_config(options)
+    if config.model.source is not None:
+        raise UsageError("--dry-run looks at a search: `hwnas inspect` shows what can become of a network of your own")
     with watching(json) as watch:
         found = plan(config, out or next_folder(config), watch.progress)
     say_plan(found, json)

@@ -40,7 +40,7 @@ RANGES = {  # as in `hwnas.pipeline.CompressConfig`: here too, so that every com
     "epochs_per_evaluation": Range(0, 1000, above=True), "cycles": Range(1, 10**4), "keep": Range(1, 1000),
     "evaluations": Range(1, 10**6), "evaluation_epochs": Range(1, 10**5), "search_workers": Range(1, 1024),
     "settle": Range(0, 10**6), "top": Range(1, 10**4), "finalists": Range(1, 10**4), "trial_epochs": Range(0, 10**5),
-    "workers": Range(0, 256),
+    "workers": Range(0, 256), "crop": Range(0, 1, above=True),
 }
 
 OUT = ("-o", "--out", "--output")
@@ -55,6 +55,7 @@ def _flag(kind: Any, name: str, text: str, panel: str, default: str | bool = Fal
 
 
 _TEXT, _INT, _FLOAT = str | None, int | None, float | None
+_M = "Your own network (--model)"
 _B, _D, _T, _L, _S = "Budgets (any number together)", "Data", "Target", "Training", "Search"
 
 OPTIONS: dict[str, Any] = {
@@ -117,6 +118,17 @@ OPTIONS: dict[str, Any] = {
     "metric": _flag(_TEXT, "metric", "A metric of yours, in percent: package.module:name.", _L, "the task's"),
     "class_weights": _flag(_TEXT, "class_weights", "balanced; 1,2,0.5 in the order of the classes; or a .yaml of them.",
                            _L, "equal"),
+    "model": _flag(_TEXT, "model", "Your own trained network: an .onnx, module:factory, torchvision:NAME, timm:NAME.",
+                   _M, "search a space"),
+    "mean": _flag(_TEXT, "mean", "Of its input, on pixels 0..255: x = (pixel - mean) / std, e.g. 127,127,127.", _M),
+    "std": _flag(_TEXT, "std", "Of its input, alike.", _M),
+    "colour": _flag(_TEXT, "colour", "Its channels: rgb, bgr or grey.", _M, "rgb"),
+    "layout": _flag(_TEXT, "layout", "Its axes: nchw or nhwc.", _M, "nchw"),
+    "fit": _flag(_TEXT, "fit", "How images come to its size: crop, letterbox or stretch.", _M, "crop"),
+    "crop": _flag(_FLOAT, "crop", "Side of the square in the middle over the shorter side.", _M, "1.0"),
+    "contract": _flag(_TEXT, "contract", "A .yaml with those six instead.", _M),
+    "keep_units": _flag(_TEXT, "keep_units", "Units that stay as they are: u00,u1*, or tensors (hwnas inspect).", _M),
+    "only_units": _flag(_TEXT, "only_units", "Units that may change, alike; all others stay.", _M),
     "track": _flag(_TEXT, "track", "Who is told of curves and results: csv, tensorboard, mlflow, wandb, mlflow:URL.",
                    _L, "nobody"),
     "strategy": _flag(_TEXT, "strategy", "What asks for architectures (hwnas bench lists them).", _S, "migo"),

@@ -6,10 +6,11 @@ Nothing here decides anything: a context of a killed run is the same as that of 
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -51,6 +52,9 @@ from hwnas.tracking.tracker import Curve
 from hwnas.train import Accelerator, History, TrainConfig, Workload
 from hwnas.train.checkpoint import load_into, save_tensors
 from hwnas.train.evaluate import outputs_of
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.stages.stage import Stage
 
 Trained = TypeVar("Trained", bound=TrainedResult)
 
@@ -174,6 +178,11 @@ class RunContext:
             if now.get(name) != digest:
                 warnings.warn(f"the code of {name} changed since this run began: what is trained from here on follows "
                               "the new code; start a new run to have one for all", OwnCodeChanged, stacklevel=2)
+
+    def doing(self, stage: Stage[Any]) -> AbstractContextManager[None]:
+        """Inside the block a stage is done, by all processes that were started or by this one alone."""
+        parent = self.parent.run.path if self.parent is not None else None
+        return self.lead.doing(stage.name, self.run.path, parent, self.accelerator, together=stage.together)
 
     def take_threads(self) -> None:
         """Let torch have the threads of the configuration; as many as it has where that says nothing."""

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnas.data.reading import read_by
 from hwnas.pipeline.run.folder import LOCK, RunFolder
-from hwnas.pipeline.stages.stage import Again, Stage
+from hwnas.pipeline.stages.stage import Again, Stage, StageContext
 from hwnas.pipeline.tracked import tell_stage
-
-if TYPE_CHECKING:
-    from hwnas.pipeline.context import RunContext
 
 StageHook = Callable[[str, str, float], None]
 """Called as hook(stage, 'start' | 'done' | 'kept', seconds)."""
@@ -30,7 +27,7 @@ def quiet(stage: str, event: str, seconds: float) -> None:
     """The default hook: say nothing."""
 
 
-def carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHook = quiet) -> None:
+def carry_out(context: StageContext, stages: Sequence[Stage[Any]], hook: StageHook = quiet) -> None:
     """Do every stage that is not done, while no other process works on the run.
 
     Args:
@@ -50,9 +47,8 @@ def carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHook
             _discard_unstarted(context.run)
 
 
-def _carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHook) -> None:
+def _carry_out(context: StageContext, stages: Sequence[Stage[Any]], hook: StageHook) -> None:
     run, number, kept = context.run, 0, list[str]()
-    parent = context.parent.run.path if context.parent is not None else None
     while number < len(stages):
         stage = stages[number]
         if run.done(stage.name):
@@ -65,7 +61,7 @@ def _carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHoo
         began = time.monotonic()
         hook(stage.name, "start", 0.0)
         try:
-            with context.lead.doing(stage.name, run.path, parent, context.accelerator, together=stage.together):
+            with context.doing(stage):
                 found = stage.run(context)
         except Again as again:
             number = _go_back(run, [s.name for s in stages[:number]], again)

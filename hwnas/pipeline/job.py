@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Unpack
 
 from hwnas import launch
-from hwnas.errors import MissingDependency, RunError
+from hwnas.errors import MissingDependency, RunError, UnknownName
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.make_config import go_on_with, make_config
 from hwnas.pipeline.config.options import CompressOptions, with_options
@@ -36,6 +36,8 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
         VerificationFailed: the model is still over its budget after three tries.
         SomeBudgetsFailed: of several budgets not all have a network.
     """
+    if run.state.config.model.source is not None:
+        return _compress_own_network(run, until, progress, hook_of(run) if hook_of else hook)
     require_torch("hwnas compress")
     from hwnas.pipeline.context import RunContext  # torch: after the check, and only where there is something to train
     from hwnas.pipeline.several_budgets import carry_out_branches
@@ -49,6 +51,18 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
             carry_out_branches(context, stages, hook_of or (lambda _: hook))
         else:
             carry_out(context, stages, hook_of(run) if hook_of else hook)
+    return run
+
+
+def _compress_own_network(run: RunFolder, until: str | None, progress: Progress, hook: StageHook) -> RunFolder:
+    """The stages of a run on a user's own network."""
+    from hwnas.pipeline.own_network.context import OwnContext
+    from hwnas.pipeline.own_network.table import OWN_TABLE
+
+    names = [stage.name for stage in OWN_TABLE]
+    if until is not None and until not in names:
+        raise UnknownName("stage of a run on a network of your own", until, names)
+    carry_out(OwnContext(run, progress), OWN_TABLE[: names.index(until) + 1 if until else None], hook)
     return run
 
 
@@ -191,7 +205,8 @@ def resumed(path: Path, changes: Mapping[str, object]) -> RunFolder:
 
 def next_folder(config: CompressConfig) -> Path:
     """The first free `hwnas-runs/<data>-<target>-<n>`."""
-    stem = f"{Path(config.data.source).stem}-{Path(config.target.name).stem}"
+    what = config.model.source or config.data.source
+    stem = f"{Path(what).stem.replace(':', '-')}-{Path(config.target.name).stem}"
     number = 1
     while (path := Path("hwnas-runs") / f"{stem}-{number}").exists():
         number += 1

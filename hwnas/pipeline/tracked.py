@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.pipeline.report.summary import NetworkSummary, summary
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.own_results import ScoresResult, ShipResult, UnitsResult
+from hwnas.pipeline.run.read_result import EVERY_RESULT
 from hwnas.pipeline.run.result_parts import TimedResult
 from hwnas.pipeline.run.results import (
-    RESULTS,
     DataResult,
     ExportResult,
     GenerateResult,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 FILES: Mapping[str, tuple[str, ...]] = {
     "search": ("distribution.json", "search.jsonl"), "generate": ("architecture.json", "front.json"),
-    "export": ("model.onnx",)}
+    "export": ("model.onnx",), "ship": ("model.onnx", "report.json")}
 REPORT = ("report.html", "report.json")
 REPEATED = ("generate", "finetune", "export")  # stages that a run may go back to
 """Stage -> files that trackers are given."""
@@ -78,7 +79,7 @@ def tell_stage(tracking: Tracking, run: RunFolder, stage: str) -> None:
     """What a finished stage found; what was told before is not told again."""
     if not tracking.anyone:
         return
-    found = run.found(next(result for result in RESULTS if result.stage == stage))
+    found = run.found(next(result for result in EVERY_RESULT if result.stage == stage))
     numbers = {"seconds": run.state.stages[stage].seconds, **dict(_numbers(found))}
     tracking.metrics(f"found/{name_of(run, stage)}", 0, numbers)
     if isinstance(found, GenerateResult):
@@ -194,3 +195,23 @@ def _network(network: NetworkSummary) -> Iterator[tuple[str, Value]]:
     yield from _ms(network.measured, "measured_ms")
     yield from (("flops", network.flops), ("params", network.params), ("memory_bytes", network.memory_bytes),
                 ("size_bytes", network.size_bytes))
+
+
+@_numbers.register
+def _(found: UnitsResult) -> Iterator[tuple[str, Value]]:
+    yield "whole_ms", found.whole_ms
+    yield "units", len(found.units)
+
+
+@_numbers.register
+def _(found: ScoresResult) -> Iterator[tuple[str, Value]]:
+    for precision, scores in found.uniform.items():
+        yield from ((f"uniform.{precision}.{name}", value) for name, value in scores.items())
+
+
+@_numbers.register
+def _(found: ShipResult) -> Iterator[tuple[str, Value]]:
+    yield "ratio", found.ratio
+    for row in found.rows:
+        yield f"{row.name}.latency_ms", row.latency.median_ms
+        yield from ((f"{row.name}.{name}", value) for name, value in row.scores.items())

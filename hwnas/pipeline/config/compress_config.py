@@ -234,6 +234,40 @@ class SearchSection(Section):
     trial_epochs: int = Field(default=3, ge=0, le=10**5)
 
 
+class ModelSection(Section):
+    """The user's own trained network, and how an image becomes its input; see `hwnas.surgery`.
+
+    Args:
+        source: an ONNX file, `package.module:factory` of a torch module, `torchvision:NAME` or `timm:NAME`; None
+            searches a space instead.
+        mean, std: of pixels 0..255, a number or one a channel.
+        colour: `rgb`, `bgr` or `grey`.
+        layout: `nchw` or `nhwc`.
+        fit: how images come to the input's size: `crop`, `letterbox` or `stretch`.
+        crop: of fit `crop`: side of the square in the middle over the image's shorter side.
+        contract: a YAML file that says the six instead.
+        keep_units: units that stay as they are: patterns of their names or tensors, with commas between them.
+        only_units: all others stay as they are.
+    """
+
+    source: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    colour: Literal["rgb", "bgr", "grey"] = "rgb"
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    fit: Literal["crop", "letterbox", "stretch"] = "crop"
+    crop: float = Field(default=1.0, gt=0, le=1)
+    contract: str | None = None
+    keep_units: str | None = None
+    only_units: str | None = None
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _numbers(cls, given: object) -> object:
+        """'127,127,127' as it comes from the command line, a number, or numbers."""
+        return [given] if isinstance(given, int | float) else comma_list(given)
+
+
 class CompressConfig(Section):
     """What the user asked for. Written into run.json; `--config file.yaml` takes the same keys.
 
@@ -244,6 +278,7 @@ class CompressConfig(Section):
         budgets: `latency`, `flops`, `params`, `memory` -> text, e.g. {"latency": "50%"}; percentages are of the
             reference in fp32, whatever ships. Several, "25%,50%" or ["25%", "50%"], make a network each, see
             `hwnas.pipeline.config.budget`.
+        model: a trained network of the user's, which is compressed as it is; without one a space is searched.
         seed: of everything random.
         track: who is told of curves, numbers and files, see `hwnas.tracking.registry`; changes nothing of the run.
     """
@@ -251,6 +286,7 @@ class CompressConfig(Section):
     task: str = DEFAULT
     budgets: dict[str, str] = Field(default_factory=lambda: {"latency": "50%"})
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     space: SpaceSection = SpaceSection()
     target: TargetSection = TargetSection()
@@ -308,8 +344,9 @@ class CompressConfig(Section):
                                 if (value := flat[name]) is not None and _is_path(name, value)})
 
 
-SECTIONS: dict[str, type[Section]] = {"data": DataSection, "space": SpaceSection, "target": TargetSection,
-                                      "train": TrainSection, "search": SearchSection}
+SECTIONS: dict[str, type[Section]] = {
+    "model": ModelSection, "data": DataSection, "space": SpaceSection, "target": TargetSection,
+    "train": TrainSection, "search": SearchSection}
 FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpartition(".")[2]) for name, place in {
     "task": "task", "data": "data.source", "target": "target.name", "space": "space.name", "budgets": "budgets",
     "runtime": "target.runtime", "precision": "target.precision", "batch": "target.batch",
@@ -330,6 +367,9 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "accelerator": "train.accelerator", "amp": "train.amp", "compile": "train.compile",
     "limit": "data.limit", "tables": "target.tables", "image_cache": "data.image_cache", "workers": "data.workers",
     "track": "track", "loss": "train.loss", "metric": "train.metric", "class_weights": "train.class_weights",
+    "model": "model.source", "mean": "model.mean", "std": "model.std", "colour": "model.colour",
+    "layout": "model.layout", "fit": "model.fit", "crop": "model.crop", "contract": "model.contract",
+    "keep_units": "model.keep_units", "only_units": "model.only_units",
 }.items()}
 """Flat name -> the section, empty for none, and the field in it; in the order in which they are told."""
 CALLED = {place: name for name, place in FLAT.items()}
@@ -339,7 +379,7 @@ FIELDS: dict[str, FieldInfo] = {
 }
 """Flat name -> type, default and bounds."""
 PATHS = ("data", "target", "space", "tables", "init", "recipe", "evaluation_table", "image_cache",
-         "class_weights")  # on this disk
+         "class_weights", "model", "contract")  # on this disk
 
 
 def sectioned(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -386,6 +426,8 @@ def _is_path(name: str, value: str) -> bool:
         return is_recipe_file(value)
     if name == "class_weights":
         return is_weights_file(value)
+    if name == "model":  # not `torchvision:resnet18`
+        return ":" not in value or Path(value).exists()
     if name == "data":  # what is neither a named data set nor there is refused under the name that it was given
         with contextlib.suppress(OSError, RuntimeError, ValueError):
             return value != "digits" and Path(value).expanduser().exists()

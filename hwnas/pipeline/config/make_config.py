@@ -8,6 +8,7 @@ from hwnas.data.recipe import find_recipe
 from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, flat_name
+from hwnas.pipeline.config.own_network import OWN_NETWORK, check_own_network
 from hwnas.tracking.registry import check
 
 HARMLESS = ("image_cache", "workers", "track")  # options that change no result: a run may go on with others
@@ -35,6 +36,13 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     if unknown:
         raise UnknownName("option", unknown[0], FLAT)
     config = _checked(options)
+    if config.model.source is not None:
+        check_own_network(config, options)
+        check(config.track or ())
+        return config
+    if given := [name for name in OWN_NETWORK if name in options and options[name] is not None]:
+        raise UsageError(f"--{given[0].replace('_', '-')} is of a network of your own: give --model as well, or leave "
+                         "it out")
     if not known_space:
         check_name(config.space.name)
     if config.train.recipe is not None:

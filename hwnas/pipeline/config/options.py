@@ -79,6 +79,16 @@ class CompressOptions(TypedDict, total=False):
     loss: str | None
     metric: str | None
     class_weights: str | None
+    model: str | None
+    mean: Sequence[float] | float | str | None
+    std: Sequence[float] | float | str | None
+    colour: Literal["rgb", "bgr", "grey"]
+    layout: Literal["nchw", "nhwc"]
+    fit: Literal["crop", "letterbox", "stretch"]
+    crop: float
+    contract: str | None
+    keep_units: str | None
+    only_units: str | None
 
 
 def with_options(function: Callable[P, R]) -> Callable[P, R]:

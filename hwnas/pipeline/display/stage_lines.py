@@ -9,9 +9,10 @@ from hwnas.pipeline.commands import nearby
 from hwnas.pipeline.display.score_lines import counts_images, score
 from hwnas.pipeline.display.watch import duration
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ScoresResult, ShipResult, UnitsResult
+from hwnas.pipeline.run.read_result import EVERY_RESULT
 from hwnas.pipeline.run.result_parts import LaneResult
 from hwnas.pipeline.run.results import (
-    RESULTS,
     DataResult,
     ExportResult,
     FinetuneResult,
@@ -108,9 +109,57 @@ def _(found: ExportResult) -> str:
             f"{found.in_fp32.max_difference:.0e} of torch's")
 
 
+@line.register
+def _(found: ReadResult) -> str:
+    fit, score, judge = found.images
+    scored = ""
+    if "accuracy" in found.scores:
+        scored = (f"{BREAK}your network: {found.scores['accuracy']:.2f} % +- {found.scores['accuracy_se']:.2f} on the "
+                  f"{judge:,} images that judge, as you said it is fed")
+    shape = "x".join(map(str, found.input_shape))
+    return "".join([f"{found.network}, input {shape}, folded within {found.difference:.0e} of what was given; "
+                    f"{fit:,} images calibrate, {score:,} score, {judge:,} judge", scored,
+                    *(f"{BREAK}warning: {warning}" for warning in found.warnings)])
+
+
+@line.register
+def _(found: UnitsResult) -> str:
+    frozen = sum(bool(unit.frozen) for unit in found.units)
+    kept = plural(sum(found.kept.values()), "node")
+    warned = "".join(f"{BREAK}warning: {warning}" for warning in found.warnings)
+    timed, error = plural(int(found.facts["plans"]), "plan"), 100 * found.facts["error_left_out"]
+    return (f"{plural(len(found.units), 'unit')}{f' ({frozen} stay)' if frozen else ''}, {kept} between them; "
+            f"{found.whole_ms:.3f} ms, budget {found.limit_ms:.3f} ms; {timed} timed, each predicted by the others "
+            f"within {error:.1f} %{warned}")
+
+
+@line.register
+def _(found: ScoresResult) -> str:
+    return f"{plural(found.options, 'option')} on {found.images:,} images"
+
+
+@line.register
+def _(found: PlanResult) -> str:
+    best = next(row for row in found.rows if row.name == found.name)
+    return (f"{plural(len(found.rows), 'plan')} judged and timed in {plural(found.rounds, 'round')}; {found.name}: "
+            f"{best.measured_ms:.3f} ms, loss {best.loss:.4f}, {plural(best.changed, 'place')} changed")
+
+
+@line.register
+def _(found: ShipResult) -> str:
+    told = [f"{row.name}: {row.latency.median_ms:.3f} ms" +
+            "".join(f", {word} {row.scores[word]:.2f} %" for word in ("agreement", "accuracy") if word in row.scores)
+            for row in found.rows]
+    return BREAK.join([f"{100 * found.ratio:.1f} % of the network as it was given, budget "
+                       f"{'met' if found.met else 'NOT met'}", *told])
+
+
 def heading(run: RunFolder) -> list[str]:
     """What a run is about."""
     config = run.state.config
+    if config.model.source is not None:
+        return [f"{nearby(config.model.source)} on {nearby(config.data.source)} -> {nearby(config.target.name)}, "
+                f"budget latency {config.budgets.get('latency')}, seed {config.seed}", f"run folder {run.path}"]
     budgets = ", ".join(f"{name} {text}" for name, text in config.budgets.items())
     return [f"{nearby(config.data.source)} -> {nearby(config.target.name)}, space {nearby(config.space.name)}, "
             f"budget {budgets}, seed {config.seed}",
@@ -125,6 +174,6 @@ def branch_heading(run: RunFolder) -> str:
 def ended(stage: str, event: str, seconds: float, run: RunFolder) -> list[str]:
     """What a finished stage found, after its name and how long it took or that it was 'kept'."""
     took = "kept" if event == "kept" else duration(seconds)
-    found = next(run.found(result) for result in RESULTS if result.stage == stage)
+    found = next(run.found(result) for result in EVERY_RESULT if result.stage == stage)
     first, *others = line(found).split(BREAK)
     return [f"{stage:<10} {took:>9}  {first}".rstrip(), *(f"{BREAK[1:]}{other}" for other in others)]

@@ -147,7 +147,7 @@ def is_finished(run: RunFolder) -> bool:
         paths = [branch.path for branch in run.branches]
         return (all(run.done(stage) for stage in (*SEARCHED, STAGES[-1]))
                 and all((path / "run.json").is_file() and is_finished(RunFolder.open(path)) for path in paths))
-    return all(run.done(stage) for stage in STAGES)
+    return all(run.done(stage) for stage in run.stages)
 
 
 def summary(run: RunFolder) -> Summary:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.moments import apart
+from hwnas.pipeline.run.read_result import EVERY_RESULT
 from hwnas.pipeline.run.result_parts import StandingResult
-from hwnas.pipeline.run.results import RESULTS, ProfileResult
+from hwnas.pipeline.run.results import ProfileResult
 from hwnas.tasks.breakdown import named
 from hwnas.tasks.standing import Standing
 
@@ -20,7 +21,7 @@ WAY_OUT = "train longer (--epochs), check the labels, or add images"
 def warnings_of(run: RunFolder) -> list[str]:
     """The warnings of all finished stages in order, each once; of profile those of the precision that ships."""
     found: list[str] = []
-    for result in RESULTS:
+    for result in EVERY_RESULT:
         if done := run.found_if_done(result):
             found += done.warnings
             found += run.lane().warnings if isinstance(done, ProfileResult) else []

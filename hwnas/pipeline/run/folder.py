@@ -21,8 +21,10 @@ from hwnas.pipeline.commands import resume_command
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.display.fact_table import Facts, facts_html, facts_text
 from hwnas.pipeline.run.branches import Branch, branches_of, one_of
+from hwnas.pipeline.run.own_results import OWN_RESULTS
+from hwnas.pipeline.run.read_result import read_result
 from hwnas.pipeline.run.result_parts import LaneResult
-from hwnas.pipeline.run.results import RESULTS, DataResult, Found, ProfileResult, StageResult, read_result
+from hwnas.pipeline.run.results import RESULTS, DataResult, Found, ProfileResult, StageResult
 from hwnas.pipeline.run.state import RunState, StageRecord, digest, versions
 from hwnas.space import Space, SpaceConfig, build
 from hwnas.validation import checked
@@ -30,6 +32,7 @@ from hwnas.validation import checked
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
 LOCK = ".lock"
 STAGES = tuple(result.stage for result in RESULTS)
+OWN_STAGES = tuple(result.stage for result in OWN_RESULTS)
 
 
 def check_free(path: Path) -> None:
@@ -147,6 +150,11 @@ class RunFolder:
             found = found.model_copy(update={"infeasible": {}})
         reference = self.state.reference
         return found if reference is None else found.model_copy(update={"limits": reference.told(config.networks)})
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of its stages in order: a user's own network goes through others than a search."""
+        return STAGES if self.state.config.model.source is None else OWN_STAGES
 
     @property
     def branches(self) -> tuple[Branch, ...]:

@@ -11,7 +11,6 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, model_validator
 
-from hwnas.errors import RunError
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import (
     Amount,
@@ -32,9 +31,8 @@ from hwnas.pipeline.run.result_parts import (
     VerdictResult,
     written,
 )
-from hwnas.space import SpaceConfig
 from hwnas.target import Precision, Target
-from hwnas.validation import Count, FileName, Milliseconds, Name, checked
+from hwnas.validation import Count, FileName, Milliseconds, Name
 
 
 def described(target: Target) -> dict[str, Any]:
@@ -284,20 +282,3 @@ RESULTS: tuple[type[StageResult], ...] = (
     ReportResult,
 )
 """What the stages leave, in their order."""
-
-
-def read_result(stage: str, result: Mapping[str, Any], where: str) -> StageResult:
-    """A result as a stage left it in run.json.
-
-    Raises:
-        RunError: no such stage, or a key is missing, of another type or out of range.
-    """
-    schema = next((found for found in RESULTS if found.stage == stage), None)
-    if schema is None:
-        raise RunError(f"{where} knows a stage {stage[:40]!r} that this version has not: use a newer one")
-    place = f"{where}: stages.{stage}.result"
-    found = checked(schema, result, place, RunError, "restore the file or start a new run")
-    if isinstance(found, DataResult):
-        SpaceConfig.from_json(found.space, f"{place}: space")
-        checked(Target, found.target, f"{place}: target", RunError)
-    return found

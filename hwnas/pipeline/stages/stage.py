@@ -4,13 +4,37 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Generic
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol
 
 from hwnas.pipeline.run.results import Found
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.context import RunContext
+    from hwnas.data.reading import Reading
     from hwnas.pipeline.run.folder import RunFolder
+    from hwnas.tracking.record import Tracking
+
+
+class StageContext(Protocol):
+    """What carries out stages knows of what they share; a search and a user's own network share different things."""
+
+    @property
+    def run(self) -> RunFolder:
+        """The folder."""
+
+    @property
+    def reading(self) -> Reading:
+        """How images are read."""
+
+    @property
+    def tracking(self) -> Tracking:
+        """Who is told."""
+
+    def check(self) -> None:
+        """Raises HwnasError where the run cannot go on, before anything is done."""
+
+    def doing(self, stage: Stage[Any]) -> AbstractContextManager[None]:
+        """Inside the block a stage is done."""
 
 
 class Stage(ABC, Generic[Found]):
@@ -25,8 +49,11 @@ class Stage(ABC, Generic[Found]):
     together: ClassVar[bool] = False
 
     @abstractmethod
-    def run(self, context: RunContext) -> Found:
+    def run(self, context: Any) -> Found:
         """Do it, and say what was found.
+
+        Args:
+            context: of the kind of run that its table is for.
 
         Raises:
             HwnasError: whatever went wrong, with the way out.

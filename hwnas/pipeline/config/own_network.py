@@ -1,0 +1,57 @@
+"""What a run on a user's own network may be asked for, and what it needs to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hwnas.errors import UsageError
+from hwnas.pipeline.config.compress_config import CompressConfig
+
+MIXED = "mixed"
+"""The precision that lets every unit have its own."""
+OWN_NETWORK = ("model", "mean", "std", "colour", "layout", "fit", "crop", "contract", "keep_units", "only_units")
+"""Options that only a run on a user's own network has."""
+WITH_OWN = ("data", "task", "limit", "imgsz", "width", "budgets", "target", "runtime", "precision", "batch", "threads",
+            "seed", "track", "tables")
+"""Options that it shares with a search."""
+
+
+def check_own_network(config: CompressConfig, options: Mapping[str, object]) -> None:
+    """Before a run begins.
+
+    Args:
+        options: those that were given, under their flat names.
+
+    Raises:
+        UsageError: an option that such a run does not take, or lacks; says which, and an example.
+        UnknownName: no such target or precision.
+        MissingDependency: the runtime of this machine is not installed.
+    """
+    from hwnas.pipeline.latencies.latency_sources import targets_for  # ONNX and its helpers, when they are needed
+
+    other = [name for name, value in options.items() if value is not None and name not in (*OWN_NETWORK, *WITH_OWN)]
+    if other:
+        raise UsageError(f"--{other[0].replace('_', '-')} is of a search in a space, and --model is compressed as it "
+                         "is: leave one of them out")
+    _check_contract(config)
+    if set(config.budgets) != {"latency"}:
+        raise UsageError("a network of your own has a budget of latency, e.g. --latency 50%: leave the others out")
+    if len(config.networks) > 1:
+        raise UsageError("a network of your own takes one budget at a time yet: start a run for each")
+    asked = config.target
+    precision = None if asked.precision in (MIXED, "auto") else asked.precision
+    found = targets_for(asked.name, precision, runtime=asked.runtime, batch=asked.batch, threads=asked.threads)[0]
+    if found.hardware is not None:
+        raise UsageError(f"a network of your own is timed on the machine that hwnas runs on yet, and {found.name} is "
+                         "another: run hwnas there, or give --target local")
+    if found.batch != 1:
+        raise UsageError("a network of your own is timed with one image a call yet: leave out --batch")
+
+
+def _check_contract(config: CompressConfig) -> None:
+    asked = config.model
+    if asked.contract is None and (asked.mean is None or asked.std is None):
+        raise UsageError("--model needs to know how an image becomes the network's input: give --mean and --std of "
+                         "pixels 0..255, e.g. --mean 127,127,127 --std 128,128,128, or --contract FILE.yaml")
+    if asked.contract is not None and (asked.mean is not None or asked.std is not None):
+        raise UsageError("--contract says mean and std already: leave out --mean and --std")

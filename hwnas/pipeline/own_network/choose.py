@@ -1,0 +1,158 @@
+"""Stage plan: which option every unit gets. An exact program proposes, truth decides, for up to three rounds.
+
+Every plan whose truth is known is a line of plans.jsonl, so that a killed run asks for none of them twice. The user's
+network itself and its uniform int8 always take part: the result is never slower than the one within the budget, and
+never worse than the other where that is within it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hwnas.errors import BudgetInfeasible
+from hwnas.files import append_line, read_lines
+from hwnas.pipeline.own_network.context import OwnContext, keys_of, plan_of
+from hwnas.pipeline.own_network.score import losses_of
+from hwnas.pipeline.run.own_results import PlanResult, PlanRow
+from hwnas.pipeline.stages.stage import Stage
+from hwnas.runtime import compare
+from hwnas.runtime.pinning import pinned
+from hwnas.surgery.judging import Judge
+from hwnas.surgery.plan import FLOAT, Plan
+from hwnas.surgery.planning import Losses, corrected, plans_within
+from hwnas.surgery.unit_costs import UnitCosts
+
+FILE = "plans.jsonl"
+ROUNDS, TRUTHS = 3, 8  # truths a round
+SWEEPS = 20
+AS_GIVEN = "as given"
+HOPE = 1.10  # times the limit that the fastest plan may be predicted at and still be tried
+SPARE = 0.01  # over the fastest, so that there is more than one plan to try
+MARGIN = 0.985  # of the limit that plans are predicted within: a measurement scatters by about a percent
+
+
+class PlanStage(Stage[PlanResult]):
+    """Solves, and asks for the truth about the best."""
+
+    name = PlanResult.stage
+
+    def run(self, context: OwnContext) -> PlanResult:
+        """Choose.
+
+        Raises:
+            BudgetInfeasible: no plan is within the budget; says what the fastest takes.
+        """
+        return _Choosing(context).found()
+
+    def leaves(self, found: PlanResult) -> Sequence[str]:
+        return [FILE]
+
+
+class _Choosing:
+    """Rounds of plans and truths of one run."""
+
+    def __init__(self, context: OwnContext) -> None:
+        self._context = context
+        self._path = context.run.path / FILE
+        self._judge: Judge | None = None
+        self._rows: list[dict[str, Any]] = read_lines(self._path) if self._path.is_file() else []
+
+    def found(self) -> PlanResult:
+        context, losses, costs = self._context, losses_of(self._context.run.path), self._context.costs
+        uniform = {f"uniform {p}": context.places.uniform(p) for p in context.precisions if p != FLOAT}
+        self._tell("trivial", {AS_GIVEN: {}, **uniform}, losses, costs)
+        rounds = 0
+        for rounds in range(1, ROUNDS + 1):
+            costs, losses = self._learnt(costs, losses)
+            proposed = self._proposed(costs, losses)
+            fresh = {f"plan {rounds}.{i + 1}": plan for i, plan in enumerate(self._unknown(proposed)[:TRUTHS])}
+            if not fresh:
+                break
+            self._tell(f"round {rounds}", fresh, losses, costs)
+        best = min((row for row in self._rows if self._within(row)), key=lambda row: row["loss"], default=None)
+        if best is None:
+            nearest = min(self._rows, key=lambda row: row["measured_ms"] / row["whole_ms"])
+            raise BudgetInfeasible(
+                f"no plan measures within {self._limit_ms:.3f} ms; the nearest of {len(self._rows)}, "
+                f"{nearest['name']}, takes {self._now(nearest):.3f} ms: raise the budget",
+                {"latency": self._now(nearest) * 1e6}, {"latency": self._limit_ms * 1e6})
+        return PlanResult(chosen=best["plan"], name=best["name"], rounds=rounds, whole_ms=self._whole_ms,
+                          limit_ms=self._limit_ms, rows=[self._told(row) for row in self._rows])
+
+    @property
+    def _limit_ms(self) -> float:
+        return self._context.limit_ms
+
+    @property
+    def _whole_ms(self) -> float:
+        return self._context.costs.whole_ms
+
+    def _now(self, row: Mapping[str, Any]) -> float:
+        """What a plan takes at the speed that the limit is of."""
+        return float(row["measured_ms"]) / float(row["whole_ms"]) * self._whole_ms
+
+    def _within(self, row: Mapping[str, Any]) -> bool:
+        return self._now(row) <= self._limit_ms
+
+    def _proposed(self, costs: UnitCosts, losses: Losses) -> list[dict[str, Any]]:
+        """Plans within the limit; where none is predicted there, the fastest, as predictions are off by a little.
+
+        Raises:
+            BudgetInfeasible: even the fastest is predicted well over the limit.
+        """
+        places, limit = self._context.places, self._limit_ms
+        try:
+            return list(plans_within(places, costs, losses, limit * MARGIN))
+        except BudgetInfeasible as err:
+            least = err.least["latency"] / 1e6
+            if least <= limit * HOPE:
+                return list(plans_within(places, costs, losses, max(limit, least * (1 + SPARE))))
+            frozen = [unit for unit in self._context.cut.units if len(places.options[unit.name]) == 1]
+            held = f"; {len(frozen)} units stay as they are ({frozen[0].name}, ...)" if frozen else ""
+            raise BudgetInfeasible(
+                f"the fastest plan is predicted at {least:.3f} ms, {100 * least / self._whole_ms:.0f} % of the "
+                f"network's {self._whole_ms:.3f} ms, and the budget is {limit:.3f} ms{held}: raise the budget",
+                err.least, {"latency": limit * 1e6}) from None
+
+    def _unknown(self, plans: Sequence[Plan]) -> list[Plan]:
+        known = [row["plan"] for row in self._rows]
+        return [plan for plan in plans if keys_of(plan) not in known]
+
+    def _learnt(self, costs: UnitCosts, losses: Losses) -> tuple[UnitCosts, Losses]:
+        """Beliefs after all that is known; of the first ones, not of those of the round before."""
+        plans = [plan_of(row["plan"]) for row in self._rows]
+        changed = [(plan, row) for plan, row in zip(plans, self._rows, strict=True) if plan]
+        times = [self._now(row) for _, row in changed]
+        own = [(plan, row["loss"]) for plan, row in changed if row["round"] != "trivial"]
+        updated = self._context.costs.after([plan for plan, _ in changed], times)
+        first = losses_of(self._context.run.path)
+        return updated, corrected(first, [p for p, _ in own], [loss for _, loss in own]) if own else first
+
+    def _tell(self, number: str, plans: Mapping[str, Plan], losses: Losses, costs: UnitCosts) -> None:
+        """The truth about some plans that is not known yet."""
+        context = self._context
+        fresh = {name: plan for name, plan in plans.items() if keys_of(plan) not in [r["plan"] for r in self._rows]}
+        if not fresh:
+            return
+        models = {name: context.assembler.model(plan) for name, plan in fresh.items()}
+        sessions = {name: context.runtime.load(model) for name, model in models.items()}
+        sessions.setdefault(AS_GIVEN, context.runtime.load(context.assembler.model({})))
+        with pinned(context.target.cores):
+            times = compare(sessions, sweeps=SWEEPS, batch=context.target.batch, progress=context.progress)
+        self._judge = self._judge or context.judge(context.scored)
+        for i, (name, plan) in enumerate(fresh.items()):
+            context.progress("judging plans", i, len(fresh))
+            score = self._judge.score(context.running(models[name]))
+            row = {"name": name, "round": number, "plan": keys_of(plan), "measured_ms": times[name].median_ms,
+                   "whole_ms": times[AS_GIVEN].median_ms, "loss": score.mean, "loss_se": score.error,
+                   "predicted_ms": float(costs.predict([plan])[0][0]), "predicted_loss": losses.predict(plan)}
+            append_line(self._path, row)
+            self._rows.append(row)
+        context.progress("judging plans", len(fresh), len(fresh))
+
+    def _told(self, row: Mapping[str, Any]) -> PlanRow:
+        return PlanRow(name=row["name"], predicted_ms=max(row["predicted_ms"], 0.0),
+                       predicted_loss=max(row["predicted_loss"], 0.0), loss=row["loss"],
+                       loss_se=min(row["loss_se"], 1e18), measured_ms=self._now(row), within=self._within(row),
+                       changed=len(row["plan"]))

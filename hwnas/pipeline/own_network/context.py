@@ -1,0 +1,226 @@
+"""What the stages of a run on a user's own network share; made when asked for, the same before and after a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwnas.data.reading import Reading
+from hwnas.documents import read_json
+from hwnas.errors import DataError
+from hwnas.pipeline.config.budget import Budget, parse_all
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.own_network import MIXED
+from hwnas.pipeline.latencies.latency_sources import AUTO, in_fp32, targets_of
+from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.own_results import UnitsResult
+from hwnas.pipeline.tracked import tracking_of
+from hwnas.progress import Progress, silent
+from hwnas.quantize import variant_for
+from hwnas.runtime import Runtime, runtime_for
+from hwnas.surgery.assembler import Assembler, feeds_of
+from hwnas.surgery.contract import InputContract
+from hwnas.surgery.examples import Examples, examples_of
+from hwnas.surgery.judging import Judge, Run
+from hwnas.surgery.plan import FLOAT, Option, Places, Plan
+from hwnas.surgery.reading import TrainedNetwork, read_network
+from hwnas.surgery.unit import Cut
+from hwnas.surgery.unit_costs import UnitCosts
+from hwnas.target import Target
+from hwnas.tracking.record import Tracking
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.stages.stage import Stage
+
+MOST_CALIBRATE, MOST_SCORE = 256, 256  # images
+SMALLEST_SCORE = 4
+
+
+@dataclass(frozen=True)
+class OwnContext:
+    """One compress of a user's own network as its stages see it.
+
+    Args:
+        run: the folder.
+        progress: told how far a stage is.
+    """
+
+    run: RunFolder
+    progress: Progress = silent
+
+    parent = None
+    """It is no branch of another run."""
+
+    @property
+    def config(self) -> CompressConfig:
+        """As it was asked for."""
+        return self.run.state.config
+
+    @cached_property
+    def reading(self) -> Reading:
+        """How images are read: in this process."""
+        return Reading()
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """Who is told of numbers and files."""
+        return tracking_of(self.run)
+
+    def check(self) -> None:
+        """Before anything is done: nothing can be wrong that a stage does not find at once."""
+
+    @contextlib.contextmanager
+    def doing(self, stage: Stage[Any]) -> Iterator[None]:
+        """One process does it."""
+        yield
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The one on the latency."""
+        return parse_all(self.config.budgets)["latency"]
+
+    @cached_property
+    def target(self) -> Target:
+        """The device, in the precision that floats are computed in."""
+        config = self.config
+        if config.target.precision in (None, AUTO, MIXED, "int8"):
+            config = config.replaced(precision="fp32")
+        return targets_of(config)[0]
+
+    @cached_property
+    def precisions(self) -> tuple[str, ...]:
+        """What a unit may be computed in: floats first."""
+        if self.config.target.precision in ("fp32", "fp16", "bf16"):
+            return (FLOAT,)
+        offered = runtime_for(in_fp32(self.target)).precisions
+        return (FLOAT, *(["int8"] if "int8" in offered else []))
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """What runs plans, floats and integers mixed."""
+        lowest = "int8" if "int8" in self.precisions else self.target.precision
+        return runtime_for(self.target.model_copy(update={"precision": lowest}))
+
+    @cached_property
+    def contract(self) -> InputContract:
+        """How an image becomes the input."""
+        asked = self.config.model
+        if asked.contract is not None:
+            return InputContract.read(Path(asked.contract))
+        assert asked.mean is not None  # held by `make_config`
+        assert asked.std is not None
+        return InputContract(asked.mean, asked.std, asked.colour, asked.layout, asked.fit, asked.crop)
+
+    @cached_property
+    def network(self) -> TrainedNetwork:
+        """The user's network; from its file in the run folder, once it lies there."""
+        size = None
+        if self.config.data.imgsz is not None:
+            size = self.config.data.imgsz, self.config.data.width or self.config.data.imgsz
+        kept = self.run.path / "original.onnx"
+        source = str(kept) if "read" in self.run.state.stages else str(self.config.model.source)
+        return read_network(source, self.contract, size)
+
+    @cached_property
+    def _parts(self) -> tuple[Examples, Examples, Examples, tuple[str, ...]]:
+        fit, judge, classes = examples_of(self.config.data.source, self.contract, self.network.size, self.config.seed,
+                                          self.config.data.limit)
+        order = np.random.default_rng(self.config.seed).permutation(len(fit))
+        calibrated = min(MOST_CALIBRATE, len(fit) // 2)
+        scored = min(MOST_SCORE, len(fit) - calibrated)
+        if scored < SMALLEST_SCORE:
+            raise DataError(f"{self.config.data.source}: {len(fit)} images are too few to calibrate and to score with, "
+                            "a few hundred are what it takes: give more")
+        parts = (np.sort(order[:calibrated]), np.sort(order[calibrated:calibrated + scored]))
+        first, second = (Examples(fit.source, fit.indices[p], fit.labels[p], fit.contract, fit.size) for p in parts)
+        return first, second, judge, classes
+
+    @property
+    def calibrated(self) -> Examples:
+        """Images that int8 is calibrated on."""
+        return self._parts[0]
+
+    @property
+    def scored(self) -> Examples:
+        """Images that options are scored on; none of those that calibrate."""
+        return self._parts[1]
+
+    @property
+    def judged(self) -> Examples:
+        """Images that judge the result and have decided nothing."""
+        return self._parts[2]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of labelled images, in order."""
+        return self._parts[3]
+
+    @cached_property
+    def cut(self) -> Cut:
+        """The network and its units."""
+        return Cut.of(self.network.model)
+
+    @cached_property
+    def places(self) -> Places:
+        """What every place may be."""
+        return Places.of(self.cut, self.precisions, frozenset(self.frozen))
+
+    @cached_property
+    def frozen(self) -> dict[str, str]:
+        """Unit -> why it stays as it is: the user said so."""
+        asked, found = self.config.model, {}
+        for unit in self.cut.units:
+            names = (unit.name, unit.source, unit.target)
+            if asked.keep_units is not None and _matches(names, asked.keep_units):
+                found[unit.name] = "--keep-units"
+            elif asked.only_units is not None and not _matches(names, asked.only_units):
+                found[unit.name] = "--only-units"
+        return found
+
+    @cached_property
+    def assembler(self) -> Assembler:
+        """Makes models of plans."""
+        feeds = feeds_of(self.network.input_name, self.calibrated.batches(32))
+        return Assembler(self.cut, feeds, variant_for(self.target.runtime))
+
+    @cached_property
+    def costs(self) -> UnitCosts:
+        """What stage units measured."""
+        found = read_json(self.run.path / "costs.json")
+        return UnitCosts(self.places, found["whole_ms"], tuple(found["effects"]), np.array(found["mean_ms"]),
+                         np.array(found["variance"]))
+
+    @property
+    def limit_ms(self) -> float:
+        """What the budget comes to, tightened where a model measured over it."""
+        return self.run.found(UnitsResult).limit_ms * self.run.state.tighten
+
+    def judge(self, examples: Examples) -> Judge:
+        """Holds what the user's network gives for some images."""
+        return Judge(lambda: examples.batches(1), self.running(self.assembler.model({})), examples.labels)
+
+    def running(self, model: bytes) -> Run:
+        """A model as it is run on this machine."""
+        session, name = self.runtime.load(model), self.network.input_name
+        return lambda x: session.run({name: x})
+
+
+def plan_of(chosen: Mapping[str, str]) -> Plan:
+    """A plan as run.json keeps it."""
+    return {place: Option.read(key) for place, key in chosen.items()}
+
+
+def keys_of(plan: Plan) -> dict[str, str]:
+    """What run.json keeps of a plan."""
+    return {place: option.key for place, option in sorted(plan.items())}
+
+
+def _matches(names: tuple[str, ...], patterns: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern.strip()) for name in names for pattern in patterns.split(","))

@@ -1,0 +1,54 @@
+"""Stage read: the user's network in the one form, held against the original, and judged on the user's images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hwnas.files import write_bytes
+from hwnas.pipeline.own_network.context import OwnContext
+from hwnas.pipeline.run.own_results import ReadResult
+from hwnas.pipeline.run.results import described
+from hwnas.pipeline.stages.stage import Stage
+
+CHECKED = 8  # inputs
+
+
+class ReadStage(Stage[ReadResult]):
+    """The network, its input contract and the images are what the user says they are."""
+
+    name = ReadResult.stage
+
+    def run(self, context: OwnContext) -> ReadResult:
+        """Read, check and judge.
+
+        Raises:
+            InputError: the network cannot be read, or the contract does not fit it.
+            VerificationFailed: the canonical form computes something else.
+            DataError: too few images, or some that cannot be read.
+        """
+        network, path = context.network, context.run.path
+        difference = network.check(context.judged.take(CHECKED).batches(1))
+        judge = context.judge(context.judged)
+        scores = judge.teacher_score().to_json()
+        write_bytes(path / "original.onnx", network.original)
+        write_bytes(path / "network.onnx", network.model.SerializeToString())
+        return ReadResult(
+            network=network.name, sha256=network.sha256, contract=network.contract.to_json(),
+            input_shape=list(network.input_shape), difference=difference,
+            images=[len(part) for part in (context.calibrated, context.scored, context.judged)],
+            outputs=list(judge.kinds), scores=scores, classes=list(context.classes),
+            target=described(context.target), budgets=dict(context.config.budgets), warnings=_warnings(context, scores))
+
+    def leaves(self, found: ReadResult) -> Sequence[str]:
+        return ["network.onnx", "original.onnx"]
+
+
+def _warnings(context: OwnContext, scores: dict[str, float]) -> list[str]:
+    """What may be wrong with the contract, as the user's labels show it."""
+    if "accuracy" not in scores:
+        return []
+    chance = 100 / max(len(context.classes), 1)
+    if scores["accuracy"] > 3 * chance or scores["accuracy"] > 50:
+        return []
+    return [f"the network is right on {scores['accuracy']:.2f} % of the labelled images, chance is {chance:.2f} %: "
+            "check --mean, --std, --colour and the order of the classes"]

@@ -1,0 +1,56 @@
+"""Stage units: what every unit takes in every option, and what a change of precision between two costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hwnas.files import write_json
+from hwnas.pipeline.own_network.context import OwnContext, keys_of
+from hwnas.pipeline.run.own_results import UnitResult, UnitsResult
+from hwnas.pipeline.stages.stage import Stage
+from hwnas.runtime import LocalDevice
+from hwnas.surgery.measuring import UnitTimes, measure_units
+
+SECONDS = 60.0
+
+
+class UnitsStage(Stage[UnitsResult]):
+    """Times units and random plans."""
+
+    name = UnitsResult.stage
+
+    def run(self, context: OwnContext) -> UnitsResult:
+        """Measure.
+
+        Raises:
+            InputError: the device cannot execute a model.
+        """
+        target = context.target
+        found = measure_units(context.assembler, context.places, LocalDevice(context.runtime, target.cores),
+                              max_seconds=SECONDS, seed=context.config.seed, processor_clock=target.threads == 1,
+                              progress=context.progress)
+        costs = found.costs
+        write_json(context.run.path / "costs.json", {
+            "whole_ms": costs.whole_ms, "effects": list(costs.effects), "mean_ms": costs.mean_ms.tolist(),
+            "variance": costs.variance.tolist(),
+            "plans": [{"plan": keys_of(p), "measured_ms": ms}
+                      for p, ms in zip(found.plans, found.plans_ms, strict=True)]})
+        return UnitsResult(
+            units=self._rows(context, found), whole_ms=found.whole_ms,
+            limit_ms=context.budget.absolute(found.whole_ms * 1e6) / 1e6,
+            kept=dict(Counter(context.cut.flow.nodes[i].op_type for i in context.cut.loose)), facts=dict(found.facts),
+            warnings=list(found.conditions.warnings))
+
+    def leaves(self, found: UnitsResult) -> Sequence[str]:
+        return ["costs.json"]
+
+    def _rows(self, context: OwnContext, found: UnitTimes) -> list[UnitResult]:
+        work = max(context.cut.flow.work, 1)
+        return [UnitResult(
+            name=unit.name, label=unit.label, signature=unit.signature, share=100 * unit.region.work / work,
+            alone_ms={option.key: ms for option in context.places.options[unit.name]
+                      if (ms := found.alone_ms.get((unit.signature, option.key))) is not None},
+            frozen=context.frozen.get(unit.name, "")) for unit in context.cut.units]
+
+
