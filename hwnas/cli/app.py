@@ -16,6 +16,7 @@ from hwnas.cli import (
     doctor,
     export,
     generate,
+    inspect,
     predict,
     profile,
     report,
@@ -47,6 +48,7 @@ def make_app(rich: bool = False) -> typer.Typer:
     for panel, module in (
         (WORK, compress), (WORK, generate), (STAGE, profile), (STAGE, search), (STAGE, train), (STAGE, export),
         (STAGE, verify), (STAGE, report), (WORK, predict), (WORK, deploy), (WORK, serve), (LOOK, doctor),
+        (LOOK, inspect),
     ):
         name = module.__name__.rpartition(".")[2]
         app.command(name, epilog=module.EPILOG, rich_help_panel=panel)(module.command)

@@ -17,6 +17,7 @@ from onnx import helper, version_converter
 from hwnas.documents import brief
 from hwnas.errors import InputError
 from hwnas.surgery.dataflow import static_shape
+from hwnas.surgery.patterns import with_patterns
 
 LEAST_OPSET, WANTED_OPSET = 13, 17  # before 13 a weight cannot be quantised by channel
 STANDARD = ("", "ai.onnx")
@@ -48,7 +49,7 @@ def canonical(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] | No
     given = [v for v in found.graph.input if v.name in wanted]
     del found.graph.input[:]
     found.graph.input.extend(given)
-    return _with_shapes(_tidied(found))
+    return _with_shapes(with_patterns(_tidied(found)))
 
 
 def _fix(value: onnx.ValueInfoProto, shape: tuple[int, ...] | None) -> None:

@@ -167,8 +167,7 @@ def examples_of(source: str, contract: InputContract, size: Size, seed: int = 0,
         DataError, UsageError: neither of the two; says what is missing.
     """
     path = Path(source)
-    if path.is_dir() and not any(p.is_dir() and not p.name.startswith(".") for p in path.iterdir()) \
-            and not any(p.suffix == ".parquet" for p in path.iterdir()):
+    if path.is_dir() and (found := list_images(path).images) and all(len(image.parts) == 1 for image in found):
         return (*unlabelled(path, contract, size, seed, limit), ())
     if not source:
         raise UsageError("give images: --data FOLDER")

@@ -144,6 +144,8 @@ def _shape(proto: onnx.ModelProto, name: str, contract: InputContract, size: tup
              for d in value.type.tensor_type.shape.dim]
     if len(known) != 4:
         raise InputError(f"the input {name!r} has {len(known)} dimensions, an image in {contract.layout} has 4")
+    if None not in known[1:]:
+        contract.size_of(tuple(1 if d is None else d for d in known))
     places = {"nchw": (1, 2, 3), "nhwc": (3, 1, 2)}[contract.layout]
     asked = (contract.channels, *(size or (None, None)))
     found = [1 if known[0] is None else known[0], *known[1:]]
@@ -169,9 +171,17 @@ def _bytes_of(source: str, contract: InputContract, size: tuple[int, int] | None
     if not name:
         raise InputError(f"{brief(source)} is no ONNX file; a torch module is named package.module:factory, a "
                          "published one torchvision:resnet18 or timm:NAME")
-    module = _published(zoo, name) if zoo in ZOOS else of_module(
-        source, "network", "name a function without arguments that gives a torch.nn.Module in evaluation")()
+    module = _published(zoo, name) if zoo in ZOOS else _made(source)
     return _exported(module, contract, size or (224, 224), source)
+
+
+def _made(source: str) -> Any:
+    rule = "name a function without arguments that gives a torch.nn.Module"
+    function = of_module(source, "network", rule)
+    try:
+        return function()
+    except Exception as err:  # a stranger's code
+        raise UsageError(f"{source} does not give a network: {type(err).__name__}: {brief(str(err))}; {rule}") from err
 
 
 def _published(zoo: str, name: str) -> Any:

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 import networkx as nx
 
 from hwnas.surgery.dataflow import Dataflow
 
-MOST_WEIGHTED = 4  # convolutions and products of one unit
+MOST_WEIGHTED = 4  # convolutions and products of one unit; those of a gate, on maps of one pixel, come on top
 MOST_SHARE = 0.12  # of the network's work in one unit ...
 MOST_MEANS = 3.0  # ... or as many times the mean of its convolutions, where those are few
 ROOT = ("root", "")
@@ -35,7 +36,7 @@ class Region:
     Args:
         source, target: the tensors.
         nodes: rising places in `Dataflow.nodes`.
-        weighted: how many convolutions and products with constant weights are among them.
+        weighted: how many convolutions and products with constant weights are among them, those of gates left out.
         work: their multiply-accumulates.
     """
 
@@ -129,15 +130,21 @@ def _regions_to(flow: Dataflow, target: str, before: dict[str, str | None], most
     smallest = True
     while source is not None:
         nodes = _between(flow, source, end)
-        weighted = sum(flow.is_weighted(i) for i in nodes)
+        weighted = sum(flow.is_weighted(i) and not _of_gate(flow, i) for i in nodes)
         work = sum(flow.work_of(i) for i in nodes)
         if weighted > MOST_WEIGHTED or (work > most and weighted > 1 and not smallest):
             break
-        if weighted and _plain(flow, source) and _closed(flow, nodes, target):
+        if any(map(flow.is_weighted, nodes)) and _plain(flow, source) and _closed(flow, nodes, target):
             found.append(Region(source, target, nodes, weighted, work))
-        smallest = smallest and not weighted
+        smallest = smallest and not any(map(flow.is_weighted, nodes))
         source = before.get(source)
     return found
+
+
+def _of_gate(flow: Dataflow, node: int) -> bool:
+    """Whether a node is a convolution on a map of one pixel, as in the gate of squeeze and excite."""
+    shape = flow.shapes.get(flow.nodes[node].output[0], ())
+    return len(shape) > 2 and prod(shape[2:]) == 1
 
 
 def _plain(flow: Dataflow, tensor: str) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from hwnas import __version__
 from hwnas.cli import main
 
-COMMANDS = ("compress", "generate", "profile", "search", "train", "export", "verify", "report", "targets", "spaces",
+COMMANDS = ("compress", "inspect", "generate", "profile", "search", "train", "export", "verify", "report", "targets", "spaces",
             "doctor", "tables", "bench", "predict", "deploy")
 HEAVY = ("numpy", "torch", "onnx", "onnxruntime", "networkx", "pydantic", "yaml", "PIL", "safetensors", "rich")
 

@@ -1,0 +1,164 @@
+"""compress on a user's own network: what it leaves, going on after a kill, wrong input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from hwnas.errors import BudgetInfeasible, DataError, InputError, UsageError
+from hwnas.files import read_lines
+from hwnas.pipeline import RunFolder, compress, resume
+from hwnas.pipeline.own_network import units
+from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
+from tests.trained_network import small_network, written
+
+OPTIONS: dict[str, Any] = {"data": "digits", "imgsz": 16, "mean": 127.5, "std": 127.5, "colour": "grey"}
+ROOMY = {"latency": "300%"}
+"""A budget that a busy machine does not break: what is tested is not how fast it is."""
+
+
+@pytest.fixture(autouse=True)
+def timed_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "SECONDS", 0.5)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(small_network(), tmp_path_factory.mktemp("network") / "net.onnx")
+
+
+@pytest.fixture(scope="module")
+def finished(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(units, "SECONDS", 0.5)
+        yield compress(tmp_path_factory.mktemp("own") / "run", model=str(network), budgets=ROOMY, limit=300, **OPTIONS)
+
+
+def test_it_leaves_what_was_promised(finished: RunFolder) -> None:
+    assert [finished.done(stage) for stage in finished.stages] == [True] * 5
+    read, found = finished.found(ReadResult), finished.found(ShipResult)
+    assert read.difference <= 1e-5
+    assert read.outputs == ["classes"]
+    assert sum(read.images) == 300
+    assert [row.name for row in found.rows] == ["network", "uniform-int8", "model"]
+    assert found.rows[0].scores["loss"] == 0
+    assert found.rows[0].scores["agreement"] == 100
+    assert found.met
+    report = json.loads((finished.path / "report.json").read_text())
+    assert set(report) == {"read", "units", "score", "plan", "ship"}
+
+
+def test_with_room_for_everything_nothing_is_changed(finished: RunFolder) -> None:
+    assert finished.found(PlanResult).chosen == {}
+    assert (finished.path / "model.onnx").read_bytes() == (finished.path / "network.onnx").read_bytes()
+
+
+def test_every_convolution_is_in_a_unit(finished: RunFolder) -> None:
+    found = finished.found(UnitsResult)
+    assert sum(unit.share for unit in found.units) == pytest.approx(100)
+    assert all({"teacher/float", "teacher/int8"} == set(unit.alone_ms) for unit in found.units)
+
+
+def test_uniform_int8_is_what_the_quantiser_makes(finished: RunFolder) -> None:
+    model = onnx.load_model(finished.path / "uniform-int8.onnx")
+    assert sum(node.op_type == "QuantizeLinear" for node in model.graph.node) > 5
+    given, lowered, _ = finished.found(ShipResult).rows
+    assert 70 < lowered.scores["agreement"] <= 100
+    assert 0 < lowered.scores["loss"] < 0.2
+    assert lowered.size_bytes < given.size_bytes
+
+
+def test_the_loss_of_the_result_is_that_of_its_file(finished: RunFolder) -> None:
+    rows = {row["name"]: row for row in read_lines(finished.path / "plans.jsonl")}
+    assert rows["as given"]["loss"] == 0
+    assert rows["uniform int8"]["loss"] > 0
+
+
+def test_a_stage_that_was_cut_off_goes_on(network: Path, tmp_path: Path) -> None:
+    seen = 0
+
+    def stop(what: str, done: int, total: int) -> None:
+        nonlocal seen
+        seen += what == "scoring options" and done > 0
+        if seen == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compress(tmp_path / "run", model=str(network), budgets=ROOMY, limit=200, progress=stop, **OPTIONS)
+    before = read_lines(tmp_path / "run" / "scores.jsonl")
+    assert len(before) == 3
+    run = resume(tmp_path / "run")
+    after = read_lines(run.path / "scores.jsonl")
+    assert after[:3] == before
+    assert len({line["what"] for line in after}) == len(after)
+    assert run.done("ship")
+
+
+def test_units_that_are_to_stay_stay(network: Path, tmp_path: Path) -> None:
+    run = compress(tmp_path / "run", model=str(network), budgets=ROOMY, limit=200, until="units", keep_units="u00,u01",
+                   **OPTIONS)
+    found = run.found(UnitsResult)
+    assert [bool(unit.frozen) for unit in found.units][:3] == [True, True, False]
+    other = compress(tmp_path / "other", model=str(network), budgets=ROOMY, limit=200, until="units",
+                     only_units="u00", **OPTIONS)
+    assert [bool(unit.frozen) for unit in other.found(UnitsResult).units][:2] == [False, True]
+
+
+def test_what_cannot_be_met_says_what_can(network: Path, tmp_path: Path) -> None:
+    with pytest.raises(BudgetInfeasible, match=r"the fastest plan is predicted at .* raise the budget"):
+        compress(tmp_path / "run", model=str(network), budgets={"latency": "1us"}, limit=200, **OPTIONS)
+
+
+def test_a_wrong_mean_is_told_with_the_accuracy_that_it_gives(network: Path, tmp_path: Path) -> None:
+    run = compress(tmp_path / "run", model=str(network), budgets=ROOMY, limit=200, until="read", **OPTIONS)
+    [warning] = run.found(ReadResult).warnings  # its weights were drawn: it is right by chance
+    assert "chance is 10.00 %" in warning
+    assert "--mean" in warning
+
+
+@pytest.mark.parametrize("changed, words", [
+    ({"mean": None}, "--mean and --std of pixels 0..255"),
+    ({"mean": 0.5, "std": 0.25}, "are of pixels in 0..1"),
+    ({"std": 0}, "std must be above 0"),
+    ({"mean": "1,2"}, "mean needs one number or 1"),
+    ({"epochs": 3}, "--epochs is of a search in a space"),
+    ({"budgets": {"flops": "50%"}}, "has a budget of latency"),
+    ({"budgets": {"latency": "50%,60%"}}, "one budget at a time yet"),
+    ({"target": "raspberry-pi-5"}, "raspberry-pi-5 is another"),
+    ({"batch": 2}, "one image a call yet"),
+    ({"colour": "rgb"}, "give --colour grey"),
+    ({"layout": "nhwc"}, "give --layout nchw"),
+    ({"imgsz": 32}, "16x16"),
+    ({"contract": "nowhere.yaml"}, "--contract says mean and std already"),
+])
+def test_wrong_options(changed: dict[str, Any], words: str, network: Path, tmp_path: Path) -> None:
+    options = {"model": str(network), "budgets": ROOMY, "limit": 200, **OPTIONS, **changed}
+    with pytest.raises((UsageError, InputError), match=words.replace(".", r"\.").replace("(", r"\(")):
+        compress(tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_of_an_own_network_need_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give --model as well"):
+        compress(tmp_path / "run", mean=127)
+
+
+def test_three_images_are_too_few(network: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for i in range(3):
+        Image.new("L", (16, 16), i).save(tmp_path / f"{i}.png")
+    with pytest.raises(DataError, match="3 images; to fit and to judge 8 are the least"):
+        compress(tmp_path / "run", model=str(network), budgets=ROOMY, **{**OPTIONS, "data": str(tmp_path)})
+
+
+def test_a_contract_of_a_file(network: Path, tmp_path: Path) -> None:
+    (tmp_path / "contract.yaml").write_text("mean: 127.5\nstd: 127.5\ncolour: grey\n")
+    run = compress(tmp_path / "run", model=str(network), budgets=ROOMY, limit=200, until="read", data="digits",
+                   imgsz=16, contract=str(tmp_path / "contract.yaml"))
+    assert run.found(ReadResult).contract["mean"] == [127.5]
