@@ -12,6 +12,7 @@ import onnx
 from onnx import helper
 
 from hwnas.errors import UsageError
+from hwnas.surgery.dataflow import read_by
 from hwnas.surgery.unit import Cut, Unit
 
 
@@ -57,8 +58,7 @@ def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
         elif i == cut[name].region.nodes[-1]:  # by now everything that the unit reads is made
             nodes += parts[name][0]
     initialisers = [*cut.flow.model.graph.initializer, *(t for _, tensors in parts.values() for t in tensors)]
-    read = {name for node in nodes for name in node.input} | set(cut.flow.outputs)
-    read |= {name for i, node in enumerate(cut.flow.nodes) if node.attribute for name in cut.flow.reads[i]}
+    read = {name for node in nodes for name in read_by(node)} | set(cut.flow.outputs)
     del model.graph.node[:]
     del model.graph.initializer[:]
     del model.graph.value_info[:]
