@@ -5,7 +5,7 @@ Without a replacement the network is the canonical one, byte by byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import onnx
@@ -49,7 +49,8 @@ def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
     model.CopyFrom(cut.flow.model)
     if not replaced:
         return model
-    parts = {name: _placed(cut[name], fragment) for name, fragment in replaced.items()}
+    taken = {*cut.flow.makers, *cut.flow.constants, *cut.flow.inputs}
+    parts = {name: _placed(cut[name], fragment, taken) for name, fragment in replaced.items()}
     nodes: list[onnx.NodeProto] = []
     for i, node in enumerate(cut.flow.nodes):
         name = cut.unit_of.get(i)
@@ -69,7 +70,7 @@ def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
     return model
 
 
-def _placed(unit: Unit, fragment: Fragment) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+def _placed(unit: Unit, fragment: Fragment, taken: Set[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Nodes and constants of a fragment under names of the unit, between its two tensors."""
     if fragment.model is None:
         if not unit.keeps_shape:
@@ -81,16 +82,24 @@ def _placed(unit: Unit, fragment: Fragment) -> tuple[list[onnx.NodeProto], list[
     for tensor in graph.initializer:
         kept = onnx.TensorProto()
         kept.CopyFrom(tensor)
-        kept.name = names[tensor.name] = f"{unit.name}/{tensor.name}"
+        kept.name = names[tensor.name] = _own(unit, tensor.name, taken)
         constants.append(kept)
     nodes = []
     for node in graph.node:
         placed = onnx.NodeProto()
         placed.CopyFrom(node)
         for name in node.output:
-            names.setdefault(name, f"{unit.name}/{name}")
+            names.setdefault(name, _own(unit, name, taken))
         placed.input[:] = [names[name] for name in node.input]
         placed.output[:] = [names[name] for name in node.output]
         placed.name = placed.output[0]
         nodes.append(placed)
     return nodes, constants
+
+
+def _own(unit: Unit, name: str, taken: Set[str]) -> str:
+    """A name of the unit's; a network that was put together before may have such names in other places."""
+    found = f"{unit.name}/{name}"
+    while found in taken:
+        found += "+"
+    return found
