@@ -73,7 +73,7 @@ def branch(d: Drawing, condition: str, outer: str) -> str:
         end = helper.make_tensor_value_info(f"b{number}{kind}", TensorProto.FLOAT, None)
         graphs.append(helper.make_graph([helper.make_node(kind, [outer], [end.name])], kind, [], [end]))
     name = str(d.node("If", condition, then_branch=graphs[0], else_branch=graphs[1]))
-    d.channels[name] = d.channels[outer]
+    d.channels[name] = d.channels.get(outer, 4)
     return name
 
 
