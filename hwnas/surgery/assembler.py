@@ -73,9 +73,10 @@ class Assembler:
         names = {self.cut[p].target for p in lowered if p in self.cut}
         kept = {name for i, node in enumerate(self.cut.flow.nodes) for name in node.output
                 if self.cut.unit_of.get(i, f"n{i:03d}") in lowered}
-        own = tuple(f"{place}/" for place in lowered)
+        own, teacher = tuple(f"{place}/" for place in lowered), self.cut.flow.makers
         made = (name for node in model.graph.node for name in node.output)
-        return frozenset(name for name in made if name in names or name in kept or name.startswith(own or ("\0",)))
+        return frozenset(name for name in made if name in names or name in kept
+                         or (name not in teacher and name.startswith(own or ("\0",))))
 
 
 def feeds_of(name: str, inputs: Iterable[NDArray[np.float32]]) -> Feeds:

@@ -66,7 +66,7 @@ class Dataflow:
     @cached_property
     def reads(self) -> tuple[tuple[str, ...], ...]:
         """Of every node the tensors that it reads and that are no constants, each once."""
-        return tuple(tuple(dict.fromkeys(name for name in _read_by(node) if name and name not in self.constants))
+        return tuple(tuple(dict.fromkeys(name for name in read_by(node) if name and name not in self.constants))
                      for node in self.nodes)
 
     @cached_property
@@ -133,12 +133,17 @@ def static_shape(value: onnx.ValueInfoProto) -> Shape | None:
     return tuple(d.dim_value for d in dims)
 
 
-def _read_by(node: onnx.NodeProto) -> Iterator[str]:
+def branches_of(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """Graphs inside a node: of control flow."""
+    return [graph for part in node.attribute
+            for graph in ([part.g] if part.type == onnx.AttributeProto.GRAPH else part.graphs)]
+
+
+def read_by(node: onnx.NodeProto) -> Iterator[str]:
+    """Everything that a node reads, constants too, and what its branches read from outside; with repeats."""
     yield from node.input
-    for part in node.attribute:
-        for graph in (part.g, *part.graphs) if part.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) \
-                else ():
-            yield from _from_outside(graph)
+    for graph in branches_of(node):
+        yield from _from_outside(graph)
 
 
 def _from_outside(graph: onnx.GraphProto) -> Iterator[str]:
@@ -146,5 +151,5 @@ def _from_outside(graph: onnx.GraphProto) -> Iterator[str]:
     inside = {v.name for v in graph.input} | {t.name for t in graph.initializer}
     inside |= {name for node in graph.node for name in node.output}
     for node in graph.node:
-        yield from (name for name in _read_by(node) if name not in inside)
+        yield from (name for name in read_by(node) if name not in inside)
     yield from (value.name for value in graph.output if value.name not in inside)

@@ -5,13 +5,14 @@ Without a replacement the network is the canonical one, byte by byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import onnx
 from onnx import helper
 
 from hwnas.errors import UsageError
+from hwnas.surgery.dataflow import read_by
 from hwnas.surgery.unit import Cut, Unit
 
 
@@ -48,7 +49,8 @@ def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
     model.CopyFrom(cut.flow.model)
     if not replaced:
         return model
-    parts = {name: _placed(cut[name], fragment) for name, fragment in replaced.items()}
+    taken = {*cut.flow.makers, *cut.flow.constants, *cut.flow.inputs}
+    parts = {name: _placed(cut[name], fragment, taken) for name, fragment in replaced.items()}
     nodes: list[onnx.NodeProto] = []
     for i, node in enumerate(cut.flow.nodes):
         name = cut.unit_of.get(i)
@@ -57,8 +59,7 @@ def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
         elif i == cut[name].region.nodes[-1]:  # by now everything that the unit reads is made
             nodes += parts[name][0]
     initialisers = [*cut.flow.model.graph.initializer, *(t for _, tensors in parts.values() for t in tensors)]
-    read = {name for node in nodes for name in node.input} | set(cut.flow.outputs)
-    read |= {name for i, node in enumerate(cut.flow.nodes) if node.attribute for name in cut.flow.reads[i]}
+    read = {name for node in nodes for name in read_by(node)} | set(cut.flow.outputs)
     del model.graph.node[:]
     del model.graph.initializer[:]
     del model.graph.value_info[:]
@@ -69,7 +70,7 @@ def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
     return model
 
 
-def _placed(unit: Unit, fragment: Fragment) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+def _placed(unit: Unit, fragment: Fragment, taken: Set[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Nodes and constants of a fragment under names of the unit, between its two tensors."""
     if fragment.model is None:
         if not unit.keeps_shape:
@@ -81,16 +82,24 @@ def _placed(unit: Unit, fragment: Fragment) -> tuple[list[onnx.NodeProto], list[
     for tensor in graph.initializer:
         kept = onnx.TensorProto()
         kept.CopyFrom(tensor)
-        kept.name = names[tensor.name] = f"{unit.name}/{tensor.name}"
+        kept.name = names[tensor.name] = _own(unit, tensor.name, taken)
         constants.append(kept)
     nodes = []
     for node in graph.node:
         placed = onnx.NodeProto()
         placed.CopyFrom(node)
         for name in node.output:
-            names.setdefault(name, f"{unit.name}/{name}")
+            names.setdefault(name, _own(unit, name, taken))
         placed.input[:] = [names[name] for name in node.input]
         placed.output[:] = [names[name] for name in node.output]
         placed.name = placed.output[0]
         nodes.append(placed)
     return nodes, constants
+
+
+def _own(unit: Unit, name: str, taken: Set[str]) -> str:
+    """A name of the unit's; a network that was put together before may have such names in other places."""
+    found = f"{unit.name}/{name}"
+    while found in taken:
+        found += "+"
+    return found
