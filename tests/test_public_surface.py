@@ -50,6 +50,7 @@ SURFACE = {
                    "Graph Kind Linear Norm Op Parallel Position Primitive RepConv Shuffle Space SpaceConfig "
                    "SqueezeExcite Upsample Variant build describe find_space interpret make_divisible "
                    "output_positions resized scaled space_from_json space_to_json variants",
+    "hwnas.surgery": "Cut Fragment InputContract NOTHING TrainedNetwork Unit assemble read_network",
     "hwnas.target": "Docker Hardware PRECISIONS Precision RuntimeName Target VALUE_BYTES alias_of data_folder folders "
                     "load locate names read user_folder",
     "hwnas.tasks": "Answer Breakdown Cases CocoMap Column DetectionHead DetectionHeadLayout Detections IGNORE "
@@ -66,7 +67,7 @@ NEED_TORCH = {
     "hwnas.pipeline.exported.model_exporter",
     "hwnas.pipeline.selection.model_selector", "hwnas.pipeline.selection.quantization_loss", "hwnas.pipeline.stages",
     "hwnas.search.config", "hwnas.search.differentiable", "hwnas.search.evaluators", "hwnas.search.rescoring",
-    "hwnas.search.resumable", "hwnas.search.weight_sharing",
+    "hwnas.search.resumable", "hwnas.search.weight_sharing", "hwnas.surgery.interpreter", "hwnas.surgery.operators",
 }
 
 IMPORT_ALL = """

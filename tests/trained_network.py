@@ -32,7 +32,8 @@ class Builder:
 
     def conv(self, x: str, channels: int, out: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> str:
         """With a bias, weights scaled so that maps keep their size."""
-        w = self.rng.normal(size=(out, channels // groups, kernel, kernel)) * np.sqrt(2 / (channels // groups * kernel**2))
+        reads = channels // groups
+        w = self.rng.normal(size=(out, reads, kernel, kernel)) * np.sqrt(2 / (reads * kernel**2))
         names = self.constant(w.astype(np.float32)), self.constant(self.rng.normal(size=out).astype(np.float32) * 0.1)
         return self.node("Conv", x, *names, kernel_shape=[kernel, kernel], strides=[stride, stride],
                          pads=[kernel // 2] * 4, group=groups)

@@ -20,10 +20,10 @@ Seconds = Annotated[float, typer.Option("--seconds", min=0, max=3600, help="Of t
 
 @takes("imgsz", "width", "target", "runtime", "threads")
 def command(given: dict[str, Any], network: Model, seconds: Seconds = 15.0, json: Json = False) -> None:
-    """Show what can become of your own trained network: its units, what each takes, what stays and why.
+    """Show the units of your own trained network and what they take.
 
-    Units are what `hwnas compress --model` chooses an operation and a precision for; their names are what
-    --keep-units and --only-units take.
+    Also what is in no unit, and why. `hwnas compress --model` chooses for every unit what it becomes and in which
+    precision; --keep-units and --only-units take their names.
     """
     from hwnas.cli.console import say_json
     from hwnas.pipeline.display.watch import watching

@@ -13,8 +13,8 @@ import pytest
 from hwnas import __version__
 from hwnas.cli import main
 
-COMMANDS = ("compress", "inspect", "generate", "profile", "search", "train", "export", "verify", "report", "targets", "spaces",
-            "doctor", "tables", "bench", "predict", "deploy")
+COMMANDS = ("compress", "inspect", "generate", "profile", "search", "train", "export", "verify", "report", "targets",
+            "spaces", "doctor", "tables", "bench", "predict", "deploy")
 HEAVY = ("numpy", "torch", "onnx", "onnxruntime", "networkx", "pydantic", "yaml", "PIL", "safetensors", "rich")
 
 

@@ -382,6 +382,11 @@ PATHS = ("data", "target", "space", "tables", "init", "recipe", "evaluation_tabl
          "class_weights", "model", "contract")  # on this disk
 
 
+def default_of(name: str) -> object:
+    """What a flat name has where nothing is said."""
+    return FIELDS[name].get_default(call_default_factory=True)
+
+
 def sectioned(given: Mapping[str, Any]) -> dict[str, Any]:
     """Values under flat names, under those of sections, or both, as the sections that they belong to; none is checked.
 

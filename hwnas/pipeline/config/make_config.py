@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from hwnas.data.recipe import find_recipe
 from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
-from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, flat_name
+from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, default_of, flat_name
 from hwnas.pipeline.config.own_network import OWN_NETWORK, check_own_network
 from hwnas.tracking.registry import check
 
@@ -40,7 +40,7 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
         check_own_network(config, options)
         check(config.track or ())
         return config
-    if given := [name for name in OWN_NETWORK if name in options and options[name] is not None]:
+    if given := [name for name in OWN_NETWORK if name in options and options[name] != default_of(name)]:
         raise UsageError(f"--{given[0].replace('_', '-')} is of a network of your own: give --model as well, or leave "
                          "it out")
     if not known_space:

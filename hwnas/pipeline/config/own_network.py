@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hwnas.errors import UsageError
-from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.compress_config import CompressConfig, default_of
 
 MIXED = "mixed"
 """The precision that lets every unit have its own."""
@@ -29,7 +29,8 @@ def check_own_network(config: CompressConfig, options: Mapping[str, object]) -> 
     """
     from hwnas.pipeline.latencies.latency_sources import targets_for  # ONNX and its helpers, when they are needed
 
-    other = [name for name, value in options.items() if value is not None and name not in (*OWN_NETWORK, *WITH_OWN)]
+    other = [name for name, value in options.items()
+             if name not in (*OWN_NETWORK, *WITH_OWN) and value not in (None, default_of(name))]
     if other:
         raise UsageError(f"--{other[0].replace('_', '-')} is of a search in a space, and --model is compressed as it "
                          "is: leave one of them out")
