@@ -40,7 +40,7 @@ RANGES = {  # as in `hwnas.pipeline.CompressConfig`: here too, so that every com
     "epochs_per_evaluation": Range(0, 1000, above=True), "cycles": Range(1, 10**4), "keep": Range(1, 1000),
     "evaluations": Range(1, 10**6), "evaluation_epochs": Range(1, 10**5), "search_workers": Range(1, 1024),
     "settle": Range(0, 10**6), "top": Range(1, 10**4), "finalists": Range(1, 10**4), "trial_epochs": Range(0, 10**5),
-    "workers": Range(0, 256), "crop": Range(0, 1, above=True),
+    "workers": Range(0, 256), "crop": Range(0, 1, above=True), "tune_epochs": Range(0, 10**4),
 }
 
 OUT = ("-o", "--out", "--output")
@@ -129,6 +129,8 @@ OPTIONS: dict[str, Any] = {
     "contract": _flag(_TEXT, "contract", "A .yaml with those six instead.", _M),
     "keep_units": _flag(_TEXT, "keep_units", "Units that stay as they are: u00,u1*, or tensors (hwnas inspect).", _M),
     "only_units": _flag(_TEXT, "only_units", "Units that may change, alike; all others stay.", _M),
+    "precision_only": _flag(bool | None, "precision_only", "Replace no unit, choose their precisions alone.", _M),
+    "tune_epochs": _flag(_INT, "tune_epochs", "Epochs of distillation where units were replaced; 0: none.", _M, "4"),
     "track": _flag(_TEXT, "track", "Who is told of curves and results: csv, tensorboard, mlflow, wandb, mlflow:URL.",
                    _L, "nobody"),
     "strategy": _flag(_TEXT, "strategy", "What asks for architectures (hwnas bench lists them).", _S, "migo"),

@@ -10,6 +10,7 @@ from hwnas.cli.result import size
 if TYPE_CHECKING:
     from hwnas.pipeline import RunFolder
 
+AS_IT_IS = "teacher/float"
 NAMES = {"network": "as given", "uniform-int8": "uniform int8", "model": "compressed"}
 
 
@@ -34,9 +35,11 @@ def say_own_result(run: RunFolder, json: bool) -> None:
          *(f"{row.scores[word]:.2f} +- {row.scores[f'{word}_se']:.2f}" for word in words), size(row.size_bytes))
         for row in found.rows])
     say("", "loss and agreement are against the network as given")
-    say_table(("unit", "becomes", "work", "alone, ms", "what it is"), [
-        (unit.name, plan.chosen.get(unit.name, unit.frozen or "as it is"), f"{unit.share:.1f} %",
-         " / ".join(f"{ms:.3f}" for ms in unit.alone_ms.values()), unit.label) for unit in units.units])
+    say_table(("unit", "becomes", "work", "as given, ms", "now, ms", "what it is"), [
+        (unit.name, (key := plan.chosen.get(unit.name, "")) or unit.frozen or "as it is", f"{unit.share:.1f} %",
+         f"{unit.alone_ms[AS_IT_IS]:.3f}", f"{unit.alone_ms.get(key or AS_IT_IS, 0.0):.3f}", unit.label)
+        for unit in units.units])
+    say("times of units are of each alone, floats in and out")
     say(f"budget latency {run.found(ReadResult).budgets['latency']} = {found.limit_ms:.3f} ms: "
         f"{'met' if found.met else 'NOT met'}")
     for warning in warnings_of(run):

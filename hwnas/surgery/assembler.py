@@ -48,12 +48,18 @@ class Assembler:
         Args:
             exact: calibrate on what the replaced network computes, and not on what the teacher did.
         """
-        found = self.floats(plan)
-        data: bytes = found.SerializeToString()
+        return self.lowered(self.floats(plan), plan, {} if exact else self.ranges)
+
+    def lowered(self, floats: onnx.ModelProto, plan: Plan, known: dict[str, Range]) -> bytes:
+        """A float32 model of a plan with every place in its precision.
+
+        Args:
+            known: ranges of tensors, which are not looked for again; what is found is added.
+        """
+        data: bytes = floats.SerializeToString()
         for precision in sorted({o.precision for o in plan.values()} - {FLOAT}):
-            known = {} if exact and precision == "int8" else self.ranges
             data = to_form(data, precision, samples=self.samples or None, variant=self.variant, known=known,
-                           within=self._made_in(found, plan, precision))
+                           within=self._made_in(floats, plan, precision))
         return data
 
     def unit_model(self, unit: Unit, form: str, precision: str) -> bytes:

@@ -77,6 +77,8 @@ def measure_units(
     times = times_of(sweeps)
     medians = times.medians()
     alone_ms = {key: medians[name] for name, key in alone.items()}
+    alone_ms |= {(assembler.cut[place].signature, option.key): 0.0 for place, options in places.options.items()
+                 for option in options if _is_nothing(assembler, place, option)}
     believed = UnitCosts.believed(places, medians["whole"], alone_ms, medians["change"] / (2 * CHANGED))
     plans_ms = [medians[f"plan {i}"] for i in range(len(plans))]
     facts = {"models": len(models), "sweeps": times.sweeps, "seconds_load": round(loaded - begin, 2),

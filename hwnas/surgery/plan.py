@@ -15,6 +15,8 @@ from hwnas.quantize.layout import ACTIVATIONS, JOINED, SAME, UNARY
 from hwnas.surgery.unit import Cut
 
 TEACHER = "teacher"
+NONE = "none"
+"""The form of a unit that is left out."""
 FLOAT = "float"
 JOINTS = (*UNARY, *SAME, *ACTIVATIONS, *JOINED, "Add", "Mul")
 """Types of loose nodes that have an integer kernel."""
@@ -77,14 +79,19 @@ class Places:
     options: Mapping[str, tuple[Option, ...]]
 
     @classmethod
-    def of(cls, cut: Cut, precisions: Sequence[str], frozen: frozenset[str] = frozenset()) -> Places:
+    def of(cls, cut: Cut, precisions: Sequence[str], frozen: frozenset[str] = frozenset(),
+           forms: Mapping[str, Sequence[str]] | None = None) -> Places:
         """Every unit and every joint in each of some precisions besides floats.
 
         Args:
             frozen: units that stay as they are.
+            forms: unit -> what else may stand in its place, in every precision.
         """
         lower = tuple(Option(TEACHER, p) for p in precisions if p != FLOAT)
-        found = {unit.name: (AS_IT_IS, *lower) if unit.name not in frozen else (AS_IT_IS,) for unit in cut.units}
+        every = (AS_IT_IS, *lower)
+        found = {unit.name: (*every, *(Option(form, o.precision) for form in (forms or {}).get(unit.name, ())
+                                       for o in every)) if unit.name not in frozen else (AS_IT_IS,)
+                 for unit in cut.units}
         found |= {joint_name(i): (AS_IT_IS, *lower) for i in cut.loose if _may_be_lowered(cut, i)}
         return cls(cut, found)
 

@@ -58,6 +58,7 @@ def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
             nodes.append(node)
         elif i == cut[name].region.nodes[-1]:  # by now everything that the unit reads is made
             nodes += parts[name][0]
+    nodes = _without_identities(cut, nodes, [cut[name].target for name, part in replaced.items() if part.model is None])
     initialisers = [*cut.flow.model.graph.initializer, *(t for _, tensors in parts.values() for t in tensors)]
     read = {name for node in nodes for name in read_by(node)} | set(cut.flow.outputs)
     del model.graph.node[:]
@@ -68,6 +69,30 @@ def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
     made = {name for node in nodes for name in node.output}
     model.graph.value_info.extend(v for v in cut.flow.model.graph.value_info if v.name in made)
     return model
+
+
+def _without_identities(cut: Cut, nodes: list[onnx.NodeProto], left_out: list[str]) -> list[onnx.NodeProto]:
+    """Readers of units that are left out read what these read; an identity stays where that cannot be written."""
+    named = {name for node in nodes if node.attribute for name in read_by(node) if name not in node.input}
+    gone = {name for name in left_out if name not in cut.flow.outputs and name not in named}
+    reads = {node.output[0]: node.input[0] for node in nodes if node.op_type == "Identity" and node.output[0] in gone}
+
+    def behind(name: str) -> str:
+        while name in reads:
+            name = reads[name]
+        return name
+
+    found = []
+    for node in nodes:
+        if node.output[0] in reads:
+            continue
+        if any(name in reads for name in node.input):
+            changed = onnx.NodeProto()
+            changed.CopyFrom(node)
+            changed.input[:] = [behind(name) for name in node.input]
+            node = changed
+        found.append(node)
+    return found
 
 
 def _placed(unit: Unit, fragment: Fragment, taken: Set[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:

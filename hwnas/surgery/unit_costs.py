@@ -69,7 +69,7 @@ class UnitCosts:
                 base, other = alone_ms.get((signature, AS_IT_IS.key)), alone_ms.get((signature, key))
                 known = base is not None and other is not None
                 mean = (other - base) if known else 0.0  # type: ignore[operator]
-                if known and not key.endswith(FLOAT):
+                if known and other and not key.endswith(FLOAT):  # nothing at all changes no precision either
                     ends = (u for u in places.cut.units if u.signature == signature)
                     unit = next(ends)
                     mean -= change_ms_per_value * (prod(unit.source_shape) + prod(unit.target_shape))

@@ -47,7 +47,7 @@ class Section(BaseModel):
     @classmethod
     def _no_switch(cls, given: object, info: ValidationInfo) -> object:
         """`epochs: yes` is no number, though Python takes True for 1."""
-        if isinstance(given, bool) and info.field_name not in ("require_measured", "compile"):
+        if isinstance(given, bool) and info.field_name not in ("require_measured", "compile", "precision_only"):
             raise ValueError("a value is needed, not yes or no")
         return given
 
@@ -248,6 +248,8 @@ class ModelSection(Section):
         contract: a YAML file that says the six instead.
         keep_units: units that stay as they are: patterns of their names or tensors, with commas between them.
         only_units: all others stay as they are.
+        tune_epochs: of distillation from end to end, where units were replaced; 0 leaves them as they were fitted.
+        precision_only: units are not replaced, and only their precisions are chosen.
     """
 
     source: str | None = None
@@ -260,6 +262,8 @@ class ModelSection(Section):
     contract: str | None = None
     keep_units: str | None = None
     only_units: str | None = None
+    precision_only: bool = False
+    tune_epochs: int = Field(default=4, ge=0, le=10**4)
 
     @field_validator("mean", "std", mode="before")
     @classmethod
@@ -369,7 +373,8 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "track": "track", "loss": "train.loss", "metric": "train.metric", "class_weights": "train.class_weights",
     "model": "model.source", "mean": "model.mean", "std": "model.std", "colour": "model.colour",
     "layout": "model.layout", "fit": "model.fit", "crop": "model.crop", "contract": "model.contract",
-    "keep_units": "model.keep_units", "only_units": "model.only_units",
+    "keep_units": "model.keep_units", "only_units": "model.only_units", "precision_only": "model.precision_only",
+    "tune_epochs": "model.tune_epochs",
 }.items()}
 """Flat name -> the section, empty for none, and the field in it; in the order in which they are told."""
 CALLED = {place: name for name, place in FLAT.items()}

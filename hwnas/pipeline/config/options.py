@@ -89,6 +89,8 @@ class CompressOptions(TypedDict, total=False):
     contract: str | None
     keep_units: str | None
     only_units: str | None
+    precision_only: bool
+    tune_epochs: int
 
 
 def with_options(function: Callable[P, R]) -> Callable[P, R]:

@@ -9,10 +9,11 @@ from hwnas.pipeline.config.compress_config import CompressConfig, default_of
 
 MIXED = "mixed"
 """The precision that lets every unit have its own."""
-OWN_NETWORK = ("model", "mean", "std", "colour", "layout", "fit", "crop", "contract", "keep_units", "only_units")
+OWN_NETWORK = ("model", "mean", "std", "colour", "layout", "fit", "crop", "contract", "keep_units", "only_units",
+               "precision_only", "tune_epochs")
 """Options that only a run on a user's own network has."""
 WITH_OWN = ("data", "task", "limit", "imgsz", "width", "budgets", "target", "runtime", "precision", "batch", "threads",
-            "seed", "track", "tables")
+            "seed", "track", "tables", "accelerator")
 """Options that it shares with a search."""
 
 

@@ -9,7 +9,15 @@ from hwnas.pipeline.commands import nearby
 from hwnas.pipeline.display.score_lines import counts_images, score
 from hwnas.pipeline.display.watch import duration
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ScoresResult, ShipResult, UnitsResult
+from hwnas.pipeline.run.own_results import (
+    FitResult,
+    PlanResult,
+    ReadResult,
+    ScoresResult,
+    ShipResult,
+    TuneResult,
+    UnitsResult,
+)
 from hwnas.pipeline.run.read_result import EVERY_RESULT
 from hwnas.pipeline.run.result_parts import LaneResult
 from hwnas.pipeline.run.results import (
@@ -123,6 +131,14 @@ def _(found: ReadResult) -> str:
 
 
 @line.register
+def _(found: FitResult) -> str:
+    if not found.images:
+        return "units are not replaced"
+    forms = sum(map(len, found.forms.values()))
+    return f"{plural(forms, 'thinner form')} of {plural(len(found.forms), 'unit')}, fitted on {found.images:,} images"
+
+
+@line.register
 def _(found: UnitsResult) -> str:
     frozen = sum(bool(unit.frozen) for unit in found.units)
     kept = plural(sum(found.kept.values()), "node")
@@ -143,6 +159,14 @@ def _(found: PlanResult) -> str:
     best = next(row for row in found.rows if row.name == found.name)
     return (f"{plural(len(found.rows), 'plan')} judged and timed in {plural(found.rounds, 'round')}; {found.name}: "
             f"{best.measured_ms:.3f} ms, loss {best.loss:.4f}, {plural(best.changed, 'place')} changed")
+
+
+@line.register
+def _(found: TuneResult) -> str:
+    if not found.steps:
+        return f"not tuned: {found.why}"
+    told = f"loss {found.before:.4f} -> {found.after:.4f} in {found.steps:,} steps on {found.images:,} images"
+    return told if found.kept else f"{told}; {found.why}, the weights before are kept"
 
 
 @line.register

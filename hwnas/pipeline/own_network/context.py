@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,17 +20,19 @@ from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.own_network import MIXED
 from hwnas.pipeline.latencies.latency_sources import AUTO, in_fp32, targets_of
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.own_results import UnitsResult
+from hwnas.pipeline.run.own_results import FitResult, UnitsResult
 from hwnas.pipeline.tracked import tracking_of
 from hwnas.progress import Progress, silent
 from hwnas.quantize import variant_for
+from hwnas.quantize.graph import parse
 from hwnas.runtime import Runtime, runtime_for
 from hwnas.surgery.assembler import Assembler, feeds_of
 from hwnas.surgery.contract import InputContract
 from hwnas.surgery.examples import Examples, examples_of
 from hwnas.surgery.judging import Judge, Run
-from hwnas.surgery.plan import FLOAT, Option, Places, Plan
+from hwnas.surgery.plan import FLOAT, NONE, Option, Places, Plan
 from hwnas.surgery.reading import TrainedNetwork, read_network
+from hwnas.surgery.splice import NOTHING, Fragment
 from hwnas.surgery.unit import Cut
 from hwnas.surgery.unit_costs import UnitCosts
 from hwnas.target import Target
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
     from hwnas.pipeline.stages.stage import Stage
 
 MOST_CALIBRATE, MOST_SCORE = 256, 256  # images
+MOST_FIT = 2000
 SMALLEST_SCORE = 4
+FORM_FILE = "form-{unit}-{form}.onnx"
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class OwnContext:
         return read_network(source, self.contract, size)
 
     @cached_property
-    def _parts(self) -> tuple[Examples, Examples, Examples, tuple[str, ...]]:
+    def _parts(self) -> tuple[Examples, Examples, Examples, tuple[str, ...], Examples]:
         fit, judge, classes = examples_of(self.config.data.source, self.contract, self.network.size, self.config.seed,
                                           self.config.data.limit)
         order = np.random.default_rng(self.config.seed).permutation(len(fit))
@@ -138,14 +142,25 @@ class OwnContext:
         if scored < SMALLEST_SCORE:
             raise DataError(f"{self.config.data.source}: {len(fit)} images are too few to calibrate and to score with, "
                             "a few hundred are what it takes: give more")
-        parts = (np.sort(order[:calibrated]), np.sort(order[calibrated:calibrated + scored]))
-        first, second = (Examples(fit.source, fit.indices[p], fit.labels[p], fit.contract, fit.size) for p in parts)
-        return first, second, judge, classes
+        parts = (np.sort(order[:calibrated]), np.sort(order[calibrated:calibrated + scored]),
+                 np.sort(np.concatenate([order[:calibrated], order[calibrated + scored:]])))
+        first, second, third = (replace(fit, indices=fit.indices[p], labels=fit.labels[p]) for p in parts)
+        return first, second, judge, classes, third
 
     @property
     def calibrated(self) -> Examples:
         """Images that int8 is calibrated on."""
         return self._parts[0]
+
+    @cached_property
+    def fitted(self) -> Examples:
+        """Images that replacements are fitted on: all that neither score nor judge, up to a few thousand."""
+        return self._parts[4].take(MOST_FIT, self.config.seed)
+
+    @property
+    def tuned(self) -> Examples:
+        """Images that the result is tuned on: all that neither score nor judge."""
+        return self._parts[4]
 
     @property
     def scored(self) -> Examples:
@@ -170,7 +185,21 @@ class OwnContext:
     @cached_property
     def places(self) -> Places:
         """What every place may be."""
-        return Places.of(self.cut, self.precisions, frozenset(self.frozen))
+        return Places.of(self.cut, self.precisions, frozenset(self.frozen), self._forms)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether units may be replaced, and not only lowered in their precision."""
+        return not self.config.model.precision_only
+
+    @cached_property
+    def _forms(self) -> dict[str, tuple[str, ...]]:
+        """Unit -> what may stand in its place, besides itself."""
+        if not self.replaces:
+            return {}
+        fitted = self.run.found(FitResult).forms
+        return {unit.name: (*([NONE] if unit.keeps_shape else []), *fitted.get(unit.name, ()))
+                for unit in self.cut.units if unit.name not in self.frozen}
 
     @cached_property
     def frozen(self) -> dict[str, str]:
@@ -185,10 +214,23 @@ class OwnContext:
         return found
 
     @cached_property
-    def assembler(self) -> Assembler:
-        """Makes models of plans."""
+    def _assembler(self) -> Assembler:
         feeds = feeds_of(self.network.input_name, self.calibrated.batches(32))
         return Assembler(self.cut, feeds, variant_for(self.target.runtime))
+
+    @property
+    def assembler(self) -> Assembler:
+        """Makes models of plans; of forms, too, once they are fitted."""
+        found = self._assembler
+        if not found.forms and "fit" in self.run.state.stages:
+            found.forms.update({(unit, form): self._fragment(unit, form)
+                                for unit, forms in self._forms.items() for form in forms})
+        return found
+
+    def _fragment(self, unit: str, form: str) -> Fragment:
+        if form == NONE:
+            return NOTHING
+        return Fragment(parse((self.run.path / FORM_FILE.format(unit=unit, form=form)).read_bytes()))
 
     @cached_property
     def costs(self) -> UnitCosts:

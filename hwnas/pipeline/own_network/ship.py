@@ -14,7 +14,7 @@ from typing import Any
 
 from hwnas.errors import VerificationFailed
 from hwnas.files import write_bytes, write_json
-from hwnas.pipeline.own_network.context import OwnContext, plan_of
+from hwnas.pipeline.own_network.context import OwnContext
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.own_results import OWN_RESULTS, PlanResult, ShippedRow, ShipResult
 from hwnas.pipeline.run.result_parts import TimedResult
@@ -86,11 +86,11 @@ class ShipStage(Stage[ShipResult]):
         return sorted({"report.json", *(row.file for row in found.rows if row.name != ORIGINAL)})
 
     def _models(self, context: OwnContext) -> dict[str, bytes]:
-        """The result is what stage plan assembled, byte by byte; nothing is calibrated anew."""
+        """The result is what stage tune left, byte by byte; nothing is calibrated anew."""
         assembler, places = context.assembler, context.places
         uniform = {f"uniform-{p}": places.uniform(p) for p in context.precisions if p != FLOAT}
         lower: dict[str, Any] = {name: assembler.model(plan) for name, plan in uniform.items()}
-        chosen = assembler.model(plan_of(context.run.found(PlanResult).chosen))
+        chosen = (context.run.path / "result.onnx").read_bytes()
         return {ORIGINAL: assembler.model({}), **lower, RESULT: chosen}
 
 

@@ -43,6 +43,15 @@ class ReadResult(StageResult):
     budgets: dict[Name, Name]
 
 
+class FitResult(StageResult):
+    """Stage fit: unit -> names of its forms that have a file; on how many images they were fitted."""
+
+    stage = "fit"
+
+    forms: dict[Name, Annotated[list[Name], Field(max_length=100)]]
+    images: Count
+
+
 class UnitResult(Part):
     """One unit: what it is, what it takes alone in every option, and why it stays as it is, if it does."""
 
@@ -115,6 +124,26 @@ class PlanResult(StageResult):
     limit_ms: Milliseconds
 
 
+class TuneResult(StageResult):
+    """Stage tune.
+
+    Args:
+        kept: whether the weights are those after tuning; `why` not.
+        before, after: loss on the images that score, in the precisions that ship.
+        rate, steps, images: how it was tuned.
+    """
+
+    stage = "tune"
+
+    kept: bool
+    why: Name = ""
+    before: Amount
+    after: Amount
+    rate: Amount | None = None
+    steps: Count = 0
+    images: Count = 0
+
+
 class ShippedRow(Part):
     """A network as it was judged and timed at the end: the user's, uniform int8, the result."""
 
@@ -136,5 +165,6 @@ class ShipResult(StageResult):
     met: bool
 
 
-OWN_RESULTS: tuple[type[StageResult], ...] = (ReadResult, UnitsResult, ScoresResult, PlanResult, ShipResult)
+OWN_RESULTS: tuple[type[StageResult], ...] = (ReadResult, FitResult, UnitsResult, ScoresResult, PlanResult,
+                                             TuneResult, ShipResult)
 """What the stages leave, in their order."""

@@ -1,0 +1,66 @@
+"""Stage tune: the chosen network learns to give what the user's gives, and keeps what it learnt only if that is better.
+
+Better is judged on the images that score, in the precisions that ship. The weights are in tuned.safetensors, and what
+ships is result.onnx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hwnas.errors import MissingDependency, UsageError
+from hwnas.files import write_bytes
+from hwnas.pipeline.own_network.context import OwnContext, plan_of
+from hwnas.pipeline.run.own_results import PlanResult, TuneResult
+from hwnas.pipeline.stages.stage import Stage
+from hwnas.surgery.plan import TEACHER
+
+FILE = "result.onnx"
+
+
+class TuneStage(Stage[TuneResult]):
+    """Distils from end to end."""
+
+    name = TuneResult.stage
+
+    def run(self, context: OwnContext) -> TuneResult:
+        """Tune what was replaced."""
+        plan = plan_of(context.run.found(PlanResult).chosen)
+        fitted = context.assembler.model(plan)
+        judge = context.judge(context.scored)
+        before = judge.score(context.running(fitted)).mean
+        epochs = context.config.model.tune_epochs
+        why = ""
+        if not epochs:
+            why = "--tune-epochs 0"
+        elif all(option.form == TEACHER for option in plan.values()):
+            why = "no unit was replaced"
+        if why:
+            write_bytes(context.run.path / FILE, fitted)
+            return TuneResult(kept=False, why=why, before=before, after=before)
+        try:
+            from hwnas.surgery.tuning import Tuning, tune, with_constants
+
+            found = tune(context.assembler.floats(plan), context.network.model, context.tuned, judge.kinds,
+                         Tuning(epochs=epochs, seed=context.config.seed, device=_device(context)), context.progress)
+        except (ImportError, MissingDependency, UsageError) as err:
+            write_bytes(context.run.path / FILE, fitted)
+            return TuneResult(kept=False, why=str(err), before=before, after=before,
+                              warnings=[f"the result was not tuned: {err}"])
+        floats = with_constants(context.assembler.floats(plan), found.constants)
+        model = context.assembler.lowered(floats, plan, {})
+        after = judge.score(context.running(model)).mean
+        kept = after < before
+        write_bytes(context.run.path / FILE, model if kept else fitted)
+        return TuneResult(kept=kept, why="" if kept else "it was worse", before=before, after=after, rate=found.rate,
+                          steps=found.steps, images=len(context.tuned))
+
+    def leaves(self, found: TuneResult) -> Sequence[str]:
+        return [FILE]
+
+
+def _device(context: OwnContext) -> str:
+    """Where networks are trained: a GPU where torch finds one, unless the user says another."""
+    from hwnas.train import Accelerator
+
+    return str(Accelerator.find(context.config.train.accelerator).device)
