@@ -17,6 +17,10 @@ from torch import Tensor
 
 Function = Callable[["Node", list[Any]], Any]
 FUNCTIONS: dict[str, Function] = {}
+SETTINGS = {"Resize": (1, 2, 3), "Upsample": (1,), "Pad": (2,)}
+"""Operator -> places of arguments that say how, though they are floats: they are no weights."""
+STATISTICS = {"BatchNormalization": (3, 4)}
+"""Operator -> places of arguments that were measured and not trained."""
 
 
 class Node:
