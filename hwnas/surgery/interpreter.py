@@ -37,7 +37,8 @@ class OnnxModule(nn.Module):
             raise UsageError(f"torch has no counterpart here for the operator {missing[0]}: the units that hold it can "
                              "be timed and quantised, not trained")
         opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
-        self._nodes = [Node(node, opset) for node in model.graph.node]
+        single = _of_one_image(model)
+        self._nodes = [Node(node, opset, bool(node.input) and node.input[0] in single) for node in model.graph.node]
         self.output_names = [value.name for value in model.graph.output]
         self._fixed: dict[str, NDArray[Any]] = {}
         self._slots: dict[str, str] = {}
@@ -89,6 +90,12 @@ class OnnxModule(nn.Module):
 def _read_as(model: onnx.ModelProto, places: Mapping[str, Sequence[int]]) -> set[str]:
     """Tensors that are read as certain arguments of certain operators."""
     return {name for node in model.graph.node for i, name in enumerate(node.input) if i in places.get(node.op_type, ())}
+
+
+def _of_one_image(model: onnx.ModelProto) -> set[str]:
+    """Tensors whose first axis, the batch, is 1."""
+    shapes = {v.name: v.type.tensor_type.shape.dim for v in (*model.graph.input, *model.graph.value_info)}
+    return {name for name, dims in shapes.items() if dims and dims[0].dim_value == 1}
 
 
 def _last_uses(nodes: list[Node], outputs: list[str]) -> list[list[str]]:

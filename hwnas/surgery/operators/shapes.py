@@ -59,7 +59,8 @@ def _reshape(node: Node, v: list[Any]) -> Any:
     old = list(v[0].shape)
     if not node.get("allowzero", 0):
         sizes = [old[i] if size == 0 else size for i, size in enumerate(sizes)]
-    if -1 not in sizes and prod(sizes) != prod(old) and sizes[0] == 1:  # a batch that was fixed when it was exported
+    wrong = -1 not in sizes and prod(sizes) != prod(old)
+    if sizes and sizes[0] == 1 and (wrong or (node.single and old[0] != 1)):  # a batch that was fixed when exported
         sizes = [old[0], *sizes[1:]]
     return v[0].reshape(sizes)
 
@@ -99,6 +100,8 @@ def _split(node: Node, v: list[Any]) -> Any:
     if sizes is None:
         each = -(-v[0].shape[axis] // parts)
         sizes = [each] * (parts - 1) + [v[0].shape[axis] - each * (parts - 1)]
+    if isinstance(v[0], np.ndarray):
+        return np.split(v[0], np.cumsum(sizes)[:-1], axis)
     return torch.split(v[0], list(sizes), axis)
 
 
