@@ -84,7 +84,8 @@ class InputContract:
             if worst is not None:
                 raise InputError(f"{name} must be a number of at most {MOST:g}, not {worst:g}: it is of pixels 0..255")
         if min(self.std) < LEAST:
-            raise InputError(f"std must be above 0 and at least {LEAST:g}, not {min(self.std):g}: it divides the pixels")
+            raise InputError(f"std must be above 0 and at least {LEAST:g}, not {min(self.std):g}: it divides "
+                             "the pixels")
         if not 0 < self.crop <= 1:
             raise InputError(f"crop must be above 0 and at most 1, not {self.crop:g}")
         raw = set(self.mean) == {0} and set(self.std) == {1}  # of a network that scales its pixels itself
