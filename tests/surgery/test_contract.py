@@ -118,7 +118,8 @@ def test_yaml_and_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text, rule", [
     ("std: 1", "mean"), ("mean: 127\nstd: 128\ncolor: bgr", "color"), ("mean: [1, 2, 3, 4, 5]\nstd: 5", "mean"),
-    ("mean: '127'\nstd: 128", "mean"), ("mean: 127\nstd: 128\ncrop: 0", "crop"), ("[1, 2]", "contract"), ("", "contract"),
+    ("mean: '127'\nstd: 128", "mean"), ("mean: 127\nstd: 128\ncrop: 0", "crop"), ("[1, 2]", "contract"),
+    ("", "contract"),
     ("mean: 127\nstd: 128\nlayout: hwc", "layout"), ("mean: .nan\nstd: 128", "contract"),
 ])
 def test_files_of_another_kind_are_refused_by_name(text: str, rule: str, tmp_path: Path) -> None:
