@@ -287,8 +287,8 @@ def test_a_module_that_cannot_be_exported_says_why_and_what_helps(modules: str) 
 
 
 @pytest.mark.parametrize("factory, kind, rule", [
-    ("broken", InputError, "gives no network: ValueError: 'weights are not there'"),
-    ("needy", InputError, "gives no network: TypeError: .*name a function without arguments"),
+    ("broken", UsageError, "does not give a network: ValueError: 'weights are not there'"),
+    ("needy", UsageError, "does not give a network: TypeError: .*name a function without arguments"),
     ("other", UsageError, "gives 3: it must give a torch.nn.Module"),
     ("NotNet", UsageError, "it must give a torch.nn.Module"),
     ("nowhere", UsageError, "has no function nowhere .*name a function without arguments"),
