@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hwnas.errors import UnknownName
 from hwnas.quantize.calibrate import Range, ranges
 from hwnas.quantize.graph import parse
+from hwnas.quantize.half import halved
 from hwnas.quantize.layout import Layout
 from hwnas.quantize.qdq import Writer
 from hwnas.quantize.rewrite import prepared
@@ -54,11 +55,9 @@ def to_form(
 def _half(model: onnx.ModelProto, within: Set[str] | None) -> onnx.ModelProto:
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-    outside: dict[str, Any] = {}
     if within is not None:
-        kept = [node.name for node in model.graph.node if not within & set(node.output)]
-        outside = {"node_block_list": kept, "op_block_list": DEFAULT_OP_BLOCK_LIST}
-    changed: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True, **outside)
+        return halved(model, within, DEFAULT_OP_BLOCK_LIST)
+    changed: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True)
     return changed
 
 
@@ -67,7 +66,7 @@ def _int8(
     known: MutableMapping[str, Range] | None,
 ) -> onnx.ModelProto:
     how = named(variant)
-    floats = prepared(model, how)
+    floats = prepared(model, how, within)
     layout = Layout(floats.graph, how, within)
     found = {} if known is None else known
     found.update(ranges(floats, [name for name in layout.pairs if name not in found], samples))

@@ -99,9 +99,10 @@ class Layout:
     def _place(self, node: onnx.NodeProto, feeds: set[str]) -> None:
         name = node.output[0]
         if not self.inside(node):
-            for made in set(node.output) & feeds:
-                self.entering.add(made)
-                self.pairs[made] = None
+            for made in node.output:  # in order: the ranges that are looked for draw by chance in the order of `pairs`
+                if made in feeds:
+                    self.entering.add(made)
+                    self.pairs[made] = None
         elif node.op_type == "HardSigmoid" and self._gate(node):
             self.gates.add(name)
             self.pairs[name] = None

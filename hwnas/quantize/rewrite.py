@@ -10,7 +10,7 @@ Runtime goes through float and back (1.09 times as slow on blocks with hard swis
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import onnx
 from onnx import helper
@@ -21,12 +21,18 @@ from hwnas.quantize.variants import Variant
 HARD_SWISH = (1 / 6, 0.5)  # slope and offset of its hard sigmoid
 
 
-def prepared(model: onnx.ModelProto, variant: Variant) -> onnx.ModelProto:
-    """A float model that computes the same; the given one is not changed."""
+def prepared(model: onnx.ModelProto, variant: Variant, within: Set[str] | None = None) -> onnx.ModelProto:
+    """A float model that computes the same; the given one is not changed.
+
+    Args:
+        within: tensors; only nodes that make them are rewritten, as what stays in float gains nothing. None for all.
+    """
     lookup = Lookup(model.graph)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        if node.op_type == "ReduceMean" and _over_map(node, lookup):
+        if within is not None and node.output[0] not in within:
+            nodes.append(node)
+        elif node.op_type == "ReduceMean" and _over_map(node, lookup):
             nodes += _pool(node)
         elif node.op_type == "HardSwish" and not variant.fused:
             nodes += _swish(node)

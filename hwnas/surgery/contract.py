@@ -30,11 +30,12 @@ from hwnas.validation import Schema, checked, read_yaml
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
-Numbers = Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=1, max_length=4)]
+Numbers = Annotated[list[float], Field(min_length=1, max_length=4)]
 
 LAYOUTS = ("nchw", "nhwc")
 COLOURS = ("rgb", "bgr", "grey")
 FITS = ("crop", "letterbox", "stretch")
+MOST, LEAST = 1e6, 1e-6  # of a mean or a deviation; of a deviation
 
 
 class ContractSchema(Schema, extra="forbid"):
@@ -79,11 +80,16 @@ class InputContract:
             if len(values) not in (1, self.channels):
                 raise InputError(f"{name} needs one number or {self.channels}, one a channel of {self.colour}; got "
                                  f"{len(values)}")
-        if min(self.std) <= 0:
-            raise InputError(f"std must be above 0, not {min(self.std):g}: it divides the pixels")
+            worst = next((v for v in values if not abs(v) <= MOST), None)
+            if worst is not None:
+                raise InputError(f"{name} must be a number of at most {MOST:g}, not {worst:g}: it is of pixels 0..255")
+        if min(self.std) < LEAST:
+            raise InputError(f"std must be above 0 and at least {LEAST:g}, not {min(self.std):g}: it divides "
+                             "the pixels")
         if not 0 < self.crop <= 1:
             raise InputError(f"crop must be above 0 and at most 1, not {self.crop:g}")
-        if max(self.std) < 2 and max(map(abs, self.mean)) < 2:  # of pixels 0..1, as torchvision has them
+        raw = set(self.mean) == {0} and set(self.std) == {1}  # of a network that scales its pixels itself
+        if max(self.std) < 2 and max(map(abs, self.mean)) < 2 and not raw:  # of pixels 0..1, as torchvision has them
             raise InputError(f"mean {self.mean[0]:g} and std {self.std[0]:g} are of pixels in 0..1; here pixels are "
                              f"0..255: give mean {255 * self.mean[0]:.6g} and std {255 * self.std[0]:.6g}")
 

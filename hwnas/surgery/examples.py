@@ -125,9 +125,10 @@ def unlabelled(folder: Path, contract: InputContract, size: Size, seed: int = 0,
         DataError: no images, or fewer than eight.
     """
     names = [str(path) for path in list_images(folder).images]
-    if len(names) < FEWEST:
-        raise DataError(f"{folder}: {len(names)} images; to fit and to judge {FEWEST} are the least, a few hundred are "
-                        "what it takes: give more")
+    most = len(names) if limit is None else min(limit, len(names))
+    if most < FEWEST:
+        raise DataError(f"{folder}: {most} images; to fit and to judge {FEWEST} are the least, a few hundred are what "
+                        "it takes: give more")
     base = EncodedSource(lambda i: (names[i], str(folder) + os.sep + names[i]), len(names), str(folder))
     order = np.random.default_rng(seed).permutation(len(names))[:limit]
     judged = max(FEWEST // 2, round(JUDGED * len(order)))
@@ -166,9 +167,9 @@ def examples_of(source: str, contract: InputContract, size: Size, seed: int = 0,
     Raises:
         DataError, UsageError: neither of the two; says what is missing.
     """
+    if not source:
+        raise UsageError("give images: --data FOLDER")
     path = Path(source)
     if path.is_dir() and (found := list_images(path).images) and all(len(image.parts) == 1 for image in found):
         return (*unlabelled(path, contract, size, seed, limit), ())
-    if not source:
-        raise UsageError("give images: --data FOLDER")
     return labelled(source, contract, size, seed, limit)

@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from hwnas.errors import UsageError
-from hwnas.surgery.operators import FUNCTIONS, Node
+from hwnas.surgery.operators import FUNCTIONS, SETTINGS, STATISTICS, Node
 
 
 class OnnxModule(nn.Module):
@@ -25,7 +25,7 @@ class OnnxModule(nn.Module):
 
     Args:
         model: one that `missing_from` finds nothing missing for.
-        trains: whether floating constants are parameters; else they are buffers.
+        trains: whether floating constants are parameters; else they are buffers, as statistics always are.
 
     Raises:
         UsageError: an operator that there is no function for.
@@ -37,19 +37,21 @@ class OnnxModule(nn.Module):
             raise UsageError(f"torch has no counterpart here for the operator {missing[0]}: the units that hold it can "
                              "be timed and quantised, not trained")
         opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
-        self._nodes = [Node(node, opset) for node in model.graph.node]
+        single = _of_one_image(model)
+        self._nodes = [Node(node, opset, bool(node.input) and node.input[0] in single) for node in model.graph.node]
         self.output_names = [value.name for value in model.graph.output]
         self._fixed: dict[str, NDArray[Any]] = {}
         self._slots: dict[str, str] = {}
+        settings, statistics = (_read_as(model, places) for places in (SETTINGS, STATISTICS))
         for tensor in model.graph.initializer:
             values = numpy_helper.to_array(tensor)
-            if values.dtype.kind != "f" or values.size == 1:  # of one value: bounds, factors, sizes
+            if values.dtype.kind != "f" or values.size == 1 or tensor.name in settings:  # of one: bounds, factors
                 self._fixed[tensor.name] = values
                 continue
             slot = f"t{len(self._slots)}"
             self._slots[tensor.name] = slot
             kept = torch.from_numpy(values.copy())
-            if trains:
+            if trains and tensor.name not in statistics:
                 self.register_parameter(slot, nn.Parameter(kept))
             else:
                 self.register_buffer(slot, kept)
@@ -83,6 +85,17 @@ class OnnxModule(nn.Module):
         if name in values:
             return values[name]
         return getattr(self, self._slots[name]) if name in self._slots else self._fixed[name]
+
+
+def _read_as(model: onnx.ModelProto, places: Mapping[str, Sequence[int]]) -> set[str]:
+    """Tensors that are read as certain arguments of certain operators."""
+    return {name for node in model.graph.node for i, name in enumerate(node.input) if i in places.get(node.op_type, ())}
+
+
+def _of_one_image(model: onnx.ModelProto) -> set[str]:
+    """Tensors whose first axis, the batch, is 1."""
+    shapes = {v.name: v.type.tensor_type.shape.dim for v in (*model.graph.input, *model.graph.value_info)}
+    return {name for name, dims in shapes.items() if dims and dims[0].dim_value == 1}
 
 
 def _last_uses(nodes: list[Node], outputs: list[str]) -> list[list[str]]:

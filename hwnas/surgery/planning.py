@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.generate.graph import Factor, solve_graph
-from hwnas.surgery.plan import AS_IT_IS, FLOAT, Option, Places, Plan, is_joint
+from hwnas.surgery.plan import AS_IT_IS, FLOAT, Edge, Option, Places, Plan, is_joint
 from hwnas.surgery.unit_costs import UnitCosts, option_effect
 
 Floats = NDArray[np.float64]
 
 DIVERSE, DISTANCE = 32, 2
+TOGETHER = 5  # places that meet at a tensor, at most, in one factor
 NS = 1e6  # of a millisecond
 
 
@@ -77,7 +78,7 @@ def plans_within(places: Places, costs: UnitCosts, losses: Losses, limit_ms: flo
 
 def _factors(places: Places, costs: UnitCosts, losses: Losses, names: Mapping[str, tuple[Option, ...]]
              ) -> tuple[list[Factor], float]:
-    """One factor a place, one an edge between two of them, and what every plan takes, ns."""
+    """One factor a place, one a tensor between them, and what every plan takes, ns."""
     factors, fixed = [], costs.whole_ms * NS
     for place, options in names.items():
         utility = np.array([-losses.factor * losses.of(place, option) for option in options])
@@ -86,11 +87,7 @@ def _factors(places: Places, costs: UnitCosts, losses: Losses, names: Mapping[st
         factors.append(Factor((place,), utility, {"latency": np.ceil(spent - spent.min())}))
         fixed += float(np.floor(spent.min()))
     for edge in places.edges:
-        readers = [r for r in edge.readers if r in names]
-        for i, reader in enumerate(readers or [""]):
-            found = _change(costs, edge.tensor, edge.maker, reader, names, first=i == 0)
-            if found is not None:
-                factors.append(found)
+        factors += _changes(costs, edge, names)
     for (a, x, b, y), value in losses.pairs.items():
         if a in names and b in names:
             utility = np.zeros((len(names[a]), len(names[b])))
@@ -102,29 +99,36 @@ def _factors(places: Places, costs: UnitCosts, losses: Losses, names: Mapping[st
     return factors, fixed
 
 
-def _change(costs: UnitCosts, tensor: str, maker: str, reader: str, names: Mapping[str, tuple[Option, ...]],
-            first: bool) -> Factor | None:
-    """What leaving and re-entering floats costs between two places; once a tensor, at its first reader."""
-    made = names.get(maker, (AS_IT_IS,))
-    read = names.get(reader, (AS_IT_IS,))
-    if len(made) == 1 and len(read) == 1:
-        return None
-    to, back = (max(0.0, costs.effect_ms(f"{word} {tensor}")) * NS for word in ("to", "back"))
-    spent = np.zeros((len(made), len(read)))
-    utility = np.zeros_like(spent)
-    for i, a in enumerate(made):
-        for j, b in enumerate(read):
-            if first and a.precision == FLOAT and b.precision != FLOAT:
-                spent[i, j] = np.ceil(to)
-            if first and a.precision != FLOAT and b.precision == FLOAT:
-                spent[i, j] = np.ceil(back)
-            if is_joint(reader) and b.precision not in (FLOAT, a.precision):
-                utility[i, j] = -np.inf
-    if len(made) == 1:
-        return Factor((reader,), utility[0], {"latency": spent[0]})
-    if len(read) == 1:
-        return Factor((maker,), utility[:, 0], {"latency": spent[:, 0]})
-    return Factor((maker, reader), utility, {"latency": spent})
+def _changes(costs: UnitCosts, edge: Edge, names: Mapping[str, tuple[Option, ...]]) -> list[Factor]:
+    """What leaving floats and coming back costs at a tensor, once whoever reads it, and which joints are not fed.
+
+    Of a tensor that very many places read the first few decide about the costs: exact work grows with their product.
+    """
+    readers = [reader for reader in edge.readers if reader in names]
+    places = ([edge.maker] if edge.maker in names else []) + readers
+    if not places:
+        return []
+    met = places[:TOGETHER]
+    lowered = {place: _along(i, len(met), [o.precision != FLOAT for o in names[place]]) for i, place in enumerate(met)}
+    made = lowered.get(edge.maker, np.bool_(False))
+    read = [lowered[place] for place in met if place != edge.maker]
+    lower = np.any(np.broadcast_arrays(*read, np.bool_(False)), axis=0)
+    floats = np.any(np.broadcast_arrays(*(~r for r in read), np.bool_(len(readers) < len(edge.readers))), axis=0)
+    to, back = (float(np.ceil(max(0.0, costs.effect_ms(f"{word} {edge.tensor}")) * NS)) for word in ("to", "back"))
+    spent = np.broadcast_to(to * (~made & lower) + back * (made & floats), [len(names[place]) for place in met])
+    found = [Factor(tuple(met), costs={"latency": spent})]
+    return found + [_fed(edge.maker, reader, names) for reader in readers if is_joint(reader)]
+
+
+def _along(axis: int, axes: int, values: Sequence[bool]) -> NDArray[np.bool_]:
+    return np.array(values).reshape([-1 if a == axis else 1 for a in range(axes)])
+
+
+def _fed(maker: str, joint: str, names: Mapping[str, tuple[Option, ...]]) -> Factor:
+    """A joint of a lower precision wants all that it reads in it."""
+    made, read = names.get(maker, (AS_IT_IS,)), names[joint]
+    utility = np.array([[0.0 if b.precision in (FLOAT, a.precision) else -np.inf for b in read] for a in made])
+    return Factor((maker, joint), utility) if maker in names else Factor((joint,), utility[0])
 
 
 def corrected(losses: Losses, plans: Sequence[Plan], truth: Sequence[float]) -> Losses:

@@ -81,7 +81,7 @@ class TrainedNetwork:
         for x in inputs:
             for a, b in zip(before.run(None, {self.input_name: x}), after.run(None, {self.input_name: x}), strict=True):
                 if a.dtype.kind == "f" and a.size:
-                    worst = max(worst, float(np.abs(a - b).max() / max(float(np.abs(a).max()), 1e-12)))
+                    worst = float(np.maximum(worst, _apart(a, b)))  # unlike max() keeps what is no number
         if not worst <= CLOSE:
             raise VerificationFailed(f"folding constants into {self.name} changed its outputs by {worst:.1e} of their "
                                      f"size, {CLOSE:g} are allowed: the network is not used")
@@ -126,6 +126,14 @@ def session_of(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
         raise InputError(f"ONNX Runtime does not read the model: {brief(str(err).strip().splitlines()[0])}") from err
 
 
+def _apart(a: Floats, b: Floats) -> float:
+    """Largest difference over the largest value; infinite ones may be equal."""
+    with np.errstate(invalid="ignore"):
+        difference = np.where(a == b, 0, np.abs(a - b)).max()
+    largest = np.abs(a[np.isfinite(a)]).max(initial=0.0)
+    return float(difference / max(float(largest), 1e-12))
+
+
 def _one_input(proto: onnx.ModelProto) -> str:
     constants = {t.name for t in proto.graph.initializer}
     names = [v.name for v in proto.graph.input if v.name not in constants]
@@ -140,6 +148,10 @@ def _shape(proto: onnx.ModelProto, name: str, contract: InputContract, size: tup
            ) -> tuple[int, ...]:
     """Of the input, with a batch of 1 where that is open, and with the size that was asked for."""
     value = next(v for v in proto.graph.input if v.name == name)
+    if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
+        raise InputError(f"the input {name!r} is of {kind}, and images are given as float32: export the network so "
+                         "that it takes floats")
     known = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
              for d in value.type.tensor_type.shape.dim]
     if len(known) != 4:
@@ -243,4 +255,5 @@ def _reason(err: BaseException) -> str:
 
 def _name_of(source: str) -> str:
     path = Path(source)
-    return path.stem if path.suffix else source.replace(":", "-").replace(".", "-")
+    file = path.suffix.lower() == ".onnx" or path.is_file()
+    return path.stem if file else source.replace(":", "-").replace(".", "-")

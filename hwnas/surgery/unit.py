@@ -119,9 +119,11 @@ def part_of(
     """
     chosen = [flow.nodes[i] for i in nodes]
     read = {name for node in chosen for name in node.input}
+    made, outputs = {name for node in chosen for name in node.output}, tuple(outputs)
     graph = helper.make_graph(
         chosen, "unit", [_value(flow, name) for name in inputs], [_value(flow, name) for name in outputs],
-        [t for t in flow.model.graph.initializer if t.name in read])
+        [t for t in flow.model.graph.initializer if t.name in read],
+        value_info=[v for v in flow.model.graph.value_info if v.name in made - {*outputs}])
     return helper.make_model(graph, opset_imports=list(flow.model.opset_import), ir_version=flow.model.ir_version)
 
 

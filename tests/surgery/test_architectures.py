@@ -1,6 +1,6 @@
-"""Whole architectures, their weights drawn anew: units hold all that has weights, and everything agrees with everything.
+"""Whole architectures, weights drawn anew: units hold all that has weights, and three programs give the same.
 
-Three programs carry out each network: ONNX Runtime without any optimisation on the file as it came, ONNX Runtime on the
+They are ONNX Runtime without any optimisation on the file as it came, ONNX Runtime on the
 one form, and torch through the interpreter.
 """
 
@@ -42,7 +42,7 @@ def apart(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 def holds(model: onnx.ModelProto, plans: int) -> None:
     """Everything that must hold of a network whose inputs are images."""
-    made = canonical(model, {name: shape for name, shape in sizes(model).items()})
+    made = canonical(model, sizes(model))
     x = image_of(made)
     original = onnx.ModelProto()
     original.CopyFrom(model)

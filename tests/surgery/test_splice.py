@@ -127,7 +127,8 @@ def test_a_network_that_was_put_together_before_is_cut_and_put_together_again() 
     again = Cut.of(onnx.shape_inference.infer_shapes(once))
     twice = assemble(again, {u.name: own(again, u.name) for u in again.units})
     onnx.checker.check_model(twice, full_check=True)
-    assert np.array_equal(run(twice, image_of(twice), optimised=False)[0], run(once, image_of(once), optimised=False)[0])
+    x = image_of(once)
+    assert np.array_equal(run(twice, x, optimised=False)[0], run(once, x, optimised=False)[0])
 
 
 def test_names_of_a_former_replacement_are_not_taken_again() -> None:

@@ -48,13 +48,18 @@ def _conv(node: Node, v: list[Any]) -> Any:
 def _conv_transpose(node: Node, v: list[Any]) -> Any:
     x, w = v[0], tensor_of(v[1], v[0])
     rank = w.dim() - 2
+    if node.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or node.get("output_shape"):
+        raise UsageError("a transposed convolution that pads by itself is not carried out in torch")
     pads = list(node.get("pads", [0] * (2 * rank)))
-    if pads[:rank] != pads[rank:] or node.get("auto_pad", "NOTSET") != "NOTSET" or node.get("output_shape"):
-        raise UsageError("a transposed convolution that pads one side more than the other is not carried out in torch")
+    begin, end = pads[:rank], pads[rank:]
     function = (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d)[rank - 1]
     bias = tensor_of(v[2], x) if len(v) > 2 and v[2] is not None else None
-    return function(x, w, bias, node.get("strides", [1] * rank), pads[:rank], node.get("output_padding", [0] * rank),
-                    node.get("group", 1), node.get("dilations", [1] * rank))
+    least = [min(b, e) for b, e in zip(begin, end, strict=True)]
+    found = function(x, w, bias, node.get("strides", [1] * rank), least, node.get("output_padding", [0] * rank),
+                     node.get("group", 1), node.get("dilations", [1] * rank))
+    for i, (b, e, both) in enumerate(zip(begin, end, least, strict=True)):  # what one side loses more than the other
+        found = found.narrow(2 + i, b - both, found.shape[2 + i] - (b - both) - (e - both))
+    return found
 
 
 @operator("Gemm")
@@ -90,8 +95,8 @@ def _instance_norm(node: Node, v: list[Any]) -> Any:
 @operator("LayerNormalization")
 def _layer_norm(node: Node, v: list[Any]) -> Any:
     x, axis = v[0], node.get("axis", -1)
-    bias = tensor_of(v[2], x) if len(v) > 2 and v[2] is not None else None
-    return functional.layer_norm(x, x.shape[axis:], tensor_of(v[1], x), bias, node.get("epsilon", 1e-5))
+    found = functional.layer_norm(x, x.shape[axis:], eps=node.get("epsilon", 1e-5)) * tensor_of(v[1], x)
+    return found + tensor_of(v[2], x) if len(v) > 2 and v[2] is not None else found
 
 
 @operator("LRN")
@@ -110,28 +115,58 @@ def _global_max(node: Node, v: list[Any]) -> Any:
     return v[0].amax(tuple(range(2, v[0].dim())), keepdim=True)
 
 
+def _window(node: Node, x: Tensor) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Of a pool the kernel, the strides, the dilations, and how much more at the end what rounds up reads."""
+    kernel = list(node.get("kernel_shape"))
+    strides, dilations = node.get("strides", [1] * len(kernel)), node.get("dilations", [1] * len(kernel))
+    over = [0] * len(kernel)
+    if node.get("ceil_mode", 0):
+        pads = node.get("pads", [0] * (2 * len(kernel)))
+        for i, (k, s, d) in enumerate(zip(kernel, strides, dilations, strict=True)):
+            padded, reach = x.shape[2 + i] + pads[i] + pads[len(kernel) + i], (k - 1) * d + 1
+            last = -(-(padded - reach) // s) * s  # where the last window begins ...
+            last -= s if last >= x.shape[2 + i] + pads[i] else 0  # ... unless it holds nothing of the image
+            over[i] = last + reach - padded
+    return kernel, list(strides), list(dilations), over
+
+
+def _wider(x: Tensor, over: list[int], fill: float = 0.0) -> Tensor:
+    return functional.pad(x, [p for o in reversed(over) for p in (0, o)], value=fill) if any(over) else x
+
+
+def _all_around(x: Tensor, padding: list[int], fill: float = 0.0) -> Tensor:
+    return functional.pad(x, [p for p in reversed(padding) for _ in "01"], value=fill) if any(padding) else x
+
+
 @operator("MaxPool")
 def _max_pool(node: Node, v: list[Any]) -> Any:
-    kernel = node.get("kernel_shape")
-    x, padding = _padded(node, v[0], kernel, -torch.inf)
     if len(node.outputs) > 1:
         raise UsageError("a maximum pool that gives places is not carried out in torch")
+    kernel, strides, dilations, over = _window(node, v[0])
+    x, padding = _padded(node, v[0], kernel, -torch.inf)
+    if any(over) or any(p > k // 2 for p, k in zip(padding, kernel, strict=True)):
+        x, padding = _wider(_all_around(x, padding, -torch.inf), over, -torch.inf), [0] * len(kernel)
     function = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[len(kernel) - 1]
-    if any(p > k // 2 for p, k in zip(padding, kernel, strict=True)):
-        x = functional.pad(x, [p for p in reversed(padding) for _ in (0, 1)], value=-torch.inf)
-        padding = [0] * len(kernel)
-    return function(x, kernel, node.get("strides", [1] * len(kernel)), padding,
-                    node.get("dilations", [1] * len(kernel)), bool(node.get("ceil_mode", 0)))
+    return function(x, kernel, strides, padding, dilations)
 
 
 @operator("AveragePool")
 def _average_pool(node: Node, v: list[Any]) -> Any:
-    kernel = node.get("kernel_shape")
+    kernel, strides, dilations, over = _window(node, v[0])
     counts = bool(node.get("count_include_pad", 0))
-    function = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[len(kernel) - 1]
-    strides, ceil = node.get("strides", [1] * len(kernel)), bool(node.get("ceil_mode", 0))
     x, padding = _padded(node, v[0], kernel)
-    if x is v[0] or counts:
-        return function(x, kernel, strides, padding, ceil, counts)
-    ones, _ = _padded(node, torch.ones_like(v[0][:1, :1]), kernel)  # sides differ: count what is no padding
-    return function(x, kernel, strides, 0, ceil) / function(ones, kernel, strides, 0, ceil)
+    alike = x is v[0] and not any(over) and all(p <= k // 2 for p, k in zip(padding, kernel, strict=True))
+    if alike and set(dilations) == {1}:
+        function = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[len(kernel) - 1]
+        return function(x, kernel, strides, padding, False, counts)
+    ones = torch.ones_like(v[0][:1, :1])  # how much of every window is to be counted
+    inside, padding_of_ones = _padded(node, ones, kernel, float(counts))
+    sums, count = (_summed(_wider(_all_around(m, p, fill), over), kernel, strides, dilations)
+                   for m, p, fill in ((x, padding, 0.0), (inside, padding_of_ones, float(counts))))
+    return sums / count
+
+
+def _summed(x: Tensor, kernel: list[int], strides: list[int], dilations: list[int]) -> Tensor:
+    function = (functional.conv1d, functional.conv2d, functional.conv3d)[len(kernel) - 1]
+    found: Tensor = function(x.flatten(0, 1)[:, None], x.new_ones(1, 1, *kernel), None, strides, 0, dilations)
+    return found.reshape(*x.shape[:2], *found.shape[2:])

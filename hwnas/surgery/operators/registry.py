@@ -17,12 +17,21 @@ from torch import Tensor
 
 Function = Callable[["Node", list[Any]], Any]
 FUNCTIONS: dict[str, Function] = {}
+SETTINGS = {"Resize": (1, 2, 3), "Upsample": (1,), "Pad": (2,)}
+"""Operator -> places of arguments that say how, though they are floats: they are no weights."""
+STATISTICS = {"BatchNormalization": (3, 4)}
+"""Operator -> places of arguments that were measured and not trained."""
 
 
 class Node:
-    """One node with its attributes read."""
+    """One node with its attributes read.
 
-    def __init__(self, node: onnx.NodeProto, opset: int) -> None:
+    Args:
+        single: whether what it reads first holds one image in the network as it is; it may be given a batch.
+    """
+
+    def __init__(self, node: onnx.NodeProto, opset: int, single: bool = False) -> None:
+        self.single = single
         self.kind, self.inputs, self.outputs, self.opset = node.op_type, list(node.input), list(node.output), opset
         self.attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
 

@@ -49,8 +49,8 @@ def _constant_of_shape(node: Node, v: list[Any]) -> Any:
 
 @operator("Flatten")
 def _flatten(node: Node, v: list[Any]) -> Any:
-    axis = node.get("axis", 1) % (v[0].dim() + 1)
-    return v[0].reshape(prod(v[0].shape[:axis]), -1)
+    axis = node.get("axis", 1)  # below 0 it counts from behind the last, which 4 of a map of 4 axes does not
+    return v[0].reshape(prod(v[0].shape[:axis]), prod(v[0].shape[axis:]))
 
 
 @operator("Reshape")
@@ -59,7 +59,8 @@ def _reshape(node: Node, v: list[Any]) -> Any:
     old = list(v[0].shape)
     if not node.get("allowzero", 0):
         sizes = [old[i] if size == 0 else size for i, size in enumerate(sizes)]
-    if -1 not in sizes and prod(sizes) != prod(old) and sizes[0] == 1:  # a batch that was fixed when it was exported
+    wrong = -1 not in sizes and prod(sizes) != prod(old)
+    if sizes and sizes[0] == 1 and (wrong or (node.single and old[0] != 1)):  # a batch that was fixed when exported
         sizes = [old[0], *sizes[1:]]
     return v[0].reshape(sizes)
 
@@ -99,6 +100,8 @@ def _split(node: Node, v: list[Any]) -> Any:
     if sizes is None:
         each = -(-v[0].shape[axis] // parts)
         sizes = [each] * (parts - 1) + [v[0].shape[axis] - each * (parts - 1)]
+    if isinstance(v[0], np.ndarray):
+        return np.split(v[0], np.cumsum(sizes)[:-1], axis)
     return torch.split(v[0], list(sizes), axis)
 
 
@@ -168,9 +171,14 @@ def _pad(node: Node, v: list[Any]) -> Any:
     if how == "constant":
         fill = node.get("value", 0.0) if "value" in node.attributes else number_of(v[2] if len(v) > 2 else None, 0.0)
         return functional.pad(v[0], flat, value=fill)
-    while len(flat) > 4 and flat[-2:] == [0, 0]:
+    while len(flat) > 2 and flat[-2:] == [0, 0]:
         flat = flat[:-2]
-    return functional.pad(v[0], flat, how)
+    whole = max(0, len(flat) // 2 + 1 - rank)  # torch wants an axis before those that it pads
+    try:
+        padded = functional.pad(v[0].reshape(*[1] * whole, *v[0].shape), flat, how)
+    except (NotImplementedError, RuntimeError) as err:
+        raise UsageError(f"padding of {pads} by {how} is not carried out in torch: {err}") from err
+    return padded.reshape(padded.shape[whole:])
 
 
 @operator("DepthToSpace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,8 @@ def _elu(node: Node, v: list[Any]) -> Any:
 
 @operator("Selu")
 def _selu(node: Node, v: list[Any]) -> Any:
-    return functional.selu(v[0])
+    x, alpha = v[0], node.get("alpha", 1.6732632423543772)
+    return node.get("gamma", 1.0507009873554805) * torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0)))
 
 
 @operator("Gelu")
@@ -93,20 +95,26 @@ def _arithmetic(on_tensors: Callable[[Any, Any], Any], on_arrays: Callable[[Any,
     return carried_out
 
 
+def _quotient(a: Tensor, b: Tensor) -> Tensor:
+    return torch.div(a, b, rounding_mode=None if a.is_floating_point() or b.is_floating_point() else "trunc")
+
+
 def _divided(a: Any, b: Any) -> Any:
     return a / b if np.asarray(a).dtype.kind == "f" else np.trunc(a / b).astype(np.asarray(a).dtype)
 
 
 FUNCTIONS.update({
     "Add": _arithmetic(torch.add, np.add), "Sub": _arithmetic(torch.sub, np.subtract),
-    "Mul": _arithmetic(torch.mul, np.multiply), "Div": _arithmetic(torch.div, _divided),
+    "Mul": _arithmetic(torch.mul, np.multiply), "Div": _arithmetic(_quotient, _divided),
     "Pow": _arithmetic(torch.pow, np.power), "Equal": _arithmetic(torch.eq, np.equal),
     "Greater": _arithmetic(torch.gt, np.greater), "Less": _arithmetic(torch.lt, np.less),
 })
 
 
-def _several(fold: Callable[[Tensor, Tensor], Tensor]) -> Function:
+def _several(fold: Callable[[Tensor, Tensor], Tensor], on_arrays: Callable[[Any, Any], Any]) -> Function:
     def carried_out(node: Node, v: list[Any]) -> Any:
+        if all_arrays(v):
+            return reduce(on_arrays, v)
         like = next(x for x in v if isinstance(x, Tensor))
         out = tensor_of(v[0], like)
         for other in v[1:]:
@@ -115,7 +123,8 @@ def _several(fold: Callable[[Tensor, Tensor], Tensor]) -> Function:
     return carried_out
 
 
-FUNCTIONS.update({"Sum": _several(torch.add), "Max": _several(torch.maximum), "Min": _several(torch.minimum)})
+FUNCTIONS.update({"Sum": _several(torch.add, np.add), "Max": _several(torch.maximum, np.maximum),
+                  "Min": _several(torch.minimum, np.minimum)})
 
 
 def _reduced(function: Callable[..., Any], on_arrays: Callable[..., Any]) -> Function:
@@ -130,10 +139,16 @@ def _reduced(function: Callable[..., Any], on_arrays: Callable[..., Any]) -> Fun
     return carried_out
 
 
+def _product(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    for axis in sorted((a % x.dim() for a in axes), reverse=True):
+        x = x.prod(axis, keepdim=keepdim)
+    return x
+
+
 FUNCTIONS.update({
     "ReduceMean": _reduced(torch.mean, np.mean), "ReduceSum": _reduced(torch.sum, np.sum),
     "ReduceMax": _reduced(torch.amax, np.max), "ReduceMin": _reduced(torch.amin, np.min),
     "ReduceL2": _reduced(lambda x, axes, keepdim: x.pow(2).sum(axes, keepdim=keepdim).sqrt(),
                          lambda x, **words: np.sqrt(np.sum(x * x, **words))),
-    "ReduceProd": _reduced(lambda x, axes, keepdim: x.flatten().prod(), np.prod),
+    "ReduceProd": _reduced(_product, np.prod),
 })
