@@ -155,15 +155,25 @@ def _kept(group: Group, share: float, flow: Dataflow, moments: Mapping[int, Mome
         if i not in moments:
             return None
         weights = flow.lookup.constants[flow.nodes[i].input[1]]
-        pixels = int(np.prod(weights.shape[2:]))
-        if moments[i].count < SAMPLES_AN_UNKNOWN * (wanted * pixels + 1):
-            return None
         found = moments[i]
+        if not _enough(flow, i, wanted, found) and not _on_one_pixel(flow, i):
+            return None
         mean = found.hh[:-1, -1] / found.count
         variance = np.diag(found.hh)[:-1] / found.count - mean**2
         strength = np.square(weights.astype(np.float64)).sum(0).reshape(group.channels, -1)
         worth += (strength * variance.reshape(group.channels, -1)).sum(1)
     return np.sort(np.argsort(-worth, kind="stable")[:wanted])
+
+
+def _enough(flow: Dataflow, node: int, channels: int, found: Moments) -> bool:
+    """Whether there are samples enough to solve for the weights of so many channels."""
+    pixels = int(np.prod(flow.shapes[flow.nodes[node].input[1]][2:]))
+    return found.count >= SAMPLES_AN_UNKNOWN * (channels * pixels + 1)
+
+
+def _on_one_pixel(flow: Dataflow, node: int) -> bool:
+    """Whether a convolution is of a gate: an image is one sample of it, and few images are none to solve with."""
+    return flow.shapes[flow.nodes[node].input[0]][2:] == (1, 1)
 
 
 def _thinner(cut: Cut, unit: Unit, groups: Sequence[Group], share: float, moments: Mapping[int, Moments]
@@ -209,6 +219,8 @@ def _refitted(flow: Dataflow, node: int, chosen: NDArray[np.int64], channels: in
     pixels = int(np.prod(shape[2:]))
     columns = (chosen[:, None] * pixels + np.arange(pixels)).reshape(-1)
     rows = np.append(columns, channels * pixels)
+    if not _enough(flow, node, len(chosen), found):
+        return _sliced(flow, node, columns, channels * pixels, len(chosen), found, weights)
     a, b = found.hh[np.ix_(rows, rows)] / found.count, found.hy[rows] / found.count
     ridge = RIDGE * np.diag(a)
     ridge[-1] = 0.0  # the bias is free
@@ -217,6 +229,18 @@ def _refitted(flow: Dataflow, node: int, chosen: NDArray[np.int64], channels: in
     given = {names[0]: fitted}
     if len(names) > 1:
         given[names[1]] = solved[-1].astype(np.float32)
+    return given
+
+
+def _sliced(flow: Dataflow, node: int, columns: NDArray[np.int64], rows: int, channels: int, found: Moments,
+            weights: Mapping[str, Array]) -> dict[str, Array]:
+    """The weights of the channels that stay; what the others give on average goes into the bias."""
+    names = [name for name in flow.nodes[node].input[1:] if name]
+    flat = weights[names[0]].reshape(weights[names[0]].shape[0], -1)
+    gone = np.setdiff1d(np.arange(rows), columns)
+    given = {names[0]: flat[:, columns].reshape(flat.shape[0], channels, *weights[names[0]].shape[2:])}
+    if len(names) > 1:
+        given[names[1]] = (weights[names[1]] + flat[:, gone] @ (found.hh[gone, -1] / found.count)).astype(np.float32)
     return given
 
 

@@ -40,7 +40,7 @@ def finished(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_it_leaves_what_was_promised(finished: RunFolder) -> None:
-    assert [finished.done(stage) for stage in finished.stages] == [True] * 5
+    assert [finished.done(stage) for stage in finished.stages] == [True] * 7
     read, found = finished.found(ReadResult), finished.found(ShipResult)
     assert read.difference <= 1e-5
     assert read.outputs == ["classes"]
@@ -50,7 +50,7 @@ def test_it_leaves_what_was_promised(finished: RunFolder) -> None:
     assert found.rows[0].scores["agreement"] == 100
     assert found.met
     report = json.loads((finished.path / "report.json").read_text())
-    assert set(report) == {"read", "units", "score", "plan", "ship"}
+    assert set(report) == set(finished.stages)
 
 
 def test_with_room_for_everything_nothing_is_changed(finished: RunFolder) -> None:
@@ -61,7 +61,7 @@ def test_with_room_for_everything_nothing_is_changed(finished: RunFolder) -> Non
 def test_every_convolution_is_in_a_unit(finished: RunFolder) -> None:
     found = finished.found(UnitsResult)
     assert sum(unit.share for unit in found.units) == pytest.approx(100)
-    assert all({"teacher/float", "teacher/int8"} == set(unit.alone_ms) for unit in found.units)
+    assert all({"teacher/float", "teacher/int8"} <= set(unit.alone_ms) for unit in found.units)
 
 
 def test_uniform_int8_is_what_the_quantiser_makes(finished: RunFolder) -> None:
