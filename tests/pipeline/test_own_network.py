@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 import pytest
 
-from hwnas.errors import BudgetInfeasible, DataError, InputError, UsageError
+from hwnas.errors import BudgetInfeasible, DataError, InputError, RunError, UsageError
 from hwnas.files import read_lines
 from hwnas.pipeline import RunFolder, compress, resume
 from hwnas.pipeline.own_network import units
@@ -107,6 +107,13 @@ def test_units_that_are_to_stay_stay(network: Path, tmp_path: Path) -> None:
     other = compress(tmp_path / "other", model=str(network), budgets=ROOMY, limit=200, until="units",
                      only_units="u00", **OPTIONS)
     assert [bool(unit.frozen) for unit in other.found(UnitsResult).units][:2] == [False, True]
+
+
+def test_what_is_for_a_search_says_so(finished: RunFolder) -> None:
+    from hwnas.pipeline.run.results import ExportResult
+
+    with pytest.raises(RunError, match=r"a run on a network of your own.*model\.onnx"):
+        finished.found(ExportResult)
 
 
 def test_what_cannot_be_met_says_what_can(network: Path, tmp_path: Path) -> None:

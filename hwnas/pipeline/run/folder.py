@@ -256,6 +256,9 @@ class RunFolder:
         """
         record = self.state.stages.get(stage)
         if record is None:
+            if stage not in self.stages:
+                raise RunError(f"{self.path} is a run on a network of your own, and this is for the networks of a "
+                               f"search: its result is {self.path / 'model.onnx'}")
             if stage not in SEARCHED:
                 self.one_network()
             raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
