@@ -151,7 +151,8 @@ def _(found: UnitsResult) -> str:
 
 @line.register
 def _(found: ScoresResult) -> str:
-    return f"{plural(found.options, 'option')} on {found.images:,} images"
+    pairs = f" and {plural(found.pairs, 'pair')} of neighbours" if found.pairs else ""
+    return f"{plural(found.options, 'option')}{pairs} on {found.images:,} images"
 
 
 @line.register

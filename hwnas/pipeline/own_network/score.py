@@ -1,11 +1,15 @@
-"""Stage score: what every option adds to the loss, alone, on images that decide nothing else.
+"""Stage score: what every option adds to the loss alone, and what two neighbours add beyond that together.
 
-Scores are lines of scores.jsonl, written as they are found, so that a killed run asks for none of them twice.
+Losses of replacements add up only roughly, and least so where a unit reads what a replaced one makes. So pairs of
+neighbours are scored in the forms that an optimiser would like best: the one that is left out or the thinnest, and the
+one of half the width. All of it on images that decide nothing else. Scores are lines of scores.jsonl, written as they
+are found, so that a killed run asks for none of them twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,49 +17,83 @@ from hwnas.files import append_line, read_lines
 from hwnas.pipeline.own_network.context import OwnContext
 from hwnas.pipeline.run.own_results import ScoresResult
 from hwnas.pipeline.stages.stage import Stage
-from hwnas.surgery.plan import AS_IT_IS, FLOAT, is_joint
+from hwnas.surgery.plan import AS_IT_IS, FLOAT, NONE, TEACHER, Option, Places, Plan, is_joint
 from hwnas.surgery.planning import Losses
 
 FILE = "scores.jsonl"
+UNIFORM, PAIR = "uniform ", "pair "
+IN_PAIRS = 2  # forms of a unit that are scored in pairs
 
 
 class ScoreStage(Stage[ScoresResult]):
-    """Replaces one thing at a time."""
+    """Replaces one thing at a time, then two."""
 
     name = ScoresResult.stage
 
     def run(self, context: OwnContext) -> ScoresResult:
-        """Score every option of every unit, and every unit at once in each precision."""
+        """Score every option of every unit, every unit at once in each precision, and pairs of neighbours."""
         judge, path = context.judge(context.scored), context.run.path / FILE
-        wanted = {f"{place} {option.key}": {place: option} for place, options in context.places.options.items()
-                  for option in options if option != AS_IT_IS and not is_joint(place)}
-        every = {f"uniform {p}": context.places.uniform(p) for p in context.precisions if p != FLOAT}
+        alone = {f"{place} {option.key}": {place: option} for place, options in context.places.options.items()
+                 for option in options if option != AS_IT_IS and not is_joint(place)}
+        every = {f"{UNIFORM}{p}": context.places.uniform(p) for p in context.precisions if p != FLOAT}
+        wanted: dict[str, Plan] = {**alone, **every, **_pairs(context.places)}
         known = _known(path)
-        for number, (name, plan) in enumerate({**wanted, **every}.items()):
-            context.progress("scoring options", number, len(wanted) + len(every))
+        for number, (name, plan) in enumerate(wanted.items()):
+            context.progress("scoring options", number, len(wanted))
             if name not in known:
                 score = judge.score(context.running(context.assembler.model(plan)))
                 known[name] = {"what": name, **score.to_json()}
                 append_line(path, known[name])
-        context.progress("scoring options", len(wanted) + len(every), len(wanted) + len(every))
-        uniform = {name.removeprefix("uniform "): {k: v for k, v in known[name].items() if k != "what"}
-                   for name in every}
-        return ScoresResult(options=len(wanted), images=len(context.scored), uniform=uniform)
+        context.progress("scoring options", len(wanted), len(wanted))
+        uniform = {name.removeprefix(UNIFORM): {k: v for k, v in known[name].items() if k != "what"} for name in every}
+        return ScoresResult(options=len(alone), images=len(context.scored), uniform=uniform,
+                            pairs=len(wanted) - len(alone) - len(every))
 
     def leaves(self, found: ScoresResult) -> Sequence[str]:
         return [FILE]
 
 
+def _pairs(places: Places) -> dict[str, Plan]:
+    """Neighbours in the forms that are scored together, all in floats."""
+    found: dict[str, Plan] = {}
+    for first, second in places.cut.next_to():
+        for a, b in product(_telling(places, first), _telling(places, second)):
+            found[f"{PAIR}{first} {a.key} {second} {b.key}"] = {first: a, second: b}
+    return found
+
+
+def _telling(places: Places, unit: str) -> list[Option]:
+    """Forms of a unit that go furthest, and one in the middle."""
+    forms = [o for o in places.options[unit] if o.precision == FLOAT and o.form != TEACHER]
+    far = [o for o in forms if o.form == NONE] or forms[-1:]
+    middle = [o for o in forms if o not in far][len(forms) // 2 - 1:][:1]
+    return [*far, *middle][:IN_PAIRS]
+
+
 def losses_of(path: Path) -> Losses:
-    """What stage score found."""
-    lines = [line for name, line in _known(path / FILE).items() if not name.startswith("uniform ")]
-    keys = [tuple(str(line["what"]).split(" ", 1)) for line in lines]
-    return Losses({(a, b): float(line["loss"]) for (a, b), line in zip(keys, lines, strict=True)},
-                  {(a, b): float(line["loss_se"]) for (a, b), line in zip(keys, lines, strict=True)})
+    """What stage score found; what a pair adds holds in every precision of the two."""
+    lines = _known(path / FILE)
+    alone = {(place, key): line for name, line in lines.items() if not name.startswith((UNIFORM, PAIR))
+             for place, key in [name.split(" ")]}
+    mean = {key: float(line["loss"]) for key, line in alone.items()}
+    pairs: dict[tuple[str, str, str, str], float] = {}
+    for name, line in lines.items():
+        if not name.startswith(PAIR):
+            continue
+        first, a, second, b = name.removeprefix(PAIR).split(" ")
+        beyond = float(line["loss"]) - mean[first, a] - mean[second, b]
+        for x, y in product(_alike(mean, first, a), _alike(mean, second, b)):
+            pairs[first, x, second, y] = max(beyond, 0.0)
+    return Losses(mean, {key: float(line["loss_se"]) for key, line in alone.items()}, pairs)
+
+
+def _alike(mean: dict[tuple[str, str], float], place: str, key: str) -> list[str]:
+    """Keys of the same form of a unit, in every precision."""
+    form = Option.read(key).form
+    return [k for p, k in mean if p == place and Option.read(k).form == form]
 
 
 def _known(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     return {str(line["what"]): line for line in read_lines(path)}
-

@@ -83,13 +83,14 @@ class UnitsResult(StageResult):
 
 
 class ScoresResult(StageResult):
-    """Stage score: (place, option) -> what it adds to the loss alone; `uniform`: precision -> all units in it."""
+    """Stage score: options that were scored alone, pairs of neighbours; `uniform`: precision -> all units in it."""
 
     stage = "score"
 
     options: Count
     images: Count
     uniform: dict[Name, Scores]
+    pairs: Count = 0
 
 
 class PlanRow(Part):
