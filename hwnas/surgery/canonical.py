@@ -16,7 +16,7 @@ from onnx import helper, version_converter
 
 from hwnas.documents import brief
 from hwnas.errors import InputError
-from hwnas.surgery.dataflow import static_shape
+from hwnas.surgery.dataflow import read_by, static_shape
 from hwnas.surgery.patterns import with_patterns
 
 LEAST_OPSET, WANTED_OPSET = 13, 17  # before 13 a weight cannot be quantised by channel
@@ -43,7 +43,7 @@ def canonical(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] | No
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
-    found = _optimised(_upgraded(fixed))
+    found = _optimised(_live(_upgraded(fixed)))
     # The converter names constants as inputs, and one that was folded leaves its name there.
     wanted = {v.name for v in model.graph.input} - constants
     given = [v for v in found.graph.input if v.name in wanted]
@@ -99,6 +99,22 @@ def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
         except Exception as err:  # the library's errors share no base class of their own
             said = next((line for line in str(err).strip().splitlines() if line.strip()), "no reason given")
             raise InputError(f"ONNX Runtime does not read the model: {brief(said)}") from err
+
+
+def _live(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without nodes that lead to no output: runtimes carry them out, and fold nothing that they read."""
+    wanted, nodes = {value.name for value in model.graph.output}, []
+    for node in reversed(model.graph.node):
+        if wanted & set(node.output):
+            nodes.append(node)
+            wanted |= set(read_by(node))
+    if len(nodes) < len(model.graph.node):
+        kept = [t for t in model.graph.initializer if t.name in wanted]
+        del model.graph.node[:]
+        del model.graph.initializer[:]
+        model.graph.node.extend(reversed(nodes))
+        model.graph.initializer.extend(kept)
+    return model
 
 
 def _tidied(model: onnx.ModelProto) -> onnx.ModelProto:
