@@ -66,7 +66,7 @@ def measure_units(
     count = int(np.clip(max_seconds * 1e3 / (MIN_SWEEPS * RUNS * quick), LEAST_PLANS, MOST_PLANS))
     plans = random_plans(places, count, seed)
     models |= {f"plan {i}": assembler.model(plan) for i, plan in enumerate(plans)}
-    small = min(alone, key=lambda name: len(models[name]))
+    small = min(alone or ["change"], key=lambda name: len(models[name]))
     models |= {"sentinel large": models["whole"], "sentinel small": models[small]}
     plan = SweepPlan(("sentinel large", "sentinel small"), seed=seed, max_seconds=max_seconds)
     begin = time.perf_counter()
@@ -147,6 +147,8 @@ def _known(times: Times, names: Sequence[str]) -> bool:
 
 def _fit(believed: UnitCosts, plans: Sequence[Plan], plans_ms: Sequence[float]) -> dict[str, float]:
     """Mean relative error of what units alone say, and of what is believed of each plan after all the others."""
+    if not plans:
+        return {}
     before = believed.predict(plans)[0]
     left_out = []
     for i in range(len(plans)):
