@@ -132,14 +132,14 @@ def _fed(maker: str, joint: str, names: Mapping[str, tuple[Option, ...]]) -> Fac
 
 
 def corrected(losses: Losses, plans: Sequence[Plan], truth: Sequence[float]) -> Losses:
-    """Losses that agree with the truth about some plans: pairs take up what single options do not explain.
+    """Losses whose sums agree with the truth about some plans, on the whole.
 
-    The residual of every plan is spread over the neighbours that it changes together, by ridge regression towards
-    none; what is left over all plans alike becomes the factor.
+    Losses of several replacements add up to less than they are together, on all plans much alike; so all are multiplied
+    by what the truth of these plans is over their prediction, between a half and five.
 
-    symbol  meaning                                shape
-    r       truth less what was predicted          (n,)
-    X       which pairs are in which plan          (n, pairs)
+    Args:
+        plans: not empty.
+        truth: the loss of each, measured.
     """
     predicted = np.array([losses.predict(plan) for plan in plans])
     measured = np.asarray(truth, np.float64)
