@@ -13,7 +13,7 @@ from hwnas.errors import BudgetInfeasible
 from hwnas.generate.graph import Factor, solve_graph
 from hwnas.surgery import Cut
 from hwnas.surgery.plan import AS_IT_IS, FLOAT, Option, Places, is_joint
-from hwnas.surgery.planning import Losses, plans_within
+from hwnas.surgery.planning import Losses, corrected, plans_within
 from hwnas.surgery.unit_costs import UnitCosts, effects_of
 from tests.surgery.networks import Drawing, chain
 from tests.surgery.test_plan import jointed
@@ -207,6 +207,24 @@ def test_a_tensor_that_many_places_read() -> None:
     costs, losses = drawn_costs(places, rng), Losses({})
     plan = plans_within(places, costs, losses, float(costs.predict([places.uniform("int8")])[0][0]) + 0.5, top=1)[0]
     assert places.allowed(plan)
+
+
+@pytest.mark.parametrize("times, factor", [(1.0, 1.0), (2.5, 2.5), (0.8, 0.8), (100.0, 5.0), (0.01, 0.5)])
+def test_losses_are_corrected_by_what_plans_really_lose(times: float, factor: float) -> None:
+    a, b = Option("a"), Option("b")
+    losses = Losses({("u00", a.key): 0.2, ("u01", b.key): 0.1}, factor=1.0)
+    plans = [{"u00": a}, {"u01": b}, {"u00": a, "u01": b}]
+    found = corrected(losses, plans, [times * losses.predict(plan) for plan in plans])
+    assert found.factor == pytest.approx(factor)
+    assert [found.predict(plan) for plan in plans] == pytest.approx([factor * losses.predict(p) for p in plans])
+    assert (found.mean, found.error, found.pairs) == (losses.mean, losses.error, losses.pairs)
+    assert corrected(found, plans, [losses.predict(plan) for plan in plans]).factor == pytest.approx(
+        max(1.0, 0.5 * factor))
+
+
+def test_nothing_lost_corrects_nothing() -> None:
+    losses = Losses({}, factor=2.0)
+    assert corrected(losses, [{}], [0.0]).factor == 2.0
 
 
 # ------------------------------------------------------------------------- LANA, arXiv 2107.10624: one option a layer

@@ -1,0 +1,87 @@
+"""Units and plans timed on this machine: the shapes of what comes out, and not how long anything took."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hwnas.errors import InputError
+from hwnas.runtime import LocalDevice, open_runtime
+from hwnas.surgery import NOTHING, Cut
+from hwnas.surgery.assembler import Assembler
+from hwnas.surgery.measuring import LEAST_PLANS, MOST_PLANS, UnitTimes, measure_units
+from hwnas.surgery.plan import Option, Places
+from tests.surgery.networks import Drawing, chain
+
+
+@pytest.fixture(scope="module")
+def device() -> LocalDevice:
+    return LocalDevice(open_runtime("onnxruntime"))
+
+
+@pytest.fixture(scope="module")
+def measured(device: LocalDevice) -> tuple[Assembler, Places, UnitTimes]:
+    cut = Cut.of(chain(10, size=16))
+    base = Places.of(cut, ("int8",))
+    assembler = Assembler(cut, [], forms={("u01", "none"): NOTHING})
+    places = Places(cut, {**base.options, "u01": (*base.options["u01"], Option("none"))})
+    told: list[tuple[str, int, int]] = []
+    times = measure_units(assembler, places, device, max_seconds=1.5, seed=1, progress=lambda *said: told.append(said))
+    assert told[-1][1] == told[-1][2] == 1
+    return assembler, places, times
+
+
+def test_every_kind_of_unit_is_timed_in_every_option(measured: tuple[Assembler, Places, UnitTimes]) -> None:
+    _, places, times = measured
+    wanted = {(u.signature, o.key) for u in places.cut.units for o in places.options[u.name] if o.form != "none"}
+    assert set(times.alone_ms) == wanted
+    assert len(wanted) < 2 * len(places.cut.units)  # equal units once
+    assert all(0 < ms < 1e3 for ms in times.alone_ms.values())
+    assert 0 < times.whole_ms < 1e3
+
+
+def test_random_plans_are_timed_whole_and_learned_from(measured: tuple[Assembler, Places, UnitTimes]) -> None:
+    _, places, times = measured
+    assert LEAST_PLANS <= len(times.plans) == len(times.plans_ms) <= MOST_PLANS
+    assert all(places.allowed(plan) for plan in times.plans)
+    assert all(0 < ms < 1e3 for ms in times.plans_ms)
+    facts = times.facts
+    assert facts["plans"] == len(times.plans)
+    assert facts["models"] == len(times.alone_ms) + len(times.plans) + 4  # whole, change, two sentinels
+    assert facts["sweeps"] >= 4
+    assert np.isfinite([facts["error_alone"], facts["error_left_out"]]).all()
+    assert facts["seconds_sweeps"] > 0
+    # What was learned fits what it was learned from better than a belief could.
+    mean, spread = times.costs.predict(times.plans)
+    assert np.isfinite(mean).all()
+    assert np.isfinite(spread).all()
+    assert times.costs.whole_ms == times.whole_ms
+    assert np.abs(mean / np.asarray(times.plans_ms) - 1).mean() < 0.5
+
+
+def test_conditions_are_told(measured: tuple[Assembler, Places, UnitTimes]) -> None:
+    assert measured[2].conditions is not None
+
+
+def test_a_network_without_units(device: LocalDevice) -> None:
+    d = Drawing((1, 3, 32, 32))
+    cut = Cut.of(d.shaped(d.relu("image")))
+    times = measure_units(Assembler(cut, []), Places.of(cut, ("int8",)), device, max_seconds=0.3)
+    assert (times.alone_ms, list(times.plans)) == ({}, [])
+    assert times.whole_ms > 0
+    assert times.costs.predict([{}])[0][0] == times.whole_ms
+
+
+def test_nothing_to_choose(device: LocalDevice) -> None:
+    cut = Cut.of(chain(2))
+    times = measure_units(Assembler(cut, []), Places.of(cut, ()), device, max_seconds=0.3)
+    assert list(times.plans) == []
+    assert len(times.alone_ms) == len({u.signature for u in cut.units})
+
+
+def test_what_the_runtime_cannot_execute_is_said(device: LocalDevice) -> None:
+    d = Drawing((1, 3, 8, 8))
+    x = d.relu(d.conv("image", 4))
+    cut = Cut.of(d.shaped(d.node("Mystery", x, domain="stranger"), domains=("stranger",)))
+    with pytest.raises(InputError, match="Mystery"):
+        measure_units(Assembler(cut, []), Places.of(cut, ()), device, max_seconds=0.3)
