@@ -160,7 +160,7 @@ def test_an_interrupted_run_says_how_to_go_on(tables: Path, made: Path, tmp_path
     while not (tmp_path / "run" / "reference.checkpoint").exists() and time.monotonic() < until:
         time.sleep(0.1)
     work.send_signal(signal.SIGINT)
-    _, told = work.communicate(timeout=90)
+    _, told = work.communicate(timeout=240)
     assert work.returncode == 130
     assert "interrupted" in told
     assert f"hwnas compress --resume {tmp_path / 'run'}" in told

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import struct
-import time
 import zlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -29,6 +28,7 @@ from hwnas.deploy.server.scans import check_structure
 from hwnas.deploy.server.worker import Model, Worker
 from hwnas.errors import InputError, UsageError
 from tests.freezing import frozen
+from tests.timing import least, processor_s
 
 KIND = 'multipart/form-data; boundary="x-yz"'
 
@@ -88,10 +88,11 @@ ATTACKS = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_form_takes_long(attack: str) -> None:
-    begin = time.process_time()
-    with contextlib.suppress(Refusal):
-        first_file(ATTACKS[attack], KIND)
-    assert time.process_time() - begin < 0.5
+    def parse() -> None:
+        with contextlib.suppress(Refusal):
+            first_file(ATTACKS[attack], KIND)
+
+    assert least(0.5, lambda: processor_s(parse)) < 0.5
 
 
 @pytest.mark.parametrize("name", ["filename*=idna''%ff", "filename*=rot13''%41", "filename*0*=base64''a",
