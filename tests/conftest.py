@@ -83,6 +83,20 @@ def tables_are_timed_briefly() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def the_same_network_is_exported_once() -> Iterator[None]:
+    """Many runs of the tests have the same reference. Who tests that exporting again gives the same forgets first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwnas.export.onnx_export.KEPT", 64)
+        yield
+
+
+@pytest.fixture
+def nothing_was_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the test exports is exported, though it may have been before."""
+    monkeypatch.setattr("hwnas.export.onnx_export._graphs", {})
+
+
+@pytest.fixture(scope="session", autouse=True)
 def torch_lists_onnx_operators_once() -> Iterator[None]:
     """torch lists them anew for every export, which is a third of what exporting a small network takes."""
     with pytest.MonkeyPatch.context() as patch:

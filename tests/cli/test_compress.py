@@ -130,6 +130,7 @@ def test_search_then_train_then_the_rest(tmp_path: Path, tables: Path, answer: A
     assert answer("compress", "--resume", run)["budgets"][0]["met"]
 
 
+@pytest.mark.usefixtures("nothing_was_exported")
 def test_export_writes_the_same_network_again(run: Path, answer: Answer) -> None:
     (run / "model.onnx").unlink()
     assert answer("export", run)["agreement"] == 100
