@@ -28,7 +28,7 @@ from hwnas.search.config import SearchConfig
 from hwnas.search.cycle import fair_cycle
 from hwnas.search.distribution import everything_live
 from hwnas.search.effort import Effort
-from hwnas.search.evaluators.setting import EvaluatorSetting
+from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
 from hwnas.search.evaluators.shared import SupernetEvaluator, shared_weights
 from hwnas.search.resumable import evaluator_of, searcher_of, strategy_of
 from hwnas.search.roles import Evaluator
@@ -180,14 +180,24 @@ def effort_of(config: CompressConfig, setting: EvaluatorSetting, shared: Superne
         shared: stands for the evaluator shared, whose weights are at hand.
         networks: how many are made from the search.
     """
-    plain = replace(setting, config=replace(setting.config, widths=(), sizes=()))  # one variant says what a score takes
-    evaluator = shared if config.search.evaluator == "shared" else evaluator_of(plain)
-    planned = strategy_of(setting.space, setting.config, setting.space.smallest().choice, config.seed).evaluations
-    search = searcher_of(setting, evaluator).effort(evaluator, planned) * (1 / _at_once(config, evaluator))
+    evaluator = _evaluator(config, setting, shared)
     asked, score = config.search, evaluator.effort()
     trials = asked.finalists * asked.trial_epochs if asked.finalists > 1 else 0
     again = asked.finalists + 1  # an evaluator that trains does so where its weights are wanted, too
+    search = search_effort(config, setting, evaluator)
     return search + (score * (2 * asked.top) + Effort(trials + again * score.epochs)) * networks
+
+
+def search_effort(config: CompressConfig, setting: EvaluatorSetting, shared: NetworkEvaluator) -> Effort:
+    """What the search alone takes; arguments as of `effort_of`."""
+    evaluator = _evaluator(config, setting, shared)
+    planned = strategy_of(setting.space, setting.config, setting.space.smallest().choice, config.seed).evaluations
+    return searcher_of(setting, evaluator).effort(evaluator, planned) * (1 / _at_once(config, evaluator))
+
+
+def _evaluator(config: CompressConfig, setting: EvaluatorSetting, shared: NetworkEvaluator) -> NetworkEvaluator:
+    plain = replace(setting, config=replace(setting.config, widths=(), sizes=()))  # one variant says what a score takes
+    return shared if config.search.evaluator == "shared" else evaluator_of(plain)
 
 
 def _at_once(config: CompressConfig, evaluator: Evaluator) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.data.reading import read_by
 from hwnas.pipeline.run.folder import LOCK, RunFolder
+from hwnas.pipeline.side_by_side import done
 from hwnas.pipeline.stages.stage import Again, Stage
 from hwnas.pipeline.tracked import tell_stage
 
@@ -63,17 +64,18 @@ def _carry_out(context: RunContext, stages: Sequence[Stage[Any]], hook: StageHoo
         while kept:  # now that there is more to tell: what a killed run did not come to, or another run did
             tell_stage(context.tracking, run, kept.pop(0))
         began = time.monotonic()
-        hook(stage.name, "start", 0.0)
         try:
             with context.lead.doing(stage.name, run.path, parent, context.accelerator, together=stage.together):
-                found = stage.run(context)
+                found, seconds = done(context, stage, stages[number + 1 : number + 2], hook)
         except Again as again:
             number = _go_back(run, [s.name for s in stages[:number]], again)
             continue
-        run.finish(stage.name, found, stage.leaves(found), time.monotonic() - began)
+        alone = min(seconds, time.monotonic() - began)
+        run.finish(stage.name, found, stage.leaves(found), seconds, beside=seconds - alone)
         tell_stage(context.tracking, run, stage.name)
-        _forget_checkpoints(run)  # not before the stage is on record, or a kill repeats it
-        hook(stage.name, "done", time.monotonic() - began)
+        if context.beside is None or not context.beside.working:
+            _forget_checkpoints(run)  # not before the stage is on record, or a kill repeats it
+        hook(stage.name, "done", seconds)
         number += 1
 
 

@@ -10,7 +10,8 @@ from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, flat_name
 from hwnas.tracking.registry import check
 
-HARMLESS = ("image_cache", "workers", "track")  # options that change no result: a run may go on with others
+HARMLESS = ("image_cache", "workers", "track", "side_by_side")
+"""Options with others of which a run may go on: they change no result of it."""
 BY_GRADIENTS = ("darts", "gdas", "proxylessnas")  # searchers that ask no strategy
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from hwnas.files import write_json
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.duration import planned
 from hwnas.pipeline.own_code import own_code
 from hwnas.pipeline.run.results import DataResult, PlannedResult, described
+from hwnas.pipeline.shares import shares_of
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.pipeline.task_setup import adapted
 from hwnas.space import space_to_json
@@ -39,6 +42,8 @@ class DataStage(Stage[DataResult]):
             target=described(first), budgets=dict(context.config.budgets),
             recipe=context.recipe.model_dump(mode="json"), code=own_code(context.config, context.recipe),
             planned=_planned(context),
+            shares=shares_of(context.config, data, space, cpu=context.accelerator.device.type == "cpu",
+                             threads=torch.get_num_threads()),
             warnings=[*adapted(context.config, space), *data.notes, *unseen,
                       *find(context.config.task).data_warnings(data.describe())],
         )

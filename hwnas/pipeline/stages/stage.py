@@ -19,10 +19,13 @@ class Stage(ABC, Generic[Found]):
     Args:
         name: as in run.json, and of what the results are told under.
         together: whether all processes that were started do it, and rank 0 alone writes; else rank 0 does it.
+        beside: the stage next to it that can be done at the same time, as neither needs what the other leaves; each
+            then has its share of the threads (`hwnas.pipeline.shares`). Empty for none.
     """
 
     name: ClassVar[str]
     together: ClassVar[bool] = False
+    beside: ClassVar[str] = ""
 
     @abstractmethod
     def run(self, context: RunContext) -> Found:
