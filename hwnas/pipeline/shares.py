@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import torch
+
 from hwnas import launch
 from hwnas.data.labelled import LabelledData
 from hwnas.data.recipe import Recipe
@@ -25,7 +27,7 @@ from hwnas.search.evaluators.setting import EvaluatorSetting
 from hwnas.search.evaluators.shared import shared_weights
 from hwnas.space import Space
 from hwnas.tasks import find
-from hwnas.train import TrainConfig, Workload
+from hwnas.train import Accelerator, TrainConfig, Workload
 
 SHARES = 2
 SMALL = 1e9  # multiply-accumulates of the reference on a batch; a larger one makes use of more threads
@@ -34,26 +36,29 @@ UNEVEN = 2 / 3  # of the work of both, that one of them may have
 IMAGES_BYTES = 256 * 2**20  # decoded, of one copy
 
 
-def shares_of(config: CompressConfig, data: LabelledData, space: Space, *, cpu: bool, threads: int) -> int:
+def shares_of(config: CompressConfig, data: LabelledData, space: Space) -> int:
     """Among how many trainings the threads are divided.
 
     Args:
-        cpu: whether one trains.
-        threads: of torch, for all trainings at a time.
+        data, space: of the run.
+
+    Raises:
+        UsageError: there is no accelerator such as the configuration names.
     """
     if launch.world() > 1:
         return 1
     if (asked := config.train.side_by_side) is not None:
         return SHARES if asked else 1
-    alone = not cpu or threads < SHARES or config.search.workers > 1
+    cpu = Accelerator.find(config.train.accelerator).device.type == "cpu"
+    threads = config.train.torch_threads or torch.get_num_threads()
+    alone = not cpu or threads < SHARES or config.search.workers > 1  # workers of a search have the cores
     return 1 if alone or not _fit(config, data) or not _pay(config, data, space) else SHARES
 
 
 def _fit(config: CompressConfig, data: LabelledData) -> bool:
     """Whether decoded images are few enough to lie in memory twice."""
-    images = [part.pixels for part in data.parts]
-    taken = sum(math.prod(each.shape) for each in images) * (1 + len(config.space.sizes or ()))
-    return all(each.kept for each in images) and taken <= IMAGES_BYTES
+    images = sum(math.prod(part.pixels.shape) for part in data.parts)
+    return images * (1 + len(config.space.sizes or ())) <= IMAGES_BYTES
 
 
 def _pay(config: CompressConfig, data: LabelledData, space: Space) -> bool:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from hwnas.files import write_json
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.duration import planned
@@ -34,6 +32,7 @@ class DataStage(Stage[DataResult]):
         unseen = data.check(context.progress) or ()  # rather than in the middle of a training
         if space.config.graph is not None:
             write_json(context.run.path / FILE, space_to_json(space))
+        shares = shares_of(context.config, data, space)
         first = next(iter(context.targets.values()))
         return DataResult(
             data=data.describe(), fingerprint=data.fingerprint, summary=data.summary(),
@@ -41,9 +40,8 @@ class DataStage(Stage[DataResult]):
             variants=[variant.key for variant in context.spaces],
             target=described(first), budgets=dict(context.config.budgets),
             recipe=context.recipe.model_dump(mode="json"), code=own_code(context.config, context.recipe),
-            planned=_planned(context),
-            shares=shares_of(context.config, data, space, cpu=context.accelerator.device.type == "cpu",
-                             threads=torch.get_num_threads()),
+            planned=_planned(context, shares),
+            shares=shares,
             warnings=[*adapted(context.config, space), *data.notes, *unseen,
                       *find(context.config.task).data_warnings(data.describe())],
         )
@@ -52,9 +50,9 @@ class DataStage(Stage[DataResult]):
         return () if found.space.get("graph") is None else (FILE,)
 
 
-def _planned(context: RunContext) -> PlannedResult | None:
+def _planned(context: RunContext, shares: int) -> PlannedResult | None:
     """How long is trained, where a time is given."""
     if context.config.train.time is None:
         return None
-    options, seconds = planned(context.config, context.dataset, context.space, len(context.config.networks))
+    options, seconds = planned(context.config, context.dataset, context.space, len(context.config.networks), shares)
     return PlannedResult(**options, seconds=seconds)
