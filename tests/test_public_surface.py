@@ -63,7 +63,8 @@ SURFACE = {
 COMMANDS = "hwnas.cli"  # its surface is the command line
 NEED_TORCH = {
     "hwnas.nets", "hwnas.train", "hwnas.pipeline.context", "hwnas.pipeline.duration", "hwnas.pipeline.following",
-    "hwnas.pipeline.exported.model_exporter",
+    "hwnas.pipeline.exported.model_exporter", "hwnas.pipeline.helping", "hwnas.pipeline.shares",
+    "hwnas.pipeline.selection.trials",
     "hwnas.pipeline.selection.model_selector", "hwnas.pipeline.selection.quantization_loss", "hwnas.pipeline.stages",
     "hwnas.search.config", "hwnas.search.differentiable", "hwnas.search.evaluators", "hwnas.search.rescoring",
     "hwnas.search.resumable", "hwnas.search.weight_sharing",

@@ -68,30 +68,31 @@ def test_side_by_side_gives_what_one_by_one_gives(finished: RunFolder, small: di
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux to find the process beside another")
-def test_either_is_killed_and_the_run_goes_on(finished: RunFolder, small: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [("other", "search.safetensors"), ("leader", "search.jsonl")], ids=str)
+def test_either_is_killed_and_the_run_goes_on(first: tuple[str, str], finished: RunFolder, small: dict[str, Any],
+                                              tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = {**small, "budgets": {"flops": "60%"}, "until": "generate", "side_by_side": True}
     start = f"import hwnas; hwnas.compress({str(out)!r}, **{options!r})"
     go_on = f"import hwnas; hwnas.resume({str(out)!r}, until='generate')"
-    for life, (victim, sign) in enumerate([("other", "search.jsonl"), ("leader", "search.safetensors"),
-                                           ("other", "reference.checkpoint"), ("leader", "reference.safetensors")]):
+    for life, (victim, sign) in enumerate([first, ("leader", "trial-*.checkpoint")]):
+        before = _written(out, sign)
         process = subprocess.Popen([sys.executable, "-c", go_on if life else start], text=True, stderr=subprocess.PIPE)
-        changed = (out / sign).stat().st_mtime_ns if (out / sign).exists() else 0
-        other = None
-        while process.poll() is None and (other is None or not (out / sign).exists()
-                                          or (out / sign).stat().st_mtime_ns == changed):
-            other = next(iter(_children(process.pid)), None)
+        while process.poll() is None and _written(out, sign) == before:
             time.sleep(0.02)
-        if process.poll() is not None:  # it was too quick: nothing was left to kill
-            assert process.returncode == 0, process.communicate()[1]
-            continue
-        assert other is not None
-        os.kill(other if victim == "other" else process.pid, signal.SIGKILL)
+        children = _children(process.pid)
+        assert process.poll() is None, f"{process.communicate()[1]}: it should have been killed in life {life}"
+        assert len(children) == 1
+        os.kill(children[0] if victim == "other" else process.pid, signal.SIGKILL)
         _, err = process.communicate(timeout=120)
         assert process.returncode == (1 if victim == "other" else -signal.SIGKILL)
         assert ("beside this one was killed (SIGKILL): go on with the run" in err) == (victim == "other")
-        _wait_for_the_end_of(other)
+        _wait_for_the_end_of(children[0])
     same_results(resume(out, until="generate", side_by_side=False), finished)
+
+
+def _written(folder: Path, pattern: str) -> list[int]:
+    return [path.stat().st_mtime_ns for path in folder.glob(pattern)]
 
 
 def _children(pid: int) -> list[int]:
