@@ -39,10 +39,15 @@ class Residual(nn.Module):
 
 
 class Body(nn.Module):
-    """ResNet-18. (N, C, H, W) -> maps at strides 4, 8, 16, 32."""
+    """ResNet-18. (N, C, H, W) -> maps at strides 4, 8, 16, 32.
+
+    Attributes:
+        kept: the last maps, where they are watched.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.watched, self.kept = False, list[Tensor]()
         self.stem = nn.Sequential(conv(channels, 64, 7, 2), nn.MaxPool2d(3, 2, 1))
         ins = (64, *WIDTHS[:-1])
         self.stages = nn.ModuleList(
@@ -55,22 +60,57 @@ class Body(nn.Module):
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
+        self.kept = [x.float() for x in maps] if self.watched else []
         return maps
 
 
-class Detector(nn.Module):
+class Heavy(nn.Module):
+    """Normalised pixels through a body and what is behind it; keeps maps (`hwnas.train.distill.Watchable`).
+
+    Args:
+        read: which maps of the body a network of the space has, too.
+
+    Attributes:
+        bf16: multiply in bfloat16, half the time where the processor knows it.
+    """
+
+    def __init__(self, channels: int, mean: list[float], std: list[float], read: slice) -> None:
+        super().__init__()
+        self.normalize, self.body, self.read = Normalize(mean, std), Body(channels), read
+        self.bf16 = False
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            out = self.answer(x, self.body(self.normalize(x)))
+        return [m.float() for m in out] if isinstance(out, list) else out.float()
+
+    def answer(self, x: Tensor, maps: list[Tensor]) -> Tensor | list[Tensor]:
+        """Outputs from images and the maps of the body."""
+        raise NotImplementedError
+
+    def watch_taps(self) -> None:
+        self.body.watched = True
+
+    def unwatch(self) -> None:
+        self.body.watched, self.body.kept = False, []
+
+    def taken_maps(self) -> list[Tensor]:
+        found, self.body.kept = self.body.kept[self.read], []
+        return found
+
+
+class Detector(Heavy):
     """Maps at strides 8, 16, 32 in the layout of the space's head."""
 
     def __init__(self, space: Space, mean: list[float], std: list[float]) -> None:
-        super().__init__()
+        super().__init__(space.config.in_channels, mean, std, slice(1, 4))
         ops = [p.ops[0] for p in space.positions]
-        self.normalize, self.body = Normalize(mean, std), Body(space.config.in_channels)
         self.lateral = nn.ModuleList(conv(c, PYRAMID, 1) for c in WIDTHS[1:])
         self.tower = nn.ModuleList(nn.Sequential(conv(PYRAMID, PYRAMID), conv(PYRAMID, PYRAMID)) for _ in WIDTHS[1:])
         self.predict = nn.ModuleList(Prediction(PYRAMID, ops[i].out_channels) for i in output_positions(ops))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        maps = [lateral(m) for lateral, m in zip(self.lateral, self.body(self.normalize(x))[1:], strict=True)]
+    def answer(self, x: Tensor, maps: list[Tensor]) -> list[Tensor]:
+        maps = [lateral(m) for lateral, m in zip(self.lateral, maps[1:], strict=True)]
         for i in (1, 0):
             maps[i] = maps[i] + functional.interpolate(maps[i + 1], maps[i].shape[2:], mode="nearest")
         return [p(t(m)) for p, t, m in zip(self.predict, self.tower, maps, strict=True)]
@@ -92,12 +132,11 @@ class Prediction(nn.Module):
         return out
 
 
-class Segmenter(nn.Module):
+class Segmenter(Heavy):
     """(N, K, H, W) logits."""
 
     def __init__(self, space: Space, mean: list[float], std: list[float]) -> None:
-        super().__init__()
-        self.normalize, self.body = Normalize(mean, std), Body(space.config.in_channels)
+        super().__init__(space.config.in_channels, mean, std, slice(1, 3))
         self.branches = nn.ModuleList([conv(WIDTHS[2], CONTEXT, 1)])
         self.branches.extend(conv(WIDTHS[2], CONTEXT, dilation=rate) for rate in RATES)
         self.merge = conv(CONTEXT * len(self.branches), CONTEXT, 1)
@@ -105,8 +144,7 @@ class Segmenter(nn.Module):
         self.decode = nn.Sequential(conv(CONTEXT + DETAIL, CONTEXT), conv(CONTEXT, CONTEXT))
         self.logits = nn.Conv2d(CONTEXT, space.config.classes, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        maps = self.body(self.normalize(x))
+    def answer(self, x: Tensor, maps: list[Tensor]) -> Tensor:
         deep = self.merge(torch.cat([branch(maps[2]) for branch in self.branches], 1))
         fine = self.detail(maps[0])
         deep = functional.interpolate(deep, fine.shape[2:], mode="bilinear", align_corners=False)
@@ -114,7 +152,7 @@ class Segmenter(nn.Module):
         return functional.interpolate(out, x.shape[2:], mode="bilinear", align_corners=False)
 
 
-def heavy_network(space: Space, mean: list[float], std: list[float]) -> nn.Module:
+def heavy_network(space: Space, mean: list[float], std: list[float]) -> Heavy:
     """The heavy network that answers as the networks of `space` do."""
     made = Segmenter if describe_head(space.config.head).dense else Detector
     return made(space, mean, std).to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]

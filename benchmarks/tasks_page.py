@@ -6,7 +6,7 @@ from typing import Any
 
 from hwnas.space import Variant
 
-ROWS = ("heavy", "reference", "thinner", "compressed", "taught", "twentieth")
+FIRST = ("heavy", "reference", "thinner", "compressed", "taught")  # rows in this order, then searched and scaled
 METRICS = {"detect": (("map50", "mAP@.5"), ("map", "mAP@[.5:.95]")), "segment": (("miou", "mIoU"),)}
 
 
@@ -19,31 +19,30 @@ def page(found: dict[str, dict[str, Any]]) -> str:
 
 
 def _task(task: str, facts: dict[str, Any]) -> list[str]:
-    rows, device = facts["rows"], facts["device"]
-    base, old = rows["reference"], rows["compressed"]
-    told = [f"## {task}", "",
-            f"{facts['data']}. Space {facts['space']['name']}, depth {facts['space']['depth']}, head "
-            f"{facts['space']['head']}, {facts['epochs']} epochs; {device['cpu']}, {device['cores']} cores; torch "
-            f"{facts['versions'].get('torch')}, ONNX Runtime {facts['versions'].get('onnxruntime')}; {facts['date']}. "
-            f"The run itself took {facts['run_seconds'] / 60:.0f} minutes.", "",
-            "| network | " + " | ".join(title for _, title in METRICS[task])
-            + " | latency, ms | of the reference | MFLOPs | parameters |",
-            "|---|" + "---:|" * (len(METRICS[task]) + 4)]
-    for name in (row for row in ROWS if row in rows):
-        row = rows[name]
-        scores = " | ".join(f"{row[key]:.1f}" for key, _ in METRICS[task])
-        ms = row["latency"]["median_ms"]
-        share = 100 * ms / base["latency"]["median_ms"]
-        told.append(f"| {name} | {scores} | {ms:.2f} | {share:.0f} % | {row['flops'] / 1e6:.0f} | "
-                    f"{row['params'] / 1e6:.2f} M |")
+    rows, heavy = facts["rows"], facts["rows"].get("heavy")
+    device = facts["device"] or {"cpu": "unknown processor", "cores": "?"}
     key, title = METRICS[task][0]
-    shape = Variant.read(facts["variant"]).told or "width 1"
-    told += ["", f"Budget {facts['budget']} of the reference's latency; compressed: {shape}, thinner: width "
-             f"{rows['thinner']['width_mult']:g}. {title} of the compressed one: {old[key] - base[key]:+.1f} "
-             f"points against the reference, {old[key] - rows['thinner'][key]:+.1f} against the thinner one."]
-    if "heavy" in rows:
-        heavy = rows["heavy"]
-        against = (f"{name} {rows[name][key] - heavy[key]:+.1f} points at {heavy['flops'] / rows[name]['flops']:.0f} "
-                   "times fewer FLOPs" for name in ROWS[1:] if name in rows)
-        told += ["", f"Against the heavy one, {facts['heavy_epochs']} epochs: " + "; ".join(against) + "."]
+    told = [f"## {task}", "",
+            f"{facts['data']}. Space {facts['space']['name']}, width {facts['space']['width_mult']:g}, depth "
+            f"{facts['space']['depth']}, head {facts['space']['head']}; recipe {facts['recipe'] or 'small'}, "
+            f"{facts['epochs']} epochs (heavy {facts['heavy_epochs']}{', in bf16' if facts['heavy_bf16'] else ''}, its "
+            f"students {facts['light_epochs']}), seed {facts['seed']}; {device['cpu']}, {device['cores']} cores; torch "
+            f"{facts['versions'].get('torch')}, ONNX Runtime {facts['versions'].get('onnxruntime')}; {facts['date']}.",
+            "", "| network | " + " | ".join(title for _, title in METRICS[task])
+            + " | latency, ms | MFLOPs | parameters | against the heavy one |",
+            "|---|" + "---:|" * (len(METRICS[task]) + 4)]
+    for name in sorted(rows, key=lambda row: (FIRST.index(row) if row in FIRST else len(FIRST), row)):
+        row = rows[name]
+        scores = " | ".join(f"{row[metric]:.1f}" for metric, _ in METRICS[task])
+        against = (f"{row[key] - heavy[key]:+.1f} points, {heavy['flops'] / row['flops']:.1f} times fewer FLOPs"
+                   if heavy and name != "heavy" else "")
+        told.append(f"| {name} | {scores} | {row['latency']['median_ms']:.2f} | {row['flops'] / 1e6:.0f} | "
+                    f"{row['params'] / 1e6:.2f} M | {against} |")
+    if {"compressed", "reference", "thinner"} <= rows.keys():
+        old = rows["compressed"]
+        shape = Variant.read(facts["variant"]).told or "width 1"
+        told += ["", f"Budget {facts['budget']} of the reference's latency; compressed: {shape}, thinner: width "
+                 f"{rows['thinner']['width_mult']:g}. {title} of the compressed one: "
+                 f"{old[key] - rows['reference'][key]:+.1f} points against the reference, "
+                 f"{old[key] - rows['thinner'][key]:+.1f} against the thinner one."]
     return [*told, ""]

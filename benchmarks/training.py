@@ -1,11 +1,13 @@
 """How fast training is: beside a bare loop of torch, by two processes beside one, and by how threads wait.
 
     python benchmarks/training.py                     # everything, about 10 minutes on 2 quiet cores
-    python benchmarks/training.py --only bare         # or: processes, waiting
+    python benchmarks/training.py --only bare         # or: processes, beside, waiting
 
 bare        images a second of `fit`'s step, batches made and augmented by hwnas, over those of a loop of a dozen lines
             on the same network with batches that were made before; blocks of steps in turns, in one process
 processes   one process with all threads beside as many processes with one each, the same batch in all
+beside      the reference and the shared weights one after the other with all threads, and at the same time in two
+            processes with half of the threads each: seconds of a step of both
 waiting     a step of the default job by how threads of OpenMP wait for one another, idle and beside a process per core
 """
 
@@ -162,8 +164,12 @@ def _given(task: Any, space: Any, shared: bool, batch: int) -> tuple[Any, Any, i
     return net, task, batch, paths
 
 
-def part_step(imgsz: int, batch: int, shared: bool, threads: int) -> None:
-    """Prints the median seconds of a step; of rank 0."""
+def part_step(imgsz: int, batch: int, shared: bool, threads: int, seconds: float) -> None:
+    """Prints the median seconds of a step; of rank 0.
+
+    Args:
+        seconds: how long steps are taken; 0 for a number of them.
+    """
     import torch
 
     torch.set_num_threads(threads)
@@ -172,7 +178,9 @@ def part_step(imgsz: int, batch: int, shared: bool, threads: int) -> None:
     accelerator.alike(net)
     step = ours(net, task, batch, paths)
     timed(step, 3)
-    found = [timed(step, 1) for _ in range(30 if imgsz == 16 else 10)]
+    found, end = [], time.monotonic() + seconds
+    while time.monotonic() < end or (not seconds and len(found) < (30 if imgsz == 16 else 10)):
+        found.append(timed(step, 1))
     if accelerator.leads:
         print(statistics.median(found))
 
@@ -202,6 +210,34 @@ def part_processes() -> None:
                   f"| {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) |", flush=True)
 
 
+BESIDE_SECONDS = 20.0
+
+
+def part_beside() -> None:
+    share = max(1, CORES // 2)
+    print(f"| px | batch | multiply-accumulates of the reference | one after the other, {CORES} threads, ms "
+          f"| side by side, {share} each, ms | of today's time (turns) |\n|---|---|---|---|---|---|")
+    for imgsz, batch in (*SIZES, (16, 256), (32, 64)):
+        flops = batch * workload(imgsz, batch)[1].reference.flops
+        one, both = [], []
+        for _ in range(3):
+            one.append(sum(asked(imgsz, batch, shared, CORES, OMP_WAIT_POLICY="PASSIVE") for shared in (0, 1)))
+            both.append(_at_once(imgsz, batch, share))
+        ratios = [b / a for a, b in zip(one, both, strict=True)]
+        print(f"| {imgsz} | {batch} | {flops / 1e6:,.0f} M | {statistics.median(one) * 1e3:.0f} "
+              f"| {statistics.median(both) * 1e3:.0f} "
+              f"| {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) |", flush=True)
+
+
+def _at_once(imgsz: int, batch: int, threads: int) -> float:
+    """Seconds of a step of each, where both are taken at the same time for as long; the slower counts."""
+    words = [[str(word) for word in (imgsz, batch, shared, threads)] for shared in (0, 1)]
+    given = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+    both = [subprocess.Popen([sys.executable, __file__, "--seconds", str(BESIDE_SECONDS), "--step", *each], env=given,
+                             stdout=subprocess.PIPE, text=True) for each in words]
+    return max(float(process.communicate()[0].split()[-1]) for process in both)
+
+
 WAYS = {"as libgomp waits": {}, "passive": {"OMP_WAIT_POLICY": "PASSIVE"}, "1000 spins": {"GOMP_SPINCOUNT": "1000"},
         "10000 spins": {"GOMP_SPINCOUNT": "10000"}, "one thread": {}}
 
@@ -223,7 +259,7 @@ def part_waiting() -> None:
         print(f"| {name} | {statistics.median(idle) * 1e3:.0f} | {statistics.median(beside) * 1e3:.0f} |", flush=True)
 
 
-PARTS = {"bare": part_bare, "processes": part_processes, "waiting": part_waiting}
+PARTS = {"bare": part_bare, "processes": part_processes, "beside": part_beside, "waiting": part_waiting}
 
 
 def main() -> None:
@@ -231,10 +267,11 @@ def main() -> None:
     parser.add_argument("--only", choices=sorted(PARTS))
     parser.add_argument("--step", nargs=4, type=int, metavar=("PX", "BATCH", "SHARED", "THREADS"),
                         help="a step in this process: what the others start")
+    parser.add_argument("--seconds", type=float, default=0.0, help="for how long it takes steps")
     args = parser.parse_args()
     if args.step:
         imgsz, batch, shared, threads = args.step
-        part_step(imgsz, batch, bool(shared), threads)
+        part_step(imgsz, batch, bool(shared), threads, args.seconds)
         return
     for name, part in PARTS.items():
         if args.only in (None, name):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-# A busy machine must not fail a test that asserts nothing about time.
-settings.register_profile("hwnas", deadline=None)
+# A busy machine must not fail a test that asserts nothing about time, and the same examples are tried every time: what
+# fails is what was changed. HWNAS_FUZZ=1000 tries as many others (tests/mutations.py).
+settings.register_profile("hwnas", deadline=None, derandomize="HWNAS_FUZZ" not in os.environ)
 settings.load_profile("hwnas")
 
 ROOT = Path(__file__).parents[1]
@@ -35,9 +39,28 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.loadscopereorder = False  # pytest-xdist would have files with many tests first, however short
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """torch seeds itself by chance: without this, a test that seeds nothing has other numbers in every session."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {ROOT / name: place for place, name in enumerate(SLOWEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Libraries and processes make their temporary files in a folder that goes with the session."""
+    tmp_path_factory.getbasetemp()  # pytest's own stays where it is
+    folder = tempfile.mkdtemp(prefix="hwnas-tests-")  # of a short name: sockets lie in it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,6 +80,20 @@ def tables_are_timed_briefly() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measured, "__kwdefaults__", {**(measured.__kwdefaults__ or {}), "max_seconds": BRIEFLY})
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_same_network_is_exported_once() -> Iterator[None]:
+    """Many runs of the tests have the same reference. Who tests that exporting again gives the same forgets first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwnas.export.onnx_export.KEPT", 64)
+        yield
+
+
+@pytest.fixture
+def nothing_was_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the test exports is exported, though it may have been before."""
+    monkeypatch.setattr("hwnas.export.onnx_export._graphs", {})
 
 
 @pytest.fixture(scope="session", autouse=True)

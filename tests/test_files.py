@@ -231,7 +231,7 @@ def test_a_killed_writer_is_cleaned_up_by_the_next_write(tmp_path: Path) -> None
                "with files.replacing(Path(sys.argv[1]) / 'a.bin') as beside:\n"
                "    beside.write_bytes(b'half')\n    os.utime(beside, (0, 0))\n"
                "    os.kill(os.getpid(), signal.SIGKILL)")
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, timeout=240)
     (part,) = tmp_path.iterdir()
     assert part.name.endswith(files.PART)
     files.write_bytes(tmp_path / "b.bin", b"whole")

@@ -48,8 +48,8 @@ TARGET = ("runtime", "precision", "batch", "threads")
 BUDGETS = ("latency", "flops", "params", "memory")
 
 
-def _flag(kind: Any, name: str, text: str, panel: str, default: str | bool = False) -> Any:
-    spelled = "--" + name.replace("_", "-")
+def _flag(kind: Any, name: str, text: str, panel: str, default: str | bool = False, off: str = "") -> Any:
+    spelled = "/".join("--" + each.replace("_", "-") for each in (name, off) if each)
     return Annotated[kind, typer.Option(spelled, help=text, rich_help_panel=panel, show_default=default,
                                         autocompletion=completion_of(name))]
 
@@ -114,6 +114,8 @@ OPTIONS: dict[str, Any] = {
                          _L, "auto"),
     "amp": _flag(_TEXT, "amp", "Number format of training: no (fp32), bf16, or fp16 on a GPU.", _L, "no"),
     "compile": _flag(bool | None, "compile", "Compile the networks that are trained alone (torch.compile).", _L),
+    "side_by_side": _flag(bool | None, "side_by_side", "Train reference and search at once, half of the threads each.",
+                          _L, "for small networks on a CPU", "one_by_one"),
     "loss": _flag(_TEXT, "loss", "A loss of yours: package.module:name.", _L, "the task's"),
     "metric": _flag(_TEXT, "metric", "A metric of yours, in percent: package.module:name.", _L, "the task's"),
     "class_weights": _flag(_TEXT, "class_weights", "balanced; 1,2,0.5 in the order of the classes; or a .yaml of them.",

@@ -73,6 +73,8 @@ def _time(found: Plan) -> str:
     tables = ", the timing of blocks among them" if found.missing else ""
     if len(found.bounds) > 1:
         tables += f"; {len(found.bounds) - len(found.infeasible)} networks from one search"
+    if found.side_by_side:
+        tables += "; reference and search side by side"
     return f"about {span} on this machine{tables}; {plural(found.steps, 'training step')} were tried"
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 EPILOG = "Example: hwnas train runs/photos"
 
 
-@takes("image_cache", "workers", "track")
+@takes("image_cache", "workers", "track", "side_by_side")
 def command(given: dict[str, Any], run: Run, json: Json = False) -> None:
     """Pick the network of a run and fine-tune it.
 

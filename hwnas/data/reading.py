@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hwnas.errors import UsageError
@@ -35,6 +35,11 @@ class Reading:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise UsageError(f"workers must be 0 or more, not {self.workers}")
+
+    @property
+    def halved(self) -> Reading:
+        """With half of the workers, where there are any: of a process that shares the cores with another."""
+        return replace(self, workers=-(-self.workers // 2))
 
 
 _PLAIN = Reading()

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
 import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import MissingDependency
-from hwnas.export.metadata import METADATA_KEY
+from hwnas.export.metadata import METADATA_KEY, stamped
 from hwnas.files import write_bytes
 from hwnas.space import Architecture, output_positions
 
 INPUT, OUTPUT = "image", "logits"
 MAX_BATCH = 1024
+KEPT = 2
+"""Graphs in memory: a run for several budgets exports its reference beside each of its networks."""
+_graphs: dict[str, bytes] = {}  # by what they are made of, the latest last
 
 
 def to_onnx(net: Any, path: Path, metadata: Mapping[str, Any]) -> None:
@@ -35,7 +39,8 @@ def onnx_bytes(net: Any, metadata: Mapping[str, Any]) -> bytes:
     """`net` as ONNX with a dynamic batch axis, batch norm folded, weights inside.
 
     The graph takes float32 pixels (batch, C, H, W) in 0..1; the normalisation is part of the network. A detector's maps
-    are called by their stride: 'map8', 'map16', ...
+    are called by their stride: 'map8', 'map16', ... What is, weight by weight, one of the last `KEPT` that this process
+    exported is not exported anew.
 
     Args:
         net: a `hwnas.nets.Network`; not changed.
@@ -44,7 +49,30 @@ def onnx_bytes(net: Any, metadata: Mapping[str, Any]) -> bytes:
     Raises:
         MissingDependency: torch or onnxscript is not installed.
     """
-    return onnx_graph(net, net.arch.space.input_shape, output_names(net.arch), metadata)
+    from hwnas.nets import Network
+
+    def export() -> bytes:
+        return onnx_graph(net, net.arch.space.input_shape, output_names(net.arch), {})
+
+    return stamped(export() if type(net) is not Network else _kept(_contents(net), export), metadata)
+
+
+def _kept(contents: str, export: Callable[[], bytes]) -> bytes:
+    graph = _graphs.pop(contents, None) or export()
+    _graphs[contents] = graph
+    while len(_graphs) > KEPT:
+        del _graphs[next(iter(_graphs))]
+    return graph
+
+
+def _contents(net: Any) -> str:
+    """A hash of all that the graph of a network is made of: its architecture, weights and statistics."""
+    found = hashlib.sha256(json.dumps(net.arch.to_json(), sort_keys=True).encode())
+    for name, tensor in (*net.named_parameters(), *net.named_buffers()):
+        values = tensor.detach().cpu().contiguous().numpy()
+        found.update(f"{name} {values.dtype} {values.shape}".encode())
+        found.update(values.tobytes())
+    return found.hexdigest()
 
 
 def onnx_graph(net: Any, shape: Sequence[int], names: Sequence[str], metadata: Mapping[str, Any]) -> bytes:

@@ -102,7 +102,8 @@ class Board:
 
     def _check(self) -> None:
         for rank, pid in enumerate(self._pids.tolist()):
-            if pid and not _alive(pid):
+            # It may have written its numbers, and ended, since they were looked for: its turn is read after that.
+            if pid and not _alive(pid) and int(self._turns[rank]) < self._turn:
                 raise RunError(f"process {rank} of {self.world} that train together is gone: start the run again, it "
                                "goes on")
 

@@ -48,6 +48,10 @@ class Network(nn.Module):
         read = strides_of(space.config) if found else ()
         self.watched = frozenset(space.positions.index(found[stride]) for stride in read)
 
+    def unwatch(self) -> None:
+        """Keep no maps any more."""
+        self.watched, self.maps = frozenset(), {}
+
     def taken_maps(self) -> list[Tensor]:
         """The maps that were kept, in network order; they are forgotten."""
         found, self.maps = [self.maps[number] for number in sorted(self.maps)], {}

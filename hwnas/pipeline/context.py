@@ -5,7 +5,9 @@ Nothing here decides anything: a context of a killed run is the same as that of 
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from hwnas import launch
 from hwnas.data.labelled import LabelledData
 from hwnas.data.reading import Reading
 from hwnas.data.recipe import Recipe, stored_recipe
@@ -21,6 +24,7 @@ from hwnas.documents import read_json
 from hwnas.errors import RunError, UsageError
 from hwnas.latency import LatencyModel
 from hwnas.nets import Network
+from hwnas.pipeline.beside import Beside
 from hwnas.pipeline.config.budget import Budget, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.make_config import BY_GRADIENTS
@@ -28,7 +32,8 @@ from hwnas.pipeline.latencies.latency_sources import targets_of
 from hwnas.pipeline.leading import ALONE, Lead
 from hwnas.pipeline.own_code import OwnCodeChanged, loss_of, own_code
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.results import DataResult, GenerateResult, ProfileResult, TrainedResult
+from hwnas.pipeline.run.results import DataResult, GenerateResult, ProfileResult, StageResult, TrainedResult
+from hwnas.pipeline.side_by_side import done
 from hwnas.pipeline.task_setup import (
     load_data,
     reading_of,
@@ -80,12 +85,16 @@ class RunContext:
         progress: told how far a stage is.
         parent: of the run for several budgets that this one is a branch of, with the same data; None where it is none.
         lead: calls the other processes that were started to what is done together.
+        beside: does another stage at the same time, where that pays; None where nobody does.
+        teller: is told in place of the trackers of the run; None for those.
     """
 
     run: RunFolder
     progress: Progress = silent
     parent: RunContext | None = None
     lead: Lead = ALONE
+    beside: Beside | None = None
+    teller: Tracking | None = None
 
     @property
     def config(self) -> CompressConfig:
@@ -184,14 +193,61 @@ class RunContext:
         parent = self.parent.run.path if self.parent is not None else None
         return self.lead.doing(stage.name, self.run.path, parent, self.accelerator, together=stage.together)
 
+    def perform(self, stage: Stage[Any], following: Sequence[Stage[Any]], hook: Callable[[str, str, float], None]
+                ) -> tuple[StageResult, float]:
+        """Do a stage, or wait for what was begun beside the one before it: `hwnas.pipeline.side_by_side.done`."""
+        return done(self, stage, following, hook)
+
     def take_threads(self) -> None:
         """Let torch have the threads of the configuration; as many as it has where that says nothing."""
         torch.set_num_threads(self.config.train.torch_threads or torch.get_num_threads())
+
+    @property
+    def shares(self) -> int:
+        """Among how many trainings threads are divided where neither needs the other, as stage data decided.
+
+        Whether they are made at the same time does not matter: the bits of a training depend on its threads.
+        """
+        found = self.run.found_if_done(DataResult)
+        return 1 if found is None else found.shares
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether they are made at the same time."""
+        asked = self.config.train.side_by_side
+        return self.beside is not None and launch.world() == 1 and (self.shares > 1 if asked is None else asked)
+
+    def begin_beside(self, work: str, **order: object) -> None:
+        """Have something done of this run at the same time, with a share of the threads: `hwnas.pipeline.helping`.
+
+        Raises:
+            HwnasError: as `hwnas.pipeline.beside.Beside.begin`.
+        """
+        assert self.beside is not None, "side_by_side says whether it can be"
+        with self.threads(shared=True):
+            count = torch.get_num_threads()
+        above = None if self.parent is None else str(self.parent.run.path.absolute())
+        given = {"run": str(self.run.path.absolute()), "parent": above, "threads": count,
+                 "workers": self.reading.halved.workers}
+        self.beside.begin(work, given | order, self.tracking.metrics)
+
+    @contextlib.contextmanager
+    def threads(self, *, shared: bool) -> Iterator[None]:
+        """Inside the block torch has a share of its threads, or all of them."""
+        every = torch.get_num_threads()
+        torch.set_num_threads(max(1, every // self.shares) if shared else every)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(every)
 
     def _check_processes(self) -> None:
         if (world := self.accelerator.world) == 1:
             return
         search = self.config.search
+        if self.config.train.side_by_side:
+            raise UsageError(f"{world} processes train together, so none is left to train beside them: leave out "
+                             "--side-by-side, or start the run without torchrun")
         if (search.executor or "inline") != "inline" or search.workers > 1:
             raise UsageError(f"{world} processes train together, so they cannot start others that evaluate: leave out "
                              "--executor and --search-workers, or start the run without torchrun")
@@ -208,8 +264,8 @@ class RunContext:
     @cached_property
     def tracking(self) -> Tracking:
         """Who is told of curves, numbers and files; of several processes the first tells."""
-        if not self.accelerator.leads:
-            return NOTHING
+        if self.teller is not None or not self.accelerator.leads:
+            return self.teller or NOTHING
         whole = self.parent.run if self.parent is not None else self.run if self.run.branches else None
         return tracking_of(self.run, whole.path.name if whole is not None else "", part=self.parent is not None)
 

@@ -1,5 +1,5 @@
 """About how long a compress would take, and how many epochs fit into a time: a few real steps of training on this
-machine, times how many there will be.
+machine, times how many there will be. What is done side by side is timed with its share of the threads.
 
 The reference's step is what it trains by, and a mean path's what the search, the trials and the result do. How many
 epochs and scores the search takes its searcher and its evaluator say. The range allows for a machine that others use,
@@ -28,7 +28,7 @@ from hwnas.search.config import SearchConfig
 from hwnas.search.cycle import fair_cycle
 from hwnas.search.distribution import everything_live
 from hwnas.search.effort import Effort
-from hwnas.search.evaluators.setting import EvaluatorSetting
+from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
 from hwnas.search.evaluators.shared import SupernetEvaluator, shared_weights
 from hwnas.search.resumable import evaluator_of, searcher_of, strategy_of
 from hwnas.search.roles import Evaluator
@@ -45,34 +45,55 @@ TIMING = (12.0, 90.0)  # a table of one variant in one precision
 MOST_EPOCHS = 10**5
 
 
-@dataclass(frozen=True)
-class Probe:
-    """What was timed on this machine, of a space, its data and a batch.
+class Timed(NamedTuple):
+    """Seconds on this machine with some number of threads.
 
     Args:
-        path_s, reference_s: seconds of a step of a mean path, and of the reference.
-        score_s: seconds of a score.
-        shared: the evaluator that was timed.
-        setting: it belongs to.
-        steps: how many were tried.
+        path_s, reference_s: of a step of a mean path, and of the reference.
+        score_s: of a score.
     """
 
     path_s: float
     reference_s: float
     score_s: float
+
+    def of(self, effort: Effort, steps: int) -> float:
+        """Of an effort whose epochs have so many steps."""
+        return effort.epochs * steps * self.path_s + effort.scores * self.score_s
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was timed on this machine, of a space, its data and a batch.
+
+    Args:
+        whole, part: with all threads, and with a share of them.
+        shares: among how many trainings threads are divided where neither needs the other.
+        shared: the evaluator that was timed.
+        setting: it belongs to.
+        steps: how many were tried.
+    """
+
+    whole: Timed
+    part: Timed
+    shares: int
     shared: SupernetEvaluator
     setting: EvaluatorSetting
     steps: int
 
     def seconds(self, config: CompressConfig, networks: int) -> float:
         """Of training and scoring in a run of a configuration."""
-        each_s = self.reference_s * TEACHER + self.path_s  # of fine-tuning
         task, train = self.setting.task, self.setting.config.train
         # A step of a recipe's own batch takes about as long as it has images.
-        whole = task.steps(train.batch) * config.train.epochs * (self.reference_s + networks * each_s)
+        steps, path_steps = task.steps(train.batch) * config.train.epochs, self.shared.steps_per_epoch
         setting = replace(self.setting, config=search_config_of(config, self.setting.space, train))
-        effort = effort_of(config, setting, self.shared, networks)
-        return whole + effort.epochs * self.shared.steps_per_epoch * self.path_s + effort.scores * self.score_s
+        reference = steps * self.part.reference_s
+        search = self.part.of(search_effort(config, setting, self.shared), path_steps)
+        trials = self.part.of(trial_effort(config), path_steps) / self.shares
+        chosen = self.whole.of(choosing_effort(config, setting, self.shared), path_steps)
+        tuned = steps * (self.whole.reference_s * TEACHER + self.whole.path_s)
+        both = reference + search if self.shares == 1 else max(reference, search)
+        return both + networks * (trials + chosen + tuned)
 
 
 class Expected(NamedTuple):
@@ -82,41 +103,45 @@ class Expected(NamedTuple):
         low, high: seconds, at least and at most.
         steps: of training that were tried.
         config: with the epochs that were planned where a time was given.
+        side_by_side: whether reference and search are made at the same time.
     """
 
     low: float
     high: float
     steps: int
     config: CompressConfig
+    side_by_side: bool
 
 
-def expect(config: CompressConfig, data: LabelledData, space: Space, tables: int, networks: int = 1) -> Expected:
+def expect(config: CompressConfig, data: LabelledData, space: Space, tables: int, networks: int = 1,
+           shares: int = 1) -> Expected:
     """How long the stages of a run take on this machine.
 
     Args:
         tables: how many tables are timed here first.
         networks: how many are made from the search.
+        shares: as of `hwnas.pipeline.shares`.
     """
-    probe = _tried(config, data, space)
+    probe = _tried(config, data, space, shares)
     if config.train.time is not None:
         config = config.replaced(**_fitting(probe, config, networks))
     seconds = probe.seconds(config, networks)
     low, high = (share * seconds + networks * rest + tables * timing
                  for share, rest, timing in zip((LOW, HIGH), REST, TIMING, strict=True))
-    return Expected(low, high, probe.steps, config)
+    return Expected(low, high, probe.steps, config, shares > 1)
 
 
-def planned(config: CompressConfig, data: LabelledData, space: Space,
-            networks: int = 1) -> tuple[dict[str, Any], float]:
+def planned(config: CompressConfig, data: LabelledData, space: Space, networks: int = 1,
+            shares: int = 1) -> tuple[dict[str, Any], float]:
     """Epochs that fit into the time of a configuration, and the seconds that training and scoring then take.
 
     The epochs of the reference and of the result, the warm-up of the search and the training between its evaluations
-    are shortened or prolonged alike, by whole epochs of the first; one epoch is the least.
+    are shortened or prolonged alike, by whole epochs of the first; one epoch is the least. Arguments as of `expect`.
 
     Returns:
         Options by their flat names, for `CompressConfig.replaced`, and the seconds.
     """
-    probe = _tried(config, data, space)
+    probe = _tried(config, data, space, shares)
     options = _fitting(probe, config, networks)
     return options, probe.seconds(config.replaced(**options), networks)
 
@@ -145,49 +170,72 @@ def at_epochs(config: CompressConfig, epochs: int) -> dict[str, Any]:
             "epochs_per_evaluation": max(0.01, between)}
 
 
-def _tried(config: CompressConfig, data: LabelledData, space: Space) -> Probe:
+def _tried(config: CompressConfig, data: LabelledData, space: Space, shares: int) -> Probe:
     threads = torch.get_num_threads()
-    torch.set_num_threads(config.train.torch_threads or threads)
+    every = config.train.torch_threads or threads
+    torch.set_num_threads(every)
     try:
-        return _probe(config, data, space)
+        setting, evaluator = _to_try(config, data, space)
+        decode_s = _decode_seconds(data)
+        whole, tried = _timed_steps(setting, evaluator, decode_s)
+        part, more = whole, 0
+        if (share := max(1, every // shares)) < every:
+            torch.set_num_threads(share)
+            part, more = _timed_steps(setting, evaluator, decode_s)
     finally:
         torch.set_num_threads(threads)
+    return Probe(whole, part, shares, evaluator, setting, tried + more)
 
 
-def _probe(config: CompressConfig, data: LabelledData, space: Space) -> Probe:
-    decode_s = _decode_seconds(data)
+def _to_try(config: CompressConfig, data: LabelledData, space: Space) -> tuple[EvaluatorSetting, SupernetEvaluator]:
     task = Workload.over(find(config.task), data.stand_in(), space)
     train = TrainConfig(**training_of(config, Recipe()))
     setting = EvaluatorSetting(space, task, SearchConfig(train=train), config.seed)
-    evaluator = shared_weights(setting)
-    law, rng = everything_live(space.sizes), np.random.default_rng(config.seed)
+    return setting, shared_weights(setting)
+
+
+def _timed_steps(setting: EvaluatorSetting, evaluator: SupernetEvaluator, decode_s: float) -> tuple[Timed, int]:
+    """Seconds with the threads that torch has now, and how many steps were tried; `decode_s`: of an image."""
+    space, batch = setting.space, setting.config.train.batch
+    law, rng = everything_live(space.sizes), np.random.default_rng(setting.seed)
     paths = itertools.chain.from_iterable(fair_cycle(law.live, rng) for _ in itertools.count())
     reference = space.reference.choice
     path_s, tried = _timed(lambda i: evaluator.train(paths, i, 1, [1e-4]))
     reference_s, more = _timed(lambda i: evaluator.train(itertools.repeat(reference), i, 1, [1e-4]))
     score_s, _ = _timed(lambda i: evaluator.score(reference), most=1)
-    path_s, reference_s = (seconds + train.batch * decode_s for seconds in (path_s, reference_s))
+    path_s, reference_s = (seconds + batch * decode_s for seconds in (path_s, reference_s))
     score_s += (len(evaluator.fold.val_images) + evaluator.batch_norm_images) * decode_s
-    return Probe(path_s, reference_s, score_s, evaluator, setting, tried + more)
+    return Timed(path_s, reference_s, score_s), tried + more
 
 
-def effort_of(config: CompressConfig, setting: EvaluatorSetting, shared: SupernetEvaluator,
-              networks: int = 1) -> Effort:
-    """What the search and the choices among its candidates take.
+def trial_effort(config: CompressConfig) -> Effort:
+    """What the trials of the finalists for one network take."""
+    asked = config.search
+    return Effort(asked.finalists * asked.trial_epochs if asked.finalists > 1 else 0)
+
+
+def choosing_effort(config: CompressConfig, setting: EvaluatorSetting, shared: SupernetEvaluator) -> Effort:
+    """What the choice among the candidates for one network takes beside trials; arguments as of `search_effort`."""
+    score = _evaluator(config, setting, shared).effort()
+    again = config.search.finalists + 1  # an evaluator that trains does so where its weights are wanted, too
+    return score * (2 * config.search.top) + Effort(again * score.epochs)
+
+
+def search_effort(config: CompressConfig, setting: EvaluatorSetting, shared: SupernetEvaluator) -> Effort:
+    """What a search takes.
 
     Args:
         setting: of the search.
         shared: stands for the evaluator shared, whose weights are at hand.
-        networks: how many are made from the search.
     """
-    plain = replace(setting, config=replace(setting.config, widths=(), sizes=()))  # one variant says what a score takes
-    evaluator = shared if config.search.evaluator == "shared" else evaluator_of(plain)
+    evaluator = _evaluator(config, setting, shared)
     planned = strategy_of(setting.space, setting.config, setting.space.smallest().choice, config.seed).evaluations
-    search = searcher_of(setting, evaluator).effort(evaluator, planned) * (1 / _at_once(config, evaluator))
-    asked, score = config.search, evaluator.effort()
-    trials = asked.finalists * asked.trial_epochs if asked.finalists > 1 else 0
-    again = asked.finalists + 1  # an evaluator that trains does so where its weights are wanted, too
-    return search + (score * (2 * asked.top) + Effort(trials + again * score.epochs)) * networks
+    return searcher_of(setting, evaluator).effort(evaluator, planned) * (1 / _at_once(config, evaluator))
+
+
+def _evaluator(config: CompressConfig, setting: EvaluatorSetting, shared: SupernetEvaluator) -> NetworkEvaluator:
+    plain = replace(setting, config=replace(setting.config, widths=(), sizes=()))  # one variant says what a score takes
+    return shared if config.search.evaluator == "shared" else evaluator_of(plain)
 
 
 def _at_once(config: CompressConfig, evaluator: Evaluator) -> int:

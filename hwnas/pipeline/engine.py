@@ -59,17 +59,18 @@ def _carry_out(context: StageContext, stages: Sequence[Stage[Any]], hook: StageH
         while kept:  # now that there is more to tell: what a killed run did not come to, or another run did
             tell_stage(context.tracking, run, kept.pop(0))
         began = time.monotonic()
-        hook(stage.name, "start", 0.0)
         try:
             with context.doing(stage):
-                found = stage.run(context)
+                found, seconds = context.perform(stage, stages[number + 1 : number + 2], hook)
         except Again as again:
             number = _go_back(run, [s.name for s in stages[:number]], again)
             continue
-        run.finish(stage.name, found, stage.leaves(found), time.monotonic() - began)
+        alone = min(seconds, time.monotonic() - began)
+        run.finish(stage.name, found, stage.leaves(found), seconds, beside=seconds - alone)
         tell_stage(context.tracking, run, stage.name)
-        _forget_checkpoints(run)  # not before the stage is on record, or a kill repeats it
-        hook(stage.name, "done", time.monotonic() - began)
+        if context.beside is None or not context.beside.working:
+            _forget_checkpoints(run)  # not before the stage is on record, or a kill repeats it
+        hook(stage.name, "done", seconds)
         number += 1
 
 

@@ -10,6 +10,8 @@ from hwnas.errors import HwnasError, TrainingDiverged
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.stages.table import TABLE
+from hwnas.progress import Progress, silent
+from hwnas.tracking.record import Tracking
 from hwnas.train import processes
 
 
@@ -28,7 +30,7 @@ def follow() -> Path | None:
     while called := processes.hear():
         path, parent = Path(called["run"]), called["parent"]
         try:
-            _do(_context(path, Path(parent) if parent else None, contexts), called["stage"])
+            _do(context_of(path, Path(parent) if parent else None, contexts), called["stage"])
         except TrainingDiverged:
             continue  # in all of them, and rank 0 says so
         except HwnasError as err:
@@ -37,19 +39,28 @@ def follow() -> Path | None:
     return next(iter(contexts), None)
 
 
-def _context(path: Path, parent: Path | None, contexts: dict[Path, RunContext]) -> RunContext:
-    """The context of a run as it is now, with the images that were decoded before."""
+def context_of(path: Path, parent: Path | None, contexts: dict[Path, RunContext], progress: Progress = silent,
+               teller: Tracking | None = None) -> RunContext:
+    """The context of a run as it is now, with the images that were decoded before.
+
+    Args:
+        parent: the run for several budgets that it is a branch of.
+        contexts: those that were made before, by the folders of their runs; another one is put there.
+        progress, teller: of a context that is made.
+    """
     for each, above in ((parent, None), (path, parent)):
         if each is None:
             continue
         if each in contexts:
             contexts[each].run.reread()
         else:
-            contexts[each] = RunContext(RunFolder.open(each), parent=contexts[above] if above else None)
+            contexts[each] = RunContext(RunFolder.open(each), progress, contexts[above] if above else None,
+                                        teller=teller)
     return contexts[path]
 
 
 def _do(context: RunContext, name: str) -> None:
     context.take_threads()
-    with read_by(context.reading):
-        next(stage for stage in TABLE if stage.name == name).run(context)
+    stage = next(stage for stage in TABLE if stage.name == name)
+    with read_by(context.reading), context.threads(shared=bool(stage.beside)):
+        stage.run(context)

@@ -9,6 +9,7 @@ from typing import Unpack
 
 from hwnas import launch
 from hwnas.errors import MissingDependency, RunError, UnknownName
+from hwnas.pipeline.beside import beside
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.make_config import go_on_with, make_config
 from hwnas.pipeline.config.options import CompressOptions, with_options
@@ -44,8 +45,8 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
     from hwnas.pipeline.stages.table import TABLE
 
     stages = TABLE[: STAGES.index(until) + 1 if until else None]
-    with leading() as lead:
-        context = RunContext(run, progress, lead=lead)
+    with leading() as lead, beside(progress) as other:
+        context = RunContext(run, other.progress, lead=lead, beside=other)
         context.take_threads()
         if run.branches:
             carry_out_branches(context, stages, hook_of or (lambda _: hook))
@@ -144,7 +145,7 @@ def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str | Se
 DEVICE = ("target", "runtime", "batch", "threads", "tables", "require_measured")
 CHANGES = (*DEVICE, "confidence", "epochs", "batch_size", "lr", "patience", "accumulate", "attention", "top",
            "finalists", "trial_epochs", "torch_threads", "accelerator", "amp", "compile", "image_cache",
-           "workers", "track")
+           "workers", "track", "side_by_side")
 """Options that may differ from those of the run whose search is taken over, besides budgets and precision."""
 
 
@@ -183,7 +184,7 @@ def resume(path: str | Path, *, until: str | None = None, progress: Progress | N
 
     Args:
         changes: what may be another than when the run began, as it changes no result: `image_cache`, `workers`,
-            `track`.
+            `track`, `side_by_side`.
 
     Raises:
         RunError: no run there, or it was tampered with.

@@ -51,6 +51,7 @@ class Plan:
         seconds: what all of it takes on this machine, at least and at most; None where torch is not installed, or no
             network can be made.
         steps: of training that were tried to know that.
+        side_by_side: whether reference and search are made at the same time.
         epochs: of reference and result; with a time those that fit into it, None where that is not known.
     """
 
@@ -73,6 +74,7 @@ class Plan:
     infeasible: Mapping[str, BudgetInfeasible] = field(default_factory=dict)
     seconds: tuple[float, float] | None = None
     steps: int = 0
+    side_by_side: bool = False
     epochs: int | None = None
 
     @property
@@ -110,7 +112,8 @@ class Plan:
             "reference": self.reference, "reference_latency_band": list(self.band) if self.band else None,
             "bounds": self.bounds[0] if len(self.bounds) == 1 else list(self.bounds), "next": self.way_out,
             "infeasible": str(self.refusal) if self.refusal else None,
-            "seconds": list(self.seconds) if self.seconds else None, "epochs": self.epochs,
+            "seconds": list(self.seconds) if self.seconds else None, "side_by_side": self.side_by_side,
+            "epochs": self.epochs,
         }
 
 
@@ -149,7 +152,7 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
                 tuple(t.precision for t in targets), known.source,
                 known.table, len(blocks), missing, (*adapted(config, space), *known.warnings), reference, band, bounds,
                 None if known.here else way_out, impossible, seconds,
-                expected.steps if expected else 0, epochs)
+                expected.steps if expected else 0, expected is not None and expected.side_by_side, epochs)
 
 
 def _reference(space: Space, predicted: Prediction | None) -> dict[str, float | None]:
@@ -169,8 +172,9 @@ def _duration(config: CompressConfig, data: LabelledData, space: Space, tables: 
     if importlib.util.find_spec("torch") is None:
         return None
     from hwnas.pipeline.duration import expect
+    from hwnas.pipeline.shares import shares_of
 
-    return expect(config, data, space, tables * len(spaces_of(config, space)), networks)
+    return expect(config, data, space, tables * len(spaces_of(config, space)), networks, shares_of(config, data, space))
 
 
 def _impossible(config: CompressConfig, spaces: Mapping[Variant, Space], targets: tuple[Target, ...],

@@ -81,9 +81,12 @@ def measure_units(
                  for option in options if _is_nothing(assembler, place, option)}
     believed = UnitCosts.believed(places, medians["whole"], alone_ms, medians["change"] / (2 * CHANGED))
     plans_ms = [medians[f"plan {i}"] for i in range(len(plans))]
+    widths = times.half_widths()
+    error = float(np.median([widths[f"plan {i}"] / 1.96 / ms for i, ms in enumerate(plans_ms)])) if plans else 0.0
     facts = {"models": len(models), "sweeps": times.sweeps, "seconds_load": round(loaded - begin, 2),
-             "seconds_sweeps": round(seconds, 2), "plans": len(plans), **_fit(believed, plans, plans_ms)}
-    return UnitTimes(believed.after(plans, plans_ms), alone_ms, medians["whole"], plans, plans_ms,
+             "seconds_sweeps": round(seconds, 2), "plans": len(plans), "timing_error": round(error, 5),
+             **_fit(believed, plans, plans_ms, error)}
+    return UnitTimes(believed.after(plans, plans_ms, error), alone_ms, medians["whole"], plans, plans_ms,
                      conditions_of(sweeps, plan, processor_clock=processor_clock, rejected=times.rejected), facts)
 
 
@@ -145,7 +148,7 @@ def _known(times: Times, names: Sequence[str]) -> bool:
     return float(np.percentile([widths[n] / medians[n] for n in (*names, "whole")], 90)) < KNOWN_WITHIN
 
 
-def _fit(believed: UnitCosts, plans: Sequence[Plan], plans_ms: Sequence[float]) -> dict[str, float]:
+def _fit(believed: UnitCosts, plans: Sequence[Plan], plans_ms: Sequence[float], error: float) -> dict[str, float]:
     """Mean relative error of what units alone say, and of what is believed of each plan after all the others."""
     if not plans:
         return {}
@@ -153,7 +156,7 @@ def _fit(believed: UnitCosts, plans: Sequence[Plan], plans_ms: Sequence[float]) 
     left_out = []
     for i in range(len(plans)):
         others = [j for j in range(len(plans)) if j != i]
-        after = believed.after([plans[j] for j in others], [plans_ms[j] for j in others])
+        after = believed.after([plans[j] for j in others], [plans_ms[j] for j in others], error)
         left_out.append(after.predict([plans[i]])[0][0])
     measured = np.asarray(plans_ms)
     return {"error_alone": round(float(np.mean(np.abs(before / measured - 1))), 5),

@@ -23,15 +23,16 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.surgery.plan import AS_IT_IS, FLOAT, TEACHER, Places, Plan, is_joint, precision_of
+from hwnas.surgery.plan import AS_IT_IS, FLOAT, TEACHER, Option, Places, Plan, is_joint, precision_of
 
 Floats = NDArray[np.float64]
 
-ALONE_ERROR = 0.15  # standard deviation of a unit's time alone, relative, as what it takes inside
+ALONE_ERROR = 0.15  # standard deviation of units' times alone, relative, as what they take inside: shared by causes
+ALONE_OWN = 0.05  # ... of each by itself
 ALONE_LEAST = 0.002  # ... of the whole network's time, at least
-CHANGE_ERROR = 0.7  # of what a change takes
+CHANGE_ERROR, CHANGE_OWN = 1.0, 0.4  # of what a change takes: all in one direction, each by itself
 ENDS = 0.3  # chance that a run of lowered places ends at the next
-TIMING_ERROR = 0.005  # of a whole network's median
+TIMING_ERROR = 0.005  # of a whole network's median, at least
 
 
 @dataclass(frozen=True)
@@ -60,35 +61,26 @@ class UnitCosts:
             alone_ms: (signature, key of an option) -> time of the unit alone, floats in and out.
             change_ms_per_value: what it takes to turn one value of a map into another precision.
         """
-        names, means, deviations = [], [], []
-        shapes = places.cut.flow.shapes
-        for name in dict.fromkeys(e for plan in _single(places) for e in effects_of(places, plan)):
-            kind, _, rest = name.partition(" ")
-            if kind == "option":
-                signature, _, key = rest.rpartition(" ")
-                base, other = alone_ms.get((signature, AS_IT_IS.key)), alone_ms.get((signature, key))
-                known = base is not None and other is not None
-                mean = (other - base) if known else 0.0  # type: ignore[operator]
-                if known and other and not key.endswith(FLOAT):  # nothing at all changes no precision either
-                    ends = (u for u in places.cut.units if u.signature == signature)
-                    unit = next(ends)
-                    mean -= change_ms_per_value * (prod(unit.source_shape) + prod(unit.target_shape))
-                spread = ALONE_ERROR * ((base or 0.0) + (other or 0.0)) + ALONE_LEAST * whole_ms
-            else:
-                mean = change_ms_per_value * prod(shapes[rest])
-                spread = CHANGE_ERROR * mean + ALONE_LEAST / 2 * whole_ms
-            names.append(name)
-            means.append(mean)
-            deviations.append(spread)
-        return cls(places, whole_ms, tuple(names), np.array(means), np.diag(np.square(deviations)))
+        names = list(dict.fromkeys(e for plan in _single(places) for e in effects_of(places, plan)))
+        found = [_first_belief(places, name, whole_ms, alone_ms, change_ms_per_value) for name in names]
+        variance = np.diag([one.own_ms**2 for one in found])
+        shared = sorted({cause for one in found for cause in one.shared_ms})
+        for cause in shared:  # what is off for one of them is off for all
+            column = np.array([one.shared_ms.get(cause, 0.0) for one in found])
+            variance += np.outer(column, column)
+        return cls(places, whole_ms, tuple(names), np.array([one.mean_ms for one in found]), variance)
 
-    def after(self, plans: Sequence[Plan], times_ms: Sequence[float]) -> UnitCosts:
-        """The belief once some whole plans were timed at the speed of T0."""
+    def after(self, plans: Sequence[Plan], times_ms: Sequence[float], error: float = TIMING_ERROR) -> UnitCosts:
+        """The belief once some whole plans were timed at the speed of T0.
+
+        Args:
+            error: standard deviation of a time, relative.
+        """
         if not plans:
             return self
         f = self._rows(plans)
         residual = np.asarray(times_ms) - self.whole_ms - f @ self.mean_ms
-        noise = np.square(TIMING_ERROR * np.asarray(times_ms))
+        noise = np.square(max(error, TIMING_ERROR) * np.asarray(times_ms))
         gain = self.variance @ f.T @ np.linalg.inv(f @ self.variance @ f.T + np.diag(noise))
         kept = np.eye(len(self.mean_ms)) - gain @ f
         variance = kept @ self.variance @ kept.T + gain @ np.diag(noise) @ gain.T  # Joseph's form: stays symmetric
@@ -115,6 +107,48 @@ class UnitCosts:
             for name in effects_of(self.places, plan):
                 row[places[name]] += 1
         return rows
+
+
+@dataclass(frozen=True)
+class _Belief:
+    """About one effect, before any whole plan was timed.
+
+    Args:
+        mean_ms: what it is expected to be.
+        own_ms: standard deviation of what is its own.
+        shared_ms: cause of an error that it shares with others -> standard deviation.
+    """
+
+    mean_ms: float
+    own_ms: float
+    shared_ms: Mapping[str, float]
+
+
+def _first_belief(places: Places, effect: str, whole_ms: float, alone_ms: Mapping[tuple[str, str], float],
+                  change_ms_per_value: float) -> _Belief:
+    """From units timed alone.
+
+    Times alone are off in ways that units share: whatever is computed in a precision, every form of one unit in it, all
+    changes in one direction. So one plan teaches about many effects.
+    """
+    kind, _, rest = effect.partition(" ")
+    if kind != "option":
+        mean = change_ms_per_value * prod(places.cut.flow.shapes[rest])
+        return _Belief(mean, CHANGE_OWN * mean + ALONE_LEAST * whole_ms,
+                       {kind: CHANGE_ERROR * mean + ALONE_LEAST / 2 * whole_ms})
+    signature, _, key = rest.rpartition(" ")
+    precision = Option.read(key).precision
+    base, other = alone_ms.get((signature, AS_IT_IS.key)), alone_ms.get((signature, key))
+    if base is None or other is None:
+        return _Belief(0.0, 5 * ALONE_LEAST * whole_ms, {})
+    mean = other - base
+    if other and precision != FLOAT:  # nothing at all changes no precision either
+        unit = next(u for u in places.cut.units if u.signature == signature)
+        mean -= change_ms_per_value * (prod(unit.source_shape) + prod(unit.target_shape))
+    own = ALONE_OWN * (base + other) + ALONE_LEAST * whole_ms
+    if precision == FLOAT:
+        return _Belief(mean, own, {"forms": ALONE_ERROR * abs(other - base)})
+    return _Belief(mean, own, {precision: ALONE_ERROR * other, f"{precision} {signature}": ALONE_ERROR * other})
 
 
 def effects_of(places: Places, plan: Plan) -> list[str]:

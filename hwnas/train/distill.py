@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hwnas.nets import Network
 from hwnas.train.attention_transfer import attention, attention_distance
 
 Outputs = Tensor | list[Tensor]
 REMEMBERED = 1 << 28  # bytes: three epochs of 20,000 images of 1,000 classes
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """A network whose maps can be compared: `hwnas.nets.Network`, and any other that keeps maps of the same sizes."""
+
+    def watch_taps(self) -> None:
+        """Keep the maps of the backbone that a head reads, from here on."""
+
+    def unwatch(self) -> None:
+        """Keep none any more."""
+
+    def taken_maps(self) -> list[Tensor]:
+        """Those of the last forward pass, finest first, each (N, C, H, W); they are forgotten."""
 
 
 class Teacher:
@@ -40,18 +54,18 @@ class Teacher:
     @contextlib.contextmanager
     def capture_features(self, student: nn.Module) -> Iterator[None]:
         """Let both networks keep the maps that are compared; a network that is exported later must not."""
-        both = [net for net in (self.net, student) if self.features and isinstance(net, Network)]
+        both = [net for net in (self.net, student) if self.features and isinstance(net, Watchable)]
         for net in both:
             net.watch_taps()
         try:
             yield
         finally:
             for net in both:
-                net.watched, net.maps = frozenset(), {}
+                net.unwatch()
 
     def feature_loss(self, student: nn.Module) -> Tensor | None:
         """How far the student's attention in its last pass is from the teacher's; None where nothing is compared."""
-        if not (self.features and isinstance(self.net, Network) and isinstance(student, Network)):
+        if not (self.features and isinstance(self.net, Watchable) and isinstance(student, Watchable)):
             return None
         mine, taught = student.taken_maps(), self.net.taken_maps()
         return attention_distance(attention(mine), attention(taught)) if mine else None

@@ -58,7 +58,7 @@ def test_the_commands(installed: None, cells: Mapping[str, Any], write: Callable
 def test_the_python(installed: None, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(blocks("python")[-1], encoding="utf-8")
     paths = os.pathsep.join([str(tmp_path / "site"), str(PAGE.parents[1])])
-    done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=120,
+    done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=240,
                           env={**os.environ, "PYTHONPATH": paths}, check=True)
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["hopper", "random"]
 

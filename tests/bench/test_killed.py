@@ -65,8 +65,8 @@ def lines(folder: Path) -> int:
 def test_killed_and_gone_on_with(word: signal.Signals, running: subprocess.Popen[str], tmp_path: Path) -> None:
     family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
     running.send_signal(word)
-    _, told = running.communicate(timeout=60)
-    _, alive = psutil.wait_procs(family, timeout=30)
+    _, told = running.communicate(timeout=240)
+    _, alive = psutil.wait_procs(family, timeout=240)
     assert alive == []
     assert running.returncode != 0
     assert word == signal.SIGKILL or told.count("Traceback") <= 1

@@ -130,6 +130,7 @@ def test_search_then_train_then_the_rest(tmp_path: Path, tables: Path, answer: A
     assert answer("compress", "--resume", run)["budgets"][0]["met"]
 
 
+@pytest.mark.usefixtures("nothing_was_exported")
 def test_export_writes_the_same_network_again(run: Path, answer: Answer) -> None:
     (run / "model.onnx").unlink()
     assert answer("export", run)["agreement"] == 100
@@ -160,7 +161,7 @@ def test_an_interrupted_run_says_how_to_go_on(tables: Path, made: Path, tmp_path
     while not (tmp_path / "run" / "reference.checkpoint").exists() and time.monotonic() < until:
         time.sleep(0.1)
     work.send_signal(signal.SIGINT)
-    _, told = work.communicate(timeout=90)
+    _, told = work.communicate(timeout=240)
     assert work.returncode == 130
     assert "interrupted" in told
     assert f"hwnas compress --resume {tmp_path / 'run'}" in told

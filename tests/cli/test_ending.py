@@ -31,7 +31,7 @@ def _ended(words: list[str], number: int, ready: str | Path) -> tuple[int, str]:
         while process.poll() is None and not list(ready.rglob(".*.campaign")):
             time.sleep(0.02)
     process.send_signal(number)
-    rest = process.communicate(timeout=60)[1]
+    rest = process.communicate(timeout=240)[1]
     return process.returncode, told + rest
 
 
@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_written_is_one_line_with_a_way_out(made: Path, 
     }
     try:
         for name, words in asked.items():
-            done = subprocess.run([*_without_privileges(), *HWNAS, *words], capture_output=True, text=True, timeout=120)
+            done = subprocess.run([*_without_privileges(), *HWNAS, *words], capture_output=True, text=True, timeout=240)
             assert (name, done.returncode) == (name, 2), done.stderr
             assert "error: " in done.stderr
             assert "writ" in done.stderr

@@ -55,7 +55,8 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     program = "import sys; from hwnas.cli import main; sys.exit(main(['spaces', '--json']))"
-    done = subprocess.run([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, text=True,
+                          timeout=240)
     os.close(writer)
     assert done.returncode == 141
     assert done.stderr == ""
@@ -64,5 +65,5 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 def test_training_threads_do_not_spin() -> None:
     program = "import os; from hwnas.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
     clean = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=clean)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, env=clean)
     assert done.stdout.split()[-1] == "PASSIVE"

@@ -9,15 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.freezing import frozen, until
+
 WORDS = [sys.executable, "-m", "hwnas", "profile", "--imgsz", "16", "--channels", "1", "--classes", "10", "--depth",
          "1", "--width-mult", "0.5", "--max-seconds", "3", "--json"]
 
 
 @pytest.mark.slow
 def test_the_second_waits_and_finds_nothing_left_to_do(tmp_path: Path) -> None:
-    words = [*WORDS, "--tables", str(tmp_path)]
-    both = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    ends = [process.communicate(timeout=120) for process in both]
+    """The first is held still until the second says that it waits, so that neither can be too late for the other."""
+    words, err = [*WORDS, "--tables", str(tmp_path)], tmp_path / "second.txt"
+    first = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: list(tmp_path.rglob(".*.holder")), "the first holds the table")
+    with frozen(first.pid), err.open("w") as told:
+        second = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=told, text=True)
+        until(lambda: f"waiting for process {first.pid} since" in err.read_text(), "the second waits")
+    both = [first, second]
+    ends = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0]
     reports = sorted((json.loads(out) for out, _ in ends), key=lambda report: report["measured"])
     assert reports[0]["measured"] == 0
@@ -26,6 +34,3 @@ def test_the_second_waits_and_finds_nothing_left_to_do(tmp_path: Path) -> None:
     (table,) = tmp_path.rglob("*.jsonl")
     lines = [json.loads(line) for line in table.read_text().splitlines()]
     assert sum("calibration" in line for line in lines) == 1
-    said = "".join(err for _, err in ends)
-    pids = [process.pid for process in both]
-    assert any(f"waiting for process {pid} since" in said for pid in pids)

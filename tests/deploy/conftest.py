@@ -141,6 +141,6 @@ def on_device(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
             (hidden / f"{name}.py").write_text(f"raise ImportError('{name} is not on the device')\n")
         environment = {**os.environ, "PYTHONPATH": str(hidden), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run([sys.executable, str(bundle / "bundle.py"), *map(str, words)], cwd=tmp_path, text=True,
-                              capture_output=True, timeout=120, check=False, env=environment)
+                              capture_output=True, timeout=240, check=False, env=environment)
 
     return run

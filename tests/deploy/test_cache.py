@@ -87,7 +87,7 @@ def test_of_two_starts_at_once_one_builds_and_one_waits(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert sorted(states) == [BUILT, KEPT, KEPT]
 
 

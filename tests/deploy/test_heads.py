@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import time
 
 import h11
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hwnas.deploy.server.heads import Chunks, Head, Length
 from hwnas.deploy.server.limits import Refusal
+from tests.timing import least, processor_s
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 
@@ -40,18 +41,19 @@ def test_what_passes_is_quick_for_the_parser_behind(data: bytes, cuts: list[int]
         assert err.status in (400, 431)  # noqa: PT017 - either way is right
         return
     assert found is not None
-    assert parsed(found[0]) < 0.2
+    assert least(0.2, lambda: parsed(found[0])) < 0.2
 
 
 def parsed(head: bytes) -> float:
     """Seconds that h11 takes, whatever it says."""
-    connection, begin = h11.Connection(h11.SERVER, 1 << 16), time.process_time()
-    try:
-        connection.receive_data(head)
-        connection.next_event()
-    except h11.RemoteProtocolError:
-        pass
-    return time.process_time() - begin
+    connection = h11.Connection(h11.SERVER, 1 << 16)
+
+    def parse() -> None:
+        with contextlib.suppress(h11.RemoteProtocolError):
+            connection.receive_data(head)
+            connection.next_event()
+
+    return processor_s(parse)
 
 
 MANY = 16_000
@@ -82,7 +84,7 @@ def test_all_heads_that_pass_are_parsed_at_once() -> None:
     for line in worst:
         found = taken(GET + line + b"\r\n\r\n", [])
         assert found is not None
-        assert parsed(found[0]) < 0.1, line[:20]
+        assert least(0.1, lambda head=found[0]: parsed(head)) < 0.1, line[:20]  # type: ignore[misc]
 
 
 def chunked(pieces: list[bytes]) -> bytes:

@@ -59,7 +59,7 @@ def checked(folder: Path) -> None:
 def test_an_old_bundle_is_still_read() -> None:
     assert not verify(Bundle(OLD), timing=False, keep=False).failures()
     done = subprocess.run([sys.executable, "-I", str(OLD / "bundle.py"), "verify", "--runtime", "onnxruntime"],
-                          capture_output=True, text=True, timeout=60, check=False)
+                          capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, "outputs within" in done.stdout) == (0, True), done.stderr
 
 

@@ -14,22 +14,29 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
 from hwnas.pipeline.exported.image_sources import frames
 from hwnas.pipeline.exported.predicting import Predictor
+from tests.freezing import child_of, frozen, until
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
+from hwnas.deploy.server.serving import SILENT_S, listening
+
 TASKS = ["classify", "detect", "segment"]
+HANG_S = 120.0  # no answer takes that long, on whatever machine
+PATIENCE_S = 3.0  # that a server has with slow clients; its worker must do a small job in it on a busy machine, too
+TRIES = 3  # of what is held to seconds: a machine that does something else for a moment fails none
 
 
 @dataclass
@@ -55,8 +62,13 @@ class Served:
     process: subprocess.Popen[str]
     port: int
 
+    @property
+    def worker(self) -> int:
+        """The process that predicts."""
+        return child_of(self.process.pid)
+
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANG_S)
         try:
             connection.request(method, path, body, headers or {})
             found = connection.getresponse()
@@ -102,7 +114,7 @@ def start() -> Iterator[Start]:
     yield begin
     for process in running:
         process.terminate()
-    told = [process.communicate(timeout=60)[1] for process in running]
+    told = [process.communicate(timeout=HANG_S)[1] for process in running]
     assert not [text for text in told if "Traceback" in text], told
 
 
@@ -121,20 +133,19 @@ def served(start: Start, bundles: Callable[[str], Path]) -> Callable[[str], Serv
 
 @pytest.fixture(scope="module")
 def tight(start: Start, bundles: Callable[[str], Path]) -> Served:
-    """A server with a token and small limits."""
-    return start(bundles("classify"), "--token", "sesame", "--max-mb", "0.1", "--timeout", "1")
+    """A server with a token and a small limit of bytes."""
+    return start(bundles("classify"), "--token", "sesame", "--max-mb", "0.1")
+
+
+@pytest.fixture(scope="module")
+def impatient(start: Start, bundles: Callable[[str], Path]) -> Served:
+    """A server that waits for nobody."""
+    return start(bundles("classify"), "--timeout", str(PATIENCE_S))
 
 
 def encoded(height: int = 30, width: int = 40, kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)).save(buffer, kind)
-    return buffer.getvalue()
-
-
-def slow_image() -> bytes:
-    """Few bytes whose decoding takes a while."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (5600, 5600)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -261,7 +272,7 @@ def test_a_request_that_is_too_large(chunked: bool, tight: Served) -> None:
 
 
 def test_a_client_that_asks_first_is_told_before_it_sends(tight: Served) -> None:
-    with socket.create_connection(("127.0.0.1", tight.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", tight.port), timeout=HANG_S) as client:
         client.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sesame\r\nExpect: 100-continue\r\n"
                        b"Content-Length: 99000000\r\n\r\n")
         assert received(client).startswith(b"HTTP/1.1 413 ")
@@ -275,42 +286,44 @@ def received(client: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-@pytest.mark.parametrize("sent", [
-    b"", b"POST /pre",
-    b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\nAuthorization: Bearer sesame\r\n\r\nfew",
-])
-def test_a_slow_client_is_cut_off_and_holds_up_nobody(sent: bytes, tight: Served) -> None:
+SLOW = [b"", b"POST /pre", b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nfew"]
+TRICKLE = b"POST /predict HTTP/1.1\r\nHost: " + b"a" * 200
+
+
+def trickled(port: int) -> tuple[bytes, int]:
+    """Send one letter after the other; what came back, and before how many letters."""
+    with socket.create_connection(("127.0.0.1", port), timeout=0.2) as client:
+        for count, letter in enumerate(TRICKLE):
+            client.sendall(bytes([letter]))
+            with contextlib.suppress(TimeoutError):
+                return client.recv(100), count
+    return b"", len(TRICKLE)
+
+
+def test_slow_clients_are_cut_off_and_hold_up_nobody(impatient: Served) -> None:
+    """Neither who sends nothing, part of a head or part of a body, nor who sends a letter now and then."""
     begin = time.monotonic()
-    with socket.create_connection(("127.0.0.1", tight.port), timeout=20) as client:
-        client.sendall(sent)
-        assert tight.predict(encoded(), authorization="Bearer sesame").status == 200
-        found = received(client)
-    assert 0.5 < time.monotonic() - begin < 10
-    if sent:
+    with contextlib.ExitStack() as opened:
+        pool = opened.enter_context(ThreadPoolExecutor(1))
+        trickling = pool.submit(trickled, impatient.port)
+        clients = [opened.enter_context(socket.create_connection(("127.0.0.1", impatient.port), timeout=HANG_S))
+                   for _ in SLOW]
+        for client, sent in zip(clients, SLOW, strict=True):
+            client.sendall(sent)
+        assert impatient.predict(encoded()).status == 200
+        silent, *others = (received(client) for client in clients)
+        told, letters = trickling.result()
+    assert time.monotonic() - begin > PATIENCE_S / 2
+    assert silent == b""
+    for found in others:
         assert found.startswith(b"HTTP/1.1 408 ")
         assert "--timeout" in json.loads(found.partition(b"\r\n\r\n")[2])["error"]
-    else:
-        assert found == b""
-
-
-def test_a_client_that_trickles_does_not_gain_time(tight: Served) -> None:
-    begin = time.monotonic()
-    with socket.create_connection(("127.0.0.1", tight.port), timeout=20) as client:
-        client.settimeout(0.2)
-        found = b""
-        for letter in b"POST /predict HTTP/1.1\r\nHost: " + b"a" * 100:
-            try:
-                client.sendall(bytes([letter]))
-                found = client.recv(100)
-                break
-            except TimeoutError:
-                continue
-    assert found.startswith(b"HTTP/1.1 408 ")
-    assert time.monotonic() - begin < 8
+    assert told.startswith(b"HTTP/1.1 408 ")
+    assert letters < len(TRICKLE), "every letter gained it time"
 
 
 def test_what_is_not_http_gets_json_too(served: Callable[[str], Served]) -> None:
-    with socket.create_connection(("127.0.0.1", served("classify").port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", served("classify").port), timeout=HANG_S) as client:
         client.sendall(b"\x16\x03\x01 hello\r\n\r\n")
         found = received(client)
     assert found.startswith(b"HTTP/1.1 400 ")
@@ -351,7 +364,7 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_whatever_is_sent_is_answered_in_one_form(name: str, tight: Served) -> None:
     sent, status = ODD[name]
-    with socket.create_connection(("127.0.0.1", tight.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", tight.port), timeout=HANG_S) as client:
         client.sendall(sent)
         found = received(client)
     head, _, body = found.partition(b"\r\n\r\n")
@@ -365,7 +378,7 @@ def test_whatever_is_sent_is_answered_in_one_form(name: str, tight: Served) -> N
 @pytest.mark.parametrize("path", ["/predict", "/metrics", "/openapi.json", "/", "/docs", "/predict/"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_the_token_comes_before_everything(method: str, path: str, tight: Served) -> None:
-    with socket.create_connection(("127.0.0.1", tight.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", tight.port), timeout=HANG_S) as client:
         client.sendall(f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 90000000\r\n\r\n".encode())
         found = received(client)  # without a byte of the body
     assert found.startswith(b"HTTP/1.1 401 ")
@@ -374,13 +387,13 @@ def test_the_token_comes_before_everything(method: str, path: str, tight: Served
 
 
 def test_nothing_is_read_ahead_of_an_answer(served: Callable[[str], Served]) -> None:
-    with socket.create_connection(("127.0.0.1", served("classify").port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", served("classify").port), timeout=HANG_S) as client:
         client.sendall((b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n") * 500)
         assert received(client).count(b"HTTP/1.1 200 ") == 1
 
 
 def test_a_connection_is_used_again(served: Callable[[str], Served]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", served("classify").port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", served("classify").port, timeout=HANG_S)
     for body in (encoded(), iter([encoded()]), encoded(), b"", encoded()):
         connection.request("POST", "/predict", body)
         found = connection.getresponse()
@@ -398,28 +411,30 @@ def test_a_connection_is_used_again(served: Callable[[str], Served]) -> None:
 def test_one_form_does_not_hold_up_the_others(head: str, served: Callable[[str], Served]) -> None:
     server = served("classify")
     body = b"--b\r\n" + head.encode() + b"\r\n\r\n" + encoded() + b"\r\n--b--\r\n"
+    before = busy_s(server.process.pid)
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(server.predict, body, content_type="multipart/form-data; boundary=b")
-        begin = time.monotonic()
-        assert server.ask("GET", "/health").status == 200
-        assert time.monotonic() - begin < 2
-        found = asked.result(30)
+        with frozen(server.worker):
+            asked = pool.submit(server.predict, body, content_type="multipart/form-data; boundary=b")
+            assert server.ask("GET", "/health").status == 200
+        found = asked.result(HANG_S)
+    assert busy_s(server.process.pid) - before < 1, "the process that listens worked at the form"
     assert found.status in (200, 400)
     assert found.status == 200 or found.error
 
 
-def test_an_image_that_is_too_slow_is_given_up_and_the_next_is_answered(
-        start: Start, bundles: Callable[[str], Path]) -> None:
-    server = start(bundles("classify"), "--timeout", "0.1", "--max-megapixels", "100")
-    buffer = io.BytesIO()
-    Image.new("RGB", (9900, 9900)).save(buffer, "PNG", compress_level=1)
-    found = server.predict(buffer.getvalue())
-    assert found.status in (422, 408)
+def busy_s(pid: int) -> float:
+    """Processor time that a process took."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def test_an_image_that_is_too_slow_is_given_up_and_the_next_is_answered(impatient: Served) -> None:
+    with frozen(impatient.worker):
+        found = impatient.predict(encoded())
+    assert found.status == 422
     assert "--timeout" in found.error
-    deadline = time.monotonic() + 30
-    while server.ask("GET", "/health").json["status"] != "ok" and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert server.predict(encoded()).status == 200
+    until(lambda: impatient.ask("GET", "/health").json["status"] == "ok", "the model is loaded again")
+    assert impatient.predict(encoded()).status == 200
 
 
 def test_more_connections_than_the_process_may_open_files(bundles: Callable[[str], Path]) -> None:
@@ -430,11 +445,11 @@ def test_more_connections_than_the_process_may_open_files(bundles: Callable[[str
         assert process.stdout is not None
         server = Served(process, int(process.stdout.readline().split()[0].rpartition(":")[2]))
         for _ in range(100):
-            clients.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            clients.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=HANG_S))
         assert server.ask("GET", "/health").status == 200
         assert server.predict(encoded()).status == 200
         process.terminate()
-        told = process.communicate(timeout=60)[1]
+        told = process.communicate(timeout=HANG_S)[1]
     assert process.returncode == 0
     assert told == ""
 
@@ -443,69 +458,79 @@ def test_more_connections_than_the_process_may_open_files(bundles: Callable[[str
 def test_sixty_hostile_clients(bundles: Callable[[str], Path], photo: Path) -> None:
     """The benchmark in a small form; its own goal of 100 ms is for a machine that does nothing else."""
     script = Path(__file__).parents[2] / "benchmarks" / "deploy_attack.py"
-    done = subprocess.run([sys.executable, str(script), str(bundles("classify")), str(photo), "--seconds", "4",
-                           "--json"], capture_output=True, text=True, timeout=120, check=False)
-    found = json.loads(done.stdout)
-    assert found["health_ms"]["median"] < 500
-    assert found["health_ms"]["p99"] < 3000
-    assert found["goals"]["memory"]
-    assert found["goals"]["stop"]
-    assert found["honest"]["served"] > 0
-    assert "Traceback" not in done.stderr
+    for left in reversed(range(TRIES)):
+        done = subprocess.run([sys.executable, str(script), str(bundles("classify")), str(photo), "--seconds", "4",
+                               "--json"], capture_output=True, text=True, timeout=HANG_S, check=False)
+        found = json.loads(done.stdout)
+        assert found["goals"]["memory"]
+        assert found["stop"]["exit"] == 0
+        assert found["honest"]["served"] > 0
+        assert "Traceback" not in done.stderr
+        if found["health_ms"]["median"] < 500 and found["health_ms"]["p99"] < 3000 and found["goals"]["stop"]:
+            return
+        assert left, found
 
 
 def test_a_client_that_leaves_harms_nobody(served: Callable[[str], Served]) -> None:
     server = served("classify")
     for _ in range(3):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=HANG_S) as client:
             client.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nfew")
     assert server.predict(encoded()).status == 200
 
 
 def test_beyond_the_queue_is_503_and_the_rest_is_answered(start: Start, bundles: Callable[[str], Path]) -> None:
-    server, data = start(bundles("classify"), "--workers-queue", "1"), slow_image()
+    server = start(bundles("classify"), "--workers-queue", "1")
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(server.predict, [data] * 8))
-        statuses = [answer.status for answer in found]
-    assert set(statuses) == {200, 503}
-    assert statuses.count(200) >= 2
-    for answer in found:
-        if answer.status == 503:
-            assert int(answer.headers["retry-after"]) >= 1
-            assert "--workers-queue" in answer.error
-    assert server.figure('hwnas_errors_total{kind="overloaded"}') == statuses.count(503)
+        with frozen(server.worker):
+            asked = [pool.submit(server.predict, encoded()) for _ in range(8)]
+            refused = [next(answered).result() for answered in [as_completed(asked, HANG_S)] for _ in range(6)]
+        statuses = [one.result(HANG_S).status for one in asked]
+    assert (statuses.count(200), statuses.count(503)) == (2, 6)
+    for answer in refused:
+        assert answer.status == 503
+        assert int(answer.headers["retry-after"]) >= 1
+        assert "--workers-queue" in answer.error
+    assert server.figure('hwnas_errors_total{kind="overloaded"}') == 6
     assert server.predict(encoded()).status == 200
 
 
 def test_a_stop_loses_nothing_that_was_accepted(start: Start, bundles: Callable[[str], Path]) -> None:
-    server, data, count = start(bundles("classify")), slow_image(), 6
+    server, count = start(bundles("classify")), 6
     with ThreadPoolExecutor(count) as pool:
-        asked = [pool.submit(server.predict, data) for _ in range(count)]
-        deadline = time.monotonic() + 30
-        while server.ask("GET", "/health").json["waiting"] < count - 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        in_flight = sum(not answer.done() for answer in asked)
-        server.process.send_signal(signal.SIGTERM)
-        statuses = [answer.result(60).status for answer in asked]
-    assert in_flight >= 2
+        with frozen(server.worker):
+            asked = [pool.submit(server.predict, encoded()) for _ in range(count)]
+            until(lambda: server.ask("GET", "/health").json["waiting"] == count - 1, "all but one wait")
+            server.process.send_signal(signal.SIGTERM)
+            until(lambda: not listens(server.port), "it takes no more")
+            assert not any(answer.done() for answer in asked)
+        statuses = [answer.result(HANG_S).status for answer in asked]
     assert statuses == [200] * count
-    assert server.process.wait(30) == 0
-    with pytest.raises(ConnectionError):
-        server.predict(encoded())
+    assert server.process.wait(HANG_S) == 0
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_with_nothing_to_do_is_quick(number: signal.Signals, start: Start,
                                             bundles: Callable[[str], Path]) -> None:
-    server = start(bundles("classify"))
-    idle = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-    idle.request("GET", "/health")
-    idle.getresponse().read()  # and the connection stays open
-    begin = time.monotonic()
-    server.process.send_signal(number)
-    assert server.process.wait(30) == 0
-    assert time.monotonic() - begin < 5
-    idle.close()
+    for left in reversed(range(TRIES)):
+        server = start(bundles("classify"))
+        idle = http.client.HTTPConnection("127.0.0.1", server.port, timeout=HANG_S)
+        idle.request("GET", "/health")
+        idle.getresponse().read()  # and the connection stays open
+        begin = time.monotonic()
+        server.process.send_signal(number)
+        assert server.process.wait(HANG_S) == 0
+        took = time.monotonic() - begin
+        idle.close()
+        if took < SILENT_S:
+            return
+        assert left, f"{took:.1f} s: it waited for a connection that says nothing"
 
 
 def test_of_two_starts_on_one_port_one_fails_at_once(bundles: Callable[[str], Path]) -> None:
@@ -520,12 +545,12 @@ def test_of_two_starts_on_one_port_one_fails_at_once(bundles: Callable[[str], Pa
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(60)
+        reader.join(HANG_S)
     assert sorted(bool(line) for line in lines) == [False, True]
     assert Served(both[0], port).ask("GET", "/health").status == 200
     for process in both:
         process.terminate()
-    ends = [(process.communicate(timeout=60)[1], process.returncode) for process in both]
+    ends = [(process.communicate(timeout=HANG_S)[1], process.returncode) for process in both]
     assert sorted(code for _, code in ends) == [0, 2]
     (told,) = [text for text, code in ends if code == 2]
     assert f"cannot listen on 127.0.0.1:{port}" in told
@@ -566,14 +591,12 @@ def test_a_runtime_that_is_not_here_is_said_and_replaced(bundles: Callable[[str]
         port = int(process.stdout.readline().split()[0].rpartition(":")[2])
         assert Served(process, port).predict(encoded()).status == 200
         process.terminate()
-        told = process.communicate(timeout=60)[1]
+        told = process.communicate(timeout=HANG_S)[1]
     assert told.startswith("warning: openvino-npu cannot run this model here: ONNX Runtime answers")
     assert told.count("\n") == 1
 
 
 def test_small_answers_are_sent_at_once() -> None:
     """asyncio turns Nagle's algorithm off on sockets that are TCP by name alone; with it an answer takes 40 ms more."""
-    from hwnas.deploy.server.serving import listening
-
     with listening("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP

@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper
 
 from hwnas.errors import InputError, RunError, VerificationFailed
-from hwnas.export import Samples, Verdict, predict, read_metadata, to_onnx, verify
+from hwnas.export import Samples, Verdict, onnx_bytes, onnx_export, predict, read_metadata, stamped, to_onnx, verify
 from hwnas.nets import Network
 from hwnas.runtime import Measurement, open_runtime
 from hwnas.space import SpaceConfig, build
@@ -117,7 +117,9 @@ def again(model: Exported, tmp_path_factory: pytest.TempPathFactory) -> Exported
     """The same network exported a second time, from training mode."""
     net = copy.deepcopy(model.net).train()
     path = tmp_path_factory.mktemp("again") / "model.onnx"
-    to_onnx(net, path, METADATA)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_export, "_graphs", {})
+        to_onnx(net, path, METADATA)
     return Exported(net, path, model.samples)
 
 
@@ -133,6 +135,28 @@ def test_exporting_does_not_change_the_mode(again: Exported) -> None:
 
 def test_the_same_network_gives_the_same_bytes_from_either_mode(model: Exported, again: Exported) -> None:
     assert again.path.read_bytes() == model.path.read_bytes()
+
+
+def test_what_was_just_exported_is_not_exported_anew(model: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But stamped anew; and a network with one other weight is another network."""
+    asked: list[object] = []
+    export = onnx_export.onnx_graph
+    monkeypatch.setattr(onnx_export, "_graphs", {})
+    monkeypatch.setattr(onnx_export, "onnx_graph", lambda net, *rest: (asked.append(net), export(net, *rest))[1])
+    first, other = onnx_bytes(model.net, METADATA), onnx_bytes(model.net, {"seed": 4})
+    assert len(asked) == 1
+    assert first == model.path.read_bytes()
+    assert (read_metadata(other)["seed"], stamped(other, METADATA)) == (4, first)
+    moved = copy.deepcopy(model.net)
+    with torch.no_grad():
+        moved.normalize.mean[...] += 0.1
+    assert onnx_bytes(moved, METADATA) != first
+    assert len(asked) == 2
+    monkeypatch.setattr(onnx_export, "KEPT", 1)
+    onnx_bytes(moved, METADATA)
+    onnx_bytes(model.net, METADATA)
+    assert len(asked) == 3
+    assert len(onnx_export._graphs) == 1
 
 
 def test_predict_works_in_pieces(model: Exported) -> None:

@@ -135,7 +135,7 @@ def test_no_program_is_started(tmp_path: Path) -> None:
     path.write_bytes(BROKEN["PostScript"])
     code = ("import sys; from pathlib import Path; from hwnas.imaging import Picture\n"
             "try: Picture.read(Path(sys.argv[1])).pixels()\nexcept Exception as err: print(err)")
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60,
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=240,
                           check=False, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert "it is no PNG, JPEG, WEBP, GIF, TIFF, BMP or PPM" in done.stdout
     assert not (tmp_path / "started").exists()

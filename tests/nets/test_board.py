@@ -42,7 +42,7 @@ def test_everyone_sees_the_numbers_of_everyone_in_every_turn(world: int, path: P
     processes = [context.Process(target=_take_part, args=(path, r, world, TURNS, told)) for r in range(world)]
     for process in processes:
         process.start()
-    assert {told.get(timeout=120) for _ in processes} == {(rank, "done") for rank in range(world)}
+    assert {told.get(timeout=240) for _ in processes} == {(rank, "done") for rank in range(world)}
     for process in processes:
         process.join()
 
@@ -57,6 +57,19 @@ def test_a_process_that_is_gone_is_noticed(path: Path) -> None:
     other.join()
     with pytest.raises(RunError, match="process 1 of 2 that train together is gone"):
         mine.exchange(np.zeros(3, np.float32))
+
+
+def test_numbers_of_a_process_that_ended_after_it_wrote_them_count(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes and ends between the last look at the numbers and the look at who is alive."""
+    mine, other = board.Board(path, 0, 2), board.Board(path, 1, 2)
+
+    def written(pid: int) -> bool:
+        other._slots[1, 1, :3], other._turns[1] = 7, 1
+        return False
+
+    monkeypatch.setattr(board, "_PATIENT", 0)
+    monkeypatch.setattr(board, "_alive", written)
+    assert (mine.exchange(np.zeros(3, np.float32))[1] == 7).all()
 
 
 def test_what_a_board_takes(path: Path) -> None:

@@ -86,7 +86,7 @@ def test_the_files_give_the_same_without_hwnas(name: str, tmp_path: Path) -> Non
         f"np.savez({str(tmp_path / 'y.npz')!r}, *[m.detach().numpy() for m in maps])\n"
         "assert [f['num_chs'] for f in net.feature_info] == [m.shape[1] for m in maps]\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
     found = np.load(tmp_path / "y.npz")
     for key, b in zip(found.files, wanted, strict=True):
         np.testing.assert_allclose(found[key], b, atol=1e-5)

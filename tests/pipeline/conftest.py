@@ -14,6 +14,7 @@ from PIL import Image
 
 from hwnas.pipeline import RunFolder, compress
 from tests.made_once import made_once
+from tests.pipeline.lives import Lives
 
 SMALL: dict[str, Any] = {
     "data": "digits", "limit": 260, "epochs": 1, "warmup": 1, "epochs_per_evaluation": 0.25, "cycles": 1, "settle": 6,
@@ -124,6 +125,13 @@ def segmenter(masks: Path, small: dict[str, Any], tmp_path_factory: pytest.TempP
     return RunFolder.open(made_once(tmp_path_factory, "segmenter", lambda out: compress(
         out, task="segment", data=str(masks), tables=small["tables"], target="raspberry-pi-4",
         budgets={"latency": "80%"}, **TINY)))
+
+
+@pytest.fixture(scope="session")
+def lives() -> Iterator[Lives]:
+    """Processes that may be killed."""
+    with Lives() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from hwnas.data import load
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.context import search_config_of
-from hwnas.pipeline.duration import effort_of
+from hwnas.pipeline.duration import choosing_effort, search_effort, trial_effort
 from hwnas.search.evaluators.setting import EvaluatorSetting
 from hwnas.search.evaluators.shared import SupernetEvaluator, shared_weights
 from hwnas.space import Space, SpaceConfig, build
@@ -65,8 +65,8 @@ def test_what_a_search_takes(options: dict[str, Any], epochs: float, scores: flo
         log.write_text('{"phase": "alone", "number": 0, "choice": [0, 0, 0], "score": 1, "seconds": 0}\n')
         options = options | {"evaluation_table": str(log)}
     config = CompressConfig(**(PLAIN | options))
-    found = effort_of(config, _setting(config, space), shared)
+    setting = _setting(config, space)
+    choosing = choosing_effort(config, setting, shared) + trial_effort(config)
+    found = search_effort(config, setting, shared) + choosing
     assert (found.epochs, found.scores) == (pytest.approx(epochs), pytest.approx(scores))
-    two, three = (effort_of(config, _setting(config, space), shared, n) for n in (2, 3))
-    assert three.epochs - two.epochs == pytest.approx(two.epochs - found.epochs)
-    assert two.epochs - found.epochs == pytest.approx(TRIALS + _trained_again(options))
+    assert choosing.epochs == pytest.approx(TRIALS + _trained_again(options))

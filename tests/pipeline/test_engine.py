@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,11 +61,31 @@ def run(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "run", CompressConfig())
 
 
-def told(run: RunFolder, *stages: Stage[Any]) -> list[str]:
+def _threads(*, shared: bool) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
+
+class Other:
+    """Finds at once what it is asked for."""
+
+    def __init__(self) -> None:
+        self.working, self.orders = "", list[dict[str, Any]]()
+
+    def begin(self, work: str, order: dict[str, Any]) -> None:
+        self.working = work
+        self.orders.append(order)
+
+    def found(self) -> tuple[dict[str, Any], float]:
+        name, self.working = self.working, ""
+        return FOUND[name].to_json(), 3.5
+
+
+def told(run: RunFolder, *stages: Stage[Any], beside: Other | None = None) -> list[str]:
     """What happened, without the starts."""
     found: list[str] = []
     context = SimpleNamespace(run=run, check=lambda: None, reading=Reading(), tracking=NOTHING, parent=None, lead=ALONE,
-                              accelerator=CPU)
+                              accelerator=CPU, beside=beside, side_by_side=beside is not None, threads=_threads,
+                              begin_beside=lambda work, **order: beside.begin(work, order))  # type: ignore[union-attr]
     carry_out(context, stages,  # type: ignore[arg-type]
               lambda stage, event, seconds: found.append(f"{stage} {event}") if event != "start" else None)
     return found
@@ -78,6 +99,40 @@ def test_stages_are_done_in_order_and_kept(run: RunFolder) -> None:
     assert told(again, data, profile) == ["data kept", "profile kept"]
     assert again.found(type(FOUND["profile"])) == FOUND["profile"]
     assert not list(run.path.glob("*.checkpoint"))
+
+
+class Free(Written):
+    """Can be done beside stage data, and is never done here."""
+
+    beside = "data"
+
+    def run(self, context: Any) -> StageResult:
+        raise AssertionError("it is done beside")
+
+    def leaves(self, found: StageResult) -> Sequence[str]:
+        assert found == FOUND[self.name]
+        return ()
+
+
+def test_a_stage_is_done_beside_the_one_before_it(run: RunFolder) -> None:
+    other, data = Other(), Written("data")
+    found = told(run, data, Free("profile"), beside=other)
+    assert found == ["data done", "profile done"]
+    assert other.orders == [{"stage": "profile"}]
+    record = run.state.stages["profile"]
+    assert record.seconds == 3.5
+    assert 3.4 < record.beside <= 3.5
+    assert not list(run.path.glob("*.checkpoint"))
+
+
+@pytest.mark.parametrize("stages", [["data"], ["profile"], ["data", "generate"]])
+def test_what_is_done_or_not_asked_for_is_not_begun_beside(stages: list[str], run: RunFolder) -> None:
+    other, beside = Other(), {"data": Written("data"), "profile": Free("profile"), "generate": Written("generate")}
+    if stages[0] == "profile":
+        told(run, Written("data"))
+        run.finish("profile", FOUND["profile"], [], 0.0)
+    told(run, *(beside[name] for name in stages), beside=other)
+    assert other.orders == []
 
 
 def test_a_stage_that_was_interrupted_is_done_again(run: RunFolder) -> None:

@@ -14,6 +14,7 @@ from hwnas.pipeline import RunFolder, pick
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.display.interactive import Cell, session
 
+HANG_S = 240  # no answer of a kernel takes that long, on whatever machine
 OPTIONS = 'data="digits", limit=60, target="raspberry-pi-4", until="profile", tables="{}"'
 
 
@@ -25,12 +26,12 @@ class Kernel:
 
     def run(self, code: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        self.client.execute_interactive(code, timeout=60, output_hook=found.append)
+        self.client.execute_interactive(code, timeout=HANG_S, output_hook=found.append)
         kept = ("stream", "display_data", "update_display_data", "execute_result", "error")
         return _whole_streams([m["content"] | {"kind": m["msg_type"]} for m in found if m["msg_type"] in kept])
 
     def complete(self, code: str) -> list[str]:
-        told = self.client.complete(code, len(code), reply=True, timeout=30)["content"]
+        told = self.client.complete(code, len(code), reply=True, timeout=HANG_S)["content"]
         return [str(match) for match in told["matches"]]
 
 
@@ -51,7 +52,8 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     pytest.importorskip("ipykernel", reason="no kernel of Jupyter: pip install ipykernel")
     from jupyter_client.manager import start_new_kernel
 
-    manager, client = start_new_kernel(kernel_name="python3", cwd=str(tmp_path_factory.mktemp("notebook")))
+    manager, client = start_new_kernel(kernel_name="python3", startup_timeout=HANG_S,
+                                       cwd=str(tmp_path_factory.mktemp("notebook")))
     try:
         yield Kernel(client)
     finally:

@@ -117,7 +117,7 @@ def test_its_bundle_predicts_where_neither_hwnas_nor_the_package_is(run: RunFold
     for name in ("hwnas", "ink_task", "torch"):
         (hidden / f"{name}.py").write_text(f"raise ImportError('{name} is not on the device')\n")
     done = subprocess.run([sys.executable, str(bundle / "bundle.py"), "predict", "--runtime", "onnxruntime",
-                           str(image[0])], capture_output=True, text=True, timeout=120, check=False,
+                           str(image[0])], capture_output=True, text=True, timeout=240, check=False,
                           env={**os.environ, "PYTHONPATH": str(hidden)})
     assert done.returncode == 0, done.stderr
     there = json.loads(done.stdout)

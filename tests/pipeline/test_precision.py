@@ -98,6 +98,7 @@ def test_everything_is_shown_side_by_side(eight: RunFolder) -> None:
     assert summary(eight).target["precision"] == "int8"
 
 
+@pytest.mark.usefixtures("nothing_was_exported")
 def test_exporting_again_gives_the_same_bytes(eight: RunFolder, tmp_path: Path) -> None:
     path, verdict = export_run(eight, tmp_path / "again.onnx")
     assert verdict.loss is not None

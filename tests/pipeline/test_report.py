@@ -595,7 +595,7 @@ def test_in_a_browser_400_px_wide_nothing_is_over_its_card(make: Maker, tmp_path
     done = subprocess.run(
         [str(BROWSER), "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
          "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=4000",
-         "--dump-dom", (tmp_path / "frame.html").as_uri()], capture_output=True, text=True, timeout=60, check=True)
+         "--dump-dom", (tmp_path / "frame.html").as_uri()], capture_output=True, text=True, timeout=240, check=True)
     told = json.loads(unescape(done.stdout.split('<pre id="told">')[1].split("</pre>")[0]))
     assert told["over"] == []
     assert told["wide"] == 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from itertools import count
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from hwnas.cli.console import say_facts, say_table
 from hwnas.cli.result import count as amount
 from hwnas.cli.result import size
-from hwnas.pipeline.display.watch import Lines, duration
+from hwnas.pipeline.display.watch import Bars, Lines, duration
 
 
 def test_a_line_every_ten_seconds_with_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,13 +23,36 @@ def test_a_line_every_ten_seconds_with_the_time_left(capsys: pytest.CaptureFixtu
 
 
 def test_new_work_begins_a_new_estimate(capsys: pytest.CaptureFixture[str]) -> None:
-    times = iter([0.0, 0.0, 50.0, 60.0, 60.5])
+    times = iter([0.0, 50.0, 60.0, 60.5])
     watch = Lines(clock=lambda: next(times))
     watch.progress("one", 0, 10)
     watch.progress("two", 5, 10)
     watch.progress("two", 6, 10)
     watch.progress("two", 10, 10)
     assert capsys.readouterr().err == "  two: 6 of 10, about 40 s left\n"
+
+
+def test_work_beside_other_work_has_lines_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = count(0, 4)
+    watch = Lines(clock=lambda: float(next(seconds)))
+    for done in range(0, 4):
+        watch.progress("train reference", done, 20)
+        watch.progress("beside: search", 2 * done, 20)
+    assert capsys.readouterr().err.splitlines() == ["  train reference: 2 of 20, about 2 min 24 s left",
+                                                    "  beside: search: 4 of 20, about 1 min 4 s left"]
+
+
+def test_bars_of_both_are_shown_until_a_line_is_said() -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bars = Progress(console=Console(file=StringIO()))
+    watch = Bars(bars)
+    for what in ("train reference", "beside: search", "train reference", "beside: decode images"):
+        watch.progress(what, 1, 4)
+    assert [task.description for task in bars.tasks] == ["train reference", "beside: decode images"]
+    watch.say("reference  done")
+    assert bars.tasks == []
 
 
 def test_nothing_is_printed_for_short_work(capsys: pytest.CaptureFixture[str]) -> None:

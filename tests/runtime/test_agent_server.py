@@ -23,7 +23,7 @@ from hwnas.runtime.agent_server import remove_stale, take_over
 from hwnas.runtime.agent_store import Store, disk_error
 
 SETUP = {"runtime": "onnxruntime", "threads": 1, "precision": "fp32", "batch": 1, "cores": None}
-OPEN = {"do": "open", "setup": SETUP, "lease_s": 30, "previous": None}
+OPEN = {"do": "open", "setup": SETUP, "lease_s": 240, "previous": None}
 HASH = sha256(b"x").hexdigest()
 
 
@@ -80,7 +80,7 @@ def test_what_it_refuses(tmp_path: Path, command: Any, words: str) -> None:
         answer = served.hear()
         assert answer["say"] == "error"
         assert words in answer["message"]
-        assert served.process.wait(10) == 0
+        assert served.process.wait(60) == 0
         assert not served.folder.exists()
 
 
@@ -98,7 +98,7 @@ def test_goodbye_removes_everything(tmp_path: Path) -> None:
         served.tell({"do": "beat"})
         served.tell({"do": "bye"})
         assert served.hear() == {"say": "bye"}
-        assert served.process.wait(10) == 0
+        assert served.process.wait(60) == 0
     assert list(tmp_path.iterdir()) == []  # the folder 'hwnas', made for agents, is empty and goes too
 
 
@@ -107,7 +107,7 @@ def test_silence_ends_the_lease(tmp_path: Path) -> None:
         begin = time.monotonic()
         served.tell({**OPEN, "lease_s": 0.5})
         assert served.hear()["say"] == "opened"
-        assert served.process.wait(20) == 0  # the pipe is still open, but nobody speaks
+        assert served.process.wait(60) == 0  # the pipe is still open, but nobody speaks
         assert time.monotonic() - begin >= 0.5
         assert not served.folder.exists()
 
@@ -123,7 +123,7 @@ def test_a_heir_takes_the_models_over(tmp_path: Path) -> None:
         assert old.process.poll() is None
         new.tell({**OPEN, "previous": "hwnas-agent-old"})
         assert new.hear()["stored"] == [HASH]
-        assert old.process.wait(10) == 0
+        assert old.process.wait(60) == 0
         assert [path.name for path in tmp_path.iterdir()] == ["hwnas-agent-new"]
         assert Store(new.folder / "job").model(HASH) == b"x"
 
@@ -138,7 +138,7 @@ def test_sweeps_that_were_made_but_not_received_come_from_the_file(tmp_path: Pat
         old.tell({"do": "load", "part": part})
         old.tell({"do": "go", "first": 0})
         results = old.folder / "job" / "results.jsonl"
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not results.exists() or len(results.read_text().splitlines()) < 10:  # nobody reads what it says
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -161,7 +161,7 @@ def test_termination_cleans_up(tmp_path: Path) -> None:
         served.tell(OPEN)
         served.hear()
         served.process.terminate()
-        assert served.process.wait(10) == 0
+        assert served.process.wait(60) == 0
         assert not served.folder.exists()
 
 

@@ -158,7 +158,7 @@ def test_runs_under_python_3_8() -> None:
     """Where there is one with numpy: $HWNAS_PYTHON38, or python3.8."""
     python = os.environ.get("HWNAS_PYTHON38") or shutil.which("python3.8")
     probe = [str(python), "-c", "import sys, numpy; print(sys.version_info[:2])"]
-    asked = subprocess.run(probe, capture_output=True, text=True, timeout=60, check=False) if python else None
+    asked = subprocess.run(probe, capture_output=True, text=True, timeout=240, check=False) if python else None
     if asked is None or asked.returncode or not re.match(r"\(3, 8\)", asked.stdout):
         pytest.skip("no Python 3.8 with numpy is at hand")
     modules = [f"hwnas.runtime.{path.stem}" for path in FILES if path.parent.name == "runtime"]
@@ -167,5 +167,5 @@ def test_runs_under_python_3_8() -> None:
             "    try:\n        importlib.import_module(name)\n"
             "    except ModuleNotFoundError as err:\n        assert err.name == 'onnxruntime', err\n")
     done = subprocess.run([str(python), "-W", "error", "-c", code, *modules], capture_output=True, text=True,
-                          timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT.parent)}, check=False)
+                          timeout=240, env={**os.environ, "PYTHONPATH": str(ROOT.parent)}, check=False)
     assert done.returncode == 0, done.stderr

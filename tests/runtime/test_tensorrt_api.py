@@ -89,7 +89,7 @@ def bindings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     libraries = dummies(major, folder / "lib")
     names = [*used(), *(f"BuilderFlag.{flag}" for flag in ours._FLAGS_10.values())]
     done = subprocess.run(
-        [sys.executable, "-c", LOOK], input=json.dumps(names), capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", LOOK], input=json.dumps(names), capture_output=True, text=True, timeout=240,
         env={**os.environ, "LD_LIBRARY_PATH": str(libraries), "PYTHONPATH": str(folder / "site")},
     )
     assert done.returncode == 0, done.stderr
@@ -104,7 +104,7 @@ def wheel(major: int, folder: Path) -> Path:
     else:
         done = subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest",
-             str(folder), WHEELS[major]], capture_output=True, text=True, timeout=120, check=False,
+             str(folder), WHEELS[major]], capture_output=True, text=True, timeout=240, check=False,
         )
         found = sorted(folder.glob("*.whl")) if done.returncode == 0 else []
     if not found:
@@ -121,7 +121,7 @@ def dummies(major: int, folder: Path) -> Path:
         library = f"lib{name}.so.{major}"
         subprocess.run(
             [gcc, "-shared", "-fPIC", f"-Wl,-soname,{library}", "-o", str(folder / library),
-             str(Path(__file__).with_name("dummy_tensorrt.c"))], check=True, timeout=60,
+             str(Path(__file__).with_name("dummy_tensorrt.c"))], check=True, timeout=240,
         )
     return folder
 

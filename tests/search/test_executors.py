@@ -118,7 +118,6 @@ def test_processes_give_what_one_process_gives(space: Space) -> None:
     assert alone.distribution.to_json() == together.distribution.to_json()
 
 
-@pytest.mark.timeout(60)
 def test_a_worker_that_is_killed_is_a_failed_evaluation(space: Space) -> None:
     asks = [Ask(i, (0, i, 3)) for i in range(6)]
     with create_executor("processes", Additive(dies=(0, 2, 3)), space, 2) as executor:
@@ -142,7 +141,6 @@ class Stillborn(Evaluator):
         raise NotImplementedError
 
 
-@pytest.mark.timeout(60)
 def test_workers_that_never_start_are_no_endless_search(space: Space) -> None:
     strategy = create("random", space.sizes, evaluations=50, seed=0)
     with create_executor("processes", Stillborn(), space, 2) as executor, pytest.raises(UsageError, match="importable"):

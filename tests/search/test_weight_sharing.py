@@ -371,7 +371,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.timeout(3)
+@pytest.mark.timeout(60)
 def test_training_on_a_single_image_ends(space: Space, data: Dataset) -> None:
     """An epoch of one image has no batch (batch norm needs two): the loop must notice."""
     fold = as_task(data).taken(np.arange(1), np.arange(1, 3))

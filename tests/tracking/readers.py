@@ -101,7 +101,7 @@ def of_wandb(run: Path) -> Points:
     return found
 
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 BLOCK, HEAD = 1 << 15, 7
 
 

@@ -96,7 +96,7 @@ def test_a_kill_neither_doubles_nor_loses_a_point(after: int, name: str, run: Pa
     assert began.returncode == -signal.SIGKILL
     first = max(0, after - 3)  # a checkpoint is older than what was told
     subprocess.run([*program, str(first), str(POINTS)], check=True, env=quietly(run), stdout=subprocess.DEVNULL,
-                   timeout=120)
+                   timeout=240)
     assert told(name, run) == expected(POINTS)
 
 

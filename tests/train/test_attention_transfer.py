@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from hwnas.data.detection.parts import Frame
 from hwnas.data.segmentation import SegmentationData, SegmentationPart
@@ -71,6 +72,56 @@ def test_a_thinner_student_is_taught_by_attention(space: Space) -> None:
     plain, taught = trained(space, 0.0)[0], trained(space, 5.0)[0]
     assert any(not torch.equal(a, b) for a, b in zip(plain.parameters(), taught.parameters(), strict=True))
     assert all(torch.isfinite(p).all() for p in taught.parameters())
+
+
+class Foreign(nn.Module):
+    """Maps of the sizes that the student's head reads, in a network that is none of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.classes = nn.Conv2d(3, 5, 3, 8, 1), nn.Conv2d(5, 2, 1)
+        self.watched, self.kept = False, list[torch.Tensor]()
+
+    def watch_taps(self) -> None:
+        self.watched = True
+
+    def unwatch(self) -> None:
+        self.watched = False
+
+    def taken_maps(self) -> list[torch.Tensor]:
+        found, self.kept = self.kept, []
+        return found
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert self.watched
+        fine = self.conv(x)
+        self.kept = [fine, fine[..., ::2, ::2]]
+        return torch.nn.functional.interpolate(self.classes(fine), x.shape[2:])
+
+
+def test_any_network_that_keeps_maps_teaches_by_them(space: Space) -> None:
+    """A step moves the student towards where the foreign network looks."""
+    torch.manual_seed(0)
+    teacher, student = Teacher(Foreign(), features=1.0), Network(space.largest(), MEAN, STD)
+    images = torch.rand(4, 3, 64, 64)
+    with teacher.capture_features(student):
+        before = _gap(teacher, student, images)
+        before.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for p in student.parameters():
+                if p.grad is not None:
+                    p -= 0.1 * p.grad
+        assert _gap(teacher, student, images).item() < before.item()
+    assert not teacher.net.watched
+    assert not student.watched
+
+
+def _gap(teacher: Teacher, student: Network, images: torch.Tensor) -> torch.Tensor:
+    student.eval()(images)
+    teacher.outputs(images, 0, 0)
+    found = teacher.feature_loss(student)
+    assert found is not None
+    return found
 
 
 def test_nobody_watches_afterwards(space: Space) -> None:

@@ -21,7 +21,7 @@ def trained_by(processes: int, out: Path) -> Path:
     command, environment = launched(str(SCRIPT), str(out))
     if processes == 1:
         command = [sys.executable, str(SCRIPT), str(out)]
-    subprocess.run(command, check=True, env=environment, timeout=280)
+    subprocess.run(command, check=True, env=environment, timeout=550)
     return out
 
 

@@ -47,7 +47,8 @@ class Section(BaseModel):
     @classmethod
     def _no_switch(cls, given: object, info: ValidationInfo) -> object:
         """`epochs: yes` is no number, though Python takes True for 1."""
-        if isinstance(given, bool) and info.field_name not in ("require_measured", "compile", "precision_only"):
+        switches = ("require_measured", "compile", "precision_only", "side_by_side")
+        if isinstance(given, bool) and info.field_name not in switches:
             raise ValueError("a value is needed, not yes or no")
         return given
 
@@ -165,6 +166,9 @@ class TrainSection(Section):
         accelerator: where networks are trained: `auto` (a GPU where torch finds one), `cpu`, `cuda`, `cuda:1`, `mps`.
         amp: number format of the multiplications in training: `no` (fp32), `bf16`, or `fp16` on a GPU.
         compile: whether networks that are trained alone are compiled by `torch.compile`, which takes minutes on a CPU.
+        side_by_side: whether reference and search are made at the same time, with half of the threads each, and so the
+            trials of finalists; None where that pays, see `hwnas.pipeline.shares`. Where a run goes on it changes no
+            result: threads stay as they were.
     """
 
     init: str | None = None
@@ -183,6 +187,7 @@ class TrainSection(Section):
     accelerator: str = "auto"
     amp: Literal["no", "bf16", "fp16"] = "no"
     compile: bool = False
+    side_by_side: bool | None = None
 
     @field_validator("time")
     @classmethod
@@ -369,6 +374,7 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "settle": "search.settle", "top": "search.top", "finalists": "search.finalists",
     "trial_epochs": "search.trial_epochs", "seed": "seed", "torch_threads": "train.torch_threads",
     "accelerator": "train.accelerator", "amp": "train.amp", "compile": "train.compile",
+    "side_by_side": "train.side_by_side",
     "limit": "data.limit", "tables": "target.tables", "image_cache": "data.image_cache", "workers": "data.workers",
     "track": "track", "loss": "train.loss", "metric": "train.metric", "class_weights": "train.class_weights",
     "model": "model.source", "mean": "model.mean", "std": "model.std", "colour": "model.colour",

@@ -11,7 +11,8 @@ from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, default_
 from hwnas.pipeline.config.own_network import OWN_NETWORK, check_own_network
 from hwnas.tracking.registry import check
 
-HARMLESS = ("image_cache", "workers", "track")  # options that change no result: a run may go on with others
+HARMLESS = ("image_cache", "workers", "track", "side_by_side")
+"""Options with others of which a run may go on: they change no result of it."""
 BY_GRADIENTS = ("darts", "gdas", "proxylessnas")  # searchers that ask no strategy
 
 

@@ -71,6 +71,7 @@ class CompressOptions(TypedDict, total=False):
     accelerator: str
     amp: Literal["no", "bf16", "fp16"]
     compile: bool
+    side_by_side: bool | None
     limit: int | None
     tables: str | None
     image_cache: str

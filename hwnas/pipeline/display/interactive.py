@@ -98,32 +98,36 @@ def _watch(where: str) -> Iterator[Watch]:
 
 
 class Cell(Lines):
-    """One output of a notebook: a line for every finished stage, and below them how far the present one is."""
+    """One output of a notebook: a line for every finished stage, and below them how far the present one is, and what is
+    done beside it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock, EVERY_SECONDS)
         self._lines: list[str] = []
-        self._now = ""
+        self._notes: dict[bool, str] = {}  # whether it is done beside -> how far it is
         self._shown: Any = None
 
-    def note(self, text: str) -> None:
-        """The last line, until the next one."""
-        self._now = text
+    def note(self, text: str, aside: bool) -> None:
+        """A line at the end, until the next one on the same."""
+        self._notes[aside] = text
         self._show()
 
     def say(self, text: str) -> None:
         """A line that stays."""
         self._lines.append(text)
-        self.note("")
+        self._notes.clear()
+        self._show()
 
     def close(self) -> None:
         """Nothing is being done any more."""
-        if self._now:
-            self.note("")
+        if self._notes:
+            self._notes.clear()
+            self._show()
 
     def _show(self) -> None:
         display = importlib.import_module("IPython.display").display
-        text = "\n".join(printable(line) for line in [*self._lines, self._now] if line)
+        notes = [self._notes[aside] for aside in sorted(self._notes)]
+        text = "\n".join(printable(line) for line in [*self._lines, *notes])
         bundle = {"text/plain": text, "text/html": f"<pre>{html.escape(text)}</pre>"}
         if self._shown is None:
             self._shown = display(bundle, raw=True, display_id=True)

@@ -49,6 +49,8 @@ def _(found: DataResult) -> str:
     if (plan := found.planned) is not None:
         chosen += (f"{BREAK}{plural(plan.epochs, 'epoch')} of reference and result, {plan.warmup} and "
                    f"{plan.epochs_per_evaluation:g} an evaluation of the search: about {duration(plan.seconds)}")
+    if found.shares > 1:
+        chosen += f"{BREAK}reference and search side by side, half of the threads each"
     return "".join([f"{found.summary}{BREAK}{space}{chosen}",
                     *(f"{BREAK}warning: {warning}" for warning in found.warnings)])
 

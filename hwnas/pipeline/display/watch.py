@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from hwnas.documents import printable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 WAITING = "waiting for "  # how work begins that another process does
+BESIDE = "beside: "  # how work begins that is done at the same time as other work
 EVERY_SECONDS = 10.0  # between two lines about the same work in a pipe
 
 
@@ -43,31 +45,41 @@ def watching(lines: bool) -> Iterator[Watch]:
 
 
 class Bars:
-    """One bar: whatever is being done now."""
+    """One bar, whatever is being done now, and one of what is done beside it."""
 
     def __init__(self, bars: RichProgress) -> None:
         self._bars = bars
-        self._task: TaskID | None = None
-        self._what = ""
+        self._now: dict[bool, tuple[str, TaskID]] = {}  # whether it is done beside -> work, bar
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Move the bar, or begin another."""
-        if self._task is None or what != self._what:
-            self._clear()
-            self._task, self._what = self._bars.add_task(printable(what), total=total or None), what
-        self._bars.update(self._task, completed=done)
+        """Move a bar, or begin another."""
+        aside = what.startswith(BESIDE)
+        if aside not in self._now or what != self._now[aside][0]:
+            self._clear(aside)
+            self._now[aside] = what, self._bars.add_task(printable(what), total=total or None)
+        self._bars.update(self._now[aside][1], completed=done)
 
     def say(self, text: str) -> None:
-        """A line above the bar, which is done with."""
+        """A line above the bars, which are done with."""
         from rich.text import Text
 
-        self._clear()
+        for aside in list(self._now):
+            self._clear(aside)
         self._bars.console.print(Text(printable(text)), soft_wrap=True)
 
-    def _clear(self) -> None:
-        if self._task is not None:
-            self._bars.remove_task(self._task)
-        self._task = None
+    def _clear(self, aside: bool) -> None:
+        if aside in self._now:
+            self._bars.remove_task(self._now.pop(aside)[1])
+
+
+@dataclass
+class _Work:
+    """What is being done, since when, and when it was last spoken of; `first` was done at the beginning."""
+
+    what: str
+    began: float
+    last: float
+    first: int
 
 
 class Lines:
@@ -75,25 +87,24 @@ class Lines:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, every: float = EVERY_SECONDS) -> None:
         self._clock, self._every = clock, every
-        self._what = ""
-        self._began = self._last = clock()
-        self._first = 0
+        self._now: dict[bool, _Work] = {}  # whether it is done beside other work
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Say how far it is, if the last word on it is old enough."""
-        now = self._clock()
-        if what != self._what:
-            self._what, self._began, self._last, self._first = what, now, now, done
+        now, aside = self._clock(), what.startswith(BESIDE)
+        work = self._now.get(aside)
+        if work is None or what != work.what:
+            self._now[aside] = _Work(what, now, now, done)
             if what.startswith(WAITING):  # said at once: nothing is being done that could be seen otherwise
-                self.note(f"  {what}")
-        elif now - self._last >= self._every and done < total:
-            self._last = now
-            rate = (done - self._first) / (now - self._began)
+                self.note(f"  {what}", aside)
+        elif now - work.last >= self._every and done < total:
+            work.last = now
+            rate = (done - work.first) / (now - work.began)
             left = f", about {duration((total - done) / rate)} left" if rate > 0 else ""
-            self.note(f"  {what}: {done} of {total}{left}")
+            self.note(f"  {what}: {done} of {total}{left}", aside)
 
-    def note(self, text: str) -> None:
-        """How far it is."""
+    def note(self, text: str, aside: bool) -> None:
+        """How far it is; `aside`: what is done beside other work."""
         self.say(text)
 
     def say(self, text: str) -> None:

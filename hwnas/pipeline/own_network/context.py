@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from hwnas.pipeline.config.own_network import MIXED
 from hwnas.pipeline.latencies.latency_sources import AUTO, in_fp32, targets_of
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.own_results import FitResult, UnitsResult
+from hwnas.pipeline.run.results import StageResult
 from hwnas.pipeline.tracked import tracking_of
 from hwnas.progress import Progress, silent
 from hwnas.quantize import variant_for
@@ -59,8 +61,8 @@ class OwnContext:
     run: RunFolder
     progress: Progress = silent
 
-    parent = None
-    """It is no branch of another run."""
+    beside = None
+    """Nothing is done in a second process."""
 
     @property
     def config(self) -> CompressConfig:
@@ -84,6 +86,13 @@ class OwnContext:
     def doing(self, stage: Stage[Any]) -> Iterator[None]:
         """One process does it."""
         yield
+
+    def perform(self, stage: Stage[Any], following: Sequence[Stage[Any]], hook: Callable[[str, str, float], None]
+                ) -> tuple[StageResult, float]:
+        """Do a stage, one after the other."""
+        began = time.monotonic()
+        hook(stage.name, "start", 0.0)
+        return stage.run(self), time.monotonic() - began
 
     @cached_property
     def budget(self) -> Budget:

@@ -196,10 +196,11 @@ class LayerFacts(Both[LayerCost]):
 
 @dataclass(frozen=True)
 class StageTime:
-    """A stage and the seconds that it took."""
+    """A stage and the seconds that it took, `beside` of them at the same time as another."""
 
     name: str
     seconds: float
+    beside: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,8 @@ def _report(e: RunArtifacts) -> Report:
         details=_details(e), front=_front(e), explanation=_explanation(e), candidates=_candidates(e),
         latency_model=_latency_model(e), distribution=_distribution(e), search=_search(e),
         training=Both(e.reference_training.epochs, e.training.epochs), layers=_layers(e),
-        stages=[StageTime(name, e.run.state.stages[name].seconds) for name in NEEDED], provenance=_provenance(e),
+        stages=[StageTime(name, (record := e.run.state.stages[name]).seconds, record.beside) for name in NEEDED],
+        provenance=_provenance(e),
     )
 
 

@@ -139,7 +139,7 @@ def overview(run: RunFolder, outcomes: Sequence[BranchResult] | None = None) -> 
         run=run.path, report=run.path / "report.html", data=data.summary, target=data.target, origin=origin_of(run),
         metric=reference.metric, title=score_words(run.state.config).title, reference_score=reference.score,
         reference=run.state.reference, networks=[_row(run, b, errors.get(b.name)) for b in run.branches],
-        search_seconds=sum(run.state.stages[stage].seconds for stage in SEARCHED), created=run.state.created,
+        search_seconds=sum(run.state.stages[stage].own_seconds for stage in SEARCHED), created=run.state.created,
         versions=run.state.versions, seed=run.state.config.seed,
     )
 
@@ -153,4 +153,4 @@ def _row(parent: RunFolder, branch: Branch, error: str | None) -> BudgetRow:
     own = [stage for stage in run.state.stages if stage not in (*SEARCHED, ReportResult.stage)]
     return BudgetRow(branch.name, branch.path, branch.told, branch.texts, limits, summary(run),
                      same_as=run.found(FinetuneResult).same_as,
-                     seconds=sum(run.state.stages[stage].seconds for stage in own))
+                     seconds=sum(run.state.stages[stage].own_seconds for stage in own))

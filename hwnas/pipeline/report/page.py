@@ -41,7 +41,7 @@ def render(facts: Report) -> str:
             columns=_columns(facts.distribution), strongest=_strongest(facts.distribution),
             class_rows=class_table(facts.details, facts.class_columns) if facts.details else None,
             confusion=confusion_table(facts.details) if facts.details else None,
-            longest_ms=longest, total_seconds=sum(s.seconds for s in facts.stages),
+            longest_ms=longest, total_seconds=sum(s.seconds - s.beside for s in facts.stages),
         )
     except UndefinedError as err:
         raise KeyError(str(err)) from err

@@ -170,7 +170,7 @@ def summary(run: RunFolder) -> Summary:
         precisions=precisions(run), finalists=finalists(run), out=chosen.out, budgets=reached(run, solver, winner),
         reference_of_budgets=reference_of(run), moments=moments_of(run), parity=exported.in_fp32.max_difference,
         agreement=exported.in_fp32.agreement, loss=exported.verdict.loss, difference=exported.difference,
-        details=details_of(run), seconds=sum(record.seconds for record in run.state.stages.values()),
+        details=details_of(run), seconds=sum(record.own_seconds for record in run.state.stages.values()),
         no_success=no_success(exported.verdict.standing),
     )
 

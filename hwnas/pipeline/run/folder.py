@@ -287,16 +287,18 @@ class RunFolder:
         """Those that the run has latencies of; raises RunError before stage profile is finished."""
         return tuple(lane.precision for lane in self.found(ProfileResult).lanes)
 
-    def finish(self, stage: str, result: StageResult | dict[str, Any], files: Iterable[str], seconds: float) -> None:
+    def finish(self, stage: str, result: StageResult | dict[str, Any], files: Iterable[str], seconds: float, *,
+               beside: float = 0.0) -> None:
         """Record a finished stage.
 
         Args:
             result: what it found, or that as JSON.
             files: names of those that it made.
+            seconds: how long it took; `beside` of them another stage was done, too, which counts them as its own.
         """
         hashes = {name: sha256(self.path / name) for name in files}
         kept = result.to_json() if isinstance(result, StageResult) else result
-        self.state.stages[stage] = StageRecord(seconds=seconds, result=kept, files=hashes)
+        self.state.stages[stage] = StageRecord(seconds=seconds, beside=beside, result=kept, files=hashes)
         self.save()
 
     def reopen(self, *stages: str) -> None:

@@ -82,6 +82,7 @@ class DataResult(StageResult):
         recipe: all of it, so that a run goes on as it began whatever becomes of its file; empty in runs from
             before there were any, which are as `small`.
         planned: with `--time`, for how long is trained.
+        shares: among how many trainings threads are divided where neither needs the other, see `hwnas.pipeline.shares`.
     """
 
     stage = "data"
@@ -98,6 +99,7 @@ class DataResult(StageResult):
     recipe: dict[Name, Any] = Field(default_factory=dict)
     code: dict[Name, Name] = Field(default_factory=dict)
     planned: PlannedResult | None = None
+    shares: Annotated[int, Field(ge=1, le=2)] = 1
 
 
 class ProfileResult(StageResult):

@@ -18,13 +18,23 @@ from hwnas.validation import FileName, Sha256
 
 
 class StageRecord(BaseModel):
-    """A finished stage: how long it took, what it found, the hashes of the files it made."""
+    """A finished stage: how long it took, what it found, the hashes of the files it made.
+
+    Args:
+        beside: how many of its seconds another stage took as well, which was done at the same time.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     seconds: float = Field(ge=0, le=1e12)
+    beside: float = Field(default=0.0, ge=0, le=1e12)
     result: dict[str, Any]
     files: dict[FileName, Sha256]
+
+    @property
+    def own_seconds(self) -> float:
+        """How much longer the run took by it: those of all stages are the time of the run."""
+        return self.seconds - self.beside
 
 
 class RunState(BaseModel):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hwnas.export import Loss
@@ -25,11 +24,11 @@ from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import FP32, Candidate, Configuration, Key
 from hwnas.pipeline.selection.fitting import CandidateFitting
 from hwnas.pipeline.selection.quantization_loss import loss_of
+from hwnas.pipeline.selection.trials import Trials
 from hwnas.search.evaluators.setting import NoScore
 from hwnas.space import FULL
 from hwnas.target import Precision
 from hwnas.tasks.chance import Z95
-from hwnas.train import Teacher, fit
 
 if TYPE_CHECKING:
     from hwnas.nets import Network
@@ -50,7 +49,6 @@ class ModelSelector:
         self._solvers = {Configuration(p, variant): solver for p in context.targets if p not in refused
                          for variant, solver in ArchitectureSolver.all_of_run(self._run, p).items()}
         self._scores: dict[Key, float] = {}
-        self._tried: dict[Key, tuple[Network, float]] = {}
 
     @property
     def _competing(self) -> bool:
@@ -131,22 +129,15 @@ class ModelSelector:
         return [*first[: max(1, count - len(best))], *best][:count]
 
     def _trials(self, finalists: list[Candidate]) -> list[float]:
-        """Score in percent on the search's held-out fold after a short fine-tuning; no trial for a single finalist.
-
-        A score with shared weights favours what trains fast beside others; what counts is what trains well alone.
-        """
+        """Score in percent on the search's held-out fold after a short fine-tuning; no trial for a single finalist."""
         if len(finalists) == 1 or self._context.config.search.trial_epochs == 0:
             return [0.0] * len(finalists)
-        reached, count = [], len({c.network for c in finalists})
-        sizes = {c.kind.variant.imgsz: c.answer.architecture.space for c in finalists}
-        teachers = {imgsz: Teacher(self._context.reference_at(space), remember=self._context.workload.remembers)
-                    for imgsz, space in sizes.items()}  # the images of a size are the same for all
+        networks = {c.network: c.answer.architecture for c in finalists}
+        tried = dict(zip(networks, Trials(self._context, len(networks)).all_of(list(networks.values())), strict=True))
+        reached = []
         for c in finalists:
-            space = c.answer.architecture.space
-            if c.network not in self._tried:
-                self._tried[c.network] = self._try(c, teachers[c.kind.variant.imgsz], len(self._tried) + 1, count)
-            net, score = self._tried[c.network]
-            fold, lost = self._context.searched.evaluator.fold_of(space), 0.0
+            net, score = tried[c.network]
+            fold, lost = self._context.searched.evaluator.fold_of(c.answer.architecture.space), 0.0
             if c.precision != FP32 and self._competing:
                 lost = self._loss(net, c.precision, fold).drop
             reached.append(score - lost)
@@ -163,14 +154,3 @@ class ModelSelector:
             return None
         return (f"the best two finalists lie {first - second:.2f} points apart on {images:,} held-out images, where "
                 f"one is {100 / images:.2f}: chance may have chosen between them")
-
-    def _try(self, candidate: Candidate, teacher: Teacher, number: int, count: int) -> tuple[Network, float]:
-        context, arch = self._context, candidate.answer.architecture
-        net, fold = context.searched.evaluator.network(arch), context.searched.evaluator.fold_of(arch.space)
-        name = "-".join([f"w{candidate.kind.variant.key}", *map(str, candidate.choice)])
-        checkpoint = self._run.path / f"trial-{name}.checkpoint"
-        training = replace(context.training, epochs=context.config.search.trial_epochs, patience=0)
-        history = fit(net, fold.with_recipe(context.recipe), training, seed=context.config.seed, teacher=teacher,
-                      checkpoint=checkpoint, progress=context.progress, what=f"try finalist {number} of {count}",
-                      curve=context.curve(f"generate/finalist {number}"))
-        return net, history.score

@@ -12,6 +12,7 @@ from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.duration import planned
 from hwnas.pipeline.own_code import own_code
 from hwnas.pipeline.run.results import DataResult, PlannedResult, described
+from hwnas.pipeline.shares import shares_of
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.pipeline.task_setup import adapted
 from hwnas.space import space_to_json
@@ -31,6 +32,7 @@ class DataStage(Stage[DataResult]):
         unseen = data.check(context.progress) or ()  # rather than in the middle of a training
         if space.config.graph is not None:
             write_json(context.run.path / FILE, space_to_json(space))
+        shares = shares_of(context.config, data, space)
         first = next(iter(context.targets.values()))
         return DataResult(
             data=data.describe(), fingerprint=data.fingerprint, summary=data.summary(),
@@ -38,7 +40,8 @@ class DataStage(Stage[DataResult]):
             variants=[variant.key for variant in context.spaces],
             target=described(first), budgets=dict(context.config.budgets),
             recipe=context.recipe.model_dump(mode="json"), code=own_code(context.config, context.recipe),
-            planned=_planned(context),
+            planned=_planned(context, shares),
+            shares=shares,
             warnings=[*adapted(context.config, space), *data.notes, *unseen,
                       *find(context.config.task).data_warnings(data.describe())],
         )
@@ -47,9 +50,9 @@ class DataStage(Stage[DataResult]):
         return () if found.space.get("graph") is None else (FILE,)
 
 
-def _planned(context: RunContext) -> PlannedResult | None:
+def _planned(context: RunContext, shares: int) -> PlannedResult | None:
     """How long is trained, where a time is given."""
     if context.config.train.time is None:
         return None
-    options, seconds = planned(context.config, context.dataset, context.space, len(context.config.networks))
+    options, seconds = planned(context.config, context.dataset, context.space, len(context.config.networks), shares)
     return PlannedResult(**options, seconds=seconds)

@@ -8,7 +8,7 @@ import torch
 
 from hwnas.errors import UsageError
 from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.run.results import ReferenceResult
+from hwnas.pipeline.run.results import ReferenceResult, SearchResult
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.train import fit
 from hwnas.train.checkpoint import load_matching, load_tensors
@@ -19,6 +19,7 @@ class ReferenceStage(Stage[ReferenceResult]):
 
     name = ReferenceResult.stage
     together = True
+    beside = SearchResult.stage
 
     def run(self, context: RunContext) -> ReferenceResult:
         torch.manual_seed(context.config.seed)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from hwnas.documents import read_json
 from hwnas.latency import LatencyModel
 from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.run.results import SearchResult
+from hwnas.pipeline.run.results import ReferenceResult, SearchResult
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.pipeline.tracked import evaluations
 from hwnas.search import resumable
@@ -30,6 +30,7 @@ class SearchStage(Stage[SearchResult]):
 
     name = SearchResult.stage
     together = True
+    beside = ReferenceResult.stage
 
     def run(self, context: RunContext) -> SearchResult:
         folder = context.run.path

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol
 
-from hwnas.pipeline.run.results import Found
+from hwnas.pipeline.run.results import Found, StageResult
 
 if TYPE_CHECKING:
     from hwnas.data.reading import Reading
+    from hwnas.pipeline.beside import Beside
     from hwnas.pipeline.run.folder import RunFolder
     from hwnas.tracking.record import Tracking
 
@@ -33,8 +34,16 @@ class StageContext(Protocol):
     def check(self) -> None:
         """Raises HwnasError where the run cannot go on, before anything is done."""
 
+    @property
+    def beside(self) -> Beside | None:
+        """The second process, where a stage may be done in it at the same time."""
+
     def doing(self, stage: Stage[Any]) -> AbstractContextManager[None]:
         """Inside the block a stage is done."""
+
+    def perform(self, stage: Stage[Any], following: Sequence[Stage[Any]], hook: Callable[[str, str, float], None]
+                ) -> tuple[StageResult, float]:
+        """Do it: what it found, and the seconds that it took."""
 
 
 class Stage(ABC, Generic[Found]):
@@ -43,10 +52,13 @@ class Stage(ABC, Generic[Found]):
     Args:
         name: as in run.json, and of what the results are told under.
         together: whether all processes that were started do it, and rank 0 alone writes; else rank 0 does it.
+        beside: the stage next to it that can be done at the same time, as neither needs what the other leaves; each
+            then has its share of the threads (`hwnas.pipeline.shares`). Empty for none.
     """
 
     name: ClassVar[str]
     together: ClassVar[bool] = False
+    beside: ClassVar[str] = ""
 
     @abstractmethod
     def run(self, context: Any) -> Found:

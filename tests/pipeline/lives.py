@@ -1,0 +1,66 @@
+"""Processes that are killed: one that has imported everything forks the others, so that each begins at once to work.
+
+The seconds after which one is killed are of its processor time, so that a busy machine neither kills it before it did
+anything nor after it is done. They are read from outside: a timer of the process' own would make its clock coarse.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+NURSERY = """
+import json, os, signal, sys, time, traceback
+import psutil
+import torch
+torch.set_num_threads(1)
+import hwnas
+import hwnas.pipeline.job, hwnas.pipeline.stages.table
+from hwnas.export.onnx_export import onnx_graph
+
+onnx_graph(torch.nn.Conv2d(1, 1, 1), (1, 2, 2), ["y"], {})  # imports more than everything else
+for line in sys.stdin:
+    asked = json.loads(line)
+    child = os.fork()
+    if not child:
+        try:
+            exec(compile(asked["code"], "life", "exec"), {})
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    while asked["seconds"] and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if sum(psutil.Process(child).cpu_times()[:2]) >= asked["seconds"]:
+            os.kill(child, signal.SIGKILL)
+            break
+        time.sleep(0.01)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Lives:
+    """Runs code in processes of their own, one after the other."""
+
+    def __enter__(self) -> Self:
+        self._nursery = subprocess.Popen([sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                         text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._nursery.communicate(timeout=240)
+
+    def live(self, code: str, seconds: float = 0.0) -> int:
+        """The exit code of a process that runs `code`, which is killed after `seconds` if it still lives.
+
+        Args:
+            seconds: of processor time; 0 lets it live.
+        """
+        pipes: Any = self._nursery
+        pipes.stdin.write(json.dumps({"code": code, "seconds": seconds}) + "\n")
+        pipes.stdin.flush()
+        return int(pipes.stdout.readline())
