@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from hwnas.documents import brief
 from hwnas.errors import InputError, MissingDependency, UsageError, VerificationFailed
@@ -26,6 +25,7 @@ from hwnas.quantize.graph import parse
 from hwnas.runtime.onnx_file import check_onnx
 from hwnas.surgery.canonical import canonical
 from hwnas.surgery.contract import Floats, InputContract
+from hwnas.surgery.session import session_of
 
 CLOSE = 1e-5  # largest difference of the canonical form to the original, over the largest output
 ZOOS = ("torchvision", "timm")
@@ -109,21 +109,6 @@ def read_network(source: str, contract: InputContract, size: tuple[int, int] | N
     network = TrainedNetwork(_name_of(source), original, made, contract, hashlib.sha256(original).hexdigest())
     contract.size_of(network.input_shape)
     return network
-
-
-def session_of(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A network ready to be run as it is on this machine, by ONNX Runtime.
-
-    Raises:
-        InputError: ONNX Runtime refuses it.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors only
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as err:  # the library's errors share no base class of their own
-        raise InputError(f"ONNX Runtime does not read the model: {brief(str(err).strip().splitlines()[0])}") from err
 
 
 def _apart(a: Floats, b: Floats) -> float:

@@ -27,7 +27,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hwnas.quantize.graph import attribute
 from hwnas.surgery.channels import Group, groups_of
 from hwnas.surgery.dataflow import Dataflow
-from hwnas.surgery.reading import session_of
+from hwnas.surgery.session import session_of
 from hwnas.surgery.splice import Fragment
 from hwnas.surgery.unit import Cut, Unit
 
