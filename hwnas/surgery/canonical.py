@@ -20,6 +20,7 @@ from hwnas.surgery.dataflow import read_by, static_shape
 from hwnas.surgery.patterns import with_patterns
 
 LEAST_OPSET, WANTED_OPSET = 13, 17  # before 13 a weight cannot be quantised by channel
+LEAST_FORMAT = 4  # before it every constant was an input
 STANDARD = ("", "ai.onnx")
 
 
@@ -43,7 +44,7 @@ def canonical(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] | No
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
-    found = _optimised(_live(_upgraded(fixed)))
+    found = _optimised(_live(_settled(_upgraded(fixed))))
     # The converter names constants as inputs, and one that was folded leaves its name there.
     wanted = {v.name for v in model.graph.input} - constants
     given = [v for v in found.graph.input if v.name in wanted]
@@ -99,6 +100,16 @@ def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
         except Exception as err:  # the library's errors share no base class of their own
             said = next((line for line in str(err).strip().splitlines() if line.strip()), "no reason given")
             raise InputError(f"ONNX Runtime does not read the model: {brief(said)}") from err
+
+
+def _settled(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without constants that are inputs as well: a caller may give others, so ONNX Runtime folds none of them."""
+    constants = {t.name for t in model.graph.initializer}
+    kept = [v for v in model.graph.input if v.name not in constants]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    model.ir_version = max(model.ir_version, LEAST_FORMAT)
+    return model
 
 
 def _live(model: onnx.ModelProto) -> onnx.ModelProto:

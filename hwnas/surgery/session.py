@@ -1,4 +1,4 @@
-"""A network as ONNX Runtime carries it out here, whatever device it is for."""
+"""A network ready to be run as it is, to look at what it gives; timing is done on devices, elsewhere."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.errors import InputError, MissingDependency, UsageError, VerificationFailed
 from hwnas.surgery import InputContract, TrainedNetwork, read_network
-from hwnas.surgery.reading import session_of
+from hwnas.surgery.session import session_of
 from tests.mutations import damaged_bytes, fuzzed, judged
 from tests.surgery.networks import Drawing, chain, image_of, run, small
 
