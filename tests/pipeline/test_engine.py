@@ -14,12 +14,11 @@ from hwnas.data.reading import Reading
 from hwnas.errors import RunError, UsageError
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.engine import carry_out
-from hwnas.pipeline.leading import ALONE
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.results import StageResult
+from hwnas.pipeline.side_by_side import done
 from hwnas.pipeline.stages.stage import Again, Stage
 from hwnas.tracking.record import NOTHING
-from hwnas.train.accelerator import CPU
 from tests.pipeline import stage_results
 
 FOUND = {"data": stage_results.data(), "profile": stage_results.profile(stage_results.lane()),
@@ -83,9 +82,11 @@ class Other:
 def told(run: RunFolder, *stages: Stage[Any], beside: Other | None = None) -> list[str]:
     """What happened, without the starts."""
     found: list[str] = []
-    context = SimpleNamespace(run=run, check=lambda: None, reading=Reading(), tracking=NOTHING, parent=None, lead=ALONE,
-                              accelerator=CPU, beside=beside, side_by_side=beside is not None, threads=_threads,
+    context = SimpleNamespace(run=run, check=lambda: None, reading=Reading(), tracking=NOTHING,
+                              doing=lambda stage: contextlib.nullcontext(), beside=beside,
+                              side_by_side=beside is not None, threads=_threads,
                               begin_beside=lambda work, **order: beside.begin(work, order))  # type: ignore[union-attr]
+    context.perform = lambda stage, following, hook: done(context, stage, following, hook)
     carry_out(context, stages,  # type: ignore[arg-type]
               lambda stage, event, seconds: found.append(f"{stage} {event}") if event != "start" else None)
     return found

@@ -41,8 +41,8 @@ class World:
         self.alone = {(u.signature, o.key): share * self.rng.uniform(0.3, 1.2)
                       for u in found.cut.units for o in found.options[u.name]}
         self.belief = UnitCosts.believed(found, WHOLE, self.alone, PER_VALUE)
-        spread = np.sqrt(np.diag(self.belief.variance))
-        self.effects = dict(zip(self.belief.effects, self.belief.mean_ms + self.rng.normal(0, spread), strict=True))
+        drawn = self.rng.multivariate_normal(self.belief.mean_ms, self.belief.variance)  # errors are shared
+        self.effects = dict(zip(self.belief.effects, drawn, strict=True))
 
     def true_ms(self, plans: Sequence[Plan]) -> NDArray[np.float64]:
         return np.array([WHOLE + sum(self.effects[e] for e in effects_of(self.places, p)) for p in plans])
