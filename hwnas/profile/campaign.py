@@ -19,9 +19,10 @@ from hwnas.profile.node_builder import Weights
 from hwnas.profile.sweeps import Times, times_of
 from hwnas.progress import Progress, plural
 from hwnas.runtime import Device, Sweep, SweepPlan
+from hwnas.runtime.device import LEAST_SWEEPS
 from hwnas.space import Architecture
 
-CHECK_EVERY = 4  # sweeps
+CHECK_EVERY = LEAST_SWEEPS
 MIN_SWEEPS = 16
 MIN_SECONDS = 10.0  # a machine's speed drifts over seconds: samples must be spread further than that
 SETTLED = 0.015  # standard deviation of log(prediction / prediction) between two halves of the samples

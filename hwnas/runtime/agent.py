@@ -86,7 +86,7 @@ def _measure_part(
 ) -> None:
     spent = sum(sum(line["seconds"].values()) for line in made)
     first = len(made)
-    if first >= part.plan.max_sweeps or spent >= part.plan.max_seconds:
+    if part.plan.over(first, spent):
         return
     sampler = Sampler(runtime, part.plan)
     for done, (model, sha256) in enumerate(part.models.items(), 1):
@@ -97,7 +97,7 @@ def _measure_part(
         store.append({"part": index, **sweep.to_json()})
         seconds = time.monotonic() - begin
         _tell(f"\r{name}: sweep {sweep.number + 1}, {seconds:.0f} of at most {part.plan.max_seconds:.0f} s   ")
-        if sweep.number + 1 >= part.plan.max_sweeps or seconds >= part.plan.max_seconds:
+        if part.plan.over(sweep.number + 1, seconds):
             break
     _tell("\n")
 

@@ -17,6 +17,7 @@ from hwnas.documents import Record, brief
 from hwnas.errors import InputError
 from hwnas.runtime.fingerprint import Fingerprint
 
+LEAST_SWEEPS = 4  # that are made however short the time: two halves of fewer say nothing of each other
 LEAST_MS, MOST_MS = 1e-6, 1e7  # of a median: a nanosecond; of one run: close to three hours
 
 
@@ -30,7 +31,7 @@ class SweepPlan:
         sentinel_visits: how often per sweep the sentinels and the reference kernel are visited, evenly spread.
         seed: for the order of the visits.
         max_sweeps: sweeps after which a device that nobody can stop (a copied folder) ends by itself.
-        max_seconds: the same in seconds.
+        max_seconds: the same in seconds, after the least `LEAST_SWEEPS`.
     """
 
     sentinels: tuple[str, str]
@@ -40,6 +41,10 @@ class SweepPlan:
     seed: int = 0
     max_sweeps: int = 200
     max_seconds: float = 600.0
+
+    def over(self, sweeps: int, seconds: float) -> bool:
+        """Whether so many sweeps that took so long are all that a device makes by itself."""
+        return sweeps >= self.max_sweeps or (seconds >= self.max_seconds and sweeps >= LEAST_SWEEPS)
 
     def to_json(self) -> dict[str, Any]:
         """The fields; the sentinels as a list."""

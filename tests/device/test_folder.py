@@ -69,6 +69,15 @@ def test_a_run_that_was_stopped_goes_on(folder: Path) -> None:
     assert results.read_bytes().startswith(b"".join(whole[:3]))
 
 
+def test_a_device_too_slow_for_its_seconds_makes_enough_sweeps(models, tmp_path: Path) -> None:
+    """Of one sweep nothing can be said, not even that it contradicts itself."""
+    plan = SweepPlan(("large", "small"), max_seconds=0)
+    FolderJob.write(tmp_path / "job", Setup("onnxruntime"), [(models, plan)], {})
+    measure(tmp_path / "job")
+    with FolderJob.read(tmp_path / "job").results().sweeps(models, plan) as sweeps:
+        assert [sweep.number for sweep in sweeps] == [0, 1, 2, 3]
+
+
 def test_a_job_that_is_done_measures_nothing(folder: Path) -> None:
     before = (folder / "results.jsonl").read_bytes()
     assert "sweep" not in measure(folder)

@@ -111,6 +111,7 @@ def test_a_list_names_several() -> None:
     assert make_config({"track": "csv, mlflow:http://h"}).track == ("csv", "mlflow:http://h")
 
 
+@pytest.mark.slow
 def test_several_budgets_are_a_run_each(options: dict[str, Any], tmp_path: Path) -> None:
     run = compress(tmp_path / "run", **{**options, "budgets": {"flops": "60%,70%"}})
     shared = {stage for stage, _, _ in of_csv(run.path)}

@@ -222,6 +222,7 @@ def test_what_are_no_sizes(wrong: dict[str, Any], rule: str) -> None:
         make_config(wrong)
 
 
+@pytest.mark.slow
 def test_profile_measures_what_a_compress_would_ask_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["profile", "--head", "fcos", "--imgsz", "64", "--depth", "1", "--width-mult", "0.25", "--classes", "2",
              "--tables", str(tmp_path), "--max-seconds", "1", "--json"]

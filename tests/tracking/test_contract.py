@@ -33,6 +33,7 @@ def name(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         pytest.skip(f"the library of tracker {found} is not installed: {way}")
     for variable in [key for key in os.environ if key.startswith(("WANDB_", "MLFLOW_"))]:
         monkeypatch.delenv(variable)
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # for the reader; the tracker sets it where it needs it
     return found
 

@@ -23,7 +23,7 @@ from hwnas.train.checkpoint import save_tensors
 from hwnas.train.distill import Teacher
 from hwnas.train.loop import optimizer_of, train_step
 
-STEPS, BATCH, SIDE = 20, 16, 32
+STEPS, BATCH, SIDE = 8, 16, 32
 
 
 def images(count: int, rng: np.random.Generator) -> np.ndarray:

@@ -72,11 +72,18 @@ async def _serve(model: Model, limits: Limits, token: str | None, listener: sock
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which on its stop also refuses what is still on its way."""
+    """uvicorn, with a long queue of who wants in; on its stop it also refuses what is still on its way."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and accept few at a time where few files may be open; the others wait in the system's queue, which
+        takes none. Who finds that full is made to wait by its own system, for seconds."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wait for what was accepted."""
