@@ -25,13 +25,16 @@ settings.load_profile("hwnas")
 
 ROOT = Path(__file__).parents[1]
 SLOWEST_FIRST = (
-    "tests/docs/test_code_blocks.py", "tests/test_golden.py", "tests/pipeline/test_precision.py",
-    "tests/pipeline/test_tasks.py", "tests/pipeline/test_variants.py", "tests/search/test_contract.py",
-    "tests/pipeline/test_compress.py", "tests/cli/test_compress.py", "tests/test_examples.py",
-    "tests/pipeline/test_own_task.py", "tests/kinds/test_package.py", "tests/latency/test_table_writes.py",
-    "tests/deploy/test_serve.py", "tests/pipeline/test_old_runs.py", "tests/pipeline/test_search_roles.py",
-    "tests/deploy/test_run.py", "tests/pipeline/test_own_spaces.py", "tests/pipeline/test_predict.py",
-    "tests/test_packaging.py",
+    "tests/docs/test_code_blocks.py", "tests/test_golden.py", "tests/cli/test_several_processes.py",
+    "tests/pipeline/test_variants.py", "tests/pipeline/test_tracked.py", "tests/pipeline/test_tasks.py",
+    "tests/pipeline/test_several_budgets.py", "tests/deploy/test_serve.py", "tests/pipeline/test_precision.py",
+    "tests/cli/test_compress.py", "tests/train/test_large.py", "tests/pipeline/test_compress.py",
+    "tests/cli/test_several_budgets.py", "tests/search/test_contract.py", "tests/latency/test_table_writes.py",
+    "tests/kinds/test_package.py", "tests/pipeline/test_multilabel.py", "tests/pipeline/test_own_task.py",
+    "tests/train/test_ranks.py", "tests/train/test_accelerator.py", "tests/pipeline/test_old_runs.py",
+    "tests/pipeline/test_own_spaces.py", "tests/deploy/test_run.py", "tests/docs/test_site.py",
+    "tests/pipeline/test_search_roles.py", "tests/pipeline/test_predict.py", "tests/cli/test_ending.py",
+    "tests/test_examples.py", "tests/test_packaging.py",
 )
 """What takes longest comes first, so that no worker is alone with it at the end (`--dist loadfile`)."""
 BRIEFLY = 4.0

@@ -17,9 +17,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers")
 
-pytestmark = pytest.mark.skipif(
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in NEEDED), reason='pip install "hwnas[docs]" brings mkdocs'
-)
+)]
 
 
 @pytest.fixture(scope="module")

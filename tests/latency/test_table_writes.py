@@ -14,6 +14,7 @@ from hwnas.errors import InputError, TableError
 from hwnas.latency import Calibration, Entry, Table, table_file
 from hwnas.target import load
 
+KILLS = 20
 DEVICE = {"cpu": "test", "flags": [], "runtime_version": "1.0"}
 
 # Forks writers that report every addition once `add` has returned, and kills them at a random moment.
@@ -87,19 +88,17 @@ def table(tmp_path: Path) -> Table:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize(("kills", "seed"), [
-    (20, 0), *(pytest.param(50, seed, marks=pytest.mark.slow) for seed in range(1, 5))
-])
-def test_killed_at_any_moment_nothing_reported_is_lost(tmp_path: Path, kills: int, seed: int) -> None:
-    """220 kills over five tables: every writer reads its table whole, so that one table would take ever longer."""
-    words = [sys.executable, "-c", KILLER, str(tmp_path / "t.jsonl"), str(kills), str(seed)]
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 11))])
+def test_killed_at_any_moment_nothing_reported_is_lost(tmp_path: Path, seed: int) -> None:
+    """220 kills over eleven tables: every writer reads its table whole, so that one table would take ever longer."""
+    words = [sys.executable, "-c", KILLER, str(tmp_path / "t.jsonl"), str(KILLS), str(seed)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=550, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["lost"] == []
     assert found["twice"] == 0
-    assert found["opened"] >= kills / 2
-    assert found["reported"] >= kills / 2
+    assert found["opened"] >= KILLS / 2
+    assert found["reported"] >= KILLS / 2
 
 
 def test_two_processes_write_and_a_reader_reads(tmp_path: Path) -> None:

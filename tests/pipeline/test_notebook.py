@@ -156,7 +156,7 @@ class Written(Cell):
     states: list[str]
 
     def _show(self) -> None:
-        self.states.append("|".join([*self._lines, self._now]))
+        self.states.append("|".join([*self._lines, self._notes.get(False, "")]))
 
 
 def test_a_cell_keeps_lines_and_rewrites_how_far_it_is() -> None:

@@ -36,6 +36,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "code_of_mine.py"
 
 
+@pytest.mark.slow
 def test_a_run_of_ones_own_loss_and_metric(mine: Path, small: dict[str, Any], tmp_path: Path) -> None:
     options = {**small, "target": "raspberry-pi-4", "budgets": {"flops": "60%"}, "loss": "code_of_mine:gentle",
                "metric": "code_of_mine:worst_class", "epochs": 2}
