@@ -157,7 +157,7 @@ def test_an_interrupted_run_says_how_to_go_on(tables: Path, made: Path, tmp_path
     heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
     program = f"{heed}; from hwnas.cli import main; sys.exit(main({words!r}))"
     work = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    until = time.monotonic() + 200
+    until = time.monotonic() + 500
     while not (tmp_path / "run" / "reference.checkpoint").exists() and time.monotonic() < until:
         time.sleep(0.1)
     work.send_signal(signal.SIGINT)

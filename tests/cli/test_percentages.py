@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from hwnas.cli import main
+
 Answer = Callable[..., Any]
 
 
-def test_every_command_means_the_same_milliseconds(made: Path, tmp_path: Path, answer: Answer) -> None:
+def test_every_command_means_the_same_milliseconds(made: Path, tmp_path: Path, answer: Answer,
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
     fixed = json.loads((made / "run.json").read_text())["reference"]
     assert fixed["basis"] == "measured"
     limit = pytest.approx(0.9 * fixed["latency_ms"])
@@ -27,7 +30,9 @@ def test_every_command_means_the_same_milliseconds(made: Path, tmp_path: Path, a
     assert picked["picks"][0]["costs"]["latency"] <= picked["bounds"]["latency"]
     assert answer("generate", made, "--latency", "90%", "--target", "local")["bounds"] == picked["bounds"]
     for path in (made, made / "model.onnx"):
-        checked = answer("verify", path, "--latency", "90%")
+        capsys.readouterr()
+        assert main(["verify", str(path), "--latency", "90%", "--json"]) in (0, 4)  # a busy machine may find it over
+        checked = json.loads(capsys.readouterr().out)
         assert (checked["budget_ms"], checked["promise"]["reference_ms"]) == (limit, fixed["latency_ms"])
     assert answer("deploy", made, "-o", tmp_path / "bundle")["promise_ms"] == limit
     other = answer("compress", "--from", made, "--latency", "95%", "--out", tmp_path / "other")
