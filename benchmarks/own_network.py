@@ -24,9 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 
 from hwnas.files import write_json
-from hwnas.pipeline import RunFolder, compress, resume
-from hwnas.pipeline.own_network.context import OwnContext
-from hwnas.pipeline.run.own_results import PlanResult, ShipResult
+from hwnas.pipeline import RunFolder, compress, load_own_network, resume
 from hwnas.runtime import compare
 from hwnas.runtime.pinning import pinned
 from hwnas.surgery.unit_costs import random_plans
@@ -73,20 +71,21 @@ def _told(stage: str, event: str, seconds: float) -> None:
 
 def rows_of(run: RunFolder, budget: str) -> list[str]:
     """The networks of a run side by side."""
-    found, lines = run.found(ShipResult), []
-    base = found.rows[0].latency.median_ms
-    for row in found.rows:
-        told = [f"{row.scores['loss']:.4f} +- {row.scores['loss_se']:.4f}"]
-        told += [f"{row.scores[word]:.2f} +- {row.scores[f'{word}_se']:.2f}" if word in row.scores else ""
+    rows, lines = run.result("ship")["rows"], []
+    base = rows[0]["latency"]["median_ms"]
+    for row in rows:
+        scores, timed = row["scores"], row["latency"]
+        told = [f"{scores['loss']:.4f} +- {scores['loss_se']:.4f}"]
+        told += [f"{scores[word]:.2f} +- {scores[f'{word}_se']:.2f}" if word in scores else ""
                  for word in ("agreement", "accuracy")]
-        lines.append(f"| {budget} | {row.name} | {row.latency.median_ms:.3f} ({row.latency.p10_ms:.3f}-"
-                     f"{row.latency.p90_ms:.3f}) | {row.latency.median_ms / base:.3f} | {' | '.join(told)} |")
+        lines.append(f"| {budget} | {row['name']} | {timed['median_ms']:.3f} ({timed['p10_ms']:.3f}-"
+                     f"{timed['p90_ms']:.3f}) | {timed['median_ms'] / base:.3f} | {' | '.join(told)} |")
     return lines
 
 
 def predicted(run: RunFolder, count: int, seed: int) -> dict[str, float]:
     """Random plans that were not timed before, timed in one interleaved run with the network as it is."""
-    context = OwnContext(run)
+    context = load_own_network(run)
     plans = random_plans(context.places, count, seed)
     sessions = {str(i): context.runtime.load(context.assembler.model(plan)) for i, plan in enumerate(plans)}
     sessions["whole"] = context.runtime.load(context.assembler.model({}))
@@ -121,11 +120,10 @@ def main() -> None:
     for budget in args.budgets.split(","):
         run = made(args, budget, model)
         result += rows_of(run, budget)
-        plan = run.found(PlanResult)
-        best = next(row for row in plan.rows if row.name == plan.name)
+        plan = run.result("plan")
+        best = next(row for row in plan["rows"] if row["name"] == plan["name"])
         facts[budget] = {"seconds": {name: round(stage.seconds, 1) for name, stage in run.state.stages.items()},
-                         "predicted loss": best.predicted_loss, "loss": best.loss, "predicted ms": best.predicted_ms,
-                         "measured ms": best.measured_ms}
+                         **{name: best[name] for name in ("predicted_loss", "loss", "predicted_ms", "measured_ms")}}
     if args.plans:
         facts["prediction"] = predicted(run, args.plans, args.seed + 1000)
     write_json(args.out / "facts.json", facts)

@@ -37,7 +37,8 @@ SURFACE = {
                      "Prediction Table changes_of errors fit interval kendall_tau live_ops now table_path",
     "hwnas.nets": "Block FeatureNet Mixture Network Normalize Subnet Supernet deployed",
     "hwnas.pipeline": "STAGES Answer ArchitectureSolver Budget CompressConfig Picker Predictor RunFolder TimedModel "
-                      "calibration_inputs compress compress_run export_job load_context load_network load_reference "
+                      "calibration_inputs compress compress_run export_job load_context load_network load_own_network "
+                      "load_reference "
                       "load_search make_config parse parse_all pick predict_files resume retarget show "
                       "time_models",
     "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network measure_networks network_model "

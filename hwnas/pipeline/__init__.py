@@ -7,6 +7,7 @@
 | RunFolder, STAGES                                              | a run on disk                                 |
 | pick, Answer, ArchitectureSolver                               | a finished search, asked for other budgets    |
 | load_network, load_reference, load_search, load_context        | what a run left, to work with                 |
+| load_own_network                                               | the same of a run on a user's own network     |
 | TimedModel, time_models, calibration_inputs                    | models timed in turns; images to quantise with|
 | Predictor, predict_files                                       | what an exported model says of images         |
 | export_job                                                     | what is carried to a device to be measured    |
@@ -22,7 +23,7 @@ from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.make_config import make_config
 from hwnas.pipeline.display.run_facts import run_facts
 from hwnas.pipeline.job import compress, compress_run, resume, retarget
-from hwnas.pipeline.loading import load_context, load_network, load_reference, load_search
+from hwnas.pipeline.loading import load_context, load_network, load_own_network, load_reference, load_search
 from hwnas.pipeline.run.folder import STAGES, RunFolder
 from hwnas.pipeline.selection.answers import Answer
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
@@ -40,7 +41,7 @@ Picker = ArchitectureSolver  # its name in 0.1, for one version
 __all__ = [
     "STAGES", "Answer", "ArchitectureSolver", "Budget", "CompressConfig", "Picker", "Predictor", "RunFolder",
     "TimedModel", "calibration_inputs", "compress", "compress_run", "export_job", "load_context", "load_network",
-    "load_reference", "load_search", "make_config", "parse", "parse_all", "pick", "predict_files", "resume", "retarget",
+    "load_own_network", "load_reference", "load_search", "make_config", "parse", "parse_all", "pick", "predict_files", "resume", "retarget",
     "show", "time_models",
 ]
 

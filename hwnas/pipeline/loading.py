@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwnas.errors import RunError
 from hwnas.pipeline.job import require_torch
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.progress import Progress, silent
@@ -18,6 +19,7 @@ from hwnas.progress import Progress, silent
 if TYPE_CHECKING:
     from hwnas.nets import Network
     from hwnas.pipeline.context import RunContext
+    from hwnas.pipeline.own_network.context import OwnContext
     from hwnas.search.resumable import SearchResult
 
 
@@ -35,6 +37,23 @@ def load_context(run: RunFolder | str | Path, progress: Progress = silent) -> Ru
     from hwnas.pipeline.context import RunContext
 
     return RunContext(run if isinstance(run, RunFolder) else RunFolder.open(Path(run)), progress)
+
+
+def load_own_network(run: RunFolder | str | Path, progress: Progress = silent) -> OwnContext:
+    """What a run on a user's own network found: its units, what they may be and take, what makes models of plans.
+
+    Args:
+        run: a run, or its folder.
+
+    Raises:
+        RunError: no run there, it was tampered with, or it is a search in a space.
+    """
+    from hwnas.pipeline.own_network.context import OwnContext
+
+    found = run if isinstance(run, RunFolder) else RunFolder.open(Path(run))
+    if found.state.config.model.source is None:
+        raise RunError(f"{found.path} is a search in a space, and this is for a network of your own: take load_context")
+    return OwnContext(found, progress)
 
 
 def load_reference(run: RunFolder | str | Path) -> Network:
