@@ -41,8 +41,8 @@ Picker = ArchitectureSolver  # its name in 0.1, for one version
 __all__ = [
     "STAGES", "Answer", "ArchitectureSolver", "Budget", "CompressConfig", "Picker", "Predictor", "RunFolder",
     "TimedModel", "calibration_inputs", "compress", "compress_run", "export_job", "load_context", "load_network",
-    "load_own_network", "load_reference", "load_search", "make_config", "parse", "parse_all", "pick", "predict_files", "resume", "retarget",
-    "show", "time_models",
+    "load_own_network", "load_reference", "load_search", "make_config", "parse", "parse_all", "pick", "predict_files",
+    "resume", "retarget", "show", "time_models",
 ]
 
 _HOMES = {"TimedModel": "exported.inference", "calibration_inputs": "exported.inference",
