@@ -71,7 +71,14 @@ def test_side_by_side_gives_what_one_by_one_gives(finished: RunFolder, small: di
 @pytest.mark.parametrize("first", [("other", "search.safetensors"), ("leader", "search.jsonl")], ids=str)
 def test_either_is_killed_and_the_run_goes_on(first: tuple[str, str], finished: RunFolder, small: dict[str, Any],
                                               tmp_path: Path) -> None:
-    out = tmp_path / "run"
+    """A machine that stands still for seconds may miss the moment to kill in: then it is tried again, twice at most."""
+    out = next((path for path in (tmp_path / f"run{i}" for i in range(3)) if _killed_twice(path, first, small)), None)
+    assert out is not None, "no process was killed while it worked"
+    same_results(resume(out, until="generate", side_by_side=False), finished)
+
+
+def _killed_twice(out: Path, first: tuple[str, str], small: dict[str, Any]) -> bool:
+    """A run whose processes are killed, one in each of two lives; False where one had ended before."""
     options = {**small, "budgets": {"flops": "60%"}, "until": "generate", "side_by_side": True}
     start = f"import hwnas; hwnas.compress({str(out)!r}, **{options!r})"
     go_on = f"import hwnas; hwnas.resume({str(out)!r}, until='generate')"
@@ -80,15 +87,18 @@ def test_either_is_killed_and_the_run_goes_on(first: tuple[str, str], finished: 
         process = subprocess.Popen([sys.executable, "-c", go_on if life else start], text=True, stderr=subprocess.PIPE)
         while process.poll() is None and _written(out, sign) == before:
             time.sleep(0.02)
-        children = _children(process.pid)
-        assert process.poll() is None, f"{process.communicate()[1]}: it should have been killed in life {life}"
+        children = _children(process.pid) if process.poll() is None else []
+        if not children:  # the work is done, or about to be
+            _, err = process.communicate(timeout=240)
+            assert process.returncode == 0, err
+            return False
         assert len(children) == 1
         os.kill(children[0] if victim == "other" else process.pid, signal.SIGKILL)
         _, err = process.communicate(timeout=120)
-        assert process.returncode == (1 if victim == "other" else -signal.SIGKILL)
+        assert process.returncode == (1 if victim == "other" else -signal.SIGKILL), err
         assert ("beside this one was killed (SIGKILL): go on with the run" in err) == (victim == "other")
         _wait_for_the_end_of(children[0])
-    same_results(resume(out, until="generate", side_by_side=False), finished)
+    return True
 
 
 def _written(folder: Path, pattern: str) -> list[int]:
