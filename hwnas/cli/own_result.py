@@ -10,7 +10,6 @@ from hwnas.cli.result import size
 if TYPE_CHECKING:
     from hwnas.pipeline import RunFolder
 
-AS_IT_IS = "teacher/float"
 NAMES = {"network": "as given", "uniform-int8": "uniform int8", "model": "compressed"}
 
 
@@ -20,6 +19,7 @@ def say_own_result(run: RunFolder, json: bool) -> None:
     from hwnas.pipeline.display.watch import duration
     from hwnas.pipeline.run.cautions import warnings_of
     from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
+    from hwnas.surgery.plan import AS_IT_IS
 
     if json:
         say_json(read_json(run.path / "report.json"))
@@ -37,7 +37,7 @@ def say_own_result(run: RunFolder, json: bool) -> None:
     say("", "loss and agreement are against the network as given")
     say_table(("unit", "becomes", "work", "as given, ms", "now, ms", "what it is"), [
         (unit.name, (key := plan.chosen.get(unit.name, "")) or unit.frozen or "as it is", f"{unit.share:.1f} %",
-         f"{unit.alone_ms[AS_IT_IS]:.3f}", f"{unit.alone_ms.get(key or AS_IT_IS, 0.0):.3f}", unit.label)
+         f"{unit.alone_ms[AS_IT_IS.key]:.3f}", f"{unit.alone_ms.get(key or AS_IT_IS.key, 0.0):.3f}", unit.label)
         for unit in units.units])
     say("times of units are of each alone, floats in and out")
     say(f"budget latency {run.found(ReadResult).budgets['latency']} = {found.limit_ms:.3f} ms: "

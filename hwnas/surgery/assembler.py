@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hwnas.errors import UsageError
 from hwnas.quantize import to_form
 from hwnas.quantize.calibrate import Range
-from hwnas.surgery.plan import FLOAT, TEACHER, Plan
+from hwnas.surgery.plan import FLOAT, TEACHER, Plan, joint_name
 from hwnas.surgery.splice import Fragment, assemble
 from hwnas.surgery.unit import Cut, Unit
 
@@ -78,7 +78,7 @@ class Assembler:
         lowered = {place for place, option in plan.items() if option.precision == precision}
         names = {self.cut[p].target for p in lowered if p in self.cut}
         kept = {name for i, node in enumerate(self.cut.flow.nodes) for name in node.output
-                if self.cut.unit_of.get(i, f"n{i:03d}") in lowered}
+                if self.cut.unit_of.get(i, joint_name(i)) in lowered}
         own, teacher = tuple(f"{place}/" for place in lowered), self.cut.flow.makers
         made = (name for node in model.graph.node for name in node.output)
         return frozenset(name for name in made if name in names or name in kept

@@ -16,12 +16,11 @@ from onnx import helper, version_converter
 
 from hwnas.documents import brief
 from hwnas.errors import InputError
-from hwnas.surgery.dataflow import read_by, static_shape
+from hwnas.surgery.dataflow import STANDARD, read_by, static_shape
 from hwnas.surgery.patterns import with_patterns
 
 LEAST_OPSET, WANTED_OPSET = 13, 17  # before 13 a weight cannot be quantised by channel
 LEAST_FORMAT = 4  # before it every constant was an input
-STANDARD = ("", "ai.onnx")
 
 
 def canonical(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] | None = None) -> onnx.ModelProto:

@@ -141,11 +141,16 @@ class InputContract:
     def apply(self, pixels: Pixels) -> Floats:
         """Pixels of the input's size as the network wants them."""
         if self.colour == "grey" and pixels.shape[3] == 3:
-            pixels = np.rint(pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)).astype(
-                np.uint8)[..., None]
+            pixels = grey_of(pixels)
         if self.colour != "grey" and pixels.shape[3] == 1:
             pixels = np.repeat(pixels, 3, 3)
         if self.colour == "bgr":
             pixels = pixels[..., ::-1]
         x = (pixels.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(x if self.layout == "nhwc" else x.transpose(0, 3, 1, 2))
+
+
+def grey_of(pixels: Pixels) -> Pixels:
+    """RGB (..., 3) as grey (..., 1), weighed as by ITU-R BT.601."""
+    weighed = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.rint(weighed).astype(np.uint8)[..., None]

@@ -20,6 +20,8 @@ from onnx import TensorProto, helper
 
 from hwnas.quantize.graph import Lookup, attribute
 
+STANDARD = ("", "ai.onnx")
+"""Domains whose operators are ONNX's own."""
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 Shape = tuple[int, ...]
 

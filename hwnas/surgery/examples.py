@@ -27,7 +27,7 @@ from hwnas.imaging.fitting import resized
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.listing import list_images
 from hwnas.imaging.picture import Picture
-from hwnas.surgery.contract import Floats, InputContract
+from hwnas.surgery.contract import Floats, InputContract, grey_of
 
 FEWEST = 8  # images in all: with fewer no part could be judged
 JUDGED = 0.4  # share of unlabelled images that judge
@@ -102,7 +102,7 @@ class FittedSource(EncodedSource):
             found = np.asarray(resized(image, size[::-1], (0, 0, *image.size)).convert("RGB"))
         else:
             found = self._cropped(picture, size)
-        return found if channels != 1 else _grey(found)
+        return found if channels != 1 else grey_of(found)
 
     def _cropped(self, picture: Picture, size: Size) -> Pixels:
         """The middle of the image; of another shape than a square, cut out of the square."""
@@ -110,11 +110,6 @@ class FittedSource(EncodedSource):
         whole = picture.square(round(side / self._contract.crop), 3)
         top, left = ((whole.shape[0] - edge) // 2 for edge in size)
         return whole[top:top + size[0], left:left + size[1]]
-
-
-def _grey(pixels: Pixels) -> Pixels:
-    weighed = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.rint(weighed).astype(np.uint8)[..., None]
 
 
 def unlabelled(folder: Path, contract: InputContract, size: Size, seed: int = 0,

@@ -17,6 +17,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from hwnas.errors import UsageError
+from hwnas.surgery.dataflow import STANDARD
 from hwnas.surgery.operators import FUNCTIONS, SETTINGS, STATISTICS, Node
 
 
@@ -36,7 +37,7 @@ class OnnxModule(nn.Module):
         if missing := missing_from(model):
             raise UsageError(f"torch has no counterpart here for the operator {missing[0]}: the units that hold it can "
                              "be timed and quantised, not trained")
-        opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+        opset = next((o.version for o in model.opset_import if o.domain in STANDARD), 1)
         single = _of_one_image(model)
         self._nodes = [Node(node, opset, bool(node.input) and node.input[0] in single) for node in model.graph.node]
         self.output_names = [value.name for value in model.graph.output]
@@ -110,6 +111,6 @@ def _last_uses(nodes: list[Node], outputs: list[str]) -> list[list[str]]:
 
 def missing_from(model: onnx.ModelProto) -> list[str]:
     """Operators of a model that there is no function for, in their order."""
-    return list(dict.fromkeys(f"{n.domain}.{n.op_type}" if n.domain not in ("", "ai.onnx") else n.op_type
+    return list(dict.fromkeys(f"{n.domain}.{n.op_type}" if n.domain not in STANDARD else n.op_type
                               for n in model.graph.node
-                              if n.domain not in ("", "ai.onnx") or n.op_type not in FUNCTIONS))
+                              if n.domain not in STANDARD or n.op_type not in FUNCTIONS))

@@ -14,7 +14,7 @@ import onnx
 from onnx import helper
 
 from hwnas.quantize.graph import Lookup, attribute
-from hwnas.surgery.dataflow import branches_of
+from hwnas.surgery.dataflow import STANDARD, branches_of
 
 LEAST_OPSET = 14  # of HardSwish
 CLOSE = 1e-4
@@ -22,7 +22,7 @@ CLOSE = 1e-4
 
 def with_patterns(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model itself, its spelled-out operators replaced."""
-    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    opset = next((o.version for o in model.opset_import if o.domain in STANDARD), 0)
     if opset < LEAST_OPSET or any(branches_of(node) for node in model.graph.node):  # branches name what they read
         return model
     lookup = Lookup(model.graph)

@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import product
 
 from hwnas.quantize.layout import ACTIVATIONS, JOINED, SAME, UNARY
+from hwnas.surgery.dataflow import STANDARD
 from hwnas.surgery.unit import Cut
 
 TEACHER = "teacher"
@@ -148,7 +149,7 @@ def is_joint(place: str) -> bool:
 
 def _may_be_lowered(cut: Cut, node: int) -> bool:
     flow, found = cut.flow, cut.flow.nodes[node]
-    if found.op_type not in JOINTS or found.domain not in ("", "ai.onnx") or len(found.output) != 1:
+    if found.op_type not in JOINTS or found.domain not in STANDARD or len(found.output) != 1:
         return False
     tensors = (*flow.reads[node], *found.output)
     return bool(flow.reads[node]) and all(flow.is_float(t) and t in flow.shapes for t in tensors)

@@ -21,7 +21,7 @@ from math import prod
 
 import networkx as nx
 
-from hwnas.surgery.dataflow import Dataflow, branches_of
+from hwnas.surgery.dataflow import STANDARD, Dataflow, branches_of
 
 MOST_WEIGHTED = 4  # convolutions and products of one unit; those of a gate, on maps of one pixel, come on top
 MOST_SHARE = 0.12  # of the network's work in one unit ...
@@ -166,7 +166,7 @@ def _between(flow: Dataflow, source: str, end: int) -> tuple[int, ...]:
 def _closed(flow: Dataflow, nodes: tuple[int, ...], target: str) -> bool:
     inside, outputs = set(nodes), set(flow.outputs)
     made = (name for i in nodes for name in flow.nodes[i].output if name and name != target)
-    known = all(flow.nodes[i].domain in ("", "ai.onnx") and not branches_of(flow.nodes[i]) for i in nodes)
+    known = all(flow.nodes[i].domain in STANDARD and not branches_of(flow.nodes[i]) for i in nodes)
     return known and all(name not in outputs and set(flow.readers.get(name, ())) <= inside for name in made)
 
 

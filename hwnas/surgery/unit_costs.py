@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -97,7 +98,7 @@ class UnitCosts:
         place = self._places.get(name)
         return 0.0 if place is None else float(self.mean_ms[place])
 
-    @property
+    @cached_property
     def _places(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.effects)}
 

@@ -18,7 +18,6 @@ from hwnas.pipeline.run.own_results import PlanResult, PlanRow
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.runtime import compare
 from hwnas.runtime.pinning import pinned
-from hwnas.surgery.judging import Judge
 from hwnas.surgery.plan import FLOAT, Plan
 from hwnas.surgery.planning import Losses, corrected, plans_within
 from hwnas.surgery.unit_costs import UnitCosts
@@ -55,16 +54,15 @@ class _Choosing:
     def __init__(self, context: OwnContext) -> None:
         self._context = context
         self._path = context.run.path / FILE
-        self._judge: Judge | None = None
         self._rows: list[dict[str, Any]] = read_lines(self._path) if self._path.is_file() else []
 
     def found(self) -> PlanResult:
-        context, losses, costs = self._context, losses_of(self._context.run.path), self._context.costs
+        context, first = self._context, losses_of(self._context.run.path)
         uniform = {f"uniform {p}": context.places.uniform(p) for p in context.precisions if p != FLOAT}
-        self._tell("trivial", {AS_GIVEN: {}, **uniform}, losses, costs)
+        self._tell("trivial", {AS_GIVEN: {}, **uniform}, first, context.costs)
         rounds = 0
         for rounds in range(1, ROUNDS + 1):
-            costs, losses = self._learnt(costs, losses)
+            costs, losses = self._learnt(context.costs, first)
             proposed = self._proposed(costs, losses)
             fresh = {f"plan {rounds}.{i + 1}": plan for i, plan in enumerate(self._unknown(proposed)[:TRUTHS])}
             if not fresh:
@@ -119,14 +117,13 @@ class _Choosing:
         known = [row["plan"] for row in self._rows]
         return [plan for plan in plans if keys_of(plan) not in known]
 
-    def _learnt(self, costs: UnitCosts, losses: Losses) -> tuple[UnitCosts, Losses]:
-        """Beliefs after all that is known; of the first ones, not of those of the round before."""
+    def _learnt(self, costs: UnitCosts, first: Losses) -> tuple[UnitCosts, Losses]:
+        """Beliefs after all that is known, from the first ones and not from those of the round before."""
         plans = [plan_of(row["plan"]) for row in self._rows]
         changed = [(plan, row) for plan, row in zip(plans, self._rows, strict=True) if plan]
         times = [self._now(row) for _, row in changed]
         own = [(plan, row["loss"]) for plan, row in changed if row["round"] != "trivial"]
-        updated = self._context.costs.after([plan for plan, _ in changed], times)
-        first = losses_of(self._context.run.path)
+        updated = costs.after([plan for plan, _ in changed], times)
         return updated, corrected(first, [p for p, _ in own], [loss for _, loss in own]) if own else first
 
     def _tell(self, number: str, plans: Mapping[str, Plan], losses: Losses, costs: UnitCosts) -> None:
@@ -140,10 +137,9 @@ class _Choosing:
         sessions.setdefault(AS_GIVEN, context.runtime.load(context.assembler.model({})))
         with pinned(context.target.cores):
             times = compare(sessions, sweeps=SWEEPS, batch=context.target.batch, progress=context.progress)
-        self._judge = self._judge or context.judge(context.scored)
         for i, (name, plan) in enumerate(fresh.items()):
             context.progress("judging plans", i, len(fresh))
-            score = self._judge.score(context.running(models[name]))
+            score = context.scoring.score(context.running(models[name]))
             row = {"name": name, "round": number, "plan": keys_of(plan), "measured_ms": times[name].median_ms,
                    "whole_ms": times[AS_GIVEN].median_ms, "loss": score.mean, "loss_se": score.error,
                    "predicted_ms": float(costs.predict([plan])[0][0]), "predicted_loss": losses.predict(plan)}

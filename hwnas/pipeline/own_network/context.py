@@ -112,14 +112,12 @@ class OwnContext:
         """What a unit may be computed in: floats first."""
         if self.config.target.precision in ("fp32", "fp16", "bf16"):
             return (FLOAT,)
-        offered = runtime_for(in_fp32(self.target)).precisions
-        return (FLOAT, *(["int8"] if "int8" in offered else []))
+        return precisions_on(in_fp32(self.target))
 
     @cached_property
     def runtime(self) -> Runtime:
         """What runs plans, floats and integers mixed."""
-        lowest = "int8" if "int8" in self.precisions else self.target.precision
-        return runtime_for(self.target.model_copy(update={"precision": lowest}))
+        return runtime_of(self.target, self.precisions)
 
     @cached_property
     def contract(self) -> InputContract:
@@ -253,14 +251,33 @@ class OwnContext:
         """What the budget comes to, tightened where a model measured over it."""
         return self.run.found(UnitsResult).limit_ms * self.run.state.tighten
 
-    def judge(self, examples: Examples) -> Judge:
-        """Holds what the user's network gives for some images."""
+    @cached_property
+    def scoring(self) -> Judge:
+        """Holds what the user's network gives for the images that score; three stages ask it."""
+        return self._judge(self.scored)
+
+    @cached_property
+    def judging(self) -> Judge:
+        """Holds what the user's network gives for the images that judge."""
+        return self._judge(self.judged)
+
+    def _judge(self, examples: Examples) -> Judge:
         return Judge(lambda: examples.batches(1), self.running(self.assembler.model({})), examples.labels)
 
     def running(self, model: bytes) -> Run:
         """A model as it is run on this machine."""
         session, name = self.runtime.load(model), self.network.input_name
         return lambda x: session.run({name: x})
+
+
+def precisions_on(target: Target) -> tuple[str, ...]:
+    """What units may be computed in on a target of this machine: floats first."""
+    return (FLOAT, *(["int8"] if "int8" in runtime_for(target).precisions else []))
+
+
+def runtime_of(target: Target, precisions: Sequence[str]) -> Runtime:
+    """What runs floats and integers mixed, where units may be computed in both."""
+    return runtime_for(target.model_copy(update={"precision": "int8"}) if "int8" in precisions else target)
 
 
 def plan_of(chosen: Mapping[str, str]) -> Plan:

@@ -8,17 +8,17 @@ from typing import Any
 
 from hwnas.errors import InputError
 from hwnas.pipeline.latencies.latency_sources import targets_for
+from hwnas.pipeline.own_network.context import precisions_on, runtime_of
 from hwnas.progress import Progress, silent
 from hwnas.quantize import variant_for
-from hwnas.runtime import LocalDevice, runtime_for
+from hwnas.runtime import LocalDevice
 from hwnas.surgery.assembler import Assembler
 from hwnas.surgery.contract import InputContract
+from hwnas.surgery.dataflow import STANDARD
 from hwnas.surgery.measuring import UnitTimes, measure_units
-from hwnas.surgery.plan import FLOAT, Places, is_joint
+from hwnas.surgery.plan import Places, joint_name
 from hwnas.surgery.reading import TrainedNetwork, read_network
 from hwnas.surgery.unit import Cut
-
-STANDARD = ("", "ai.onnx")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Inspection:
             return "its shape depends on values: kept as it is"
         if flow.is_weighted(place):
             return "other nodes read what is inside it: kept as it is"
-        if any(is_joint(p) for p in (f"n{place:03d}",) if p in self.places.options):
+        if joint_name(place) in self.places.options:
             return "between units: in floats or in integers with them"
         return "between units: kept as it is"
 
@@ -105,12 +105,11 @@ def inspect_network(
     network = _in_any_layout(source, size)
     cut = Cut.of(network.model)
     found = targets_for(target, None, runtime=runtime, threads=threads)[0]
-    precisions = runtime_for(found).precisions
-    places = Places.of(cut, (FLOAT, *(["int8"] if "int8" in precisions else [])))
+    precisions = precisions_on(found)
+    places = Places.of(cut, precisions)
     if not seconds or not cut.units:
         return Inspection(network, places, None)
-    lowest = found.model_copy(update={"precision": "int8"}) if "int8" in precisions else found
-    device = LocalDevice(runtime_for(lowest), found.cores)
+    device = LocalDevice(runtime_of(found, precisions), found.cores)
     assembler = Assembler(cut, [], variant_for(found.runtime))
     times = measure_units(assembler, places, device, max_seconds=seconds, processor_clock=found.threads == 1,
                           progress=progress)

@@ -28,7 +28,7 @@ class ReadStage(Stage[ReadResult]):
         """
         network, path = context.network, context.run.path
         difference = network.check(context.judged.take(CHECKED).batches(1))
-        judge = context.judge(context.judged)
+        judge = context.judging
         scores = judge.teacher_score().to_json()
         write_bytes(path / "original.onnx", network.original)
         write_bytes(path / "network.onnx", network.model.SerializeToString())

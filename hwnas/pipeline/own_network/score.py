@@ -32,7 +32,7 @@ class ScoreStage(Stage[ScoresResult]):
 
     def run(self, context: OwnContext) -> ScoresResult:
         """Score every option of every unit, every unit at once in each precision, and pairs of neighbours."""
-        judge, path = context.judge(context.scored), context.run.path / FILE
+        judge, path = context.scoring, context.run.path / FILE
         alone = {f"{place} {option.key}": {place: option} for place, options in context.places.options.items()
                  for option in options if option != AS_IT_IS and not is_joint(place)}
         every = {f"{UNIFORM}{p}": context.places.uniform(p) for p in context.precisions if p != FLOAT}

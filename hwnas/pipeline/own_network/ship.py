@@ -18,13 +18,13 @@ from hwnas.pipeline.own_network.context import OwnContext
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.own_results import OWN_RESULTS, PlanResult, ShippedRow, ShipResult
 from hwnas.pipeline.run.result_parts import TimedResult
+from hwnas.pipeline.selection.candidates import MARGIN, TRIES
 from hwnas.pipeline.stages.stage import Again, Stage
 from hwnas.runtime import compare
 from hwnas.runtime.pinning import pinned
 from hwnas.surgery.plan import FLOAT
 
-SWEEPS, TRIES = 40, 3
-MARGIN = 0.99
+SWEEPS = 40
 ORIGINAL, RESULT = "network", "model"
 
 
@@ -72,7 +72,7 @@ class ShipStage(Stage[ShipResult]):
         limit = context.budget.absolute(times[ORIGINAL].median_ms * 1e6) / 1e6
         if times[RESULT].median_ms > limit:
             raise OverBudget(times[RESULT].median_ms, limit)
-        judge = context.judge(context.judged)
+        judge = context.judging
         rows = [ShippedRow(
             name=name, file=f"{name}.onnx", latency=TimedResult.model_validate(times[name].to_json()),
             scores=judge.score(context.running(model)).to_json(), size_bytes=len(model))

@@ -27,7 +27,7 @@ class TuneStage(Stage[TuneResult]):
         """Tune what was replaced."""
         plan = plan_of(context.run.found(PlanResult).chosen)
         fitted = context.assembler.model(plan)
-        judge = context.judge(context.scored)
+        judge = context.scoring
         before = judge.score(context.running(fitted)).mean
         epochs = context.config.model.tune_epochs
         why = ""
