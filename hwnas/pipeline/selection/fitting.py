@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FROM_SEARCH = 4  # best evaluated architectures within the budget that join the candidates
 SWEEPS = 20
+ROUNDING = 1 + 1e-6  # a bound of exactly the least may be under it in the last digit
 
 
 class CandidateFitting:
@@ -85,8 +86,7 @@ class CandidateFitting:
         proposed, refusals = {}, []
         for kind, solver in list(waiting.items()):
             try:
-                bounds = solver.absolute(self._context.budgets, found.tighten[kind])
-                answers = self._candidates(solver, bounds)
+                bounds, answers = self._bounded(solver, found.tighten[kind])
             except BudgetInfeasible as err:
                 refusals.append(err)
                 waiting.pop(kind)
@@ -97,6 +97,22 @@ class CandidateFitting:
         if not proposed and not found.candidates:
             raise refusals[0]
         return proposed
+
+    def _bounded(self, solver: ArchitectureSolver, tighten: float) -> tuple[dict[str, float], list[Answer]]:
+        """Bounds, and candidates within them.
+
+        A bound that measurements have tightened is a guess, and a wild one in a noisy moment. Where only by that
+        nothing is within it, the fastest that there is is timed before anyone is told that nothing fits.
+        """
+        bounds = solver.absolute(self._context.budgets, tighten)
+        try:
+            return bounds, self._candidates(solver, bounds)
+        except BudgetInfeasible as err:
+            least, asked = err.least.get("latency"), solver.absolute(self._context.budgets).get("latency")
+            if least is None or asked is None or not bounds["latency"] < least <= asked:
+                raise
+            bounds["latency"] = min(least * ROUNDING, asked)
+            return bounds, self._candidates(solver, bounds)
 
     def _candidates(self, solver: ArchitectureSolver, bounds: dict[str, float]) -> list[Answer]:
         """DPNG's best, and the best architectures that the search has scored, all within the bounds.
