@@ -23,7 +23,7 @@ def command(given: dict[str, Any], network: Model, seconds: Seconds = 15.0, json
     """Show the units of your own trained network and what they take.
 
     Also what is in no unit, and why. `hwnas compress --model` chooses for every unit what it becomes and in which
-    precision; --keep-units and --only-units take their names.
+    precision; --keep and --only take their names.
     """
     from hwnas.cli.console import say_json
     from hwnas.pipeline.display.watch import watching

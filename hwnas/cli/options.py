@@ -54,7 +54,7 @@ def _flag(kind: Any, name: str, text: str, panel: str, default: str | bool = Fal
                                         autocompletion=completion_of(name))]
 
 
-_TEXT, _INT, _FLOAT = str | None, int | None, float | None
+_TEXT, _INT, _FLOAT, _LIST = str | None, int | None, float | None, list[str] | None
 _M = "Your own network (--model)"
 _B, _D, _T, _L, _S = "Budgets (any number together)", "Data", "Target", "Training", "Search"
 
@@ -129,8 +129,9 @@ OPTIONS: dict[str, Any] = {
     "fit": _flag(_TEXT, "fit", "How images come to its size: crop, letterbox or stretch.", _M, "crop"),
     "crop": _flag(_FLOAT, "crop", "Side of the square in the middle over the shorter side.", _M, "1.0"),
     "contract": _flag(_TEXT, "contract", "A .yaml with those six instead.", _M),
-    "keep_units": _flag(_TEXT, "keep_units", "Units that stay as they are: u00,u1*, or tensors (hwnas inspect).", _M),
-    "only_units": _flag(_TEXT, "only_units", "Units that may change, alike; all others stay.", _M),
+    "keep": _flag(_LIST, "keep", "Units that stay as they are: u00,u1*, or tensors and weights in them (hwnas "
+                  "inspect); of a search: how many operations per choice pruning leaves.", _M, "none; of a search 3"),
+    "only": _flag(_LIST, "only", "Units that may change, alike; all others stay.", _M),
     "precision_only": _flag(bool | None, "precision_only", "Replace no unit, choose their precisions alone.", _M),
     "tune_epochs": _flag(_INT, "tune_epochs", "Epochs of distillation where units were replaced; 0: none.", _M, "4"),
     "track": _flag(_TEXT, "track", "Who is told of curves and results: csv, tensorboard, mlflow, wandb, mlflow:URL.",
@@ -151,7 +152,6 @@ OPTIONS: dict[str, Any] = {
     "warmup": _flag(_INT, "warmup", "Epochs before the first evaluation.", _S, "10"),
     "epochs_per_evaluation": _flag(_FLOAT, "epochs_per_evaluation", "Training between two evaluations.", _S, "0.5"),
     "cycles": _flag(_INT, "cycles", "Fair cycles between two prunings.", _S, "2"),
-    "keep": _flag(_INT, "keep", "Operations per choice that pruning leaves.", _S, "3"),
     "settle": _flag(_INT, "settle", "Architectures scored with the final weights.", _S, "60"),
     "top": _flag(_INT, "top", "How many of the best are scored again.", _S, "12"),
     "finalists": _flag(_INT, "finalists", "How many of those are fine-tuned for a few epochs.", _S, "4"),
@@ -185,7 +185,7 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
-            given = {name: found for name in names if (found := values.pop(name)) is not None}
+            given = {name: found for name in names if (found := values.pop(name)) not in (None, [], ())}
             _check_ranges({**given, **values})
             command(given=given, **values)
 
@@ -216,7 +216,21 @@ def config_options(given: Mapping[str, Any], config: Path | None) -> dict[str, A
 
     budgets = {name: given[name] for name in BUDGETS if name in given}
     flags = {name: value for name, value in given.items() if name not in BUDGETS}
-    return merge(read_options(config) if config else {}, flags, budgets)
+    return _kept(merge(read_options(config) if config else {}, flags, budgets))
+
+
+def _kept(options: dict[str, Any]) -> dict[str, Any]:
+    """`--keep` of a search is a number."""
+    given = options.get("keep")
+    if options.get("model") is not None or not isinstance(given, list):
+        return options
+    try:
+        number = int(given[-1])
+    except ValueError:
+        raise UsageError(f"--keep {brief(given[-1])}: takes {RANGES['keep']}; patterns of units are of a network of "
+                         "your own: give --model as well") from None
+    _check_ranges({"keep": number})
+    return {**options, "keep": number}
 
 
 def refuse_with_resume(given: Mapping[str, Any], **others: object) -> None:

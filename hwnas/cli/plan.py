@@ -19,6 +19,7 @@ ROUGH = 180.0  # seconds or minutes from which on the next unit is said
 def say_plan(found: Plan, json: bool) -> None:
     """Print a plan."""
     from hwnas.pipeline import show
+    from hwnas.pipeline.config.own_network import OWN_NETWORK
 
     if json:
         say_json(found.to_json())
@@ -42,7 +43,7 @@ def say_plan(found: Plan, json: bool) -> None:
         *((("to measure it", found.way_out),) if found.way_out else ()),
     ])
     say()
-    said = ("data", "recipe", "target", "budgets")  # above, whole
+    said = ("data", "recipe", "target", "budgets", *OWN_NETWORK)  # above, whole, or of no search
     options = found.config.flat() | {name: getattr(found.target, name) for name in TARGET if name != "precision"}
     say_facts((f"  {name.replace('_', '-')}", _words(name, value)) for name, value in options.items()
               if name not in said)

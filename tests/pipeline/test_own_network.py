@@ -12,9 +12,12 @@ import pytest
 
 from hwnas.errors import BudgetInfeasible, DataError, InputError, RunError, UsageError
 from hwnas.files import read_lines
-from hwnas.pipeline import RunFolder, compress, resume
+from hwnas.pipeline import RunFolder, compress, make_config, resume
 from hwnas.pipeline.own_network import units
+from hwnas.pipeline.own_network.frozen import frozen_units
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
+from hwnas.surgery import Cut, InputContract
+from hwnas.surgery.reading import read_network
 from tests.trained_network import small_network, written
 
 OPTIONS: dict[str, Any] = {"data": "digits", "imgsz": 16, "mean": 127.5, "std": 127.5, "colour": "grey"}
@@ -100,13 +103,42 @@ def test_a_stage_that_was_cut_off_goes_on(network: Path, tmp_path: Path) -> None
 
 
 def test_units_that_are_to_stay_stay(network: Path, tmp_path: Path) -> None:
-    run = compress(tmp_path / "run", model=str(network), budgets=ROOMY, limit=200, until="units", keep_units="u00,u01",
-                   **OPTIONS)
+    run = compress(tmp_path / "run", model=str(network), budgets=ROOMY, limit=200, until="units",
+                   keep=["u00", "u01"], **OPTIONS)
     found = run.found(UnitsResult)
     assert [bool(unit.frozen) for unit in found.units][:3] == [True, True, False]
     other = compress(tmp_path / "other", model=str(network), budgets=ROOMY, limit=200, until="units",
-                     only_units="u00", **OPTIONS)
+                     only="u00", **OPTIONS)
     assert [bool(unit.frozen) for unit in other.found(UnitsResult).units][:2] == [False, True]
+
+
+def test_units_are_named_by_their_nodes_tensors_and_weights_too(network: Path) -> None:
+    cut = Cut.of(read_network(str(network), InputContract((0.0,), (255.0,), "grey", "nchw"), None).model)
+    unit = cut.units[1]
+    node = cut.flow.nodes[unit.region.nodes[0]]
+    for name in (unit.name, unit.target, node.name, node.output[0], node.input[1]):
+        assert frozen_units(cut, [name], None) == {"u01": "--keep"}
+    assert set(frozen_units(cut, None, ["u0[12]"])) == {u.name for u in cut.units} - {"u01", "u02"}
+    assert frozen_units(cut, ["u0*"], ["u00"])["u00"] == "--keep"
+    assert frozen_units(cut, None, None) == {}
+    with pytest.raises(UsageError, match=r"--only 'u77' is the name of no unit.* near it are .*hwnas inspect"):
+        frozen_units(cut, None, ["u00", "u77"])
+
+
+def test_a_pattern_that_names_nothing_ends_the_run_before_anything_is_done(network: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--keep 'layer9\.\*' is the name of no unit"):
+        compress(tmp_path / "run", model=str(network), budgets=ROOMY, limit=200, keep="u00,layer9.*", **OPTIONS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_keep_is_a_number_of_a_search_and_patterns_of_an_own_network(network: Path) -> None:
+    config = make_config({"model": str(network), "keep": "u00, u1*", "budgets": ROOMY, **OPTIONS})
+    assert (config.model.keep, config.search.keep) == (("u00", "u1*"), 3)
+    assert make_config({"keep": 2, "budgets": ROOMY}).search.keep == 2
+    with pytest.raises(UsageError, match="--keep is of a search"):
+        make_config({"model": str(network), "keep": 2, "budgets": ROOMY, **OPTIONS})
+    with pytest.raises(UsageError, match="--keep is of a network of your own"):
+        make_config({"keep": "u00", "budgets": ROOMY})
 
 
 def test_what_is_for_a_search_says_so(finished: RunFolder) -> None:

@@ -251,8 +251,8 @@ class ModelSection(Section):
         fit: how images come to the input's size: `crop`, `letterbox` or `stretch`.
         crop: of fit `crop`: side of the square in the middle over the image's shorter side.
         contract: a YAML file that says the six instead.
-        keep_units: units that stay as they are: patterns of their names or tensors, with commas between them.
-        only_units: all others stay as they are.
+        keep: units that stay as they are: patterns of their names, or of tensors and weights in them.
+        only: all others stay as they are.
         tune_epochs: of distillation from end to end, where units were replaced; 0 leaves them as they were fitted.
         precision_only: units are not replaced, and only their precisions are chosen.
     """
@@ -265,10 +265,20 @@ class ModelSection(Section):
     fit: Literal["crop", "letterbox", "stretch"] = "crop"
     crop: float = Field(default=1.0, gt=0, le=1)
     contract: str | None = None
-    keep_units: str | None = None
-    only_units: str | None = None
+    keep: tuple[str, ...] | None = None
+    only: tuple[str, ...] | None = None
     precision_only: bool = False
     tune_epochs: int = Field(default=4, ge=0, le=10**4)
+
+    @field_validator("keep", "only", mode="before")
+    @classmethod
+    def _patterns(cls, given: object) -> object:
+        """'u00,u1*', or a list of such texts."""
+        parts = given if isinstance(given, list | tuple) else [given]
+        texts = [part for part in parts if isinstance(part, str)]
+        if len(texts) < len(parts):
+            return given
+        return [pattern.strip() for text in texts for pattern in text.split(",") if pattern.strip()]
 
     @field_validator("mean", "std", mode="before")
     @classmethod
@@ -356,6 +366,8 @@ class CompressConfig(Section):
 SECTIONS: dict[str, type[Section]] = {
     "model": ModelSection, "data": DataSection, "space": SpaceSection, "target": TargetSection,
     "train": TrainSection, "search": SearchSection}
+KEEP_UNITS = "keep_units"
+"""Flat name of the patterns of `keep`, which as a number is an option of a search: see `named`."""
 FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpartition(".")[2]) for name, place in {
     "task": "task", "data": "data.source", "target": "target.name", "space": "space.name", "budgets": "budgets",
     "runtime": "target.runtime", "precision": "target.precision", "batch": "target.batch",
@@ -379,7 +391,7 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "track": "track", "loss": "train.loss", "metric": "train.metric", "class_weights": "train.class_weights",
     "model": "model.source", "mean": "model.mean", "std": "model.std", "colour": "model.colour",
     "layout": "model.layout", "fit": "model.fit", "crop": "model.crop", "contract": "model.contract",
-    "keep_units": "model.keep_units", "only_units": "model.only_units", "precision_only": "model.precision_only",
+    KEEP_UNITS: "model.keep", "only": "model.only", "precision_only": "model.precision_only",
     "tune_epochs": "model.tune_epochs",
 }.items()}
 """Flat name -> the section, empty for none, and the field in it; in the order in which they are told."""
@@ -398,6 +410,17 @@ def default_of(name: str) -> object:
     return FIELDS[name].get_default(call_default_factory=True)
 
 
+def named(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values under their flat names: `keep` is a number of a search, and patterns are units of a user's own network."""
+    return {KEEP_UNITS if name == "keep" and isinstance(value, str | list | tuple) else name: value
+            for name, value in given.items()}
+
+
+def flag_of(name: str) -> str:
+    """A flat name as it is typed."""
+    return "--" + {KEEP_UNITS: "keep"}.get(name, name).replace("_", "-")
+
+
 def sectioned(given: Mapping[str, Any]) -> dict[str, Any]:
     """Values under flat names, under those of sections, or both, as the sections that they belong to; none is checked.
 
@@ -405,7 +428,7 @@ def sectioned(given: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: a value is there twice.
     """
     found: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in named(given).items():
         if name in SECTIONS and isinstance(value, Section | Mapping):
             within = dict(value) if isinstance(value, Mapping) else value.model_dump(exclude_unset=True)
             parts = [(name, field, part) for field, part in within.items()]

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from hwnas.data.recipe import find_recipe
 from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
-from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, default_of, flat_name
+from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, default_of, flag_of, flat_name, named
 from hwnas.pipeline.config.own_network import OWN_NETWORK, check_own_network
 from hwnas.tracking.registry import check
 
@@ -33,6 +33,7 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     from hwnas.pipeline.task_setup import check_sizes, head_of
     from hwnas.space.find import check_name
 
+    options = named(options)
     unknown = [name for name in options if name not in FLAT]
     if unknown:
         raise UnknownName("option", unknown[0], FLAT)
@@ -42,7 +43,7 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
         check(config.track or ())
         return config
     if given := [name for name in OWN_NETWORK if name in options and options[name] != default_of(name)]:
-        raise UsageError(f"--{given[0].replace('_', '-')} is of a network of your own: give --model as well, or leave "
+        raise UsageError(f"{flag_of(given[0])} is of a network of your own: give --model as well, or leave "
                          "it out")
     if not known_space:
         check_name(config.space.name)
@@ -80,7 +81,7 @@ def _checked(options: dict[str, object]) -> CompressConfig:
         return CompressConfig.model_validate(options)
     except ValidationError as err:
         first = err.errors()[0]
-        flag = "--" + flat_name(first["loc"]).replace("_", "-")
+        flag = flag_of(flat_name(first["loc"]))
         rule = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{flag}: {rule}; got {brief(first.get('input'))}") from err
 

@@ -61,7 +61,7 @@ class CompressOptions(TypedDict, total=False):
     warmup: int
     epochs_per_evaluation: float
     cycles: int
-    keep: int
+    keep: int | Sequence[str] | str
     settle: int
     top: int
     finalists: int
@@ -88,8 +88,8 @@ class CompressOptions(TypedDict, total=False):
     fit: Literal["crop", "letterbox", "stretch"]
     crop: float
     contract: str | None
-    keep_units: str | None
-    only_units: str | None
+    keep_units: Sequence[str] | str | None
+    only: Sequence[str] | str | None
     precision_only: bool
     tune_epochs: int
 

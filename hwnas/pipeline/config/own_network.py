@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hwnas.errors import UsageError
-from hwnas.pipeline.config.compress_config import CompressConfig, default_of
+from hwnas.pipeline.config.compress_config import KEEP_UNITS, CompressConfig, default_of, flag_of
 
 MIXED = "mixed"
 """The precision that lets every unit have its own."""
-OWN_NETWORK = ("model", "mean", "std", "colour", "layout", "fit", "crop", "contract", "keep_units", "only_units",
+OWN_NETWORK = ("model", "mean", "std", "colour", "layout", "fit", "crop", "contract", KEEP_UNITS, "only",
                "precision_only", "tune_epochs")
 """Options that only a run on a user's own network has."""
 WITH_OWN = ("data", "task", "limit", "imgsz", "width", "budgets", "target", "runtime", "precision", "batch", "threads",
@@ -33,7 +33,7 @@ def check_own_network(config: CompressConfig, options: Mapping[str, object]) -> 
     other = [name for name, value in options.items()
              if name not in (*OWN_NETWORK, *WITH_OWN) and value not in (None, default_of(name))]
     if other:
-        raise UsageError(f"--{other[0].replace('_', '-')} is of a search in a space, and --model is compressed as it "
+        raise UsageError(f"{flag_of(other[0])} is of a search in a space, and --model is compressed as it "
                          "is: leave one of them out")
     _check_contract(config)
     if set(config.budgets) != {"latency"}:

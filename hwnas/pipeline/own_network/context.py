@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from hwnas.pipeline.config.budget import Budget, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.own_network import MIXED
 from hwnas.pipeline.latencies.latency_sources import AUTO, in_fp32, targets_of
+from hwnas.pipeline.own_network.frozen import frozen_units
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.own_results import FitResult, UnitsResult
 from hwnas.pipeline.run.results import StageResult
@@ -210,15 +210,8 @@ class OwnContext:
 
     @cached_property
     def frozen(self) -> dict[str, str]:
-        """Unit -> why it stays as it is: the user said so."""
-        asked, found = self.config.model, {}
-        for unit in self.cut.units:
-            names = (unit.name, unit.source, unit.target)
-            if asked.keep_units is not None and _matches(names, asked.keep_units):
-                found[unit.name] = "--keep-units"
-            elif asked.only_units is not None and not _matches(names, asked.only_units):
-                found[unit.name] = "--only-units"
-        return found
+        """Unit -> why it stays as it is: the user said so; raises UsageError for a pattern that matches nothing."""
+        return frozen_units(self.cut, self.config.model.keep, self.config.model.only)
 
     @cached_property
     def _assembler(self) -> Assembler:
@@ -288,7 +281,3 @@ def plan_of(chosen: Mapping[str, str]) -> Plan:
 def keys_of(plan: Plan) -> dict[str, str]:
     """What run.json keeps of a plan."""
     return {place: option.key for place, option in sorted(plan.items())}
-
-
-def _matches(names: tuple[str, ...], patterns: str) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern.strip()) for name in names for pattern in patterns.split(","))

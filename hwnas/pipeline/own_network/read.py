@@ -25,8 +25,10 @@ class ReadStage(Stage[ReadResult]):
             InputError: the network cannot be read, or the contract does not fit it.
             VerificationFailed: the canonical form computes something else.
             DataError: too few images, or some that cannot be read.
+            UsageError: `--keep` or `--only` names nothing.
         """
         network, path = context.network, context.run.path
+        _ = context.frozen  # before anything takes time: a pattern may match nothing
         difference = network.check(context.judged.take(CHECKED).batches(1))
         judge = context.judging
         scores = judge.teacher_score().to_json()
