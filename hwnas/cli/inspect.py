@@ -18,7 +18,7 @@ Model = Annotated[str, typer.Argument(metavar="NETWORK", show_default=False,
 Seconds = Annotated[float, typer.Option("--seconds", min=0, max=3600, help="Of timing its units; 0 times nothing.")]
 
 
-@takes("imgsz", "width", "target", "runtime", "threads")
+@takes("imgsz", "width", "target", "runtime", "precision", "threads")
 def command(given: dict[str, Any], network: Model, seconds: Seconds = 15.0, json: Json = False) -> None:
     """Show the units of your own trained network and what they take.
 

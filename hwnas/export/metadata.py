@@ -13,7 +13,7 @@ from hwnas.documents import brief, json_value
 from hwnas.errors import InputError, UnknownName
 from hwnas.runtime.onnx_file import check_onnx
 from hwnas.space import SpaceConfig
-from hwnas.target import Precision, Target
+from hwnas.target import NetworkPrecision, Target
 from hwnas.tasks import Task, find
 from hwnas.tasks.registry import DEFAULT
 from hwnas.validation import Count, Milliseconds, Name, Schema, checked
@@ -32,7 +32,7 @@ class MetadataSchema(Schema):
 
     task: Name = DEFAULT
     classes: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=1_000_000)]
-    precision: Precision | None = None
+    precision: NetworkPrecision | None = None
     architecture: BuiltSchema
     target: dict[Name, Any]
     seed: Count = 0

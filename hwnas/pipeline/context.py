@@ -50,7 +50,7 @@ from hwnas.search.config import SearchConfig
 from hwnas.search.resumable import SearchResult, load
 from hwnas.space import FULL, Architecture, Space, Variant
 from hwnas.space.find import is_file
-from hwnas.target import Precision, Target
+from hwnas.target import NetworkPrecision, Target
 from hwnas.tasks import find
 from hwnas.tracking.record import NOTHING, Tracking
 from hwnas.tracking.tracker import Curve
@@ -104,8 +104,8 @@ class RunContext:
         return asked if found is None or found.planned is None else asked.replaced(**found.planned.options)
 
     @cached_property
-    def targets(self) -> dict[Precision, Target]:
-        """Precision -> target, in every precision that may ship; the first is fp32 or the only one."""
+    def targets(self) -> dict[NetworkPrecision, Target]:
+        """NetworkPrecision -> target, in every precision that may ship; the first is fp32 or the only one."""
         return {target.precision: target for target in targets_of(self.config)}
 
     @property

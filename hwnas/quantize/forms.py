@@ -17,7 +17,7 @@ from hwnas.quantize.qdq import Writer
 from hwnas.quantize.rewrite import prepared
 from hwnas.quantize.variants import named
 
-FORMS = ("fp32", "fp16", "int8")
+FORMS = ("fp32", "fp16", "bf16", "int8")
 Samples = Iterable[Mapping[str, NDArray[Any]]]
 
 
@@ -29,9 +29,9 @@ def to_form(
 
     Args:
         model: serialised, float32.
-        form: 'fp32' gives the model back; 'fp16' holds weights and activations in half precision; 'int8' is static
-            quantisation, weights per channel, written as QuantizeLinear and DequantizeLinear; what has no integer
-            kernel stays float.
+        form: 'fp32' gives the model back; 'fp16' and 'bf16' hold weights and activations in half precision; 'int8' is
+            static quantisation, weights per channel, written as QuantizeLinear and DequantizeLinear; what has no
+            integer kernel stays float.
         samples: inputs to calibrate int8 with, a batch each, e.g. [{'image': pixels}]; None takes random ones, which
             is enough where only the speed matters. 256 to 512 images are plenty.
         variant: where int8 pairs stand: `variant_for(runtime)`.
@@ -47,16 +47,16 @@ def to_form(
     if form == "fp32":
         return model
     found = parse(model)
-    changed = _half(found, within) if form == "fp16" else _int8(found, samples, variant, within, known)
+    changed = _int8(found, samples, variant, within, known) if form == "int8" else _half(found, form, within)
     data: bytes = changed.SerializeToString()
     return data
 
 
-def _half(model: onnx.ModelProto, within: Set[str] | None) -> onnx.ModelProto:
+def _half(model: onnx.ModelProto, form: str, within: Set[str] | None) -> onnx.ModelProto:
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-    if within is not None:
-        return halved(model, within, DEFAULT_OP_BLOCK_LIST)
+    if within is not None or form != "fp16":
+        return halved(model, within, DEFAULT_OP_BLOCK_LIST, form)
     changed: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True)
     return changed
 

@@ -1,4 +1,4 @@
-"""Half precision for some nodes of a graph; all others read and make floats as they did, to the last bit.
+"""Half precision, fp16 or bf16, for nodes of a graph; all others read and make floats as they did, to the last bit.
 
 ONNX Runtime's own converter takes nodes out as well, but turns the inputs of the graph into halves first, so that the
 nodes outside read rounded images. Here a tensor t has a twin 't/half': where a node inside makes it the twin comes
@@ -19,15 +19,20 @@ TYPED = ("Cast", "CastLike", "Constant", "ConstantOfShape", "EyeLike", "Quantize
          "DynamicQuantizeLinear", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Range")
 """Types of nodes whose attributes or other inputs say what they make; they stay."""
 SETTINGS = {"Resize": (1, 2, 3), "Upsample": (1,)}  # floats that are no map: read as they are
-LARGEST, SMALLEST = 65504.0, 2.0**-24
+LARGEST, SMALLEST = 65504.0, 2.0**-24  # of fp16
+HALVES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 
 
-def halved(model: onnx.ModelProto, within: Set[str], left_out: Iterable[str] = ()) -> onnx.ModelProto:
+def halved(model: onnx.ModelProto, within: Set[str] | None, left_out: Iterable[str] = (),
+           form: str = "fp16") -> onnx.ModelProto:
     """A model whose nodes that make some tensors compute in halves; the given one is not changed.
 
     Args:
+        within: the tensors; None for all.
         left_out: types of nodes that stay in float all the same.
+        form: `fp16`, or `bf16`: eight bits of a float's mantissa and all of its range.
     """
+    kind = HALVES[form]
     floats, stay, lookup = _floats(model), {*left_out, *TYPED}, Lookup(model.graph)
     inside = [node for node in model.graph.node if _may(node, within, floats, stay)]
     made = {name for node in inside for name in node.output if name in floats}
@@ -36,11 +41,11 @@ def halved(model: onnx.ModelProto, within: Set[str], left_out: Iterable[str] = (
     read = {name for node in model.graph.node if node.output[0] not in chosen for name in node.input} | lookup.outputs
     read |= {name for node in inside for i, name in enumerate(node.input) if i in SETTINGS.get(node.op_type, ())}
     inner = any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for n in model.graph.node for a in n.attribute)
-    nodes = [_cast(name, f"{name}/half", TensorProto.FLOAT16) for name in lookup.inputs if name in wanted]
+    nodes = [_cast(name, f"{name}/half", kind) for name in lookup.inputs if name in wanted]
     for node in model.graph.node:
         if node.output[0] not in chosen:
             nodes.append(node)
-            nodes += [_cast(name, f"{name}/half", TensorProto.FLOAT16) for name in node.output if name in wanted]
+            nodes += [_cast(name, f"{name}/half", kind) for name in node.output if name in wanted]
             continue
         half = onnx.NodeProto()
         half.CopyFrom(node)
@@ -53,7 +58,7 @@ def halved(model: onnx.ModelProto, within: Set[str], left_out: Iterable[str] = (
     changed.CopyFrom(model)
     del changed.graph.node[:]
     changed.graph.node.extend(nodes)
-    _constants(changed, wanted, read, inner)
+    _constants(changed, wanted, read, inner, kind)
     return changed
 
 
@@ -68,10 +73,11 @@ def _floats(model: onnx.ModelProto) -> set[str]:
     return found | {t.name for t in model.graph.initializer if t.data_type == TensorProto.FLOAT}
 
 
-def _may(node: onnx.NodeProto, within: Set[str], floats: Set[str], stay: Set[str]) -> bool:
+def _may(node: onnx.NodeProto, within: Set[str] | None, floats: Set[str], stay: Set[str]) -> bool:
     plain = node.domain in ("", "ai.onnx") and node.op_type not in stay
     branches = any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute)
-    return plain and not branches and bool(within & {*node.output}) and any(name in floats for name in node.output)
+    chosen = within is None or bool(within & {*node.output})
+    return plain and not branches and chosen and any(name in floats for name in node.output)
 
 
 def _maps(node: onnx.NodeProto) -> list[str]:
@@ -83,15 +89,17 @@ def _cast(source: str, target: str, to: int) -> onnx.NodeProto:
     return helper.make_node("Cast", [source], [target], name=f"{target}/cast", to=to)
 
 
-def _constants(model: onnx.ModelProto, wanted: Set[str], read: Set[str], inner: bool) -> None:
+def _constants(model: onnx.ModelProto, wanted: Set[str], read: Set[str], inner: bool, kind: int) -> None:
     """Constants as halves where nodes inside read them, and as they were where others do."""
     found = []
     for tensor in model.graph.initializer:
         if tensor.name in wanted and tensor.data_type == TensorProto.FLOAT:
             values = numpy_helper.to_array(tensor)
-            size = np.clip(np.abs(values), SMALLEST, LARGEST)  # a weight that is not 0 does not become it
-            found.append(numpy_helper.from_array(np.where(values == 0, 0, np.copysign(size, values)).astype(np.float16),
-                                                 f"{tensor.name}/half"))
+            if kind == TensorProto.FLOAT16:
+                size = np.clip(np.abs(values), SMALLEST, LARGEST)  # a weight that is not 0 does not become it
+                values = np.where(values == 0, 0, np.copysign(size, values))
+            half = values.astype(helper.tensor_dtype_to_np_dtype(kind))
+            found.append(numpy_helper.from_array(half, f"{tensor.name}/half"))
             if tensor.name not in read and not inner:
                 continue
         found.append(tensor)

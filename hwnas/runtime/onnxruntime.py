@@ -70,6 +70,10 @@ class OnnxRuntime(Runtime):
         return ("fp32", "int8", "fp16") if platform.machine() in ("aarch64", "arm64") else ("fp32", "int8")
 
     @property
+    def together(self) -> tuple[str, ...]:
+        return self.precisions  # precisions are of graphs
+
+    @property
     def graph_form(self) -> str:
         return self.precision
 

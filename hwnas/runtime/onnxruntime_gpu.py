@@ -108,13 +108,18 @@ class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
         return ("fp32", "fp16", "int8")
 
     @property
+    def together(self) -> tuple[str, ...]:
+        return ("fp32", "int8")  # halves are a setting of the whole engine
+
+    @property
     def graph_form(self) -> str:
-        return "int8" if self.precision == "int8" else "fp32"
+        return self.precision if self.precision in ("int8", "mixed") else "fp32"
 
     def settings(self) -> dict[str, str]:
         folder = default_folder() / "onnxruntime"
         folder.mkdir(parents=True, exist_ok=True)
         return {
-            "trt_fp16_enable": str(self.precision == "fp16"), "trt_int8_enable": str(self.precision == "int8"),
+            "trt_fp16_enable": str(self.precision == "fp16"),
+            "trt_int8_enable": str(self.precision in ("int8", "mixed")),
             "trt_engine_cache_enable": "True", "trt_engine_cache_path": str(folder),
         }

@@ -20,7 +20,7 @@ from hwnas.runtime.onnx_file import check_onnx
 from hwnas.runtime.runtime import Array, Inputs, Runtime, Session
 from hwnas.runtime.timing import Timer
 
-_HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+_HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "mixed": "dynamic"}
 _CAPABILITIES = {"FP32": "fp32", "FP16": "fp16", "BF16": "bf16", "INT8": "int8"}  # exact one first
 _HINT_KEY = "INFERENCE_PRECISION_HINT"
 
@@ -114,8 +114,12 @@ class OpenVino(Runtime):
         return tuple(precision for capability, precision in _CAPABILITIES.items() if capability in able)
 
     @property
+    def together(self) -> tuple[str, ...]:
+        return self.precisions  # with `dynamic` for a hint every node has the type that the graph gives it
+
+    @property
     def hint(self) -> str:
-        """What is not quantised is computed in this type."""
+        """What is not quantised is computed in this type; `dynamic`: in that of the graph."""
         return _HINTS.get(self.precision, "f32" if self.cpu else "f16")
 
     def load(self, model: bytes) -> Session:
@@ -161,6 +165,14 @@ class OpenVinoGpu(OpenVino):
 
     name, device, cpu = "openvino-gpu", "GPU", False
     way_out = "install the compute runtime of Intel graphics (Debian and Ubuntu: apt install intel-opencl-icd)"
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        return tuple(p for p in self.precisions if p in ("fp32", "int8"))  # of floats it knows one type a model
+
+    @property
+    def hint(self) -> str:
+        return "f32" if self.precision == "mixed" else super().hint
 
     @property
     def accelerator(self) -> str | None:

@@ -76,7 +76,8 @@ class Runtime(ABC):
 
     Args:
         threads: threads that one run may use, on a CPU.
-        precision: number format it computes in: 'fp32', 'fp16', 'bf16' or 'int8'.
+        precision: number format it computes in: 'fp32', 'fp16', 'bf16' or 'int8'; 'mixed': every node of a graph in the
+            format that the graph gives it, one of `together`.
         batch: what a dimension that a model leaves open is compiled for, where that matters. Other sizes run too.
 
     Raises:
@@ -90,6 +91,8 @@ class Runtime(ABC):
 
     def __init__(self, threads: int = 1, precision: str = "fp32", batch: int = 1) -> None:
         self.threads, self.precision, self.batch = threads, precision, batch
+        if precision == "mixed" and len(self.together) > 1:
+            return
         if precision not in self.precisions:
             *others, last = self.precisions
             known = f"{', '.join(others)} or {last}" if others else last
@@ -121,13 +124,23 @@ class Runtime(ABC):
         """All precisions that it can compute in on this device, the exact one first."""
 
     @property
+    def together(self) -> tuple[str, ...]:
+        """The precisions that nodes of one graph may have beside each other, the exact one first.
+
+        A graph says which node has which: in int8 are those between QuantizeLinear and DequantizeLinear nodes, in half
+        precision those that read and make halves.
+        """
+        return tuple(p for p in self.precisions if p in ("fp32", "int8"))
+
+    @property
     def graph_form(self) -> str:
         """Which form of ONNX graph `load` wants for the precision.
 
         'fp32': the graph as it is exported, the precision is a setting of the runtime. 'fp16': a graph of half
-        floats. 'int8': a graph with QuantizeLinear and DequantizeLinear nodes.
+        floats. 'int8': a graph with QuantizeLinear and DequantizeLinear nodes. 'mixed': a graph that has been given its
+        precisions node by node.
         """
-        return "int8" if self.precision == "int8" else "fp32"
+        return self.precision if self.precision in ("int8", "mixed") else "fp32"
 
     @abstractmethod
     def load(self, model: bytes) -> Session:

@@ -2,7 +2,8 @@
 
 The two differ in how a precision is asked for. TensorRT 10 takes the fp32 graph and a builder flag. TensorRT 11 has
 no such flags: networks are strongly typed, so the graph itself has to be in half floats. int8 comes from the
-QuantizeLinear and DequantizeLinear nodes of the graph in both. TF32 is off, so that fp32 is fp32.
+QuantizeLinear and DequantizeLinear nodes of the graph in both. A graph of several precisions is strongly typed in
+both. TF32 is off, so that fp32 is fp32.
 """
 
 from __future__ import annotations
@@ -74,9 +75,13 @@ class TensorRt(Runtime):
         return ("fp32", "fp16", "bf16", "int8") if self.major == 10 else ("fp32", "fp16", "int8")
 
     @property
+    def together(self) -> tuple[str, ...]:
+        return ("fp32", "fp16", "bf16", "int8")  # of strongly typed networks
+
+    @property
     def graph_form(self) -> str:
-        if self.precision == "int8":
-            return "int8"
+        if self.precision in ("int8", "mixed"):
+            return self.precision
         return "fp32" if self.major == 10 else self.precision
 
     @cached_property
@@ -91,7 +96,7 @@ class TensorRt(Runtime):
         kept = self._cache.read(path)
         engine = self._engine(kept, log) if kept else None
         if engine is None:  # never built, or by a version that only looks the same
-            built = build(self._trt, model, self._flag(), self.batch, log)
+            built = build(self._trt, model, self._flag(), self.batch, log, typed=self.precision == "mixed")
             engine = self._engine(built, log)
             if engine is None:
                 raise InputError(f"TensorRT {self.version} cannot load the engine it built: {log.told}")
@@ -112,7 +117,7 @@ class TensorRt(Runtime):
         }
 
 
-def build(trt: Any, model: bytes, flag: str | None, batch: int, log: Any) -> bytes:
+def build(trt: Any, model: bytes, flag: str | None, batch: int, log: Any, typed: bool = False) -> bytes:
     """Parse ONNX and build a serialised engine for the GPU of this machine.
 
     Args:
@@ -121,12 +126,14 @@ def build(trt: Any, model: bytes, flag: str | None, batch: int, log: Any) -> byt
         flag: the builder flag of the precision, on TensorRT 10.
         batch: what a dimension that the model leaves open is optimised for.
         log: collects what the library says.
+        typed: whether every layer computes in the type that the graph gives it; in TensorRT 11 it always does.
 
     Raises:
         InputError: the model cannot be parsed, or no engine can be built; says what the library says.
     """
     builder = trt.Builder(log)
-    network = builder.create_network(0)  # explicit batch in both versions; strongly typed in 11
+    kind = trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED if typed else None  # 11 has no other kind
+    network = builder.create_network(0 if kind is None else 1 << int(kind))  # explicit batch in both versions
     parser = trt.OnnxParser(network, log)
     if not parser.parse(model):
         raise InputError(f"not a model that TensorRT {trt.__version__} can run: {_errors(parser) or log.told}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hwnas.errors import UsageError
 from hwnas.quantize import to_form
 from hwnas.quantize.calibrate import Range
-from hwnas.surgery.plan import FLOAT, TEACHER, Plan, joint_name
+from hwnas.surgery.plan import FLOAT, INT8, TEACHER, Plan, joint_name
 from hwnas.surgery.splice import Fragment, assemble
 from hwnas.surgery.unit import Cut, Unit
 
@@ -57,7 +57,8 @@ class Assembler:
             known: ranges of tensors, which are not looked for again; what is found is added.
         """
         data: bytes = floats.SerializeToString()
-        for precision in sorted({o.precision for o in plan.values()} - {FLOAT}):
+        lower = {o.precision for o in plan.values()} - {FLOAT}
+        for precision in sorted(lower, key=lambda p: (p != INT8, p)):  # int8 first: it is calibrated on floats
             data = to_form(data, precision, samples=self.samples or None, variant=self.variant, known=known,
                            within=self._made_in(floats, plan, precision))
         return data

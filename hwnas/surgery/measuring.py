@@ -13,9 +13,10 @@ from onnx import TensorProto, helper
 from hwnas.profile.measurement_quality import Conditions, conditions_of
 from hwnas.profile.sweeps import Times, times_of
 from hwnas.progress import Progress, silent
+from hwnas.quantize.half import HALVES
 from hwnas.runtime import Device, Sweep, SweepPlan
 from hwnas.surgery.assembler import Assembler
-from hwnas.surgery.plan import Option, Places, Plan
+from hwnas.surgery.plan import FLOAT, INT8, Option, Places, Plan
 from hwnas.surgery.unit_costs import UnitCosts, random_plans
 
 MIN_SWEEPS, CHECK_EVERY = 12, 4
@@ -66,7 +67,7 @@ def measure_units(
     count = int(np.clip(max_seconds * 1e3 / (MIN_SWEEPS * RUNS * quick), LEAST_PLANS, MOST_PLANS))
     plans = random_plans(places, count, seed)
     models |= {f"plan {i}": assembler.model(plan) for i, plan in enumerate(plans)}
-    small = min(alone or ["change"], key=lambda name: len(models[name]))
+    small = min(alone or ["whole"], key=lambda name: len(models[name]))
     models |= {"sentinel large": models["whole"], "sentinel small": models[small]}
     plan = SweepPlan(("sentinel large", "sentinel small"), seed=seed, max_seconds=max_seconds)
     begin = time.perf_counter()
@@ -79,7 +80,8 @@ def measure_units(
     alone_ms = {key: medians[name] for name, key in alone.items()}
     alone_ms |= {(assembler.cut[place].signature, option.key): 0.0 for place, options in places.options.items()
                  for option in options if _is_nothing(assembler, place, option)}
-    believed = UnitCosts.believed(places, medians["whole"], alone_ms, medians["change"] / (2 * CHANGED))
+    believed = UnitCosts.believed(places, medians["whole"], alone_ms,
+                                  {p: medians[f"change {p}"] / (2 * CHANGED) for p in _lower(places)})
     plans_ms = [medians[f"plan {i}"] for i in range(len(plans))]
     widths = times.half_widths()
     error = float(np.median([widths[f"plan {i}"] / 1.96 / ms for i, ms in enumerate(plans_ms)])) if plans else 0.0
@@ -92,7 +94,7 @@ def measure_units(
 
 def _models(assembler: Assembler, places: Places) -> tuple[dict[str, bytes], dict[str, tuple[str, str]]]:
     """Models by name, and of those that are units alone the key of the time."""
-    models = {"whole": assembler.model({}), "change": _change()}
+    models = {"whole": assembler.model({}), **{f"change {p}": _change(p) for p in _lower(places)}}
     alone: dict[str, tuple[str, str]] = {}
     for unit in assembler.cut.units:
         for option in places.options[unit.name]:
@@ -109,12 +111,21 @@ def _is_nothing(assembler: Assembler, unit: str, option: Option) -> bool:
     return fragment is not None and fragment.model is None
 
 
-def _change() -> bytes:
-    """A map that is quantised and read back."""
+def _lower(places: Places) -> list[str]:
+    """Precisions besides floats."""
+    return sorted({o.precision for options in places.options.values() for o in options} - {FLOAT})
+
+
+def _change(precision: str) -> bytes:
+    """A map that goes into a precision and comes back; in halves it is rectified there, or casts would cancel out."""
     scale = [helper.make_tensor("s", TensorProto.FLOAT, [], [0.02]),
              helper.make_tensor("z", TensorProto.UINT8, [], [9])]
     nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
              helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"])]
+    if precision != INT8:
+        scale, nodes = [], [
+            helper.make_node("Cast", ["x"], ["half"], to=HALVES[precision]), helper.make_node("Relu", ["half"], ["r"]),
+            helper.make_node("Cast", ["r"], ["y"], to=TensorProto.FLOAT)]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, CHANGED >> 8, 16, 16]) for name in "xy"]
     graph = helper.make_graph(nodes, "change", ends[:1], ends[1:], scale)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

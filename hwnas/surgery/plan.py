@@ -18,7 +18,7 @@ from hwnas.surgery.unit import Cut
 TEACHER = "teacher"
 NONE = "none"
 """The form of a unit that is left out."""
-FLOAT = "float"
+FLOAT, INT8 = "float", "int8"
 JOINTS = (*UNARY, *SAME, *ACTIVATIONS, *JOINED, "Add", "Mul")
 """Types of loose nodes that have an integer kernel."""
 
@@ -29,7 +29,7 @@ class Option:
 
     Args:
         form: `teacher`, or the name of a replacement.
-        precision: `float`: whatever the target computes floats in; `int8`, `fp16`.
+        precision: `float`: whatever the target computes floats in; `int8`, `fp16`, `bf16`.
     """
 
     form: str = TEACHER

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hwnas.generate.graph import Factor, solve_graph
 from hwnas.surgery.plan import AS_IT_IS, FLOAT, Edge, Option, Places, Plan, is_joint
-from hwnas.surgery.unit_costs import UnitCosts, option_effect
+from hwnas.surgery.unit_costs import UnitCosts, change_effect, option_effect
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ def _factors(places: Places, costs: UnitCosts, losses: Losses, names: Mapping[st
 
 
 def _changes(costs: UnitCosts, edge: Edge, names: Mapping[str, tuple[Option, ...]]) -> list[Factor]:
-    """What leaving floats and coming back costs at a tensor, once whoever reads it, and which joints are not fed.
+    """What changes of precision cost at a tensor, once a precision whoever reads it, and which joints are not fed.
 
     Of a tensor that very many places read the first few decide about the costs: exact work grows with their product.
     """
@@ -109,13 +109,17 @@ def _changes(costs: UnitCosts, edge: Edge, names: Mapping[str, tuple[Option, ...
     if not places:
         return []
     met = places[:TOGETHER]
-    lowered = {place: _along(i, len(met), [o.precision != FLOAT for o in names[place]]) for i, place in enumerate(met)}
-    made = lowered.get(edge.maker, np.bool_(False))
-    read = [lowered[place] for place in met if place != edge.maker]
-    lower = np.any(np.broadcast_arrays(*read, np.bool_(False)), axis=0)
-    floats = np.any(np.broadcast_arrays(*(~r for r in read), np.bool_(len(readers) < len(edge.readers))), axis=0)
-    to, back = (float(np.ceil(max(0.0, costs.effect_ms(f"{word} {edge.tensor}")) * NS)) for word in ("to", "back"))
-    spent = np.broadcast_to(to * (~made & lower) + back * (made & floats), [len(names[place]) for place in met])
+    spent = np.zeros([len(names[place]) for place in met])
+    for precision in sorted({o.precision for place in met for o in names[place]} - {FLOAT}):
+        own = {place: _along(i, len(met), [o.precision == precision for o in names[place]])
+               for i, place in enumerate(met)}
+        made = own.get(edge.maker, np.bool_(False))
+        read = [own[place] for place in met if place != edge.maker]
+        inside = np.any(np.broadcast_arrays(*read, np.bool_(False)), axis=0)
+        outside = np.any(np.broadcast_arrays(*(~r for r in read), np.bool_(len(readers) < len(edge.readers))), axis=0)
+        to, back = (float(np.ceil(max(0.0, costs.effect_ms(change_effect(word, precision, edge.tensor))) * NS))
+                    for word in ("to", "back"))
+        spent = spent + to * (~made & inside) + back * (made & outside)
     found = [Factor(tuple(met), costs={"latency": spent})]
     return found + [_fed(edge.maker, reader, names) for reader in readers if is_joint(reader)]
 

@@ -4,12 +4,13 @@ Units timed alone give sums that are 9 to 17 % too high, each by its own share: 
 of a model, and fuses over boundaries. So times alone are where the belief starts, and a few dozen random plans, timed
 whole in the same sweeps, correct it: a linear model with a Gaussian belief about every effect, updated exactly.
 
-    t(plan) = T0 + sum over places of d[signature, option] + sum over tensors of q[tensor] or e[tensor]
+    t(plan) = T0 + sum over places of d[signature, option] + sum over tensors and precisions of q and e
 
 symbol  meaning                                                                          shape
 T0      the network as it is, ms
 d       what an option takes more than the unit as it is, ms; one for all equal units
-q, e    what it takes to leave floats at a tensor, and to come back, ms
+q, e    what it takes to leave floats for a precision at a tensor, and to come back, ms; from one lower precision to
+        another it is both: that is what is executed
 m, v    mean and variance of the belief about the effects (d, q, e)                      (p,), (p, p)
 F       how often each effect is in each plan that was timed                             (n, p)
 """
@@ -55,12 +56,12 @@ class UnitCosts:
 
     @classmethod
     def believed(cls, places: Places, whole_ms: float, alone_ms: Mapping[tuple[str, str], float],
-                 change_ms_per_value: float) -> UnitCosts:
+                 change_ms_per_value: Mapping[str, float]) -> UnitCosts:
         """Before any whole plan was timed.
 
         Args:
             alone_ms: (signature, key of an option) -> time of the unit alone, floats in and out.
-            change_ms_per_value: what it takes to turn one value of a map into another precision.
+            change_ms_per_value: precision -> what it takes to turn one value of a map from floats into it, or back.
         """
         names = list(dict.fromkeys(e for plan in _single(places) for e in effects_of(places, plan)))
         found = [_first_belief(places, name, whole_ms, alone_ms, change_ms_per_value) for name in names]
@@ -126,7 +127,7 @@ class _Belief:
 
 
 def _first_belief(places: Places, effect: str, whole_ms: float, alone_ms: Mapping[tuple[str, str], float],
-                  change_ms_per_value: float) -> _Belief:
+                  change_ms_per_value: Mapping[str, float]) -> _Belief:
     """From units timed alone.
 
     Times alone are off in ways that units share: whatever is computed in a precision, every form of one unit in it, all
@@ -134,9 +135,10 @@ def _first_belief(places: Places, effect: str, whole_ms: float, alone_ms: Mappin
     """
     kind, _, rest = effect.partition(" ")
     if kind != "option":
-        mean = change_ms_per_value * prod(places.cut.flow.shapes[rest])
+        precision, _, tensor = rest.partition(" ")
+        mean = change_ms_per_value[precision] * prod(places.cut.flow.shapes[tensor])
         return _Belief(mean, CHANGE_OWN * mean + ALONE_LEAST * whole_ms,
-                       {kind: CHANGE_ERROR * mean + ALONE_LEAST / 2 * whole_ms})
+                       {f"{kind} {precision}": CHANGE_ERROR * mean + ALONE_LEAST / 2 * whole_ms})
     signature, _, key = rest.rpartition(" ")
     precision = Option.read(key).precision
     base, other = alone_ms.get((signature, AS_IT_IS.key)), alone_ms.get((signature, key))
@@ -145,7 +147,7 @@ def _first_belief(places: Places, effect: str, whole_ms: float, alone_ms: Mappin
     mean = other - base
     if other and precision != FLOAT:  # nothing at all changes no precision either
         unit = next(u for u in places.cut.units if u.signature == signature)
-        mean -= change_ms_per_value * (prod(unit.source_shape) + prod(unit.target_shape))
+        mean -= change_ms_per_value[precision] * (prod(unit.source_shape) + prod(unit.target_shape))
     own = ALONE_OWN * (base + other) + ALONE_LEAST * whole_ms
     if precision == FLOAT:
         return _Belief(mean, own, {"forms": ALONE_ERROR * abs(other - base)})
@@ -153,15 +155,17 @@ def _first_belief(places: Places, effect: str, whole_ms: float, alone_ms: Mappin
 
 
 def effects_of(places: Places, plan: Plan) -> list[str]:
-    """Names of what a plan changes: `option SIGNATURE FORM/PRECISION`, `to TENSOR`, `back TENSOR`; with repeats."""
+    """Names of what a plan changes: `option SIGNATURE FORM/PRECISION`, `to PRECISION TENSOR`, `back ...`; with repeats.
+
+    A tensor that goes from one lower precision to another comes back to floats between the two.
+    """
     found = [option_effect(places, place, option.key) for place, option in plan.items() if option != AS_IT_IS]
     for edge in places.edges:
         made = precision_of(plan, edge.maker)
         read = {precision_of(plan, reader) for reader in edge.readers}
-        if made == FLOAT and read - {FLOAT}:
-            found.append(f"to {edge.tensor}")
-        if made != FLOAT and FLOAT in read:
-            found.append(f"back {edge.tensor}")
+        if made != FLOAT and read - {made}:
+            found.append(change_effect("back", made, edge.tensor))
+        found += [change_effect("to", precision, edge.tensor) for precision in sorted(read - {FLOAT, made})]
     return found
 
 
@@ -169,6 +173,11 @@ def option_effect(places: Places, place: str, key: str) -> str:
     """The effect of an option of a place: one for all units that cost the same."""
     signature = f"joint-{place}" if is_joint(place) else places.cut[place].signature
     return f"option {signature} {key}"
+
+
+def change_effect(direction: str, precision: str, tensor: str) -> str:
+    """The effect of a change: `to` a precision from floats, or `back` from it."""
+    return f"{direction} {precision} {tensor}"
 
 
 def _single(places: Places) -> Iterable[Plan]:
@@ -202,20 +211,28 @@ def random_plans(places: Places, count: int, seed: int = 0) -> list[Plan]:
 
 
 def _drawn(places: Places, names: Sequence[str], rng: np.random.Generator) -> Plan:
+    lower = sorted({o.precision for options in places.options.values() for o in options} - {FLOAT})
     share, runs = rng.random(), rng.random() < 0.5
-    plan, lowered = {}, rng.random() < share
+    plan, precision = {}, _precision(lower, share, rng)
     for name in names:
         if not runs or rng.random() < ENDS:
-            lowered = rng.random() < share
+            precision = _precision(lower, share, rng)
         options = places.options[name]
         forms = sorted({o.form for o in options})
         form = TEACHER if rng.random() < 0.5 else forms[int(rng.integers(len(forms)))]
-        suited = [o for o in options if o.form == form and (o.precision != FLOAT) == lowered] \
+        suited = [o for o in options if o.form == form and o.precision == precision] \
             or [o for o in options if o.form == form] or [AS_IT_IS]
         option = suited[int(rng.integers(len(suited)))]
         if option != AS_IT_IS:
             plan[name] = option
     return with_joints(places, plan)
+
+
+def _precision(lower: Sequence[str], share: float, rng: np.random.Generator) -> str:
+    """A lower one by chance, in a share of all cases."""
+    if rng.random() >= share or not lower:
+        return FLOAT
+    return lower[int(rng.integers(len(lower)))] if len(lower) > 1 else lower[0]
 
 
 def with_joints(places: Places, plan: Plan) -> Plan:

@@ -12,4 +12,7 @@ from typing import Literal, get_args
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+NetworkPrecision = Literal[Precision, "mixed"]
+"""What a whole network is in: one format, or several, each node in the one that the graph gives it."""
+MIXED: Literal["mixed"] = "mixed"
 VALUE_BYTES: Mapping[str, int] = MappingProxyType({"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1})

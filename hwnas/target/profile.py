@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hwnas.target.hardware import Docker, Hardware
-from hwnas.target.precision import Precision
+from hwnas.target.precision import NetworkPrecision, Precision
 
 RuntimeName = Literal[
     "onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu", "tensorrt"
@@ -24,7 +24,7 @@ class Target(BaseModel):
         name: short name, as in `--target NAME`.
         description: one line for people.
         runtime: the library that executes the model.
-        precision: number format of weights and activations.
+        precision: number format of weights and activations; `mixed` where the graph gives every node its own.
         batch: images per call.
         threads: threads the runtime may use inside an operator.
         cores: logical cores that the process is pinned to while it is timed; None leaves it to the system.
@@ -38,7 +38,7 @@ class Target(BaseModel):
     name: str = Field(pattern=NAME, max_length=100)
     description: str = Field(default="", max_length=10_000)
     runtime: RuntimeName = "onnxruntime"
-    precision: Precision = "fp32"
+    precision: NetworkPrecision = "fp32"
     batch: int = Field(default=1, ge=1, le=1024)
     threads: int = Field(default=1, ge=1, le=256)
     cores: tuple[Annotated[int, Field(ge=0, le=65_535)], ...] | None = Field(default=None, max_length=4096)

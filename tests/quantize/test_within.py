@@ -18,7 +18,7 @@ from hwnas.quantize import VARIANTS, to_form
 from hwnas.quantize.calibrate import Range
 from tests.surgery.networks import Drawing, chain, image_of, run, session, small
 
-FORMS = ("int8", "fp16")
+FORMS = ("int8", "fp16", "bf16")
 
 
 def made(model: onnx.ModelProto) -> list[str]:
@@ -75,6 +75,22 @@ def test_nothing_within_is_the_float_network(form: str) -> None:
         model = small(hard_swish=hard_swish)
         changed = lowered(model, set(), form)
         assert [n.SerializeToString() for n in changed.graph.node] == [n.SerializeToString() for n in model.graph.node]
+
+
+def test_brain_floats_between_two_casts() -> None:
+    """ONNX Runtime has no convolution in bf16, so nodes and types are looked at; weights are the nearest there are."""
+    model, names = fork()
+    data = to_form(model.SerializeToString(), "bf16", within={names["left"], names["left end"]})
+    found = onnx.load_model_from_string(data)
+    onnx.checker.check_model(found)
+    casts = {n.output[0]: onnx.helper.get_node_attr_value(n, "to") for n in found.graph.node if n.op_type == "Cast"}
+    assert casts == {f"{names['shared']}/half": TensorProto.BFLOAT16, names["left end"]: TensorProto.FLOAT}
+    exact = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    halves = {t.name: t for t in found.graph.initializer if t.data_type == TensorProto.BFLOAT16}
+    assert len(halves) == 2  # weights and a bias
+    for name, tensor in halves.items():
+        values, whole = numpy_helper.to_array(tensor).astype(np.float32), exact[name.removesuffix("/half")]
+        assert 0 < np.abs(values - whole).max() <= np.abs(whole).max() * 2**-8
 
 
 def after(model: onnx.ModelProto, names: set[str]) -> set[str]:

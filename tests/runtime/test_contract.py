@@ -68,6 +68,43 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def two_convolutions() -> bytes:
+    """Pointwise, 3 to 8 to 8 channels, each with ReLU."""
+    again = np.random.default_rng(1).normal(0, 0.3, (8, 8, 1, 1)).astype(np.float32)
+    nodes = [helper.make_node("Conv", ["pixels", "w"], ["a"]), helper.make_node("Relu", ["a"], ["b"]),
+             helper.make_node("Conv", ["b", "v"], ["c"]), helper.make_node("Relu", ["c"], ["d"])]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, (1, 3, 8, 8))],
+        [helper.make_tensor_value_info("d", TensorProto.FLOAT, (1, 8, 8, 8))],
+        [numpy_helper.from_array(WEIGHT, "w"), numpy_helper.from_array(again, "v")])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
+
+
+def test_several_precisions_in_one_graph(name: str) -> None:
+    """Each beside the exact one, and all of them: near it, and not the same; every format that is told is taken."""
+    exact = opened(name)
+    if len(exact.together) < 2:
+        with pytest.raises(UsageError, match="not in mixed"):
+            open_runtime(name, precision="mixed")
+        return
+    runtime = open_runtime(name, precision="mixed")
+    assert runtime.graph_form == runtime.precision == "mixed"
+    assert set(runtime.together) <= set(TOLERANCE)
+    assert runtime.together[0] == "fp32"
+    floats = two_convolutions()
+    inputs = exact.load(floats).example(seed=5)
+    truth = exact.load(floats).run(inputs)[0]
+    assert np.array_equal(runtime.load(floats).run(inputs)[0], truth)
+    parts = [{"a", "b"}, {"c", "d"}]
+    for first in runtime.together[1:]:
+        for second in (p for p in runtime.together if p != first):
+            model = floats
+            for form, within in sorted(((first, parts[0]), (second, parts[1])), key=lambda one: one[0] != "int8"):
+                model = to_form(model, form, within=within, variant=variant_for(name), samples=[inputs])
+            off = float(np.abs(runtime.load(model).run(inputs)[0] - truth).max() / truth.max())
+            assert 1e-5 < off < 2 * max(TOLERANCE[first], TOLERANCE[second])
+
+
 @pytest.mark.parametrize("name, precision", CASES)
 class TestEveryPrecision:
     def test_answers_within_what_the_precision_allows(self, name: str, precision: str) -> None:

@@ -5,6 +5,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.errors import InputError, MissingDependency
+from hwnas.quantize import to_form
 from hwnas.runtime import open_runtime
 
 openvino = pytest.importorskip("openvino")
@@ -41,6 +42,29 @@ def test_the_precision_is_never_left_to_the_plugin() -> None:
     assert runtime.compile(model).get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32
     int8 = open_runtime("openvino", precision="int8")
     assert int8.compile(model).get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32
+
+
+def test_in_a_graph_of_several_precisions_every_node_has_its_own() -> None:
+    """What the plug-in executes, in its own words: each convolution in the type that the graph gives it."""
+    runtime = open_runtime("openvino", precision="mixed")
+    rng = np.random.default_rng(0)
+    nodes, weights = [], []
+    for i in range(4):
+        weights.append(numpy_helper.from_array(rng.normal(0, 0.2, (32, 32, 3, 3)).astype(np.float32), f"w{i}"))
+        nodes.append(helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"x{i + 1}"], pads=[1] * 4))
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 32, 8, 8)) for name in ("x0", "x4")]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
+    wanted = {"x2": "f32"}
+    for tensor, form, word in (("x1", "int8", "u8"), ("x3", "fp16", "f16"), ("x4", "bf16", "bf16")):
+        if form in runtime.together:
+            model = to_form(model, form, within={tensor}, variant="fused")
+        wanted[tensor] = word if form in runtime.together else "f32"
+    compiled = runtime.compile(runtime.read(model))
+    executed = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
+    types = [info["runtimePrecision"].astype(str) for info in executed
+             if info["layerType"].astype(str) == "Convolution"]
+    assert types == [wanted[f"x{i + 1}"] for i in range(4)]
 
 
 def test_a_model_that_computes_in_another_precision_is_refused() -> None:

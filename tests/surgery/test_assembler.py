@@ -74,6 +74,30 @@ def test_a_joint_between_lowered_units_is_lowered_with_them() -> None:
     assert not rounded({p: o for p, o in uniform.items() if p != joint})
 
 
+@pytest.mark.parametrize("half", ["fp16", "bf16"])
+def test_neighbours_in_two_lower_precisions(half: str) -> None:
+    """Between them floats stand: what integers make is read back and cast. Ranges are those of the float network."""
+    made = assembler(jointed())
+    between = made.cut["u01"].source
+    for first, second in ((INT8, Option(precision=half)), (Option(precision=half), INT8)):
+        found = onnx.load_model_from_string(made.model({"u00": first, "u01": second}))
+        onnx.checker.check_model(found)
+        makers = {name: n for n in found.graph.node for name in n.output}
+        if first == INT8:
+            assert makers[between].op_type == "DequantizeLinear"
+            assert makers[f"{between}/half"].op_type == "Cast"
+        else:
+            assert makers[between].op_type == "Cast"
+            assert makers[f"{between}/q"].input[0] == between
+        if half == "fp16":
+            x = image_of(made.cut.flow.model, 9)
+            exact, rounded = run(made.cut.flow.model, x)[0], run(found, x)[0]
+            assert 0 < np.abs(exact - rounded).max() < 0.1 * np.ptp(exact)
+    alone = assembler(jointed())
+    alone.model({"u00": INT8})
+    assert alone.ranges.items() <= made.ranges.items()
+
+
 def test_replaced_units_in_either_precision() -> None:
     made = assembler(chain(10))
     made.forms.update({("u01", "thin"): thin(made.cut, "u01"), ("u02", "none"): NOTHING})

@@ -108,14 +108,23 @@ def test_each_change_is_counted_once() -> None:
     assert effects_of(places, {}) == []
     # The first unit alone: its tensor is read in floats by three, and comes back once.
     assert sorted(effects_of(places, {"u00": INT8})) == sorted(
-        [f"option {cut['u00'].signature} teacher/int8", "to image", f"back {stem}"])
+        [f"option {cut['u00'].signature} teacher/int8", "to int8 image", f"back int8 {stem}"])
     # The second alone: its source is left once, its target comes back.
     assert sorted(effects_of(places, {"u01": INT8})) == sorted(
-        [f"option {cut['u01'].signature} teacher/int8", f"to {stem}", f"back {cut['u01'].target}"])
+        [f"option {cut['u01'].signature} teacher/int8", f"to int8 {stem}", f"back int8 {cut['u01'].target}"])
     # Everything: pixels, and the two outputs; nothing in between.
     changes = [e for e in effects_of(places, places.uniform("int8")) if not e.startswith("option ")]
-    assert sorted(changes) == sorted(["to image", f"back {stem}", f"back {last}"])
+    assert sorted(changes) == sorted(["to int8 image", f"back int8 {stem}", f"back int8 {last}"])
     assert f"option joint-{joint} teacher/int8" in effects_of(places, places.uniform("int8"))
+
+
+def test_from_one_lower_precision_to_another_a_map_comes_back_and_leaves_again() -> None:
+    places = places_of(chain(12), "int8", "fp16")
+    between = places.cut["u01"].source
+    plan = {"u00": INT8, "u01": Option("teacher", "fp16")}
+    changes = [e for e in effects_of(places, plan) if between in e]
+    assert sorted(changes) == [f"back int8 {between}", f"to fp16 {between}"]
+    assert not [e for e in effects_of(places, plan | {"u01": INT8}) if between in e]
 
 
 def test_equal_units_share_an_effect() -> None:

@@ -55,7 +55,7 @@ def branched() -> Any:
 
 
 def drawn_costs(places: Places, rng: np.random.Generator) -> UnitCosts:
-    base = UnitCosts.believed(places, 10.0, {}, 1e-6)
+    base = UnitCosts.believed(places, 10.0, {}, dict.fromkeys(PRECISIONS, 1e-6))
     ranges = {"option joint": (-4, -1), "option unit": (-2, 0.5), "to": (0, 0.6), "back": (0, 0.6)}
     means = np.array([rng.uniform(*next(r for start, r in ranges.items() if name.startswith(start)))
                       for name in base.effects])
@@ -89,9 +89,10 @@ def brute(places: Places, costs: UnitCosts, losses: Losses) -> tuple[NDArray[Any
     nothing = np.zeros(len(choice), int)
     for edge in places.edges:
         made, read = precision.get(edge.maker, nothing), [precision.get(r, nothing) for r in edge.readers]
-        lowered, floats = np.any([r > 0 for r in read], axis=0), np.any([r == 0 for r in read], axis=0)
-        ns += costs.effect_ms(f"to {edge.tensor}") * 1e6 * ((made == 0) & lowered)
-        ns += costs.effect_ms(f"back {edge.tensor}") * 1e6 * ((made > 0) & floats)
+        for i, lower in enumerate(PRECISIONS[1:], 1):
+            inside, outside = np.any([r == i for r in read], axis=0), np.any([r != i for r in read], axis=0)
+            ns += costs.effect_ms(f"to {lower} {edge.tensor}") * 1e6 * ((made != i) & inside)
+            ns += costs.effect_ms(f"back {lower} {edge.tensor}") * 1e6 * ((made == i) & outside)
         for reader, r in zip(edge.readers, read, strict=True):
             if is_joint(reader):
                 allowed &= (r == 0) | (r == made)
@@ -109,7 +110,7 @@ def test_equals_brute_force_over_all_plans(count: int) -> None:
         places = places_for(("chain", "joint", "branched")[seed % 3], rng)
         costs, losses = drawn_costs(places, rng), drawn_losses(places, rng)
         _, ns, loss = brute(places, costs, losses)
-        effects = 3 * len(places.options) + 2 * len(places.edges)  # each is rounded by a nanosecond at most
+        effects = 3 * len(places.options) + 4 * len(places.edges)  # each is rounded by a nanosecond at most
         limit = float(np.quantile(ns, rng.uniform(0, 0.6))) + (-10 * effects - 1 if rng.random() < 0.1 else 0)
         within = ns <= limit
         if not (ns <= limit + effects).any():
@@ -178,7 +179,7 @@ def test_plans_differ_in_as_many_places_as_asked() -> None:
 
 def test_a_network_of_one_option() -> None:
     places = Places.of(Cut.of(chain(4)), ())
-    costs = UnitCosts.believed(places, 5.0, {}, 1e-6)
+    costs = UnitCosts.believed(places, 5.0, {}, {})
     assert plans_within(places, costs, Losses({}), 6.0) == [{}]
     with pytest.raises(BudgetInfeasible):
         plans_within(places, costs, Losses({}), 4.0)

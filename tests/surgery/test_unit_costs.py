@@ -21,7 +21,7 @@ from tests.surgery.networks import chain
 from tests.surgery.test_plan import jointed
 
 WHOLE = 10.0
-PER_VALUE = 2e-5  # ms
+PER_VALUE = {"int8": 2e-5, "fp16": 1e-5}  # ms
 
 
 def places() -> Places:
@@ -101,8 +101,8 @@ def test_belief_before_any_plan() -> None:
     belief = UnitCosts.believed(found, WHOLE, alone, PER_VALUE)
     size = float(np.prod(unit.source_shape) + np.prod(unit.target_shape))
     # What a unit alone takes has both changes in it.
-    assert belief.effect_ms(option_effect(found, unit.name, "teacher/int8")) == pytest.approx(-1 - PER_VALUE * size)
-    assert belief.effect_ms(f"to {unit.source}") == pytest.approx(PER_VALUE * np.prod(unit.source_shape))
+    assert belief.effect_ms(option_effect(found, unit.name, "teacher/int8")) == pytest.approx(-1 - 2e-5 * size)
+    assert belief.effect_ms(f"to int8 {unit.source}") == pytest.approx(2e-5 * np.prod(unit.source_shape))
     assert belief.effect_ms("to nothing") == 0.0
     assert belief.predict([{}])[0][0] == WHOLE
     assert belief.predict([{}])[1][0] == 0.0

@@ -64,7 +64,7 @@ def check_facts(facts: object, where: str) -> None:
 
 def _check_target(target: Record) -> None:
     target.text("runtime", most=100)
-    target.text("precision", known=("fp32", "fp16", "bf16", "int8"))
+    target.text("precision", known=("fp32", "fp16", "bf16", "int8", "mixed"))
     target.integer("batch", 1, 1024)
     target.integer("threads", 1, 256)
     target.items("cores", lambda value, place: target.integer_of(value, place, 0, 4096), 0, 4096, default=None)

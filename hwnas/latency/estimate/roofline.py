@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hwnas.errors import InputError
 from hwnas.latency.estimate.work import Work
-from hwnas.target import VALUE_BYTES, Hardware, Precision, Target
+from hwnas.target import MIXED, VALUE_BYTES, Hardware, Precision, Target
 
 LAUNCH_MS: Mapping[str, float] = {
     "cpu": 0.002, "arm-cpu": 0.002, "discrete-gpu": 0.005, "integrated-gpu": 0.010, "embedded-gpu": 0.050, "npu": 0.020,
@@ -49,7 +50,14 @@ class Roofline:
 
     @classmethod
     def of(cls, target: Target, hardware: Hardware) -> Roofline:
-        """The roofline of a target."""
+        """The roofline of a target.
+
+        Raises:
+            InputError: it is of several precisions.
+        """
+        if target.precision == MIXED:
+            raise InputError(f"{target} is of several precisions in one network, which are measured and not estimated: "
+                             "give one of them")
         return cls(hardware, target.precision, target.batch, target.threads)
 
     @property

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from hwnas.errors import UsageError
 from hwnas.pipeline.config.compress_config import KEEP_UNITS, CompressConfig, default_of, flag_of
 
-MIXED = "mixed"
-"""The precision that lets every unit have its own."""
 OWN_NETWORK = ("model", "mean", "std", "colour", "layout", "fit", "crop", "contract", KEEP_UNITS, "only",
                "precision_only", "tune_epochs")
 """Options that only a run on a user's own network has."""
@@ -28,7 +26,7 @@ def check_own_network(config: CompressConfig, options: Mapping[str, object]) -> 
         UnknownName: no such target or precision.
         MissingDependency: the runtime of this machine is not installed.
     """
-    from hwnas.pipeline.latencies.latency_sources import targets_for  # ONNX and its helpers, when they are needed
+    from hwnas.pipeline.latencies.unit_precisions import unit_precisions  # ONNX and its helpers, when they are needed
 
     other = [name for name, value in options.items()
              if name not in (*OWN_NETWORK, *WITH_OWN) and value not in (None, default_of(name))]
@@ -40,9 +38,7 @@ def check_own_network(config: CompressConfig, options: Mapping[str, object]) -> 
         raise UsageError("a network of your own has a budget of latency, e.g. --latency 50%: leave the others out")
     if len(config.networks) > 1:
         raise UsageError("a network of your own takes one budget at a time yet: start a run for each")
-    asked = config.target
-    precision = None if asked.precision in (MIXED, "auto") else asked.precision
-    found = targets_for(asked.name, precision, runtime=asked.runtime, batch=asked.batch, threads=asked.threads)[0]
+    found = unit_precisions(config).target
     if found.hardware is not None:
         raise UsageError(f"a network of your own is timed on the machine that hwnas runs on yet, and {found.name} is "
                          "another: run hwnas there, or give --target local")

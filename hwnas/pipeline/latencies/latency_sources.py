@@ -27,10 +27,12 @@ from hwnas.profile import measure, network_model
 from hwnas.progress import Progress, plural, silent
 from hwnas.runtime import RUNTIMES, Device, Fingerprint, runtime_for
 from hwnas.space import FULL, Space, Variant
-from hwnas.target import PRECISIONS, Target
+from hwnas.target import MIXED, PRECISIONS, Target
 from hwnas.target import load as load_target
 
 AUTO = "auto"
+WORDS = (*PRECISIONS, AUTO, MIXED)
+"""What a precision may be asked for as; several are separated by commas."""
 REFERENCE_SWEEPS = 20
 
 
@@ -65,6 +67,19 @@ def targets_of(config: CompressConfig) -> tuple[Target, ...]:
     """The targets of a run; raises as `targets_for`."""
     asked = config.target
     return targets_for(asked.name, asked.precision, runtime=asked.runtime, batch=asked.batch, threads=asked.threads)
+
+
+def precisions_asked(text: str | None) -> tuple[str, ...]:
+    """Names in a list such as `fp32,int8`, each once; none for None.
+
+    Raises:
+        UnknownName: no such precision.
+    """
+    found = tuple(dict.fromkeys(word.strip() for word in (text or "").split(","))) if text is not None else ()
+    for word in found:
+        if word not in WORDS:
+            raise UnknownName("precision", word, WORDS)
+    return found
 
 
 def in_fp32(target: Target) -> Target:

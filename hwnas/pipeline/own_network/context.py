@@ -17,8 +17,7 @@ from hwnas.documents import read_json
 from hwnas.errors import DataError
 from hwnas.pipeline.config.budget import Budget, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
-from hwnas.pipeline.config.own_network import MIXED
-from hwnas.pipeline.latencies.latency_sources import AUTO, in_fp32, targets_of
+from hwnas.pipeline.latencies.unit_precisions import UnitPrecisions, unit_precisions
 from hwnas.pipeline.own_network.frozen import frozen_units
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.own_results import FitResult, UnitsResult
@@ -27,12 +26,12 @@ from hwnas.pipeline.tracked import tracking_of
 from hwnas.progress import Progress, silent
 from hwnas.quantize import variant_for
 from hwnas.quantize.graph import parse
-from hwnas.runtime import Runtime, runtime_for
+from hwnas.runtime import Runtime
 from hwnas.surgery.assembler import Assembler, feeds_of
 from hwnas.surgery.contract import InputContract
 from hwnas.surgery.examples import Examples, examples_of
 from hwnas.surgery.judging import Judge, Run
-from hwnas.surgery.plan import FLOAT, NONE, Option, Places, Plan
+from hwnas.surgery.plan import NONE, Option, Places, Plan
 from hwnas.surgery.reading import TrainedNetwork, read_network
 from hwnas.surgery.splice import NOTHING, Fragment
 from hwnas.surgery.unit import Cut
@@ -99,25 +98,24 @@ class OwnContext:
         """The one on the latency."""
         return parse_all(self.config.budgets)["latency"]
 
-    @cached_property
+    @property
     def target(self) -> Target:
         """The device, in the precision that floats are computed in."""
-        config = self.config
-        if config.target.precision in (None, AUTO, MIXED, "int8"):
-            config = config.replaced(precision="fp32")
-        return targets_of(config)[0]
+        return self._formats.target
 
     @cached_property
+    def _formats(self) -> UnitPrecisions:
+        return unit_precisions(self.config)
+
+    @property
     def precisions(self) -> tuple[str, ...]:
         """What a unit may be computed in: floats first."""
-        if self.config.target.precision in ("fp32", "fp16", "bf16"):
-            return (FLOAT,)
-        return precisions_on(in_fp32(self.target))
+        return self._formats.units
 
     @cached_property
     def runtime(self) -> Runtime:
-        """What runs plans, floats and integers mixed."""
-        return runtime_of(self.target, self.precisions)
+        """What runs plans, every unit in its precision."""
+        return self._formats.runtime()
 
     @cached_property
     def contract(self) -> InputContract:
@@ -261,16 +259,6 @@ class OwnContext:
         """A model as it is run on this machine."""
         session, name = self.runtime.load(model), self.network.input_name
         return lambda x: session.run({name: x})
-
-
-def precisions_on(target: Target) -> tuple[str, ...]:
-    """What units may be computed in on a target of this machine: floats first."""
-    return (FLOAT, *(["int8"] if "int8" in runtime_for(target).precisions else []))
-
-
-def runtime_of(target: Target, precisions: Sequence[str]) -> Runtime:
-    """What runs floats and integers mixed, where units may be computed in both."""
-    return runtime_for(target.model_copy(update={"precision": "int8"}) if "int8" in precisions else target)
 
 
 def plan_of(chosen: Mapping[str, str]) -> Plan:

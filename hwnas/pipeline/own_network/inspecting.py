@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwnas.errors import InputError
-from hwnas.pipeline.latencies.latency_sources import targets_for
-from hwnas.pipeline.own_network.context import precisions_on, runtime_of
+from hwnas.pipeline.latencies.unit_precisions import precisions_on
 from hwnas.progress import Progress, silent
 from hwnas.quantize import variant_for
 from hwnas.runtime import LocalDevice
@@ -58,7 +57,7 @@ class Inspection:
         if flow.is_weighted(place):
             return "other nodes read what is inside it: kept as it is"
         if joint_name(place) in self.places.options:
-            return "between units: in floats or in integers with them"
+            return "between units: in floats, or in the precision that feeds it"
         return "between units: kept as it is"
 
     def to_json(self) -> dict[str, Any]:
@@ -87,13 +86,15 @@ class Inspection:
 
 def inspect_network(
     source: str, *, imgsz: int | None = None, width: int | None = None, target: str = "local",
-    runtime: str | None = None, threads: int | None = None, seconds: float = 15.0, progress: Progress = silent,
+    runtime: str | None = None, precision: str | None = None, threads: int | None = None, seconds: float = 15.0,
+    progress: Progress = silent,
 ) -> Inspection:
     """Look at a network.
 
     Args:
         source: as `--model` takes it.
         imgsz, width: of its input, where it leaves them open.
+        precision: what units may be in, as `compress` takes it.
         seconds: of timing; 0 times nothing.
 
     Raises:
@@ -104,12 +105,11 @@ def inspect_network(
     size = None if imgsz is None else (imgsz, width or imgsz)
     network = _in_any_layout(source, size)
     cut = Cut.of(network.model)
-    found = targets_for(target, None, runtime=runtime, threads=threads)[0]
-    precisions = precisions_on(found)
-    places = Places.of(cut, precisions)
+    formats = precisions_on(target, precision, runtime=runtime, threads=threads)
+    found, places = formats.target, Places.of(cut, formats.units)
     if not seconds or not cut.units:
         return Inspection(network, places, None)
-    device = LocalDevice(runtime_of(found, precisions), found.cores)
+    device = LocalDevice(formats.runtime(), found.cores)
     assembler = Assembler(cut, [], variant_for(found.runtime))
     times = measure_units(assembler, places, device, max_seconds=seconds, processor_clock=found.threads == 1,
                           progress=progress)

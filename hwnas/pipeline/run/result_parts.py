@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from hwnas.runtime import Measurement
-from hwnas.target import Precision
+from hwnas.target import NetworkPrecision
 from hwnas.validation import MOST_OPS, Count, FileName, Milliseconds, Name, Schema
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class LaneResult(Part):
         next: the command that has the target measured; None where it was.
     """
 
-    precision: Precision
+    precision: NetworkPrecision
     file: FileName
     table: FileName | None = None
     reference_ratio: Factor
@@ -160,7 +160,7 @@ class CandidateResult(Part):
 
     choice: Choice
     variant: VariantKey = "1"
-    precision: Precision = "fp32"
+    precision: NetworkPrecision = "fp32"
     predicted_score: Annotated[Percent, written("predicted_accuracy")]
     score: Percent
     predicted_ms: Milliseconds
@@ -178,7 +178,7 @@ class VerdictResult(Part):
     images: Count
     latency: TimedResult | None
     budget_ms: Milliseconds | None = None
-    precision: Precision = "fp32"
+    precision: NetworkPrecision = "fp32"
     loss: dict[Name, Any] | None = None
     metric: Name = "accuracy"
     least_agreement: Percent = 100.0

@@ -31,7 +31,7 @@ from hwnas.pipeline.run.result_parts import (
     VerdictResult,
     written,
 )
-from hwnas.target import Precision, Target
+from hwnas.target import NetworkPrecision, Target
 from hwnas.validation import Count, FileName, Milliseconds, Name
 
 
@@ -206,7 +206,7 @@ class GenerateResult(StageResult):
 
     choice: Choice
     variant: VariantKey = "1"
-    precision: Precision = "fp32"
+    precision: NetworkPrecision = "fp32"
     bounds: dict[Name, Amount]
     limits: dict[Name, Name] = Field(default_factory=dict)
     tighten: Factor = 1.0
@@ -250,7 +250,7 @@ class ExportResult(StageResult):
 
     stage = "export"
 
-    precision: Precision = "fp32"
+    precision: NetworkPrecision = "fp32"
     here: bool = True
     verdict: VerdictResult
     reference: VerdictResult

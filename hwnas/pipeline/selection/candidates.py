@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hwnas.pipeline.selection.answers import Answer
 from hwnas.runtime import Measurement
 from hwnas.space import FULL, Variant
-from hwnas.target import Precision
+from hwnas.target import NetworkPrecision
 
 FP32 = "fp32"
 MARGIN = 0.99  # what is made must measure at most this share of the budget, so that the final check holds
@@ -18,7 +18,7 @@ TRIES = 3  # budgets that are asked for, each tighter than the one before, until
 class Configuration(NamedTuple):
     """What competes with others for the same budget."""
 
-    precision: Precision
+    precision: NetworkPrecision
     variant: Variant
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Candidate:
     fp32_timing: Measurement | None = None
 
     @property
-    def precision(self) -> Precision:
+    def precision(self) -> NetworkPrecision:
         return self.kind.precision
 
     @property

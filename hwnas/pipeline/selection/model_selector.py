@@ -27,7 +27,7 @@ from hwnas.pipeline.selection.quantization_loss import loss_of
 from hwnas.pipeline.selection.trials import Trials
 from hwnas.search.evaluators.setting import NoScore
 from hwnas.space import FULL
-from hwnas.target import Precision
+from hwnas.target import NetworkPrecision
 from hwnas.tasks.chance import Z95
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class ModelSelector:
         precisions = dict.fromkeys(precision for precision, _ in self._solvers)
         return {p: self._loss(self._context.reference, p, fold) for p in precisions if p != FP32}
 
-    def _loss(self, net: Network, precision: Precision, fold: Workload) -> Loss:
+    def _loss(self, net: Network, precision: NetworkPrecision, fold: Workload) -> Loss:
         return loss_of(net.eval(), self._context.targets[precision], fold, self._context.config.seed)
 
     def _ranked(self, candidates: list[Candidate], losses: Mapping[str, Loss]) -> list[tuple[float, Candidate]]:
