@@ -30,7 +30,8 @@ def halved(model: onnx.ModelProto, within: Set[str] | None, left_out: Iterable[s
     Args:
         within: the tensors; None for all.
         left_out: types of nodes that stay in float all the same.
-        form: `fp16`, or `bf16`: eight bits of a float's mantissa and all of its range.
+        form: `fp16`, or `bf16`: eight bits of a float's mantissa and all of its range. ONNX knows convolutions in bf16
+            since opset 22; the model keeps its opset, as runtimes that compute in bf16 take earlier ones too.
     """
     kind = HALVES[form]
     floats, stay, lookup = _floats(model), {*left_out, *TYPED}, Lookup(model.graph)

@@ -18,7 +18,7 @@ from hwnas.quantize import VARIANTS, to_form
 from hwnas.quantize.calibrate import Range
 from tests.surgery.networks import Drawing, chain, image_of, run, session, small
 
-FORMS = ("int8", "fp16", "bf16")
+FORMS = ("int8", "fp16")
 
 
 def made(model: onnx.ModelProto) -> list[str]:
