@@ -52,8 +52,8 @@ SURFACE = {
                    "SqueezeExcite Upsample Variant build describe find_space interpret make_divisible "
                    "output_positions resized scaled space_from_json space_to_json variants",
     "hwnas.surgery": "Cut Fragment InputContract NOTHING TrainedNetwork Unit assemble read_network",
-    "hwnas.target": "Docker Hardware MIXED NetworkPrecision PRECISIONS Precision RuntimeName Target VALUE_BYTES alias_of "
-                    "data_folder folders load locate names read user_folder",
+    "hwnas.target": "Docker Hardware MIXED NetworkPrecision PRECISIONS Precision RuntimeName Target VALUE_BYTES "
+                    "alias_of data_folder folders load locate names read user_folder",
     "hwnas.tasks": "Answer Breakdown Cases CocoMap Column DetectionHead DetectionHeadLayout Detections IGNORE "
                    "LoadedModel MeanIou Metric RECALLS Standing Task VARIANCES Words array_of class_rows coco_map "
                    "colours confusion detections difference draw_boxes draw_mask find level_above names task_for "
