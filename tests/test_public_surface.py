@@ -32,7 +32,7 @@ SURFACE = {
                       "Solution Words count_topologies explain front front_blocks front_cell front_graph "
                       "front_precisions ranked_front solve solve_blocks solve_cell solve_for_devices solve_graph "
                       "solve_precisions solve_uncertain utilities_of",
-    "hwnas.imaging": "Decoded Header Letterbox Picture read_header stored_image",
+    "hwnas.imaging": "Decoded Header InputContract Letterbox Picture read_header stored_image",
     "hwnas.latency": "Calibration Entry Errors EstimatedModel LatencyModel MixedCosts MixedPrecisionModel Parts "
                      "Prediction Table changes_of errors fit interval kendall_tau live_ops now table_path",
     "hwnas.nets": "Block FeatureNet Mixture Network Normalize Subnet Supernet deployed",

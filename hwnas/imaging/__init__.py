@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hwnas.imaging.contract import InputContract
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.opening import Header, read_header
 from hwnas.imaging.picture import Decoded, Picture, stored_image
 
-__all__ = ["Decoded", "Header", "Letterbox", "Picture", "read_header", "stored_image"]
+__all__ = ["Decoded", "Header", "InputContract", "Letterbox", "Picture", "read_header", "stored_image"]

@@ -4,7 +4,7 @@
     cut = Cut.of(network.model)
 """
 
-from hwnas.surgery.contract import InputContract
+from hwnas.imaging.contract import InputContract
 from hwnas.surgery.reading import TrainedNetwork, read_network
 from hwnas.surgery.splice import NOTHING, Fragment, assemble
 from hwnas.surgery.unit import Cut, Unit

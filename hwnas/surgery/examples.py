@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from hwnas.data.encoded import EncodedSource
 from hwnas.data.source import Indices, Pixels, Size, Source, Subset
 from hwnas.errors import DataError, UsageError
-from hwnas.imaging.fitting import resized
-from hwnas.imaging.letterbox import Letterbox
+from hwnas.imaging.contract import InputContract
 from hwnas.imaging.listing import list_images
 from hwnas.imaging.picture import Picture
-from hwnas.surgery.contract import Floats, InputContract, grey_of
+
+Floats = NDArray[np.float32]
 
 FEWEST = 8  # images in all: with fewer no part could be judged
 JUDGED = 0.4  # share of unlabelled images that judge
@@ -59,10 +59,13 @@ class Examples:
         """Whether every image has a class."""
         return bool(len(self.labels)) and int(self.labels.min()) >= 0
 
+    def pixels(self, places: Sequence[int] | NDArray[Any] | slice) -> Pixels:
+        """Of some of the images, of the input's size: uint8 (n, H, W, C)."""
+        return self.source.read(self.indices[places], self.size, self.contract.channels)
+
     def inputs(self, places: Sequence[int] | NDArray[Any] | slice) -> Floats:
         """Inputs of some of the images."""
-        chosen = self.indices[places]
-        return self.contract.apply(self.source.read(chosen, self.size, self.contract.channels))
+        return self.contract.apply(self.pixels(places))
 
     def batches(self, batch: int) -> Iterator[Floats]:
         """All inputs in order, `batch` at a time; the last may be fewer."""
@@ -95,21 +98,7 @@ class FittedSource(EncodedSource):
         return self._size
 
     def fitted(self, index: int, picture: Picture, size: Size, channels: int | None) -> Pixels:
-        if self._contract.fit == "letterbox":
-            found = picture.letterboxed(Letterbox.fit(*picture.size, size))
-        elif self._contract.fit == "stretch":
-            image = picture.image()
-            found = np.asarray(resized(image, size[::-1], (0, 0, *image.size)).convert("RGB"))
-        else:
-            found = self._cropped(picture, size)
-        return found if channels != 1 else grey_of(found)
-
-    def _cropped(self, picture: Picture, size: Size) -> Pixels:
-        """The middle of the image; of another shape than a square, cut out of the square."""
-        side = max(size)
-        whole = picture.square(round(side / self._contract.crop), 3)
-        top, left = ((whole.shape[0] - edge) // 2 for edge in size)
-        return whole[top:top + size[0], left:left + size[1]]
+        return self._contract.fitted(picture, size)
 
 
 def unlabelled(folder: Path, contract: InputContract, size: Size, seed: int = 0,

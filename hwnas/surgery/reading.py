@@ -17,15 +17,18 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from hwnas.documents import brief
 from hwnas.errors import InputError, MissingDependency, UsageError, VerificationFailed
+from hwnas.imaging.contract import InputContract
 from hwnas.plugins import of_module
 from hwnas.quantize.graph import parse
 from hwnas.runtime.onnx_file import check_onnx
 from hwnas.surgery.canonical import canonical
-from hwnas.surgery.contract import Floats, InputContract
 from hwnas.surgery.session import session_of
+
+Floats = NDArray[np.float32]
 
 CLOSE = 1e-5  # largest difference of the canonical form to the original, over the largest output
 ZOOS = ("torchvision", "timm")

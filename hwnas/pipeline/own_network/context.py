@@ -15,6 +15,7 @@ import numpy as np
 from hwnas.data.reading import Reading
 from hwnas.documents import read_json
 from hwnas.errors import DataError
+from hwnas.imaging.contract import InputContract
 from hwnas.pipeline.config.budget import Budget, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.latencies.unit_precisions import UnitPrecisions, unit_precisions
@@ -28,7 +29,7 @@ from hwnas.quantize import variant_for
 from hwnas.quantize.graph import parse
 from hwnas.runtime import Runtime
 from hwnas.surgery.assembler import Assembler, feeds_of
-from hwnas.surgery.contract import InputContract
+from hwnas.surgery.contract import read_contract
 from hwnas.surgery.examples import Examples, examples_of
 from hwnas.surgery.judging import Judge, Run
 from hwnas.surgery.plan import NONE, Option, Places, Plan
@@ -122,7 +123,7 @@ class OwnContext:
         """How an image becomes the input."""
         asked = self.config.model
         if asked.contract is not None:
-            return InputContract.read(Path(asked.contract))
+            return read_contract(Path(asked.contract))
         assert asked.mean is not None  # held by `make_config`
         assert asked.std is not None
         return InputContract(asked.mean, asked.std, asked.colour, asked.layout, asked.fit, asked.crop)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwnas.errors import InputError
+from hwnas.imaging.contract import InputContract
 from hwnas.pipeline.latencies.unit_precisions import precisions_on
 from hwnas.progress import Progress, silent
 from hwnas.quantize import variant_for
 from hwnas.runtime import LocalDevice
 from hwnas.surgery.assembler import Assembler
-from hwnas.surgery.contract import InputContract
 from hwnas.surgery.dataflow import STANDARD
 from hwnas.surgery.measuring import UnitTimes, measure_units
 from hwnas.surgery.plan import Places, joint_name

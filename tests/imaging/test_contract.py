@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.errors import InputError
-from hwnas.surgery import InputContract
+from hwnas.imaging import InputContract
+from hwnas.surgery.contract import read_contract
 from tests.mutations import damaged_bytes, fuzzed, judged, mutated
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3)).astype(np.uint8)
@@ -108,12 +109,12 @@ def test_shapes_that_are_no_image_of_these_channels(words: dict[str, str], shape
 def test_yaml_and_back(tmp_path: Path) -> None:
     path = tmp_path / "contract.yaml"
     path.write_text(yaml.safe_dump(FULL), encoding="utf-8")
-    contract = InputContract.read(path)
+    contract = read_contract(path)
     assert contract == InputContract((123.7, 116.3, 103.5), (58.4, 57.1, 57.4), "bgr", "nhwc", "letterbox", 0.875)
     assert contract.to_json() == FULL
     assert InputContract.of(contract.to_json()) == contract
     path.write_text("mean: 127\nstd: 128\n", encoding="utf-8")
-    assert InputContract.read(path) == InputContract((127,), (128,))
+    assert read_contract(path) == InputContract((127,), (128,))
 
 
 @pytest.mark.parametrize("text, rule", [
@@ -126,9 +127,9 @@ def test_files_of_another_kind_are_refused_by_name(text: str, rule: str, tmp_pat
     path = tmp_path / "contract.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=rule):
-        InputContract.read(path)
+        read_contract(path)
     with pytest.raises(InputError, match=r"no\.yaml"):
-        InputContract.read(tmp_path / "no.yaml")
+        read_contract(tmp_path / "no.yaml")
 
 
 @fuzzed
@@ -138,7 +139,7 @@ def test_hostile_files_are_contracts_or_refused_in_a_line(data: st.DataObject, t
     path = tmp_path_factory.getbasetemp() / "hostile.yaml"
     text = yaml.safe_dump(data.draw(mutated(FULL)), allow_unicode=True).encode(errors="replace")
     path.write_bytes(data.draw(damaged_bytes(text)) if data.draw(st.integers(0, 4)) == 0 else text)
-    contract = judged(lambda: InputContract.read(path))
+    contract = judged(lambda: read_contract(path))
     if contract is not None:
         pixels = PIXELS if contract.channels == 3 else PIXELS[..., :1]
         assert np.isfinite(contract.apply(pixels)).all()
