@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from hwnas.export.metadata import stamped
+from hwnas.export.own_samples import OwnSamples, stacked
+from hwnas.imaging import InputContract
+from hwnas.pipeline.run.results import described
+from hwnas.quantize import to_form
+from hwnas.surgery.judging import Judge
+from hwnas.surgery.session import session_of
+from hwnas.target import load
 
 
 class Builder:
@@ -74,3 +84,34 @@ def written(model: onnx.ModelProto, path: Path) -> Path:
     """In a file."""
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def shipped(folder: Path, model: onnx.ModelProto, contract: InputContract, size: tuple[int, int], *,
+            classes: Sequence[str] = (), precision: str = "fp32", count: int = 6) -> Path:
+    """A network as a run leaves it: model.onnx that says what it is, the given network and samples beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = np.random.default_rng(1).integers(0, 256, (count, *size, contract.channels), dtype=np.uint8)
+    given = model.SerializeToString()
+    data = given if precision == "fp32" else to_form(given, precision)
+    name = model.graph.input[0].name
+    rows = [[session_of(m).run(None, {name: contract.apply(image[None])}) for image in images] for m in (data, given)]
+    truth_of = iter(rows[1])
+    judge = Judge(lambda: (contract.apply(image[None]) for image in images), lambda x: next(truth_of))
+    outputs, truth = map(stacked, rows)
+    names = [value.name for value in model.graph.output]
+    shapes = [[1, *o.shape[1:]] for o in outputs] if outputs else [None] * len(names)
+    metadata = {
+        "hwnas": "0", "role": "compressed", "network": "net", "sha256": "0" * 64, "contract": contract.to_json(),
+        "input": list(contract.apply(images[:1]).shape), "classes": list(classes), "precision": precision,
+        "outputs": [{"name": n, "kind": k, "probabilities": p, "shape": s}
+                    for n, k, p, s in zip(names, judge.kinds, judge.probabilities, shapes, strict=True)],
+        "target": described(load("local", precision=precision)), "data": "photos", "seed": 0,
+        "samples": count if outputs else 0,
+        "latency": {"limit_ms": 1e3, "given_ms": 1e3, "share": 1.0, "device": None,
+                    "measured": {"median_ms": 900.0, "p10_ms": 900.0, "p90_ms": 900.0, "runs": 1}},
+    }
+    (folder / "model.onnx").write_bytes(stamped(data, metadata))
+    (folder / "network.onnx").write_bytes(given)
+    if outputs and truth:
+        OwnSamples(images, outputs, truth, np.full(count, -1), "onnxruntime").save(folder / "samples.safetensors")
+    return folder / "model.onnx"

@@ -40,8 +40,8 @@ def say_own_result(run: RunFolder, json: bool) -> None:
          f"{unit.alone_ms[AS_IT_IS.key]:.3f}", f"{unit.alone_ms.get(key or AS_IT_IS.key, 0.0):.3f}", unit.label)
         for unit in units.units])
     say("times of units are of each alone, floats in and out")
-    say(f"budget latency {run.found(ReadResult).budgets['latency']} = {found.limit_ms:.3f} ms: "
-        f"{'met' if found.met else 'NOT met'}")
+    say(f"budget latency {run.found(ReadResult).budgets['latency']} = {found.limit_ms:.3f} ms: the result takes "
+        f"{found.rows[-1].latency.median_ms:.3f} ms")
     for warning in warnings_of(run):
         say(f"warning: {warning}")
     say_facts([("model", run.path / "model.onnx"), ("report", run.path / "report.json"), ("run folder", run.path),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.deploy.container import DOCKERFILE, IGNORED, container_of
-from hwnas.deploy.manifest import LOSSY, LatencyPromise, described
+from hwnas.deploy.manifest import LatencyPromise, described
 from hwnas.deploy.readme import readme
 from hwnas.deploy.reference import beside
 from hwnas.deploy.runner.bundle import ANCHORS, DESCRIPTION, IR, MODEL, REFERENCE, SAMPLES, SUMS, Bundle
@@ -30,6 +30,7 @@ from hwnas.pipeline.run.result_parts import as_json
 from hwnas.pipeline.run.results import ExportResult
 from hwnas.profile.graph_format import graph_form
 from hwnas.quantize import variant_for
+from hwnas.runtime.parity import LOSSY
 from hwnas.target import Target
 from hwnas.target import load as load_target
 from hwnas.tasks import DetectionHeadLayout, find

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwnas.deploy.runner.bundle import SCHEMA, VERSION
-from hwnas.deploy.runner.checking import LARGEST, RMS
 from hwnas.export.metadata import task_of_model
-from hwnas.export.verification import PARITY
 from hwnas.imaging.letterbox import GREY
+from hwnas.runtime.parity import rule_of
 from hwnas.runtime.promise import ESTIMATED, MEASURED, PREDICTED
 from hwnas.space import SpaceConfig
 from hwnas.target import Target
 
-LOSSY = {"int8": 0.1, "fp16": 0.02, "bf16": 0.05}  # root of the mean squared difference over that of the outputs
 SLACK = 1.1  # a latency that was measured once may be a tenth longer the next time
 TOLD = {"predicted_ms": "predicted_latency_ms", "predicted_low_ms": "predicted_low_ms",
         "predicted_high_ms": "predicted_high_ms", "source": "latency_source"}
@@ -78,7 +76,7 @@ def described(model: bytes, metadata: Mapping[str, Any], target: Target, latency
         relative: whether outputs are compared relatively above 1.
     """
     inputs, outputs = interface(model)
-    lossy = target.precision in LOSSY
+    rule, limit = rule_of(target.precision)
     task = task_of_model(metadata)
     optional = {name: metadata[name] for name in task.model_keys if name in metadata}
     return {
@@ -86,8 +84,7 @@ def described(model: bytes, metadata: Mapping[str, Any], target: Target, latency
         "inputs": inputs, "outputs": outputs, "preprocessing": preprocessing(metadata), **optional,
         "postprocessing": task.postprocessing(metadata),
         "target": target.model_dump(mode="json", exclude={"aliases", "docker", "hardware"}), "latency": latency,
-        "parity": {"rule": RMS if lossy else LARGEST, "limit": LOSSY.get(target.precision, PARITY),
-                   "relative": relative, "outputs_of": outputs_of},
+        "parity": {"rule": rule, "limit": limit, "relative": relative, "outputs_of": outputs_of},
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "provenance": {name: metadata.get(name) for name in PROVENANCE},
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from hwnas.documents import brief, json_value
 from hwnas.errors import InputError, UnknownName
+from hwnas.imaging.contract import InputContract
 from hwnas.runtime.onnx_file import check_onnx
 from hwnas.space import SpaceConfig
 from hwnas.target import NetworkPrecision, Target
@@ -41,6 +42,40 @@ class MetadataSchema(Schema):
     predicted_high_ms: Milliseconds | None = None
     latency_source: Name | None = None
     table_hash: Name | None = None
+
+
+class OutputSchema(Schema):
+    """An output of a user's own network: what its values were taken for, and its shape with the batch."""
+
+    name: Name
+    kind: Literal["classes", "dense", "values"]
+    probabilities: bool = False
+    shape: Annotated[list[Count], Field(max_length=8)] | None = None
+
+
+class OwnNetworkSchema(Schema):
+    """The keys of the metadata of what became of a user's own network, as far as they are read again.
+
+    Args:
+        contract: how an image becomes the input; `input`: its shape with the batch.
+        classes: names; empty where the images had none.
+        latency: what was measured and promised when it was made.
+    """
+
+    network: Name
+    contract: dict[Name, Any]
+    input: Annotated[list[Count], Field(min_length=4, max_length=4)]
+    outputs: Annotated[list[OutputSchema], Field(min_length=1, max_length=64)]
+    classes: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=1_000_000)]
+    precision: Precision
+    target: dict[Name, Any]
+    seed: Count = 0
+    latency: dict[Name, Any] = Field(default_factory=dict)
+
+
+def is_own_network(metadata: Mapping[str, Any]) -> bool:
+    """Whether a model became of a user's own network, and is of no space."""
+    return "contract" in metadata
 
 
 def stamped(model: bytes, metadata: Mapping[str, Any]) -> bytes:
@@ -81,6 +116,9 @@ def read_exported(model: bytes) -> dict[str, Any]:
         InputError: as `read_metadata`, or a key is missing or wrong, or the graph is of another network.
     """
     values = read_metadata(model)
+    if is_own_network(values):
+        _check_own_network(model, values)
+        return values
     facts = checked(MetadataSchema, values, "the model's 'hwnas' metadata")
     space = SpaceConfig.from_json(facts.architecture.space, "the model's 'hwnas' metadata: architecture.space")
     checked(Target, facts.target, "the model's 'hwnas' metadata: target")
@@ -88,6 +126,22 @@ def read_exported(model: bytes) -> dict[str, Any]:
     task.check_facts(values, space)
     _check_interface(_parse(model).graph, space, task, task.layout_from(values))
     return values
+
+
+def _check_own_network(model: bytes, values: Mapping[str, Any]) -> None:
+    where = "the model's 'hwnas' metadata"
+    facts = checked(OwnNetworkSchema, values, where)
+    InputContract.of(facts.contract, f"{where}: contract").size_of(tuple(facts.input))
+    checked(Target, facts.target, f"{where}: target")
+    graph = _parse(model).graph
+    stored = {tensor.name for tensor in graph.initializer}
+    inputs = [_shape(value) for value in graph.input if value.name not in stored]
+    if len(inputs) != 1 or not _fits(inputs[0], tuple(facts.input)):
+        raise InputError(f"the model must take {'x'.join(map(str, facts.input))} alone, not {inputs[:2]}")
+    names, wanted = [value.name for value in graph.output], [output.name for output in facts.outputs]
+    if names != wanted:
+        raise InputError(f"the outputs of the model, {brief(names)} {names[:4]}, are not those that it tells of, "
+                         f"{wanted[:4]}")
 
 
 def task_of_model(metadata: Mapping[str, Any]) -> Task:

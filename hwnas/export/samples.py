@@ -54,6 +54,11 @@ class Samples:
         return cls(images, AccuracyMetric(labels), (logits,), logits.shape[1])
 
     @property
+    def relative(self) -> bool:
+        """Whether outputs are compared relatively above 1, or absolutely, as logits are."""
+        return self.metric.relative
+
+    @property
     def judge(self) -> Metric:
         """The former name of `metric`, for one version."""
         return self.metric
@@ -81,7 +86,7 @@ class Samples:
             RunError: the file is missing or damaged.
         """
         try:
-            tensors, told = _read(path)
+            tensors, told = read_arrays(path)
             facts = checked(FactsSchema, told, "metadata 'hwnas'")
             outputs = (tensors["logits"],) if "logits" in tensors else tuple(  # a classifier of hwnas 0.1
                 tensors[f"output_{i}"] for i in range(sum(name.startswith("output_") for name in tensors)))
@@ -98,8 +103,12 @@ class Samples:
             raise RunError(f"{path} does not hold check samples: {err}; export the model again") from err
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], Mapping[str, Any]]:
-    """The arrays of a file, and what it says of them."""
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], Mapping[str, Any]]:
+    """The arrays of a file, and what it says of them.
+
+    Raises:
+        InputError: missing, damaged, or not safetensors.
+    """
     require_file(path)
     try:
         with safe_open(str(path), framework="numpy") as file:

@@ -22,13 +22,13 @@ from hwnas.export.samples import Samples
 from hwnas.imaging.fitting import to_input
 from hwnas.runtime import Measurement, Session, measure_latency, runtime_for
 from hwnas.runtime.onnx_file import LARGEST_MODEL
+from hwnas.runtime.parity import PARITY
 from hwnas.runtime.promise import Judgement, Promise, judge
 from hwnas.target import Target
 from hwnas.tasks.breakdown import Breakdown
 from hwnas.tasks.classify import AccuracyMetric
 from hwnas.tasks.metric import Batches, Metric
 
-PARITY = 1e-4
 BATCH = 64
 BATCH_PIXELS = 1 << 22  # so that the outputs and activations of large images fit into memory
 KEPT = 1 << 28  # bytes of outputs, 65,000 images of 1,000 classes

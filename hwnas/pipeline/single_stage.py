@@ -183,14 +183,17 @@ def rewrite_report(run: RunFolder) -> list[Path]:
         RunError: the model is not exported yet.
     """
     from hwnas.pipeline.report.facts import write_report
+    from hwnas.pipeline.report.own_network import FILES as OWN_FILES
+    from hwnas.pipeline.report.own_network import write_own_report
 
     if run.branches:
         return _rewrite_overview(run)
-    run.result("export")
-    names = ["report.html", "report.json"]
+    run.result(run.model_stage)
+    own = run.state.config.model.source is not None
+    write, names = (write_own_report, OWN_FILES) if own else (write_report, ("report.html", "report.json"))
     began = time.monotonic()
     with run.locked():
-        write_report(run)
+        write(run)
         run.finish("report", {}, names, time.monotonic() - began)
     return [run.path / name for name in names]
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 FILES: Mapping[str, tuple[str, ...]] = {
     "search": ("distribution.json", "search.jsonl"), "generate": ("architecture.json", "front.json"),
-    "export": ("model.onnx",), "ship": ("model.onnx", "report.json")}
+    "export": ("model.onnx",), "ship": ("model.onnx",)}
 REPORT = ("report.html", "report.json")
 REPEATED = ("generate", "finetune", "export")  # stages that a run may go back to
 """Stage -> files that trackers are given."""

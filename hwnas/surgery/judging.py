@@ -79,6 +79,7 @@ class Judge:
 
     Attributes:
         kinds: of the outputs, see the table at the top of the file.
+        probabilities: of which outputs the rows are probabilities already.
     """
 
     def __init__(self, inputs: Callable[[], Iterator[NDArray[np.float32]]], teacher: Run,
@@ -90,8 +91,8 @@ class Judge:
         first = [np.concatenate([row[i] for row in rows]) for i in range(len(rows[0]))]
         self.kinds = tuple(_kind(values) for values in first)
         self._spread = [_channel_variance(values) for values in first]
-        self._are_probabilities = [kind != VALUES and _probabilities(values)
-                                   for kind, values in zip(self.kinds, first, strict=True)]
+        self.probabilities = tuple(kind != VALUES and _probabilities(values)
+                                   for kind, values in zip(self.kinds, first, strict=True))
 
     def score(self, student: Run) -> Score:
         """What a student gives, image by image."""
@@ -118,7 +119,7 @@ class Judge:
         if self.kinds[i] == VALUES:
             error = np.square(given.astype(np.float64) - truth) / self._spread[i]
             return np.asarray(error.reshape(len(truth), -1).mean(1))
-        p, q = (_log_probabilities(v, self._are_probabilities[i]) for v in (truth, given))
+        p, q = (_log_probabilities(v, self.probabilities[i]) for v in (truth, given))
         divergence = (np.exp(p) * (p - q)).sum(1)
         return np.asarray(np.maximum(divergence.reshape(len(truth), -1).mean(1), 0.0))
 

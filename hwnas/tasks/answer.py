@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,11 +47,13 @@ class Answer:
         facts: JSON values.
         draw: makes the picture, uint8 (H, W, 3), which takes longer than many a model; None where there is none.
         mask: uint8 (H, W) of class numbers.
+        arrays: name -> output, of a model whose outputs are told as they are.
     """
 
     facts: dict[str, Any]
     draw: Callable[[], Pixels] | None = None
     mask: Pixels | None = None
+    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

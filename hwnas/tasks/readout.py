@@ -10,6 +10,10 @@ numbers, never code. A task of a third party takes one of them.
 | values  | numbers (1, K)              | `values`: name -> offset + scale * number; `unit` where there is one      |
 | boxes   | maps of a detector          | `boxes` in pixels of the image, with label and score                    |
 | mask    | logits (1, K, H, W)         | `shares` of every class, and the mask                                   |
+| raw     | of any shape                | `outputs`: name, shape and values of each                               |
+
+Of kind classes `probabilities` says that the outputs are no logits. Where `outputs` names all outputs of a model, what
+its kind leaves over is told as of kind raw, so that none is dropped.
 """
 
 from __future__ import annotations
@@ -25,28 +29,45 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-CLASSES, LABELS, VALUES, BOXES, MASK = "classes", "labels", "values", "boxes", "mask"
-KINDS = (CLASSES, LABELS, VALUES, BOXES, MASK)
+CLASSES, LABELS, VALUES, BOXES, MASK, RAW = "classes", "labels", "values", "boxes", "mask", "raw"
+KINDS = (CLASSES, LABELS, VALUES, BOXES, MASK, RAW)
 LIKELIEST = 5
+MOST_VALUES = 1000  # of an output that are told one by one; of more, what they are like
 
 
 def read_out(how: Mapping[str, Any], outputs: Sequence[Array], names: Sequence[str]) -> dict[str, Any]:
-    """What is told of one image from the outputs of kind classes, labels or values.
+    """What is told of one image from the outputs of kind classes, labels, values or raw.
 
     Args:
         how: a record `postprocessing`.
-        outputs: of one image, the first of shape (1, K).
+        outputs: of one image; but of kind raw the first is of shape (1, K).
         names: K of them.
     """
-    numbers = outputs[0][0]
+    if how["kind"] == RAW:
+        return raw(outputs, how["outputs"])
+    return dict(_of_first(how, outputs[0][0], names), **left_over(how, outputs))
+
+
+def left_over(how: Mapping[str, Any], outputs: Sequence[Array]) -> dict[str, Any]:
+    """What is told of the outputs that the kind says nothing of."""
+    return raw(outputs[1:], how["outputs"][1:]) if len(how.get("outputs") or ()) > 1 else {}
+
+
+def _of_first(how: Mapping[str, Any], numbers: Array, names: Sequence[str]) -> dict[str, Any]:
     if how["kind"] == LABELS:
         return labels(numbers, names, how)
-    return values(numbers, names, how) if how["kind"] == VALUES else likeliest(numbers, names)
+    if how["kind"] == VALUES:
+        return values(numbers, names, how)
+    return likeliest(numbers, names, bool(how.get("probabilities")))
 
 
-def likeliest(logits: Array, names: Sequence[str]) -> dict[str, Any]:
-    """The classes of highest probability: logits (K,)."""
-    scores = probabilities(logits)
+def likeliest(numbers: Array, names: Sequence[str], already: bool = False) -> dict[str, Any]:
+    """The classes of highest probability.
+
+    Args:
+        numbers: logits (K,); `already`: probabilities.
+    """
+    scores = numbers if already else probabilities(numbers)
     best = np.argsort(-scores)[:LIKELIEST]
     return {"classes": [{"label": names[k], "score": round(float(scores[k]), 4)} for k in best]}
 
@@ -73,6 +94,19 @@ def values(numbers: Array, names: Sequence[str], how: Mapping[str, Any]) -> dict
     return {"values": told, "unit": how["unit"]} if how.get("unit") else {"values": told}
 
 
+def raw(outputs: Sequence[Array], names: Sequence[str]) -> dict[str, Any]:
+    """Outputs of any shape as they are, or what they are like where they are many numbers."""
+    return {"outputs": [dict({"name": name, "shape": list(output.shape)}, **_told(output))
+                        for name, output in zip(names, outputs)]}  # noqa: B905 - Python 3.8
+
+
+def _told(output: Array) -> dict[str, Any]:
+    if output.size <= MOST_VALUES:
+        return {"values": output.tolist()}
+    found = output.astype(np.float64)
+    return {"least": float(found.min()), "mean": float(found.mean()), "largest": float(found.max())}
+
+
 def boxes(corners: Array, scores: Array, labels: Array, names: Sequence[str]) -> dict[str, Any]:
     """Boxes (n, 4), scores (n,) and labels (n,) of an image, in its pixels."""
     rows = zip(corners.tolist(), scores.tolist(), labels.tolist())  # noqa: B905 - Python 3.8
@@ -97,4 +131,15 @@ def in_words(facts: Mapping[str, Any]) -> str:
     if "values" in facts:
         unit = f" {facts['unit']}" if facts.get("unit") else ""
         return ", ".join(f"{name} {value:g}{unit}" for name, value in facts["values"].items())
-    return ", ".join(f"{c['label']} {c['score']:.2f}" for c in facts["classes"])
+    if "classes" in facts:
+        return ", ".join(f"{c['label']} {c['score']:.2f}" for c in facts["classes"])
+    return "; ".join(_in_words(output) for output in facts["outputs"])
+
+
+def _in_words(output: Mapping[str, Any]) -> str:
+    shape = "x".join(str(side) for side in output["shape"])
+    if "values" not in output:
+        return f"{output['name']} {shape}: {output['least']:.4g} to {output['largest']:.4g}, mean {output['mean']:.4g}"
+    first = np.asarray(output["values"]).reshape(-1)
+    more = ", ..." if first.size > LIKELIEST else ""
+    return f"{output['name']} {shape}: {', '.join(f'{value:.4g}' for value in first[:LIKELIEST])}{more}"

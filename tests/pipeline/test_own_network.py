@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from hwnas.errors import BudgetInfeasible, DataError, InputError, RunError, UsageError
 from hwnas.files import read_lines
 from hwnas.pipeline import RunFolder, compress, make_config, resume
+from hwnas.pipeline.exported.checking import check_model
+from hwnas.pipeline.exported.own_checking import OwnCheck
 from hwnas.pipeline.own_network import units
 from hwnas.pipeline.own_network.frozen import frozen_units
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
@@ -43,7 +46,7 @@ def finished(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_it_leaves_what_was_promised(finished: RunFolder) -> None:
-    assert [finished.done(stage) for stage in finished.stages] == [True] * 7
+    assert [finished.done(stage) for stage in finished.stages] == [True] * 8
     read, found = finished.found(ReadResult), finished.found(ShipResult)
     assert read.difference <= 1e-5
     assert read.outputs == ["classes"]
@@ -51,14 +54,36 @@ def test_it_leaves_what_was_promised(finished: RunFolder) -> None:
     assert [row.name for row in found.rows] == ["network", "uniform-int8", "model"]
     assert found.rows[0].scores["loss"] == 0
     assert found.rows[0].scores["agreement"] == 100
-    assert found.met
+    assert found.samples == min(64, read.images[2])
     report = json.loads((finished.path / "report.json").read_text())
-    assert set(report) == set(finished.stages)
+    assert set(report) == {*finished.stages, "hwnas_own_report", "warnings"} - {"report"}
+
+
+def test_an_interpreter_shows_what_came_of_it(finished: RunFolder) -> None:
+    told = repr(finished)
+    assert "agreement" in told
+    assert "ms measured, budget" in told
+    assert "resume" not in told
+
+
+def test_its_model_is_verified_with_the_files_of_the_run(finished: RunFolder, tmp_path: Path) -> None:
+    found = check_model(finished.path)
+    assert isinstance(found, OwnCheck)
+    assert (found.difference, found.failures()) == (0, [])
+    assert found.promise is not None
+    assert found.promise.share == 3
+    copy = shutil.copytree(finished.path, tmp_path / "copy")
+    (copy / "network.onnx").write_bytes(b"")
+    with pytest.raises(RunError, match=r"network\.onnx was changed after stage read"):
+        check_model(copy)
 
 
 def test_with_room_for_everything_nothing_is_changed(finished: RunFolder) -> None:
     assert finished.found(PlanResult).chosen == {}
-    assert (finished.path / "model.onnx").read_bytes() == (finished.path / "network.onnx").read_bytes()
+    given, model = (onnx.load_model(finished.path / f"{name}.onnx") for name in ("network", "model"))
+    assert model.metadata_props
+    del model.metadata_props[:]  # what it says of itself
+    assert model.SerializeToString() == given.SerializeToString()
 
 
 def test_every_convolution_is_in_a_unit(finished: RunFolder) -> None:

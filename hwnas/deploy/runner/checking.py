@@ -19,17 +19,16 @@ from hwnas.deploy.runner.promised import in_turns, judged
 from hwnas.deploy.runner.schema import kind_of
 from hwnas.errors import InputError
 from hwnas.runtime.fingerprint import Fingerprint
+from hwnas.runtime.parity import difference
 from hwnas.runtime.pinning import pinned
 from hwnas.runtime.promise import OPEN, Judgement
 from hwnas.runtime.timing import Measurement
 from hwnas.tasks.readout import CLASSES, MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from hwnas.deploy.runner.schema import Array
-
-LARGEST, RMS = "largest", "rms"
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def verify(bundle: Bundle, runtime: str | None = None, *, timing: bool = True, k
     latency, reference = _timed(bundle, loaded) if timing and loaded.own else (None, None)
     elsewhere = _elsewhere(promise.get("device"), loaded)
     return Finding(
-        difference=_difference(ours, theirs, parity), limit=float(parity["limit"]),
+        difference=difference(ours, theirs, parity["rule"], bool(parity["relative"])), limit=float(parity["limit"]),
         rule=parity["rule"], agreement=_agreement(ours, theirs, kind), images=len(images),
         latency=latency, reference=reference, promise_ms=promise["promise_ms"], promise=promise["promise"],
         elsewhere=elsewhere, runtime=f"{loaded.runtime.name} {loaded.runtime.version}", cache=loaded.cache,
@@ -141,17 +140,6 @@ def _answers(model: Model, images: Array, batch: int) -> list[Array]:
         full = np.concatenate([piece, *[piece[-1:]] * (batch - len(piece))])
         parts.append([output[: len(piece)] for output in model.run(full)])
     return [np.concatenate(outputs) for outputs in zip(*parts)]  # noqa: B905 - Python 3.8
-
-
-def _difference(ours: Sequence[Array], theirs: Sequence[Array], parity: Mapping[str, Any]) -> float:
-    """The worst of all outputs: absolute, or relative above 1; NaN stays NaN and fails."""
-    found = []
-    for a, b in zip(ours, theirs):  # noqa: B905 - Python 3.8
-        if parity["rule"] == RMS:
-            found.append(np.sqrt(np.mean((a - b) ** 2) / max(float(np.mean(b**2)), 1e-12)))
-        else:
-            found.append((np.abs(a - b) / (np.maximum(1, np.abs(b)) if parity["relative"] else 1)).max())
-    return float(np.max(found))
 
 
 def _agreement(ours: Sequence[Array], theirs: Sequence[Array], kind: str) -> float | None:

@@ -9,7 +9,9 @@ from hwnas.errors import HwnasError
 from hwnas.pipeline.config.budget import show
 from hwnas.pipeline.display.fact_table import Facts
 from hwnas.pipeline.display.score_lines import score
+from hwnas.pipeline.run.cautions import warnings_of
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.own_results import ShipResult
 
 if TYPE_CHECKING:
     from hwnas.pipeline.report.overview import BudgetRow, Overview
@@ -27,11 +29,23 @@ def _facts(run: RunFolder) -> Facts:
         from hwnas.pipeline.report.overview import overview
 
         return _several(overview(run))
-    if "export" not in run.state.stages:
+    if run.model_stage not in run.state.stages:
         return _unfinished(run)
+    if found := run.found_if_done(ShipResult):
+        return _own(run, found)
     from hwnas.pipeline.report.summary import summary
 
     return _finished(summary(run))
+
+
+def _own(run: RunFolder, found: ShipResult) -> Facts:
+    """Of a run on a user's own network."""
+    given, model = found.rows[0], found.rows[-1]
+    scores = [(word, f"{model.scores[word]:.2f} %") for word in ("agreement", "accuracy") if word in model.scores]
+    rows = [*scores, ("loss", f"{model.scores['loss']:.4f}"),
+            ("latency", f"{model.latency.median_ms:.3f} ms measured, budget {found.limit_ms:.3f} ms, as given "
+                        f"{given.latency.median_ms:.3f} ms beside it")]
+    return [*rows, *(("warning", warning) for warning in warnings_of(run)), ("model", str(run.path / "model.onnx"))]
 
 
 def _told(facts: Callable[[], Facts]) -> Facts:

@@ -177,8 +177,8 @@ def _(found: ShipResult) -> str:
     told = [f"{row.name}: {row.latency.median_ms:.3f} ms" +
             "".join(f", {word} {row.scores[word]:.2f} %" for word in ("agreement", "accuracy") if word in row.scores)
             for row in found.rows]
-    return BREAK.join([f"{100 * found.ratio:.1f} % of the network as it was given, budget "
-                       f"{'met' if found.met else 'NOT met'}", *told])
+    return BREAK.join([f"{100 * found.ratio:.1f} % of the latency of the network as it was given, budget "
+                       f"{found.limit_ms:.3f} ms", *told])
 
 
 def heading(run: RunFolder) -> list[str]:

@@ -10,12 +10,13 @@ from typing import Any
 from hwnas.data.views import AnyImages
 from hwnas.documents import read_bytes
 from hwnas.errors import DataError, InputError, UsageError
-from hwnas.export.metadata import read_exported, task_of_model
+from hwnas.export.metadata import is_own_network, read_exported, task_of_model
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.pipeline.config.budget import Budget, parse, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig, DataSection
 from hwnas.pipeline.exported.inference import TimedModel, time_models
+from hwnas.pipeline.exported.own_checking import OwnCheck, check_own
 from hwnas.pipeline.latencies.latency_sources import cannot_be_here, in_fp32
 from hwnas.pipeline.run.cautions import of_standing
 from hwnas.pipeline.run.folder import RunFolder
@@ -73,7 +74,7 @@ class Check:
 
 def check_model(path: Path, *, samples: Path | None = None, latency: str | None = None, data: str | None = None,
                 target: str | None = None, overrides: Mapping[str, object] | None = None,
-                progress: Progress = silent) -> Check:
+                progress: Progress = silent) -> Check | OwnCheck:
     """Check the model of a run, or an ONNX file with its samples beside it.
 
     Args:
@@ -92,10 +93,12 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
             model's.
     """
     model, run = model_of(path)
-    metadata = exported_model(model)[1]
+    content, metadata = exported_model(model)
     budget = parse("latency", latency) if latency is not None else None
     where = target_of(metadata, target, overrides or {})
     _check_precision(model, metadata, where)
+    if is_own_network(metadata):
+        return check_own(model, content, metadata, where, budget, samples, data, progress)
     stored = Samples.load(samples or model.parent / "samples.safetensors")
     own = _is_its_own(metadata, where)
     if budget is None and run is not None and not own:  # another setting: the same share, of its own reference
@@ -127,8 +130,9 @@ def model_of(path: Path) -> tuple[Path, RunFolder | None]:
     if path.is_file():
         return path, None
     run = RunFolder.open(path)
-    run.result("export")
-    run.done("export")
+    run.result(run.model_stage)
+    for stage in run.evidence:
+        run.done(stage)
     return path / "model.onnx", run
 
 

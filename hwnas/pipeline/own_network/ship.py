@@ -4,19 +4,24 @@
 |-------------------|------------------------------------------------------------------------------|
 | model.onnx        | the result                                                                   |
 | uniform-int8.onnx | every unit in int8, for comparison                                           |
-| report.json       | units, plans, networks: what became of everything, in time and in loss       |
+| samples.safetensors | images, and what the user's network and the result give for them           |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from hwnas.errors import VerificationFailed
-from hwnas.files import write_bytes, write_json
+from hwnas.export.metadata import stamped
+from hwnas.export.own_samples import OwnSamples, stacked
+from hwnas.files import write_bytes
 from hwnas.pipeline.own_network.context import OwnContext
+from hwnas.pipeline.own_network.provenance import own_provenance
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.own_results import OWN_RESULTS, PlanResult, ShippedRow, ShipResult
+from hwnas.pipeline.run.own_results import PlanResult, ShippedRow, ShipResult
 from hwnas.pipeline.run.result_parts import TimedResult
 from hwnas.pipeline.selection.candidates import MARGIN, TRIES
 from hwnas.pipeline.stages.stage import Again, Stage
@@ -25,6 +30,10 @@ from hwnas.runtime.pinning import pinned
 from hwnas.surgery.plan import FLOAT
 
 SWEEPS = 40
+SAMPLES = "samples.safetensors"
+MOST_SAMPLES, MOST_BYTES = 64, 64 << 20
+UNSTACKED = ("an output of the network has no axis of images, or another shape for every image: `hwnas verify` holds "
+             "no outputs against each other, and `hwnas deploy` makes no bundle of it")
 ORIGINAL, RESULT = "network", "model"
 
 
@@ -63,27 +72,32 @@ class ShipStage(Stage[ShipResult]):
             OverBudget: the result measured over its budget.
         """
         models = self._models(context)
-        for name, model in models.items():
-            if name != ORIGINAL:
-                write_bytes(context.run.path / f"{name}.onnx", model)
         sessions = {name: context.runtime.load(model) for name, model in models.items()}
         with pinned(context.target.cores):
             times = compare(sessions, sweeps=SWEEPS, batch=context.target.batch, progress=context.progress)
         limit = context.budget.absolute(times[ORIGINAL].median_ms * 1e6) / 1e6
+        judge, samples = context.judging, self._samples(context, models)
+        kept = len(samples.images) if samples else 0
+        shapes = [(1, *output.shape[1:]) for output in samples.outputs] if samples else None
+        models[RESULT] = stamped(models[RESULT],
+                                 own_provenance(context, judge, models[RESULT], shapes, times, limit, kept))
+        for name, model in models.items():
+            if name != ORIGINAL:
+                write_bytes(context.run.path / f"{name}.onnx", model)
         if times[RESULT].median_ms > limit:
             raise OverBudget(times[RESULT].median_ms, limit)
-        judge = context.judging
+        if samples:
+            samples.save(context.run.path / SAMPLES)
         rows = [ShippedRow(
             name=name, file=f"{name}.onnx", latency=TimedResult.model_validate(times[name].to_json()),
             scores=judge.score(context.running(model)).to_json(), size_bytes=len(model))
             for name, model in models.items()]
-        found = ShipResult(rows=rows, ratio=times[RESULT].median_ms / times[ORIGINAL].median_ms, limit_ms=limit,
-                           met=times[RESULT].median_ms <= limit)
-        write_json(context.run.path / "report.json", report_json(context.run, found))
-        return found
+        return ShipResult(
+            rows=rows, ratio=times[RESULT].median_ms / times[ORIGINAL].median_ms, limit_ms=limit,
+            samples=kept, warnings=[] if samples else [UNSTACKED])
 
     def leaves(self, found: ShipResult) -> Sequence[str]:
-        return sorted({"report.json", *(row.file for row in found.rows if row.name != ORIGINAL)})
+        return [*(row.file for row in found.rows if row.name != ORIGINAL), *([SAMPLES] if found.samples else [])]
 
     def _models(self, context: OwnContext) -> dict[str, bytes]:
         """The result is what stage tune left, byte by byte; nothing is calibrated anew."""
@@ -93,8 +107,17 @@ class ShipStage(Stage[ShipResult]):
         chosen = (context.run.path / "result.onnx").read_bytes()
         return {ORIGINAL: assembler.model({}), **lower, RESULT: chosen}
 
-
-def report_json(run: RunFolder, last: ShipResult) -> dict[str, Any]:
-    """What all stages found, under their names."""
-    before = {result.stage: run.found(result).to_json() for result in OWN_RESULTS if result is not ShipResult}
-    return {**before, ShipResult.stage: last.to_json()}
+    def _samples(self, context: OwnContext, models: Mapping[str, bytes]) -> OwnSamples | None:
+        """Images that judge, and what both networks give for them; None where that has no axis of images."""
+        chosen = context.judged.take(MOST_SAMPLES, context.config.seed)
+        first = chosen.pixels(slice(0, 1))
+        run, given = context.running(models[RESULT]), context.running(models[ORIGINAL])
+        apply = context.contract.apply
+        size = first.nbytes + 2 * sum(np.asarray(output).nbytes for output in run(apply(first)))
+        images = chosen.pixels(slice(0, max(1, min(MOST_SAMPLES, MOST_BYTES // max(size, 1)))))
+        rows = [[list(map(np.asarray, network(apply(image[None])))) for image in images] for network in (run, given)]
+        outputs, truth = map(stacked, rows)
+        if outputs is None or truth is None or [a.shape for a in outputs] != [b.shape for b in truth]:
+            return None
+        runtime = f"{context.runtime.name} {context.runtime.version}"
+        return OwnSamples(images, outputs, truth, chosen.labels[: len(images)], runtime)

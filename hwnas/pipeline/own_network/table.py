@@ -7,6 +7,7 @@ from typing import Any
 from hwnas.pipeline.own_network.choose import PlanStage
 from hwnas.pipeline.own_network.fit import FitStage
 from hwnas.pipeline.own_network.read import ReadStage
+from hwnas.pipeline.own_network.report import OwnReportStage
 from hwnas.pipeline.own_network.score import ScoreStage
 from hwnas.pipeline.own_network.ship import ShipStage
 from hwnas.pipeline.own_network.tune import TuneStage
@@ -14,4 +15,4 @@ from hwnas.pipeline.own_network.units import UnitsStage
 from hwnas.pipeline.stages.stage import Stage
 
 OWN_TABLE: tuple[Stage[Any], ...] = (ReadStage(), FitStage(), UnitsStage(), ScoreStage(), PlanStage(), TuneStage(),
-                                     ShipStage())
+                                     ShipStage(), OwnReportStage())

@@ -157,6 +157,16 @@ class RunFolder:
         return STAGES if self.state.config.model.source is None else OWN_STAGES
 
     @property
+    def model_stage(self) -> str:
+        """The stage that leaves model.onnx, checked."""
+        return "export" if self.state.config.model.source is None else "ship"
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Stages whose files the check of the model stands on: a user's own network is one of them."""
+        return (self.model_stage,) if self.state.config.model.source is None else ("read", self.model_stage)
+
+    @property
     def branches(self) -> tuple[Branch, ...]:
         """The networks of a run for several budgets; none of a run with one network."""
         return branches_of(self.path, self.state.config)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hwnas.pipeline.run.result_parts import Amount, Part, Percent, TimedResult
-from hwnas.pipeline.run.results import StageResult
+from hwnas.pipeline.run.results import ReportResult, StageResult
 from hwnas.validation import Count, FileName, Milliseconds, Name
 
 Scores = dict[Name, float]
@@ -156,16 +156,21 @@ class ShippedRow(Part):
 
 
 class ShipResult(StageResult):
-    """Stage ship: networks side by side on the images that judge, and in one interleaved run."""
+    """Stage ship: networks side by side on the images that judge, and in one interleaved run.
+
+    Args:
+        ratio: latency of the result over that of the user's network; `limit_ms`: what the budget came to beside it.
+        samples: images that are kept with the outputs for them; 0 where the outputs cannot be.
+    """
 
     stage = "ship"
 
     rows: Annotated[list[ShippedRow], Field(min_length=2, max_length=100)]
     ratio: Amount
     limit_ms: Milliseconds
-    met: bool
+    samples: Count = 0
 
 
 OWN_RESULTS: tuple[type[StageResult], ...] = (ReadResult, FitResult, UnitsResult, ScoresResult, PlanResult,
-                                             TuneResult, ShipResult)
+                                             TuneResult, ShipResult, ReportResult)
 """What the stages leave, in their order."""

@@ -1,0 +1,55 @@
+"""What the network that became of a user's own says of itself, so that its file can be used alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hwnas.pipeline.own_network.context import OwnContext, plan_of
+from hwnas.pipeline.run.own_results import PlanResult
+from hwnas.pipeline.run.results import described
+from hwnas.quantize.graph import parse
+from hwnas.runtime import Fingerprint, Measurement
+from hwnas.surgery.dataflow import static_shape
+from hwnas.surgery.judging import CLASSES, Judge
+from hwnas.surgery.plan import FLOAT
+
+
+def precision_of_result(context: OwnContext) -> str:
+    """The lowest that anything of the result is in; the target's own of floats where nothing is lower."""
+    lowered = {option.precision for option in plan_of(context.run.found(PlanResult).chosen).values()} - {FLOAT}
+    return next((p for p in ("int8", "fp16", "bf16") if p in lowered), context.target.precision)
+
+
+def own_provenance(context: OwnContext, judge: Judge, model: bytes, shapes: Sequence[Sequence[int]] | None,
+                   times: Mapping[str, Measurement], limit_ms: float, samples: int) -> dict[str, Any]:
+    """The JSON under the metadata key 'hwnas'.
+
+    Args:
+        judge: knows what the outputs are.
+        model: the result.
+        shapes: of what it gives for one image; None where they change from image to image.
+        times: of the user's network, `network`, and of the result, `model`, in one run.
+        limit_ms: of the budget.
+        samples: images that are kept beside the model.
+    """
+    network, config, precision = context.network, context.config, precision_of_result(context)
+    graph = parse(model).graph
+    known: Sequence[Sequence[int] | None] = shapes or [static_shape(value) for value in graph.output]
+    outputs: list[dict[str, Any]] = [
+        {"name": value.name, "kind": kind, "probabilities": likely, "shape": list(shape) if shape else None}
+        for value, kind, likely, shape in zip(graph.output, judge.kinds, judge.probabilities, known, strict=True)]
+    first = outputs[0]
+    named = first["kind"] == CLASSES and first["shape"] is not None and first["shape"][1] == len(context.classes)
+    return {
+        "hwnas": context.run.state.versions.get("hwnas", ""), "role": "compressed", "network": network.name,
+        "sha256": network.sha256, "contract": network.contract.to_json(), "input": list(network.input_shape),
+        "outputs": outputs, "classes": list(context.classes) if named else [], "precision": precision,
+        "target": described(context.target.model_copy(update={"precision": precision})),
+        "data": Path(config.data.source).name, "seed": config.seed, "samples": samples,
+        "latency": {
+            "limit_ms": limit_ms, "given_ms": times["network"].median_ms, "measured": times["model"].to_json(),
+            "share": context.budget.value if context.budget.relative else None,
+            "device": Fingerprint.of(context.runtime).to_json()},
+    }
