@@ -100,12 +100,13 @@ def shipped(folder: Path, model: onnx.ModelProto, contract: InputContract, size:
     outputs, truth = map(stacked, rows)
     names = [value.name for value in model.graph.output]
     shapes = [[1, *o.shape[1:]] for o in outputs] if outputs else [None] * len(names)
+    kept = "fp32" if precision == "fp32" else "mixed"
     metadata = {
         "hwnas": "0", "role": "compressed", "network": "net", "sha256": "0" * 64, "contract": contract.to_json(),
-        "input": list(contract.apply(images[:1]).shape), "classes": list(classes), "precision": precision,
+        "input": list(contract.apply(images[:1]).shape), "classes": list(classes), "precision": kept,
         "outputs": [{"name": n, "kind": k, "probabilities": p, "shape": s}
                     for n, k, p, s in zip(names, judge.kinds, judge.probabilities, shapes, strict=True)],
-        "target": described(load("local", precision=precision)), "data": "photos", "seed": 0,
+        "target": described(load("local", precision=kept)), "data": "photos", "seed": 0,
         "samples": count if outputs else 0,
         "latency": {"limit_ms": 1e3, "given_ms": 1e3, "share": 1.0, "device": None,
                     "measured": {"median_ms": 900.0, "p10_ms": 900.0, "p90_ms": 900.0, "runs": 1}},

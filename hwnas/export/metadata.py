@@ -67,7 +67,7 @@ class OwnNetworkSchema(Schema):
     input: Annotated[list[Count], Field(min_length=4, max_length=4)]
     outputs: Annotated[list[OutputSchema], Field(min_length=1, max_length=64)]
     classes: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=1_000_000)]
-    precision: Precision
+    precision: NetworkPrecision
     target: dict[Name, Any]
     seed: Count = 0
     latency: dict[Name, Any] = Field(default_factory=dict)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LARGEST, RMS = "largest", "rms"
 PARITY = 1e-4
-LOSSY = {"int8": 0.1, "fp16": 0.02, "bf16": 0.05}
+LOSSY = {"int8": 0.1, "fp16": 0.02, "bf16": 0.05, "mixed": 0.1}
 """Precision -> the most by which the outputs of one model may differ between two devices, by rule `rms`."""
 
 

@@ -14,12 +14,13 @@ from hwnas.runtime import Fingerprint, Measurement
 from hwnas.surgery.dataflow import static_shape
 from hwnas.surgery.judging import CLASSES, Judge
 from hwnas.surgery.plan import FLOAT
+from hwnas.target import MIXED, NetworkPrecision
 
 
-def precision_of_result(context: OwnContext) -> str:
-    """The lowest that anything of the result is in; the target's own of floats where nothing is lower."""
+def precision_of_result(context: OwnContext) -> NetworkPrecision:
+    """`mixed` where anything is lower than floats; else what floats are computed in."""
     lowered = {option.precision for option in plan_of(context.run.found(PlanResult).chosen).values()} - {FLOAT}
-    return next((p for p in ("int8", "fp16", "bf16") if p in lowered), context.target.precision)
+    return MIXED if lowered else context.target.precision
 
 
 def own_provenance(context: OwnContext, judge: Judge, model: bytes, shapes: Sequence[Sequence[int]] | None,
