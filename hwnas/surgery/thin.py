@@ -5,67 +5,34 @@ on channel c. Then the weights of that convolution are the solution of a ridge r
 left, over pixels of the user's images. No step of training: on one unit of a mobile network half the width costs a KL
 of 0.07 where merely slicing costs 3.3.
 
-One pass over the images gives the second moments of all channels; every width is a part of that matrix.
-
-symbol  meaning                                                       shape
-h       patches that a convolution reads, and a 1                      (samples, C k k + 1)
-y       what it gives                                                  (samples, out)
-A, B    sums of h h' and of h y'                                       (C k k + 1, ...), (C k k + 1, out)
-W       weights, with the bias in the last row                         (kept k k + 1, out)
+One pass over the images gives the second moments of all channels; every width is a part of that matrix. The symbols of
+`hwnas.surgery.moments` hold here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 
-from hwnas.quantize.graph import attribute
 from hwnas.surgery.channels import Group, groups_of
 from hwnas.surgery.dataflow import Dataflow
-from hwnas.surgery.session import session_of
+from hwnas.surgery.moments import MOST_UNKNOWNS, Array, Moments, Regression, moments_of
 from hwnas.surgery.splice import Fragment
 from hwnas.surgery.unit import Cut, Unit
 
-Floats = NDArray[np.float64]
-Array = NDArray[np.float32]
-
+THIN = "thin"
 SHARES = (0.75, 0.5, 0.25)
 STEP = 8  # channels that are left come in steps of it: kernels of processors work on as many at once
 LEAST = 16  # channels of a group that is made thinner
-RIDGE = 1e-3
-SAMPLES_AN_UNKNOWN = 10
-PIXELS = 256  # of one image and convolution
-MOST_UNKNOWNS = 4608  # rows of A: 170 MB
-
-
-@dataclass
-class Moments:
-    """Sums over samples of one convolution.
-
-    Attributes:
-        hh, hy: A and B.
-        count: samples.
-    """
-
-    hh: Floats
-    hy: Floats
-    count: int = 0
-
-    def add(self, h: Floats, y: Floats) -> None:
-        """Take in some samples."""
-        self.hh += h.T @ h
-        self.hy += h.T @ y
-        self.count += len(h)
 
 
 def form_of(share: float) -> str:
     """Name of a form: `thin50`."""
-    return f"thin{round(100 * share):d}"
+    return f"{THIN}{round(100 * share):d}"
 
 
 def thin_forms(cut: Cut, inputs: Iterator[Array], shares: Sequence[float] = SHARES, seed: int = 0,
@@ -77,11 +44,21 @@ def thin_forms(cut: Cut, inputs: Iterator[Array], shares: Sequence[float] = SHAR
         shares: of the channels inside that stay.
         only: names of units; None for all.
     """
-    flow = cut.flow
-    groups = {unit.name: tuple(g for g in groups_of(flow, unit) if g.channels >= LEAST and g.readers)
-              for unit in cut.units if only is None or unit.name in only}
-    wanted = sorted({i for found in groups.values() for group in found for i in group.readers if _unknowns(flow, i)})
-    moments = _moments(flow, wanted, inputs, np.random.default_rng(seed))
+    return thin_from(cut, moments_of(cut.flow, thin_regressions(cut, only), inputs, seed), shares, only)
+
+
+def thin_regressions(cut: Cut, only: frozenset[str] | None = None) -> dict[str, Regression]:
+    """What has to be known of the images: of every convolution that is to read fewer channels, by its name there."""
+    nodes = sorted({i for found in _groups(cut, only).values() for group in found for i in group.readers})
+    found = {_name(i): Regression.of(cut.flow, i) for i in nodes}
+    return {name: one for name, one in found.items() if one.unknowns(cut.flow) <= MOST_UNKNOWNS}
+
+
+def thin_from(cut: Cut, known: Mapping[str, Moments], shares: Sequence[float] = SHARES,
+              only: frozenset[str] | None = None) -> dict[tuple[str, str], Fragment]:
+    """As `thin_forms`, once what `thin_regressions` wants is known."""
+    groups = _groups(cut, only)
+    moments = {i: known[_name(i)] for i in range(len(cut.flow.nodes)) if _name(i) in known}
     found: dict[tuple[str, str], Fragment] = {}
     for unit in cut.units:
         seen: set[tuple[tuple[int, ...], ...]] = set()
@@ -96,53 +73,14 @@ def thin_forms(cut: Cut, inputs: Iterator[Array], shares: Sequence[float] = SHAR
     return found
 
 
-def _unknowns(flow: Dataflow, node: int) -> int:
-    """Of each output of a convolution; 0 for one with too many to solve for."""
-    shape = flow.shapes[flow.nodes[node].input[1]]
-    rows = int(np.prod(shape[1:])) + 1
-    return rows if rows <= MOST_UNKNOWNS else 0
+def _groups(cut: Cut, only: frozenset[str] | None) -> dict[str, tuple[Group, ...]]:
+    """Unit -> channels that go together and are many enough."""
+    return {unit.name: tuple(g for g in groups_of(cut.flow, unit) if g.channels >= LEAST and g.readers)
+            for unit in cut.units if only is None or unit.name in only}
 
 
-def _moments(flow: Dataflow, nodes: Sequence[int], inputs: Iterator[Array], rng: np.random.Generator
-             ) -> dict[int, Moments]:
-    """A and B of some convolutions over all images."""
-    if not nodes:
-        return {}
-    model = onnx.ModelProto()
-    model.CopyFrom(flow.model)
-    names = list(dict.fromkeys(n for i in nodes for n in (flow.nodes[i].input[0], flow.nodes[i].output[0])))
-    known = {*flow.outputs, *flow.inputs}
-    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-                              for name in names if name not in known)
-    session = session_of(model.SerializeToString())
-    asked = [name for name in names if name not in flow.inputs]
-    found = {}
-    for i in nodes:
-        rows, out = _unknowns(flow, i), flow.shapes[flow.nodes[i].input[1]][0]
-        found[i] = Moments(np.zeros((rows, rows)), np.zeros((rows, out)))
-    for x in inputs:
-        values = dict(zip(asked, session.run(asked, {flow.inputs[0]: x}), strict=True)) | {flow.inputs[0]: x}
-        for i in nodes:
-            found[i].add(*_samples(flow, i, values, rng))
-    return found
-
-
-def _samples(flow: Dataflow, node: int, values: Mapping[str, Array], rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """h and y of some pixels of one image."""
-    found = flow.nodes[node]
-    h, y = values[found.input[0]], values[found.output[0]]
-    pads = attribute(found, "pads", [0, 0, 0, 0])
-    kernel = flow.shapes[found.input[1]][2:]
-    strides, dilations = attribute(found, "strides", [1, 1]), attribute(found, "dilations", [1, 1])
-    h = np.pad(h, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
-    count = y.shape[2] * y.shape[3]
-    places = rng.permutation(count)[:PIXELS]
-    rows, columns = np.divmod(places, y.shape[3])
-    patches = [h[:, :, rows * strides[0] + a * dilations[0], columns * strides[1] + b * dilations[1]]
-               for a in range(kernel[0]) for b in range(kernel[1])]  # each (N, C, samples)
-    h_rows = np.stack(patches, 2).transpose(0, 3, 1, 2).reshape(len(y) * len(places), -1).astype(np.float64)
-    y_rows = y[:, :, rows, columns].transpose(0, 2, 1).reshape(len(h_rows), -1).astype(np.float64)
-    return np.concatenate([h_rows, np.ones((len(h_rows), 1))], 1), y_rows
+def _name(node: int) -> str:
+    return f"node {node}"
 
 
 def _kept(group: Group, share: float, flow: Dataflow, moments: Mapping[int, Moments]) -> NDArray[np.int64] | None:
@@ -167,8 +105,7 @@ def _kept(group: Group, share: float, flow: Dataflow, moments: Mapping[int, Mome
 
 def _enough(flow: Dataflow, node: int, channels: int, found: Moments) -> bool:
     """Whether there are samples enough to solve for the weights of so many channels."""
-    pixels = int(np.prod(flow.shapes[flow.nodes[node].input[1]][2:]))
-    return found.count >= SAMPLES_AN_UNKNOWN * (channels * pixels + 1)
+    return found.enough(channels * int(np.prod(flow.shapes[flow.nodes[node].input[1]][2:])) + 1)
 
 
 def _on_one_pixel(flow: Dataflow, node: int) -> bool:
@@ -221,10 +158,7 @@ def _refitted(flow: Dataflow, node: int, chosen: NDArray[np.int64], channels: in
     rows = np.append(columns, channels * pixels)
     if not _enough(flow, node, len(chosen), found):
         return _sliced(flow, node, columns, channels * pixels, len(chosen), found, weights)
-    a, b = found.hh[np.ix_(rows, rows)] / found.count, found.hy[rows] / found.count
-    ridge = RIDGE * np.diag(a)
-    ridge[-1] = 0.0  # the bias is free
-    solved = np.linalg.solve(a + np.diag(np.maximum(ridge, 1e-12)), b)
+    solved = found.solved(rows)
     fitted = solved[:-1].T.reshape(shape[0], len(chosen), *shape[2:]).astype(np.float32)
     given = {names[0]: fitted}
     if len(names) > 1:

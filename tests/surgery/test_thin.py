@@ -11,7 +11,8 @@ from hwnas.quantize.graph import attribute
 from hwnas.surgery import Cut, assemble
 from hwnas.surgery.canonical import canonical
 from hwnas.surgery.channels import groups_of
-from hwnas.surgery.thin import SAMPLES_AN_UNKNOWN, form_of, thin_forms
+from hwnas.surgery.moments import SAMPLES_AN_UNKNOWN
+from hwnas.surgery.thin import form_of, thin_forms
 from tests.trained_network import Builder, small_network
 
 INPUTS = [np.random.default_rng(i).normal(size=(1, 1, 16, 16)).astype(np.float32) for i in range(40)]

@@ -1,4 +1,4 @@
-"""Stage fit: what else may stand in a unit's place, and its weights: nothing at all, or a thinner unit.
+"""Stage fit: what else may stand in a unit's place, and its weights: nothing, a thinner unit, one convolution.
 
 A form is a file, form-UNIT-NAME.onnx; the form `none` has none.
 """
@@ -14,7 +14,9 @@ from hwnas.files import write_bytes
 from hwnas.pipeline.own_network.context import FORM_FILE, OwnContext
 from hwnas.pipeline.run.own_results import FitResult
 from hwnas.pipeline.stages.stage import Stage
-from hwnas.surgery.thin import thin_forms
+from hwnas.surgery.merged import merge_regressions, merged_from, merges_of
+from hwnas.surgery.moments import moments_of
+from hwnas.surgery.thin import thin_from, thin_regressions
 
 
 class FitStage(Stage[FitResult]):
@@ -28,8 +30,10 @@ class FitStage(Stage[FitResult]):
             return FitResult(forms={}, images=0)
         changeable = frozenset(unit.name for unit in context.cut.units if unit.name not in context.frozen)
         examples = context.fitted
-        found = thin_forms(context.cut, _told(context, examples.batches(1), len(examples)),
-                           seed=context.config.seed, only=changeable)
+        merges = merges_of(context.cut, changeable)
+        known = moments_of(context.cut.flow, thin_regressions(context.cut, changeable) | merge_regressions(merges),
+                           _told(context, examples.batches(1), len(examples)), context.config.seed)
+        found = thin_from(context.cut, known, only=changeable) | merged_from(context.cut, merges, known)
         forms: dict[str, list[str]] = {}
         for (unit, form), fragment in found.items():
             assert fragment.model is not None
@@ -43,6 +47,6 @@ class FitStage(Stage[FitResult]):
 
 def _told(context: OwnContext, inputs: Iterator[NDArray[np.float32]], count: int) -> Iterator[NDArray[np.float32]]:
     for i, x in enumerate(inputs):
-        context.progress("fitting thinner units", i, count)
+        context.progress("fitting replacements", i, count)
         yield x
-    context.progress("fitting thinner units", count, count)
+    context.progress("fitting replacements", count, count)

@@ -1,9 +1,9 @@
 """Stage score: what every option adds to the loss alone, and what two neighbours add beyond that together.
 
 Losses of replacements add up only roughly, and least so where a unit reads what a replaced one makes. So pairs of
-neighbours are scored in the forms that an optimiser would like best: the one that is left out or the thinnest, and the
-one of half the width. All of it on images that decide nothing else. Scores are lines of scores.jsonl, written as they
-are found, so that a killed run asks for none of them twice.
+neighbours are scored in the forms that an optimiser would like best: the one that is left out, the one convolution, and
+the one of half the width. All of it on images that decide nothing else. Scores are lines of scores.jsonl, written as
+they are found, so that a killed run asks for none of them twice.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from hwnas.files import append_line, read_lines
 from hwnas.pipeline.own_network.context import OwnContext
 from hwnas.pipeline.run.own_results import ScoresResult
 from hwnas.pipeline.stages.stage import Stage
-from hwnas.surgery.plan import AS_IT_IS, FLOAT, NONE, TEACHER, Option, Places, Plan, is_joint
+from hwnas.surgery.plan import AS_IT_IS, FLOAT, TEACHER, Option, Places, Plan, is_joint
 from hwnas.surgery.planning import Losses
+from hwnas.surgery.thin import THIN
 
 FILE = "scores.jsonl"
 UNIFORM, PAIR = "uniform ", "pair "
-IN_PAIRS = 2  # forms of a unit that are scored in pairs
 
 
 class ScoreStage(Stage[ScoresResult]):
@@ -63,11 +63,11 @@ def _pairs(places: Places) -> dict[str, Plan]:
 
 
 def _telling(places: Places, unit: str) -> list[Option]:
-    """Forms of a unit that go furthest, and one in the middle."""
+    """The form that goes furthest, the next that is no thinner unit, and a thinner one in the middle."""
     forms = [o for o in places.options[unit] if o.precision == FLOAT and o.form != TEACHER]
-    far = [o for o in forms if o.form == NONE] or forms[-1:]
-    middle = [o for o in forms if o not in far][len(forms) // 2 - 1:][:1]
-    return [*far, *middle][:IN_PAIRS]
+    thinner = [o for o in forms if o.form.startswith(THIN)]
+    others = [o for o in forms if o not in thinner] or thinner[-1:]
+    return [*others[:2], *[o for o in thinner[len(thinner) // 2:][:1] if o not in others]]
 
 
 def losses_of(path: Path) -> Losses:
