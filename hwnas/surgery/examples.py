@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.data.encoded import EncodedSource
-from hwnas.data.source import Indices, Pixels, Size, Source, Subset
+from hwnas.data.source import ArraySource, Indices, Pixels, Size, Source, Subset
 from hwnas.errors import DataError, UsageError
 from hwnas.imaging.contract import InputContract
 from hwnas.imaging.listing import list_images
@@ -30,6 +30,7 @@ from hwnas.imaging.picture import Picture
 Floats = NDArray[np.float32]
 
 FEWEST = 8  # images in all: with fewer no part could be judged
+MOST_HELD = 2**29  # bytes of decoded images of one part
 JUDGED = 0.4  # share of unlabelled images that judge
 
 
@@ -71,6 +72,15 @@ class Examples:
         """All inputs in order, `batch` at a time; the last may be fewer."""
         for start in range(0, len(self), batch):
             yield self.inputs(slice(start, start + batch))
+
+    def held(self, most: int = MOST_HELD) -> Examples:
+        """The same, decoded once and kept where that takes at most so many bytes; what is asked for often is."""
+        wanted = len(self) * self.size[0] * self.size[1] * self.contract.channels
+        if wanted > most or isinstance(self.source, ArraySource):
+            return self
+        pixels = self.source.read(self.indices, self.size, self.contract.channels)
+        return replace(self, source=ArraySource(pixels, self.source.where, size=self.size),
+                       indices=np.arange(len(self)))
 
     def take(self, count: int, seed: int = 0) -> Examples:
         """At most so many of them, drawn by seed, in their order."""

@@ -210,3 +210,22 @@ def test_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         examples_of("", InputContract((127,), (128,)), SIZE)
     with pytest.raises((DataError, UsageError), match="nowhere"):
         examples_of("nowhere", InputContract((127,), (128,)), SIZE)
+
+
+@pytest.mark.parametrize("fit", ["crop", "letterbox", "stretch"])
+def test_images_that_are_held_are_the_same(tmp_path: Path, fit: str) -> None:
+    contract = InputContract(**RAW, fit=fit)
+    part = examples_of(str(folder(tmp_path / "d", 20)), contract, SIZE)[0]
+    held = part.held()
+    before = all_inputs(part)
+    for path in (tmp_path / "d").iterdir():
+        path.unlink()  # nothing is decoded again
+    assert np.array_equal(all_inputs(held), before)
+    assert np.array_equal(held.take(3, 1).inputs(slice(0, 3)), before[np.sort(np.random.default_rng(1).permutation(
+        len(part))[:3])])
+
+
+def test_images_that_are_too_many_are_not_held(tmp_path: Path) -> None:
+    part = examples_of(str(folder(tmp_path / "d", 20)), InputContract(**RAW), SIZE)[0]
+    assert part.held(len(part) * 12 * 12 * 3 - 1) is part
+    assert part.held(len(part) * 12 * 12 * 3) is not part

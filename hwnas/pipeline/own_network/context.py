@@ -163,15 +163,15 @@ class OwnContext:
         """Images that replacements are fitted on: all that neither score nor judge, up to a few thousand."""
         return self._parts[4].take(MOST_FIT, self.config.seed)
 
-    @property
+    @cached_property
     def tuned(self) -> Examples:
         """Images that the result is tuned on: all that neither score nor judge."""
-        return self._parts[4]
+        return self._parts[4].held()
 
-    @property
+    @cached_property
     def scored(self) -> Examples:
         """Images that options are scored on; none of those that calibrate."""
-        return self._parts[1]
+        return self._parts[1].held()
 
     @property
     def judged(self) -> Examples:
