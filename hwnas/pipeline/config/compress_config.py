@@ -253,7 +253,8 @@ class ModelSection(Section):
         contract: a YAML file that says the six instead.
         keep: units that stay as they are: patterns of their names, or of tensors and weights in them.
         only: all others stay as they are.
-        tune_epochs: of distillation from end to end, where units were replaced; 0 leaves them as they were fitted.
+        tune_epochs: of distillation from end to end, where units were replaced; 0 leaves them as they were fitted; None
+            takes 4, or with few images as many as make a few hundred steps.
         precision_only: units are not replaced, and only their precisions are chosen.
     """
 
@@ -268,7 +269,7 @@ class ModelSection(Section):
     keep: tuple[str, ...] | None = None
     only: tuple[str, ...] | None = None
     precision_only: bool = False
-    tune_epochs: int = Field(default=4, ge=0, le=10**4)
+    tune_epochs: int | None = Field(default=None, ge=0, le=10**4)
 
     @field_validator("keep", "only", mode="before")
     @classmethod

@@ -91,7 +91,7 @@ class CompressOptions(TypedDict, total=False):
     keep_units: Sequence[str] | str | None
     only: Sequence[str] | str | None
     precision_only: bool
-    tune_epochs: int
+    tune_epochs: int | None
 
 
 def with_options(function: Callable[P, R]) -> Callable[P, R]:

@@ -11,7 +11,7 @@ OWN_NETWORK = ("model", "mean", "std", "colour", "layout", "fit", "crop", "contr
                "precision_only", "tune_epochs")
 """Options that only a run on a user's own network has."""
 WITH_OWN = ("data", "task", "limit", "imgsz", "width", "budgets", "target", "runtime", "precision", "batch", "threads",
-            "seed", "track", "tables", "accelerator")
+            "seed", "track", "tables", "accelerator", "amp")
 """Options that it shares with a search."""
 
 

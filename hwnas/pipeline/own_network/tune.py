@@ -7,6 +7,7 @@ ships is result.onnx.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hwnas.errors import MissingDependency, UsageError
 from hwnas.files import write_bytes
@@ -14,6 +15,9 @@ from hwnas.pipeline.own_network.context import OwnContext, plan_of
 from hwnas.pipeline.run.own_results import PlanResult, TuneResult
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.surgery.plan import TEACHER
+
+if TYPE_CHECKING:
+    from hwnas.train import Accelerator
 
 FILE = "result.onnx"
 
@@ -31,7 +35,7 @@ class TuneStage(Stage[TuneResult]):
         before = judge.score(context.running(fitted)).mean
         epochs = context.config.model.tune_epochs
         why = ""
-        if not epochs:
+        if epochs == 0:
             why = "--tune-epochs 0"
         elif all(option.form == TEACHER for option in plan.values()):
             why = "no unit was replaced"
@@ -42,7 +46,8 @@ class TuneStage(Stage[TuneResult]):
             from hwnas.surgery.tuning import Tuning, tune, with_constants
 
             found = tune(context.assembler.floats(plan), context.network.model, context.tuned, judge.kinds,
-                         Tuning(epochs=epochs, seed=context.config.seed, device=_device(context)), context.progress)
+                         Tuning(epochs=epochs, seed=context.config.seed, accelerator=_accelerator(context)),
+                         context.progress, [unit.target for unit in context.cut.units])
         except (ImportError, MissingDependency, UsageError) as err:
             write_bytes(context.run.path / FILE, fitted)
             return TuneResult(kept=False, why=str(err), before=before, after=before,
@@ -59,8 +64,9 @@ class TuneStage(Stage[TuneResult]):
         return [FILE]
 
 
-def _device(context: OwnContext) -> str:
+def _accelerator(context: OwnContext) -> Accelerator:
     """Where networks are trained: a GPU where torch finds one, unless the user says another."""
     from hwnas.train import Accelerator
 
-    return str(Accelerator.find(context.config.train.accelerator).device)
+    train = context.config.train
+    return Accelerator.find(train.accelerator, train.amp)
