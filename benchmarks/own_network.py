@@ -37,6 +37,7 @@ from hwnas.surgery.unit_costs import random_plans
 CONTRACTS: dict[str, dict[str, Any]] = {
     "resnet20": {"mean": (125.27, 122.93, 113.86), "std": (62.5, 61.9, 66.5)},
     "lite0": {"mean": (127.0,), "std": (128.0,), "crop": 0.875},
+    "camvid": {"mean": (0.0,), "std": (255.0,), "fit": "stretch", "imgsz": 224, "width": 320},
     "ppocr": {"mean": (127.5,), "std": (127.5,), "colour": "bgr", "fit": "stretch", "imgsz": 48, "width": 192},
 }
 SWEEPS = 20

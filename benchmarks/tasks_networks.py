@@ -164,7 +164,7 @@ class Networks:
         net = self.context.searched.evaluator.network(arch)
         workload = self.context.workload_of(arch.space)
         self._train(workload, net, name, self._light_epochs, Teacher(self._heavy, features=self.attention))
-        (self.context.run.path / f"{name}.onnx").write_bytes(network_model(arch))
+        self._left(net, name, arch)
         return judged(workload, net, arch)
 
     def _from_scratch(self, arch: Architecture, name: str, epochs: int, teacher: Teacher) -> Row:
@@ -174,8 +174,13 @@ class Networks:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         context.workload.prepare(net)
         self._train(context.workload, net, name, epochs, teacher)
-        (context.run.path / f"{name}.onnx").write_bytes(network_model(arch, batch=self.target.batch))
+        self._left(net, name, arch)
         return {**judged(context.workload, net, arch), "width_mult": arch.space.config.width_mult}
+
+    def _left(self, net: nn.Module, name: str, arch: Architecture) -> None:
+        """As a file, its weights in it: timed here, and a stranger's network to `own_network.py`."""
+        model = onnx_graph(net.eval(), arch.space.input_shape, output_names(arch), {})
+        (self.context.run.path / f"{name}.onnx").write_bytes(model)
 
     def _train(self, workload: Workload, net: nn.Module, name: str, epochs: int, teacher: Teacher | None) -> None:
         """As the reference was, or read where that was done."""
