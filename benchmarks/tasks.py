@@ -76,6 +76,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--space", default="mobile")
     parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--width-mult", type=float, default=1.0, help="of the reference; above 1: a wider one")
+    parser.add_argument("--head", help="of all but the heavy one, e.g. fpn")
+    parser.add_argument("--head-width", type=int, help="its channels")
     parser.add_argument("--recipe", help="of reference, result and all that is trained beside them")
     parser.add_argument("--init", type=Path, help="a run whose weights reference and search start from")
     parser.add_argument("--seed", type=int, default=0)
@@ -103,6 +105,7 @@ def _run(args: argparse.Namespace) -> RunFolder:
     options: dict[str, Any] = {
         "task": args.task, "data": str(_named(args) if args.task == "segment" else args.data), "space": args.space,
         "depth": args.depth, "width_mult": args.width_mult, "imgsz": height, "width": width, "epochs": args.epochs,
+        "head": args.head, "head_width": args.head_width,
         "warmup": 20, "batch_size": args.batch_size, "torch_threads": args.torch_threads, "sizes": args.sizes,
         "epochs_per_evaluation": 0.5, "settle": 60, "trial_epochs": 5, "recipe": args.recipe, "seed": args.seed,
         "init": str(args.init) if args.init else None,

@@ -14,7 +14,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "runtime": ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu",
                 "tensorrt"),
     "precision": ("fp32", "fp16", "bf16", "int8", "auto"),
-    "head": ("fcos", "ssdlite", "lraspp", "deeplab"),
+    "head": ("fcos", "ssdlite", "lraspp", "deeplab", "fpn"),
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
     "accelerator": ("auto", "cpu", "cuda", "mps"), "amp": ("no", "bf16", "fp16"), "image_cache": ("auto", "off"),
     "track": ("csv", "mlflow", "tensorboard", "wandb"),

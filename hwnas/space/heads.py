@@ -7,6 +7,7 @@
 | ssdlite | detect  | SSD (Liu et al., ECCV 2016) with depthwise predictors (Sandler et al., CVPR 2018)            |
 | lraspp  | segment | lite R-ASPP (Howard et al., ICCV 2019)                                                      |
 | deeplab | segment | DeepLabV3+ (Chen et al., ECCV 2018) whose branches are added up instead of concatenated      |
+| fpn     | segment | the segmenting branch of a pyramid (Kirillov et al., CVPR 2019), one way up to stride 4      |
 
 Adding what 1x1 convolutions give of several maps is the same as one 1x1 convolution of the maps side by side, up to
 where batch norm stands; so every head fits a graph whose nodes are sums, and no runtime has to copy maps together.
@@ -30,7 +31,7 @@ from hwnas.space.primitives import Linear
 BINS = 8  # of a distance: 0..7 strides
 ANCHORS = 6
 EXTRAS = 4  # maps of ssdlite behind the backbone, while they shrink
-FINEST = 8  # stride of the map that a segmenter's details come from
+FINEST = 8  # stride of the map that the details of lraspp and deeplab come from
 COARSEST = (16, 32)  # strides of the map that its context may come from, the default first
 BLOCKS = ((3, 1), (3, 2), (5, 1), (5, 2))  # (kernel, expand) of a block in a neck, a tower or a decoder; or skip
 RATES = (6, 12, 18)  # dilations at stride 16
@@ -137,7 +138,7 @@ def strides_of(config: SpaceConfig) -> tuple[int, ...]:
     if not head.dense or config.output_stride not in COARSEST:
         raise UsageError(f"the output stride of a segmenter is 16 or 32, and other heads have none; got "
                          f"{config.output_stride} for {config.head}")
-    return FINEST, config.output_stride
+    return *head.strides[:-1], config.output_stride
 
 
 def taps(config: SpaceConfig, backbone: Sequence[Position]) -> Taps:
@@ -243,6 +244,29 @@ def deeplab(config: SpaceConfig, found: Taps, width: int) -> list[Position]:
     ]
 
 
+def fpn(config: SpaceConfig, found: Taps, width: int) -> list[Position]:
+    """The coarse map through a gate, then up: enlarged, the finer map added, a block; a block and logits at stride 4.
+
+    What is one or two pixels wide at stride 8, as poles and signs are, has maps of its own here.
+    """
+    *finer, stride = sorted(strides_of(config))
+    before, top = found[stride].ops[0], f"top{stride}"
+    gate = Op("gate", before.out_channels, width, *before.out_hw)
+    positions = [Position("gate", (gate,), found[stride].name, top)]
+    for s in reversed(finer):
+        shape = (width, width, *found[s].ops[0].out_hw)
+        up = Op("bilinear", width, width, *before.out_hw, scale=stride // s)
+        positions += [
+            Position(f"enlarge{s}", (up,), top, f"down{s}"),
+            Position(f"lateral{s}", (_lateral(found[s], width),), found[s].name, f"down{s}"),
+            Position(f"block{s}", _blocks(*shape), f"down{s}", f"top{s}"),
+        ]
+        before, top, stride = found[s].ops[0], f"top{s}", s
+    logits = Op("classify", width, config.classes, *before.out_hw)
+    return [*positions, Position("refine", _blocks(width, width, *before.out_hw), top),
+            Position("logits", (logits,), writes="logits"), _resized(config, before, stride)]
+
+
 def _lateral(tap: Position, width: int) -> Op:
     return Op("conv", tap.ops[0].out_channels, width, *tap.ops[0].out_hw, act="relu")
 
@@ -261,8 +285,8 @@ def _refine(shape: tuple[int, int, int, int], source: str = "") -> list[Position
     return [Position("refine.1", _blocks(*shape), source), Position("refine.2", _blocks(*shape))]
 
 
-def _resized(config: SpaceConfig, fine: Op) -> Position:
-    return Position("resize", (Op("resize", config.classes, config.classes, *fine.out_hw, scale=FINEST),),
+def _resized(config: SpaceConfig, fine: Op, stride: int = FINEST) -> Position:
+    return Position("resize", (Op("resize", config.classes, config.classes, *fine.out_hw, scale=stride),),
                     "logits")
 
 
@@ -271,4 +295,5 @@ HEADS: dict[str, Head] = {
     "ssdlite": Head(False, (16, 32), 128, ssdlite, "SSD with depthwise predictors on six maps"),
     "lraspp": Head(True, (8, 16), 128, lraspp, "lite R-ASPP: a gate, two blocks, logits of two maps"),
     "deeplab": Head(True, (8, 16), 128, deeplab, "DeepLabV3+ with branches that are added up"),
+    "fpn": Head(True, (4, 8, 16), 64, fpn, "one way up a pyramid, logits at stride 4"),
 }

@@ -124,7 +124,7 @@ class Segment(Task):
     answers = "the share of every class; `-o FOLDER` writes the class of every pixel as PNG"
     data_type = SegmentationData
     class_weights = True
-    heads = ("lraspp", "deeplab")
+    heads = ("lraspp", "deeplab", "fpn")
     fit = "letterbox"
     pictures = ("picture", "mask")
     tiles = True

@@ -15,6 +15,7 @@ CONFIGS = [
     SpaceConfig("mobile", 32, 3, 10), SpaceConfig("ofa", 96, 3, 10, depth=2), SpaceConfig("fbnet", 64, 3, 10, depth=1),
     SpaceConfig("mobile", 64, 3, 4, depth=1, head="fcos"), SpaceConfig("mobile", 64, 3, 4, depth=1, head="lraspp"),
     SpaceConfig("mobile", 64, 3, 4, depth=1, head="deeplab", output_stride=32),
+    SpaceConfig("mobile", 64, 3, 4, depth=1, head="fpn", head_width=16),
     SpaceConfig("nasbench201", 32, 3, 10, depth=1),
 ]
 

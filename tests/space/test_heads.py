@@ -52,19 +52,19 @@ def test_ssdlite_has_six_maps_and_3234_anchors() -> None:
 
 
 @pytest.mark.parametrize("stride", [None, 16, 32])
-@pytest.mark.parametrize("head", ["lraspp", "deeplab"])
+@pytest.mark.parametrize("head", ["lraspp", "deeplab", "fpn"])
 def test_segmenters_answer_at_the_size_of_the_image(head: str, stride: int | None) -> None:
     (found,) = outputs(space(head, imgsz=96, width=160, output_stride=stride))
     assert (found.kind, found.out_hw, found.out_channels) == ("resize", (96, 160), 4)
 
 
-@pytest.mark.parametrize("head", ["lraspp", "deeplab"])
+@pytest.mark.parametrize("head", ["lraspp", "deeplab", "fpn"])
 def test_a_segmenter_ends_its_body_at_stride_16(head: str) -> None:
     assert max(64 // p.ops[0].height for p in space(head).positions) == 16
     assert space(head, output_stride=16).positions == space(head).positions
 
 
-@pytest.mark.parametrize("head", ["lraspp", "deeplab"])
+@pytest.mark.parametrize("head", ["lraspp", "deeplab", "fpn"])
 def test_a_segmenter_may_read_the_whole_body(head: str) -> None:
     """Its branches see as many pixels of the image as at stride 16."""
     built, whole = space(head), space(head, output_stride=32)
@@ -72,6 +72,14 @@ def test_a_segmenter_may_read_the_whole_body(head: str) -> None:
     assert len(whole.choices) > len(built.choices)
     rates = [[p.ops[0].dilation for p in s.positions if p.name.startswith("rate")] for s in (built, whole)]
     assert [r // 2 for r in rates[0]] == rates[1]
+
+
+def test_a_pyramid_answers_from_stride_4() -> None:
+    built = space("fpn", imgsz=96, width=160)
+    assert built.positions[-1].ops[0].scale == 4
+    assert [c.name for c in built.choices][-3:] == ["block8", "block4", "refine"]
+    found = taps(built.config, built.positions)
+    assert {p.reads for p in built.positions if p.name.startswith("lateral")} == {found[8].name, found[4].name}
 
 
 def test_a_branch_that_is_left_out_is_dead_and_costs_nothing() -> None:

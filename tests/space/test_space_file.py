@@ -35,7 +35,8 @@ CONFIGS = [SpaceConfig(name, 32, classes=10) for name in SPACES] + [
     SpaceConfig("mobile", 96, 1, 6, 0.5), SpaceConfig("fbnet", 224, width_mult=1.3, depth=2),
     SpaceConfig("ofa", 33, 3, 7),
     SpaceConfig("nasbench201", 16, 1, 2, 0.5, depth=1), SpaceConfig("proxyless", 64, width=96, classes=5),
-    *(SpaceConfig("mobile", 64, 3, 4, head=head, head_width=16, width=96) for head in ("fcos", "ssdlite", "lraspp")),
+    *(SpaceConfig("mobile", 64, 3, 4, head=head, head_width=16, width=96)
+      for head in ("fcos", "ssdlite", "lraspp", "fpn")),
     SpaceConfig("mobile", 64, 3, 4, head="deeplab", output_stride=32), SpaceConfig("ofa", 128, 3, 20, head="fcos"),
 ]
 
