@@ -107,6 +107,16 @@ def test_the_loss_of_the_result_is_that_of_its_file(finished: RunFolder) -> None
     assert rows["uniform int8"]["loss"] > 0
 
 
+def test_what_is_chosen_was_timed_beside_the_network_as_given_alone(finished: RunFolder) -> None:
+    plan = finished.found(PlanResult)
+    rows = [row for row in read_lines(finished.path / "plans.jsonl") if row["plan"] == plan.chosen]
+    assert plan.chosen
+    assert "alone" not in rows[0]  # first among others, then alone
+    assert 0 < rows[-1]["alone"] * plan.whole_ms <= plan.limit_ms
+    told = next(row for row in plan.rows if row.name == plan.name)
+    assert told.measured_ms == pytest.approx(rows[-1]["alone"] * plan.whole_ms)
+
+
 def test_a_stage_that_was_cut_off_goes_on(network: Path, tmp_path: Path) -> None:
     seen = 0
 
