@@ -13,10 +13,11 @@ import pytest
 
 from hwnas.errors import BudgetInfeasible, DataError, InputError, RunError, UsageError
 from hwnas.files import read_lines
-from hwnas.pipeline import RunFolder, compress, make_config, resume
+from hwnas.pipeline import RunFolder, compress, load_own_network, make_config, resume
 from hwnas.pipeline.exported.checking import check_model
 from hwnas.pipeline.exported.own_checking import OwnCheck
 from hwnas.pipeline.own_network import units
+from hwnas.pipeline.own_network.choose import PlanStage
 from hwnas.pipeline.own_network.frozen import frozen_units
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
 from hwnas.surgery import Cut, InputContract
@@ -107,14 +108,23 @@ def test_the_loss_of_the_result_is_that_of_its_file(finished: RunFolder) -> None
     assert rows["uniform int8"]["loss"] > 0
 
 
-def test_what_is_chosen_was_timed_beside_the_network_as_given_alone(finished: RunFolder) -> None:
-    plan = finished.found(PlanResult)
-    rows = [row for row in read_lines(finished.path / "plans.jsonl") if row["plan"] == plan.chosen]
+def test_what_is_chosen_was_timed_beside_the_network_as_given_alone(finished: RunFolder, tmp_path: Path) -> None:
+    """Also where it had looked faster among many: here the network as given is made to look worse than all others."""
+    shutil.copytree(finished.path, tmp_path / "run")
+    file = tmp_path / "run" / "plans.jsonl"
+    rows = [row | ({"loss": 99.0} if not row["plan"] else {}) for row in read_lines(file)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    context = load_own_network(RunFolder.open(tmp_path / "run"))
+    plan = PlanStage().run(context)
+    lines = [row for row in read_lines(file) if row["plan"] == plan.chosen]
     assert plan.chosen
-    assert "alone" not in rows[0]  # first among others, then alone
-    assert 0 < rows[-1]["alone"] * plan.whole_ms <= plan.limit_ms
+    assert "alone" not in lines[0]  # first among others, then alone
+    assert 0 < lines[-1]["alone"] * plan.whole_ms <= plan.limit_ms
     told = next(row for row in plan.rows if row.name == plan.name)
-    assert told.measured_ms == pytest.approx(rows[-1]["alone"] * plan.whole_ms)
+    assert told.measured_ms == pytest.approx(lines[-1]["alone"] * plan.whole_ms)
+    before = len(read_lines(file))
+    assert PlanStage().run(context).chosen == plan.chosen
+    assert [row["alone"] for row in read_lines(file)[before:] if row["plan"] == plan.chosen] == []  # not asked twice
 
 
 def test_a_stage_that_was_cut_off_goes_on(network: Path, tmp_path: Path) -> None:
