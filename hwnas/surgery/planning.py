@@ -36,13 +36,11 @@ class Losses:
         mean, error: (place, key of an option) -> mean over images and standard error; an option that is missing adds
             nothing.
         pairs: (place, key, place, key) -> what two of them add beyond their sum.
-        factor: what the sum is multiplied by: what truth said of earlier plans.
     """
 
     mean: Mapping[tuple[str, str], float]
     error: Mapping[tuple[str, str], float] = field(default_factory=dict)
     pairs: Mapping[tuple[str, str, str, str], float] = field(default_factory=dict)
-    factor: float = 1.0
 
     def of(self, place: str, option: Option) -> float:
         """One option alone, pessimistically."""
@@ -54,7 +52,7 @@ class Losses:
         known = {place: option.key for place, option in plan.items()}
         alone = sum(self.mean.get((place, key), 0.0) for place, key in known.items())
         both = sum(value for (a, x, b, y), value in self.pairs.items() if known.get(a) == x and known.get(b) == y)
-        return self.factor * (alone + both)
+        return alone + both
 
 
 def plans_within(places: Places, costs: UnitCosts, losses: Losses, limit_ms: float, *, top: int = DIVERSE,
@@ -81,7 +79,7 @@ def _factors(places: Places, costs: UnitCosts, losses: Losses, names: Mapping[st
     """One factor a place, one a tensor between them, and what every plan takes, ns."""
     factors, fixed = [], costs.whole_ms * NS
     for place, options in names.items():
-        utility = np.array([-losses.factor * losses.of(place, option) for option in options])
+        utility = np.array([-losses.of(place, option) for option in options])
         spent = np.array([costs.effect_ms(option_effect(places, place, o.key)) * NS if o != AS_IT_IS else 0.0
                           for o in options])
         factors.append(Factor((place,), utility, {"latency": np.ceil(spent - spent.min())}))
@@ -94,7 +92,7 @@ def _factors(places: Places, costs: UnitCosts, losses: Losses, names: Mapping[st
             for i, first in enumerate(names[a]):
                 for j, second in enumerate(names[b]):
                     if (first.key, second.key) == (x, y):
-                        utility[i, j] = -losses.factor * value
+                        utility[i, j] = -value
             factors.append(Factor((a, b), utility))
     return factors, fixed
 
@@ -133,20 +131,3 @@ def _fed(maker: str, joint: str, names: Mapping[str, tuple[Option, ...]]) -> Fac
     made, read = names.get(maker, (AS_IT_IS,)), names[joint]
     utility = np.array([[0.0 if b.precision in (FLOAT, a.precision) else -np.inf for b in read] for a in made])
     return Factor((maker, joint), utility) if maker in names else Factor((joint,), utility[0])
-
-
-def corrected(losses: Losses, plans: Sequence[Plan], truth: Sequence[float]) -> Losses:
-    """Losses whose sums agree with the truth about some plans, on the whole.
-
-    Losses of several replacements add up to less than they are together, on all plans much alike; so all are multiplied
-    by what the truth of these plans is over their prediction, between a half and five.
-
-    Args:
-        plans: not empty.
-        truth: the loss of each, measured.
-    """
-    predicted = np.array([losses.predict(plan) for plan in plans])
-    measured = np.asarray(truth, np.float64)
-    scale = float(predicted.sum())
-    factor = losses.factor * float(np.clip(measured.sum() / scale, 0.5, 5.0)) if scale > 0 else losses.factor
-    return Losses(losses.mean, losses.error, losses.pairs, factor)

@@ -13,7 +13,7 @@ from hwnas.errors import BudgetInfeasible
 from hwnas.generate.graph import Factor, solve_graph
 from hwnas.surgery import Cut
 from hwnas.surgery.plan import AS_IT_IS, FLOAT, Option, Places, is_joint
-from hwnas.surgery.planning import Losses, corrected, plans_within
+from hwnas.surgery.planning import Losses, plans_within
 from hwnas.surgery.unit_costs import UnitCosts, effects_of
 from tests.surgery.networks import Drawing, chain
 from tests.surgery.test_plan import jointed
@@ -68,7 +68,7 @@ def drawn_losses(places: Places, rng: np.random.Generator) -> Losses:
     error = {key: float(rng.exponential(0.02)) for key in keys}
     pairs = {(*keys[i], *keys[j]): float(rng.normal(0, 0.1)) for i, j in rng.integers(0, len(keys), (6, 2))
              if keys and keys[i][0] < keys[j][0]} if keys else {}
-    return Losses(mean, error, pairs, factor=float(rng.uniform(0.5, 3)))
+    return Losses(mean, error, pairs)
 
 
 def brute(places: Places, costs: UnitCosts, losses: Losses) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -83,7 +83,7 @@ def brute(places: Places, costs: UnitCosts, losses: Losses) -> tuple[NDArray[Any
         spent = [sum(costs.effect_ms(e) for e in effects_of(places, {name: o}) if e.startswith("option")) * 1e6
                  for o in places.options[name]]
         ns += np.array(spent)[choice[:, i]]
-        loss += losses.factor * np.array([0.0 if o == AS_IT_IS else losses.of(name, o)
+        loss += np.array([0.0 if o == AS_IT_IS else losses.of(name, o)
                                           for o in places.options[name]])[choice[:, i]]
     allowed = np.ones(len(choice), bool)
     nothing = np.zeros(len(choice), int)
@@ -98,7 +98,7 @@ def brute(places: Places, costs: UnitCosts, losses: Losses) -> tuple[NDArray[Any
                 allowed &= (r == 0) | (r == made)
     for (a, x, b, y), value in losses.pairs.items():
         both = [choice[:, names.index(p)] == [o.key for o in places.options[p]].index(k) for p, k in ((a, x), (b, y))]
-        loss += losses.factor * value * (both[0] & both[1])
+        loss += value * (both[0] & both[1])
     return choice[allowed], ns[allowed], loss[allowed]
 
 
@@ -125,8 +125,8 @@ def test_equals_brute_force_over_all_plans(count: int) -> None:
         assert places.allowed(plan), seed
         took = costs.predict([plan])[0][0] * 1e6
         assert took <= limit + 1, seed
-        got = sum(losses.factor * losses.of(p, o) for p, o in plan.items())
-        got += losses.factor * sum(v for (a, x, b, y), v in losses.pairs.items()
+        got = sum(losses.of(p, o) for p, o in plan.items())
+        got += sum(v for (a, x, b, y), v in losses.pairs.items()
                                    if plan.get(a, AS_IT_IS).key == x and plan.get(b, AS_IT_IS).key == y)
         assert got >= loss[within].min() - 1e-9, seed
         assert got <= loss[ns + effects <= limit].min() + 1e-9, seed
@@ -173,7 +173,7 @@ def test_plans_differ_in_as_many_places_as_asked() -> None:
     assert len(plans) == 6
     for a, b in itertools.combinations(plans, 2):
         assert sum(a.get(p, AS_IT_IS) != b.get(p, AS_IT_IS) for p in places.options) >= 2
-    found = [sum(losses.factor * losses.of(p, o) for p, o in plan.items()) for plan in plans]
+    found = [sum(losses.of(p, o) for p, o in plan.items()) for plan in plans]
     assert losses.pairs or found == sorted(found)
 
 
@@ -187,13 +187,13 @@ def test_a_network_of_one_option() -> None:
 
 def test_pessimism_and_prediction() -> None:
     losses = Losses({("u00", "a/int8"): 0.2, ("u01", "b/float"): 0.1}, {("u00", "a/int8"): 0.05},
-                    {("u00", "a/int8", "u01", "b/float"): -0.04}, factor=2.0)
+                    {("u00", "a/int8", "u01", "b/float"): -0.04})
     a, b = Option("a", "int8"), Option("b")
     assert losses.of("u00", a) == pytest.approx(0.25)
     assert losses.of("u00", b) == 0.0
     assert losses.predict({}) == 0.0
-    assert losses.predict({"u00": a}) == pytest.approx(0.4)
-    assert losses.predict({"u00": a, "u01": b}) == pytest.approx(2 * (0.2 + 0.1 - 0.04))
+    assert losses.predict({"u00": a}) == pytest.approx(0.2)
+    assert losses.predict({"u00": a, "u01": b}) == pytest.approx(0.2 + 0.1 - 0.04)
 
 
 def test_a_tensor_that_many_places_read() -> None:
@@ -208,24 +208,6 @@ def test_a_tensor_that_many_places_read() -> None:
     costs, losses = drawn_costs(places, rng), Losses({})
     plan = plans_within(places, costs, losses, float(costs.predict([places.uniform("int8")])[0][0]) + 0.5, top=1)[0]
     assert places.allowed(plan)
-
-
-@pytest.mark.parametrize("times, factor", [(1.0, 1.0), (2.5, 2.5), (0.8, 0.8), (100.0, 5.0), (0.01, 0.5)])
-def test_losses_are_corrected_by_what_plans_really_lose(times: float, factor: float) -> None:
-    a, b = Option("a"), Option("b")
-    losses = Losses({("u00", a.key): 0.2, ("u01", b.key): 0.1}, factor=1.0)
-    plans = [{"u00": a}, {"u01": b}, {"u00": a, "u01": b}]
-    found = corrected(losses, plans, [times * losses.predict(plan) for plan in plans])
-    assert found.factor == pytest.approx(factor)
-    assert [found.predict(plan) for plan in plans] == pytest.approx([factor * losses.predict(p) for p in plans])
-    assert (found.mean, found.error, found.pairs) == (losses.mean, losses.error, losses.pairs)
-    assert corrected(found, plans, [losses.predict(plan) for plan in plans]).factor == pytest.approx(
-        max(1.0, 0.5 * factor))
-
-
-def test_nothing_lost_corrects_nothing() -> None:
-    losses = Losses({}, factor=2.0)
-    assert corrected(losses, [{}], [0.0]).factor == 2.0
 
 
 # ------------------------------------------------------------------------- LANA, arXiv 2107.10624: one option a layer

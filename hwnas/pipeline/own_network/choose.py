@@ -22,7 +22,8 @@ from hwnas.pipeline.stages.stage import Stage
 from hwnas.runtime import compare
 from hwnas.runtime.pinning import pinned
 from hwnas.surgery.plan import FLOAT, Plan
-from hwnas.surgery.planning import Losses, corrected, plans_within
+from hwnas.surgery.planning import Losses, plans_within
+from hwnas.surgery.residual import corrected
 from hwnas.surgery.unit_costs import UnitCosts
 
 FILE = "plans.jsonl"
