@@ -44,5 +44,7 @@ def say_own_result(run: RunFolder, json: bool) -> None:
         f"{found.rows[-1].latency.median_ms:.3f} ms")
     for warning in warnings_of(run):
         say(f"warning: {warning}")
-    say_facts([("model", run.path / "model.onnx"), ("report", run.path / "report.json"), ("run folder", run.path),
+    source = f"none: {found.no_source}" if found.no_source else run.path / "model.py"
+    say_facts([("model", run.path / "model.onnx"), ("as torch source", source),
+               ("report", run.path / "report.html"), ("run folder", run.path),
                ("time", duration(sum(stage.seconds for stage in run.state.stages.values())))])

@@ -74,13 +74,17 @@ class OnnxModule(nn.Module):
         keep = set(wanted)
         for node, over in zip(self._nodes, self._last, strict=True):
             arguments = [self._value(name, values) if name else None for name in node.inputs]
-            made = FUNCTIONS[node.kind](node, arguments)
+            made = self.carry_out(node, arguments)
             made = made if isinstance(made, tuple | list) else (made,)
             values.update(zip(node.outputs, made, strict=False))
             for name in over:
                 if name not in keep:
                     values.pop(name, None)
         return [values[name] for name in wanted]
+
+    def carry_out(self, node: Node, arguments: list[Any]) -> Any:
+        """What one node makes: a value, or several."""
+        return FUNCTIONS[node.kind](node, arguments)
 
     def _value(self, name: str, values: Mapping[str, Any]) -> Any:
         if name in values:

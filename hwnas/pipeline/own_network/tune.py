@@ -1,7 +1,7 @@
 """Stage tune: the chosen network learns to give what the user's gives, and keeps what it learnt only if that is better.
 
-Better is judged on the images that score, in the precisions that ship. The weights are in tuned.safetensors, and what
-ships is result.onnx.
+Better is judged on the images that score, in the precisions that ship. What ships is result.onnx; model-fp32.onnx is
+the same network in floats.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from hwnas.pipeline.stages.stage import Stage
 from hwnas.surgery.plan import TEACHER
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from hwnas.train import Accelerator
 
-FILE = "result.onnx"
+FILE, FLOATS = "result.onnx", "model-fp32.onnx"
 
 
 class TuneStage(Stage[TuneResult]):
@@ -30,7 +32,7 @@ class TuneStage(Stage[TuneResult]):
     def run(self, context: OwnContext) -> TuneResult:
         """Tune what was replaced."""
         plan = plan_of(context.run.found(PlanResult).chosen)
-        fitted = context.assembler.model(plan)
+        fitted, floats = context.assembler.model(plan), context.assembler.floats(plan)
         judge = context.scoring
         before = judge.score(context.running(fitted)).mean
         epochs = context.config.model.tune_epochs
@@ -40,28 +42,32 @@ class TuneStage(Stage[TuneResult]):
         elif all(option.form == TEACHER for option in plan.values()):
             why = "no unit was replaced"
         if why:
-            write_bytes(context.run.path / FILE, fitted)
+            self._write(context, fitted, floats)
             return TuneResult(kept=False, why=why, before=before, after=before)
         try:
             from hwnas.surgery.tuning import Tuning, tune, with_constants
 
-            found = tune(context.assembler.floats(plan), context.network.model, context.tuned, judge.kinds,
+            found = tune(floats, context.network.model, context.tuned, judge.kinds,
                          Tuning(epochs=epochs, seed=context.config.seed, accelerator=_accelerator(context)),
                          context.progress, [unit.target for unit in context.cut.units])
         except (ImportError, MissingDependency, UsageError) as err:
-            write_bytes(context.run.path / FILE, fitted)
+            self._write(context, fitted, floats)
             return TuneResult(kept=False, why=str(err), before=before, after=before,
                               warnings=[f"the result was not tuned: {err}"])
-        floats = with_constants(context.assembler.floats(plan), found.constants)
-        model = context.assembler.lowered(floats, plan, {})
+        tuned = with_constants(floats, found.constants)
+        model = context.assembler.lowered(tuned, plan, {})
         after = judge.score(context.running(model)).mean
         kept = after < before
-        write_bytes(context.run.path / FILE, model if kept else fitted)
+        self._write(context, *((model, tuned) if kept else (fitted, floats)))
         return TuneResult(kept=kept, why="" if kept else "it was worse", before=before, after=after, rate=found.rate,
                           steps=found.steps, images=len(context.tuned))
 
     def leaves(self, found: TuneResult) -> Sequence[str]:
-        return [FILE]
+        return [FILE, FLOATS]
+
+    def _write(self, context: OwnContext, model: bytes, floats: ModelProto) -> None:
+        write_bytes(context.run.path / FILE, model)
+        write_bytes(context.run.path / FLOATS, floats.SerializeToString())
 
 
 def _accelerator(context: OwnContext) -> Accelerator:

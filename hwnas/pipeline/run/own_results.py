@@ -161,6 +161,7 @@ class ShipResult(StageResult):
     Args:
         ratio: latency of the result over that of the user's network; `limit_ms`: what the budget came to beside it.
         samples: images that are kept with the outputs for them; 0 where the outputs cannot be.
+        no_source: why there is no model.py; empty where there is.
     """
 
     stage = "ship"
@@ -169,6 +170,7 @@ class ShipResult(StageResult):
     ratio: Amount
     limit_ms: Milliseconds
     samples: Count = 0
+    no_source: Name = ""
 
 
 OWN_RESULTS: tuple[type[StageResult], ...] = (ReadResult, FitResult, UnitsResult, ScoresResult, PlanResult,
