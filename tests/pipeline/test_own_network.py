@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
+from hwnas.deploy.bundle_writer import deploy_run
+from hwnas.deploy.runner.predicting import load_model
 from hwnas.errors import BudgetInfeasible, DataError, InputError, RunError, UsageError
+from hwnas.export.own_samples import OwnSamples
 from hwnas.files import read_lines
 from hwnas.pipeline import RunFolder, compress, load_own_network, make_config, resume
 from hwnas.pipeline.exported.checking import check_model
 from hwnas.pipeline.exported.own_checking import OwnCheck
+from hwnas.pipeline.exported.predicting import Predictor, predict_files
 from hwnas.pipeline.own_network import units
 from hwnas.pipeline.own_network.choose import PlanStage
 from hwnas.pipeline.own_network.frozen import frozen_units
+from hwnas.pipeline.report.own_network import unit_rows, write_own_report
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
+from hwnas.pipeline.single_stage import rewrite_report
 from hwnas.surgery import Cut, InputContract
 from hwnas.surgery.reading import read_network
+from hwnas.surgery.session import session_of
 from tests.trained_network import small_network, written
 
 OPTIONS: dict[str, Any] = {"data": "digits", "imgsz": 16, "mean": 127.5, "std": 127.5, "colour": "grey"}
@@ -57,7 +66,7 @@ def test_it_leaves_what_was_promised(finished: RunFolder) -> None:
     assert found.rows[0].scores["agreement"] == 100
     assert found.samples == min(64, read.images[2])
     report = json.loads((finished.path / "report.json").read_text())
-    assert set(report) == {*finished.stages, "hwnas_own_report", "warnings"} - {"report"}
+    assert set(report) == {*finished.stages, "hwnas_own_report", "became", "warnings"} - {"report"}
 
 
 def test_an_interpreter_shows_what_came_of_it(finished: RunFolder) -> None:
@@ -77,6 +86,68 @@ def test_its_model_is_verified_with_the_files_of_the_run(finished: RunFolder, tm
     (copy / "network.onnx").write_bytes(b"")
     with pytest.raises(RunError, match=r"network\.onnx was changed after stage read"):
         check_model(copy)
+
+
+def test_the_page_says_what_became_of_every_unit(finished: RunFolder) -> None:
+    html = (finished.path / "report.html").read_text()
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html[html.index("<body"):]))
+    report = json.loads((finished.path / "report.json").read_text())
+    assert [row["unit"] for row in report["became"]] == [unit.name for unit in finished.found(UnitsResult).units]
+    for row in report["became"]:
+        assert f"{row['unit']} kept fp32" in text
+        assert row["before_ms"] == row["after_ms"] > 0
+        assert row["loss"] == 0
+    assert "budget 300 %: met" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "uniform int8" in text
+    assert "http" not in re.sub(r"http://www\.w3\.org\S*", "", html)  # needs no network
+    before = html
+    rewrite_report(finished)
+    assert (finished.path / "report.html").read_text() == before
+    assert finished.done("report")
+
+
+def test_a_unit_that_was_changed_is_told_with_times_and_loss(finished: RunFolder, tmp_path: Path) -> None:
+    """As if the plan had been another; the page is made of what run.json says."""
+    run = RunFolder.open(Path(shutil.copytree(finished.path, tmp_path / "run")))
+    units = run.found(UnitsResult).units
+    run.state.stages["plan"].result["chosen"] = {units[0].name: "teacher/int8", units[1].name: "none/float"}
+    first, second = unit_rows(run)[:2]
+    assert (first["becomes"], first["precision"]) == ("kept", "int8")
+    assert first["after_ms"] == units[0].alone_ms["teacher/int8"]
+    assert first["loss"] > 0 < first["loss_se"]
+    assert (second["becomes"], second["after_ms"]) == ("left out", 0)
+    assert second["loss"] > first["loss"]
+    write_own_report(run)
+    assert "left out" in (run.path / "report.html").read_text()
+
+
+def test_the_torch_side_leaves_too(finished: RunFolder) -> None:
+    torch, safetensors = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch")
+    space: dict[str, Any] = {}
+    exec((finished.path / "model.py").read_text(), space)
+    net = space["load"](finished.path / "model.safetensors")
+    stored = OwnSamples.load(finished.path / "samples.safetensors")
+    x = InputContract((127.5,), (127.5,), "grey").apply(stored.images)
+    with torch.no_grad():
+        given = net(torch.from_numpy(x)).numpy()
+    twin = session_of((finished.path / "model-fp32.onnx").read_bytes())
+    for image, row in zip(x, given, strict=True):
+        assert np.allclose(twin.run(None, {"image": image[None]})[0][0], row, atol=1e-4)
+    assert set(safetensors.load_file(finished.path / "model.safetensors")) == set(net.state_dict())
+    assert "self.u00_conv1 = nn.Conv2d(1, 8, 3, padding=1)" in (finished.path / "model.py").read_text()
+
+
+def test_its_images_are_predicted_and_it_is_deployed(finished: RunFolder, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(np.full((20, 30), 90, np.uint8)).save(tmp_path / "x.png")
+    [found] = predict_files(Predictor.of(finished.path), tmp_path / "x.png", None)
+    assert {c["label"] for c in found.facts["classes"]} <= set("0123456789")
+    made = deploy_run(finished, tmp_path / "bundle")
+    assert made.finding.failures() == []
+    assert made.promise_ms == pytest.approx(finished.found(ShipResult).limit_ms)
+    assert made.reference_ms is not None
+    assert load_model(made.path).predict(tmp_path / "x.png").facts == found.facts
 
 
 def test_with_room_for_everything_nothing_is_changed(finished: RunFolder) -> None:

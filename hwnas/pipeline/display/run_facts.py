@@ -45,7 +45,8 @@ def _own(run: RunFolder, found: ShipResult) -> Facts:
     rows = [*scores, ("loss", f"{model.scores['loss']:.4f}"),
             ("latency", f"{model.latency.median_ms:.3f} ms measured, budget {found.limit_ms:.3f} ms, as given "
                         f"{given.latency.median_ms:.3f} ms beside it")]
-    return [*rows, *(("warning", warning) for warning in warnings_of(run)), ("model", str(run.path / "model.onnx"))]
+    return [*rows, *(("warning", warning) for warning in warnings_of(run)), ("model", str(run.path / "model.onnx")),
+            ("report", str(run.path / "report.html"))]
 
 
 def _told(facts: Callable[[], Facts]) -> Facts:

@@ -52,6 +52,11 @@ def render_overview(facts: Mapping[str, Any]) -> str:
     return _template("overview.html.j2").render(**facts)
 
 
+def render_own_network(facts: Mapping[str, Any]) -> str:
+    """The page of a run on a user's own network; every text from outside is escaped."""
+    return _template("own_network.html.j2").render(**facts)
+
+
 def _template(name: str) -> Template:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
