@@ -29,8 +29,9 @@ def command(
 ) -> None:
     """Show what an exported model says of images; needs no torch.
 
-    Classes with their scores, boxes in pixels of the image, or the class of every pixel. A file of a folder that cannot
-    be read is named, the others are predicted, and the exit code is 2.
+    Classes with their scores, boxes in pixels of the image, or the class of every pixel; of your own network outputs
+    that are none of these as they are, in .npz with -o. A file of a folder that cannot be read is named, the others are
+    predicted, and the exit code is 2.
     """
     from hwnas.cli.console import note, say, say_json
     from hwnas.pipeline.display.watch import watching

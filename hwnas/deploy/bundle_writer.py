@@ -18,7 +18,9 @@ from hwnas.deploy.runner.bundle import ANCHORS, DESCRIPTION, IR, MODEL, REFERENC
 from hwnas.deploy.runner.checking import Finding, verify
 from hwnas.deploy.vendoring import sources
 from hwnas.errors import InputError, MissingDependency, UsageError, VerificationFailed
-from hwnas.export.metadata import read_exported
+from hwnas.export.interface import Interface
+from hwnas.export.metadata import is_own_network, read_exported
+from hwnas.export.own_samples import OwnSamples
 from hwnas.export.samples import Samples
 from hwnas.export.verification import answers
 from hwnas.files import appearing, sha256, write_bytes, write_json
@@ -33,7 +35,7 @@ from hwnas.quantize import variant_for
 from hwnas.runtime.parity import LOSSY
 from hwnas.target import Target
 from hwnas.target import load as load_target
-from hwnas.tasks import DetectionHeadLayout, find
+from hwnas.tasks import DetectionHeadLayout
 
 MOST_IMAGES, MOST_BYTES = 32, 32 << 20  # of samples; at least one image travels
 
@@ -75,24 +77,31 @@ def deploy_run(run: RunFolder, out: Path, target: str | None = None) -> Deployed
         MissingDependency: the target runs OpenVINO, which is not installed here.
         VerificationFailed: the bundle does not give the stored outputs; nothing is left behind.
     """
-    told = run.found(ExportResult)
-    run.done("export")
+    run.result(run.model_stage)
+    run.done(run.model_stage)
     model = (run.path / "model.onnx").read_bytes()
     metadata = read_exported(model)
+    own = is_own_network(metadata)
+    if own and not metadata.get("samples"):
+        raise UsageError(f"{run.path}: an output of the network has no axis of images, or another shape for every "
+                         "image, so a bundle could not check itself: take model.onnx, which says how it is fed")
     made, where = target_of(metadata, None, {}), _named(metadata, target)
     _check_target(run, made, where)
-    promise = _promise(run, told) if (where.name, where.key) == (made.name, made.key) else None
-    return write_bundle(out, model, Samples.load(run.path / "samples.safetensors"), where, promise)
+    promise = None
+    if (where.name, where.key) == (made.name, made.key):
+        promise = _own_promise(metadata) if own else _promise(run, run.found(ExportResult))
+    samples = (OwnSamples if own else Samples).load(run.path / "samples.safetensors")
+    return write_bundle(out, model, samples, where, promise)
 
 
-def write_bundle(out: Path, model: bytes, samples: Samples, target: Target,
+def write_bundle(out: Path, model: bytes, samples: Samples | OwnSamples, target: Target,
                  promise: LatencyPromise | None = None) -> Deployed:
     """Write a bundle, and check that it gives what it holds.
 
     Args:
         out: a folder that is not there, or is empty.
         model: ONNX bytes that hwnas exported, in the form that the target takes.
-        samples: images with torch's outputs.
+        samples: images with the outputs that the model must give.
         promise: what is known of the latency; None promises nothing.
 
     Raises:
@@ -106,11 +115,11 @@ def write_bundle(out: Path, model: bytes, samples: Samples, target: Target,
     known = promise or LatencyPromise()
     reference = beside(model, metadata, target, reach(target), known.measured, known.device)
     latency = known.to_json(metadata if promise else {}, reference.median_ms if reference else None)
-    facts = described(model, metadata, target, latency, outputs_of, samples.metric.relative)
+    facts = described(model, metadata, target, latency, outputs_of, samples.relative)
     with appearing(out) as folder:
         if reference:
             write_bytes(folder / REFERENCE, reference.model)
-        _write(folder, model, facts, stored, target)
+        _write(folder, model, facts, stored, target, Interface.of(metadata).answers)
         finding = verify(Bundle(folder), None if reach(target) else SUBSTITUTE, timing=False, keep=False)
         if failures := finding.failures():
             raise VerificationFailed(f"the bundle was not written, its model fails its check: {'; '.join(failures)}")
@@ -157,11 +166,21 @@ def _share(run: RunFolder, told: ExportResult) -> tuple[float | None, float | No
     return budget.value, limit / budget.value
 
 
-def _stored(model: bytes, samples: Samples, target: Target) -> tuple[dict[str, np.ndarray], str]:
+def _own_promise(metadata: dict[str, Any]) -> LatencyPromise:
+    """What the run of a user's own network measured."""
+    told = metadata["latency"]
+    share = told.get("share")
+    return LatencyPromise(told["measured"], told["limit_ms"], told.get("device"), share,
+                          told["given_ms"] if share else None)
+
+
+def _stored(model: bytes, samples: Samples | OwnSamples, target: Target) -> tuple[dict[str, np.ndarray], str]:
     """Images and the outputs that the model must give for them, and whose outputs those are."""
     size = samples.images[0].nbytes + sum(output[0].nbytes for output in samples.outputs)
     images = samples.images[: max(1, min(MOST_IMAGES, MOST_BYTES // size))]
-    if target.precision in LOSSY:
+    if isinstance(samples, OwnSamples):
+        outputs, source = [output[: len(images)] for output in samples.outputs], samples.runtime
+    elif target.precision in LOSSY:
         found = zip(*answers(answering(model, target), images), strict=True)
         outputs = [np.concatenate(parts) for parts in found]
         runtime = reach(target)
@@ -171,8 +190,13 @@ def _stored(model: bytes, samples: Samples, target: Target) -> tuple[dict[str, n
     return {"images": images, **{f"output_{i}": output for i, output in enumerate(outputs)}}, source
 
 
-def _write(folder: Path, model: bytes, facts: dict[str, Any], stored: dict[str, np.ndarray], target: Target) -> None:
-    """All files but the sums, then the sums."""
+def _write(folder: Path, model: bytes, facts: dict[str, Any], stored: dict[str, np.ndarray], target: Target,
+           answers_of: str) -> None:
+    """All files but the sums, then the sums.
+
+    Args:
+        answers_of: what is told of an image.
+    """
     write_bytes(folder / MODEL, model)
     write_json(folder / DESCRIPTION, facts)
     write_bytes(folder / SAMPLES, _npz(stored))
@@ -186,7 +210,7 @@ def _write(folder: Path, model: bytes, facts: dict[str, Any], stored: dict[str, 
     if container is not None:
         write_bytes(folder / DOCKERFILE, container.dockerfile().encode())
         write_bytes(folder / IGNORED, b"cache\n**/__pycache__\n")
-    write_bytes(folder / "README.md", readme(facts, find(facts["task"]).answers, folder / IR, container).encode())
+    write_bytes(folder / "README.md", readme(facts, answers_of, folder / IR, container).encode())
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     write_bytes(folder / SUMS, "".join(lines).encode())

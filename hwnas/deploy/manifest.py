@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwnas.deploy.runner.bundle import SCHEMA, VERSION
-from hwnas.export.metadata import task_of_model
+from hwnas.export.interface import Interface
+from hwnas.export.metadata import is_own_network
+from hwnas.imaging.contract import InputContract
 from hwnas.imaging.letterbox import GREY
 from hwnas.runtime.parity import rule_of
 from hwnas.runtime.promise import ESTIMATED, MEASURED, PREDICTED
-from hwnas.space import SpaceConfig
 from hwnas.target import Target
 
 SLACK = 1.1  # a latency that was measured once may be a tenth longer the next time
 TOLD = {"predicted_ms": "predicted_latency_ms", "predicted_low_ms": "predicted_low_ms",
         "predicted_high_ms": "predicted_high_ms", "source": "latency_source"}
 PROVENANCE = ("hwnas", "role", "architecture", "data", "seed", "table_hash")
+OWN_PROVENANCE = ("hwnas", "role", "network", "sha256", "data", "seed")
 
 
 @dataclass(frozen=True)
@@ -77,31 +79,39 @@ def described(model: bytes, metadata: Mapping[str, Any], target: Target, latency
     """
     inputs, outputs = interface(model)
     rule, limit = rule_of(target.precision)
-    task = task_of_model(metadata)
-    optional = {name: metadata[name] for name in task.model_keys if name in metadata}
+    face = Interface.of(metadata)
+    if is_own_network(metadata):  # its graph is of one image, and may leave shapes open that are known
+        outputs = [{**output, "shape": [None, *(shape or output["shape"])[1:]]}
+                   for output, shape in zip(outputs, face.shapes, strict=True)]
     return {
-        SCHEMA: VERSION, "task": task.name, "classes": list(metadata["classes"]),
-        "inputs": inputs, "outputs": outputs, "preprocessing": preprocessing(metadata), **optional,
-        "postprocessing": task.postprocessing(metadata),
+        SCHEMA: VERSION, "task": face.task, "classes": list(face.classes),
+        "inputs": inputs, "outputs": outputs, "preprocessing": preprocessing(face),
+        **{name: metadata[name] for name in face.extra if name in metadata},
+        "postprocessing": dict(face.postprocessing),
         "target": target.model_dump(mode="json", exclude={"aliases", "docker", "hardware"}), "latency": latency,
         "parity": {"rule": rule, "limit": limit, "relative": relative, "outputs_of": outputs_of},
         "model_sha256": hashlib.sha256(model).hexdigest(),
-        "provenance": {name: metadata.get(name) for name in PROVENANCE},
+        "provenance": {name: metadata.get(name)
+                       for name in (OWN_PROVENANCE if is_own_network(metadata) else PROVENANCE)},
     }
 
 
-def preprocessing(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def preprocessing(face: Interface) -> dict[str, Any]:
     """How an image becomes the input, in words and numbers."""
-    space = SpaceConfig.from_json(metadata["architecture"]["space"])
-    height, width = space.size
-    fit = task_of_model(metadata).fit
-    how = {"fit": fit, "pad": GREY} if fit == "letterbox" else {"fit": fit}
-    return {
-        "colour": "grey" if space.in_channels == 1 else "RGB", "channels": space.in_channels, "height": height,
-        "width": width, "orientation": "upright by EXIF", "transparency": "over white", "16 bits": "the upper 8",
+    (height, width), contract = face.size, face.contract
+    inside = contract == InputContract.inside(face.channels, contract.fit)
+    told = {
+        "colour": {"grey": "grey", "rgb": "RGB", "bgr": "BGR"}[contract.colour], "channels": face.channels,
+        "height": height, "width": width, "orientation": "upright by EXIF", "transparency": "over white",
+        "16 bits": "the upper 8",
         "reduced JPEG": "sides decoded at 1/8, 1/4 or 1/2, the least that is not under the input's",
-        **how, "filter": "bilinear", "scale": 1 / 255, "layout": "NCHW", "normalisation": "inside the network",
+        "fit": contract.fit, **({"pad": GREY} if contract.fit == "letterbox" else {}), "filter": "bilinear",
+        "layout": contract.layout.upper(),
     }
+    if inside:
+        return {**told, "scale": 1 / 255, "normalisation": "inside the network"}
+    return {**told, "crop": contract.crop, "mean": list(contract.mean), "std": list(contract.std),
+            "normalisation": "(pixel - mean) / std, of pixels from 0 to 255"}
 
 
 def interface(model: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

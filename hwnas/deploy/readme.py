@@ -17,7 +17,7 @@ _INSTALL = {
 }
 _TEXT = """# A network to {task}, for {name}
 
-Runs on {runtime} in {precision}: batch {batch}, threads {threads}, {classes} classes. {latency}
+Runs on {runtime} in {precision}: batch {batch}, threads {threads}{classes}. {latency}
 
 It needs Python 3.8 or newer:
 
@@ -51,11 +51,11 @@ def readme(facts: Mapping[str, Any], answers: str, ir: Path, container: Containe
         ir: OpenVINO's form of the model, which may not be there.
         container: what the Dockerfile beside it makes; None where there is none.
     """
-    target, task = facts["target"], facts["task"]
+    target, task, classes = facts["target"], facts["task"], len(facts["classes"])
     compiles = target["runtime"] not in ("onnxruntime", "onnxruntime-cuda")
     shown = {name: target[name] for name in ("name", "runtime", "precision", "batch", "threads")}
     return _TEXT.format(
-        task=task, classes=len(facts["classes"]), latency=_latency(facts["latency"]), does=answers,
+        task=task, classes=f", {classes} classes" if classes else "", latency=_latency(facts["latency"]), does=answers,
         install=_INSTALL.get(target["runtime"], _INSTALL["openvino"]), **shown,
         compiled=_COMPILED if compiles else "", container=container.readme(compiles) if container else "",
         also=", `model.xml` with `model.bin` for OpenVINO" if ir.is_file() else "",

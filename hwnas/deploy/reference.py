@@ -9,6 +9,8 @@ from typing import Any
 
 from hwnas.deploy.runner.promised import in_turns
 from hwnas.errors import InputError, UsageError
+from hwnas.export.interface import Interface
+from hwnas.export.metadata import is_own_network
 from hwnas.pipeline.exported.inference import in_form
 from hwnas.profile.graph import network_model
 from hwnas.runtime import Fingerprint, Runtime
@@ -20,6 +22,7 @@ WANTED_BYTES = 512 << 10
 SMALLER: tuple[tuple[float, int | None], ...] = ((1.0, None), (1.0, 1), (0.5, 1), (0.25, 1))
 """Share of the width of the model's space, and its depth, until the reference is as small as wanted; in the built-in
 spaces the last has at most 1.8 MiB, where a model has 10 and more."""
+STAND_IN, MULTIPLE, LARGEST = "mobile", 32, 256  # space of a user's own network's reference; px of its input
 CLASSES = 10  # of a classifier, whose last layer may hold more weights than all others
 
 
@@ -38,12 +41,21 @@ class Reference:
 
 def reference_model(metadata: Mapping[str, Any], target: Target) -> bytes:
     """The smallest network of a model's space, with random weights: maps as large as the model's, few weights."""
-    config = SpaceConfig.from_json(metadata["architecture"]["space"])
+    config = space_of(metadata)
     for space in _smaller(config, config.classes if config.head else min(config.classes, CLASSES)):
         model = network_model(space.smallest(), batch=target.batch)
         if len(model) <= WANTED_BYTES:
             break
     return in_form(model, target)
+
+
+def space_of(metadata: Mapping[str, Any]) -> SpaceConfig:
+    """Of a model; of a user's own network one whose networks read images as large."""
+    if not is_own_network(metadata):
+        return SpaceConfig.from_json(metadata["architecture"]["space"])
+    face = Interface.of(metadata)
+    side = min(max(MULTIPLE, -(-max(face.size) // MULTIPLE) * MULTIPLE), LARGEST)
+    return SpaceConfig(STAND_IN, side, face.channels, CLASSES, 0.25, 1)
 
 
 def _smaller(config: SpaceConfig, classes: int) -> Iterator[Space]:

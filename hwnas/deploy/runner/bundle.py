@@ -19,7 +19,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from hwnas.deploy.runner.schema import check_facts, check_places, check_samples, read_arrays
+from hwnas.deploy.runner.schema import check_facts, check_places, check_samples, contract_of, read_arrays
 from hwnas.documents import MIB, read_bytes, read_json, read_text
 from hwnas.errors import InputError
 from hwnas.files import sha256
@@ -27,6 +27,7 @@ from hwnas.runtime.onnx_file import LARGEST_MODEL
 
 if TYPE_CHECKING:
     from hwnas.deploy.runner.schema import Array
+    from hwnas.imaging.contract import InputContract
 
 SCHEMA, VERSION = "hwnas_bundle", 1
 SUMS, DESCRIPTION, MODEL, IR, SAMPLES, ANCHORS, REFERENCE = (
@@ -69,6 +70,11 @@ class Bundle:
         """Height and width of the input, px."""
         wanted = self.facts["preprocessing"]
         return int(wanted["height"]), int(wanted["width"])
+
+    @property
+    def contract(self) -> InputContract:
+        """How an image becomes the input."""
+        return contract_of(self.facts["preprocessing"])
 
     @property
     def model(self) -> bytes:

@@ -111,6 +111,7 @@ def verify(bundle: Bundle, runtime: str | None = None, *, timing: bool = True, k
     loaded = load(bundle, runtime, keep=keep, reference=timing)
     images, theirs = bundle.samples()
     ours = _answers(Model(bundle, loaded), images, int(bundle.facts["target"]["batch"]))
+    ours = [np.asarray(output, np.float32) for output in ours]  # whole numbers are stored so, too
     if [a.shape for a in ours] != [b.shape for b in theirs]:
         raise InputError(f"{bundle.folder}: the model gives outputs {[a.shape for a in ours]}, the samples hold "
                          f"{[b.shape for b in theirs]}: make the bundle again")

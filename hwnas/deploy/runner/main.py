@@ -15,15 +15,16 @@ from hwnas.deploy.runner.checking import verify
 from hwnas.deploy.runner.predicting import THRESHOLD, Model, load_model, write_mask
 from hwnas.documents import printable
 from hwnas.errors import HwnasError, InputError, UsageError, VerificationFailed
-from hwnas.files import LineLog
+from hwnas.files import LineLog, write_bytes
 from hwnas.imaging.listing import ANSWERS, list_images, output_stems
 from hwnas.imaging.opening import SUFFIXES
+from hwnas.tasks.readout import npz
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 BROKEN_PIPE = 141  # as a shell says of a program that SIGPIPE ended
-MASK = "-mask.png"
+MASK, ARRAYS = "-mask.png", "-outputs.npz"
 
 
 def main(folder: Path, words: Sequence[str]) -> int:
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.required = True
     predict = commands.add_parser("predict", help="what the model says of images, a JSON line each")
     predict.add_argument("sources", nargs="+", metavar="IMAGE|FOLDER")
-    predict.add_argument("-o", "--out", type=Path, help="folder for predictions.jsonl and the masks of a segmenter")
+    predict.add_argument("-o", "--out", type=Path, help="folder for predictions.jsonl, masks and outputs")
     predict.add_argument("--threshold", type=float, default=THRESHOLD, help="least score of a box (%(default)s)")
     predict.set_defaults(command=_predict)
     check = commands.add_parser("verify", help="files, outputs and latency, checked on this device")
@@ -81,7 +82,7 @@ def _predict(folder: Path, given: Any) -> int:
     if not 0 <= given.threshold <= 1:
         raise UsageError(f"--threshold must be in 0..1, not {given.threshold}: it is the least score of a box")
     files = [file for source in given.sources for file in _files(Path(source), given.out)]
-    stems = output_stems([name for _, name, _ in files], [MASK])
+    stems = output_stems([name for _, name, _ in files], [MASK, ARRAYS])
     model, failed = load_model(folder, given.runtime), []
     with contextlib.ExitStack() as stack:
         lines = None if given.out is None else stack.enter_context(LineLog(given.out / ANSWERS))
@@ -108,6 +109,9 @@ def _facts(model: Model, path: Path, name: str, stem: str, given: Any) -> dict[s
     if given.out is not None and answer.mask is not None:
         write_mask(given.out / f"{stem}{MASK}", answer.mask)
         facts["mask"] = f"{stem}{MASK}"
+    if given.out is not None and answer.arrays:
+        write_bytes(given.out / f"{stem}{ARRAYS}", npz(answer.arrays))
+        facts["arrays"] = f"{stem}{ARRAYS}"
     return facts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,11 @@ from hwnas.deploy.runner.bundle import Bundle
 from hwnas.deploy.runner.images import read_array
 from hwnas.deploy.runner.loading import Loaded, load
 from hwnas.deploy.runner.schema import check_answer, kind_of
-from hwnas.imaging.fitting import to_input
 from hwnas.imaging.letterbox import Letterbox
 from hwnas.imaging.opening import pillow
 from hwnas.imaging.picture import Picture
 from hwnas.tasks.nms import detected
-from hwnas.tasks.readout import BOXES, MASK, boxes, read_out, shares
+from hwnas.tasks.readout import BOXES, MASK, RAW, boxes, left_over, read_out, shares
 
 if TYPE_CHECKING:
     from hwnas.deploy.runner.schema import Array
@@ -33,10 +32,12 @@ class Answer:
     Args:
         facts: JSON values.
         mask: uint8 (H, W) of class numbers; of a segmenter.
+        arrays: name -> output, of a network whose outputs are told as they are.
     """
 
     facts: dict[str, Any]
     mask: Array | None = None
+    arrays: dict[str, Array] = field(default_factory=dict)
 
 
 class Model:
@@ -49,8 +50,9 @@ class Model:
 
     def __init__(self, bundle: Bundle, loaded: Loaded) -> None:
         self.bundle, self.loaded = bundle, loaded
-        self._channels = int(bundle.facts["preprocessing"]["channels"])
+        self._contract = bundle.contract
         self._kind = kind_of(bundle.facts)
+        self._how: dict[str, Any] = bundle.facts.get("postprocessing") or {"kind": self._kind}
         self._places = bundle.places() if self._kind == BOXES else {}
 
     def predict(self, path: str | Path, threshold: float = THRESHOLD) -> Answer:
@@ -65,7 +67,7 @@ class Model:
         """
         path = Path(path)
         if path.suffix == ".npy":
-            pixels = read_array(path, self.bundle.size, self._channels)
+            pixels = read_array(path, self.bundle.size, self._contract.channels)
             box = Letterbox(*self.bundle.size, self.bundle.size)
         else:
             picture = Picture.read(path)
@@ -77,20 +79,17 @@ class Model:
             return self._boxes(path.name, outputs, box, threshold)
         if self._kind == MASK:
             return self._mask(path.name, outputs, box)
-        how = self.bundle.facts.get("postprocessing") or {"kind": self._kind}
-        return Answer({"file": path.name, **read_out(how, outputs, self.bundle.classes)})
+        return Answer({"file": path.name, **read_out(self._how, outputs, self.bundle.classes)},
+                      arrays=self._arrays(outputs))
 
     def fitted(self, picture: Picture) -> Array:
         """The pixels that the network eats of an image: uint8 (H, W, C)."""
-        size = self.bundle.size
-        if self.bundle.facts["preprocessing"]["fit"] == "crop":
-            return picture.square(size[0], self._channels)
-        return picture.letterboxed(Letterbox(*picture.size, size))
+        return self._contract.fitted(picture, self.bundle.size)
 
     def run(self, images: Array) -> list[Array]:
         """Raw outputs for uint8 images (N, H, W, C) of the input's size."""
         session = self.loaded.session
-        return session.run({session.input_name: to_input(images)})
+        return session.run({session.input_name: self._contract.apply(images)})
 
     def _boxes(self, name: str, outputs: list[Array], box: Letterbox, threshold: float) -> Answer:
         found = detected(*decode(self.bundle.facts["detection_head"], self._places, outputs), threshold=threshold)
@@ -99,7 +98,13 @@ class Model:
 
     def _mask(self, name: str, outputs: list[Array], box: Letterbox) -> Answer:
         mask = box.mask_to_original(outputs[0][0].argmax(0).astype(np.uint8))
-        return Answer({"file": name, **shares(mask, self.bundle.classes)}, mask)
+        told = dict(shares(mask, self.bundle.classes), **left_over(self._how, outputs))
+        return Answer({"file": name, **told}, mask, self._arrays(outputs))
+
+    def _arrays(self, outputs: list[Array]) -> dict[str, Array]:
+        """By name, where some are told as they are."""
+        names = self._how.get("outputs") or []
+        return dict(zip(names, outputs)) if self._kind == RAW or len(names) > 1 else {}  # noqa: B905 - Python 3.8
 
 
 def load_model(folder: str | Path, runtime: str | None = None) -> Model:

@@ -9,8 +9,9 @@ import numpy as np
 
 from hwnas.documents import MIB, Record, brief
 from hwnas.errors import InputError
+from hwnas.imaging.contract import KEYS, InputContract
 from hwnas.tasks.decoding import PREDICTIONS, values_of
-from hwnas.tasks.readout import BOXES, CLASSES, KINDS, MASK
+from hwnas.tasks.readout import BOXES, CLASSES, KINDS, MASK, RAW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,14 +33,17 @@ def check_facts(facts: object, where: str) -> None:
         InputError: a key is missing, of another type or out of range, or two of them contradict each other.
     """
     told = Record(facts, where, WAY_OUT)
-    task, how = told.text("task", most=100), told.record("postprocessing", default=None)
+    task, how, raw = told.text("task", most=100), told.record("postprocessing", default=None), False
     if how is not None:
         how.text("kind", known=KINDS)
         for name in ("scale", "offset"):
             how.number(name, default=None)
         how.integer("decimals", 0, 12, default=None)
         how.text("unit", most=100, default=None)
-    classes = len(told.items("classes", lambda value, place: told.text_of(value, place, most=1000), 1))
+        raw = how.get("kind") == RAW
+        if raw or "outputs" in how:
+            how.items("outputs", lambda value, place: how.text_of(value, place, most=1000), 1, 64)
+    classes = len(told.items("classes", lambda value, place: told.text_of(value, place, most=1000), 0 if raw else 1))
     if how is not None and "thresholds" in how:
         how.items("thresholds", lambda value, place: how.number_of(value, place, 0, 1), classes, classes)
     _check_target(told.record("target"))
@@ -53,13 +57,37 @@ def check_facts(facts: object, where: str) -> None:
     image = [size.integer("channels", 1, 256), size.integer("height", 8, 16_384), size.integer("width", 8, 16_384)]
     shapes = {name: told.items(name, lambda value, place: _shape(value, f"{where}: {place}"), 1, 64)
               for name in ("inputs", "outputs")}
-    size.text("fit", known=("crop", "letterbox"))
-    wanted = _outputs(told, kind_of(told), classes, image[1:])
-    if not _fit(shapes["inputs"], [[None, *image]]):
-        raise InputError(f"{where}: inputs {brief(shapes['inputs'])} are no images of {image}; {WAY_OUT}")
+    size.text("fit", known=("crop", "letterbox", "stretch"))
+    contract = contract_of(size, where)
+    wanted = shapes["outputs"] if raw else _outputs(told, kind_of(told), classes, image[1:])
+    if how is not None and "outputs" in how:
+        if len(how.get("outputs")) != len(shapes["outputs"]):
+            raise InputError(f"{where}: postprocessing names {len(how.get('outputs'))} outputs of "
+                             f"{len(shapes['outputs'])}; {WAY_OUT}")
+        wanted = [*wanted, *shapes["outputs"][len(wanted):]]  # what the kind says nothing of has any shape
+    taken = image if contract.layout == "nchw" else [*image[1:], image[0]]
+    if contract.channels != image[0] or not _fit(shapes["inputs"], [[None, *taken]]):
+        raise InputError(f"{where}: inputs {brief(shapes['inputs'])} are no images of {taken}; {WAY_OUT}")
     if not _fit(shapes["outputs"], wanted):
         raise InputError(f"{where}: outputs {shapes['outputs'][:4]} are not those of a model to {task}, {wanted[:4]}; "
                          f"{WAY_OUT}")
+
+
+def contract_of(preprocessing: Any, where: str = "model.json") -> InputContract:
+    """How an image becomes the input: normalisation is inside the network, unless `mean` and `std` are there.
+
+    Args:
+        preprocessing: of model.json, a mapping or a `Record`.
+
+    Raises:
+        InputError: numbers that cannot be.
+    """
+    if preprocessing.get("mean", None) is None:
+        return InputContract.inside(preprocessing.get("channels"), preprocessing.get("fit"))
+    told = {key: preprocessing.get(key, None) for key in KEYS}
+    for key in ("colour", "layout"):
+        told[key] = told[key].lower() if isinstance(told[key], str) else told[key]
+    return InputContract.of(told, f"{where}: preprocessing")
 
 
 def _check_target(target: Record) -> None:

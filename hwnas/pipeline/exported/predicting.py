@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,9 +17,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from hwnas.errors import ImageError, UsageError
-from hwnas.export.metadata import check_outputs, task_of_model
+from hwnas.export.interface import Interface
 from hwnas.files import LineLog, write_bytes
-from hwnas.imaging.fitting import to_input
 from hwnas.imaging.listing import ANSWERS, Listing, list_images, output_stems
 from hwnas.imaging.picture import Picture
 from hwnas.pipeline.exported.checking import exported_model, model_of, target_of
@@ -27,11 +26,11 @@ from hwnas.pipeline.exported.image_sources import FilmWriter, Frame, Unread, fra
 from hwnas.pipeline.exported.inference import answering, reach
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Session
-from hwnas.space import SpaceConfig
-from hwnas.tasks import LoadedModel, Task
+from hwnas.tasks import LoadedModel
+from hwnas.tasks.readout import npz
 
 Pixels = npt.NDArray[np.uint8]
-PICTURE, MASK = ".png", "-mask.png"  # ends of what is written
+PICTURE, MASK, ARRAYS = ".png", "-mask.png", "-outputs.npz"  # ends of what is written
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,14 @@ class Prediction:
         facts: JSON values; of a file that could not be read "error", why.
         draw: makes the picture, which takes longer than many a model; None where the task draws none.
         mask: uint8 (H, W) of class numbers; of a segmenter.
+        arrays: name -> output, of a network whose outputs are told as they are.
     """
 
     name: str
     facts: dict[str, Any]
     draw: Callable[[], Pixels] | None = None
     mask: Pixels | None = None
+    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -91,21 +92,20 @@ class Predictor:
         """
         model, _ = model_of(path)
         content, metadata = exported_model(model)
-        task = task_of_model(metadata)
-        if tiled and not task.tiles:
-            raise UsageError(f"--tiled is for a segmenter; {model} does {task.name}")
+        if tiled and not (face := Interface.of(metadata)).tiles:
+            raise UsageError(f"--tiled is for a segmenter; {model} is one to {face.task}")
         where = target_of(metadata, target, overrides or {})
         return cls(answering(content, where), metadata, threshold, tiled, "" if reach(where) else where.runtime)
 
     @property
     def task(self) -> str:
         """What the model is for."""
-        return self._task.name
+        return self.interface.task
 
     @property
     def pictures(self) -> Sequence[str]:
         """Which pictures its answers have: 'picture', 'mask'."""
-        return self._task.pictures
+        return self.interface.pictures
 
     @property
     def classes(self) -> list[str]:
@@ -118,25 +118,14 @@ class Predictor:
         return self.model.size
 
     @cached_property
-    def _task(self) -> Task:
-        return task_of_model(self.metadata)
+    def interface(self) -> Interface:
+        """How it is asked, and what its outputs mean."""
+        return Interface.of(self.metadata)
 
     @cached_property
     def model(self) -> LoadedModel:
         """What answers, as a task asks it."""
-        space = SpaceConfig.from_json(self.metadata["architecture"]["space"])
-        layout = self._task.layout_from(self.metadata)
-        wanted = self._task.output_shapes(space.classes, space.size, layout)
-
-        def run(images: Pixels) -> list[npt.NDArray[np.float32]]:
-            outputs = self.session.run({self.session.input_name: to_input(images)})
-            found = [np.asarray(output, np.float32) for output in outputs]
-            check_outputs(found, wanted)
-            return found
-
-        channels = 1 if space.in_channels == 1 else 3
-        return LoadedModel(run, list(self.metadata["classes"]), space.size, channels, self.metadata, layout,
-                           self.threshold, self.tiled)
+        return self.interface.loaded(self.session, self.threshold, self.tiled)
 
     def predict(self, frame: Frame) -> Prediction:
         """What the model says of one image.
@@ -144,12 +133,12 @@ class Predictor:
         Raises:
             ImageError: its pixels are damaged.
         """
-        found = self._task.answer(self.model, frame.image)
-        return Prediction(frame.name, {"file": frame.name, **found.facts}, found.draw, found.mask)
+        found = self.interface.answer(self.model, frame.image)
+        return Prediction(frame.name, {"file": frame.name, **found.facts}, found.draw, found.mask, found.arrays)
 
     def fitted(self, picture: Picture) -> Pixels:
         """The pixels that the network eats of an image: uint8 (H, W, C)."""
-        return self._task.fitted(self.model, picture)
+        return self.interface.fitted(self.model, picture)
 
 
 def predict_files(predictor: Predictor, source: Path, out: Path | None, progress: Progress = silent,
@@ -191,7 +180,7 @@ def predict_files(predictor: Predictor, source: Path, out: Path | None, progress
 
 def _stems(listing: Listing | None) -> dict[str, str]:
     names = [str(path) for path in listing.images] if listing else []
-    return dict(zip(names, output_stems(names, (PICTURE, MASK)), strict=True))
+    return dict(zip(names, output_stems(names, (PICTURE, MASK, ARRAYS)), strict=True))
 
 
 def _answered(predictor: Predictor, frame: Frame | Unread, out: Path | None, stem: str | None,
@@ -222,7 +211,10 @@ def _written(found: Prediction, out: Path, stem: str, film: FilmWriter | None) -
         if pixels is not None:
             write_bytes(out / f"{stem}{end}", _png(pixels))
             facts["mask" if end == MASK else "picture"] = f"{stem}{end}"
-    return Prediction(found.name, facts, found.draw, found.mask)
+    if found.arrays:
+        write_bytes(out / f"{stem}{ARRAYS}", npz(found.arrays))
+        facts["arrays"] = f"{stem}{ARRAYS}"
+    return Prediction(found.name, facts, found.draw, found.mask, found.arrays)
 
 
 def _png(pixels: Pixels) -> bytes:
