@@ -13,7 +13,7 @@ RECIPES = ("small", "quick", "photo", "photo-long")
 CHOICES: dict[str, Sequence[str]] = {
     "runtime": ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu",
                 "tensorrt"),
-    "precision": ("fp32", "fp16", "bf16", "int8", "auto"),
+    "precision": ("fp32", "fp16", "bf16", "int8", "auto", "mixed"),
     "head": ("fcos", "ssdlite", "lraspp", "deeplab", "fpn"),
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
     "accelerator": ("auto", "cpu", "cuda", "mps"), "amp": ("no", "bf16", "fp16"), "image_cache": ("auto", "off"),

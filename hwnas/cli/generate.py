@@ -50,13 +50,13 @@ def command(
     from hwnas.pipeline.config.budget import parse_all
     from hwnas.pipeline.run.folder import RunFolder
     from hwnas.pipeline.run.results import SearchResult
-    from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
+    from hwnas.pipeline.selection.precision_solver import solvers_in
     from hwnas.pipeline.selection.queries import best_of, explain_bounds, front_of
     from hwnas.space import FULL
 
     budgets, source = parse_all({name: given.get(name) for name in BUDGETS}), RunFolder.open(run)
     there, precision = _elsewhere(source, given)
-    solvers = there.solvers if there else ArchitectureSolver.all_of_run(source, precision, given.get("confidence"))
+    solvers = there.solvers if there else solvers_in(source, precision, given.get("confidence"))
     solver = solvers[FULL]
     bounds, limits = solver.absolute(budgets), solver.limits(budgets)
     metric, wanted = source.found(SearchResult).metric, bool(budgets) or out is not None
@@ -129,7 +129,7 @@ def _word(solver: ArchitectureSolver) -> str:
 
 def _origin(found: Found) -> str:
     latency = found.solver.latency
-    where = f"{latency.target} in {latency.precision}"
+    where = f"{latency.target} in {found.solver.precision}"
     if latency.source == "estimated":
         times = math.exp(latency.calibration.log_spread)
         of = ("an incomplete table" if found.there and found.there.table else "the public figures")
@@ -153,7 +153,7 @@ def _say_json(found: Found) -> None:
     }
     say_json({
         "run": str(found.run), "target": solver.latency.target, "latency_source": solver.latency.source,
-        "precision": solver.latency.precision, "confidence": solver.confidence, "bounds": found.bounds,
+        "precision": solver.precision, "confidence": solver.confidence, "bounds": found.bounds,
         "limits": {name: limit.text() for name, limit in found.limits.items()},
         "units": {"latency": "ns", "flops": "multiply-accumulates", "params": "parameters", "memory": "bytes"},
         "picks": [{**a.to_json(), "variant": _variant(found.solvers, a).key,

@@ -77,7 +77,7 @@ OPTIONS: dict[str, Any] = {
     "target": _flag(_TEXT, "target", "Where it will run: a name or a .yaml (hwnas targets).", _T, "local"),
     "runtime": _flag(_TEXT, "runtime", "Library that runs the model, e.g. openvino (hwnas doctor).", _T,
                      "the target's"),
-    "precision": _flag(_TEXT, "precision", "fp32, fp16, bf16 or int8; auto: the best that measures within the budget.",
+    "precision": _flag(_TEXT, "precision", "fp32, fp16, bf16, int8, a list; mixed: a layer its own; auto: all compete.",
                        _T, "the target's"),
     "batch": _flag(_INT, "batch", "Images per call on the target.", _T, "the target's"),
     "threads": _flag(_INT, "threads", "Threads the runtime may use.", _T, "the target's"),

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ INPUT, OUTPUT = "image", "logits"
 MAX_BATCH = 1024
 KEPT = 2
 """Graphs in memory: a run for several budgets exports its reference beside each of its networks."""
+_BLOCK = re.compile(r"'blocks\.([^.']+)'")
 _graphs: dict[str, bytes] = {}  # by what they are made of, the latest last
 
 
@@ -36,7 +38,7 @@ def to_onnx(net: Any, path: Path, metadata: Mapping[str, Any]) -> None:
 
 
 def onnx_bytes(net: Any, metadata: Mapping[str, Any]) -> bytes:
-    """`net` as ONNX with a dynamic batch axis, batch norm folded, weights inside.
+    """`net` as ONNX with a dynamic batch axis, batch norm folded, weights inside; nodes are named POSITION/NAME.
 
     The graph takes float32 pixels (batch, C, H, W) in 0..1; the normalisation is part of the network. A detector's maps
     are called by their stride: 'map8', 'map16', ... What is, weight by weight, one of the last `KEPT` that this process
@@ -50,9 +52,11 @@ def onnx_bytes(net: Any, metadata: Mapping[str, Any]) -> bytes:
         MissingDependency: torch or onnxscript is not installed.
     """
     from hwnas.nets import Network
+    from hwnas.nets.network import module_name
 
     def export() -> bytes:
-        return onnx_graph(net, net.arch.space.input_shape, output_names(net.arch), {})
+        positions = {module_name(p.name): p.name for p in net.arch.space.positions}
+        return onnx_graph(net, net.arch.space.input_shape, output_names(net.arch), {}, positions)
 
     return stamped(export() if type(net) is not Network else _kept(_contents(net), export), metadata)
 
@@ -75,8 +79,12 @@ def _contents(net: Any) -> str:
     return found.hexdigest()
 
 
-def onnx_graph(net: Any, shape: Sequence[int], names: Sequence[str], metadata: Mapping[str, Any]) -> bytes:
+def onnx_graph(net: Any, shape: Sequence[int], names: Sequence[str], metadata: Mapping[str, Any],
+               positions: Mapping[str, str] | None = None) -> bytes:
     """`onnx_bytes` of any module that takes one image tensor (batch, *shape) and gives `names`.
+
+    Args:
+        positions: name of a module in `net.blocks` -> the position by which its nodes are named.
 
     Raises:
         MissingDependency: torch or onnxscript is not installed.
@@ -107,6 +115,8 @@ def onnx_graph(net: Any, shape: Sequence[int], names: Sequence[str], metadata: M
     model = program.model_proto
     del model.metadata_props[:]
     for node in model.graph.node:  # torch leaves stack traces with paths of this machine
+        if position := (positions or {}).get(_block(node)):
+            node.name = f"{position}/{node.name}"
         del node.metadata_props[:]
         node.doc_string = ""
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
@@ -117,6 +127,13 @@ def onnx_graph(net: Any, shape: Sequence[int], names: Sequence[str], metadata: M
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()
     return data
+
+
+def _block(node: Any) -> str:
+    """The module of `blocks` that a node comes from, as the exporter says; empty without one."""
+    scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "")
+    found = _BLOCK.search(scopes)
+    return found.group(1) if found else ""
 
 
 def output_names(arch: Architecture) -> list[str]:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 
@@ -50,7 +50,7 @@ from hwnas.search.config import SearchConfig
 from hwnas.search.resumable import SearchResult, load
 from hwnas.space import FULL, Architecture, Space, Variant
 from hwnas.space.find import is_file
-from hwnas.target import NetworkPrecision, Target
+from hwnas.target import MIXED, NetworkPrecision, Target
 from hwnas.tasks import find
 from hwnas.tracking.record import NOTHING, Tracking
 from hwnas.tracking.tracker import Curve
@@ -105,13 +105,23 @@ class RunContext:
 
     @cached_property
     def targets(self) -> dict[NetworkPrecision, Target]:
-        """NetworkPrecision -> target, in every precision that may ship; the first is fp32 or the only one."""
+        """Precision -> target, in every precision that may ship; the first is fp32 or the only one."""
         return {target.precision: target for target in targets_of(self.config)}
 
     @property
     def target(self) -> Target:
         """In the precision that ships; before that is known, in the first."""
-        return self.targets[self.run.lane().precision]
+        shipped = self.run.found_if_done(GenerateResult)
+        return self.target_in(shipped.precision if shipped is not None else self.run.lane().precision)
+
+    @cached_property
+    def mixed_target(self) -> Target:
+        """The target for networks whose positions have several precisions."""
+        return next(iter(self.targets.values())).model_copy(update={"precision": MIXED})
+
+    def target_in(self, precision: str) -> Target:
+        """The target in a precision that may ship."""
+        return self.mixed_target if precision == MIXED else self.targets[cast(NetworkPrecision, precision)]
 
     @cached_property
     def budgets(self) -> dict[str, Budget]:

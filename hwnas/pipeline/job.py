@@ -172,7 +172,7 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str | Sequ
     found = RunFolder.open(Path(source))
     elsewhere = any(name in changes for name in DEVICE)
     if precision is not None and precision != found.state.config.target.precision and not elsewhere:
-        precision = found.lane(precision).precision
+        found.lane(precision)  # says which there are
     asked = asked_of(found.state.config, {**changes, "precision": precision})
     config = make_config({**asked.flat(), "budgets": dict(budgets)}, known_space=True)
     return found.branch(Path(out), config, described(targets_of(config)[0]) if elsewhere else None)

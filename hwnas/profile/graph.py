@@ -23,12 +23,14 @@ class GraphBuilder(NodeBuilder):
         self.node("Div", [self.value, self.weight("normalize/std", shape)])
 
     def op(self, name: str, op: Op) -> None:
-        """Append an op; its initialisers start with `name`."""
-        source = self.value
+        """Append an op; names of its nodes and initialisers start with `name` and a slash."""
+        source, first = self.value, len(self.nodes)
         for i, step in enumerate(op.steps):
             append(step, self, f"{name}/{i}")
         if op.residual:
             self.node("Add", [self.value, source])
+        for node in self.nodes[first:]:
+            node.name = f"{name}/{node.output[0]}"
 
     def add(self, a: str, b: str) -> str:
         """The sum of two tensors."""

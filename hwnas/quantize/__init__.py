@@ -5,6 +5,7 @@
 
 from hwnas.quantize.cache import cached
 from hwnas.quantize.forms import FORMS, Samples, to_form
+from hwnas.quantize.positions import in_precisions
 from hwnas.quantize.variants import VARIANTS, variant_for
 
-__all__ = ["FORMS", "VARIANTS", "Samples", "cached", "to_form", "variant_for"]
+__all__ = ["FORMS", "VARIANTS", "Samples", "cached", "in_precisions", "to_form", "variant_for"]

@@ -16,10 +16,10 @@ from hwnas.errors import MissingDependency, UsageError
 from hwnas.imaging.fitting import to_input
 from hwnas.profile.graph_format import graph_form
 from hwnas.progress import Progress, silent
-from hwnas.quantize import Samples, cached, to_form, variant_for
+from hwnas.quantize import Samples, cached, in_precisions, to_form, variant_for
 from hwnas.runtime import Fingerprint, Measurement, Runtime, Session, compare, open_runtime, runtime_for
 from hwnas.runtime.pinning import pinned
-from hwnas.target import Target
+from hwnas.target import MIXED, Target
 
 SUBSTITUTE = "onnxruntime"
 CALIBRATION_IMAGES, CALIBRATION_BATCH = 256, 32
@@ -48,12 +48,17 @@ def fingerprint(target: Target) -> Fingerprint | None:
     return None if runtime is None else Fingerprint.of(runtime)
 
 
-def in_form(model: bytes, target: Target, samples: Samples | None = None) -> bytes:
+def in_form(model: bytes, target: Target, samples: Samples | None = None,
+            precisions: Mapping[str, str] | None = None) -> bytes:
     """fp32 ONNX bytes in the form that the target's runtime loads.
 
     Args:
         samples: inputs to calibrate int8 with, which is remembered on disk; None where only the speed matters.
+        precisions: position -> precision, for a target of several; the model's nodes are named by position. None leaves
+            all in floats.
     """
+    if target.precision == MIXED:
+        return in_precisions(model, precisions or {}, samples=samples, variant=variant_for(target.runtime))
     make = to_form if samples is None else cached
     return make(model, graph_form(target), samples=samples, variant=variant_for(target.runtime))
 

@@ -64,8 +64,9 @@ class ModelExporter:
 
     def __init__(self, context: RunContext) -> None:
         self._context, self._run = context, context.run
-        self.precision = self._run.found(GenerateResult).precision
-        self.target = context.targets[self.precision]
+        chosen = self._run.found(GenerateResult)
+        self.precision, self._precisions = chosen.precision, chosen.precisions or None
+        self.target = context.target_in(self.precision)
         self._exact = in_fp32(self.target)
 
     def write_model(self, net: Network, path: Path) -> Session:
@@ -113,7 +114,8 @@ class ModelExporter:
         """An fp32 export in another precision, calibrated on training images."""
         arch = self._context.space.reference if name.startswith("reference") else self._context.architecture
         inputs = calibration_inputs(exact.workload.train_images, INPUT, self._context.config.seed)
-        model = stamped(in_form(exact.model, target, inputs),
+        own = None if name.startswith("reference") else self._precisions
+        model = stamped(in_form(exact.model, target, inputs, own),
                         provenance(self._context, arch, name.partition("-")[0], target))
         found = Answers(exact.session, exact.workload.val_images)
         return Export(name, exact.workload, target, model, answering(model, target), exact.samples, found)

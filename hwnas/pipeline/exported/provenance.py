@@ -9,7 +9,7 @@ from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.result_parts import as_json
 from hwnas.pipeline.run.results import GenerateResult, described
 from hwnas.space import Architecture
-from hwnas.target import Target
+from hwnas.target import MIXED, Target
 
 if TYPE_CHECKING:
     from hwnas.pipeline.context import RunContext
@@ -37,6 +37,7 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
         "hwnas": run.state.versions.get("hwnas", ""), "role": "compressed" if role == "model" else role,
         "classes": list(context.dataset.classes), **of_task,
         "precision": target.precision,
+        **({"precisions": generated.precisions} if role == "model" and target.precision == MIXED else {}),
         "input": "float32 pixels in 0..1, NCHW; normalisation is inside", "architecture": arch.to_json(),
         "target": described(target), "table_hash": model.table_hash if model else None,
         "predicted_latency_ms": predicted.latency_ms if predicted else None,

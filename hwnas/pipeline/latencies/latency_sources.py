@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import UnknownName, UsageError
+from hwnas.errors import MissingDependency, UnknownName, UsageError
 from hwnas.latency import LatencyModel, Table, table_path
 from hwnas.latency.complete import complete
 from hwnas.latency.estimate import estimate
@@ -37,11 +37,12 @@ REFERENCE_SWEEPS = 20
 
 
 def targets_for(name: str, precision: str | None = None, **overrides: object) -> tuple[Target, ...]:
-    """The target in every precision that a run may ship; one, unless `precision` is 'auto'.
+    """The target in every precision that whole networks of a run may ship in; one, unless several compete.
 
     Args:
         name: of a target, or the path of its YAML.
-        precision: None takes the target's own; 'auto' all that its runtime offers, fp32 first.
+        precision: None takes the target's own; 'auto' all that its runtime offers, fp32 first; 'mixed' those that
+            nodes of one graph may have; a list such as 'fp32,int8' those, in this order behind fp32.
         overrides: of `hwnas.target.load`.
 
     Raises:
@@ -49,18 +50,60 @@ def targets_for(name: str, precision: str | None = None, **overrides: object) ->
         UsageError: the runtime does not compute in this precision on this machine.
         MissingDependency: the runtime of this machine is not installed.
     """
-    if precision not in (None, AUTO, *PRECISIONS):
-        raise UnknownName("precision", str(precision), (*PRECISIONS, AUTO))
+    names = precisions_asked(precision)
     if (runtime := overrides.get("runtime")) is not None and runtime not in RUNTIMES:
         raise UnknownName("runtime", str(runtime), RUNTIMES)
-    if precision != AUTO:
-        found = load_target(name, precision=precision, **overrides)
-        if found.hardware is None:
-            runtime_for(found)  # says which precisions it has, before anything is done
-        return (found,)
+    if not names:
+        names = (load_target(name, **overrides).precision,)
+    if len(names) == 1 and names[0] in PRECISIONS:
+        return (_reachable(load_target(name, precision=names[0], **overrides)),)
     exact = load_target(name, precision="fp32", **overrides)
-    others = [p for p in _offered(exact) if p != "fp32"]
-    return (exact, *(exact.model_copy(update={"precision": p}) for p in others))
+    if AUTO in names:
+        others = [p for p in _offered(exact) if p != "fp32"]
+    elif MIXED in names:
+        others = [p for p in together_on(exact) if p != "fp32"]
+    else:
+        others = [p for p in names if p != "fp32"]
+    found = (exact.model_copy(update={"precision": p}) for p in others)
+    return (exact, *(found if {AUTO, MIXED} & {*names} else map(_reachable, found)))
+
+
+def _reachable(target: Target) -> Target:
+    """Raises UsageError where the runtime of this machine does not have its precision, before anything is done."""
+    if target.hardware is None:
+        runtime_for(target)
+    return target
+
+
+def together_on(target: Target) -> tuple[str, ...]:
+    """Precisions that positions of one network may have on a target.
+
+    Raises:
+        UsageError: there is one alone, or the device is another machine, where nothing can be timed.
+        MissingDependency: the runtime is not here.
+    """
+    if target.hardware is not None:
+        raise UsageError(f"networks of several precisions are timed on the machine that hwnas runs on, and "
+                         f"{target.name} is another: take --precision {AUTO}, or --target local there")
+    runtime = runtime_for(in_fp32(target))
+    if len(runtime.together) < 2:
+        raise UsageError(f"{runtime.name} computes a network in one precision: choose of "
+                         f"{', '.join(runtime.precisions)}, or {AUTO}")
+    return runtime.together
+
+
+def mixed_of(config: CompressConfig) -> tuple[tuple[str, ...], str | None]:
+    """The precisions that positions of one network may have in a run; without any, why not where it was asked for."""
+    asked = config.target
+    names, target = precisions_asked(asked.precision), targets_of(config)[0]
+    if not {AUTO, MIXED} & {*names} and target.precision != MIXED:
+        return (), None
+    try:
+        return together_on(in_fp32(target)), None
+    except (UsageError, MissingDependency) as err:
+        if MIXED in names:
+            raise
+        return (), str(err)
 
 
 def targets_of(config: CompressConfig) -> tuple[Target, ...]:

@@ -27,6 +27,7 @@ from hwnas.pipeline.run.result_parts import LaneResult
 from hwnas.pipeline.run.results import RESULTS, DataResult, Found, ProfileResult, StageResult
 from hwnas.pipeline.run.state import RunState, StageRecord, digest, versions
 from hwnas.space import Space, SpaceConfig, build
+from hwnas.target import MIXED
 from hwnas.validation import checked
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
@@ -145,7 +146,8 @@ class RunFolder:
         """What stage profile found, as another configuration has it for the same device."""
         found, other = self.found(ProfileResult), config.target.precision
         if other != self.state.config.target.precision:
-            found = found.model_copy(update={"lanes": [lane for lane in found.lanes if lane.precision == other]})
+            lanes = [lane for lane in found.lanes if other == MIXED or lane.precision == other]
+            found = found.model_copy(update={"lanes": lanes, **({} if other == MIXED else {"mixed": {}})})
         if found.infeasible:
             found = found.model_copy(update={"infeasible": {}})
         reference = self.state.reference
@@ -278,7 +280,7 @@ class RunFolder:
         """What stage profile left for one precision: the latency model's file, where it is from, ...
 
         Args:
-            precision: None takes the one that ships; before that is known, the first.
+            precision: None takes the one that ships; before that is known, the first. Of `mixed` it is the first, too.
 
         Raises:
             RunError: the stage is not finished.
@@ -288,6 +290,8 @@ class RunFolder:
         generated = self.state.stages.get("generate")
         shipped = generated.result.get("precision") if generated else None
         lane = found.lane(wanted := precision or shipped or found.lanes[0].precision)
+        if wanted == MIXED and found.mixed:
+            lane = found.lanes[0]  # of the same device and speed
         if lane is None:
             raise UnknownName("precision of this run", wanted, self.precisions)
         return lane
@@ -295,7 +299,8 @@ class RunFolder:
     @property
     def precisions(self) -> tuple[str, ...]:
         """Those that the run has latencies of; raises RunError before stage profile is finished."""
-        return tuple(lane.precision for lane in self.found(ProfileResult).lanes)
+        found = self.found(ProfileResult)
+        return (*(lane.precision for lane in found.lanes), *([MIXED] if found.mixed else []))
 
     def finish(self, stage: str, result: StageResult | dict[str, Any], files: Iterable[str], seconds: float, *,
                beside: float = 0.0) -> None:

@@ -156,6 +156,7 @@ class CandidateResult(Part):
     Args:
         predicted_score, score, trial: percent: by the effects, with the shared weights, after a short fine-tuning.
         fp32_ms: of the same network in fp32 in the same run, where several precisions compete.
+        lowered: of how many positions it is in a lower precision, where they differ.
     """
 
     choice: Choice
@@ -167,6 +168,7 @@ class CandidateResult(Part):
     measured_ms: Milliseconds | None = None
     fp32_ms: Milliseconds | None = None
     trial: Percent | None = None
+    lowered: Count | None = None
 
 
 class VerdictResult(Part):

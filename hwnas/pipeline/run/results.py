@@ -31,7 +31,7 @@ from hwnas.pipeline.run.result_parts import (
     VerdictResult,
     written,
 )
-from hwnas.target import NetworkPrecision, Target
+from hwnas.target import NetworkPrecision, Precision, Target
 from hwnas.validation import Count, FileName, Milliseconds, Name
 
 
@@ -110,11 +110,16 @@ class ProfileResult(StageResult):
         reference: what percentages are of from now on; None in runs of hwnas 0.1.
         limits: budget -> what it comes to, in words.
         infeasible: of several budgets those that no architecture meets -> why.
+        mixed: variant -> file of the latency model of networks of several precisions; empty without one, and
+            `mixed_out` says why where it was asked for. `changes`: how many changes of precision were timed now.
     """
 
     stage = "profile"
 
     lanes: Annotated[list[LaneResult], Field(min_length=1, max_length=16)]
+    mixed: dict[VariantKey, FileName] = Field(default_factory=dict)
+    mixed_out: Name | None = None
+    changes: Count = 0
     reference: Reference | None = None
     limits: dict[Name, Name] = Field(default_factory=dict)
     infeasible: dict[Name, Name] = Field(default_factory=dict)
@@ -200,6 +205,8 @@ class GenerateResult(StageResult):
             reference, and of that in every precision; None and empty where the device was not at hand.
         losses: precision -> what it costs the reference, in points.
         out: what does not compete -> why; `close` says that chance may have chosen between the best two.
+        precisions: position -> its precision, of a winner that has several.
+        sensitivity: the file of what precisions cost at every place, where that was measured.
     """
 
     stage = "generate"
@@ -222,6 +229,8 @@ class GenerateResult(StageResult):
     losses: dict[Name, Percent] = Field(default_factory=dict)
     out: dict[Name, Name] = Field(default_factory=dict)
     close: Name | None = None
+    precisions: dict[Name, Precision] = Field(default_factory=dict)
+    sensitivity: FileName | None = None
     candidates: Annotated[list[CandidateResult], Field(max_length=100_000)]
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -22,11 +22,15 @@ class Answer:
         architecture: within every budget.
         predicted_score: percent on the held-out part of the training set, with shared weights.
         costs: name -> total, in the units of `hwnas.pipeline.config.budget`.
+        precisions: position -> its precision, where they have several.
+        lost: points that these precisions are expected to cost.
     """
 
     architecture: Architecture
     predicted_score: float
     costs: dict[str, float]
+    precisions: Mapping[str, str] | None = None
+    lost: float = 0.0
 
     def __repr__(self) -> str:
         """One line."""
@@ -46,7 +50,7 @@ class Answer:
             "architecture": self.architecture.to_json(),
             "predicted_accuracy": self.predicted_score,
             "costs": self.costs,
-        }
+        } | ({} if self.precisions is None else {"precisions": dict(self.precisions), "lost": self.lost})
 
 
 class Answers(list[Answer]):

@@ -29,7 +29,7 @@ from hwnas.pipeline.selection.answers import Answer
 from hwnas.search.distribution import Distribution
 from hwnas.space import FULL, Architecture, Space, Variant, scaled
 from hwnas.space.costs import Cost
-from hwnas.target import VALUE_BYTES
+from hwnas.target import VALUE_BYTES, NetworkPrecision
 
 
 @dataclass(frozen=True)
@@ -230,6 +230,19 @@ class ArchitectureSolver:
         fixed, costs = self.costs(tuple(bounds))
         parts = {n: (fixed[n], *(row[k] for row, k in zip(costs[n], choice, strict=True))) for n in bounds}
         return all((max if n == "memory" else sum)(parts[n]) <= bound for n, bound in bounds.items())
+
+    def best_within(self, choice: tuple[int, ...], bounds: Mapping[str, float]) -> Answer | None:
+        """An architecture with its predictions; None where it is not within every bound."""
+        return self.answer(choice) if self.within(choice, bounds) else None
+
+    def predicted(self, answer: Answer) -> Prediction:
+        """The latency of an answer, with its interval."""
+        return self.predict(answer.architecture)
+
+    @property
+    def precision(self) -> NetworkPrecision:
+        """What networks are in."""
+        return cast("NetworkPrecision", self.latency.precision)
 
     @property
     def _bytes(self) -> int:

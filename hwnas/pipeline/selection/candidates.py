@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -47,6 +48,11 @@ class Candidate:
     @property
     def precision(self) -> NetworkPrecision:
         return self.kind.precision
+
+    @property
+    def precisions(self) -> Mapping[str, str] | None:
+        """Position -> precision, where they differ."""
+        return self.answer.precisions
 
     @property
     def choice(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hwnas.errors import BudgetInfeasible, VerificationFailed
-from hwnas.pipeline.exported.inference import TimedModel, time_models
+from hwnas.pipeline.exported.inference import TimedModel, in_form, time_models
 from hwnas.pipeline.latencies.latency_sources import in_fp32
 from hwnas.pipeline.selection.answers import Answer
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
@@ -93,8 +93,12 @@ class CandidateFitting:
                 found.notes[kind] = "no architecture is predicted within the budget"
                 continue
             found.bounds[kind] = bounds
+            if not answers:  # each of these stands among those of its one precision already
+                waiting.pop(kind)
+                found.notes[kind] = "every architecture within the budget is best in one precision"
+                continue
             proposed[kind] = [Candidate(kind, answer) for answer in answers]
-        if not proposed and not found.candidates:
+        if not proposed and not found.candidates and refusals:
             raise refusals[0]
         return proposed
 
@@ -125,28 +129,30 @@ class CandidateFitting:
         known = {a.architecture.choice for a in found}
         entries = SearchLog(self._run.path / "search.jsonl").comparable()
         for entry in sorted(entries, key=lambda e: -e.score):
-            if entry.choice not in known and solver.within(entry.choice, bounds):
-                found.append(solver.answer(entry.choice))
+            if entry.choice not in known and (answer := solver.best_within(entry.choice, bounds)) is not None:
+                found.append(answer)
                 known.add(entry.choice)
             if len(found) >= top + scored:
                 break
-        whole, reduced = solver.space.reference.choice, solver.latency.precision != FP32 or solver.variant != FULL
-        if reduced and whole not in known and solver.within(whole, bounds):
-            found.append(solver.answer(whole))  # a lower precision or a smaller variant may be all that is needed
-        return found
+        whole, reduced = solver.space.reference.choice, solver.precision != FP32 or solver.variant != FULL
+        if reduced and whole not in known and (answer := solver.best_within(whole, bounds)) is not None:
+            found.append(answer)  # a lower precision or a smaller variant may be all that is needed
+        return [answer for answer in found if answer.precisions is None or len({*answer.precisions.values()}) > 1]
 
     def _time(self, rows: Mapping[Configuration, list[Candidate]],
               ) -> tuple[dict[Configuration, list[Candidate]], dict[str, Measurement]]:
         """All candidates and the reference in every precision in turns, with random weights: they change no time."""
-        targets, batch = self._context.targets, self._context.target.batch
-        exact = in_fp32(self._context.target)
+        targets, batch = self._context.targets, next(iter(self._context.targets.values())).batch
+        exact = in_fp32(next(iter(targets.values())))
         reference = network_model(self._context.space.reference, batch=batch)
         entries = {FP32: TimedModel(reference, exact)}
-        entries |= {p: TimedModel(reference, targets[p]) for p, _ in rows if p != FP32}
+        entries |= {p: TimedModel(reference, targets[p]) for p, _ in rows if p in targets and p != FP32}
         models = {c.network: network_model(c.answer.architecture, batch=batch) for row in rows.values() for c in row}
         for kind, row in rows.items():
             for i, c in enumerate(row):
-                entries[f"{kind} {i}"] = TimedModel(models[c.network], targets[kind.precision])
+                target = self._context.target_in(kind.precision)
+                entries[f"{kind} {i}"] = TimedModel(in_form(models[c.network], target, None, c.precisions), target,
+                                                    in_form=True)
                 if self._competing and kind.precision != FP32:
                     entries[f"{kind} {i} {FP32}"] = TimedModel(models[c.network], exact)
         found = time_models(entries, sweeps=SWEEPS, progress=self._context.progress)

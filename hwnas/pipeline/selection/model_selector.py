@@ -19,15 +19,18 @@ from typing import TYPE_CHECKING
 from hwnas.export import Loss
 from hwnas.files import write_json
 from hwnas.pipeline.run.result_parts import CandidateResult, TimedResult
-from hwnas.pipeline.run.results import GenerateResult
+from hwnas.pipeline.run.results import GenerateResult, ProfileResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import FP32, Candidate, Configuration, Key
 from hwnas.pipeline.selection.fitting import CandidateFitting
+from hwnas.pipeline.selection.precision_solver import as_precision, mixed_models, solvers_in
 from hwnas.pipeline.selection.quantization_loss import loss_of
+from hwnas.pipeline.selection.sensitivity import FILE as SENSITIVITY
+from hwnas.pipeline.selection.sensitivity import measured_sensitivity
 from hwnas.pipeline.selection.trials import Trials
 from hwnas.search.evaluators.setting import NoScore
 from hwnas.space import FULL
-from hwnas.target import NetworkPrecision
+from hwnas.target import MIXED, NetworkPrecision
 from hwnas.tasks.chance import Z95
 
 if TYPE_CHECKING:
@@ -48,6 +51,14 @@ class ModelSelector:
         refused = self._run.state.refused
         self._solvers = {Configuration(p, variant): solver for p in context.targets if p not in refused
                          for variant, solver in ArchitectureSolver.all_of_run(self._run, p).items()}
+        profiled = self._run.found(ProfileResult)
+        self._mixed_out, self._sensitivity = profiled.mixed_out, None if not profiled.mixed else SENSITIVITY
+        if profiled.mixed:
+            known = next(iter(mixed_models(self._run).values())).precisions
+            measured_sensitivity(context, [p for p in known if p != FP32])
+        if profiled.mixed and MIXED not in refused:
+            self._solvers |= {Configuration(MIXED, variant): solver
+                              for variant, solver in solvers_in(self._run, MIXED).items()}
         self._scores: dict[Key, float] = {}
 
     @property
@@ -68,7 +79,7 @@ class ModelSelector:
         write_json(self._run.path / "front.json", solver.front().to_json())
         write_json(self._run.path / "architecture.json", winner.answer.architecture.to_json())
         reached = dict(zip(((c.precision, c.network) for c in finalists), trials, strict=True))
-        predicted = solver.latency.predict(winner.answer.architecture)
+        predicted = solver.predicted(winner.answer)
         return GenerateResult(
             choice=list(winner.choice), variant=winner.kind.variant.key, precision=winner.precision,
             bounds=fitting.bounds[winner.kind],
@@ -81,7 +92,10 @@ class ModelSelector:
             references_ms={p: TimedResult.of(m) for p, m in fitting.references.items()},
             losses={p: loss.drop for p, loss in losses.items()},
             out={str(kind): why for kind, why in fitting.notes.items()}
-            | dict.fromkeys(self._run.state.refused, "refused after export"),
+            | dict.fromkeys(self._run.state.refused, "refused after export")
+            | ({MIXED: self._mixed_out} if self._mixed_out else {}),
+            precisions={position: as_precision(p) for position, p in (winner.precisions or {}).items()},
+            sensitivity=self._sensitivity,
             close=self._close(trials),
             candidates=[self._told(c, reached.get((c.precision, c.network))) for _, c in ranked],
         )
@@ -92,6 +106,7 @@ class ModelSelector:
             predicted_score=c.answer.predicted_score, score=self._scores[c.network],
             predicted_ms=c.answer.costs["latency"] / 1e6, measured_ms=c.timing.median_ms if c.timing else None,
             fp32_ms=c.fp32_timing.median_ms if c.fp32_timing else None, trial=trial,
+            lowered=None if c.precisions is None else sum(p != FP32 for p in c.precisions.values()),
         )
 
     def _reference_losses(self) -> dict[str, Loss]:
@@ -100,10 +115,11 @@ class ModelSelector:
             return {}
         fold = self._context.searched.evaluator.fold
         precisions = dict.fromkeys(precision for precision, _ in self._solvers)
-        return {p: self._loss(self._context.reference, p, fold) for p in precisions if p != FP32}
+        return {p: self._loss(self._context.reference, p, fold) for p in precisions if p not in (FP32, MIXED)}
 
-    def _loss(self, net: Network, precision: NetworkPrecision, fold: Workload) -> Loss:
-        return loss_of(net.eval(), self._context.targets[precision], fold, self._context.config.seed)
+    def _loss(self, net: Network, precision: NetworkPrecision, fold: Workload,
+              precisions: Mapping[str, str] | None = None) -> Loss:
+        return loss_of(net.eval(), self._context.target_in(precision), fold, self._context.config.seed, precisions)
 
     def _ranked(self, candidates: list[Candidate], losses: Mapping[str, Loss]) -> list[tuple[float, Candidate]]:
         """Best first, by two noisy views of one thing: the score of this path, and the effects pooled over all."""
@@ -116,12 +132,20 @@ class ModelSelector:
                     self._scores[c.network] = self._context.searched.evaluator.score(c.choice, space)
                 except NoScore:  # a table that does not hold it: the other view has to do
                     self._scores[c.network] = c.answer.predicted_score
-            lost = losses[c.precision].drop if c.precision in losses else 0.0
+            lost = losses[c.precision].drop if c.precision in losses else c.answer.lost
             ranked.append((self._scores[c.network] + c.answer.predicted_score - lost, c))
         return sorted(ranked, key=lambda item: item[0], reverse=True)
 
     def _finalists(self, ranked: list[Candidate]) -> list[Candidate]:
-        """The first of the ranking, and in place of the last of them the best of every kind that is not among them."""
+        """The first of the ranking, and in place of the last of them the best of every kind that is not among them.
+
+        Networks of several precisions take no one's place: the best of them is one finalist more, so that what ships
+        is never worse than without them.
+        """
+        mixed = [c for c in ranked if c.precision == MIXED]
+        return [*self._of_one_precision([c for c in ranked if c.precision != MIXED]), *mixed[:1]]
+
+    def _of_one_precision(self, ranked: list[Candidate]) -> list[Candidate]:
         count = self._context.config.search.finalists
         first = ranked[:count]
         missing = {c.kind for c in ranked} - {c.kind for c in first}
@@ -139,7 +163,7 @@ class ModelSelector:
             net, score = tried[c.network]
             fold, lost = self._context.searched.evaluator.fold_of(c.answer.architecture.space), 0.0
             if c.precision != FP32 and self._competing:
-                lost = self._loss(net, c.precision, fold).drop
+                lost = self._loss(net, c.precision, fold, c.precisions).drop
             reached.append(score - lost)
         return reached
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hwnas.export import Loss, answers, onnx_bytes
 from hwnas.export.onnx_export import INPUT
 from hwnas.nets import Network
@@ -11,17 +13,19 @@ from hwnas.train import Workload
 from hwnas.train.evaluate import outputs_of
 
 
-def loss_of(net: Network, target: Target, workload: Workload, seed: int) -> Loss:
+def loss_of(net: Network, target: Target, workload: Workload, seed: int,
+            precisions: Mapping[str, str] | None = None) -> Loss:
     """Post-training loss of a network in the target's precision.
 
     Args:
         net: in eval mode; not changed.
         workload: some of its training images calibrate, the others judge.
         seed: draws the calibration images.
+        precisions: position -> precision, for a target of several.
 
     Raises:
         InputError: the runtime cannot execute the network.
     """
-    rounded = in_form(onnx_bytes(net, {}), target, calibration_inputs(workload.train_images, INPUT, seed))
+    rounded = in_form(onnx_bytes(net, {}), target, calibration_inputs(workload.train_images, INPUT, seed), precisions)
     images = workload.val_images
     return Loss.between(workload.metric, outputs_of(net, images), answers(answering(rounded, target), images))

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas.errors import BudgetInfeasible
+from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.generate.explain import Explanation, Words, explain
 from hwnas.pipeline.config.budget import Budget, parse_all, show
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.selection.answers import Answer, Answers
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
+from hwnas.pipeline.selection.precision_solver import solvers_in
 from hwnas.space import FULL, Variant
+from hwnas.target import MIXED
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def pick(run: str | Path, budgets: Mapping[str, str | None], *, top: int = 1, mi
         RunError: no finished search in that folder.
         BudgetInfeasible: no architecture meets the budgets.
     """
-    solvers = ArchitectureSolver.all_of_run(RunFolder.open(Path(run)), precision, confidence)
+    solvers = solvers_in(RunFolder.open(Path(run)), precision, confidence)
     return Answers(best_of(solvers, solvers[FULL].absolute(parse_all(budgets)), top, min_distance))
 
 
@@ -110,8 +112,11 @@ def explain_bounds(solver: ArchitectureSolver, bounds: Mapping[str, float]) -> E
         bounds: name -> upper bound, in the units of `hwnas.pipeline.config.budget`; at least one.
 
     Raises:
-        UsageError: no bound.
+        UsageError: no bound, or a solver of several precisions.
     """
+    if solver.precision == MIXED:
+        raise UsageError("what binds a budget is explained for networks of one precision: give --precision as well, "
+                         "e.g. --precision fp32")
     fixed, costs = solver.costs(tuple(bounds))
     return explain(solver.utilities(), costs, bounds, fixed=fixed,
                    aggregate={name: "max" for name in costs if name == "memory"})

@@ -15,11 +15,18 @@ from hwnas.latency import LatencyModel
 from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.make_config import make_config
-from hwnas.pipeline.latencies.latency_sources import AUTO, Known, in_fp32, known_latencies, targets_of
+from hwnas.pipeline.latencies.latency_sources import (
+    AUTO,
+    Known,
+    in_fp32,
+    known_latencies,
+    precisions_asked,
+    targets_of,
+)
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.space import FULL, Space, Variant, scaled
-from hwnas.target import Target
+from hwnas.target import MIXED, Target
 
 OF_A_DEVICE = ("runtime", "precision", "batch", "threads")
 
@@ -60,12 +67,14 @@ def elsewhere(run: RunFolder, overrides: Mapping[str, object], confidence: float
 
     Raises:
         RunError: the search is not finished.
-        UsageError: the precision is `auto`, or nothing is known of this machine's latencies yet.
+        UsageError: the precision is `auto`, `mixed` or a list, or nothing is known of this machine's latencies yet.
         UnknownName: no such target or runtime.
     """
     config = asked_of(run.state.config, overrides)
-    if config.target.precision == AUTO:
-        raise UsageError(f"--precision {AUTO} measures models, and here nothing is measured: name one, e.g. fp32")
+    names = precisions_asked(config.target.precision)
+    if len(names) > 1 or {AUTO, MIXED} & {*names}:
+        raise UsageError(f"--precision {config.target.precision} measures models, and here nothing is measured: name "
+                         "one, e.g. fp32")
     (target,) = targets_of(config)
     before = ArchitectureSolver.all_of_run(run, confidence=confidence)
     spaces = {variant: scaled(before[FULL].space, variant) if variant != FULL else before[FULL].space
@@ -91,9 +100,13 @@ def own_precision(run: RunFolder, overrides: Mapping[str, object]) -> str | None
     What the run fixed holds for its own target however that is spelled: a percentage is of the same milliseconds.
     """
     config = asked_of(run.state.config, overrides)
-    if overrides.get("tables") is not None or config.target.precision == AUTO:
+    names = precisions_asked(config.target.precision)
+    if overrides.get("tables") is not None or len(names) > 1 or AUTO in names:
         return None
-    (target,) = targets_of(config)
+    target = targets_of(config)[0]
+    if MIXED in names:
+        same = in_fp32(target) in map(in_fp32, targets_of(run.state.config))
+        return MIXED if same and MIXED in run.precisions else None
     return target.precision if target in targets_of(run.state.config) else None
 
 

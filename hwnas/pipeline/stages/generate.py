@@ -4,6 +4,7 @@
 |-------------------|---------------------------------------------------------|
 | front.json        | what no other beats in predicted score and latency      |
 | architecture.json | the winner                                              |
+| sensitivity.jsonl | what a precision costs at every place, where places may differ in it |
 """
 
 from __future__ import annotations
@@ -25,4 +26,4 @@ class GenerateStage(Stage[GenerateResult]):
         return ModelSelector(context).choose()
 
     def leaves(self, found: GenerateResult) -> Sequence[str]:
-        return "front.json", "architecture.json"
+        return ["front.json", "architecture.json", *([found.sensitivity] if found.sensitivity else [])]

@@ -4,6 +4,7 @@
 |-------------------|----------------------------------------------------------------------------------|
 | table.jsonl       | a copy of the table, where there is one; table-int8.jsonl and so on with `auto`  |
 | latency.json      | the latency model; with `auto` latency-int8.json and so on of further precisions |
+| latency-mixed.json | of networks of several precisions, where the run may ship one; -w0.5 and so on of variants |
 | latency-w0.5.json | of networks with half of the reference's channels; -w1@256 of those with smaller images |
 """
 
@@ -14,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas.errors import BudgetInfeasible
+from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.files import write_json
 from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.config.budget import in_words
 from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.latencies.latency_sources import Latencies, latencies, tied
+from hwnas.pipeline.latencies.latency_sources import AUTO, Latencies, latencies, mixed_of, precisions_asked, tied
+from hwnas.pipeline.latencies.mixed import MixedLatencies, mixed_latencies
 from hwnas.pipeline.latencies.speed import Speed, at_speed, speed_of
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import LaneResult
@@ -29,7 +31,7 @@ from hwnas.pipeline.selection.queries import feasible
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.search.distribution import everything_live
 from hwnas.space import FULL, Variant
-from hwnas.target import Target
+from hwnas.target import MIXED, Target
 
 
 class ProfileStage(Stage[ProfileResult]):
@@ -41,7 +43,8 @@ class ProfileStage(Stage[ProfileResult]):
         return Profiler(context).profile()
 
     def leaves(self, found: ProfileResult) -> Sequence[str]:
-        return sorted(name for lane in found.lanes for name in (lane.file, lane.table, *lane.variants.values()) if name)
+        of_lanes = (name for lane in found.lanes for name in (lane.file, lane.table, *lane.variants.values()) if name)
+        return sorted([*of_lanes, *found.mixed.values()])
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,11 @@ class Profiler:
     context: RunContext
 
     def profile(self) -> ProfileResult:
-        """Time what the tables lack, or estimate; keep copies of tables and models in the run folder."""
+        """Time what the tables lack, or estimate; keep copies of tables and models in the run folder.
+
+        Raises:
+            UsageError: networks of several precisions were asked for, and their latencies cannot be known.
+        """
         context = self.context
         tables = tuple(self._of_variants(target) for target in context.targets.values())
         speed = speed_of(context.space, tuple(lane[FULL] for lane in tables), context.progress)
@@ -67,8 +74,24 @@ class Profiler:
                 "table_kernel_ms": of_table.calibration.kernel_ms or None, "speed": speed.factors[i]}))
         infeasible = self._infeasible(found, speed.ratios, reference)
         context.run.state.reference = reference
+        mixed = self._mixed(found, speed)
+        files = {variant.key: "latency-mixed.json" if variant == FULL else f"latency-mixed-w{variant.key}.json"
+                 for variant in mixed.models}
+        for variant, model in mixed.models.items():
+            write_json(context.run.path / files[variant.key], model.to_json())
         return ProfileResult(lanes=lanes, reference=reference, limits=reference.told(context.config.networks),
-                             infeasible=infeasible)
+                             infeasible=infeasible, mixed=files, mixed_out=mixed.why, changes=mixed.timed)
+
+    def _mixed(self, lanes: tuple[dict[Variant, Latencies], ...], speed: Speed) -> MixedLatencies:
+        """Of networks of several precisions, where the run may ship one."""
+        wanted, why = mixed_of(self.context.config)
+        if not wanted:
+            return MixedLatencies(why=why)
+        found = mixed_latencies(self.context.spaces, lanes, speed.factors, seed=self.context.config.seed,
+                                progress=self.context.progress)
+        if not found.models and MIXED in precisions_asked(self.context.config.target.precision):
+            raise UsageError(f"--precision {MIXED}: {found.why}: take --precision {AUTO}")
+        return found
 
     def _reference(self, lanes: tuple[dict[Variant, Latencies], ...], speed: Speed) -> Reference:
         """What percentages are of from now on."""
