@@ -93,6 +93,8 @@ def _say_precisions(found: Summary) -> None:
              f"{100 * row.measured.median_ms / base.median_ms:.1f} %" if base and row.measured else "",
              "ships" if row.ships else "") for row in found.precisions]
     say_table(("", f"{found.metric}, %", "measured, ms (p10-p90)", "of fp32 reference", ""), rows)
+    if found.positions:
+        say(f"mixed is {found.positions}")
     if found.loss:
         say(f"{found.target['precision']} against fp32 of the same network: {0 - found.loss['drop']:+.2f} points "
             f"(standard error {found.loss['error']:.2f})")

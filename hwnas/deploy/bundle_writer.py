@@ -37,6 +37,7 @@ from hwnas.target import Target
 from hwnas.target import load as load_target
 from hwnas.tasks import DetectionHeadLayout
 
+QUANTISED = ("int8", "mixed")  # forms in which a runtime says where the pairs stand
 MOST_IMAGES, MOST_BYTES = 32, 32 << 20  # of samples; at least one image travels
 
 
@@ -129,7 +130,7 @@ def write_bundle(out: Path, model: bytes, samples: Samples | OwnSamples, target:
 
 def _check_target(run: RunFolder, made: Target, where: Target) -> None:
     """The graph must be one that the target takes; and a name alone never changes what was chosen of it."""
-    forms = [(graph_form(t), variant_for(t.runtime) if graph_form(t) == "int8" else "") for t in (where, made)]
+    forms = [(graph_form(t), variant_for(t.runtime) if graph_form(t) in QUANTISED else "") for t in (where, made)]
     if forms[0] != forms[1]:
         told = [f"{form}{f' as {t.runtime} wants it' if variant else ''}" for (form, variant), t in
                 zip(forms, (where, made), strict=True)]

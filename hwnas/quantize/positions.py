@@ -47,7 +47,7 @@ def tensors_in(model: onnx.ModelProto, precisions: Mapping[str, str]) -> dict[st
     constants, of_tensor = Lookup(model.graph).constants, dict[str, str]()
     found: dict[str, set[str]] = {}
     for node in model.graph.node:
-        own = precisions.get(position_of(node))
+        own = precisions.get(position, FLOATS) if (position := position_of(node)) else None
         if own is None:
             read = {of_tensor.get(name, FLOATS) for name in node.input if name and name not in constants}
             own = read.pop() if len(read) == 1 else FLOATS

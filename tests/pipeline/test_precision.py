@@ -285,9 +285,9 @@ def test_a_precision_that_did_not_hold_is_not_proposed_again(auto: RunFolder, tm
     run.state.refused.append("int8")
     run.reopen("generate", "finetune", "export", "report")
     again = resume(copy, until="generate").result("generate")
-    assert again["precision"] == "fp32"
-    assert {c["precision"] for c in again["candidates"]} == {"fp32"}
-    assert again["out"] == {"int8": "refused after export"}
+    assert again["precision"] != "int8"
+    assert {c["precision"] for c in again["candidates"]} <= {"fp32", "mixed"}
+    assert again["out"]["int8"] == "refused after export"
 
 
 @pytest.mark.slow

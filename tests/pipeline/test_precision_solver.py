@@ -1,4 +1,4 @@
-"""Ops and precisions of a run chosen together: equal to brute force, and what is told of an answer is what was counted."""
+"""Ops and precisions of a run chosen together: equal to brute force; what is told of an answer is what was counted."""
 
 from __future__ import annotations
 

@@ -101,6 +101,9 @@ def _(found: GenerateResult) -> str:
     out += f"{BREAK}{found.close}" if found.close else ""
     told = f"{plural(len(found.candidates), 'candidate')} within {within}; the best"
     told += f" in {found.precision}" if found.precision != "fp32" else ""
+    if found.precisions:
+        lowered = sum(precision != "fp32" for precision in found.precisions.values())
+        told += f" ({lowered} of {plural(len(found.precisions), 'position')} lowered)"
     if found.measured_ms is None or found.reference_measured_ms is None:
         word = "estimated" if found.latency_source == "estimated" else "predicted"
         low, high = found.interval or (0.0, 0.0)

@@ -26,6 +26,10 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
     run, generated = context.run, context.run.found(GenerateResult)
     model = context.latency(target.precision, arch)
     predicted = model.predict(arch) if model else None
+    own = {} if role == "reference" or target.precision != MIXED else {
+        "precisions": generated.precisions, "latency_source": generated.latency_source,
+        "predicted_latency_ms": generated.predicted["latency"] / 1e6, "predicted_low_ms": generated.predicted_low_ms,
+        "predicted_high_ms": generated.predicted_high_ms}
     if role == "reference":
         measured = generated.reference_in(target.precision)
     else:
@@ -37,7 +41,6 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
         "hwnas": run.state.versions.get("hwnas", ""), "role": "compressed" if role == "model" else role,
         "classes": list(context.dataset.classes), **of_task,
         "precision": target.precision,
-        **({"precisions": generated.precisions} if role == "model" and target.precision == MIXED else {}),
         "input": "float32 pixels in 0..1, NCHW; normalisation is inside", "architecture": arch.to_json(),
         "target": described(target), "table_hash": model.table_hash if model else None,
         "predicted_latency_ms": predicted.latency_ms if predicted else None,
@@ -45,5 +48,5 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
         "predicted_high_ms": predicted.high_ms if predicted else None,
         "latency_source": model.source if model else None, "measured_ms": as_json(measured),
         "data": source if source == "digits" else Path(source).name,
-        "seed": context.config.seed, "reference": reference_of(run).model_dump(exclude={"derived"}),
+        "seed": context.config.seed, "reference": reference_of(run).model_dump(exclude={"derived"}), **own,
     }

@@ -80,12 +80,14 @@ class PrecisionTable:
         losses: precision -> what it costs the reference, in points.
         loss: of the precision that ships, measured on the validation images.
         ships: that precision.
+        positions: what has which, where positions differ.
     """
 
     rows: Sequence[tuple[PrecisionRow, float | None]]
     losses: Mapping[str, float]
     loss: Mapping[str, Any] | None
     ships: str
+    positions: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def summary_json(found: Summary) -> Document:
         "compressed": _network(found.compressed), "ratio": found.ratio,
         "precisions": [_precision(row) for row in found.precisions], "finalists": _finalists(found.finalists),
         "out": dict(found.out), "budgets": [_budget_of_summary(b) for b in found.budgets],
+        **({"positions": found.positions} if found.positions else {}),
         "reference_of_budgets": found.reference_of_budgets.model_dump(),
         "moments": [moment.to_json() for moment in found.moments], "parity": found.parity,
         "agreement": found.agreement, "loss": found.loss, "difference": as_json(found.difference),
@@ -154,7 +155,7 @@ def _precisions(found: Report) -> Document | None:
     if table is None:
         return None
     return {"rows": [{**_precision(row), "ratio": ratio} for row, ratio in table.rows], "losses": dict(table.losses),
-            "loss": table.loss, "ships": table.ships}
+            "loss": table.loss, "ships": table.ships, **({"positions": table.positions} if table.positions else {})}
 
 
 def _without_pictures(details: Mapping[str, Any] | None) -> Document | None:

@@ -50,7 +50,7 @@ from hwnas.pipeline.report.contents import (
 from hwnas.pipeline.report.documents import report_json
 from hwnas.pipeline.report.reached import Reached, reached
 from hwnas.pipeline.report.run_artifacts import NEEDED, RunArtifacts
-from hwnas.pipeline.report.summary import finalists, origin_of, precisions, variant_facts
+from hwnas.pipeline.report.summary import finalists, origin_of, precisions, told_positions, variant_facts
 from hwnas.pipeline.run.cautions import no_success, warnings_of
 from hwnas.pipeline.run.details import read_details
 from hwnas.pipeline.run.folder import RunFolder
@@ -59,7 +59,7 @@ from hwnas.pipeline.run.moments import moments_of
 from hwnas.pipeline.run.result_parts import StandingResult, VerdictResult
 from hwnas.pipeline.selection.queries import explain_bounds, words_of
 from hwnas.space import Architecture, Op
-from hwnas.target import VALUE_BYTES
+from hwnas.target import MIXED, VALUE_BYTES
 from hwnas.tasks import find
 
 Number = TypeVar("Number", int, float)
@@ -199,7 +199,7 @@ def _precisions(e: RunArtifacts) -> PrecisionTable | None:
     base = rows[0].measured
     ratios = [row.measured.median_ms / base.median_ms if row.measured and base else None for row in rows]
     return PrecisionTable(list(zip(rows, ratios, strict=True)), e.generated.losses, e.exported.verdict.loss,
-                          e.exported.precision)
+                          e.exported.precision, told_positions(e.generated.precisions))
 
 
 def _front(e: RunArtifacts) -> FrontFacts:
@@ -215,7 +215,7 @@ def _point(e: RunArtifacts, arch: Architecture) -> FrontPoint:
 def _explanation(e: RunArtifacts) -> tuple[Explanation, list[str]] | None:
     """What the budgets do to the best predicted architecture; None without a budget."""
     bounds = e.generated.bounds
-    if not bounds:
+    if not bounds or e.solver.precision == MIXED:  # what binds is explained for one precision
         return None
     found = explain_bounds(e.solver, bounds)
     return found, found.text(words_of(e.solver, e.exported.verdict.metric)).splitlines()
@@ -276,7 +276,7 @@ def _provenance(e: RunArtifacts) -> Provenance:
     described = {k: v for k, v in data.data.items() if k != "source"}
     return Provenance(
         created=state.created, versions={"hwnas": "unknown"} | state.versions, seed=state.config.seed, config=config,
-        target={**data.target, "precision": e.lane.precision}, device=e.lane.device or None,
+        target={**data.target, "precision": e.exported.precision}, device=e.lane.device or None,
         table_hash=e.solver.latency.table_hash,
         data={**described, "summary": data.summary, "fingerprint": data.fingerprint}, space=data.space,
         images=checked.images, runs=checked.latency.runs if checked.latency else 0, tightened=state.attempts,

@@ -17,6 +17,7 @@ from hwnas.pipeline.run.results import (
     SearchResult,
 )
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
+from hwnas.pipeline.selection.precision_solver import solver_of
 from hwnas.search.log import SearchLog
 from hwnas.space import Architecture
 
@@ -58,7 +59,7 @@ class RunArtifacts:
         for stage in NEEDED:
             run.result(stage)  # raises where it is not finished
             run.done(stage)
-        found = cls(run, ArchitectureSolver.of_run(run), Front.from_json(read_json(run.path / "front.json")),
+        found = cls(run, solver_of(run), Front.from_json(read_json(run.path / "front.json")),
                     SearchLog(run.path / "search.jsonl"), run.found(DataResult), run.lane(), run.found(SearchResult),
                     run.found(GenerateResult), run.found(ExportResult), run.found(ReferenceResult),
                     run.found(FinetuneResult))

@@ -21,8 +21,9 @@ from hwnas.pipeline.run.result_parts import DifferenceResult, StandingResult, Ti
 from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import Configuration
+from hwnas.pipeline.selection.precision_solver import solver_of
 from hwnas.space import Architecture, Variant
-from hwnas.target import VALUE_BYTES, Target
+from hwnas.target import MIXED, VALUE_BYTES, Target
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Summary:
         details: of both networks the figures of every class and what is taken for what; None in runs of hwnas 0.1.
         seconds: of all stages.
         no_success: why the result is none although budgets may be met; None where it is one.
+        positions: what has which precision, of a result that has several.
     """
 
     run: Path
@@ -135,6 +137,7 @@ class Summary:
     details: Mapping[str, Any] | None
     seconds: float
     no_success: str | None
+    positions: str = ""
 
 
 def is_finished(run: RunFolder) -> bool:
@@ -158,11 +161,11 @@ def summary(run: RunFolder) -> Summary:
     """
     exported, chosen, data = run.found(ExportResult), run.found(GenerateResult), run.found(DataResult)
     lane = run.lane()
-    solver = ArchitectureSolver.of_run(run)
+    solver = solver_of(run)
     winner = solver.space.architecture(chosen.choice)
     return Summary(
         run=run.path, model=run.path / "model.onnx", report=run.path / "report.html", data=data.summary,
-        target={**data.target, "precision": lane.precision}, latency_source=solver.latency.source,
+        target={**data.target, "precision": exported.precision}, latency_source=solver.latency.source,
         origin=origin_of(run), here=lane.here, warnings=warnings_of(run), next=exported.next, choice=winner.choice,
         variant=variant_facts(solver), metric=exported.verdict.metric,
         reference=_network(solver, solver.reference, exported.reference, exported.reference_size_bytes),
@@ -170,7 +173,8 @@ def summary(run: RunFolder) -> Summary:
         precisions=precisions(run), finalists=finalists(run), out=chosen.out, budgets=reached(run, solver, winner),
         reference_of_budgets=reference_of(run), moments=moments_of(run), parity=exported.in_fp32.max_difference,
         agreement=exported.in_fp32.agreement, loss=exported.verdict.loss, difference=exported.difference,
-        details=details_of(run), seconds=sum(record.own_seconds for record in run.state.stages.values()),
+        positions=told_positions(chosen.precisions), details=details_of(run),
+        seconds=sum(record.own_seconds for record in run.state.stages.values()),
         no_success=no_success(exported.verdict.standing),
     )
 
@@ -212,6 +216,14 @@ def precisions(run: RunFolder) -> list[PrecisionRow]:
             for name, precision, verdict, ships in rows]
 
 
+def told_positions(precisions: Mapping[str, str]) -> str:
+    """What has which precision, of a network that has several; empty for one that has not."""
+    by_precision: dict[str, list[str]] = {}
+    for position, precision in precisions.items():
+        by_precision.setdefault(precision, []).append(position)
+    return "; ".join(f"{precision}: {', '.join(names)}" for precision, names in sorted(by_precision.items()))
+
+
 def finalists(run: RunFolder) -> list[FinalistRow]:
     """The best finalist of every precision and variant, where several competed.
 
@@ -229,10 +241,11 @@ def _network(solver: ArchitectureSolver, arch: Architecture, verdict: VerdictRes
     """One column; the reference is in fp32, so its prediction is that of its precision times the measured ratio."""
     precision = verdict.precision
     predicted: Prediction = solver.predict(arch)
-    factor = solver.reference_ratio if precision != solver.latency.precision else 1.0
+    factor = solver.reference_ratio if precision not in (solver.latency.precision, solver.precision) else 1.0
     return NetworkSummary(
         score=verdict.score, images=verdict.images, standing=verdict.standing, precision=precision,
         predicted_ms=factor * predicted.latency_ms, predicted_low_ms=factor * predicted.low_ms,
         predicted_high_ms=factor * predicted.high_ms, measured=verdict.latency, flops=arch.flops, params=arch.params,
-        memory_bytes=arch.memory_bytes(VALUE_BYTES[precision]), size_bytes=size_bytes,
+        memory_bytes=int(solver.cost("memory", arch)) if precision == MIXED else arch.memory_bytes(
+            VALUE_BYTES[precision]), size_bytes=size_bytes,
     )

@@ -39,6 +39,13 @@ class Answer:
                 f"{self.architecture.choice}>")
 
     @property
+    def several(self) -> bool:
+        """Whether what is executed of it has more than one precision."""
+        arch, plan = self.architecture, self.precisions or {}
+        return len({plan[p.name] for p, op, live in zip(arch.space.positions, arch.ops, arch.live, strict=True)
+                    if live and op.steps and p.name in plan}) > 1
+
+    @property
     def predicted_accuracy(self) -> float:
         """`predicted_score` under its name of 0.1, for one version more."""
         warnings.warn("Answer.predicted_accuracy is now Answer.predicted_score", DeprecationWarning, stacklevel=2)

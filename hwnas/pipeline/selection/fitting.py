@@ -137,7 +137,7 @@ class CandidateFitting:
         whole, reduced = solver.space.reference.choice, solver.precision != FP32 or solver.variant != FULL
         if reduced and whole not in known and (answer := solver.best_within(whole, bounds)) is not None:
             found.append(answer)  # a lower precision or a smaller variant may be all that is needed
-        return [answer for answer in found if answer.precisions is None or len({*answer.precisions.values()}) > 1]
+        return [answer for answer in found if answer.precisions is None or answer.several]
 
     def _time(self, rows: Mapping[Configuration, list[Candidate]],
               ) -> tuple[dict[Configuration, list[Candidate]], dict[str, Measurement]]:

@@ -41,10 +41,12 @@ class PrecisionSolver(ArchitectureSolver):
     Args:
         mixed: what ops cost in every precision, and changes between them.
         sensitivity: what precisions cost the score.
+        made: the choice of a network that was made, and position -> its precision; None where none was.
     """
 
     mixed: MixedPrecisionModel
     sensitivity: Sensitivity
+    made: tuple[tuple[int, ...], Mapping[str, str]] | None = None
 
     @property
     def precision(self) -> NetworkPrecision:
@@ -82,10 +84,26 @@ class PrecisionSolver(ArchitectureSolver):
         return self.best_within(choice, bounds) is not None
 
     def predicted(self, answer: Answer) -> Prediction:
-        arch, plan = answer.architecture, answer.precisions
-        if plan is None:
-            return self.predict(arch)
-        return self.mixed.predict(arch, [as_precision(plan[p.name]) for p in arch.space.positions])
+        if answer.precisions is None:
+            return self.predict(answer.architecture)
+        return self.mixed.predict(answer.architecture, _in_order(answer.architecture, answer.precisions))
+
+    def predict(self, arch: Architecture) -> Prediction:
+        """Of the network that was made as it is; of any other in fp32."""
+        plan = self._made(arch)
+        return super().predict(arch) if plan is None else self.mixed.predict(arch, plan)
+
+    def cost(self, name: str, arch: Architecture) -> float:
+        plan = self._made(arch)
+        if name != "memory" or plan is None:
+            return super().cost(name, arch)
+        return float(self._costs(name).total(self._latency.candidates(arch, plan), most=True))
+
+    def _made(self, arch: Architecture) -> list[Precision] | None:
+        """The precisions of the network that was made, where this is it."""
+        if self.made is None or arch.space.config != self.space.config or arch.choice != self.made[0]:
+            return None
+        return _in_order(arch, self.made[1])
 
     def front(self) -> Front:
         """Best score less what precisions cost, against latency; choices are of ops."""
@@ -119,8 +137,7 @@ class PrecisionSolver(ArchitectureSolver):
         return arch, {p.name: str(q) for p, q in zip(arch.space.positions, precisions, strict=True)}
 
     def _answer(self, arch: Architecture, plan: dict[str, str]) -> Answer:
-        found = self.answer(arch.choice)
-        precisions = [as_precision(plan[p.name]) for p in arch.space.positions]
+        found, precisions = self.answer(arch.choice), _in_order(arch, plan)
         candidates = self._latency.candidates(arch, precisions)
         lost = sum(float(row[c % len(self.known)]) for row, c in zip(self._penalties, candidates, strict=True))
         costs = {**found.costs, "latency": self.mixed.predict(arch, precisions).latency_ms * 1e6,
@@ -168,6 +185,10 @@ def _choices(found: Solution) -> list[tuple[int, ...]]:
     return [found.choice, *(other.choice for other in found.others)]
 
 
+def _in_order(arch: Architecture, plan: Mapping[str, str]) -> list[Precision]:
+    return [as_precision(plan[position.name]) for position in arch.space.positions]
+
+
 def as_precision(name: str) -> Precision:
     """A precision by its name, which the schema of the models holds."""
     return cast(Precision, name)
@@ -203,8 +224,17 @@ def solvers_in(run: RunFolder, precision: str | None = None,
     if precision != MIXED and (precision is not None or generated is None or generated.precision != MIXED):
         return ArchitectureSolver.all_of_run(run, precision, confidence)
     models, sensitivity = mixed_models(run), Sensitivity.read(run.path)
+    made = None
+    if generated is not None and generated.precisions:
+        made = tuple(generated.choice), generated.precisions
     exact = ArchitectureSolver.all_of_run(run, FLOATS, confidence)
     fields = ArchitectureSolver.__dataclass_fields__
     return {variant: PrecisionSolver(**{name: getattr(exact[variant], name) for name in fields}, mixed=model,
-                                     sensitivity=sensitivity)
+                                     sensitivity=sensitivity, made=made)
             for variant, model in models.items() if variant in exact}
+
+
+def solver_of(run: RunFolder) -> ArchitectureSolver:
+    """Of the variant and in the precision that ship; raises as `solvers_in`."""
+    ships = Variant.read(run.found(GenerateResult).variant)
+    return solvers_in(run)[ships]
