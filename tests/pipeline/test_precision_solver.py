@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
 
 from hwnas.errors import BudgetInfeasible
 from hwnas.latency.places import places_of
 from hwnas.pipeline.selection.precision_solver import PrecisionSolver
-from hwnas.pipeline.selection.sensitivity import EVERYWHERE, LineSchema, Sensitivity
+from hwnas.pipeline.selection.sensitivity import EVERYWHERE, FILE, LineSchema, Sensitivity
 from hwnas.search import create
 from hwnas.space import Space
 from hwnas.target import VALUE_BYTES
 from tests.latency.test_mixed_precision import SPACES, model_of
+from tests.mutations import fuzzed, judged
+from tests.mutations import lines as hostile
 
 LOWER = ("fp16", "int8")
 
@@ -138,3 +141,21 @@ def test_a_place_that_was_not_measured_costs_the_mean() -> None:
                                               [0.0, pytest.approx(0.2)]]
 
 
+
+
+LINES = [{"hwnas_sensitivity": 1, "place": place, "precision": "int8", "loss": 0.01, "loss_se": 0.002}
+         for place in ("stem", "one", "two", "head")]
+LINES.append({**LINES[0], "place": EVERYWHERE, "drop": 0.4, "drop_se": 0.3})
+
+
+@fuzzed
+@given(content=hostile(LINES))
+def test_a_file_from_outside_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    (folder / FILE).write_bytes(content)
+
+    def used() -> None:
+        rows = Sensitivity.read(folder).rows(places_of(SPACES["tiny"]), ("fp32", "int8"))
+        assert np.isfinite(np.array(rows)).all()
+
+    judged(used)
