@@ -155,7 +155,7 @@ class ArchitectureSolver:
             return self._bounded(budgets, top, min_distance) if first is None else [
                 first, *(self._others(first, budgets, top - 1, max(min_distance, 1)) if top > 1 else [])]
         except BudgetInfeasible as err:
-            raise self._explained(err) from err
+            raise self.explained(err) from err
 
     def _bounded(self, budgets: Mapping[str, float], top: int, min_distance: int) -> list[tuple[int, ...]]:
         """The same, with the latency as a sum, which above a confidence of 0.5 is a little more than it has to be."""
@@ -294,7 +294,8 @@ class ArchitectureSolver:
         return always, rows
 
     @staticmethod
-    def _explained(err: BudgetInfeasible) -> BudgetInfeasible:
+    def explained(err: BudgetInfeasible) -> BudgetInfeasible:
+        """A refusal of the solver with costs in their units and the way out."""
         parts = [
             f"{name} {show(name, err.budgets[name])} asked, at least {show(name, least)} needed"
             for name, least in err.least.items()

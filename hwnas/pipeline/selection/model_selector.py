@@ -26,7 +26,7 @@ from hwnas.pipeline.selection.fitting import CandidateFitting
 from hwnas.pipeline.selection.precision_solver import as_precision, mixed_models, solvers_in
 from hwnas.pipeline.selection.quantization_loss import loss_of
 from hwnas.pipeline.selection.sensitivity import FILE as SENSITIVITY
-from hwnas.pipeline.selection.sensitivity import measured_sensitivity
+from hwnas.pipeline.selection.sensitivity_trials import measured_sensitivity
 from hwnas.pipeline.selection.trials import Trials
 from hwnas.search.evaluators.setting import NoScore
 from hwnas.space import FULL
