@@ -20,7 +20,7 @@ from pydantic import Field
 from hwnas.documents import brief, printable
 from hwnas.errors import TableError
 from hwnas.latency.entry import now
-from hwnas.target import Precision, Target
+from hwnas.target import MIXED, Precision, Target
 from hwnas.validation import Count, Name, Scalar, Schema, Sha256, checked
 
 SCHEMA, SEVERAL = 1, 2
@@ -89,8 +89,11 @@ def make_header(
         facts: further keys, e.g. `provenance`.
 
     Raises:
-        TableError: no such source.
+        TableError: no such source, or a target of several precisions.
     """
+    if target.precision == MIXED:
+        raise TableError("a table has one precision, and the target is of several: measure each, e.g. --precision fp32 "
+                         "and --precision int8; changes between them are timed by a run with --precision mixed")
     if source not in SOURCES:
         raise TableError(f"source of a table must be one of {', '.join(SOURCES)}; got {source!r}")
     return {

@@ -223,3 +223,9 @@ def test_two_writers_lose_nothing(table: Table, target: Target) -> None:
 def test_latency_imports_neither_torch_nor_a_runtime() -> None:
     code = "import sys, hwnas.latency; sys.exit(any(m in sys.modules for m in ('torch', 'onnx', 'onnxruntime')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_table_has_one_precision(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="a table has one precision, and the target is of several"):
+        Table.open(tmp_path / "table.jsonl", load("local", precision="mixed"), {})
+    assert not (tmp_path / "table.jsonl").exists()

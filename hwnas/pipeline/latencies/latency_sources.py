@@ -50,11 +50,10 @@ def targets_for(name: str, precision: str | None = None, **overrides: object) ->
         UsageError: the runtime does not compute in this precision on this machine.
         MissingDependency: the runtime of this machine is not installed.
     """
-    names = precisions_asked(precision)
+    precisions_asked(precision)
     if (runtime := overrides.get("runtime")) is not None and runtime not in RUNTIMES:
         raise UnknownName("runtime", str(runtime), RUNTIMES)
-    if not names:
-        names = (load_target(name, **overrides).precision,)
+    names = _names(name, precision, overrides)
     if len(names) == 1 and names[0] in PRECISIONS:
         return (_reachable(load_target(name, precision=names[0], **overrides)),)
     exact = load_target(name, precision="fp32", **overrides)
@@ -66,6 +65,11 @@ def targets_for(name: str, precision: str | None = None, **overrides: object) ->
         others = [p for p in names if p != "fp32"]
     found = (exact.model_copy(update={"precision": p}) for p in others)
     return (exact, *(found if {AUTO, MIXED} & {*names} else map(_reachable, found)))
+
+
+def _names(name: str, precision: str | None, overrides: Mapping[str, object]) -> tuple[str, ...]:
+    """What was asked for, or else the target's own."""
+    return precisions_asked(precision) or (load_target(name, **overrides).precision,)
 
 
 def _reachable(target: Target) -> Target:
@@ -84,7 +88,7 @@ def together_on(target: Target) -> tuple[str, ...]:
     """
     if target.hardware is not None:
         raise UsageError(f"networks of several precisions are timed on the machine that hwnas runs on, and "
-                         f"{target.name} is another: take --precision {AUTO}, or --target local there")
+                         f"{target.name} is another: run hwnas there, or name one precision")
     runtime = runtime_for(in_fp32(target))
     if len(runtime.together) < 2:
         raise UsageError(f"{runtime.name} computes a network in one precision: choose of "
@@ -94,9 +98,9 @@ def together_on(target: Target) -> tuple[str, ...]:
 
 def mixed_of(config: CompressConfig) -> tuple[tuple[str, ...], str | None]:
     """The precisions that positions of one network may have in a run; without any, why not where it was asked for."""
-    asked = config.target
-    names, target = precisions_asked(asked.precision), targets_of(config)[0]
-    if not {AUTO, MIXED} & {*names} and target.precision != MIXED:
+    asked, target = config.target, targets_of(config)[0]
+    names = _names(asked.name, asked.precision, {"runtime": asked.runtime})
+    if not {AUTO, MIXED} & {*names}:
         return (), None
     try:
         return together_on(in_fp32(target)), None
