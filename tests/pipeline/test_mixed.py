@@ -80,8 +80,9 @@ def test_pairs_stand_around_the_lowered_positions_alone(mixed: RunFolder) -> Non
     for node in model.graph.node:
         if node.op_type in ("Conv", "Gemm"):
             seen.add(position := position_of(node))
-            rounded = [made_of.get(name) == "DequantizeLinear" for name in node.input[:2]]
-            assert rounded == [precisions[position] == "int8"] * 2, position
+            x, weights = (made_of.get(name) == "DequantizeLinear" for name in node.input[:2])
+            assert weights == (precisions[position] == "int8"), position
+            assert x or not weights, position  # floats may read what integers made
     assert seen >= {name for name, p in precisions.items() if p == "int8"} - {"none"}
     assert "QuantizeLinear" not in {node.op_type for node in onnx.load(mixed.path / "model-fp32.onnx").graph.node}
 
