@@ -96,6 +96,7 @@ class Found:
 def _say(found: Found) -> None:
     from hwnas.cli.console import say, say_table
     from hwnas.pipeline.config.budget import show
+    from hwnas.pipeline.selection.answers import told_positions
 
     solver = found.solver
     if found.limits:
@@ -105,6 +106,7 @@ def _say(found: Found) -> None:
                  _labels(solver, a.architecture.choice, _variant(found.solvers, a).told))
                 for i, a in enumerate(found.picks, 1)]
         say_table(("#", found.metric, *BUDGETS, "operations"), rows)
+        say(*(f"{i} is {told_positions(a.precisions)}" for i, a in enumerate(found.picks, 1) if a.precisions))
     if found.why is not None:
         from hwnas.pipeline.selection.queries import words_of
 

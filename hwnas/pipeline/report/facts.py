@@ -50,13 +50,14 @@ from hwnas.pipeline.report.contents import (
 from hwnas.pipeline.report.documents import report_json
 from hwnas.pipeline.report.reached import Reached, reached
 from hwnas.pipeline.report.run_artifacts import NEEDED, RunArtifacts
-from hwnas.pipeline.report.summary import finalists, origin_of, precisions, told_positions, variant_facts
+from hwnas.pipeline.report.summary import finalists, origin_of, precisions, variant_facts
 from hwnas.pipeline.run.cautions import no_success, warnings_of
 from hwnas.pipeline.run.details import read_details
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import moments_of
 from hwnas.pipeline.run.result_parts import StandingResult, VerdictResult
+from hwnas.pipeline.selection.answers import told_positions
 from hwnas.pipeline.selection.queries import explain_bounds, words_of
 from hwnas.space import Architecture, Op
 from hwnas.target import MIXED, VALUE_BYTES

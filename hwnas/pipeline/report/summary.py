@@ -19,6 +19,7 @@ from hwnas.pipeline.run.moments import Moment, moments_of
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import DifferenceResult, StandingResult, TimedResult, VerdictResult
 from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult
+from hwnas.pipeline.selection.answers import told_positions
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import Configuration
 from hwnas.pipeline.selection.precision_solver import solver_of
@@ -214,14 +215,6 @@ def precisions(run: RunFolder) -> list[PrecisionRow]:
     rows.append(("compressed", exported.precision, exported.verdict, True))
     return [PrecisionRow(name, precision, verdict.score, verdict.latency, ships)
             for name, precision, verdict, ships in rows]
-
-
-def told_positions(precisions: Mapping[str, str]) -> str:
-    """What has which precision, of a network that has several; empty for one that has not."""
-    by_precision: dict[str, list[str]] = {}
-    for position, precision in precisions.items():
-        by_precision.setdefault(precision, []).append(position)
-    return "; ".join(f"{precision}: {', '.join(names)}" for precision, names in sorted(by_precision.items()))
 
 
 def finalists(run: RunFolder) -> list[FinalistRow]:

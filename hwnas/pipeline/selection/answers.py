@@ -80,3 +80,11 @@ class Answers(list[Answer]):
 def _cells(answers: Sequence[Answer]) -> list[list[str]]:
     return [[str(i), f"{a.predicted_score:.2f} %", *(show(name, a.costs[name]) for name in COSTS),
              " ".join(map(str, a.architecture.choice))] for i, a in enumerate(answers, 1)]
+
+
+def told_positions(precisions: Mapping[str, str]) -> str:
+    """What has which precision, of a network that has several; empty for one that has not."""
+    by_precision: dict[str, list[str]] = {}
+    for position, precision in precisions.items():
+        by_precision.setdefault(precision, []).append(position)
+    return "; ".join(f"{precision}: {', '.join(names)}" for precision, names in sorted(by_precision.items()))
