@@ -43,7 +43,7 @@ SURFACE = {
                       "time_models",
     "hwnas.profile": "GraphBuilder ProfileResult Weights measure measure_network measure_networks network_model "
                      "planned random_weights",
-    "hwnas.quantize": "FORMS VARIANTS Samples cached to_form variant_for",
+    "hwnas.quantize": "FORMS VARIANTS Samples cached in_precisions to_form variant_for",
     "hwnas.runtime": "RUNTIMES Array Device Fingerprint Inputs LocalDevice Measurement Runtime Session Sweep SweepPlan "
                      "Timer compare measure_latency open_runtime runtime_for time_session visit",
     "hwnas.search": "Distribution SearchConfig SearchResult Strategy create load run",
