@@ -100,6 +100,8 @@ def test_the_page_says_what_became_of_every_unit(finished: RunFolder) -> None:
     assert "budget 300 %: met" in text.replace("\N{NO-BREAK SPACE}", " ")
     assert "uniform int8" in text
     assert "http" not in re.sub(r"http://www\.w3\.org\S*", "", html)  # needs no network
+    assert "evaluation_epochs" not in text  # of a search
+    assert str(finished.path.parent) not in html
     before = html
     rewrite_report(finished)
     assert (finished.path / "report.html").read_text() == before

@@ -6,9 +6,12 @@ Nothing here measures or reads a clock: the same run gives the same bytes, howev
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hwnas.files import read_lines, write_bytes, write_json
+from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.own_network import OWN_NETWORK, WITH_OWN
 from hwnas.pipeline.report import page
 from hwnas.pipeline.run.cautions import warnings_of
 from hwnas.pipeline.run.folder import RunFolder
@@ -96,13 +99,21 @@ def _page_facts(run: RunFolder) -> dict[str, Any]:
         "units": units, "plan": plan, "prediction_error": _prediction_error(plan), "tune": run.found(TuneResult),
         "fit": run.found(FitResult), "scores": run.found(ScoresResult), "runs": result.latency.runs,
         "no_source": ship.no_source, "attempts": run.state.attempts,
-        "config": {k: v for k, v in config.flat().items() if v is not None},
+        "config": _config(config),
         "stages": [(stage, run.state.stages[stage].seconds) for stage in run.stages if stage in run.state.stages
                    and stage != ReportResult.stage],
         "files": {name: digest for stage in run.stages if stage in run.state.stages and stage != ReportResult.stage
                   for name, digest in sorted(run.state.stages[stage].files.items())},
         "versions": {"hwnas": "unknown"} | run.state.versions, "created": run.state.created,
     }
+
+
+def _config(config: CompressConfig) -> dict[str, Any]:
+    """What such a run can be asked for and was; files by their names alone, as the page is passed on."""
+    found = {name: value for name, value in config.flat().items()
+             if name in (*OWN_NETWORK, *WITH_OWN) and name != "tables" and value is not None}
+    return {name: Path(value).name if name in ("model", "data", "contract") else value
+            for name, value in found.items()}
 
 
 def _row(row: ShippedRow, given: ShippedRow) -> dict[str, Any]:
