@@ -6,7 +6,8 @@ labels half a cross entropy on top. What units make weighs most: on ResNet-20 wi
 takes the loss after 450 steps from 0.146 (weight 0) to 0.068 (64). Other views of the images (parts, mirrored, mixed)
 made it worse, with 4,000 images and with 500. AdamW, since norms are folded into the weights; the rate is the best of
 four after a twentieth of the steps each, on images that are held out, and all of it together takes the steps that were
-asked for.
+asked for. With a checkpoint a tuning that was cut off goes on after the last epoch, or the last rate that was tried,
+and ends with the same weights.
 
 symbol  meaning                                    shape
 x       inputs                                     (n, C, H, W) or (n, H, W, C)
@@ -20,20 +21,26 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from hwnas.errors import TrainingDiverged
+from hwnas.errors import RunError, TrainingDiverged
 from hwnas.progress import Progress, silent
 from hwnas.surgery.examples import Examples
 from hwnas.surgery.interpreter import OnnxModule
 from hwnas.surgery.judging import CLASSES, VALUES
 from hwnas.train import Accelerator
+from hwnas.train.checkpoint import load_tensors, one_line, save_tensors
+from hwnas.train.loop import restore, snapshot
+from hwnas.validation import Count, Name, Schema, checked
 
 RATES = (1e-3, 3e-4, 1e-4, 3e-5)
 EPOCHS, FEWEST_STEPS = 4, 240
@@ -41,6 +48,7 @@ HELD_OUT, TRIAL = 0.1, 0.05  # shares of the images, and of the steps
 LABELS_WEIGHT = 0.5
 FEATURES_WEIGHT = 64.0
 DECAY, CLIP = 1e-4, 1.0
+SET = ("lr", "betas")  # of an optimiser, by its schedule
 TINY = 1e-12
 
 
@@ -81,8 +89,30 @@ class Tuned:
     steps: int
 
 
+class _Checkpoint(Schema):
+    """The metadata of a checkpoint.
+
+    Args:
+        of: seed, steps and images: what the steps follow from.
+        before: loss of the start on the held-out images; `tried`: rate -> that after its trial; None is no number.
+        step: of the training by the best of them.
+        groups: of the optimiser: what its schedule set.
+    """
+
+    of: list[Count]
+    before: float | None
+    tried: dict[Name, float | None]
+    step: Count = 0
+    groups: list[dict[Name, Any]] = Field(default_factory=list)
+
+    @property
+    def losses(self) -> dict[float, float]:
+        """Rate -> loss after its trial."""
+        return {float(rate): math.inf if loss is None else loss for rate, loss in self.tried.items()}
+
+
 def tune(student: onnx.ModelProto, teacher: onnx.ModelProto, examples: Examples, kinds: Sequence[str], tuning: Tuning,
-         progress: Progress = silent, boundaries: Sequence[str] = ()) -> Tuned:
+         progress: Progress = silent, boundaries: Sequence[str] = (), checkpoint: Path | None = None) -> Tuned:
     """Train a student to give what the teacher gives.
 
     Args:
@@ -91,17 +121,20 @@ def tune(student: onnx.ModelProto, teacher: onnx.ModelProto, examples: Examples,
         examples: images; a tenth is held out.
         kinds: of the outputs, as `Judge.kinds`.
         boundaries: tensors between units; those that both make are learnt as well.
+        checkpoint: file that is written after every epoch, and gone on from where it is there; one of other settings
+            is begun anew.
 
     Raises:
         UsageError: an operator that torch has no counterpart for here.
         TrainingDiverged: the loss is no number at every rate.
+        RunError: the checkpoint is damaged.
     """
-    return _Tuning(student, teacher, examples, kinds, tuning, progress, boundaries).found()
+    return _Tuning(student, teacher, examples, kinds, tuning, progress, boundaries, checkpoint).found()
 
 
 class _Tuning:
     def __init__(self, student: onnx.ModelProto, teacher: onnx.ModelProto, examples: Examples, kinds: Sequence[str],
-                 tuning: Tuning, progress: Progress, boundaries: Sequence[str]) -> None:
+                 tuning: Tuning, progress: Progress, boundaries: Sequence[str], checkpoint: Path | None) -> None:
         self._tuning, self._examples, self._kinds, self._progress = tuning, examples, kinds, progress
         self._accelerator, device = tuning.accelerator, tuning.accelerator.device
         self._teacher = _wide(OnnxModule(teacher, trains=False)).to(device).eval()
@@ -116,28 +149,58 @@ class _Tuning:
         epochs = tuning.epochs if tuning.epochs is not None else max(EPOCHS, math.ceil(FEWEST_STEPS / once))
         self._steps = epochs * once
         self._trial = max(1, round(TRIAL * self._steps))
+        self._epoch, self._path, self._of = once, checkpoint, [tuning.seed, self._steps, len(examples)]
         self._spread = self._channel_spread()
 
     def found(self) -> Tuned:
-        before = self._loss_held(self._start)
-        tried: dict[float, float] = {}
+        at, tensors = self._begun()
         for i, rate in enumerate(RATES):
-            tried[rate] = self._loss_held(self._trained(rate, self._trial, i * self._trial))
-        rate = min(tried, key=lambda r: tried[r] if math.isfinite(tried[r]) else math.inf)
+            if rate not in at.losses:
+                loss = _number(self._loss_held(self._trained(rate, self._trial, i * self._trial)))
+                at = self._keep({}, at.model_copy(update={"tried": {**at.tried, str(rate): loss}}))
+        tried = at.losses
+        rate = min(tried, key=lambda r: tried[r])
         if not math.isfinite(tried[rate]):
             raise TrainingDiverged("tuning gave no number at any rate: check the images and the input contract")
         done = self._trial * len(RATES)
-        last = self._trained(rate, max(1, self._steps - done), done)
+        last = self._trained(rate, max(1, self._steps - done), done, at, tensors)
+        before = math.nan if at.before is None else at.before
         self._progress("tuning", self._steps, self._steps)
         return Tuned(last.constants(), rate, before, self._loss_held(last), done + max(1, self._steps - done))
 
-    def _trained(self, rate: float, steps: int, done: int) -> OnnxModule:
-        """From the start, by one rate that rises for a tenth of the steps and falls to nothing."""
+    def _begun(self) -> tuple[_Checkpoint, dict[str, Tensor]]:
+        """What a tuning that was cut off left, or a beginning."""
+        if self._path is not None and self._path.is_file():
+            tensors, metadata = load_tensors(self._path)
+            found = checked(_Checkpoint, metadata, f"{self._path} is no checkpoint of a tuning", RunError,
+                            "delete it to tune from the start")
+            if found.of == self._of:
+                return found, tensors
+        return _Checkpoint(of=self._of, before=_number(self._loss_held(self._start)), tried={}), {}
+
+    def _keep(self, tensors: dict[str, Tensor], at: _Checkpoint) -> _Checkpoint:
+        """Write how far it is, and give that."""
+        if self._path is not None:
+            save_tensors(self._path, tensors, at.model_dump())
+        return at
+
+    def _trained(self, rate: float, steps: int, done: int, at: _Checkpoint | None = None,
+                 tensors: dict[str, Tensor] | None = None) -> OnnxModule:
+        """From the start, by one rate that rises for a tenth of the steps and falls to nothing.
+
+        Args:
+            at: where it goes on, with `tensors`; a checkpoint is written after every epoch. None for a trial.
+        """
         net = copy.deepcopy(self._start).train()
         optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
         rng = np.random.default_rng([self._tuning.seed, 1])
-        step = 0
+        step = at.step if at is not None else 0
+        if at is not None and step:
+            self._restore(net, optimizer, tensors or {}, at)
+            schedule.last_epoch = step
+            for _ in range(math.ceil(step / self._epoch)):
+                rng.permutation(self._learnt)
         while step < steps:
             order = rng.permutation(self._learnt)
             for start in range(0, len(order), self._tuning.batch):
@@ -151,7 +214,20 @@ class _Tuning:
                 optimizer.step()
                 schedule.step()
                 step += 1
+            if at is not None:
+                groups = [{name: group[name] for name in SET} for group in optimizer.param_groups]
+                self._keep(snapshot(net, optimizer), at.model_copy(update={"step": step, "groups": groups}))
         return net.eval()
+
+    def _restore(self, net: OnnxModule, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor],
+                 at: _Checkpoint) -> None:
+        try:
+            restore(net, optimizer, tensors)
+        except RuntimeError as err:  # names or shapes; torch lists them all
+            raise RunError(f"{self._path} is no checkpoint of this network ({one_line(err)}): delete it to tune from "
+                           "the start") from err
+        for group, before in zip(optimizer.param_groups, at.groups, strict=True):
+            group.update({**before, "betas": tuple(before["betas"])})
 
     def _loss_shown(self, net: OnnxModule, places: NDArray[np.int64]) -> Tensor:
         """What a step goes down by."""
@@ -215,6 +291,10 @@ def _wide(net: OnnxModule) -> OnnxModule:
         if value.dim() == 4:
             value.data = value.data.contiguous(memory_format=torch.channels_last)
     return net
+
+
+def _number(loss: float) -> float | None:
+    return loss if math.isfinite(loss) else None
 
 
 def _log(values: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,11 +12,12 @@ import torch
 from onnx import numpy_helper
 
 from hwnas.data.source import ArraySource
+from hwnas.errors import RunError
 from hwnas.surgery import Cut, InputContract
 from hwnas.surgery.canonical import canonical
 from hwnas.surgery.examples import Examples
 from hwnas.surgery.interpreter import OnnxModule
-from hwnas.surgery.tuning import FEWEST_STEPS, Tuning, tune, with_constants
+from hwnas.surgery.tuning import FEWEST_STEPS, Tuned, Tuning, tune, with_constants
 from tests.trained_network import small_network
 
 CONTRACT = InputContract((127.5,), (127.5,), "grey")
@@ -48,6 +50,51 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     once, twice = (tune(disturbed(teacher), teacher, examples(48), ("classes",), Tuning(epochs=1)) for _ in range(2))
     assert once.rate == twice.rate
     assert all(np.array_equal(once.constants[name], twice.constants[name]) for name in once.constants)
+
+
+class _Cut(Exception):
+    pass
+
+
+LONG = Tuning(epochs=5, batch=16)  # of 48 images: 4 trials of a step, then 11 steps in epochs of 3
+
+
+@pytest.fixture(scope="module")
+def whole() -> Tuned:
+    """What `LONG` gives where nothing cuts it off."""
+    teacher = canonical(small_network())
+    return tune(disturbed(teacher), teacher, examples(48), ("classes",), LONG)
+
+
+@pytest.mark.parametrize("at, after", [(0, 0), (2, 2), (5, 4), (11, 10), (14, 13)])
+def test_what_was_cut_off_ends_with_the_same_weights(at: int, after: int, whole: Tuned, tmp_path: Path) -> None:
+    teacher, path = canonical(small_network()), tmp_path / "tune.checkpoint"
+    seen: list[int] = []
+
+    def stop(what: str, done: int, total: int) -> None:
+        seen.append(done)
+        if done == at:
+            raise _Cut
+
+    with pytest.raises(_Cut):
+        tune(disturbed(teacher), teacher, examples(48), ("classes",), LONG, stop, checkpoint=path)
+    begun = len(seen)
+    again = tune(disturbed(teacher), teacher, examples(48), ("classes",), LONG,
+                 lambda what, done, total: seen.append(done), checkpoint=path)
+    assert seen[begun] == after
+    assert (again.rate, again.before, again.after) == (whole.rate, whole.before, whole.after)
+    assert all(np.array_equal(again.constants[name], values) for name, values in whole.constants.items())
+
+
+def test_a_checkpoint_of_other_settings_is_begun_anew_and_a_damaged_one_refused(tmp_path: Path) -> None:
+    teacher, path = canonical(small_network()), tmp_path / "tune.checkpoint"
+    tune(disturbed(teacher), teacher, examples(48), ("classes",), Tuning(epochs=1), checkpoint=path)
+    assert path.is_file()
+    again = tune(disturbed(teacher), teacher, examples(48), ("classes",), Tuning(epochs=3), checkpoint=path)
+    assert again.steps == 3 * 2
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(RunError, match="cannot be read as weights"):
+        tune(disturbed(teacher), teacher, examples(48), ("classes",), Tuning(epochs=3), checkpoint=path)
 
 
 def test_a_network_that_is_right_stays_where_it_is() -> None:

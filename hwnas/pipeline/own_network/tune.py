@@ -1,7 +1,8 @@
 """Stage tune: the chosen network learns to give what the user's gives, and keeps what it learnt only if that is better.
 
 Better is judged on the images that score, in the precisions that ship. What ships is result.onnx; model-fp32.onnx is
-the same network in floats.
+the same network in floats. A run that was cut off goes on after its last epoch, from tune.checkpoint, which is gone
+when the stage is on record.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class TuneStage(Stage[TuneResult]):
 
             found = tune(floats, context.network.model, context.tuned, judge.kinds,
                          Tuning(epochs=epochs, seed=context.config.seed, accelerator=_accelerator(context)),
-                         context.progress, [unit.target for unit in context.cut.units])
+                         context.progress, [unit.target for unit in context.cut.units],
+                         context.run.path / "tune.checkpoint")
         except (ImportError, MissingDependency, UsageError) as err:
             self._write(context, fitted, floats)
             return TuneResult(kept=False, why=str(err), before=before, after=before,
