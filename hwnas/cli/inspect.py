@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 EPILOG = "Example: hwnas inspect net.onnx --imgsz 224"
 
 Model = Annotated[str, typer.Argument(metavar="NETWORK", show_default=False,
-                                      help="An .onnx, module:factory, torchvision:NAME or timm:NAME.")]
+                                      help="An .onnx or .pt2, module:factory, torchvision:NAME, timm:NAME.")]
 Seconds = Annotated[float, typer.Option("--seconds", min=0, max=3600, help="Of timing its units; 0 times nothing.")]
 
 
-@takes("imgsz", "width", "target", "runtime", "precision", "threads")
+@takes("imgsz", "width", "target", "runtime", "precision", "threads", "tables")
 def command(given: dict[str, Any], network: Model, seconds: Seconds = 15.0, json: Json = False) -> None:
     """Show the units of your own trained network and what they take.
 
@@ -38,7 +38,7 @@ def command(given: dict[str, Any], network: Model, seconds: Seconds = 15.0, json
 
 
 def _say(found: Inspection) -> None:
-    from hwnas.cli.console import say, say_facts, say_table
+    from hwnas.cli.console import note, say, say_facts, say_table
     from hwnas.cli.result import count
 
     flow, times = found.cut.flow, found.times
@@ -59,6 +59,7 @@ def _say(found: Inspection) -> None:
         rows.append((unit.name, shapes, f"{100 * unit.region.work / max(flow.work, 1):.1f} %", count(unit.params),
                      *(f"{alone[p]:.3f}" if p in alone else "" for p in precisions), unit.label))
     say_table(("unit", "shape", "work", "parameters", *(f"{p} alone, ms" for p in precisions), "what it is"), rows)
+    note(*(f"warning: {warning}" for warning in found.warnings))
     if kept := found.kept():
         say("", "in no unit")
         say_table(("type", "nodes", "why"), kept)

@@ -1,7 +1,12 @@
-"""One line of a latency table: what one signature costs, an op in a precision or a change between two."""
+"""One line of a latency table: what one signature costs: an op or a unit in a precision, or a change between two.
+
+A unit is some nodes of a user's own network (`hwnas.surgery.unit`). Its time is that of its graph alone, floats in and
+out; that of an op is what it adds inside a network.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +20,7 @@ from hwnas.space.change import is_change
 from hwnas.target import Precision
 from hwnas.validation import MOST_MS, Count, Milliseconds, Name, Schema, checked
 
+UNIT = re.compile(r"unit [\dx]{1,80}>[\dx]{1,80} [0-9a-f]{12}")
 LEAST_MS = 1e-6  # a nanosecond, the last digit that is written; 0 is an op that a runtime fuses into another
 _TOLERANCE = 1e-3  # of a time: percentiles are rounded, and taken of other samples than the median
 
@@ -42,7 +48,7 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """What one signature costs inside a network: milliseconds, from how many timed runs, and when (ISO 8601, or '').
+    """What one signature costs: milliseconds, from how many timed runs, and when (ISO 8601, or '').
 
     Args:
         precision: '' where it is that of the table, and of a change between two.
@@ -60,6 +66,16 @@ class Entry:
     def is_change(self) -> bool:
         """Whether it is of a change of precision, not of an op."""
         return is_change(self.signature)
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether it is of a unit of a user's own network."""
+        return UNIT.fullmatch(self.signature) is not None
+
+    @property
+    def is_op(self) -> bool:
+        """Whether it is of an op of a space."""
+        return not self.is_change and not self.is_unit
 
     def moved(self, before: str, after: str) -> Entry:
         """The same in a table of another precision than the one it comes from; it says its own where it differs."""
@@ -88,6 +104,8 @@ class Entry:
                              f"{entry.p90_ms:g}")
         if 0 < entry.median_ms < LEAST_MS:
             raise InputError(f"median_ms must be 0 or at least a nanosecond (1e-6), not {entry.median_ms:g}")
+        if entry.is_unit:
+            return entry
         if not entry.is_change:
             Op.parse(entry.signature)
             return entry

@@ -61,8 +61,9 @@ def export(table: Table, path: Path) -> int:
 
 
 def _of(entry: Entry) -> dict[str, Any]:
-    if entry.is_change:
-        return {"precision": "", "kind": "change", **dict.fromkeys((*_OP[1:], "hidden", "flops", "params"))}
+    if not entry.is_op:
+        about = {"kind": "unit"} if entry.is_unit else {"precision": "", "kind": "change"}
+        return {**about, **dict.fromkeys((*_OP[1:], "hidden", "flops", "params"))}
     op = Op.parse(entry.signature)
     return {
         **{name: getattr(op, name) for name in _OP},

@@ -131,6 +131,11 @@ class Table:
         """Signature of a `hwnas.space.Change` -> its last entry."""
         return {signature: entry for (signature, _), entry in self._content.entries.items() if entry.is_change}
 
+    def units_in(self, precision: str | None = None) -> dict[str, Entry]:
+        """Signature of a unit of a user's own network -> its last entry; None for the table's own precision."""
+        wanted = self._content.key(precision)
+        return {s: entry for (s, said), entry in self._content.entries.items() if said == wanted and entry.is_unit}
+
     @property
     def every_entry(self) -> dict[str, Entry]:
         """Signature, with the precision behind it where it is not the table's own -> entry; changes as well."""

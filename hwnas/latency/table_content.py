@@ -1,5 +1,7 @@
 """What a table holds: the last entry of every signature in every precision, and the last calibration of every space.
 
+Units of users' own networks stand among the entries and take no part in what is said of ops.
+
 A table says one precision in its header, its own. A line of an op or a calibration in another one says so; a line that
 says none, or the table's own, is of that. A change between two precisions belongs to none.
 """
@@ -82,19 +84,19 @@ class Content:
     def of(self, precision: str | None) -> dict[str, Entry]:
         """Signature -> entry of every op in one precision."""
         wanted = self.key(precision)
-        return {s: e for (s, said), e in self.entries.items() if said == wanted and not e.is_change}
+        return {s: e for (s, said), e in self.entries.items() if said == wanted and e.is_op}
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """The table's own precision, then the others that ops have entries in."""
-        others = {said for _, said in self.entries if said}
+        others = {said for (_, said), entry in self.entries.items() if said and entry.is_op}
         return self.precision, *(p for p in PRECISIONS if p in others)
 
     @property
     def several(self) -> bool:
         """Whether there is more than ops and calibrations of the table's own precision."""
         return any(said for _, said in (*self.entries, *self.calibrations)) or any(
-            entry.is_change for entry in self.entries.values())
+            not entry.is_op for entry in self.entries.values())
 
     @property
     def labelled(self) -> dict[str, Entry]:
@@ -107,10 +109,10 @@ class Content:
         return [*(entry.to_json() for entry in self.entries.values()), *calibrations]
 
     def digest(self, target: list[Any]) -> str:
-        """sha256 over a target, the entries and the calibrations."""
+        """sha256 over a target, the entries of ops and changes, and the calibrations."""
         content = {
             "target": target,
-            "entries": {label: entry.to_json() for label, entry in self.labelled.items()},
+            "entries": {label: entry.to_json() for label, entry in self.labelled.items() if not entry.is_unit},
             "calibrations": dict(zip(_labels(self.calibrations), self.calibrations.values(), strict=True)),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -57,6 +57,11 @@ class Times:
         return int(self.times_ms.shape[1])
 
     @property
+    def runs(self) -> int:
+        """How many timed runs of each model count."""
+        return int(self.times_ms.shape[1] * self.times_ms.shape[2])
+
+    @property
     def steady_kernel_ms(self) -> float:
         """Time of the reference kernel at the speed that the times are given at."""
         return float(np.median(self.kernel_ms / self.speed))

@@ -14,7 +14,7 @@ from hwnas.quantize import to_form
 from hwnas.quantize.calibrate import Range
 from hwnas.surgery.plan import FLOAT, INT8, TEACHER, Plan, joint_name
 from hwnas.surgery.splice import Fragment, assemble
-from hwnas.surgery.unit import Cut, Unit
+from hwnas.surgery.unit import Cut, Unit, graph_signature
 
 Feeds = list[Mapping[str, NDArray[np.float32]]]
 
@@ -62,6 +62,12 @@ class Assembler:
             data = to_form(data, precision, samples=self.samples or None, variant=self.variant, known=known,
                            within=self._made_in(floats, plan, precision))
         return data
+
+    def signature(self, unit: Unit, form: str) -> str:
+        """What decides how long a unit takes in a form: equal for all that take the same."""
+        fragment = self._fragment(unit.name, form) if form != TEACHER else None
+        return graph_signature(fragment.model) if fragment is not None and fragment.model is not None \
+            else unit.signature
 
     def unit_model(self, unit: Unit, form: str, precision: str) -> bytes:
         """One unit alone, in a form and a precision, floats in and out: for timing."""

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper
 
+from hwnas.latency.entry import Entry, now
 from hwnas.profile.measurement_quality import Conditions, conditions_of
 from hwnas.profile.sweeps import Times, times_of
 from hwnas.progress import Progress, silent
 from hwnas.quantize.half import HALVES
-from hwnas.runtime import Device, Sweep, SweepPlan
+from hwnas.runtime import Device, Measurement, Sweep, SweepPlan
 from hwnas.surgery.assembler import Assembler
 from hwnas.surgery.plan import FLOAT, INT8, Option, Places, Plan
+from hwnas.surgery.unit import Unit
 from hwnas.surgery.unit_costs import UnitCosts, random_plans
 
 MIN_SWEEPS, CHECK_EVERY = 12, 4
+TIMED = 5  # runs of a visit where networks are compared
 RUNS = 5  # of a visit: three to warm up, two that are timed
 MOST_PLANS, LEAST_PLANS = 40, 12
 KNOWN_WITHIN = 0.01  # half width of the 95 % interval of a plan's median, relative; for nine of ten plans
+TIES = 4  # units that are timed again although they are known
+AGREE, MOST_APART = 1.1, 2.0  # room beside the spread of their runs, and the most that all of them may be off
 CHANGED = 1 << 16  # values of the map on which a change of precision is timed
+
+
+Known = tuple[str, str]
+"""Signature of a graph and the precision that it is computed in: what decides how long it takes on a device."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,7 @@ class UnitTimes:
     Args:
         costs: the model.
         alone_ms: (signature, key of an option) -> time of the unit alone, floats in and out.
+        timed: entries of a table for the units that were timed and that it does not hold yet, at its speed.
         whole_ms: the network as it is.
         plans, plans_ms: the random plans that were timed whole.
         conditions: how quiet the machine was.
@@ -46,23 +56,34 @@ class UnitTimes:
     plans_ms: Sequence[float]
     conditions: Conditions
     facts: Mapping[str, Any]
+    timed: Sequence[Entry] = ()
 
 
 def measure_units(
-    assembler: Assembler, places: Places, device: Device, *, max_seconds: float = 60.0, seed: int = 0,
-    processor_clock: bool = True, progress: Progress = silent,
+    assembler: Assembler, places: Places, device: Device, *, known: Mapping[Known, Entry] | None = None,
+    max_seconds: float = 60.0, seed: int = 0, processor_clock: bool = True, progress: Progress = silent,
 ) -> UnitTimes:
     """Time every kind of unit in every option, and as many random plans as the seconds allow.
 
+    Of units whose times are known only the slowest `TIES` are timed again: they tell how fast the device is now and was
+    then, and by their ratio the others are taken over. Where it does not bring all of them within the spread of their
+    runs, nothing is taken over, and all are timed.
+
     Args:
         assembler: makes the models.
+        known: (signature of the graph, precision) -> entry of a table of this device.
         max_seconds: of timing; what it takes to load the models is not counted.
         processor_clock: whether times are processor time of one thread.
 
     Raises:
         InputError: the device cannot be reached or cannot execute the models.
     """
-    models, alone = _models(assembler, places)
+    names = _names(assembler, places)
+    held = {name: known[key] for name, key in names.keys.items() if key in known} if known else {}
+    ties = sorted(held, key=lambda name: -held[name].median_ms)[:TIES]
+    alone = [name for name in names.keys if name not in held or name in ties]
+    models = {"whole": assembler.model({}), **{f"change {p}": _change(p) for p in _lower(places)},
+              **{name: names.model(name) for name in alone}}
     quick = _first_look(device, models["whole"])
     count = int(np.clip(max_seconds * 1e3 / (MIN_SWEEPS * RUNS * quick), LEAST_PLANS, MOST_PLANS))
     plans = random_plans(places, count, seed)
@@ -77,7 +98,13 @@ def measure_units(
         seconds = time.perf_counter() - loaded
     times = times_of(sweeps)
     medians = times.medians()
-    alone_ms = {key: medians[name] for name, key in alone.items()}
+    factor = _speed([(held[name], medians[name], times.quantiles(name)) for name in ties])
+    if factor is None:
+        found = measure_units(assembler, places, device, max_seconds=max_seconds, seed=seed,
+                              processor_clock=processor_clock, progress=progress)
+        return replace(found, facts={**found.facts, "units_distrusted": len(held)})
+    by_name = {name: factor * entry.median_ms for name, entry in held.items()} | {n: medians[n] for n in alone}
+    alone_ms = {key: by_name[name] for key, name in names.options.items()}
     alone_ms |= {(assembler.cut[place].signature, option.key): 0.0 for place, options in places.options.items()
                  for option in options if _is_nothing(assembler, place, option)}
     believed = UnitCosts.believed(places, medians["whole"], alone_ms,
@@ -87,23 +114,64 @@ def measure_units(
     error = float(np.median([widths[f"plan {i}"] / 1.96 / ms for i, ms in enumerate(plans_ms)])) if plans else 0.0
     facts = {"models": len(models), "sweeps": times.sweeps, "seconds_load": round(loaded - begin, 2),
              "seconds_sweeps": round(seconds, 2), "plans": len(plans), "timing_error": round(error, 5),
-             **_fit(believed, plans, plans_ms, error)}
+             "units_timed": len(alone), "units_known": len(held), **_fit(believed, plans, plans_ms, error)}
     return UnitTimes(believed.after(plans, plans_ms, error), alone_ms, medians["whole"], plans, plans_ms,
-                     conditions_of(sweeps, plan, processor_clock=processor_clock, rejected=times.rejected), facts)
+                     conditions_of(sweeps, plan, processor_clock=processor_clock, rejected=times.rejected), facts,
+                     [_entry(names.keys[name], medians[name] / factor, times.quantiles(name), factor, times.runs)
+                      for name in alone if name not in held])
 
 
-def _models(assembler: Assembler, places: Places) -> tuple[dict[str, bytes], dict[str, tuple[str, str]]]:
-    """Models by name, and of those that are units alone the key of the time."""
-    models = {"whole": assembler.model({}), **{f"change {p}": _change(p) for p in _lower(places)}}
-    alone: dict[str, tuple[str, str]] = {}
+@dataclass(frozen=True)
+class _Names:
+    """Models of units alone.
+
+    Args:
+        keys: name -> what decides its time: signature of the graph, and precision.
+        options: (signature of the unit, key of an option) -> name.
+        made: name -> a unit and an option that it is of.
+    """
+
+    assembler: Assembler
+    keys: dict[str, Known]
+    options: dict[tuple[str, str], str]
+    made: dict[str, tuple[Unit, Option]]
+
+    def model(self, name: str) -> bytes:
+        """To be timed."""
+        unit, option = self.made[name]
+        return self.assembler.unit_model(unit, option.form, option.precision)
+
+
+def _names(assembler: Assembler, places: Places) -> _Names:
+    found = _Names(assembler, {}, {}, {})
     for unit in assembler.cut.units:
         for option in places.options[unit.name]:
-            name = f"unit {unit.signature} {option.key}"
-            if name in models or _is_nothing(assembler, unit.name, option):
+            if (unit.signature, option.key) in found.options or _is_nothing(assembler, unit.name, option):
                 continue
-            models[name] = assembler.unit_model(unit, option.form, option.precision)
-            alone[name] = unit.signature, option.key
-    return models, alone
+            key = assembler.signature(unit, option.form), option.precision
+            name = " in ".join(key)
+            found.options[unit.signature, option.key] = name
+            found.keys.setdefault(name, key)
+            found.made.setdefault(name, (unit, option))
+    return found
+
+
+def _speed(ties: Sequence[tuple[Entry, float, tuple[float, float]]]) -> float | None:
+    """How much longer units take now than a table says, of entries with the median and spread of now; None where no
+    one factor is true of all."""
+    ratios = [median / entry.median_ms for entry, median, _ in ties if entry.median_ms > 0]
+    if len(ratios) < len(ties):
+        return None
+    factor = float(np.median(ratios)) if ratios else 1.0
+    agree = all(low / AGREE <= factor * entry.p90_ms and factor * entry.p10_ms <= high * AGREE
+                for entry, _, (low, high) in ties)
+    return factor if agree and 1 / MOST_APART <= factor <= MOST_APART else None
+
+
+def _entry(key: Known, median_ms: float, between_ms: tuple[float, float], factor: float, runs: int) -> Entry:
+    signature, precision = key
+    low, high = (ms / factor for ms in between_ms)
+    return Entry(signature, median_ms, low, high, runs, now(), "" if precision == FLOAT else precision)
 
 
 def _is_nothing(assembler: Assembler, unit: str, option: Option) -> bool:
@@ -131,6 +199,25 @@ def _change(precision: str) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     data: bytes = model.SerializeToString()
     return data
+
+
+def compared(device: Device, models: Mapping[str, bytes], sweeps: int, progress: Progress = silent
+             ) -> dict[str, Measurement]:
+    """Latencies of several networks in one interleaved run on a device, as `hwnas.runtime.compare` takes them here.
+
+    Raises:
+        InputError: the device cannot be reached or cannot execute the models.
+    """
+    first = next(iter(models))
+    plan, found = SweepPlan((first, first), timed=TIMED, sentinel_visits=1, max_sweeps=sweeps), []
+    with device.sweeps(models, plan) as stream:
+        for sweep in stream:
+            found.append(sweep)
+            progress("comparing networks", len(found), sweeps)
+            if len(found) == sweeps:
+                break
+    kernels = [ms for sweep in found for ms in sweep.kernel_ms]
+    return {name: Measurement.of([ms for sweep in found for ms in sweep.times_ms[name]], kernels) for name in models}
 
 
 def _first_look(device: Device, model: bytes) -> float:

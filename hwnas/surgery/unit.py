@@ -139,6 +139,12 @@ def _unit(flow: Dataflow, number: int, region: Region) -> Unit:
         signature=signature_of(flow, region), label=_label(flow, region))
 
 
+def graph_signature(model: onnx.ModelProto) -> str:
+    """The signature of a whole graph with one input and one output, such as what stands in a unit's place."""
+    flow = Dataflow(onnx.shape_inference.infer_shapes(model))
+    return signature_of(flow, Region(flow.inputs[0], flow.outputs[0], tuple(range(len(flow.nodes))), 0, 0))
+
+
 def signature_of(flow: Dataflow, region: Region) -> str:
     """`unit 16x32x32>32x16x16 1a2b3c4d5e6f`: shapes without the batch, and a hash of all that decides about time."""
     numbers = {region.source: 0}

@@ -10,6 +10,7 @@ import pytest
 
 from hwnas.errors import InputError, MissingEntry, TableError
 from hwnas.latency import Calibration, Entry, Table, table_path
+from hwnas.latency.exports import rows
 from hwnas.runtime import Fingerprint
 from hwnas.target import Target, load
 
@@ -229,3 +230,26 @@ def test_a_table_has_one_precision(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="a table has one precision, and the target is of several"):
         Table.open(tmp_path / "table.jsonl", load("local", precision="mixed"), {})
     assert not (tmp_path / "table.jsonl").exists()
+
+
+UNIT = "unit 3x16x16>8x16x16 0123456789ab"
+
+
+def test_units_of_networks_stand_beside_ops_and_change_nothing_of_them(table: Table, target: Target) -> None:
+    table.add([entry(A)])
+    before = table.content_hash
+    table.add([entry(UNIT, 0.5), replace(entry(UNIT, 0.3), precision="int8")])
+    again = Table.read(table.path, target)
+    assert (set(again.entries), again.entries_in("int8"), again.precisions) == ({A}, {}, ("fp32",))
+    assert again.content_hash == before  # of what predicts architectures
+    assert again.units_in()[UNIT].median_ms == 0.5
+    assert again.units_in("int8")[UNIT].median_ms == 0.3
+    assert again.header["hwnas_table"] == 2
+    assert [row["kind"] for row in rows(again)] == ["mbconv", "unit", "unit"]
+    assert again.to_lines()[1:] == [e.to_json() for e in again.every_entry.values()]
+
+
+@pytest.mark.parametrize("signature", ["unit", "unit 3x8x8>8 0123", "unit 3x8x8 0123456789ab", "unit a>b 0123456789ab"])
+def test_a_signature_that_is_no_unit(signature: str) -> None:
+    with pytest.raises(InputError):
+        Entry.from_json(entry(signature).to_json())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hwnas.errors import InputError
+from hwnas.latency import Entry
 from hwnas.runtime import LocalDevice, open_runtime
 from hwnas.surgery import NOTHING, Cut
 from hwnas.surgery.assembler import Assembler
-from hwnas.surgery.measuring import LEAST_PLANS, MOST_PLANS, UnitTimes, measure_units
+from hwnas.surgery.measuring import LEAST_PLANS, MOST_PLANS, TIES, UnitTimes, measure_units
 from hwnas.surgery.plan import Option, Places
+from hwnas.surgery.unit import graph_signature
 from tests.surgery.networks import Drawing, chain
 
 
@@ -58,6 +62,37 @@ def test_random_plans_are_timed_whole_and_learned_from(measured: tuple[Assembler
     assert np.isfinite(spread).all()
     assert times.costs.whole_ms == times.whole_ms
     assert np.abs(mean / np.asarray(times.plans_ms) - 1).mean() < 0.5
+
+
+def test_units_of_a_table_are_not_timed_again(measured: tuple[Assembler, Places, UnitTimes], device: LocalDevice
+                                              ) -> None:
+    assembler, places, first = measured
+    every = {(entry.signature, entry.precision or "float"): entry for entry in first.timed}
+    assert {entry.signature for entry in first.timed} == {unit.signature for unit in places.cut.units}
+    spread = {key: replace(entry, p10_ms=entry.median_ms / 50, p90_ms=50 * entry.median_ms)  # on a busy machine, too
+              for key, entry in every.items()}
+    again = measure_units(assembler, places, device, known=spread, max_seconds=0.5, seed=1)
+    assert (again.facts["units_known"], again.facts["units_timed"]) == (len(every), min(TIES, len(every)))
+    assert list(again.timed) == []
+    assert set(again.alone_ms) == set(first.alone_ms)
+
+
+def test_a_table_that_no_one_speed_explains_is_not_believed(measured: tuple[Assembler, Places, UnitTimes],
+                                                            device: LocalDevice) -> None:
+    assembler, places, first = measured
+    off = {(entry.signature, entry.precision or "float"): replace(
+        entry, median_ms=f * entry.median_ms, p10_ms=f * entry.p10_ms, p90_ms=f * entry.p90_ms)
+        for f, entry in zip((40, 0.02) * len(first.timed), first.timed, strict=False)}
+    again = measure_units(assembler, places, device, known=off, max_seconds=0.3, seed=1)
+    assert (again.facts["units_known"], again.facts["units_distrusted"]) == (0, len(off))
+    assert len(again.timed) == len(first.timed)
+
+
+def test_what_decides_a_units_time_is_its_graph(measured: tuple[Assembler, Places, UnitTimes]) -> None:
+    assembler, places, _ = measured
+    for unit in places.cut.units:
+        assert graph_signature(places.cut.model_of(unit)) == unit.signature == assembler.signature(unit, "teacher")
+        assert Entry(unit.signature, 1.0, 1.0, 1.0, 1, "").is_unit
 
 
 def test_conditions_are_told(measured: tuple[Assembler, Places, UnitTimes]) -> None:

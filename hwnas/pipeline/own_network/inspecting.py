@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hwnas.errors import InputError
 from hwnas.imaging.contract import InputContract
 from hwnas.pipeline.latencies.unit_precisions import precisions_on
+from hwnas.pipeline.own_network.unit_table import UnitTable
 from hwnas.progress import Progress, silent
 from hwnas.quantize import variant_for
 from hwnas.runtime import LocalDevice
@@ -28,11 +30,13 @@ class Inspection:
         network: in the one form.
         places: its units and what each may be.
         times: of its units; None where nothing was timed.
+        warnings: what must be told beside them.
     """
 
     network: TrainedNetwork
     places: Places
     times: UnitTimes | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def cut(self) -> Cut:
@@ -67,6 +71,7 @@ class Inspection:
             "network": self.network.name, "sha256": self.network.sha256, "input": list(self.network.input_shape),
             "outputs": {name: list(flow.shapes.get(name, ())) for name in flow.outputs}, "nodes": len(flow.nodes),
             "multiply_accumulates": flow.work, "whole_ms": self.times.whole_ms if self.times else None,
+            "warnings": list(self.warnings),
             "units": [{
                 "name": unit.name, "label": unit.label, "signature": unit.signature, "source": unit.source,
                 "target": unit.target, "reads": list(unit.source_shape), "makes": list(unit.target_shape),
@@ -86,8 +91,8 @@ class Inspection:
 
 def inspect_network(
     source: str, *, imgsz: int | None = None, width: int | None = None, target: str = "local",
-    runtime: str | None = None, precision: str | None = None, threads: int | None = None, seconds: float = 15.0,
-    progress: Progress = silent,
+    runtime: str | None = None, precision: str | None = None, threads: int | None = None,
+    tables: str | Path | None = None, seconds: float = 15.0, progress: Progress = silent,
 ) -> Inspection:
     """Look at a network.
 
@@ -95,6 +100,7 @@ def inspect_network(
         source: as `--model` takes it.
         imgsz, width: of its input, where it leaves them open.
         precision: what units may be in, as `compress` takes it.
+        tables: folder of latency tables, where times of units are looked up and kept; None takes the user's cache.
         seconds: of timing; 0 times nothing.
 
     Raises:
@@ -111,9 +117,10 @@ def inspect_network(
         return Inspection(network, places, None)
     device = LocalDevice(formats.runtime(), found.cores)
     assembler = Assembler(cut, [], variant_for(found.runtime))
-    times = measure_units(assembler, places, device, max_seconds=seconds, processor_clock=found.threads == 1,
-                          progress=progress)
-    return Inspection(network, places, times)
+    table = UnitTable.of(found, device, tables)
+    times = measure_units(assembler, places, device, known=table.known, max_seconds=seconds,
+                          processor_clock=found.threads == 1, progress=progress)
+    return Inspection(network, places, times, (*table.warnings, *table.keep(times.timed)))
 
 
 def _in_any_layout(source: str, size: tuple[int, int] | None) -> TrainedNetwork:
