@@ -89,12 +89,7 @@ def onnx_graph(net: Any, shape: Sequence[int], names: Sequence[str], metadata: M
     Raises:
         MissingDependency: torch or onnxscript is not installed.
     """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401 - torch needs it to export
-        import torch
-    except ImportError as err:
-        raise MissingDependency(str(err.name), "ONNX export", 'pip install "hwnas[train]"') from err
+    torch = _exporting()
     from hwnas.nets import deployed
 
     training = net.training
@@ -110,6 +105,33 @@ def onnx_graph(net: Any, shape: Sequence[int], names: Sequence[str], metadata: M
             output_names=list(names), external_data=False, verbose=False,
         )
     net.train(training)
+    return _without_traces(program, metadata)
+
+
+def onnx_of_program(program: Any) -> bytes:
+    """A `torch.export.ExportedProgram` as ONNX, weights inside, inputs and outputs under their own names.
+
+    Raises:
+        MissingDependency: torch or onnxscript is not installed.
+    """
+    torch = _exporting()
+    with _quiet(), torch.no_grad():
+        return _without_traces(torch.onnx.export(program, dynamo=True, external_data=False, verbose=False), {})
+
+
+def _exporting() -> Any:
+    """torch, where it can export."""
+    try:
+        import onnxscript  # noqa: F401 - torch needs it to export
+        import torch
+    except ImportError as err:
+        raise MissingDependency(str(err.name), "ONNX export", 'pip install "hwnas[train]"') from err
+    return torch
+
+
+def _without_traces(program: Any, metadata: Mapping[str, Any]) -> bytes:
+    import onnx
+
     if program is None:  # dynamo=True always returns a program; this keeps the type checker honest
         raise RuntimeError("torch.onnx.export returned nothing")
     model = program.model_proto
@@ -147,13 +169,15 @@ def output_names(arch: Architecture) -> list[str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporter's own chatter (missing torchvision, progress ticks), nothing else."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    """Silence the exporter's own chatter (missing torchvision, progress ticks, graphs of what failed), nothing else."""
+    loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "torch.export", "torch.fx", "onnxscript",
+                                                    "onnx_ir")]
     levels = [log.level for log in loggers]
     for log in loggers:
         log.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), \
+                warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

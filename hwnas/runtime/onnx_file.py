@@ -67,7 +67,8 @@ def _check_tensor(model: bytes, place: slice, weights: bool) -> None:
     raw: list[slice] = []
     for number, value in _fields(model, place):
         if number == _EXTERNAL or (number == _LOCATION and value != 0):
-            raise InputError("the model keeps tensors in other files, which are not opened: store it in one file")
+            raise InputError("the model keeps tensors in other files, which are not opened: store it in one file, "
+                             "e.g. onnx.save_model(onnx.load(FILE), ONE_FILE)")
         if number == _DATA_TYPE and isinstance(value, int):
             kind = value
         elif isinstance(value, slice):

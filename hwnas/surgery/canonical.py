@@ -21,6 +21,7 @@ from hwnas.surgery.patterns import with_patterns
 
 LEAST_OPSET, WANTED_OPSET = 13, 17  # before 13 a weight cannot be quantised by channel
 LEAST_FORMAT = 4  # before it every constant was an input
+MOST_SAID = 240  # characters of what ONNX Runtime says
 
 
 def canonical(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] | None = None) -> onnx.ModelProto:
@@ -98,7 +99,8 @@ def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
             return onnx.load_model(path)
         except Exception as err:  # the library's errors share no base class of their own
             said = next((line for line in str(err).strip().splitlines() if line.strip()), "no reason given")
-            raise InputError(f"ONNX Runtime does not read the model: {brief(said)}") from err
+            raise InputError(f"ONNX Runtime does not read the model: {brief(said, MOST_SAID)}; if it lacks an "
+                             "operator, give the part of the network without it (onnx.utils.extract_model)") from err
 
 
 def _settled(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -3,6 +3,7 @@
 | given                                   | becomes                                                       |
 |-----------------------------------------|---------------------------------------------------------------|
 | `net.onnx`                              | itself                                                        |
+| `net.pt2`                               | what `torch.export.save` wrote, exported                      |
 | `package.module:factory`                | what the function returns, a torch module, exported           |
 | `torchvision:NAME`, `timm:NAME`         | that model with its pretrained weights, where it is installed |
 """
@@ -10,7 +11,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +36,10 @@ Floats = NDArray[np.float32]
 
 CLOSE = 1e-5  # largest difference of the canonical form to the original, over the largest output
 ZOOS = ("torchvision", "timm")
+PROGRAM = ".pt2"
+MOST_SAID = 240  # characters of what an exporter says
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+_STANDARD = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,7 @@ def read_network(source: str, contract: InputContract, size: tuple[int, int] | N
     check_onnx(original)
     proto = parse(original)
     name = _one_input(proto)
+    _check_mode(proto)
     made = canonical(proto, {name: _shape(proto, name, contract, size)})
     network = TrainedNetwork(_name_of(source), original, made, contract, hashlib.sha256(original).hexdigest())
     contract.size_of(network.input_shape)
@@ -120,6 +129,14 @@ def _apart(a: Floats, b: Floats) -> float:
         difference = np.where(a == b, 0, np.abs(a - b)).max()
     largest = np.abs(a[np.isfinite(a)]).max(initial=0.0)
     return float(difference / max(float(largest), 1e-12))
+
+
+def _check_mode(proto: onnx.ModelProto) -> None:
+    """Raises InputError for a network that computes statistics of the batch, as one in training mode does."""
+    for node in proto.graph.node:
+        if node.op_type == "BatchNormalization" and any(a.name == "training_mode" and a.i for a in node.attribute):
+            raise InputError(f"the norm that makes {brief(node.output[0])} is in training mode, so that every image "
+                             "changes what others give: call .eval() on the network before it is exported")
 
 
 def _one_input(proto: onnx.ModelProto) -> str:
@@ -163,16 +180,29 @@ def _shape(proto: onnx.ModelProto, name: str, contract: InputContract, size: tup
 def _bytes_of(source: str, contract: InputContract, size: tuple[int, int] | None) -> bytes:
     path = Path(source)
     zoo, _, name = source.partition(":")
-    if path.suffix.lower() == ".onnx" or path.is_file():
+    if path.suffix.lower() in (".onnx", PROGRAM) or path.is_file():
         try:
-            return path.read_bytes()
+            data = path.read_bytes()
         except OSError as err:
             raise InputError(f"{path} cannot be read ({err.strerror}): give the path of an ONNX file") from err
+        return data if path.suffix.lower() != PROGRAM else _of_program(data, path.name)
     if not name:
         raise InputError(f"{brief(source)} is no ONNX file; a torch module is named package.module:factory, a "
                          "published one torchvision:resnet18 or timm:NAME")
     module = _published(zoo, name) if zoo in ZOOS else _made(source)
     return _exported(module, contract, size or (224, 224), source)
+
+
+def _of_program(data: bytes, name: str) -> bytes:
+    """ONNX of what a `.pt2` file holds."""
+    try:
+        from hwnas.export.onnx_export import onnx_of_program
+        from hwnas.surgery.exported_program import load_program
+
+        program = load_program(data, name)
+    except ImportError as err:
+        raise MissingDependency(str(err.name), "a torch network", 'pip install "hwnas[train]"') from err
+    return _told(name, lambda: onnx_of_program(program))
 
 
 def _made(source: str) -> Any:
@@ -210,8 +240,13 @@ def _exported(module: Any, contract: InputContract, size: tuple[int, int], sourc
         raise UsageError(f"{source} gives {brief(module)}: it must give a torch.nn.Module")
     shape = (contract.channels, *size) if contract.layout == "nchw" else (*size, contract.channels)
     names = [f"out{i}" for i in range(_outputs_of(module, shape))]
+    return _told(source, lambda: onnx_graph(module, shape, names, {}))
+
+
+def _told(source: str, export: Callable[[], bytes]) -> bytes:
+    """What an exporter gives, or why it gives nothing."""
     try:
-        return onnx_graph(module, shape, names, {})
+        return export()
     except MissingDependency:
         raise
     except Exception as err:  # the exporter raises what it likes for what it does not know
@@ -236,12 +271,28 @@ def _reason(err: BaseException) -> str:
     """What is at the bottom of an exporter's chain of errors, with the line of the module where it is known."""
     while err.__cause__ is not None:
         err = err.__cause__
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    place = next((line for line in lines if line.startswith('File "') or ".py:" in line), "")
-    return f"{type(err).__name__}: {brief(lines[0] if lines else '')}" + (f" ({brief(place)})" if place else "")
+    said = next((line.strip() for line in str(err).splitlines() if line.strip()), "")
+    place = _line_of(err)
+    return f"{type(err).__name__}: {brief(said, MOST_SAID)}" + (f" in {brief(place, MOST_SAID)}" if place else "")
+
+
+def _line_of(err: BaseException) -> str:
+    """The line of the user's own code that an exporter failed at: it says it, or it was there when the error came."""
+    lines = str(err).splitlines()
+    for i, line in enumerate(lines):
+        found = _FRAME.search(line)
+        if found is not None and _is_theirs(found[1]):
+            return f"{found[1]}, line {found[2]}: {lines[i + 1].strip() if i + 1 < len(lines) else ''}"
+    frames = [f for f in traceback.extract_tb(err.__traceback__) if _is_theirs(f.filename)]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+
+
+def _is_theirs(file: str) -> bool:
+    """Whether a file is neither of a library nor of this package."""
+    return "site-packages" not in file and not file.startswith(("<", str(Path(__file__).parents[1]), *_STANDARD))
 
 
 def _name_of(source: str) -> str:
     path = Path(source)
-    file = path.suffix.lower() == ".onnx" or path.is_file()
+    file = path.suffix.lower() in (".onnx", PROGRAM) or path.is_file()
     return path.stem if file else source.replace(":", "-").replace(".", "-")

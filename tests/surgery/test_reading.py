@@ -20,6 +20,7 @@ from hwnas.surgery import InputContract, TrainedNetwork, read_network
 from hwnas.surgery.session import session_of
 from tests.mutations import damaged_bytes, fuzzed, judged
 from tests.surgery.networks import Drawing, chain, image_of, run, small
+from tests.trained_network import Builder, written
 
 CONTRACT = InputContract((127,), (128,))
 
@@ -148,6 +149,28 @@ def test_sources_that_are_not_there(source: str, rule: str, tmp_path: Path, monk
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(InputError, match=rule):
         read_network(source, CONTRACT)
+
+
+def test_a_norm_in_training_mode_is_refused(tmp_path: Path) -> None:
+    b = Builder((1, 3, 16, 16))
+    values = [b.constant(np.ones(8, np.float32)) for _ in range(4)]
+    b.nodes.append(helper.make_node("BatchNormalization", [b.conv("image", 3, 8), *values], ["bn", "m", "v"],
+                                    training_mode=1))
+    path = written(b.model(b.classes(b.node("Relu", "bn"), 8, 3)), tmp_path / "net.onnx")
+    with pytest.raises(InputError, match=r"the norm that makes 'bn' is in training mode.*call \.eval\(\)"):
+        read_network(str(path), CONTRACT)
+
+
+def test_the_line_of_the_users_module_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                              capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "branching.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Module):\n    def forward(self, x):\n"
+        "        if x.sum() > 0:\n            return x.mean((2, 3))\n        return x.amax((2, 3))\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"branching\.py, line 6: if x\.sum\(\) > 0:.*Give the part before"):
+        read_network("branching:Net", CONTRACT, (16, 16))
+    assert "GraphModule" not in "".join(capfd.readouterr())
 
 
 @fuzzed
