@@ -18,7 +18,7 @@ EPILOG = "Example: hwnas compress --data photos --latency 8ms --epochs 30 --out 
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Source = Annotated[Path | None, typer.Option("--from", metavar="RUN", show_default=False, autocompletion=runs,
-                                             help="Reuse the search of a run for other budgets, or "
+                                             help="Reuse what a run made for all budgets for others, or "
                                                                     "with --target for another device.")]
 
 
@@ -75,17 +75,20 @@ def _new(options: dict[str, Any], out: Path | None) -> RunFolder:
 
 def _branch(source: Path, out: Path | None, options: dict[str, Any]) -> RunFolder:
     from hwnas.pipeline import RunFolder
-    from hwnas.pipeline.job import CHANGES, branch, next_folder, require_torch
+    from hwnas.pipeline.job import branch, changes_of, next_folder, require_torch
 
     config = RunFolder.open(source).state.config
-    extra = [spelled(name) for name in options if name not in (*CHANGES, "budgets", "precision")]
-    changes = {name: value for name, value in options.items() if name in CHANGES}
+    own = config.model.source is not None
+    takes = changes_of(config)
+    extra = [spelled(name) for name in options if name not in (*takes, "budgets", *(() if own else ("precision",)))]
+    changes = {name: value for name, value in options.items() if name in takes}
     budgets = options.get("budgets") or (config.budgets if "target" in options else None)
     if budgets is None or extra:
-        raise UsageError("--from RUN takes a budget or --target, --out, --precision and "
-                         f"{', '.join(map(spelled, CHANGES))}; the search decided the rest"
-                         f"{f': leave out {extra[0]}' if extra else ''}")
-    require_torch("hwnas compress")
+        first = "a budget, --out and" if own else "a budget or --target, --out, --precision and"
+        raise UsageError(f"--from RUN takes {first} {', '.join(map(spelled, takes))}; the "
+                         f"{'run' if own else 'search'} decided the rest{f': leave out {extra[0]}' if extra else ''}")
+    if not own:
+        require_torch("hwnas compress")
     out = out or next_folder(config.replaced(target=options.get("target", config.target.name)))
     return branch(source, out, budgets, options.get("precision"), **changes)
 
@@ -108,14 +111,14 @@ def _say(run: RunFolder, json: bool) -> None:
     from hwnas.pipeline.report.overview import overview
     from hwnas.pipeline.report.summary import summary
 
+    if run.branches:
+        every = overview(run)
+        say_json(overview_json(every)) if json else say_overview(every)
+        return
     if run.state.config.model.source is not None:
         from hwnas.cli.own_result import say_own_result
 
         say_own_result(run, json)
-        return
-    if run.branches:
-        every = overview(run)
-        say_json(overview_json(every)) if json else say_overview(every)
         return
     found = summary(run)
     if json:

@@ -56,7 +56,7 @@ def command(
     with watching(json) as watch:
         where = None
         if device is not None:
-            from hwnas.pipeline.latencies.remote_profiling import ssh_device
+            from hwnas.pipeline.latencies.behind_ssh import ssh_device
 
             where = ssh_device(target, device, python=device_python, progress=watch.progress)
         try:

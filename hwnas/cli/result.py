@@ -10,7 +10,7 @@ from hwnas.pipeline.display.score_lines import standing_rows
 from hwnas.pipeline.display.watch import duration
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.report.overview import BudgetRow, Overview
+    from hwnas.pipeline.report.budget_rows import BudgetRow, Overview
     from hwnas.pipeline.report.reached import Reached
     from hwnas.pipeline.report.summary import NetworkSummary, PrecisionRow, Summary
 
@@ -142,11 +142,11 @@ def say_overview(found: Overview) -> None:
     """Print what became of several budgets: a table with a row for each."""
     say()
     rows = [(row.budget, row.result, *_figures(row)) for row in found.networks]
-    say_table(("budget", "result", "latency, ms", "of the reference", f"{found.metric}, %", "model"), rows)
+    say_table(("budget", "result", "latency, ms", f"of {found.base}", f"{found.metric}, %", "model"), rows)
     old = found.reference
-    cost = f", {old.latency_ms:.3f} ms {old.basis}" if old else ""
-    say(f"reference: {found.metric} {found.reference_score:.2f} %{cost}; a share is of the reference timed in turns "
-        "with the network")
+    cost = f", {old['latency_ms']:.3f} ms {old['basis']}" if old else ""
+    say(f"{found.base.removeprefix('the ')}: {found.metric} {found.reference_score:.2f} %{cost}; a share is of "
+        f"{found.base} timed in turns with the network")
     for row in found.networks:
         if row.same_as:
             say(f"{row.budget}: the same network as {row.same_as}, trained once")
@@ -167,4 +167,4 @@ def _figures(row: BudgetRow) -> tuple[str, str, str, str]:
         return "", "", "", ""
     how = "" if row.kind == "measured" else f" {row.kind}"
     share = "" if row.share is None else f"{100 * row.share:.1f} %"
-    return f"{row.latency_ms:.3f}{how}", share, f"{row.made.compressed.score:.2f}", str(row.made.model)
+    return f"{row.latency_ms:.3f}{how}", share, f"{row.made.score:.2f}", str(row.made.model)

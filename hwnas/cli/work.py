@@ -64,6 +64,9 @@ def _way_on(run: RunFolder, err: BaseException) -> None:
     elif isinstance(err, BudgetInfeasible | SomeBudgetsFailed) and "search" in run.state.stages:
         ask = shell("hwnas", "generate", run.path)
         err.add_note(f"The search is kept: ask it for another budget with `{ask} --latency ...`")
+    elif isinstance(err, BudgetInfeasible | SomeBudgetsFailed) and "score" in run.state.stages:
+        again = shell("hwnas", "compress", "--from", run.path)
+        err.add_note(f"Times and losses of its units are kept: another budget is quick with `{again} --latency ...`")
     elif not run.state.stages or isinstance(err, TrainingDiverged):
         return  # nothing to go on from, or it would end the same way
     elif isinstance(err, KeyboardInterrupt | OSError) or "cannot write" in str(err) or _passing(err):

@@ -105,7 +105,7 @@ def onnx_graph(net: Any, shape: Sequence[int], names: Sequence[str], metadata: M
             output_names=list(names), external_data=False, verbose=False,
         )
     net.train(training)
-    return _without_traces(program, metadata)
+    return _without_traces(program, metadata, positions or {})
 
 
 def onnx_of_program(program: Any) -> bytes:
@@ -116,7 +116,7 @@ def onnx_of_program(program: Any) -> bytes:
     """
     torch = _exporting()
     with _quiet(), torch.no_grad():
-        return _without_traces(torch.onnx.export(program, dynamo=True, external_data=False, verbose=False), {})
+        return _without_traces(torch.onnx.export(program, dynamo=True, external_data=False, verbose=False), {}, {})
 
 
 def _exporting() -> Any:
@@ -129,7 +129,7 @@ def _exporting() -> Any:
     return torch
 
 
-def _without_traces(program: Any, metadata: Mapping[str, Any]) -> bytes:
+def _without_traces(program: Any, metadata: Mapping[str, Any], positions: Mapping[str, str]) -> bytes:
     import onnx
 
     if program is None:  # dynamo=True always returns a program; this keeps the type checker honest
@@ -137,7 +137,7 @@ def _without_traces(program: Any, metadata: Mapping[str, Any]) -> bytes:
     model = program.model_proto
     del model.metadata_props[:]
     for node in model.graph.node:  # torch leaves stack traces with paths of this machine
-        if position := (positions or {}).get(_block(node)):
+        if position := positions.get(_block(node)):
             node.name = f"{position}/{node.name}"
         del node.metadata_props[:]
         node.doc_string = ""

@@ -25,7 +25,7 @@ from hwnas.errors import RunError, UsageError
 from hwnas.latency import LatencyModel
 from hwnas.nets import Network
 from hwnas.pipeline.beside import Beside
-from hwnas.pipeline.config.budget import Budget, parse_all
+from hwnas.pipeline.config.budget import Budget, Wanted, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.make_config import BY_GRADIENTS
 from hwnas.pipeline.latencies.latency_sources import targets_of
@@ -33,6 +33,8 @@ from hwnas.pipeline.leading import ALONE, Lead
 from hwnas.pipeline.own_code import OwnCodeChanged, loss_of, own_code
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.results import DataResult, GenerateResult, ProfileResult, StageResult, TrainedResult
+from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
+from hwnas.pipeline.selection.queries import feasible
 from hwnas.pipeline.side_by_side import done
 from hwnas.pipeline.task_setup import (
     load_data,
@@ -197,6 +199,14 @@ class RunContext:
             if now.get(name) != digest:
                 warnings.warn(f"the code of {name} changed since this run began: what is trained from here on follows "
                               "the new code; start a new run to have one for all", OwnCodeChanged, stacklevel=2)
+
+    def of_branch(self, run: RunFolder) -> RunContext:
+        """The same for the run of one of several budgets."""
+        return replace(self, run=run, parent=self)
+
+    def check_wanted(self, wanted: Wanted) -> None:
+        """Raises BudgetInfeasible where the search knows that no network is within some budgets."""
+        feasible([ArchitectureSolver.all_of_run(self.run, precision) for precision in self.run.precisions], wanted)
 
     def doing(self, stage: Stage[Any]) -> AbstractContextManager[None]:
         """Inside the block a stage is done, by all processes that were started or by this one alone."""

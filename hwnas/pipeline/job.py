@@ -38,7 +38,7 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
         SomeBudgetsFailed: of several budgets not all have a network.
     """
     if run.state.config.model.source is not None:
-        return _compress_own_network(run, until, progress, hook_of(run) if hook_of else hook)
+        return _compress_own_network(run, until, progress, hook_of or (lambda _: hook))
     require_torch("hwnas compress")
     from hwnas.pipeline.context import RunContext  # torch: after the check, and only where there is something to train
     from hwnas.pipeline.several_budgets import carry_out_branches
@@ -55,15 +55,20 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
     return run
 
 
-def _compress_own_network(run: RunFolder, until: str | None, progress: Progress, hook: StageHook) -> RunFolder:
+def _compress_own_network(run: RunFolder, until: str | None, progress: Progress, hook_of: HookOf) -> RunFolder:
     """The stages of a run on a user's own network."""
     from hwnas.pipeline.own_network.context import OwnContext
     from hwnas.pipeline.own_network.table import OWN_TABLE
+    from hwnas.pipeline.several_budgets import carry_out_branches
 
     names = [stage.name for stage in OWN_TABLE]
     if until is not None and until not in names:
         raise UnknownName("stage of a run on a network of your own", until, names)
-    carry_out(OwnContext(run, progress), OWN_TABLE[: names.index(until) + 1 if until else None], hook)
+    stages, context = OWN_TABLE[: names.index(until) + 1 if until else None], OwnContext(run, progress)
+    if run.branches:
+        carry_out_branches(context, stages, hook_of)
+    else:
+        carry_out(context, stages, hook_of(run))
     return run
 
 
@@ -126,8 +131,10 @@ def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str | Se
              hook: StageHook | None = None, **changes: object) -> RunFolder:
     """Another network from a finished search, for other budgets or another device: no search, the same reference.
 
+    Of a user's own network, units, times and losses are taken over, for other budgets.
+
     Args:
-        source: a run whose search is finished; not changed.
+        source: a run whose search, or whose stage score, is finished; not changed.
         out: the new run folder.
         budgets: as in `CompressConfig`; a percentage is of the reference on the device that the network is for.
         precision: None takes over that of `source`, 'auto' included, or with another target that one's.
@@ -147,6 +154,13 @@ CHANGES = (*DEVICE, "confidence", "epochs", "batch_size", "lr", "patience", "acc
            "finalists", "trial_epochs", "torch_threads", "accelerator", "amp", "compile", "image_cache",
            "workers", "track", "side_by_side")
 """Options that may differ from those of the run whose search is taken over, besides budgets and precision."""
+OWN_CHANGES = ("tune_epochs", "accelerator", "amp", "track")
+"""The same of a run on a user's own network, besides budgets."""
+
+
+def changes_of(config: CompressConfig) -> tuple[str, ...]:
+    """Options that may differ in a run that takes over what another made for all budgets."""
+    return CHANGES if config.model.source is None else OWN_CHANGES
 
 
 def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str | Sequence[str]],
@@ -166,10 +180,13 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str | Sequ
     from hwnas.pipeline.run.results import described
     from hwnas.pipeline.selection.retargeting import asked_of
 
-    wrong = [name for name in changes if name not in CHANGES]
-    if wrong:
-        raise UsageError(f"{wrong[0]} was decided by the search, which is taken over: start a new run for another")
     found = RunFolder.open(Path(source))
+    own = found.state.config.model.source is not None
+    given = {**changes, **({"precision": precision} if own and precision is not None else {})}
+    wrong = [name for name in given if name not in changes_of(found.state.config)]
+    if wrong:
+        by = "with the times and losses of units, which are" if own else "by the search, which is"
+        raise UsageError(f"{wrong[0]} was decided {by} taken over: start a new run for another")
     elsewhere = any(name in changes for name in DEVICE)
     if precision is not None and precision != found.state.config.target.precision and not elsewhere:
         found.lane(precision)  # says which there are

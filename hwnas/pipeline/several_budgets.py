@@ -1,7 +1,8 @@
 """One search, a network for every budget: the stages of a run for several budgets, in their order.
 
-Data, tables, reference and search are made once, in the run itself. Each budget then has a run of its own below it,
-which goes through the rest as any run does. One that cannot be met takes nothing from the others: it is told in the
+What all budgets share is made once, in the run itself: data, tables, reference and search, or of a user's own network
+its units with their forms, times and losses. Each budget then has a run of its own below it, which goes through the
+rest as any run does. One that cannot be met takes nothing from the others: it is told in the
 table of all, and again when the others are made.
 """
 
@@ -9,27 +10,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from hwnas.errors import BudgetInfeasible, SomeBudgetsFailed, TrainingDiverged, VerificationFailed
+from hwnas.pipeline.config.budget import Wanted
 from hwnas.pipeline.engine import HookOf, StageHook, carry_out
 from hwnas.pipeline.report.overview_files import FILES, write_overview
 from hwnas.pipeline.run.branches import Branch
-from hwnas.pipeline.run.folder import SEARCHED, STAGES, RunFolder
+from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.result_parts import BranchResult
 from hwnas.pipeline.run.results import ReportResult
-from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
-from hwnas.pipeline.selection.queries import feasible
-from hwnas.pipeline.stages.stage import Stage
-
-if TYPE_CHECKING:
-    from hwnas.pipeline.context import RunContext
+from hwnas.pipeline.stages.stage import Stage, StageContext
 
 OWN = (BudgetInfeasible, VerificationFailed, TrainingDiverged)  # of one budget; any other error ends the whole
 
 
-def carry_out_branches(context: RunContext, stages: Sequence[Stage[Any]], hook_of: HookOf) -> None:
+class BranchedContext(StageContext, Protocol):
+    """A context whose run may be for several budgets."""
+
+    def of_branch(self, run: RunFolder) -> StageContext:
+        """The same for the run of one of them."""
+
+    def check_wanted(self, wanted: Wanted) -> None:
+        """Raises BudgetInfeasible where it is known already that some budgets cannot be met."""
+
+
+def carry_out_branches(context: BranchedContext, stages: Sequence[Stage[Any]], hook_of: HookOf) -> None:
     """Do every stage of a run for several budgets that is not done.
 
     Args:
@@ -41,16 +47,16 @@ def carry_out_branches(context: RunContext, stages: Sequence[Stage[Any]], hook_o
         HwnasError: as `hwnas.pipeline.engine.carry_out`; the run can be resumed.
     """
     run = context.run
-    carry_out(context, [stage for stage in stages if stage.name in SEARCHED], hook_of(run))
+    carry_out(context, [stage for stage in stages if stage.name in run.shared], hook_of(run))
     last = stages[-1].name
-    if last in SEARCHED:
+    if last in run.shared:
         return
     with run.locked():
         found = [_made(context, branch, stages, hook_of) for branch in run.branches]
-        if last == STAGES[-1]:
+        if last == run.stages[-1]:
             began = time.monotonic()
             write_overview(run, found)
-            run.finish(last, ReportResult(branches=found), FILES, time.monotonic() - began)
+            run.finish(ReportResult.stage, ReportResult(branches=found), FILES, time.monotonic() - began)
     _check(run, found)
 
 
@@ -63,28 +69,28 @@ def _check(run: RunFolder, found: Sequence[BranchResult]) -> None:
                                max(made.exit_code for made in failed.values()))
 
 
-def _made(context: RunContext, branch: Branch, stages: Sequence[Stage[Any]], hook_of: HookOf) -> BranchResult:
+def _made(context: BranchedContext, branch: Branch, stages: Sequence[Stage[Any]], hook_of: HookOf) -> BranchResult:
     """Bring one budget as far as the stages go; what became of it."""
     try:
-        run = _run_of(context.run, branch)
-        carry_out(replace(context, run=run, parent=context), stages, _of_its_own(hook_of(run)))
+        run = _run_of(context, branch)
+        carry_out(context.of_branch(run), stages, _of_its_own(hook_of(run), context.run.shared))
     except OWN as err:
         return BranchResult(name=branch.name, budgets=branch.texts, error=str(err), exit_code=err.exit_code)
     return BranchResult(name=branch.name, budgets=branch.texts)
 
 
-def _run_of(parent: RunFolder, branch: Branch) -> RunFolder:
+def _run_of(context: BranchedContext, branch: Branch) -> RunFolder:
     """The run of a budget, begun where it is not there yet and can be met."""
     if (branch.path / "run.json").is_file():
         return RunFolder.open(branch.path)
-    feasible([ArchitectureSolver.all_of_run(parent, precision) for precision in parent.precisions], branch.wanted)
-    return parent.branch(branch.path, parent.state.config.replaced(budgets=branch.texts))
+    context.check_wanted(branch.wanted)
+    return context.run.branch(branch.path, context.run.state.config.replaced(budgets=branch.texts))
 
 
-def _of_its_own(hook: StageHook) -> StageHook:
+def _of_its_own(hook: StageHook, shared: Sequence[str]) -> StageHook:
     """A hook that is not told again of what all budgets share."""
     def told(stage: str, event: str, seconds: float) -> None:
-        if stage not in SEARCHED:
+        if stage not in shared:
             hook(stage, event, seconds)
 
     return told

@@ -31,7 +31,7 @@ from hwnas.pipeline.single_stage import rewrite_report
 from hwnas.surgery import Cut, InputContract
 from hwnas.surgery.reading import read_network
 from hwnas.surgery.session import session_of
-from tests.trained_network import small_network, written
+from tests.trained_network import Builder, small_network, written
 
 OPTIONS: dict[str, Any] = {"data": "digits", "imgsz": 16, "mean": 127.5, "std": 127.5, "colour": "grey"}
 ROOMY = {"latency": "300%"}
@@ -39,7 +39,8 @@ ROOMY = {"latency": "300%"}
 
 
 @pytest.fixture(autouse=True)
-def timed_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+def timed_briefly(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("HWNAS_TABLES", str(tmp_path_factory.getbasetemp() / "tables"))
     monkeypatch.setattr(units, "SECONDS", 0.5)
 
 
@@ -52,6 +53,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(units, "SECONDS", 0.5)
+        patch.setenv("HWNAS_TABLES", str(tmp_path_factory.getbasetemp() / "tables"))
         yield compress(tmp_path_factory.mktemp("own") / "run", model=str(network), budgets=ROOMY, limit=300, **OPTIONS)
 
 
@@ -271,6 +273,13 @@ def test_what_cannot_be_met_says_what_can(network: Path, tmp_path: Path) -> None
         compress(tmp_path / "run", model=str(network), budgets={"latency": "1us"}, limit=200, **OPTIONS)
 
 
+def test_a_budget_under_what_kept_units_take_says_which_and_how_much(network: Path, tmp_path: Path) -> None:
+    with pytest.raises(BudgetInfeasible, match=r"2 units that stay as given by --keep \(u00, u01\) take \d+\.\d{3} ms "
+                                               r"alone, \d+ % of the network: raise the budget"):
+        compress(tmp_path / "run", model=str(network), budgets={"latency": "1us"}, limit=200, keep="u00,u01",
+                 **OPTIONS)
+
+
 def test_a_wrong_mean_is_told_with_the_accuracy_that_it_gives(network: Path, tmp_path: Path) -> None:
     run = compress(tmp_path / "run", model=str(network), budgets=ROOMY, limit=200, until="read", **OPTIONS)
     [warning] = run.found(ReadResult).warnings  # its weights were drawn: it is right by chance
@@ -285,8 +294,10 @@ def test_a_wrong_mean_is_told_with_the_accuracy_that_it_gives(network: Path, tmp
     ({"mean": "1,2"}, "mean needs one number or 1"),
     ({"epochs": 3}, "--epochs is of a search in a space"),
     ({"budgets": {"flops": "50%"}}, "has a budget of latency"),
-    ({"budgets": {"latency": "50%,60%"}}, "one budget at a time yet"),
-    ({"target": "raspberry-pi-5"}, "raspberry-pi-5 is another"),
+    ({"budgets": {"latency": "50%,50%"}}, "are the same budget"),
+    ({"target": "raspberry-pi-5"}, "raspberry-pi-5 is another machine: reach it with --device ssh://user@host"),
+    ({"device": "ssh://pi@board"}, "the target 'local' is this machine"),
+    ({"target": "raspberry-pi-5", "device": "board"}, "ssh://"),
     ({"batch": 2}, "one image a call yet"),
     ({"colour": "rgb"}, "give --colour grey"),
     ({"layout": "nhwc"}, "give --layout nchw"),
@@ -312,6 +323,13 @@ def test_three_images_are_too_few(network: Path, tmp_path: Path) -> None:
         Image.new("L", (16, 16), i).save(tmp_path / f"{i}.png")
     with pytest.raises(DataError, match="3 images; to fit and to judge 8 are the least"):
         compress(tmp_path / "run", model=str(network), budgets=ROOMY, **{**OPTIONS, "data": str(tmp_path)})
+
+
+def test_a_network_of_several_images_a_call_is_refused(tmp_path: Path) -> None:
+    b = Builder((4, 1, 16, 16))
+    model = written(b.model(b.classes(b.residual(b.conv("image", 1, 8), 8), 8, 10), batch=4), tmp_path / "net.onnx")
+    with pytest.raises(InputError, match="takes 4 images a call, no fewer: export it with an open batch"):
+        compress(tmp_path / "run", model=str(model), budgets=ROOMY, limit=200, **OPTIONS)
 
 
 def test_a_contract_of_a_file(network: Path, tmp_path: Path) -> None:

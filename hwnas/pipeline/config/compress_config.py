@@ -243,8 +243,8 @@ class ModelSection(Section):
     """The user's own trained network, and how an image becomes its input; see `hwnas.surgery`.
 
     Args:
-        source: an ONNX file, `package.module:factory` of a torch module, `torchvision:NAME` or `timm:NAME`; None
-            searches a space instead.
+        source: an ONNX file, a `.pt2` of torch.export.save, `package.module:factory` of a torch module,
+            `torchvision:NAME` or `timm:NAME`; None searches a space instead.
         mean, std: of pixels 0..255, a number or one a channel.
         colour: `rgb`, `bgr` or `grey`.
         layout: `nchw` or `nhwc`.
@@ -256,6 +256,8 @@ class ModelSection(Section):
         tune_epochs: of distillation from end to end, where units were replaced; 0 leaves them as they were fitted; None
             takes 4, or with few images as many as make a few hundred steps.
         precision_only: units are not replaced, and only their precisions are chosen.
+        device: `ssh://[user@]host[:port]` of the target, where units and plans are timed; None times them here.
+        device_python: the interpreter there.
     """
 
     source: str | None = None
@@ -269,6 +271,8 @@ class ModelSection(Section):
     keep: tuple[str, ...] | None = None
     only: tuple[str, ...] | None = None
     precision_only: bool = False
+    device: str | None = None
+    device_python: str = "python3"
     tune_epochs: int | None = Field(default=None, ge=0, le=10**4)
 
     @field_validator("keep", "only", mode="before")
@@ -393,6 +397,7 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "model": "model.source", "mean": "model.mean", "std": "model.std", "colour": "model.colour",
     "layout": "model.layout", "fit": "model.fit", "crop": "model.crop", "contract": "model.contract",
     KEEP_UNITS: "model.keep", "only": "model.only", "precision_only": "model.precision_only",
+    "device": "model.device", "device_python": "model.device_python",
     "tune_epochs": "model.tune_epochs",
 }.items()}
 """Flat name -> the section, empty for none, and the field in it; in the order in which they are told."""

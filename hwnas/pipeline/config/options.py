@@ -91,6 +91,8 @@ class CompressOptions(TypedDict, total=False):
     keep_units: Sequence[str] | str | None
     only: Sequence[str] | str | None
     precision_only: bool
+    device: str | None
+    device_python: str
     tune_epochs: int | None
 
 

@@ -8,7 +8,7 @@ from hwnas.errors import UsageError
 from hwnas.pipeline.config.compress_config import KEEP_UNITS, CompressConfig, default_of, flag_of
 
 OWN_NETWORK = ("model", "mean", "std", "colour", "layout", "fit", "crop", "contract", KEEP_UNITS, "only",
-               "precision_only", "tune_epochs")
+               "precision_only", "device", "device_python", "tune_epochs")
 """Options that only a run on a user's own network has."""
 WITH_OWN = ("data", "task", "limit", "imgsz", "width", "budgets", "target", "runtime", "precision", "batch", "threads",
             "seed", "track", "tables", "accelerator", "amp")
@@ -26,7 +26,8 @@ def check_own_network(config: CompressConfig, options: Mapping[str, object]) -> 
         UnknownName: no such target or precision.
         MissingDependency: the runtime of this machine is not installed.
     """
-    from hwnas.pipeline.latencies.unit_precisions import unit_precisions  # ONNX and its helpers, when they are needed
+    from hwnas.pipeline.latencies.behind_ssh import ssh_device  # ONNX and its helpers, when they are needed
+    from hwnas.pipeline.latencies.unit_precisions import unit_precisions
 
     other = [name for name, value in options.items()
              if name not in (*OWN_NETWORK, *WITH_OWN) and value not in (None, default_of(name))]
@@ -36,12 +37,13 @@ def check_own_network(config: CompressConfig, options: Mapping[str, object]) -> 
     _check_contract(config)
     if set(config.budgets) != {"latency"}:
         raise UsageError("a network of your own has a budget of latency, e.g. --latency 50%: leave the others out")
-    if len(config.networks) > 1:
-        raise UsageError("a network of your own takes one budget at a time yet: start a run for each")
+    _ = config.networks  # raises where they cannot be read
     found = unit_precisions(config).target
-    if found.hardware is not None:
-        raise UsageError(f"a network of your own is timed on the machine that hwnas runs on yet, and {found.name} is "
-                         "another: run hwnas there, or give --target local")
+    if config.model.device is not None:
+        ssh_device(found, config.model.device, python=config.model.device_python)  # an address, of another machine
+    elif found.hardware is not None:
+        raise UsageError(f"units of a network of your own are timed and never estimated, and {found.name} is another "
+                         "machine: reach it with --device ssh://user@host, run hwnas there, or give --target local")
     if found.batch != 1:
         raise UsageError("a network of your own is timed with one image a call yet: leave out --batch")
 

@@ -80,6 +80,9 @@ def _way_on(run: RunFolder, err: BaseException) -> None:
     if isinstance(err, BudgetInfeasible | SomeBudgetsFailed) and "search" in run.state.stages:
         err.add_note(f'The search is kept: ask it for another budget with hwnas.pick({str(run.path)!r}, {{"latency": '
                      '"..."}})')
+    elif isinstance(err, BudgetInfeasible | SomeBudgetsFailed) and "score" in run.state.stages:
+        err.add_note("Times and losses of its units are kept: another budget is quick with "
+                     f'hwnas.retarget({str(run.path)!r}, "OUT", {{"latency": "..."}})')
     elif run.state.stages and not isinstance(err, TrainingDiverged):
         err.add_note(f"What is done is kept. Go on with hwnas.resume({str(run.path)!r})")
 

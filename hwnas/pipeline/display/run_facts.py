@@ -14,7 +14,7 @@ from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.own_results import ShipResult
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.report.overview import BudgetRow, Overview
+    from hwnas.pipeline.report.budget_rows import BudgetRow, Overview
     from hwnas.pipeline.report.reached import Reached
     from hwnas.pipeline.report.summary import Summary
 
@@ -57,16 +57,16 @@ def _told(facts: Callable[[], Facts]) -> Facts:
 
 
 def _several(found: Overview) -> Facts:
-    rows = [(row.name, _line(row, found.metric)) for row in found.networks]
+    rows = [(row.name, _line(row, found.metric, found.base)) for row in found.networks]
     return [*rows, ("report", str(found.report))]
 
 
-def _line(row: BudgetRow, metric: str) -> str:
+def _line(row: BudgetRow, metric: str, base: str) -> str:
     """One of several budgets: what became of it, or why it has no network."""
     if row.made is None:
         return f"not made: {row.why}"
-    share = "" if row.share is None else f", {100 * row.share:.1f} % of the reference"
-    return (f"{metric} {row.made.compressed.score:.2f} %, {row.latency_ms:.3f} ms {row.kind}{share}, {row.result}; "
+    share = "" if row.share is None else f", {100 * row.share:.1f} % of {base}"
+    return (f"{metric} {row.made.score:.2f} %, {row.latency_ms:.3f} ms {row.kind}{share}, {row.result}; "
             f"{row.made.model}")
 
 

@@ -148,10 +148,13 @@ def _(found: UnitsResult) -> str:
     frozen = sum(bool(unit.frozen) for unit in found.units)
     kept = plural(sum(found.kept.values()), "node")
     warned = "".join(f"{BREAK}warning: {warning}" for warning in found.warnings)
+    budgets = ", ".join(f"{text} = {ms:.3f} ms" for text, ms in found.limits.items())
+    held = int(found.facts.get("units_known", 0))
+    known = f"; {plural(held, 'time')} of units from the table" if held else ""
     timed, error = plural(int(found.facts["plans"]), "plan"), 100 * found.facts["error_left_out"]
     return (f"{plural(len(found.units), 'unit')}{f' ({frozen} stay)' if frozen else ''}, {kept} between them; "
-            f"{found.whole_ms:.3f} ms, budget {found.limit_ms:.3f} ms; {timed} timed, each predicted by the others "
-            f"within {error:.1f} %{warned}")
+            f"{found.whole_ms:.3f} ms, budget {budgets}; {timed} timed, each predicted by the others "
+            f"within {error:.1f} %{known}{warned}")
 
 
 @line.register

@@ -1,9 +1,7 @@
-"""Tables of devices that are not this machine: behind ssh, or by a folder that is carried there and back."""
+"""Tables of devices that are not this machine, by a folder that is carried there and back."""
 
 from __future__ import annotations
 
-import os
-import shlex
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +9,17 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hwnas.device import FolderJob, SshDevice
+from hwnas.device import FolderJob
 from hwnas.device.folder import EXPORT
-from hwnas.errors import InputError, UsageError
+from hwnas.errors import InputError
 from hwnas.files import write_bytes
 from hwnas.latency import LatencyModel, table_path
 from hwnas.latency.header import device_differences
 from hwnas.latency.merge import merge
 from hwnas.pipeline.exported.inference import fingerprint
+from hwnas.pipeline.latencies.behind_ssh import check_elsewhere
 from hwnas.pipeline.latencies.origin import device_name, misfit, origin
-from hwnas.pipeline.latencies.tables import HERE, default_folder
+from hwnas.pipeline.latencies.tables import default_folder
 from hwnas.pipeline.single_stage import Profiled
 from hwnas.profile import ProfileResult, measure, planned
 from hwnas.progress import Progress, silent
@@ -39,18 +38,6 @@ class AboutSchema(Schema):
     max_seconds: Annotated[float, Field(ge=0, le=1e7)]
 
 
-def ssh_device(target: Target, address: str, *, python: str = "python3", progress: Progress = silent) -> SshDevice:
-    """The device of a target behind ssh, which $HWNAS_SSH names if it is not `ssh`.
-
-    Raises:
-        UsageError: the address is none, or the target is this machine.
-    """
-    _elsewhere(target)
-    ssh = shlex.split(os.environ.get("HWNAS_SSH", "")) or ["ssh"]
-    return SshDevice(address, target.runtime, target.threads, target.precision, batch=target.batch, cores=target.cores,
-                     python=python, ssh=ssh, progress=progress)
-
-
 def export_job(space: Space, target: Target, folder: Path, *, seed: int = 0, max_seconds: float = 60.0,
                runtime_version: str = "") -> FolderJob:
     """A folder to carry to the device of a target: all that a new table of a space takes.
@@ -63,7 +50,7 @@ def export_job(space: Space, target: Target, folder: Path, *, seed: int = 0, max
         UsageError: the target is this machine.
         InputError: the folder is not empty or cannot be written.
     """
-    _elsewhere(target)
+    check_elsewhere(target)
     setup = Setup(target.runtime, target.threads, target.precision, target.batch, target.cores)
     about = {"space": space.config.to_json(), "target": target.model_dump(mode="json"), "seed": seed,
              "max_seconds": max_seconds}
@@ -108,9 +95,3 @@ def _origin(target: Target, made_on: Mapping[str, Any]) -> str:
     machine = fingerprint(target)
     here = machine is not None and not device_differences(made_on, machine.to_json())
     return origin("measured", target, made_on, here=here)
-
-
-def _elsewhere(target: Target) -> None:
-    if target.name == HERE:
-        raise UsageError(f"the target {HERE!r} is this machine: give the other device a target, by --target NAME "
-                         "(hwnas targets) or a .yaml of your own")

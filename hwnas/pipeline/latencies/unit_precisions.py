@@ -44,15 +44,22 @@ def unit_precisions(config: CompressConfig) -> UnitPrecisions:
         MissingDependency: the runtime of this machine is not installed.
     """
     asked = config.target
-    return precisions_on(asked.name, asked.precision, runtime=asked.runtime, batch=asked.batch, threads=asked.threads)
+    return precisions_on(asked.name, asked.precision, reached=config.model.device is not None, runtime=asked.runtime,
+                         batch=asked.batch, threads=asked.threads)
 
 
-def precisions_on(name: str, precision: str | None = None, **overrides: object) -> UnitPrecisions:
-    """The same for a target by name; arguments and errors as of `targets_for` and `unit_precisions`."""
+def precisions_on(name: str, precision: str | None = None, *, reached: bool = False, **overrides: object
+                  ) -> UnitPrecisions:
+    """The same for a target by name; other arguments and errors as of `targets_for` and `unit_precisions`.
+
+    Args:
+        reached: whether models are timed on the target wherever it is; what its runtime has is asked of the same one
+            here, where they are judged.
+    """
     names = precisions_asked(precision)
     first = names[0] if names and not {*names} & {AUTO, MIXED} else None
     exact = in_fp32(targets_for(name, first, **overrides)[0])
-    if exact.hardware is not None:
+    if exact.hardware is not None and not reached:
         return UnitPrecisions(exact, (FLOAT,))
     runtime = runtime_for(exact)
     lower = tuple(p for p in runtime.together if p != "fp32")

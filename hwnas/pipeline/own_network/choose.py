@@ -1,9 +1,9 @@
 """Stage plan: which option every unit gets. An exact program proposes, truth decides, for up to three rounds.
 
 Every plan whose truth is known is a line of plans.jsonl, or two once it was timed alone, so that a killed run asks for
-none of them twice. The user's
-network itself and its uniform int8 always take part: the result is never slower than the one within the budget, and
-never worse than the other where that is within it.
+none of them twice, and neither does the next of several budgets, which takes over what was found for those before it.
+The user's network itself and its uniform int8 always take part: the result is never slower than the one within the
+budget, and never worse than the other where that is within it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from hwnas.errors import BudgetInfeasible
 from hwnas.files import append_line, read_lines
 from hwnas.pipeline.own_network.context import OwnContext, keys_of, plan_of
 from hwnas.pipeline.own_network.score import losses_of
-from hwnas.pipeline.run.own_results import PlanResult, PlanRow
+from hwnas.pipeline.run.own_results import PlanResult, PlanRow, UnitsResult
 from hwnas.pipeline.stages.stage import Stage
-from hwnas.runtime import compare
-from hwnas.runtime.pinning import pinned
-from hwnas.surgery.plan import FLOAT, Plan
+from hwnas.progress import plural
+from hwnas.surgery.plan import AS_IT_IS, FLOAT, Plan
 from hwnas.surgery.planning import Losses, plans_within
 from hwnas.surgery.residual import corrected
 from hwnas.surgery.unit_costs import UnitCosts
@@ -29,8 +28,10 @@ from hwnas.surgery.unit_costs import UnitCosts
 FILE = "plans.jsonl"
 ROUNDS, TRUTHS = 3, 8  # truths a round
 SWEEPS = 20
+SHOWN = 6  # names of units in a message
 AS_GIVEN = "as given"
 ALONE = "alone"  # share of the network as given, timed with nothing beside the two
+TRIVIAL, KNOWN = "trivial", "known"  # rounds of plans that need no solver, and of those of other budgets
 HOPE = 1.10  # times the limit that the fastest plan may be predicted at and still be tried
 SPARE = 0.01  # over the fastest, so that there is more than one plan to try
 SURE = 0.99  # of the limit that a plan has to measure within: one that ships over it is tuned for nothing
@@ -60,13 +61,16 @@ class _Choosing:
     def __init__(self, context: OwnContext) -> None:
         self._context = context
         self._path = context.run.path / FILE
+        if not self._path.is_file():
+            for row in _of_other_budgets(context):
+                append_line(self._path, row)
         lines = read_lines(self._path) if self._path.is_file() else []
         self._rows: list[dict[str, Any]] = list({repr(row["plan"]): row for row in lines}.values())  # the last counts
 
     def found(self) -> PlanResult:
         context, first = self._context, losses_of(self._context.run.path)
         uniform = {f"uniform {p}": context.places.uniform(p) for p in context.precisions if p != FLOAT}
-        self._tell("trivial", {AS_GIVEN: {}, **uniform}, first, context.costs)
+        self._tell(TRIVIAL, {AS_GIVEN: {}, **uniform}, first, context.costs)
         rounds = 0
         for rounds in range(1, ROUNDS + 1):
             costs, losses = self._learnt(context.costs, first)
@@ -121,9 +125,7 @@ class _Choosing:
         """Of the time of the network as given, with nothing else in turns."""
         context = self._context
         models = {"it": context.assembler.model(plan), AS_GIVEN: context.assembler.model({})}
-        sessions = {name: context.runtime.load(model) for name, model in models.items()}
-        with pinned(context.target.cores):
-            times = compare(sessions, sweeps=SWEEPS, batch=context.target.batch, progress=context.progress)
+        times = context.timed(models, SWEEPS)
         return times["it"].median_ms / times[AS_GIVEN].median_ms
 
     def _within(self, row: Mapping[str, Any]) -> bool:
@@ -142,12 +144,24 @@ class _Choosing:
             least = err.least["latency"] / 1e6
             if least <= limit * HOPE:
                 return list(plans_within(places, costs, losses, max(limit, least * (1 + SPARE))))
-            frozen = [unit for unit in self._context.cut.units if len(places.options[unit.name]) == 1]
-            held = f"; {len(frozen)} units stay as they are ({frozen[0].name}, ...)" if frozen else ""
             raise BudgetInfeasible(
                 f"the fastest plan is predicted at {least:.3f} ms, {100 * least / self._whole_ms:.0f} % of the "
-                f"network's {self._whole_ms:.3f} ms, and the budget is {limit:.3f} ms{held}: raise the budget",
+                f"network's {self._whole_ms:.3f} ms, and the budget is {limit:.3f} ms{self._held()}: raise the budget",
                 err.least, {"latency": limit * 1e6}) from None
+
+    def _held(self) -> str:
+        """Which units stay as they are whatever the budget is, and what they take."""
+        options = self._context.places.options
+        frozen = [unit for unit in self._context.run.found(UnitsResult).units if len(options[unit.name]) == 1]
+        if not frozen:
+            return ""
+        ms = sum(unit.alone_ms[AS_IT_IS.key] for unit in frozen)
+        names = ", ".join(unit.name for unit in frozen[:SHOWN]) + (", ..." if len(frozen) > SHOWN else "")
+        flags = " and ".join(dict.fromkeys(unit.frozen for unit in frozen if unit.frozen))
+        share = f"{100 * ms / self._whole_ms:.0f} % of the network"
+        return (f"; {plural(len(frozen), 'unit')} that {'stays' if len(frozen) == 1 else 'stay'} as given"
+                f"{f' by {flags}' if flags else ''} ({names}) {'takes' if len(frozen) == 1 else 'take'} {ms:.3f} ms "
+                f"alone, {share}")
 
     def _unknown(self, plans: Sequence[Plan]) -> list[Plan]:
         known = [row["plan"] for row in self._rows]
@@ -158,7 +172,7 @@ class _Choosing:
         plans = [plan_of(row["plan"]) for row in self._rows]
         changed = [(plan, row) for plan, row in zip(plans, self._rows, strict=True) if plan]
         times = [self._now(row) for _, row in changed]
-        own = [(plan, row["loss"]) for plan, row in changed if row["round"] != "trivial"]
+        own = [(plan, row["loss"]) for plan, row in changed if row["round"] != TRIVIAL]
         updated = costs.after([plan for plan, _ in changed], times)
         return updated, corrected(first, [p for p, _ in own], [loss for _, loss in own]) if own else first
 
@@ -169,10 +183,7 @@ class _Choosing:
         if not fresh:
             return
         models = {name: context.assembler.model(plan) for name, plan in fresh.items()}
-        sessions = {name: context.runtime.load(model) for name, model in models.items()}
-        sessions.setdefault(AS_GIVEN, context.runtime.load(context.assembler.model({})))
-        with pinned(context.target.cores):
-            times = compare(sessions, sweeps=SWEEPS, batch=context.target.batch, progress=context.progress)
+        times = context.timed({AS_GIVEN: context.assembler.model({}), **models}, SWEEPS)
         for i, (name, plan) in enumerate(fresh.items()):
             context.progress("judging plans", i, len(fresh))
             score = context.scoring.score(context.running(models[name]))
@@ -193,3 +204,15 @@ class _Choosing:
 def _share(row: Mapping[str, Any]) -> float:
     """Of the network as given, timed among others."""
     return float(row["measured_ms"]) / float(row["whole_ms"])
+
+
+def _of_other_budgets(context: OwnContext) -> list[dict[str, Any]]:
+    """Truths about plans that were found for the other budgets of a run, each plan once; under names of their own."""
+    found: dict[str, dict[str, Any]] = {}
+    for branch in context.parent.run.branches if context.parent is not None else ():
+        file = branch.path / FILE
+        for row in read_lines(file) if file.is_file() and branch.path != context.run.path else ():
+            own = row["round"] not in (TRIVIAL, KNOWN)
+            known = {**row, "name": f"{branch.name} {row['name']}", "round": KNOWN} if own else row
+            found[repr(row["plan"])] = known  # the last counts
+    return list(found.values())

@@ -16,8 +16,9 @@ from hwnas.data.reading import Reading
 from hwnas.documents import read_json
 from hwnas.errors import DataError
 from hwnas.imaging.contract import InputContract
-from hwnas.pipeline.config.budget import Budget, parse_all
+from hwnas.pipeline.config.budget import Budget, Wanted, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.latencies.behind_ssh import ssh_device
 from hwnas.pipeline.latencies.unit_precisions import UnitPrecisions, unit_precisions
 from hwnas.pipeline.own_network.frozen import frozen_units
 from hwnas.pipeline.run.folder import RunFolder
@@ -27,17 +28,19 @@ from hwnas.pipeline.tracked import tracking_of
 from hwnas.progress import Progress, silent
 from hwnas.quantize import variant_for
 from hwnas.quantize.graph import parse
-from hwnas.runtime import Runtime
+from hwnas.runtime import Device, LocalDevice, Measurement, Runtime, compare
+from hwnas.runtime.pinning import pinned
 from hwnas.surgery.assembler import Assembler, feeds_of
 from hwnas.surgery.contract import read_contract
 from hwnas.surgery.examples import Examples, examples_of
 from hwnas.surgery.judging import Judge, Run
+from hwnas.surgery.measuring import compared
 from hwnas.surgery.plan import NONE, Option, Places, Plan
 from hwnas.surgery.reading import TrainedNetwork, read_network
 from hwnas.surgery.splice import NOTHING, Fragment
 from hwnas.surgery.unit import Cut
 from hwnas.surgery.unit_costs import UnitCosts
-from hwnas.target import Target
+from hwnas.target import MIXED, Target
 from hwnas.tracking.record import Tracking
 
 if TYPE_CHECKING:
@@ -56,10 +59,13 @@ class OwnContext:
     Args:
         run: the folder.
         progress: told how far a stage is.
+        parent: of the run for several budgets that this one is a branch of, with the same network and images; None
+            where it is none.
     """
 
     run: RunFolder
     progress: Progress = silent
+    parent: OwnContext | None = None
 
     beside = None
     """Nothing is done in a second process."""
@@ -77,7 +83,15 @@ class OwnContext:
     @cached_property
     def tracking(self) -> Tracking:
         """Who is told of numbers and files."""
-        return tracking_of(self.run)
+        whole = self.parent.run if self.parent is not None else self.run if self.run.branches else None
+        return tracking_of(self.run, whole.path.name if whole is not None else "", part=self.parent is not None)
+
+    def of_branch(self, run: RunFolder) -> OwnContext:
+        """The same for the run of one of several budgets: what is read and judged is read and judged once."""
+        return replace(self, run=run, parent=self)
+
+    def check_wanted(self, wanted: Wanted) -> None:
+        """Whether budgets can be met is found by stage plan."""
 
     def check(self) -> None:
         """Before anything is done: nothing can be wrong that a stage does not find at once."""
@@ -119,6 +133,29 @@ class OwnContext:
         return self._formats.runtime()
 
     @cached_property
+    def device(self) -> Device:
+        """Where models are timed: the target, here or behind ssh."""
+        if self.parent is not None:
+            return self.parent.device
+        asked, lower = self.config.model, len(self.precisions) > 1
+        if asked.device is None:
+            return LocalDevice(self.runtime, self.target.cores)
+        target = self.target.model_copy(update={"precision": MIXED}) if lower else self.target
+        return ssh_device(target, asked.device, python=asked.device_python, progress=self.progress)
+
+    def timed(self, models: Mapping[str, bytes], sweeps: int) -> Mapping[str, Measurement]:
+        """Latencies of several models on the device in one interleaved run.
+
+        Raises:
+            InputError: the device cannot be reached or cannot execute one.
+        """
+        if self.config.model.device is not None:
+            return compared(self.device, models, sweeps, self.progress)
+        sessions = {name: self.runtime.load(model) for name, model in models.items()}
+        with pinned(self.target.cores):
+            return compare(sessions, sweeps=sweeps, batch=self.target.batch, progress=self.progress)
+
+    @cached_property
     def contract(self) -> InputContract:
         """How an image becomes the input."""
         asked = self.config.model
@@ -131,6 +168,8 @@ class OwnContext:
     @cached_property
     def network(self) -> TrainedNetwork:
         """The user's network; from its file in the run folder, once it lies there."""
+        if self.parent is not None:
+            return self.parent.network
         size = None
         if self.config.data.imgsz is not None:
             size = self.config.data.imgsz, self.config.data.width or self.config.data.imgsz
@@ -140,6 +179,8 @@ class OwnContext:
 
     @cached_property
     def _parts(self) -> tuple[Examples, Examples, Examples, tuple[str, ...], Examples]:
+        if self.parent is not None:
+            return self.parent._parts
         fit, judge, classes = examples_of(self.config.data.source, self.contract, self.network.size, self.config.seed,
                                           self.config.data.limit)
         order = np.random.default_rng(self.config.seed).permutation(len(fit))
@@ -186,7 +227,7 @@ class OwnContext:
     @cached_property
     def cut(self) -> Cut:
         """The network and its units."""
-        return Cut.of(self.network.model)
+        return Cut.of(self.network.model) if self.parent is None else self.parent.cut
 
     @cached_property
     def places(self) -> Places:
@@ -214,6 +255,8 @@ class OwnContext:
 
     @cached_property
     def _assembler(self) -> Assembler:
+        if self.parent is not None:
+            return self.parent._assembler
         feeds = feeds_of(self.network.input_name, self.calibrated.batches(32))
         return Assembler(self.cut, feeds, variant_for(self.target.runtime))
 
@@ -241,17 +284,18 @@ class OwnContext:
     @property
     def limit_ms(self) -> float:
         """What the budget comes to, tightened where a model measured over it."""
-        return self.run.found(UnitsResult).limit_ms * self.run.state.tighten
+        whole_ms = self.run.found(UnitsResult).whole_ms
+        return self.budget.absolute(whole_ms * 1e6) / 1e6 * self.run.state.tighten
 
     @cached_property
     def scoring(self) -> Judge:
         """Holds what the user's network gives for the images that score; three stages ask it."""
-        return self._judge(self.scored)
+        return self._judge(self.scored) if self.parent is None else self.parent.scoring
 
     @cached_property
     def judging(self) -> Judge:
         """Holds what the user's network gives for the images that judge."""
-        return self._judge(self.judged)
+        return self._judge(self.judged) if self.parent is None else self.parent.judging
 
     def _judge(self, examples: Examples) -> Judge:
         return Judge(lambda: examples.batches(1), self.running(self.assembler.model({})), examples.labels)

@@ -10,7 +10,7 @@ from hwnas.pipeline.own_network.context import OwnContext, plan_of
 from hwnas.pipeline.run.own_results import PlanResult
 from hwnas.pipeline.run.results import described
 from hwnas.quantize.graph import parse
-from hwnas.runtime import Fingerprint, Measurement
+from hwnas.runtime import Measurement
 from hwnas.surgery.dataflow import static_shape
 from hwnas.surgery.judging import CLASSES, Judge
 from hwnas.surgery.plan import FLOAT
@@ -52,5 +52,5 @@ def own_provenance(context: OwnContext, judge: Judge, model: bytes, shapes: Sequ
         "latency": {
             "limit_ms": limit_ms, "given_ms": times["network"].median_ms, "measured": times["model"].to_json(),
             "share": context.budget.value if context.budget.relative else None,
-            "device": Fingerprint.of(context.runtime).to_json()},
+            "device": context.device.fingerprint().to_json()},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hwnas.errors import InputError
 from hwnas.files import write_bytes
 from hwnas.pipeline.own_network.context import OwnContext
 from hwnas.pipeline.run.own_results import ReadResult
@@ -28,6 +29,9 @@ class ReadStage(Stage[ReadResult]):
             UsageError: `--keep` or `--only` names nothing.
         """
         network, path = context.network, context.run.path
+        if network.input_shape[0] != 1:
+            raise InputError(f"{network.name} takes {network.input_shape[0]} images a call, no fewer: export it with "
+                             "an open batch, or with one image")
         _ = context.frozen  # before anything takes time: a pattern may match nothing
         difference = network.check(context.judged.take(CHECKED).batches(1))
         judge = context.judging

@@ -29,8 +29,6 @@ from hwnas.pipeline.run.result_parts import TimedResult
 from hwnas.pipeline.selection.candidates import MARGIN, TRIES
 from hwnas.pipeline.stages.stage import Again, Stage
 from hwnas.quantize.graph import parse
-from hwnas.runtime import compare
-from hwnas.runtime.pinning import pinned
 from hwnas.surgery.plan import FLOAT
 
 SWEEPS = 40
@@ -79,9 +77,7 @@ class ShipStage(Stage[ShipResult]):
             OverBudget: the result measured over its budget.
         """
         models = self._models(context)
-        sessions = {name: context.runtime.load(model) for name, model in models.items()}
-        with pinned(context.target.cores):
-            times = compare(sessions, sweeps=SWEEPS, batch=context.target.batch, progress=context.progress)
+        times = context.timed(models, SWEEPS)
         limit = context.budget.absolute(times[ORIGINAL].median_ms * 1e6) / 1e6
         judge, samples = context.judging, self._samples(context, models)
         kept = len(samples.images) if samples else 0

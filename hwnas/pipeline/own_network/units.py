@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from hwnas.errors import InputError
 from hwnas.files import write_json
+from hwnas.pipeline.latencies.origin import misfit
 from hwnas.pipeline.own_network.context import OwnContext, keys_of
-from hwnas.pipeline.run.own_results import UnitResult, UnitsResult
+from hwnas.pipeline.own_network.unit_table import UnitTable
+from hwnas.pipeline.run.own_results import UnitResult, UnitsResult, limits_of
 from hwnas.pipeline.stages.stage import Stage
-from hwnas.runtime import LocalDevice
 from hwnas.surgery.measuring import UnitTimes, measure_units
 
 SECONDS = 60.0
@@ -24,12 +26,16 @@ class UnitsStage(Stage[UnitsResult]):
         """Measure.
 
         Raises:
-            InputError: the device cannot execute a model.
+            InputError: the device is not the target, cannot be reached, or cannot execute a model.
         """
-        target = context.target
-        found = measure_units(context.assembler, context.places, LocalDevice(context.runtime, target.cores),
-                              max_seconds=SECONDS, seed=context.config.seed, processor_clock=target.threads == 1,
-                              progress=context.progress)
+        target, device = context.target, context.device
+        if why := misfit(target, device.fingerprint().to_json()):
+            raise InputError(f"{context.config.model.device} is no {target.name}: {why}. Give that device a target of "
+                             "its own (hwnas targets)")
+        table = UnitTable.of(target, device, context.config.target.tables)
+        found = measure_units(context.assembler, context.places, device, known=table.known, max_seconds=SECONDS,
+                              seed=context.config.seed, processor_clock=target.threads == 1, progress=context.progress)
+        warnings = [*table.warnings, *table.keep(found.timed), *found.conditions.warnings]
         costs = found.costs
         write_json(context.run.path / "costs.json", {
             "whole_ms": costs.whole_ms, "effects": list(costs.effects), "mean_ms": costs.mean_ms.tolist(),
@@ -38,9 +44,9 @@ class UnitsStage(Stage[UnitsResult]):
                       for p, ms in zip(found.plans, found.plans_ms, strict=True)]})
         return UnitsResult(
             units=self._rows(context, found), whole_ms=found.whole_ms,
-            limit_ms=context.budget.absolute(found.whole_ms * 1e6) / 1e6,
+            limits=limits_of(context.config.networks, found.whole_ms),
             kept=dict(Counter(context.cut.flow.nodes[i].op_type for i in context.cut.loose)), facts=dict(found.facts),
-            warnings=list(found.conditions.warnings))
+            warnings=warnings)
 
     def leaves(self, found: UnitsResult) -> Sequence[str]:
         return ["costs.json"]

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hwnas.pipeline.report.budget_rows import BudgetRow, Overview
 from hwnas.pipeline.report.contents import Both, CandidateFacts, Comparison, FrontFacts, FrontPoint, Report, Row
-from hwnas.pipeline.report.overview import BudgetRow, Overview
 from hwnas.pipeline.report.reached import Reached
 from hwnas.pipeline.report.summary import FinalistRow, NetworkSummary, PrecisionRow, Summary
 from hwnas.pipeline.run.result_parts import Part, as_json
@@ -48,7 +48,7 @@ def overview_json(found: Overview, base: Path | None = None) -> Document:
     return {
         "run": _place(found.run, base), "report": _place(found.report, base), "data": found.data,
         "target": dict(found.target), "origin": found.origin, "metric": found.metric, "title": found.title,
-        "reference": {"score": found.reference_score, **(found.reference.model_dump() if found.reference else {})},
+        "source": found.source, "base": found.base, "reference": {"score": found.reference_score, **found.reference},
         "warnings": [{"text": text, "budgets": budgets} for text, budgets in found.warnings],
         "networks": [_budget_row(row, base) for row in found.networks],
         "made": sum(row.made is not None for row in found.networks),
@@ -58,15 +58,15 @@ def overview_json(found: Overview, base: Path | None = None) -> Document:
 
 
 def _budget_row(row: BudgetRow, base: Path | None) -> Document:
-    made, new = row.made, row.made.compressed if row.made else None
+    made = row.made
     return {
         "name": row.name, "budget": row.budget, "budgets": dict(row.budgets), "limits": dict(row.limits),
         "made": made is not None, "error": row.error, "result": row.result, "run": _place(row.run, base),
         "model": _place(made.model, base) if made else None, "report": _place(made.report, base) if made else None,
-        "latency_ms": row.latency_ms, "kind": row.kind, "share": row.share, "score": new.score if new else None,
-        "precision": new.precision if new else None, "predicted_ms": new.predicted_ms if new else None,
-        "flops": new.flops if new else None, "params": new.params if new else None,
-        "size_bytes": new.size_bytes if new else None, "same_as": row.same_as,
+        "latency_ms": row.latency_ms, "kind": row.kind, "share": row.share, "score": made.score if made else None,
+        "precision": made.precision if made else None, "predicted_ms": made.predicted_ms if made else None,
+        "flops": made.flops if made else None, "params": made.params if made else None,
+        "size_bytes": made.size_bytes if made else None, "same_as": row.same_as,
         "warnings": list(made.warnings) if made else [], "no_success": made.no_success if made else None,
         "next": made.next if made else None, "seconds": row.seconds,
     }

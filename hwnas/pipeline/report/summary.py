@@ -13,12 +13,12 @@ from hwnas.pipeline.latencies.origin import origin
 from hwnas.pipeline.report.reached import Reached, reached
 from hwnas.pipeline.run.cautions import no_success, warnings_of
 from hwnas.pipeline.run.details import read_details
-from hwnas.pipeline.run.folder import SEARCHED, STAGES, RunFolder
+from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import Moment, moments_of
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import DifferenceResult, StandingResult, TimedResult, VerdictResult
-from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult
+from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult, ReportResult
 from hwnas.pipeline.selection.answers import told_positions
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import Configuration
@@ -149,7 +149,7 @@ def is_finished(run: RunFolder) -> bool:
     """
     if run.branches:
         paths = [branch.path for branch in run.branches]
-        return (all(run.done(stage) for stage in (*SEARCHED, STAGES[-1]))
+        return (all(run.done(stage) for stage in (*run.shared, ReportResult.stage))
                 and all((path / "run.json").is_file() and is_finished(RunFolder.open(path)) for path in paths))
     return all(run.done(stage) for stage in run.stages)
 

@@ -8,6 +8,7 @@ giving a wrong answer.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from hwnas.pipeline.commands import resume_command
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.display.fact_table import Facts, facts_html, facts_text
 from hwnas.pipeline.run.branches import Branch, branches_of, one_of
-from hwnas.pipeline.run.own_results import OWN_RESULTS
+from hwnas.pipeline.run.own_results import OWN_RESULTS, ReadResult, UnitsResult, limits_of
 from hwnas.pipeline.run.read_result import read_result
 from hwnas.pipeline.run.result_parts import LaneResult
 from hwnas.pipeline.run.results import RESULTS, DataResult, Found, ProfileResult, StageResult
@@ -31,6 +32,7 @@ from hwnas.target import MIXED
 from hwnas.validation import checked
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
+OWN_SHARED = ("read", "fit", "units", "score")  # the same of a user's own network
 LOCK = ".lock"
 STAGES = tuple(result.stage for result in RESULTS)
 OWN_STAGES = tuple(result.stage for result in OWN_RESULTS)
@@ -105,19 +107,23 @@ class RunFolder:
         self.state = RunFolder.open(self.path).state
 
     def branch(self, path: Path, config: CompressConfig, target: Mapping[str, Any] | None = None) -> RunFolder:
-        """A new run that starts from this one's finished search: its data, table, reference and distribution.
+        """A new run that starts from what this one made for all budgets: `shared`.
+
+        Of a search those are data, table, reference and distribution, of a user's own network its units with their
+        forms, times and losses.
 
         Args:
             target: another one, as `hwnas.pipeline.run.results.described` gives it; its stage profile is done anew.
+                Of a search alone.
 
         It appears whole or not at all.
 
         Raises:
-            RunError: the search is not finished or its files were changed.
+            RunError: a shared stage is not finished or its files were changed.
             UsageError: `path` is taken.
             InputError: it cannot be written.
         """
-        for stage in SEARCHED:
+        for stage in self.shared:
             if not self.done(stage):
                 raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
         check_free(path)
@@ -128,19 +134,30 @@ class RunFolder:
     def _branched(self, path: Path, config: CompressConfig, target: Mapping[str, Any] | None) -> RunState:
         """Write a branch into an empty folder; its state."""
         run = RunFolder.create(path, config)
-        for stage in (stage for stage in SEARCHED if target is None or stage != "profile"):
+        for stage in (stage for stage in self.shared if target is None or stage != "profile"):
             record = self.state.stages[stage]
             if stage == "data":
                 other = {"budgets": dict(config.budgets)} | ({"target": dict(target)} if target is not None else {})
                 record = record.model_copy(update={"result": {**record.result, **other}})
             for name in record.files:
-                shutil.copyfile(self.path / name, path / name)
+                _take_over(self.path / name, path / name)
             if stage == "profile":
                 record = record.model_copy(update={"result": self._profile_for(config).to_json()})
+            if stage in OWN_SHARED:
+                record = record.model_copy(update={"result": self._own_for(stage, config).to_json()})
             run.state.stages[stage] = record
         run.state.reference = self.state.reference if target is None else None
         run.save()
         return run.state
+
+    def _own_for(self, stage: str, config: CompressConfig) -> StageResult:
+        """What a shared stage found of a user's own network, as a run for other budgets has it."""
+        if stage == ReadResult.stage:
+            return self.found(ReadResult).model_copy(update={"budgets": dict(config.budgets)})
+        if stage == UnitsResult.stage:
+            found = self.found(UnitsResult)
+            return found.model_copy(update={"limits": limits_of(config.networks, found.whole_ms)})
+        return read_result(stage, self.result(stage), str(self.path / "run.json"))
 
     def _profile_for(self, config: CompressConfig) -> ProfileResult:
         """What stage profile found, as another configuration has it for the same device."""
@@ -167,6 +184,11 @@ class RunFolder:
     def evidence(self) -> tuple[str, ...]:
         """Stages whose files the check of the model stands on: a user's own network is one of them."""
         return (self.model_stage,) if self.state.config.model.source is None else ("read", self.model_stage)
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Stages that are done once for all budgets, and that another one can start from."""
+        return SEARCHED if self.state.config.model.source is None else OWN_SHARED
 
     @property
     def branches(self) -> tuple[Branch, ...]:
@@ -271,7 +293,7 @@ class RunFolder:
             if stage not in self.stages:
                 raise RunError(f"{self.path} is a run on a network of your own, and this is for the networks of a "
                                f"search: its result is {self.path / 'model.onnx'}")
-            if stage not in SEARCHED:
+            if stage not in self.shared:
                 self.one_network()
             raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
         return record.result
@@ -321,3 +343,12 @@ class RunFolder:
         for stage in stages:
             self.state.stages.pop(stage, None)
         self.save()
+
+
+def _take_over(file: Path, copy: Path) -> None:
+    """Put a file into another run; models take no room twice, as nobody writes into one in its place."""
+    if file.suffix == ".onnx":
+        with contextlib.suppress(OSError):
+            os.link(file, copy)
+            return
+    shutil.copyfile(file, copy)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from hwnas.pipeline.config.budget import Wanted
 from hwnas.pipeline.run.result_parts import Amount, Part, Percent, TimedResult
 from hwnas.pipeline.run.results import ReportResult, StageResult
 from hwnas.validation import Count, FileName, Milliseconds, Name
@@ -68,7 +70,7 @@ class UnitsResult(StageResult):
 
     Args:
         whole_ms: the network as it is, at the speed of the sweeps.
-        limit_ms: what the budget comes to.
+        limits: budget as it was asked for -> what it comes to, ms.
         kept: nodes that no unit holds, by type.
         facts: what the measurement says of itself; errors of its predictions.
     """
@@ -77,9 +79,15 @@ class UnitsResult(StageResult):
 
     units: Annotated[list[UnitResult], Field(max_length=10_000)]
     whole_ms: Milliseconds
-    limit_ms: Milliseconds
+    limits: dict[Name, Milliseconds]
     kept: dict[Name, Count]
     facts: dict[Name, float | int]
+
+
+def limits_of(networks: Sequence[Wanted], whole_ms: float) -> dict[str, float]:
+    """Budget of latency -> what it comes to, ms, where the network as given takes `whole_ms`."""
+    budgets = [wanted["latency"] for wanted in networks]
+    return {budget.text: budget.absolute(whole_ms * 1e6) / 1e6 for budget in budgets}
 
 
 class ScoresResult(StageResult):
