@@ -42,7 +42,7 @@ from hwnas.train.checkpoint import load_tensors, one_line, save_tensors
 from hwnas.train.loop import restore, snapshot
 from hwnas.validation import Count, Name, Schema, checked
 
-RATES = (1e-3, 3e-4, 1e-4, 3e-5)
+RATES = (2e-3, 1e-3, 3e-4, 1e-4)
 EPOCHS, FEWEST_STEPS = 4, 240
 HELD_OUT, TRIAL = 0.1, 0.05  # shares of the images, and of the steps
 LABELS_WEIGHT = 0.5
