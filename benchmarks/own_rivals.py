@@ -1,6 +1,6 @@
 """What other tools make of the network that `own_subjects.py` trained, beside runs of `own_network.py`, in one table.
 
-    pip install torch-pruning==1.6.0 nvidia-modelopt==0.47.0          # rivals, no part of hwnas
+    pip install torch-pruning==1.6.0 nvidia-modelopt==0.47.0 torchprofile==0.0.4      # rivals, no part of hwnas
     python own_rivals.py --subject /tmp/own/subjects --runs /tmp/own/resnet20/run-50 --ratios 0.50 --out /tmp/own/rivals
 
 | rival | what it does |
@@ -117,6 +117,8 @@ def searched(making: Making, start: nn.Module, data: Data, wanted: float, folder
     """By Model Optimizer's FastNAS; the bound on FLOPs falls until the latency is within the ratio."""
     import modelopt.torch.prune as mtp
 
+    widths = {name: {"*": {divisor: 8}} for name, divisor in (
+        ("nn.Conv2d", "channel_divisor"), ("nn.BatchNorm2d", "feature_divisor"), ("nn.Linear", "feature_divisor"))}
     batches = [(normed(data["x_train"][i : i + 128]), torch.from_numpy(data["y_train"][i : i + 128]))
                for i in range(0, 2560, 128)]
 
@@ -126,7 +128,7 @@ def searched(making: Making, start: nn.Module, data: Data, wanted: float, folder
     share = wanted
     while True:
         net = copy.deepcopy(start)
-        found, _ = mtp.prune(net, "fastnas", {"flops": f"{100 * share:.0f}%"}, torch.zeros(1, 3, 32, 32), {
+        found, _ = mtp.prune(net, [("fastnas", widths)], {"flops": f"{100 * share:.0f}%"}, torch.zeros(1, 3, 32, 32), {
             "data_loader": batches, "score_func": score, "checkpoint": str(folder / f"fastnas-{share:.2f}.pth"),
             "collect_func": lambda batch: (batch[0],)})
         got = making.ratio(found)
