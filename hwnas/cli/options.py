@@ -131,7 +131,7 @@ OPTIONS: dict[str, Any] = {
     "crop": _flag(_FLOAT, "crop", "Side of the square in the middle over the shorter side.", _M, "1.0"),
     "contract": _flag(_TEXT, "contract", "A .yaml with those six instead.", _M),
     "keep": _flag(_LIST, "keep", "Units that stay as they are: u00,u1*, or tensors and weights in them (hwnas "
-                  "inspect); of a search: how many operations per choice pruning leaves.", _M, "none; of a search 3"),
+                  "inspect); of a search: how many operations per choice pruning leaves.", _M, "3"),
     "only": _flag(_LIST, "only", "Units that may change, alike; all others stay.", _M),
     "precision_only": _flag(bool | None, "precision_only", "Replace no unit, choose their precisions alone.", _M),
     "device": _flag(_TEXT, "device", "Where the target is and units are timed: ssh://[user@]host[:port].", _M,
