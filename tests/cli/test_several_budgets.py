@@ -75,10 +75,14 @@ MANY = ",".join(f"{share}%" for share in range(60, 120, 5))  # so many that no b
 def test_a_dry_run_says_the_time_for_all_of_them(answer: Callable[..., Any],
                                                  capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
-    few, one, many = (answer("compress", *BOARD, "--flops", flops, "--dry-run", "--epochs", epochs)
-                      for flops, epochs in (("60%,70%,80%", 400), ("60%", 400), (MANY, 400)))
-    assert one["seconds"][0] < few["seconds"][0] < 3 * one["seconds"][0]
-    assert few["seconds"][0] < many["seconds"][0]
+    for last in (False, False, True):  # each dry run times a few steps of its own, and the machine may stall in one
+        few, one, many = (answer("compress", *BOARD, "--flops", flops, "--dry-run", "--epochs", 400)
+                          for flops in ("60%,70%,80%", "60%", MANY))
+        one_s, few_s, many_s = (told["seconds"][0] for told in (one, few, many))
+        if last or one_s < few_s < min(3 * one_s, many_s):
+            break
+    assert one_s < few_s < 3 * one_s
+    assert few_s < many_s
     assert isinstance(one["bounds"], dict)
     assert [round(bounds["flops"] / one["reference"]["flops"], 6) for bounds in few["bounds"]] == [0.6, 0.7, 0.8]
     assert main(["compress", *BOARD, "--flops", "60%,70%", "--params", "90%", "--dry-run"]) == 0

@@ -16,12 +16,11 @@ from hwnas.cli.app import make_app
 from hwnas.data.recipe import recipe_names
 from hwnas.documents import read_json
 from hwnas.files import write_json
-from hwnas.pipeline.latencies.latency_sources import AUTO
+from hwnas.pipeline.latencies.latency_sources import WORDS
 from hwnas.runtime import RUNTIMES
 from hwnas.search.roles import EVALUATORS, EXECUTORS, REDUCERS, SEARCHERS
 from hwnas.space import SPACES, SpaceConfig, build, space_from_json
 from hwnas.space.heads import HEADS
-from hwnas.target import PRECISIONS
 
 
 def test_a_space_is_shown_position_by_position(answer: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +98,7 @@ def test_the_output_is_spelled_the_same_everywhere() -> None:
 def test_completed_names_are_those_of_the_registries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tuple(SPACES) == completing.SPACES
     assert set(completing.CHOICES["runtime"]) == set(RUNTIMES)
-    assert set(completing.CHOICES["precision"]) == {*PRECISIONS, AUTO}
+    assert set(completing.CHOICES["precision"]) == set(WORDS)
     assert set(completing.CHOICES["head"]) == set(HEADS)
     assert set(completing.RECIPES) == set(recipe_names("classify"))
     assert completing.recipes("photo-") == ["photo-long"]
