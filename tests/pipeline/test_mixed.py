@@ -54,8 +54,8 @@ def bent(*given: Any, **options: Any) -> MixedLatencies:
 
 
 @pytest.fixture(scope="module")
-def mixed(small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
-    """A finished run whose only finalist is of several precisions."""
+def mixed(finished: RunFolder, small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
+    """A finished run whose only finalist is of several precisions; the plain one is made before anything is bent."""
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(profile, "mixed_latencies", bent)
