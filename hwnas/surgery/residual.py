@@ -22,6 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.surgery.belief import updated
 from hwnas.surgery.plan import Plan
 from hwnas.surgery.planning import Losses
 
@@ -48,8 +49,7 @@ def corrected(losses: Losses, plans: Sequence[Plan], truth: Sequence[float]) -> 
     f, y = np.stack([_terms(plan, options, pairs) for plan in plans]), np.asarray(truth, np.float64)
     v = np.outer(m, m) + np.diag(np.square(OWN * np.abs(m) + USUAL * float(np.median(np.abs(alone)))))
     noise = np.square(SCATTER * np.maximum(y, y.mean())) + TINY
-    gain = v @ f.T @ np.linalg.inv(f @ v @ f.T + np.diag(noise))
-    found = m + gain @ (y - f @ m)
+    found, _ = updated(m, v, f, y, noise)
     return Losses({key: max(0.0, float(value)) for key, value in zip(options, found, strict=False)}, losses.error,
                   {key: float(value) for key, value in zip(pairs, found[len(options):], strict=True)})
 

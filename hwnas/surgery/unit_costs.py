@@ -25,6 +25,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.surgery.belief import updated
 from hwnas.surgery.plan import AS_IT_IS, FLOAT, TEACHER, Option, Places, Plan, is_joint, precision_of
 
 Floats = NDArray[np.float64]
@@ -81,12 +82,9 @@ class UnitCosts:
         if not plans:
             return self
         f = self._rows(plans)
-        residual = np.asarray(times_ms) - self.whole_ms - f @ self.mean_ms
         noise = np.square(max(error, TIMING_ERROR) * np.asarray(times_ms))
-        gain = self.variance @ f.T @ np.linalg.inv(f @ self.variance @ f.T + np.diag(noise))
-        kept = np.eye(len(self.mean_ms)) - gain @ f
-        variance = kept @ self.variance @ kept.T + gain @ np.diag(noise) @ gain.T  # Joseph's form: stays symmetric
-        return UnitCosts(self.places, self.whole_ms, self.effects, self.mean_ms + gain @ residual, variance)
+        mean, variance = updated(self.mean_ms, self.variance, f, np.asarray(times_ms) - self.whole_ms, noise)
+        return UnitCosts(self.places, self.whole_ms, self.effects, mean, variance)
 
     def predict(self, plans: Sequence[Plan]) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the times of some plans, ms, (n,) each."""
