@@ -31,6 +31,7 @@ from hwnas.pipeline.exported.image_sources import Frame, frames
 from hwnas.pipeline.exported.predicting import Predictor, predict_files
 from hwnas.surgery.examples import unlabelled
 from hwnas.target import Target
+from tests.deploy.recorder import Recorder
 from tests.trained_network import Builder, shipped, small_network
 
 SIZE = (16, 24)
@@ -72,20 +73,6 @@ def bundle_of(model: Path, out: Path, **words: Any) -> Path:
     target = Target.model_validate(metadata["target"])
     samples = OwnSamples.load(model.parent / "samples.safetensors")
     return write_bundle(out, model.read_bytes(), samples, target, **{"promise": EASY, **words}).path
-
-
-class Recorder:
-    """A session that keeps what it was given."""
-
-    def __init__(self, session: Any) -> None:
-        self._session, self.seen = session, np.zeros(0)
-
-    def run(self, inputs: dict[str, np.ndarray]) -> Any:
-        (self.seen,) = inputs.values()
-        return self._session.run(inputs)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
 
 
 @pytest.fixture

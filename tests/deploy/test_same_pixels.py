@@ -29,6 +29,7 @@ from hwnas.imaging import Letterbox, Picture
 from hwnas.imaging.fitting import square_pixels, to_input
 from hwnas.pipeline.exported.image_sources import Frame, frames
 from hwnas.pipeline.exported.predicting import Predictor
+from tests.deploy.recorder import Recorder
 
 HEIGHT, WIDTH, SIZE, SIDE = 40, 61, (64, 96), 16
 RNG = np.random.default_rng(0)
@@ -204,20 +205,6 @@ REFUSED = {
     "I beyond 16 bits TIFF": saved(Image.fromarray(np.full((8, 8), 70_000, np.int32)), "TIFF"),
     "I below zero TIFF": saved(Image.fromarray(np.full((8, 8), -1, np.int32)), "TIFF"),
 }
-
-
-class Recorder:
-    """A session that keeps what it was given."""
-
-    def __init__(self, session: Any) -> None:
-        self._session, self.seen = session, np.zeros(0)
-
-    def run(self, inputs: dict[str, np.ndarray]) -> Any:
-        (self.seen,) = inputs.values()
-        return self._session.run(inputs)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
 
 
 @dataclass(frozen=True)
