@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 
 from hwnas.pipeline import RunFolder, compress
+from hwnas.pipeline.own_network import units
 from tests.made_once import made_once
 from tests.pipeline.lives import Lives
+from tests.trained_network import small_network, written
 
 SMALL: dict[str, Any] = {
     "data": "digits", "limit": 260, "epochs": 1, "warmup": 1, "epochs_per_evaluation": 0.25, "cycles": 1, "settle": 6,
@@ -138,3 +140,16 @@ def lives() -> Iterator[Lives]:
 def tiny() -> dict[str, Any]:
     """Options of a compress of boxes or masks that takes seconds."""
     return dict(TINY)
+
+
+@pytest.fixture
+def timed_briefly(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Units of a user's own network, kept in tables of the session."""
+    monkeypatch.setenv("HWNAS_TABLES", str(tmp_path_factory.getbasetemp() / "tables"))
+    monkeypatch.setattr(units, "SECONDS", 0.5)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own, as a file."""
+    return written(small_network(), tmp_path_factory.mktemp("network") / "net.onnx")

@@ -31,22 +31,14 @@ from hwnas.pipeline.single_stage import rewrite_report
 from hwnas.surgery import Cut, InputContract
 from hwnas.surgery.reading import read_network
 from hwnas.surgery.session import session_of
-from tests.trained_network import Builder, small_network, written
+from tests.trained_network import Builder, written
 
 OPTIONS: dict[str, Any] = {"data": "digits", "imgsz": 16, "mean": 127.5, "std": 127.5, "colour": "grey"}
 ROOMY = {"latency": "300%"}
 """A budget that a busy machine does not break: what is tested is not how fast it is."""
 
 
-@pytest.fixture(autouse=True)
-def timed_briefly(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.setenv("HWNAS_TABLES", str(tmp_path_factory.getbasetemp() / "tables"))
-    monkeypatch.setattr(units, "SECONDS", 0.5)
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(small_network(), tmp_path_factory.mktemp("network") / "net.onnx")
+pytestmark = pytest.mark.usefixtures("timed_briefly")
 
 
 @pytest.fixture(scope="module")

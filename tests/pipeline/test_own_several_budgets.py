@@ -18,22 +18,13 @@ from hwnas.pipeline.report.summary import is_finished
 from hwnas.pipeline.run.folder import OWN_SHARED
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, TuneResult, UnitsResult
 from tests.pipeline.lives import Lives
-from tests.trained_network import small_network, written
 
 OPTIONS: dict[str, Any] = {"data": "digits", "imgsz": 16, "mean": 127.5, "std": 127.5, "colour": "grey", "limit": 200}
 ASKED = {"latency": ["300%", "1us", "250%"]}
 """Two that a busy machine does not break, and one that nothing meets."""
 
 
-@pytest.fixture(autouse=True)
-def timed_briefly(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.setenv("HWNAS_TABLES", str(tmp_path_factory.getbasetemp() / "tables"))
-    monkeypatch.setattr(units, "SECONDS", 0.5)
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(small_network(), tmp_path_factory.mktemp("network") / "net.onnx")
+pytestmark = pytest.mark.usefixtures("timed_briefly")
 
 
 @pytest.fixture(scope="module")
