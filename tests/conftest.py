@@ -17,6 +17,8 @@ from hypothesis import settings
 # Before anything imports torch or numpy: on the small tensors of these tests a second thread takes a third more
 # processor time and gives it back to nobody, and pytest-xdist has a process a core already.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The tests keep all cores busy, so none of them waits for a calm one.
+os.environ.setdefault("HWNAS_PATIENCE", "0")
 
 # A busy machine must not fail a test that asserts nothing about time, and the same examples are tried every time: what
 # fails is what was changed. HWNAS_FUZZ=1000 tries as many others (tests/mutations.py).

@@ -179,7 +179,7 @@ def _outcome(campaign: Campaign, sweeps: Sequence[Sweep], plan: SweepPlan, proce
         networks_ms=np.array([tie * medians[name] for name in names]),
         networks_seconds=np.array([seconds[name] for name in names]),
         kernel_ms=tie * times.steady_kernel_ms, noise=_noise(campaign, times),
-        conditions=conditions_of(sweeps, plan, processor_clock=processor_clock, rejected=times.rejected), facts=facts,
+        conditions=conditions_of(sweeps, plan, times, processor_clock=processor_clock), facts=facts,
     )
 
 
@@ -207,7 +207,7 @@ def _tie(campaign: Campaign, times: Times) -> float:
 
 def _entries(campaign: Campaign, times: Times) -> list[Entry]:
     medians, when = times.medians(), now()
-    tie, runs = _tie(campaign, times), times.times_ms[0].size
+    tie, runs = _tie(campaign, times), times.runs
     entries = []
     for block in campaign.blocks:
         low, high = times.quantiles(block.key)

@@ -56,7 +56,7 @@ def measure_changes(changes: Sequence[Change], device: Device, lower: Lower, *, 
     with device.sweeps(models, plan) as stream:
         times = times_of(_taken(stream, max_seconds, progress))
     medians = times.medians()
-    runs = times.sweeps * times.times_ms.shape[2]
+    runs = times.runs
     found = {pair: _cost_ms(pair, medians) for pair in pairs}
     costs = ((change, found[_pair(change)]) for change in changes)
     return [Entry(change.signature, ms, ms, ms, runs, now()) for change, ms in costs]

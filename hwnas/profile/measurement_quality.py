@@ -5,8 +5,8 @@ the core; what slows the models and not the kernel is memory, and what makes the
 processor's is other work on the same core.
 
 Glossary
-    k   median time of the reference kernel in a sweep, ms, shape (sweeps,)
-    f   speed factor of a sweep from all models, shape (sweeps,)
+    k   median time of the reference kernel in a sweep's visits that count, ms, shape (sweeps,)
+    f   speed factor of a sweep from all models in them, shape (sweeps,)
     m   f / k, relative to its median: slowness of the models that the kernel does not share, shape (sweeps,)
     q   time of the large sentinel over the small one's, relative to its median, shape (sweeps,)
     s   wall time of all visits over the processor time of their runs, shape (sweeps,)
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.profile.sweeps import Floats, sentinel_ratios, speed_factors
+from hwnas.profile.sweeps import Floats, Times, sentinel_ratios
 from hwnas.runtime.device import Sweep, SweepPlan
 
 OTHERS_LIMIT = 0.3  # cores that other work keeps busy
@@ -30,6 +30,7 @@ MEMORY_LIMIT = 0.10  # the same of m and q
 TREND_LIMIT = 0.05  # change of k from the first to the last third
 COLD_LIMIT = 5.0  # first run after other models over the steady one; 1.6 to 3.3 in good hours of a shared machine
 LOST_LIMIT = 0.2  # share of sweeps that the sentinels ruled out
+BUSY_LIMIT = 0.5  # share of visits that met a busy machine
 _FIRST_RUNS = 1.35  # wall time of a quiet visit over that of its steady runs: the first ones are slower
 
 
@@ -48,6 +49,7 @@ class Conditions:
         celsius: the highest temperature that was seen; None where there is no sensor.
         first_run_ratio: first run of a sentinel after other models over its steady time.
         lost: share of sweeps that the sentinels ruled out.
+        busy: share of the other visits in which the reference kernel was slow: a neighbour on the core's own units.
     """
 
     clock_spread: float
@@ -60,6 +62,7 @@ class Conditions:
     celsius: float | None
     first_run_ratio: float
     lost: float
+    busy: float = 0.0
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -92,30 +95,31 @@ class Conditions:
             (self.first_run_ratio > COLD_LIMIT,
              f"first runs took {self.first_run_ratio:.1f} times the steady time: memory is slow"),
             (self.lost > LOST_LIMIT, f"{100 * self.lost:.0f} % of the sweeps were left out"),
+            (self.busy > BUSY_LIMIT,
+             f"in {100 * self.busy:.0f} % of the visits a neighbour held the core's units (reference kernel); they do "
+             "not count"),
         ]
 
 
-def conditions_of(sweeps: Sequence[Sweep], plan: SweepPlan, *, processor_clock: bool, rejected: int) -> Conditions:
+def conditions_of(sweeps: Sequence[Sweep], plan: SweepPlan, times: Times, *, processor_clock: bool) -> Conditions:
     """Sum up what the sweeps say of the machine; at least one sweep.
 
     Args:
         plan: how they were taken.
+        times: of those that count.
         processor_clock: whether the times are processor time; on another clock waiting cannot be seen.
-        rejected: how many of them the sentinels ruled out.
     """
-    kernel = np.array([float(np.median(sweep.kernel_ms)) for sweep in sweeps])
-    raw = np.array([[sweep.times_ms[key] for key in sweep.times_ms] for sweep in sweeps]).transpose(1, 0, 2)
     states = [sweep.state for sweep in sweeps]
     heat = [float(state["celsius"]) for state in states if "celsius" in state]
     return Conditions(
-        clock_spread=_spread(kernel), clock_trend=_trend(kernel),
-        memory_spread=max(_spread(speed_factors(raw) / kernel), _spread(sentinel_ratios(sweeps))),
+        clock_spread=_spread(times.kernel_ms), clock_trend=_trend(times.kernel_ms),
+        memory_spread=max(_spread(times.speed / times.kernel_ms), _spread(sentinel_ratios(sweeps))),
         waiting=_waiting(sweeps, plan) if processor_clock else None,
         others=_median(states, "others"), stolen=_median(states, "stolen"),
         throttled=any(bool(state.get("throttled")) for state in states),
         celsius=max(heat) if heat else None,
         first_run_ratio=float(np.median([sweep.first_run_ratio for sweep in sweeps])),
-        lost=rejected / len(sweeps),
+        lost=times.rejected / len(sweeps), busy=times.busy,
     )
 
 

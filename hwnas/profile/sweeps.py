@@ -2,15 +2,20 @@
 
 A machine changes its speed by a fifth within seconds (measured), and small and large models follow it alike. So the
 speed of every sweep is estimated from all models together and divided out; what remains is noise, which medians
-average. What does not change alike is memory: when other tenants slow it down, large networks suffer and blocks that
-fit the cache do not. Two sentinels, the largest network and a small block, are visited throughout every sweep; sweeps
-in which their ratio leaves the usual by 10 % are left out, and further ones take their place. How the sweeps are
-taken is in `hwnas.runtime.device`.
+average. Two things do not change all models alike:
+
+- Memory: when other tenants slow it down, large networks suffer and blocks that fit the cache do not. Two sentinels,
+  the largest network and a small block, are visited throughout every sweep; sweeps in which their ratio leaves the
+  usual by 10 % are left out, and further ones take their place.
+- A neighbour on the execution units of the core: visits that met one do not count (`hwnas.runtime.calm`).
+
+How the sweeps are taken is in `hwnas.runtime.device`.
 
 Glossary
-    T   times, ms, shape (models, sweeps, timed)
+    T   times, ms, shape (models, sweeps, timed); of visits that do not count not a number
     f   speed factor of a sweep, 1 for the median sweep, shape (sweeps,)
     k   time of the reference kernel in a sweep, ms, shape (sweeps,)
+    c   whether a visit met a calm machine, shape (models, sweeps)
 """
 
 from __future__ import annotations
@@ -22,13 +27,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.runtime.calm import calm, middle, speed_factors
 from hwnas.runtime.device import Sweep
 
 Floats = NDArray[np.float64]
 
 SENTINEL_LIMIT = 0.10
 SENTINEL_NOISE = 2.5  # standard deviations of the ratio, where they are more than that limit; up to 0.25
-_LEAST = 4  # sweeps that are kept whatever the sentinels say
+_LEAST = 4  # sweeps that are kept whatever the sentinels say, and visits of a model whatever the kernel says
 _MEDIAN_95 = 1.96 * math.sqrt(math.pi / 2)  # half width of a median's 95 % interval, in standard errors of a mean
 _MAD = 1.4826  # standard deviation over median absolute deviation, for normal samples
 
@@ -39,10 +45,11 @@ class Times:
 
     Args:
         keys: names of the models.
-        times_ms: T / f, shape (models, sweeps, timed).
-        speed: f, shape (sweeps,).
-        kernel_ms: k, shape (sweeps,).
+        times_ms: T / f.
+        speed: f.
+        kernel_ms: k.
         rejected: how many sweeps the sentinels ruled out.
+        busy: share of the visits in the others that met a busy machine and do not count, 0..1.
     """
 
     keys: tuple[str, ...]
@@ -50,16 +57,17 @@ class Times:
     speed: Floats
     kernel_ms: Floats
     rejected: int
+    busy: float = 0.0
 
     @property
     def sweeps(self) -> int:
-        """How many count."""
-        return int(self.times_ms.shape[1])
+        """How often the models were visited when it counted; the middle one of them."""
+        return int(np.median(self._visits.sum(axis=1)))
 
     @property
     def runs(self) -> int:
         """How many timed runs of each model count."""
-        return int(self.times_ms.shape[1] * self.times_ms.shape[2])
+        return self.sweeps * int(self.times_ms.shape[2])
 
     @property
     def steady_kernel_ms(self) -> float:
@@ -67,13 +75,15 @@ class Times:
         return float(np.median(self.kernel_ms / self.speed))
 
     def medians(self, part: slice = slice(None)) -> dict[str, float]:
-        """Median time of every model over the sweeps in `part`, ms."""
-        flat = self.times_ms[:, part].reshape(len(self.keys), -1)
-        return dict(zip(self.keys, np.median(flat, axis=1).tolist(), strict=True))
+        """Median time of every model over the sweeps in `part`, ms; over all, where none of those counts."""
+        found = middle(self.times_ms[:, part].reshape(len(self.keys), -1), 1)
+        if (absent := np.isnan(found)).any():
+            found[absent] = middle(self.times_ms[absent].reshape(int(absent.sum()), -1), 1)
+        return dict(zip(self.keys, found.tolist(), strict=True))
 
     def quantiles(self, key: str) -> tuple[float, float]:
         """10th and 90th percentile of a model's times, ms."""
-        low, high = np.percentile(self.times_ms[self.keys.index(key)], [10, 90])
+        low, high = np.nanpercentile(self.times_ms[self.keys.index(key)], [10, 90])
         return float(low), float(high)
 
     def half_widths(self) -> dict[str, float]:
@@ -82,16 +92,20 @@ class Times:
         The runs of one visit are no independent samples, so visits are counted, not runs. The spread of visits is
         taken from their median absolute deviation, which single preempted visits do not move.
         """
-        visits = np.median(self.times_ms, axis=2)
-        deviation = np.median(np.abs(visits - np.median(visits, axis=1, keepdims=True)), axis=1)
-        widths = _MEDIAN_95 * _MAD * deviation / math.sqrt(self.sweeps)
+        visits = middle(self.times_ms, 2)
+        deviation = middle(np.abs(visits - middle(visits, 1)[:, None]), 1)
+        widths = _MEDIAN_95 * _MAD * deviation / np.sqrt(self._visits.sum(axis=1))
         return dict(zip(self.keys, widths.tolist(), strict=True))
 
     def halves(self) -> list[tuple[dict[str, float], dict[str, float]]]:
         """Medians from odd and from even sweeps, and from the first and from the second half."""
-        n = self.sweeps
+        n = self.times_ms.shape[1]
         odd_even = self.medians(slice(0, None, 2)), self.medians(slice(1, None, 2))
         return [odd_even, (self.medians(slice(0, n // 2)), self.medians(slice(n // 2, None)))]
+
+    @property
+    def _visits(self) -> NDArray[np.bool_]:
+        return np.asarray(~np.isnan(self.times_ms[:, :, 0]))
 
 
 def times_of(sweeps: Sequence[Sweep]) -> Times:
@@ -100,30 +114,21 @@ def times_of(sweeps: Sequence[Sweep]) -> Times:
     keep = usual(sentinel_ratios(sweeps))
     counted = [sweep for sweep, kept in zip(sweeps, keep.tolist(), strict=True) if kept]
     raw = np.array([[sweep.times_ms[key] for key in keys] for sweep in counted]).transpose(1, 0, 2)
+    kernels = np.array([[sweep.visit_kernel_ms[key] for key in keys] for sweep in counted]).T
+    quiet = calm(kernels)
+    quiet |= quiet.sum(axis=1, keepdims=True) < min(_LEAST, len(counted))
+    some = quiet.any(axis=0)
+    raw, quiet, kernels = raw[:, some], quiet[:, some], kernels[:, some]
+    raw[~quiet], kernels[~quiet] = np.nan, np.nan
     speed = speed_factors(raw)
-    kernel = np.array([float(np.median(sweep.kernel_ms)) for sweep in counted])
-    return Times(keys, raw / speed[None, :, None], speed, kernel, int((~keep).sum()))
+    return Times(keys, raw / speed[None, :, None], speed, middle(kernels, 0), int((~keep).sum()),
+                 1 - float(quiet.sum()) / (len(keys) * len(counted)))
 
 
 def sentinel_ratios(sweeps: Sequence[Sweep]) -> Floats:
     """Time of the large sentinel over the small one's, shape (sweeps,)."""
     pairs = (np.median(np.array(sweep.sentinels_ms), axis=0) for sweep in sweeps)
     return np.array([float(large / small) for large, small in pairs])
-
-
-def speed_factors(times_ms: Floats) -> Floats:
-    """Speed factor of every sweep: the median over the models of the time relative to the model's own median.
-
-    Args:
-        times_ms: T, shape (models, sweeps, timed).
-
-    Returns:
-        f, shape (sweeps,), with median 1.
-    """
-    visits = np.median(times_ms, axis=2)
-    relative = np.log(visits / np.median(visits, axis=1, keepdims=True))
-    factors = np.exp(np.median(relative, axis=0))
-    return np.asarray(factors / np.median(factors))
 
 
 def usual(ratios: Floats) -> NDArray[np.bool_]:

@@ -83,6 +83,7 @@ class Sweep:
         seconds: model -> what visiting it took.
         state: what the machine says of itself then, where it says anything: the keys of `Machine.state`
             ('load', 'mhz', 'celsius', 'throttled', 'others', 'stolen').
+        visit_kernel_ms: model -> the reference kernel around its visit: what tells a calm machine from a busy one.
     """
 
     number: int
@@ -92,6 +93,7 @@ class Sweep:
     kernel_ms: list[float]
     seconds: Mapping[str, float]
     state: Mapping[str, Any] = field(default_factory=dict)
+    visit_kernel_ms: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """One line of a results file; times rounded to a nanosecond."""
@@ -103,6 +105,7 @@ class Sweep:
             "kernel_ms": [_ns(t) for t in self.kernel_ms],
             "seconds": {name: round(s, 6) for name, s in self.seconds.items()},
             "state": dict(self.state),
+            "visit_kernel_ms": {name: _ns(t) for name, t in self.visit_kernel_ms.items()},
         }
 
     @classmethod
@@ -132,7 +135,7 @@ class Sweep:
             sentinels_ms=told.items("sentinels_ms", pair, 1), first_run_ratio=told.number("first_run_ratio", 0, 1e9),
             kernel_ms=told.items("kernel_ms", time_ms, 1),
             seconds=told.pairs("seconds", lambda value, place: told.number_of(value, place, 0, MOST_MS)),
-            state=dict(checked_state(told.record("state"))),
+            state=dict(checked_state(told.record("state"))), visit_kernel_ms=told.pairs("visit_kernel_ms", run_ms),
         )
 
 
@@ -142,7 +145,7 @@ def check_sweep(sweep: Sweep, models: Mapping[str, str], plan: SweepPlan) -> Non
     Raises:
         InputError: it lacks models or has others, or another number of runs or visits.
     """
-    if set(sweep.times_ms) != set(models) or set(sweep.seconds) != set(models):
+    if any(set(told) != set(models) for told in (sweep.times_ms, sweep.seconds, sweep.visit_kernel_ms)):
         raise InputError(f"sweep {sweep.number} lacks models, or has others than the {len(models)} of the job")
     runs = {len(times) for times in sweep.times_ms.values()}
     visits = {len(sweep.sentinels_ms), len(sweep.kernel_ms)}

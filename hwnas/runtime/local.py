@@ -15,11 +15,11 @@ from contextlib import contextmanager
 import numpy as np
 
 from hwnas.errors import InputError, UsageError
+from hwnas.runtime.calm import Pulse
 from hwnas.runtime.device import Device, Sweep, SweepPlan
 from hwnas.runtime.fingerprint import Fingerprint
 from hwnas.runtime.machine import Machine
 from hwnas.runtime.pinning import pinned
-from hwnas.runtime.reference_kernel import kernel_ms
 from hwnas.runtime.runtime import Inputs, Runtime, Session
 from hwnas.runtime.timing import Timer, time_session
 
@@ -98,18 +98,21 @@ class Sampler:
         sentinels: list[tuple[list[float], list[float]]] = []
         kernel: list[float] = []
         with _no_collection():
+            pulse = Pulse(self._timer)
             for part in np.array_split(order, self._plan.sentinel_visits):
                 large, small = (self._sentinel(name) for name in self._plan.sentinels)
                 sentinels.append((large, small))
-                kernel.append(kernel_ms(self._timer))
+                kernel.append(pulse.read())
                 for name in (names[i] for i in part):
                     start = time.perf_counter()
                     times[name] = time_session(*self._sessions[name], warmup=self._plan.warmup, timed=self._plan.timed)
                     seconds[name] = time.perf_counter() - start
+                    pulse.visited(name, 1e3 * seconds[name])
+            pulse.read()
         first_runs = [runs[0] / _steady(runs) for pair in sentinels for runs in pair]
         return Sweep(
             number, {name: times[name] for name in names}, [(_steady(a), _steady(b)) for a, b in sentinels],
-            float(np.median(first_runs)), kernel, seconds, self._machine.state(),
+            float(np.median(first_runs)), kernel, seconds, self._machine.state(), pulse.found,
         )
 
     def _sentinel(self, name: str) -> list[float]:

@@ -5,22 +5,33 @@ warm-up (the first run after another model costs up to three times the steady on
 spread (samples in a row share one state of the machine, samples spread over seconds do not) and the clock.
 With one thread the clock is the processor time of this process: preemption by other work does not count, where
 wall time was seen to be seven times too long. Processor time cannot be used with several threads, since
-it adds them up: there it is wall time.
+it adds them up: there it is wall time. A fourth one is the neighbour on the core's own execution units, whom no clock
+takes out: `hwnas.runtime.calm` tells which visits met one.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hwnas.errors import UsageError
 from hwnas.progress import Progress, silent
-from hwnas.runtime.reference_kernel import kernel_ms
+from hwnas.runtime.calm import Pulse, calm, speed_factors
 from hwnas.runtime.runtime import Inputs, Session
 
+if TYPE_CHECKING:
+    pass
+
 WARMUP, TIMED = 3, 2
+CHECK_EVERY = 5  # visits between two looks at whether enough of them count
+PATIENCE = 20.0  # seconds that a comparison goes on for, at least, while too few of its visits met a calm machine
+VARIABLE, MOST_PATIENCE = "HWNAS_PATIENCE", 3600.0
 
 
 @dataclass(frozen=True)
@@ -117,14 +128,9 @@ def measure_latency(
         max_seconds: no further visit starts after this.
     """
     feed = session.example(batch) if inputs is None else inputs
-    samples: list[float] = []
-    kernels: list[float] = []
-    timer, begin, elapsed = Timer(session.threads), time.perf_counter(), 0.0
-    while elapsed < max_seconds and (elapsed < min_seconds or len(samples) < visits * timed):
-        samples += time_session(session, feed, warmup, timed)
-        kernels.append(kernel_ms(timer))
-        elapsed = time.perf_counter() - begin
-    return Measurement.of(samples, kernels)
+    visits_made = Visits([""], visits, min_seconds, max_seconds)
+    _take({"": (session, feed)}, visits_made, warmup, timed, silent)
+    return visits_made.measurements()[""]
 
 
 def compare(
@@ -134,21 +140,114 @@ def compare(
     warmup: int = WARMUP,
     timed: int = 5,
     batch: int = 1,
+    min_seconds: float = 0.0,
+    max_seconds: float = math.inf,
+    calm_kernel_ms: float = 0.0,
     progress: Progress = silent,
 ) -> dict[str, Measurement]:
     """Latencies of several networks in one interleaved run, so that their ratios can be trusted.
 
-    Every sweep visits every network; a slow moment of the machine then falls on all of them alike.
+    Every sweep visits every network; a slow moment of the machine then falls on all of them alike. Visits that met a
+    busy machine do not count, and others take their place, for as long again or `patience()` seconds.
+
+    Args:
+        sweeps: visits of every network that count, where patience brings so many.
+        min_seconds, max_seconds: sweeps go on for at least and for at most so long.
+        calm_kernel_ms: what the reference kernel takes on this machine when it is calm, where that was measured before;
+            0 takes the fastest of this run.
 
     Returns:
-        name -> times of its `sweeps * timed` runs.
+        name -> times of its runs in visits that count.
     """
-    feeds = {name: session.example(batch) for name, session in sessions.items()}
-    samples: dict[str, list[float]] = {name: [] for name in sessions}
-    kernels: list[float] = []
-    for i in range(sweeps):
-        for name, session in sessions.items():
-            samples[name] += time_session(session, feeds[name], warmup, timed)
-        kernels += [kernel_ms(Timer(session.threads)) for session in list(sessions.values())[:1]]
-        progress("comparing networks", i + 1, sweeps)
-    return {name: Measurement.of(times, kernels) for name, times in samples.items()}
+    visits = Visits(list(sessions), sweeps, min_seconds, max_seconds, calm_kernel_ms)
+    _take({name: (session, session.example(batch)) for name, session in sessions.items()}, visits, warmup, timed,
+          progress)
+    return visits.measurements()
+
+
+def patience() -> float:
+    """Seconds that a comparison waits for a calm machine: `HWNAS_PATIENCE`, or `PATIENCE`.
+
+    Raises:
+        UsageError: the variable is no number of seconds.
+    """
+    told = os.environ.get(VARIABLE)
+    try:
+        seconds = PATIENCE if told is None else float(told)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= MOST_PATIENCE:
+        raise UsageError(f"{VARIABLE} must be seconds from 0 to {MOST_PATIENCE:.0f}, not {told!r}: it is how long a "
+                         "comparison of times waits for a calm machine")
+    return seconds
+
+
+def _take(networks: Mapping[str, tuple[Session, Inputs]], visits: Visits, warmup: int, timed: int, progress: Progress
+          ) -> None:
+    """Visit networks in turns until it is enough.
+
+    Every turn has another order: what follows a network that fills the caches was seen to take 5 % longer.
+    """
+    pulse = Pulse(Timer(next((session.threads for session, _ in networks.values()), 1)))
+    names = list(networks)
+    while not visits.over:
+        times = {}
+        for i in np.random.default_rng(visits.made).permutation(len(names)):
+            name, start = names[i], time.perf_counter()
+            session, feed = networks[name]
+            times[name] = time_session(session, feed, warmup, timed)
+            pulse.visited(name, 1e3 * (time.perf_counter() - start))
+        pulse.read()
+        visits.add(times, pulse.found)
+        if visits.made <= visits.wanted:
+            progress("comparing networks", visits.made, visits.wanted)
+
+
+class Visits:
+    """Times of networks that were visited in turns, and whether there are enough.
+
+    Args:
+        names: of the networks.
+        wanted: visits of each that count.
+        min_seconds, max_seconds, calm_kernel_ms: see `compare`.
+    """
+
+    def __init__(self, names: Sequence[str], wanted: int, min_seconds: float = 0.0, max_seconds: float = math.inf,
+                 calm_kernel_ms: float = 0.0) -> None:
+        self.wanted, self.made = wanted, 0
+        self._between, self._calm_ms = (min_seconds, max_seconds), calm_kernel_ms
+        self._times: dict[str, list[list[float]]] = {name: [] for name in names}
+        self._kernels: dict[str, list[float]] = {name: [] for name in names}
+        self._begin, self._patience, self.over = time.perf_counter(), math.inf, max_seconds <= 0
+
+    def add(self, times_ms: Mapping[str, list[float]], kernels_ms: Mapping[str, float]) -> None:
+        """One more visit of every network: its timed runs, and the reference kernel around it."""
+        for name, times in self._times.items():
+            times.append(times_ms[name])
+            self._kernels[name].append(kernels_ms[name])
+        self.made += 1
+        elapsed, (least, most) = time.perf_counter() - self._begin, self._between
+        if self.made == self.wanted:
+            self._patience = max(2 * elapsed, patience()) if patience() else 0.0
+        enough = self.made >= self.wanted and (elapsed >= self._patience or self._suffices)
+        self.over = elapsed >= most or (enough and elapsed >= least)
+
+    @property
+    def _suffices(self) -> bool:
+        """Whether enough visits of every network count; looked at now and then, since a look takes time."""
+        if (self.made - self.wanted) % CHECK_EVERY:
+            return False
+        counts = calm(np.array(list(self._kernels.values())), self._calm_ms, least=0.0)
+        return min(counts.sum(axis=1).tolist(), default=0) >= self.wanted
+
+    def measurements(self) -> dict[str, Measurement]:
+        """What the visits that count say of every network, at the speed of the median sweep."""
+        times, kernels = np.array(list(self._times.values())), np.array(list(self._kernels.values()))
+        counts = calm(kernels, self._calm_ms)
+        counts |= ~counts.any(axis=1, keepdims=True)  # all visits of a network that met a busy machine at every one
+        some = counts.any(axis=0)
+        times, kernels, counts = times[:, some], kernels[:, some], counts[:, some]
+        speed = speed_factors(np.where(counts[..., None], times, np.nan))
+        return {name: Measurement.of((times[i] / speed[:, None])[counts[i]].ravel().tolist(),
+                                     (kernels[i] / speed)[counts[i]].tolist())
+                for i, name in enumerate(self._times)}

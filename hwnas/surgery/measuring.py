@@ -16,6 +16,7 @@ from hwnas.profile.sweeps import Times, times_of
 from hwnas.progress import Progress, silent
 from hwnas.quantize.half import HALVES
 from hwnas.runtime import Device, Measurement, Sweep, SweepPlan
+from hwnas.runtime.timing import Visits
 from hwnas.surgery.assembler import Assembler
 from hwnas.surgery.plan import FLOAT, INT8, Option, Places, Plan
 from hwnas.surgery.unit import Unit
@@ -114,9 +115,10 @@ def measure_units(
     error = float(np.median([widths[f"plan {i}"] / 1.96 / ms for i, ms in enumerate(plans_ms)])) if plans else 0.0
     facts = {"models": len(models), "sweeps": times.sweeps, "seconds_load": round(loaded - begin, 2),
              "seconds_sweeps": round(seconds, 2), "plans": len(plans), "timing_error": round(error, 5),
+             "kernel_ms": round(times.steady_kernel_ms, 6), "busy": round(times.busy, 3),
              "units_timed": len(alone), "units_known": len(held), **_fit(believed, plans, plans_ms, error)}
     return UnitTimes(believed.after(plans, plans_ms, error), alone_ms, medians["whole"], plans, plans_ms,
-                     conditions_of(sweeps, plan, processor_clock=processor_clock, rejected=times.rejected), facts,
+                     conditions_of(sweeps, plan, times, processor_clock=processor_clock), facts,
                      [_entry(names.keys[name], medians[name] / factor, times.quantiles(name), factor, times.runs)
                       for name in alone if name not in held])
 
@@ -201,23 +203,23 @@ def _change(precision: str) -> bytes:
     return data
 
 
-def compared(device: Device, models: Mapping[str, bytes], sweeps: int, progress: Progress = silent
-             ) -> dict[str, Measurement]:
+def compared(device: Device, models: Mapping[str, bytes], sweeps: int, calm_kernel_ms: float = 0.0,
+             progress: Progress = silent) -> dict[str, Measurement]:
     """Latencies of several networks in one interleaved run on a device, as `hwnas.runtime.compare` takes them here.
 
     Raises:
         InputError: the device cannot be reached or cannot execute the models.
     """
-    first = next(iter(models))
-    plan, found = SweepPlan((first, first), timed=TIMED, sentinel_visits=1, max_sweeps=sweeps), []
+    first, visits = next(iter(models)), Visits(list(models), sweeps, calm_kernel_ms=calm_kernel_ms)
+    plan = SweepPlan((first, first), timed=TIMED, sentinel_visits=1)
     with device.sweeps(models, plan) as stream:
         for sweep in stream:
-            found.append(sweep)
-            progress("comparing networks", len(found), sweeps)
-            if len(found) == sweeps:
+            visits.add(sweep.times_ms, sweep.visit_kernel_ms)
+            if visits.made <= sweeps:
+                progress("comparing networks", visits.made, sweeps)
+            if visits.over:
                 break
-    kernels = [ms for sweep in found for ms in sweep.kernel_ms]
-    return {name: Measurement.of([ms for sweep in found for ms in sweep.times_ms[name]], kernels) for name in models}
+    return visits.measurements()
 
 
 def _first_look(device: Device, model: bytes) -> float:

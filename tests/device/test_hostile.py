@@ -51,7 +51,8 @@ def results(job: Job) -> list[dict[str, Any]]:
             times = {name: (0.1 + 0.01 * i) * rng.uniform(0.99, 1.01, plan.timed) for i, name in enumerate(part.models)}
             sweep = Sweep(number, {name: each.tolist() for name, each in times.items()},
                           [(0.5, 0.1)] * plan.sentinel_visits, 1.2, [0.2] * plan.sentinel_visits,
-                          dict.fromkeys(part.models, 0.01), {"load": 0.5, "mhz": 1500.0, "throttled": False})
+                          dict.fromkeys(part.models, 0.01), {"load": 0.5, "mhz": 1500.0, "throttled": False},
+                          dict.fromkeys(part.models, 0.2))
             found.append({"part": index, **sweep.to_json()})
     return found
 
@@ -107,7 +108,7 @@ def test_jobs_and_exports(folder: Path, data: st.DataObject) -> None:
 
 PLAN = SweepPlan(("a", "b")).to_json()
 SWEEP = Sweep(0, {"a": [0.1, 0.2], "b": [0.3, 0.3]}, [(0.5, 0.1)] * 4, 1.2, [0.2] * 4, {"a": 0.1, "b": 0.1},
-              {"load": 0.5}).to_json()
+              {"load": 0.5}, {"a": 0.2, "b": 0.2}).to_json()
 
 
 @fuzzed

@@ -68,7 +68,8 @@ class SimulatedDevice(Device):
                 (runs(truth[plan.sentinels[0]] * memory, 1)[0], runs(truth[plan.sentinels[1]], 1)[0])
                 for _ in range(plan.sentinel_visits)
             ]
-            yield Sweep(number, times, pairs, 1.8, runs(KERNEL_MS, plan.sentinel_visits), seconds, dict(self.state))
+            yield Sweep(number, times, pairs, 1.8, runs(KERNEL_MS, plan.sentinel_visits), seconds, dict(self.state),
+                        {name: runs(KERNEL_MS, 1)[0] for name in truth})
 
 
 @pytest.fixture

@@ -58,12 +58,21 @@ def test_what_adds_up_is_predicted(space: Any, simulated: Simulated, tmp_path: P
 
 def test_speed_of_the_machine_is_divided_out(simulated: Simulated, tmp_path: Path) -> None:
     steady = measure(SPACE, TARGET, tmp_path / "a.jsonl", device=simulated(), **QUICK)
-    jumpy = simulated(speed=lambda i: 1.0 + 0.4 * (i % 3 == 0))
+    jumpy = simulated(speed=lambda i: 1.0 + 0.13 * (i % 3 == 0))
     drifting = measure(SPACE, TARGET, tmp_path / "b.jsonl", device=jumpy, **QUICK)
     for signature, ms in steady.model.entries_ms.items():
         assert drifting.model.entries_ms[signature] == pytest.approx(ms, rel=0.1, abs=2e-3)
     assert not steady.report["noisy"]
     assert any("speed varied" in warning for warning in drifting.report["warnings"])
+
+
+def test_visits_to_a_busy_machine_do_not_count(simulated: Simulated, tmp_path: Path) -> None:
+    steady = measure(SPACE, TARGET, tmp_path / "a.jsonl", device=simulated(), **QUICK)
+    busy = measure(SPACE, TARGET, tmp_path / "b.jsonl", device=simulated(speed=lambda i: 1.0 + 0.4 * (i % 3 > 0)),
+                   **QUICK)
+    for signature, ms in steady.model.entries_ms.items():
+        assert busy.model.entries_ms[signature] == pytest.approx(ms, rel=0.1, abs=2e-3)
+    assert any("of the visits a neighbour held" in warning for warning in busy.report["warnings"])
 
 
 def test_a_table_measured_again_keeps_its_speed(simulated: Simulated, tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hwnas.profile.sweeps import Times, sentinel_ratios, speed_factors, times_of, usual
+from hwnas.profile.sweeps import Times, sentinel_ratios, times_of, usual
 from hwnas.runtime import Sweep
+from hwnas.runtime.calm import speed_factors
 
 
 def sweep(number: int, times: dict[str, list[float]], large: float = 5.0, kernel: float = 0.3) -> Sweep:
-    return Sweep(number, times, [(large, 1.0)] * 4, 1.8, [kernel] * 4, dict.fromkeys(times, 0.01))
+    return Sweep(number, times, [(large, 1.0)] * 4, 1.8, [kernel] * 4, dict.fromkeys(times, 0.01),
+                 visit_kernel_ms=dict.fromkeys(times, kernel))
 
 
 def times(values: np.ndarray) -> Times:
@@ -84,3 +88,32 @@ def test_one_preempted_visit_moves_neither_median_nor_interval() -> None:
     hit[0, 3] = 50
     assert times(hit).medians()["a"] == pytest.approx(times(calm).medians()["a"], rel=0.005)
     assert times(hit).half_widths()["a"] == pytest.approx(times(calm).half_widths()["a"], rel=0.5)
+
+
+def test_a_neighbour_on_the_core_moves_no_time() -> None:
+    """fp32 and int8 are slowed down by different factors, so no speed that is divided out brings both back."""
+    rng = np.random.default_rng(0)
+    made = []
+    for i in range(60):
+        busy = rng.random() < 0.5
+        f, q, k = (1.3, 1.7, 1.4) if busy else (1.0, 1.0, 1.0)
+        noise = np.exp(rng.normal(0, 0.01, 4)).tolist()
+        made.append(sweep(i, {"a": [f * noise[0], f * noise[1]], "b": [q * noise[2], q * noise[3]]}, kernel=0.16 * k))
+    found = times_of(made)
+    assert found.medians() == pytest.approx({"a": 1.0, "b": 1.0}, rel=0.01)
+    assert 0.3 < found.busy < 0.7
+    assert found.sweeps == round(60 * (1 - found.busy))
+    assert found.steady_kernel_ms == pytest.approx(0.16, rel=0.01)
+
+
+def test_a_model_that_met_a_busy_machine_at_every_visit_is_timed_all_the_same() -> None:
+    made = [replace(sweep(i, {"a": [1.0], "b": [2.0], "c": [4.0]}), visit_kernel_ms={"a": 0.2, "b": 0.2, "c": 0.5})
+            for i in range(8)]
+    assert times_of(made).medians() == {"a": 1.0, "b": 2.0, "c": 4.0}
+
+
+def test_halves_of_which_one_does_not_count_take_the_whole() -> None:
+    found = times(np.array([[[1.0], [np.nan], [2.0], [np.nan]], [[1.0], [1.0], [1.0], [1.0]]]))
+    (odd, even), _ = found.halves()
+    assert (odd["a"], even["a"]) == (1.5, 1.5)
+    assert found.sweeps == 3

@@ -50,7 +50,7 @@ def test_plans_that_are_none(change) -> None:
     {"kernel_ms": [-1.0]}, {"sentinels_ms": [[1.0]]}, {"number": None}, {"seconds": None},
 ])
 def test_sweeps_that_are_none(change) -> None:
-    good = Sweep(0, {"a": [1.0]}, [(1.0, 1.0)], 1.0, [1.0], {"a": 1.0}).to_json()
+    good = Sweep(0, {"a": [1.0]}, [(1.0, 1.0)], 1.0, [1.0], {"a": 1.0}, {}, {"a": 1.0}).to_json()
     Sweep.from_json(good)
     with pytest.raises(InputError, match="not a sweep"):
         Sweep.from_json({**good, **change})

@@ -8,11 +8,10 @@ budget in ms, which the user gave, can be missed.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from hwnas.runtime.promise import ESTIMATED, MEASURED, OPEN, PREDICTED, Judgement, Promise, judge
-from hwnas.runtime.timing import Measurement, time_session
+from hwnas.runtime.timing import Measurement, compare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,14 +25,7 @@ NO_REFERENCE = "no reference model travels with this bundle, so a busy device ma
 
 def in_turns(sessions: Mapping[str, Session], batch: int = 1) -> dict[str, Measurement]:
     """Latencies of models that are visited in turns, so that a slow moment falls on all alike."""
-    feeds = {name: session.example(batch) for name, session in sessions.items()}
-    samples: dict[str, list[float]] = {name: [] for name in sessions}
-    begin, count, elapsed = time.perf_counter(), 0, 0.0
-    while elapsed < MAX_SECONDS and (elapsed < MIN_SECONDS or count < VISITS):
-        for name, session in sessions.items():
-            samples[name] += time_session(session, feeds[name], timed=TIMED)
-        count, elapsed = count + 1, time.perf_counter() - begin
-    return {name: Measurement.of(times) for name, times in samples.items()}
+    return compare(sessions, sweeps=VISITS, timed=TIMED, batch=batch, min_seconds=MIN_SECONDS, max_seconds=MAX_SECONDS)
 
 
 def judged(told: Mapping[str, Any], elsewhere: Sequence[str], latency: Measurement,

@@ -150,10 +150,16 @@ class OwnContext:
             InputError: the device cannot be reached or cannot execute one.
         """
         if self.config.model.device is not None:
-            return compared(self.device, models, sweeps, self.progress)
+            return compared(self.device, models, sweeps, self.calm_kernel_ms, self.progress)
         sessions = {name: self.runtime.load(model) for name, model in models.items()}
         with pinned(self.target.cores):
-            return compare(sessions, sweeps=sweeps, batch=self.target.batch, progress=self.progress)
+            return compare(sessions, sweeps=sweeps, batch=self.target.batch, calm_kernel_ms=self.calm_kernel_ms,
+                           progress=self.progress)
+
+    @property
+    def calm_kernel_ms(self) -> float:
+        """What the reference kernel took on the device when the units were timed."""
+        return float(self.run.found(UnitsResult).facts.get("kernel_ms", 0.0))
 
     @cached_property
     def contract(self) -> InputContract:

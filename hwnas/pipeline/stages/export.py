@@ -131,9 +131,10 @@ class _Shipping:
         """Latencies in one interleaved run; nothing where the device is not at hand."""
         if not self._here:
             return {}
+        then = self._run.state.reference
         with pinned(self.target.cores):
             return compare({name: e.session for name, e in exports.items()}, sweeps=SWEEPS, batch=self.target.batch,
-                           progress=self._context.progress)
+                           calm_kernel_ms=(then.kernel_ms if then else None) or 0.0, progress=self._context.progress)
 
     def _promise(self, reference: Measurement | None) -> Promise | None:
         """The latency budget as it will be judged from now on."""

@@ -1,0 +1,99 @@
+"""Which visits met a calm machine, told by the reference kernel that is read between them, and how fast it was then.
+
+A core that shares its execution units with a neighbour is slower by a third for seconds on end (measured on a rented
+machine: kernel 0.16 and 0.23 ms, each state for one to ten seconds), and not for all alike: fp32 networks took 1.3
+times as long then, int8 ones 1.7 times. So there is no factor to divide out, and a median over both states is the time
+of neither: two runs of the same 60 networks three minutes apart differed by 11 % in the mean. In the calm visits alone
+they agree to 1 %. So only those count, and what is short waits for some.
+
+This file also runs on the device itself, under Python 3.8 and with numpy alone.
+
+Glossary
+    k   time of the reference kernel at a visit: the larger one of the readings before and after it, ms, shape (visits,)
+    T   times, ms, shape (models, sweeps, timed); of visits that do not count not a number
+    f   speed factor of a sweep, 1 for the median sweep, shape (sweeps,)
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwnas.runtime.reference_kernel import kernel_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+CALM = 0.15  # a kernel slower than the fast ones by more than this met a busy machine
+FAST, LEAST = 0.05, 0.1  # quantile that says how fast the fast ones are; share that counts however busy it was
+EVERY_MS = 4.0  # of visits between two readings
+
+
+def calm(kernels_ms: NDArray[np.float64], usual_ms: float = 0.0, least: float = LEAST) -> NDArray[np.bool_]:
+    """Which visits count: those with a kernel close to the fastest, and the calmest ones in any case.
+
+    Args:
+        kernels_ms: k, any shape.
+        usual_ms: what the kernel takes on this machine when it is calm, where that is known from before; else 0.
+        least: share of the calmest that count however busy the machine was.
+    """
+    if not kernels_ms.size:
+        return np.ones(kernels_ms.shape, dtype=bool)
+    fast, calmest = np.quantile(kernels_ms, [FAST, least])
+    known = 0 < usual_ms <= (1 + CALM) * fast  # a machine that is much faster now than then was not calm then
+    return np.asarray(kernels_ms <= max(calmest, (1 + CALM) * (usual_ms if known else fast)))
+
+
+def speed_factors(times_ms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Speed factor of every sweep: the median over the models of the time relative to the model's own median.
+
+    Args:
+        times_ms: T.
+
+    Returns:
+        f, with median 1.
+    """
+    visits = middle(times_ms, 2)
+    relative = np.log(visits / middle(visits, 1)[:, None])
+    factors = np.exp(middle(relative, 0))
+    return np.asarray(factors / np.median(factors))
+
+
+def middle(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Medians of what counts along an axis; not a number where nothing does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the only one there is: a slice without a number
+        return np.asarray(np.nanmedian(values, axis=axis))
+
+
+class Pulse:
+    """Reads the kernel between visits, at most once in `EVERY_MS` of them.
+
+    Args:
+        timer: gives the time of one call in ms.
+    """
+
+    def __init__(self, timer: Callable[[Callable[[], object]], float]) -> None:
+        self._timer, self._last, self._since = timer, kernel_ms(timer), 0.0
+        self._open: list[str] = []
+        self.found: dict[str, float] = {}
+        """Visit -> k, once it is told."""
+
+    def visited(self, name: str, ms: float) -> None:
+        """A visit is over that took so long."""
+        self._open.append(name)
+        self._since += ms
+        if self._since >= EVERY_MS:
+            self.read()
+
+    def read(self) -> float:
+        """The kernel now, ms; told of all visits since the last reading."""
+        now = kernel_ms(self._timer)
+        self.found.update(dict.fromkeys(self._open, max(self._last, now)))
+        self._last, self._since = now, 0.0
+        self._open.clear()
+        return now

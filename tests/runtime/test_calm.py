@@ -1,0 +1,114 @@
+"""Visits that met a busy machine do not count; a simulated machine with two speeds tells whether that is so."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from hwnas.errors import UsageError
+from hwnas.runtime import timing
+from hwnas.runtime.calm import EVERY_MS, Pulse, calm, middle
+from hwnas.runtime.timing import PATIENCE, Visits, patience
+
+
+def test_the_slow_state_does_not_count_and_noise_does() -> None:
+    rng = np.random.default_rng(0)
+    busy = rng.random((4, 200)) < 0.5
+    kernels = 0.16 * np.where(busy, 1.4, 1.0) * np.exp(rng.normal(0, 0.02, busy.shape))
+    counts = calm(kernels)
+    assert not counts[busy].any()
+    assert counts[~busy].mean() > 0.95
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.95])
+def test_a_tenth_counts_however_busy_it_was(share: float) -> None:
+    kernels = np.where(np.arange(100) < 100 * share, 0.3, 0.16) + 1e-6 * np.arange(100)
+    assert calm(kernels).mean() >= 0.1
+    assert calm(kernels, usual_ms=0.05).mean() >= 0.1
+
+
+def test_what_was_calm_before_is_calm_now() -> None:
+    kernels = np.full(40, 0.23)  # busy all the time: alone nothing tells
+    kernels[:6] = 0.22
+    assert calm(kernels).all()
+    assert calm(kernels, usual_ms=0.16).sum() == 6
+    assert not calm(kernels, usual_ms=0.16, least=0.0)[6:].any()
+
+
+def test_a_machine_that_is_faster_now_was_busy_then() -> None:
+    kernels = np.where(np.arange(40) < 20, 0.16, 0.23)
+    assert calm(kernels, usual_ms=0.23).sum() == 20
+
+
+def test_nothing_and_a_clock_that_does_not_tick() -> None:
+    assert calm(np.zeros((2, 0))).shape == (2, 0)
+    assert calm(np.zeros((2, 5))).all()
+
+
+def test_medians_leave_out_what_does_not_count() -> None:
+    found = middle(np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, np.nan]]), 1)
+    assert found[0] == 2
+    assert math.isnan(found[1])
+
+
+class Clock:
+    """A timer that says what it is told to."""
+
+    def __init__(self, *told: float) -> None:
+        self.told = list(told)
+
+    def __call__(self, call: Callable[[], object]) -> float:
+        return self.told.pop(0)
+
+
+def test_a_visit_has_the_slower_one_of_two_readings() -> None:
+    pulse = Pulse(Clock(*[1.0] * 3, *[3.0] * 3, *[2.0] * 3))
+    pulse.visited("a", EVERY_MS / 2)
+    assert pulse.found == {}  # no reading for so short a visit
+    pulse.visited("b", EVERY_MS / 2)
+    assert pulse.found == {"a": 3.0, "b": 3.0}
+    pulse.visited("a", 0.0)
+    assert pulse.read() == 2.0
+    assert pulse.found == {"a": 3.0, "b": 3.0}
+
+
+def visited(visits: Visits, busy: Callable[[int], bool], most: int = 10_000) -> int:
+    """Two networks on a machine of two speeds, one of them slowed down more than the other."""
+    while not visits.over and visits.made < most:
+        slow = busy(visits.made)
+        visits.add({"fp32": [1.3 if slow else 1.0] * 2, "int8": [0.85 if slow else 0.5] * 2},
+                   dict.fromkeys(("fp32", "int8"), 0.23 if slow else 0.16))
+    return visits.made
+
+
+def test_times_are_those_of_the_calm_visits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(timing.VARIABLE, "100")
+    visits = Visits(["fp32", "int8"], 20)
+    assert visited(visits, lambda i: i % 5 > 0) == 100
+    found = visits.measurements()
+    assert (found["fp32"].median_ms, found["int8"].median_ms) == (1.0, 0.5)
+    assert found["int8"].runs == 40
+    assert found["int8"].kernel_ms == pytest.approx(0.16)
+
+
+def test_a_machine_that_is_never_calm_ends_the_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(timing.VARIABLE, "1e-3")
+    visits = Visits(["fp32", "int8"], 5, calm_kernel_ms=0.16)
+    visited(visits, lambda i: True)
+    assert visits.over
+    assert visits.measurements()["int8"].median_ms == 0.85
+
+
+def test_without_patience_there_are_as_many_visits_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(timing.VARIABLE, "0")
+    assert visited(Visits(["fp32", "int8"], 7, calm_kernel_ms=0.16), lambda i: True) == 7
+
+
+def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(timing.VARIABLE)
+    assert patience() == PATIENCE
+    for wrong in ("", "soon", "-1", "nan", "1e9"):
+        monkeypatch.setenv(timing.VARIABLE, wrong)
+        with pytest.raises(UsageError, match="HWNAS_PATIENCE must be seconds from 0 to 3600"):
+            patience()
