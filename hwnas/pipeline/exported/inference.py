@@ -19,9 +19,11 @@ from hwnas.progress import Progress, silent
 from hwnas.quantize import Samples, cached, in_precisions, to_form, variant_for
 from hwnas.runtime import Fingerprint, Measurement, Runtime, Session, compare, open_runtime, runtime_for
 from hwnas.runtime.pinning import pinned
+from hwnas.runtime.timing import patience
 from hwnas.target import MIXED, Target
 
 SUBSTITUTE = "onnxruntime"
+UNTOLD = 3.0  # seconds of a comparison to which nobody told how fast the machine is
 CALIBRATION_IMAGES, CALIBRATION_BATCH = 256, 32
 
 
@@ -86,9 +88,13 @@ def answering(model: bytes, target: Target) -> Session:
     return open_runtime(SUBSTITUTE, target.threads, batch=target.batch).load(graph)
 
 
-def time_models(models: Mapping[str, TimedModel], *, sweeps: int,
+def time_models(models: Mapping[str, TimedModel], *, sweeps: int, calm_kernel_ms: float | None = None,
                 progress: Progress = silent) -> dict[str, Measurement]:
     """Latencies of models in one interleaved run on this machine; results in the order given.
+
+    Args:
+        calm_kernel_ms: of the reference kernel on this machine when it is calm; None where nothing told: then the run
+            is long enough to see it calm.
 
     Raises:
         MissingDependency: the runtime is not here.
@@ -99,4 +105,5 @@ def time_models(models: Mapping[str, TimedModel], *, sweeps: int,
     }
     first = next(iter(models.values())).target
     with pinned(first.cores):
-        return compare(sessions, sweeps=sweeps, batch=first.batch, progress=progress)
+        return compare(sessions, sweeps=sweeps, batch=first.batch, calm_kernel_ms=calm_kernel_ms or 0.0,
+                       min_seconds=0.0 if calm_kernel_ms else min(UNTOLD, patience()), progress=progress)

@@ -53,7 +53,8 @@ def _timed(space: Space, lanes: tuple[Latencies, ...], progress: Progress) -> Sp
     ends = space.reference, space.smallest()
     models = [network_model(arch, batch=exact.batch) for arch in ends]
     found = time_models({f"{precision} {end}": TimedModel(model, target) for precision, target in targets.items()
-                   for end, model in enumerate(models)}, sweeps=REFERENCE_SWEEPS, progress=progress)
+                         for end, model in enumerate(models)}, sweeps=REFERENCE_SWEEPS,
+                        calm_kernel_ms=lanes[0].model.calibration.kernel_ms, progress=progress)
     factors = []
     for lane in lanes:
         pairs = ((found[f"{lane.target.precision} {end}"].median_ms, lane.model.predict(arch).latency_ms)

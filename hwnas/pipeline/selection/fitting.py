@@ -155,7 +155,9 @@ class CandidateFitting:
                                                     in_form=True)
                 if self._competing and kind.precision != FP32:
                     entries[f"{kind} {i} {FP32}"] = TimedModel(models[c.network], exact)
-        found = time_models(entries, sweeps=SWEEPS, progress=self._context.progress)
+        fixed = self._run.state.reference
+        found = time_models(entries, sweeps=SWEEPS, calm_kernel_ms=fixed.kernel_ms if fixed else None,
+                            progress=self._context.progress)
         measured = {
             kind: [replace(c, timing=found[f"{kind} {i}"], fp32_timing=found.get(f"{kind} {i} {FP32}"))
                    for i, c in enumerate(row)] for kind, row in rows.items()
