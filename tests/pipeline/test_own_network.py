@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from hwnas.pipeline.own_network.frozen import frozen_units
 from hwnas.pipeline.report.own_network import unit_rows, write_own_report
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
 from hwnas.pipeline.single_stage import rewrite_report
+from hwnas.runtime import Measurement
 from hwnas.surgery import Cut, InputContract
 from hwnas.surgery.reading import read_network
 from hwnas.surgery.session import session_of
@@ -192,6 +194,16 @@ def test_what_is_chosen_was_timed_beside_the_network_as_given_alone(finished: Ru
     before = len(read_lines(file))
     assert PlanStage().run(context).chosen == plan.chosen
     assert [row["alone"] for row in read_lines(file)[before:] if row["plan"] == plan.chosen] == []  # not asked twice
+
+
+def test_a_result_that_was_timed_beside_other_work_says_so(finished: RunFolder) -> None:
+    context = load_own_network(finished)
+    usual = context.calm_kernel_ms
+    assert usual > 0
+    timed = Measurement(1.0, 0.9, 1.1, 20, usual)
+    assert context.company(timed) == []
+    assert context.company(replace(timed, kernel_ms=None)) == []
+    assert "other work held the machine" in context.company(replace(timed, kernel_ms=1.5 * usual))[0]
 
 
 def test_a_stage_that_was_cut_off_goes_on(network: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class ShipStage(Stage[ShipResult]):
         why = self._leave_source(context)
         return ShipResult(
             rows=rows, ratio=times[RESULT].median_ms / times[ORIGINAL].median_ms, limit_ms=limit,
-            samples=kept, no_source=why, warnings=[] if samples else [UNSTACKED])
+            samples=kept, no_source=why, warnings=[*([] if samples else [UNSTACKED]), *context.company(times[RESULT])])
 
     def leaves(self, found: ShipResult) -> Sequence[str]:
         return [*(row.file for row in found.rows if row.name != ORIGINAL), *([SAMPLES] if found.samples else []),
