@@ -68,7 +68,7 @@ def adapt_runs(
     model: EstimatedModel, target: Target, runs: Sequence[Run], measured_ms: Sequence[float]
 ) -> EstimatedModel:
     """As `adapt`, for networks given as what the device executed."""
-    y = _checked(runs, measured_ms)
+    y = checked_latencies(len(runs), measured_ms)
     ops = {s: Op.parse(s) for s in model.entries_ms}
     for run in runs:
         for op, _ in run:
@@ -80,11 +80,12 @@ def adapt_runs(
     terms = {s: parts.terms(op, factors) for s, op in ops.items() if s in model.terms_ms}
     return replace(
         model, entries_ms=entries, terms_ms=terms, errors_ms={}, table_hash=content_hash(target, entries),
-        calibration=_calibration(parts.constant(factors), errors),
+        calibration=adapted_calibration(parts.constant(factors), errors),
     )
 
 
-def _calibration(constant_ms: float, errors: Floats) -> Calibration:
+def adapted_calibration(constant_ms: float, errors: Floats) -> Calibration:
+    """What every call costs, and the interval that leave-one-out errors e show."""
     found = spread(-np.log1p(-np.clip(errors, -3.0, 0.75)))
     return Calibration(
         form="adapted", b_ms=constant_ms, log_spread=found.half_width(), log_sd=found.log_sd, freedom=found.freedom,
@@ -92,11 +93,17 @@ def _calibration(constant_ms: float, errors: Floats) -> Calibration:
     )
 
 
-def _checked(runs: Sequence[Run], measured_ms: Sequence[float]) -> Floats:
-    if len(runs) != len(measured_ms) or len(runs) < MIN_NETWORKS:
+def checked_latencies(networks: int, measured_ms: Sequence[float]) -> Floats:
+    """y.
+
+    Raises:
+        UsageError: fewer than five networks, or not one latency for each.
+        InputError: a latency is not a positive number.
+    """
+    if networks != len(measured_ms) or networks < MIN_NETWORKS:
         raise UsageError(
             f"adapting takes at least {MIN_NETWORKS} networks and one latency for each; "
-            f"got {len(runs)} networks and {len(measured_ms)} latencies"
+            f"got {networks} networks and {len(measured_ms)} latencies"
         )
     y = np.asarray(measured_ms, dtype=np.float64)
     if not (np.isfinite(y).all() and (y > 0).all()):

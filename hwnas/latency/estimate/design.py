@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import UsageError
 from hwnas.latency.estimate.analytic import hardware_of
@@ -43,7 +44,18 @@ def choose_runs(model: EstimatedModel, target: Target, candidates: Sequence[Run]
     latency = np.array([model.run_ms(run) for run in candidates])
     parts = Regressors(Roofline.of(target, hardware_of(target)), float(np.median(latency)))
     share = np.array([parts.of_run(run) for run in candidates]) / latency[:, None]
-    covariance = np.diag(np.where(parts.expected > 0, 1.0, _DEPARTURE) ** 2)
+    return most_telling(share, np.where(parts.expected > 0, 1.0, _DEPARTURE), count)
+
+
+def most_telling(share: NDArray[np.float64], sd: NDArray[np.float64], count: int) -> list[int]:
+    """The greedy design itself.
+
+    Args:
+        share: parts of every candidate's latency, over the latency, shape (n, k).
+        sd: how uncertain the parts' factors are before anything was measured, shape (k,).
+        count: how many to pick, at most n.
+    """
+    covariance = np.diag(sd**2)
     picked: list[int] = []
     for _ in range(count):
         reach = share @ covariance
