@@ -134,6 +134,9 @@ def _origin(found: Found) -> str:
     where = f"{latency.target} in {found.solver.precision}"
     if latency.source == "estimated":
         times = math.exp(latency.calibration.log_spread)
+        if latency.calibration.form == "adapted":
+            return (f"estimated: {latency.calibration.networks} networks that were timed adapted a prior to {where}; "
+                    f"90 % lie between 1/{times:.2f} and {times:.2f} times of it")
         of = ("an incomplete table" if found.there and found.there.table else "the public figures")
         return (f"estimated from {of} of {where}, not measured; 90 % lie between 1/{times:.1f} and "
                 f"{times:.1f} times of it")

@@ -80,6 +80,8 @@ def _time(found: Plan) -> str:
 
 
 def _latencies(found: Plan) -> str:
+    if found.adapted:
+        return "estimated: networks that were timed on the device adapted a prior, no block was measured"
     if found.source == "estimated":
         return "estimated from the target's public figures, not measured"
     return f"{found.source}; {found.missing} of {plural(found.blocks, 'block')} to measure; table {found.table}"

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.options import TARGET, Json, takes
-from hwnas.progress import plural
+from hwnas.progress import Progress, plural
 
 if TYPE_CHECKING:
     from hwnas.pipeline.single_stage import Profiled
+    from hwnas.runtime import Device
     from hwnas.space import Space, Variant
     from hwnas.target import Target
 
@@ -38,18 +39,29 @@ def command(
                                                rich_help_panel="Target")] = "python3",
     again: Annotated[bool, typer.Option("--again", help="Measure what the table has, too.")] = False,
     max_seconds: MaxSeconds = 60.0,
+    adapt: Annotated[int | None, typer.Option("--adapt", metavar="N", show_default="time the blocks",
+                                              help="Time N whole networks, 8 to 20, and adapt what is known from "
+                                                   "elsewhere.")] = None,
+    prior: Annotated[str | None, typer.Option("--prior", help="With --adapt: a table of elsewhere, or estimate.",
+                                              show_default="the nearest at hand")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Refuse if another process measures this table.")] = False,
     json: Json = False,
 ) -> None:
     """Time the blocks of a space on a device, and check the sums.
 
     Only what the table of the target lacks is measured. A table has one campaign at a time: a second process waits for
-    the first and adds what is still missing. A detector or a segmenter is measured at every width that a
-    compress would choose from.
+    the first and adds what is still missing. With --adapt some whole networks are timed in under 20 s, and no blocks:
+    a table of another version, clock or device, or an estimate, becomes a model of this one. A detector or a segmenter
+    is measured at every width that a compress would choose from.
     """
+    from hwnas.errors import UsageError
     from hwnas.pipeline.display.watch import watching
     from hwnas.pipeline.single_stage import profile_target, spaces_for
 
+    if adapt is None and prior is not None:
+        raise UsageError("--prior is what --adapt starts from: add --adapt 20")
+    if adapt is not None and again:
+        raise UsageError("--again is of blocks, and --adapt measures none: leave one of them out")
     space, target = asked(given, channels, classes)
     spaces = spaces_for({name: given[name] for name in VARIANTS if name in given}, space)
     tables = Path(given["tables"]) if "tables" in given else None
@@ -59,6 +71,9 @@ def command(
             from hwnas.pipeline.latencies.behind_ssh import ssh_device
 
             where = ssh_device(target, device, python=device_python, progress=watch.progress)
+        if adapt is not None:
+            _adapt(spaces, target, tables, where, adapt, prior, given.get("seed", 0), json, watch.progress)
+            return
         try:
             first, *others = [
                 (variant, profile_target(of, target, tables=tables, device=where, seed=given.get("seed", 0),
@@ -70,6 +85,16 @@ def command(
             err.add_note("What was timed so far is in the table: the same command, without --again, adds the rest")
             raise
     tell(first[1], json, dict(others))
+
+
+def _adapt(spaces: Mapping[Variant, Space], target: Target, tables: Path | None, device: Device | None, count: int,
+           prior: str | None, seed: int, json: bool, progress: Progress) -> None:
+    from hwnas.cli.adapting import tell as tell_adapted
+    from hwnas.pipeline.latencies.adapting import adapt_target
+
+    made = {variant: adapt_target(of, target, tables=tables, device=device, count=count, prior=prior, seed=seed,
+                                  progress=progress) for variant, of in spaces.items()}
+    tell_adapted(made, next(iter(spaces.values())), target, json)
 
 
 def asked(given: dict[str, Any], channels: int | None, classes: int | None) -> tuple[Space, Target]:

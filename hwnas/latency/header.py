@@ -102,7 +102,7 @@ def make_header(
         "device": dict(fingerprint),
         "source": source,
         "created": now(),
-        "tool_version": _tool_version(),
+        "tool_version": tool_version(),
         **(facts or {}),
     }
 
@@ -167,7 +167,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _tool_version() -> str:
+def tool_version() -> str:
+    """The version of hwnas, as a header keeps it."""
     try:
         return version("hwnas")
     except PackageNotFoundError:  # a checkout on the path, not installed

@@ -53,6 +53,7 @@ class Plan:
         steps: of training that were tried to know that.
         side_by_side: whether reference and search are made at the same time.
         epochs: of reference and result; with a time those that fit into it, None where that is not known.
+        adapted: whether networks that were timed on the device adapted the estimate.
     """
 
     config: CompressConfig
@@ -76,6 +77,7 @@ class Plan:
     steps: int = 0
     side_by_side: bool = False
     epochs: int | None = None
+    adapted: bool = False
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -152,7 +154,8 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
                 tuple(t.precision for t in targets), known.source,
                 known.table, len(blocks), missing, (*adapted(config, space), *known.warnings), reference, band, bounds,
                 None if known.here else way_out, impossible, seconds,
-                expected.steps if expected else 0, expected is not None and expected.side_by_side, epochs)
+                expected.steps if expected else 0, expected is not None and expected.side_by_side, epochs,
+                bool(known.device))
 
 
 def _reference(space: Space, predicted: Prediction | None) -> dict[str, float | None]:

@@ -133,7 +133,8 @@ def run(
 
 def _told(campaign: Campaign) -> str:
     """What its progress, which counts seconds, is called."""
-    return f"timing {plural(len(campaign.blocks), 'block')}, seconds at most"
+    what = plural(len(campaign.blocks), "block") if campaign.blocks else plural(len(campaign.networks), "network")
+    return f"timing {what}, seconds at most"
 
 
 def _until_settled(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hwnas.documents import read_json
 from hwnas.errors import InputError, TableError
 from hwnas.generate import solve, solve_precisions
 from hwnas.latency import Calibration, LatencyModel, MixedPrecisionModel, Table, changes_of
+from hwnas.latency.adapted import AdaptedModel, adapted_path, read_adapted, write_adapted
 from hwnas.latency.estimate import estimate
 from hwnas.latency.imports import import_table, read_published
 from hwnas.space import Space, SpaceConfig, build
@@ -231,3 +233,26 @@ def test_nni_maps_exactly(tmp_path: Path) -> None:
     assert [u.key for u in found.unmapped] == ["skip of line 6", "mb_k3 of line 7", "gh_k3 of line 8",
                                                "mb_k3_res_se of line 9"]
     assert (found.format, found.provenance["unit"]) == ("nni", "us")
+
+
+def adapted_document() -> dict[str, Any]:
+    networks = [SPACE.smallest(), SPACE.largest()]
+    model = LatencyModel("raspberry-pi-4", "estimated", dict.fromkeys(SPACE.signatures, 0.01), CALIBRATION, "ab")
+    kept = AdaptedModel(model, {"cpu": "a", "flags": ["avx"]}, "a table", 2.0, 9.0, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = adapted_path(Path(folder), load("raspberry-pi-4"), SPACE)
+        write_adapted(path, kept, load("raspberry-pi-4"), SPACE, content_hash="ab", source="measured",
+                      networks=networks, networks_ms=[1.0, 2.0])
+        found: dict[str, Any] = read_json(path)
+    return found
+
+
+@fuzzed
+@given(content=documents(adapted_document()))
+def test_adapted_models(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path: Path = tmp_path_factory.getbasetemp() / "adapted.json"
+    path.write_bytes(content)
+    found = judged(lambda: read_adapted(path, load("raspberry-pi-4"), SPACE))
+    if found is not None:
+        assert len(found.told) < 20_000
+        judged(lambda: used(found.model, SPACE))

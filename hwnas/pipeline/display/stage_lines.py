@@ -69,7 +69,8 @@ def _lane(lane: LaneResult, several: bool) -> str:
     named = f"{lane.precision}: " if several else ""
     warned = "".join(f"; warning: {warning}" for warning in lane.warnings)
     if lane.source == "estimated":
-        return (f"{named}nothing measured: reference estimated at {lane.reference_ms:.3f} ms "
+        what = "no block" if lane.device else "nothing"
+        return (f"{named}{what} measured: reference estimated at {lane.reference_ms:.3f} ms "
                 f"({lane.reference_low_ms:.3f}-{lane.reference_high_ms:.3f}){warned}")
     timed = f"{plural(lane.measured, 'block')} timed" if lane.measured else "table is full"
     error = f", error on held-out networks {lane.held_out['mape']:.1f} %" if lane.held_out else ""

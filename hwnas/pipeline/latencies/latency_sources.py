@@ -3,6 +3,7 @@
 A lane is a target in one precision and a latency model for it. What the model is made of, in this order:
 
     measured on this machine    the target is this machine (it states no hardware), or its table was made here
+    adapted                     a prior of elsewhere, and a few networks that were timed on the device (`adapting`)
     a table                     of the target, made elsewhere or imported; used after a warning
     estimated                   from the target's public figures, where there is no table
 """
@@ -16,12 +17,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import MissingDependency, UnknownName, UsageError
+from hwnas.errors import MissingDependency, TableError, UnknownName, UsageError
 from hwnas.latency import LatencyModel, Table, table_path
 from hwnas.latency.complete import complete
 from hwnas.latency.estimate import estimate
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.exported.inference import TimedModel, fingerprint, reach, time_models
+from hwnas.pipeline.latencies.adapting import adapted_here, take_another_version
 from hwnas.pipeline.latencies.tables import Choice, choose, default_folder, own_table
 from hwnas.profile import measure, network_model
 from hwnas.progress import Progress, plural, silent
@@ -185,10 +187,18 @@ def measured(
     if device is None:
         _may_be_here(target)
     facts = (device.fingerprint() if device else Fingerprint.of(runtime_for(target))).to_json()
+    taken = None if again else take_another_version(space, target, tables=tables, device=device, seed=seed, wait=wait,
+                                                    progress=progress)
     path = own_table(target, facts, tables)
-    found = measure(space, target, path, device=device, seed=seed, again=again, max_seconds=max_seconds,
-                    wait=wait, progress=progress)
-    return Latencies(target, found.model, device is None, facts, path, found.report)
+    try:
+        found = measure(space, target, path, device=device, seed=seed, again=again, max_seconds=max_seconds,
+                        wait=wait, progress=progress)
+    except TableError as err:
+        if taken is not None:
+            err.add_note(taken.told)
+        raise
+    return Latencies(target, found.model, device is None, facts, path, found.report,
+                     (taken.told,) if taken is not None else ())
 
 
 def cannot_be_here(target: Target) -> str | None:
@@ -219,6 +229,7 @@ class Known:
         missing: blocks that must be timed on this machine first.
         here: whether this machine is the device.
         warnings: about the table.
+        device: fingerprint of the device that adapted the model; empty where none did.
     """
 
     source: str
@@ -228,6 +239,7 @@ class Known:
     missing: int
     here: bool
     warnings: tuple[str, ...] = ()
+    device: Mapping[str, Any] = field(default_factory=dict)
 
 
 def known_latencies(space: Space, target: Target, tables: Path | None = None, way_out: str = "") -> Known:
@@ -247,6 +259,10 @@ def known_latencies(space: Space, target: Target, tables: Path | None = None, wa
     missing = len(found.table.missing(space.signatures) if found else space.signatures)
     this_machine = target.hardware is None
     here = this_machine or (found is not None and found.mine)
+    facts = machine.to_json() if machine is not None and this_machine else None
+    fitted = adapted_here(space, target, facts, tables, found.table if found is not None and not missing else None)
+    if fitted is not None:
+        return Known(fitted.model.source, fitted.model, None, None, 0, here, (fitted.told,), fitted.device)
     if found is not None and not missing:
         return Known(found.table.source, LatencyModel.from_table(found.table, space), found, found.table.path, 0,
                      here, found.warnings)
@@ -286,12 +302,19 @@ def latencies(space: Space, target: Target, *, tables: Path | None = None, seed:
     known = known_latencies(space, target, tables, way_out)
     if known.here and not (known.model is not None and known.warnings):
         return measured(space, target, tables=tables, seed=seed, progress=progress)
+    taken = None
+    if known.here and known.found is not None:
+        taken = take_another_version(space, target, tables=tables, seed=seed, progress=progress)
+        if taken is not None and taken.taken:
+            found = measured(space, target, tables=tables, seed=seed, progress=progress)
+            return replace(found, warnings=(taken.told,))
     if require_measured and known.source != "measured":
         raise UsageError(f"the latencies of {target} for space {space.name} are {known.source}, and "
                          f"--require-measured refuses that: measure with `{way_out or 'hwnas profile'}`")
     model = known.model or estimate(space, target)
-    device = known.found.table.device if known.found else {}
-    return Latencies(target, model, known.here, device, known.table, warnings=known.warnings)
+    device = known.found.table.device if known.found else known.device
+    return Latencies(target, model, known.here, device, known.table,
+                     warnings=(*known.warnings, *([taken.told] if taken is not None else [])))
 
 
 def tied(spaces: Mapping[Variant, Space], lanes: Mapping[Variant, Latencies],

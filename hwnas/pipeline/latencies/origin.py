@@ -43,7 +43,8 @@ def origin(source: str, target: Target, device: Mapping[str, Any] | None, *, her
         here: whether that is this machine.
     """
     if source == "estimated":
-        return f"estimated from the public figures of {target.name}"
+        return (f"estimated from what was measured on {device_name(device)}" if device else
+                f"estimated from the public figures of {target.name}")
     cpu = device_name(device)
     if source == "measured" and here:
         return f"measured on this machine ({cpu})"

@@ -104,6 +104,30 @@ def own_table(target: Target, device: Mapping[str, Any], folder: Path | None = N
     return path
 
 
+def of_another_version(target: Target, device: Mapping[str, Any], folder: Path | None = None) -> Table | None:
+    """A table of this device but for the version of the runtime: the user's own, else one that ships.
+
+    Args:
+        device: fingerprint of the device, as `Fingerprint.to_json` gives it.
+
+    Returns:
+        None as well where a table of this very version is there.
+
+    Raises:
+        TableError: the user's table is broken.
+    """
+    same = {key: value for key, value in device.items() if key != "runtime_version"}
+    path = table_path(folder or default_folder(), target)
+    if path.is_file():
+        own = Table.read(path, target)
+        return own if own.differs_from(device) and not own.differs_from(same) else None
+    if _of_this_device(target, device) is not None:
+        return None
+    known = [t for t in _shipped(target) if all(k in t.device and k in device for k in _DEVICE)]
+    others = (t for t in known if not t.differs_from(same))
+    return min(others, key=lambda t: t.target != target.name, default=None)
+
+
 def _of_this_device(target: Target, device: Mapping[str, Any]) -> Table | None:
     """A shipped table that was measured on this device; one of the target's own name before others."""
     known = [t for t in _shipped(target) if all(k in t.device and k in device for k in _DEVICE)]
