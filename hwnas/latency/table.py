@@ -19,7 +19,7 @@ from hwnas.latency import header as headers
 from hwnas.latency import table_file
 from hwnas.latency.calibrate import Calibration
 from hwnas.latency.entry import Entry, now
-from hwnas.latency.table_content import Content
+from hwnas.latency.table_content import UNITS, Content
 from hwnas.target import Target
 
 
@@ -137,6 +137,20 @@ class Table:
         return {s: entry for (s, said), entry in self._content.entries.items() if said == wanted and entry.is_unit}
 
     @property
+    def units_kernel_ms(self) -> float:
+        """What the reference kernel took at the speed that units are given at; 0 where nothing says."""
+        kept = self.calibration(UNITS)
+        return kept.kernel_ms if kept else 0.0
+
+    def keep_units_kernel(self, kernel_ms: float) -> None:
+        """Append what the reference kernel took at the speed that units are given at.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        self.add_calibration(UNITS, Calibration(kernel_ms=kernel_ms))
+
+    @property
     def every_entry(self) -> dict[str, Entry]:
         """Signature, with the precision behind it where it is not the table's own -> entry; changes as well."""
         return self._content.labelled
@@ -149,12 +163,12 @@ class Table:
     @property
     def calibration_records(self) -> dict[str, dict[str, Any]]:
         """Space fingerprint -> the last calibration made for it in the table's own precision, with its date."""
-        return {space: record for (space, precision), record in self._content.calibrations.items() if not precision}
+        return {space: record for (space, precision), record in self._content.of_spaces.items() if not precision}
 
     @property
     def every_calibration(self) -> tuple[dict[str, Any], ...]:
         """The last calibration of every space in every precision; a record says its precision where it is another."""
-        return tuple(self._content.calibrations.values())
+        return tuple(self._content.of_spaces.values())
 
     @property
     def content_hash(self) -> str:

@@ -22,6 +22,9 @@ from hwnas.latency.entry import Entry
 from hwnas.target import PRECISIONS, Precision
 from hwnas.validation import Name, Schema, checked
 
+UNITS = "units of own networks"
+"""Stands for the space in the record that says at what speed of the device units were timed."""
+
 
 class RecordSchema(Schema):
     """What a line with a calibration says beside the coefficients."""
@@ -77,6 +80,11 @@ class Content:
         kept = {key: value for key, value in record.items() if key != "precision" or not own}
         self.calibrations[said.space, "" if own else str(said.precision)] = kept
 
+    @property
+    def of_spaces(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """The calibrations without what is kept of units."""
+        return {key: record for key, record in self.calibrations.items() if key[0] != UNITS}
+
     def key(self, precision: str | None) -> str:
         """How a precision stands in the keys of this content; None for the table's own."""
         return "" if precision in (None, self.precision) else str(precision)
@@ -113,7 +121,7 @@ class Content:
         content = {
             "target": target,
             "entries": {label: entry.to_json() for label, entry in self.labelled.items() if not entry.is_unit},
-            "calibrations": dict(zip(_labels(self.calibrations), self.calibrations.values(), strict=True)),
+            "calibrations": dict(zip(_labels(self.of_spaces), self.of_spaces.values(), strict=True)),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

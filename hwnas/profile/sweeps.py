@@ -108,14 +108,18 @@ class Times:
         return np.asarray(~np.isnan(self.times_ms[:, :, 0]))
 
 
-def times_of(sweeps: Sequence[Sweep]) -> Times:
-    """What the sweeps so far say; at least one."""
+def times_of(sweeps: Sequence[Sweep], calm_kernel_ms: float = 0.0) -> Times:
+    """What the sweeps so far say; at least one.
+
+    Args:
+        calm_kernel_ms: of the reference kernel on this machine when it is calm, where that is known from before.
+    """
     keys = tuple(sweeps[0].times_ms)
     keep = usual(sentinel_ratios(sweeps))
     counted = [sweep for sweep, kept in zip(sweeps, keep.tolist(), strict=True) if kept]
     raw = np.array([[sweep.times_ms[key] for key in keys] for sweep in counted]).transpose(1, 0, 2)
     kernels = np.array([[sweep.visit_kernel_ms[key] for key in keys] for sweep in counted]).T
-    quiet = calm(kernels)
+    quiet = calm(kernels, calm_kernel_ms)
     quiet |= quiet.sum(axis=1, keepdims=True) < min(_LEAST, len(counted))
     some = quiet.any(axis=0)
     raw, quiet, kernels = raw[:, some], quiet[:, some], kernels[:, some]

@@ -70,6 +70,20 @@ def middle(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
         return np.asarray(np.nanmedian(values, axis=axis))
 
 
+def company(kernel_ms: float, usual_ms: float) -> str:
+    """A sentence where a measurement found no calm machine; empty where it did, or where nothing is known.
+
+    Args:
+        kernel_ms: of the reference kernel in the visits that count.
+        usual_ms: what it takes on this machine when it is calm.
+    """
+    if not usual_ms or kernel_ms <= (1 + CALM) * usual_ms:
+        return ""
+    return (f"other work held the machine meanwhile (reference kernel {kernel_ms:.3f} ms, {usual_ms:.3f} ms when it is "
+            "calm), which slows precisions down by different factors: measure again when it is calm, or let it wait "
+            "longer (HWNAS_PATIENCE=300)")
+
+
 class Pulse:
     """Reads the kernel between visits, at most once in `EVERY_MS` of them.
 

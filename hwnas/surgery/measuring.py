@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,8 @@ from hwnas.profile.sweeps import Times, times_of
 from hwnas.progress import Progress, silent
 from hwnas.quantize.half import HALVES
 from hwnas.runtime import Device, Measurement, Sweep, SweepPlan
-from hwnas.runtime.timing import Visits
+from hwnas.runtime.calm import company
+from hwnas.runtime.timing import Visits, patience
 from hwnas.surgery.assembler import Assembler
 from hwnas.surgery.plan import FLOAT, INT8, Option, Places, Plan
 from hwnas.surgery.unit import Unit
@@ -59,21 +61,34 @@ class UnitTimes:
     facts: Mapping[str, Any]
     timed: Sequence[Entry] = ()
 
+    @property
+    def kernel_ms(self) -> float:
+        """Time of the reference kernel meanwhile."""
+        return float(self.facts["kernel_ms"])
+
+    @property
+    def company(self) -> str:
+        """A sentence where no calm machine was found for all its patience."""
+        return company(self.kernel_ms, float(self.facts["calm_kernel_ms"]))
+
 
 def measure_units(
     assembler: Assembler, places: Places, device: Device, *, known: Mapping[Known, Entry] | None = None,
-    max_seconds: float = 60.0, seed: int = 0, processor_clock: bool = True, progress: Progress = silent,
+    calm_kernel_ms: float = 0.0, max_seconds: float = 60.0, seed: int = 0, processor_clock: bool = True,
+    progress: Progress = silent,
 ) -> UnitTimes:
     """Time every kind of unit in every option, and as many random plans as the seconds allow.
 
     Of units whose times are known only the slowest `TIES` are timed again: they tell how fast the device is now and was
     then, and by their ratio the others are taken over. Where it does not bring all of them within the spread of their
-    runs, nothing is taken over, and all are timed.
+    runs, or the machine is much calmer than it was then, nothing is taken over, and all are timed.
 
     Args:
         assembler: makes the models.
         known: (signature of the graph, precision) -> entry of a table of this device.
-        max_seconds: of timing; what it takes to load the models is not counted.
+        calm_kernel_ms: of the reference kernel when `known` were timed and the device was calm; 0 where nothing says.
+        max_seconds: of timing, and as many as `patience()` says where it found no calm machine in these; what it takes
+            to load the models is not counted.
         processor_clock: whether times are processor time of one thread.
 
     Raises:
@@ -91,16 +106,16 @@ def measure_units(
     models |= {f"plan {i}": assembler.model(plan) for i, plan in enumerate(plans)}
     small = min(alone or ["whole"], key=lambda name: len(models[name]))
     models |= {"sentinel large": models["whole"], "sentinel small": models[small]}
-    plan = SweepPlan(("sentinel large", "sentinel small"), seed=seed, max_seconds=max_seconds)
+    plan = SweepPlan(("sentinel large", "sentinel small"), seed=seed, max_seconds=max_seconds + patience())
     begin = time.perf_counter()
     with device.sweeps(models, plan) as stream:
         loaded = time.perf_counter()
-        sweeps = _until_known(stream, max_seconds, [f"plan {i}" for i in range(len(plans))], progress)
+        sweeps = _until_known(stream, max_seconds, [f"plan {i}" for i in range(len(plans))], calm_kernel_ms, progress)
         seconds = time.perf_counter() - loaded
-    times = times_of(sweeps)
+    times = times_of(sweeps, calm_kernel_ms)
     medians = times.medians()
     factor = _speed([(held[name], medians[name], times.quantiles(name)) for name in ties])
-    if factor is None:
+    if factor is None or (held and company(calm_kernel_ms, times.steady_kernel_ms)):
         found = measure_units(assembler, places, device, max_seconds=max_seconds, seed=seed,
                               processor_clock=processor_clock, progress=progress)
         return replace(found, facts={**found.facts, "units_distrusted": len(held)})
@@ -116,6 +131,7 @@ def measure_units(
     facts = {"models": len(models), "sweeps": times.sweeps, "seconds_load": round(loaded - begin, 2),
              "seconds_sweeps": round(seconds, 2), "plans": len(plans), "timing_error": round(error, 5),
              "kernel_ms": round(times.steady_kernel_ms, 6), "busy": round(times.busy, 3),
+             "calm_kernel_ms": round(min(calm_kernel_ms or math.inf, times.steady_kernel_ms), 6),
              "units_timed": len(alone), "units_known": len(held), **_fit(believed, plans, plans_ms, error)}
     return UnitTimes(believed.after(plans, plans_ms, error), alone_ms, medians["whole"], plans, plans_ms,
                      conditions_of(sweeps, plan, times, processor_clock=processor_clock), facts,
@@ -229,15 +245,18 @@ def _first_look(device: Device, model: bytes) -> float:
         return float(np.median(next(iter(stream)).times_ms["whole"]))
 
 
-def _until_known(stream: Any, max_seconds: float, names: Sequence[str], progress: Progress) -> list[Sweep]:
-    begin, sweeps = time.perf_counter(), []
+def _until_known(stream: Any, max_seconds: float, names: Sequence[str], calm_kernel_ms: float, progress: Progress
+                 ) -> list[Sweep]:
+    begin, sweeps, longer = time.perf_counter(), [], patience()
     for sweep in stream:
         sweeps.append(sweep)
         seconds = time.perf_counter() - begin
         progress("timing units, seconds at most", min(int(seconds), int(max_seconds)), int(max_seconds))
-        if seconds > max_seconds and len(sweeps) >= CHECK_EVERY:
-            break
-        if len(sweeps) >= MIN_SWEEPS and len(sweeps) % CHECK_EVERY == 0 and _known(times_of(sweeps), names):
+        if len(sweeps) < CHECK_EVERY or (len(sweeps) % CHECK_EVERY and seconds <= max_seconds):
+            continue
+        times = times_of(sweeps, calm_kernel_ms)
+        busy = bool(company(times.steady_kernel_ms, calm_kernel_ms)) and seconds < max_seconds + longer
+        if not busy and (seconds > max_seconds or (times.sweeps >= MIN_SWEEPS and _known(times, names))):
             break
     progress("timing units, seconds at most", int(max_seconds), int(max_seconds))
     return sweeps

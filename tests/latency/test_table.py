@@ -253,3 +253,16 @@ def test_units_of_networks_stand_beside_ops_and_change_nothing_of_them(table: Ta
 def test_a_signature_that_is_no_unit(signature: str) -> None:
     with pytest.raises(InputError):
         Entry.from_json(entry(signature).to_json())
+
+
+def test_the_speed_that_units_were_timed_at_is_kept_and_belongs_to_no_space(table: Table, target: Target) -> None:
+    table.add([entry()])
+    assert table.units_kernel_ms == 0
+    before = table.content_hash
+    table.keep_units_kernel(0.17)
+    table.keep_units_kernel(0.16)
+    again = Table.read(table.path, target)
+    assert again.units_kernel_ms == 0.16
+    assert (again.content_hash, again.every_calibration, again.calibration_records) == (before, (), {})
+    Table.assemble(table.path.with_name("copy.jsonl"), again.header, again.every_entry.values(),
+                   again.every_calibration)

@@ -88,6 +88,25 @@ def test_a_table_that_no_one_speed_explains_is_not_believed(measured: tuple[Asse
     assert len(again.timed) == len(first.timed)
 
 
+def test_what_was_timed_on_a_busy_machine_is_timed_again_on_a_calm_one(
+        measured: tuple[Assembler, Places, UnitTimes], device: LocalDevice) -> None:
+    assembler, places, first = measured
+    then = {(entry.signature, entry.precision or "float"): replace(entry, p10_ms=entry.median_ms / 50,
+                                                                   p90_ms=50 * entry.median_ms) for entry in first.timed}
+    again = measure_units(assembler, places, device, known=then, calm_kernel_ms=20 * first.kernel_ms, max_seconds=0.3)
+    assert again.facts["units_distrusted"] == len(then)
+    assert again.facts["calm_kernel_ms"] == again.kernel_ms
+
+
+def test_units_that_met_no_calm_machine_say_so(measured: tuple[Assembler, Places, UnitTimes], device: LocalDevice
+                                               ) -> None:
+    assembler, places, first = measured
+    assert first.company == ""
+    busy = measure_units(assembler, places, device, calm_kernel_ms=first.kernel_ms / 20, max_seconds=0.3)
+    assert "other work held the machine" in busy.company
+    assert busy.facts["calm_kernel_ms"] == pytest.approx(first.kernel_ms / 20, abs=1e-6)
+
+
 def test_what_decides_a_units_time_is_its_graph(measured: tuple[Assembler, Places, UnitTimes]) -> None:
     assembler, places, _ = measured
     for unit in places.cut.units:

@@ -29,7 +29,7 @@ from hwnas.progress import Progress, silent
 from hwnas.quantize import variant_for
 from hwnas.quantize.graph import parse
 from hwnas.runtime import Device, LocalDevice, Measurement, Runtime, compare
-from hwnas.runtime.calm import CALM
+from hwnas.runtime.calm import company
 from hwnas.runtime.pinning import pinned
 from hwnas.surgery.assembler import Assembler, feeds_of
 from hwnas.surgery.contract import read_contract
@@ -159,17 +159,13 @@ class OwnContext:
 
     @property
     def calm_kernel_ms(self) -> float:
-        """What the reference kernel took on the device when the units were timed."""
-        return float(self.run.found(UnitsResult).facts.get("kernel_ms", 0.0))
+        """What the reference kernel takes on the device when it is calm, as far as was known when units were timed."""
+        return float(self.run.found(UnitsResult).facts.get("calm_kernel_ms", 0.0))
 
     def company(self, timed: Measurement) -> list[str]:
         """A sentence where a measurement found no calm machine for all its patience."""
-        usual, now = self.calm_kernel_ms, timed.kernel_ms or 0.0
-        if not usual or now <= (1 + CALM) * usual:
-            return []
-        return [f"other work held the machine while the result was timed (reference kernel {now:.3f} ms, and "
-                f"{usual:.3f} ms when the units were timed), which slows precisions down by different factors: time it "
-                "again with `hwnas verify` when the machine is calm, or let it wait longer (HWNAS_PATIENCE=300)"]
+        said = company(timed.kernel_ms or 0.0, self.calm_kernel_ms)
+        return [f"the result was timed on a busy machine: {said}"] if said else []
 
     @cached_property
     def contract(self) -> InputContract:

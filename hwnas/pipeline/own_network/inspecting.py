@@ -119,8 +119,8 @@ def inspect_network(
     assembler = Assembler(cut, [], variant_for(found.runtime))
     table = UnitTable.of(found, device, tables)
     times = measure_units(assembler, places, device, known=table.known, max_seconds=seconds,
-                          processor_clock=found.threads == 1, progress=progress)
-    return Inspection(network, places, times, (*table.warnings, *table.keep(times.timed)))
+                          calm_kernel_ms=table.calm_kernel_ms, processor_clock=found.threads == 1, progress=progress)
+    return Inspection(network, places, times, (*table.warnings, *table.keep(times.timed, times.kernel_ms)))
 
 
 def _in_any_layout(source: str, size: tuple[int, int] | None) -> TrainedNetwork:

@@ -62,11 +62,22 @@ class UnitTable:
         return {(signature, precision): entry for precision, units in every.items()
                 for signature, entry in units.items()}
 
-    def keep(self, entries: Sequence[Entry]) -> tuple[str, ...]:
-        """Add times; warnings where that fails."""
+    @property
+    def calm_kernel_ms(self) -> float:
+        """What the reference kernel takes on this device when it is calm; 0 where nothing was kept."""
+        return self.table.units_kernel_ms if self.table is not None else 0.0
+
+    def keep(self, entries: Sequence[Entry], kernel_ms: float) -> tuple[str, ...]:
+        """Add times, and the speed of the device if it was calmer than any time before; warnings where that fails.
+
+        Args:
+            kernel_ms: of the reference kernel meanwhile.
+        """
         try:
             if self.table is not None and entries:
                 self.table.add(entries)
+            if self.table is not None and not 0 < self.calm_kernel_ms <= kernel_ms:
+                self.table.keep_units_kernel(round(kernel_ms, 6))
         except InputError as err:
             return (f"times of units are not kept: {err}",)
         return ()

@@ -34,8 +34,10 @@ class UnitsStage(Stage[UnitsResult]):
                              "its own (hwnas targets)")
         table = UnitTable.of(target, device, context.config.target.tables)
         found = measure_units(context.assembler, context.places, device, known=table.known, max_seconds=SECONDS,
-                              seed=context.config.seed, processor_clock=target.threads == 1, progress=context.progress)
-        warnings = [*table.warnings, *table.keep(found.timed), *found.conditions.warnings]
+                              calm_kernel_ms=table.calm_kernel_ms, seed=context.config.seed,
+                              processor_clock=target.threads == 1, progress=context.progress)
+        warnings = [*table.warnings, *table.keep(found.timed, found.kernel_ms), *found.conditions.warnings,
+                    *([f"units were timed on a busy machine: {found.company}"] if found.company else [])]
         costs = found.costs
         write_json(context.run.path / "costs.json", {
             "whole_ms": costs.whole_ms, "effects": list(costs.effects), "mean_ms": costs.mean_ms.tolist(),
