@@ -91,8 +91,8 @@ def test_a_table_that_no_one_speed_explains_is_not_believed(measured: tuple[Asse
 def test_what_was_timed_on_a_busy_machine_is_timed_again_on_a_calm_one(
         measured: tuple[Assembler, Places, UnitTimes], device: LocalDevice) -> None:
     assembler, places, first = measured
-    then = {(entry.signature, entry.precision or "float"): replace(entry, p10_ms=entry.median_ms / 50,
-                                                                   p90_ms=50 * entry.median_ms) for entry in first.timed}
+    then = {(e.signature, e.precision or "float"): replace(e, p10_ms=e.median_ms / 50, p90_ms=50 * e.median_ms)
+            for e in first.timed}
     again = measure_units(assembler, places, device, known=then, calm_kernel_ms=20 * first.kernel_ms, max_seconds=0.3)
     assert again.facts["units_distrusted"] == len(then)
     assert again.facts["calm_kernel_ms"] == again.kernel_ms
