@@ -1,7 +1,8 @@
 """The user's images as a trained network is given them: some to fit and to calibrate with, others to judge with.
 
-Data of hwnas's formats keep their parts: training images fit, validation images judge. A folder that holds images and
-no classes is split by seed; nobody need have labels.
+Data of hwnas's formats keep their parts: training images fit, validation images judge. So do two folders of images that
+are called by parts, DIR/train/* and DIR/val/*. A folder that holds images alone is split by seed; nobody need have
+labels.
 
 symbol  meaning                                    shape
 n       images of one part
@@ -14,13 +15,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.data.encoded import EncodedSource
+from hwnas.data.partnames import TRAIN, VAL, parts_among
 from hwnas.data.source import ArraySource, Indices, Pixels, Size, Source, Subset
 from hwnas.errors import DataError, UsageError
 from hwnas.imaging.contract import InputContract
@@ -116,20 +118,37 @@ def unlabelled(folder: Path, contract: InputContract, size: Size, seed: int = 0,
     """Images of a folder that has no classes: those that fit, and those that judge.
 
     Raises:
-        DataError: no images, or fewer than eight.
+        DataError: no images, or fewer than eight; of two folders, fewer than four in one.
     """
     names = [str(path) for path in list_images(folder).images]
     most = len(names) if limit is None else min(limit, len(names))
     if most < FEWEST:
         raise DataError(f"{folder}: {most} images; to fit and to judge {FEWEST} are the least, a few hundred are what "
                         "it takes: give more")
+    order, held = np.random.default_rng(seed).permutation(len(names)), _held_out(names)
+    if held is None:
+        judged = max(FEWEST // 2, round(JUDGED * most))
+        fitting, judging = order[judged:most], order[:judged]
+    else:
+        fitting, judging = order[~held[order]], order[held[order]]
+        if min(len(fitting), len(judging)) < FEWEST // 2:
+            raise DataError(f"{folder}: {len(fitting)} images to fit and {len(judging)} to judge; {FEWEST // 2} of "
+                            "each are the least, a few hundred are what it takes: give more")
+        judged = min(max(FEWEST // 2, round(most * len(judging) / len(names))), most - FEWEST // 2)
+        fitting, judging = fitting[:most - judged], judging[:judged]
     base = EncodedSource(lambda i: (names[i], str(folder) + os.sep + names[i]), len(names), str(folder))
-    order = np.random.default_rng(seed).permutation(len(names))[:limit]
-    judged = max(FEWEST // 2, round(JUDGED * len(order)))
     source, none = FittedSource(base, contract, size), np.full(len(names), -1, np.int64)
-    parts = np.sort(order[judged:]), np.sort(order[:judged])
-    fit, judge = (Examples(source, part, none[part], contract, size) for part in parts)
+    fit, judge = (Examples(source, part, none[part], contract, size) for part in (np.sort(fitting), np.sort(judging)))
     return fit, judge
+
+
+def _held_out(names: Sequence[str]) -> NDArray[np.bool_] | None:
+    """Which images lie in the folder of those that judge; None where there are no two folders, one a part."""
+    above = [PurePath(name).parts[0] if len(PurePath(name).parts) == 2 else "" for name in names]
+    if "" in above or len(set(above)) != 2:
+        return None
+    part = parts_among(set(above))
+    return np.array([part[name] == VAL for name in above]) if {*part.values()} == {TRAIN, VAL} else None
 
 
 def labelled(source: str, contract: InputContract, size: Size, seed: int = 0,
@@ -164,6 +183,7 @@ def examples_of(source: str, contract: InputContract, size: Size, seed: int = 0,
     if not source:
         raise UsageError("give images: --data FOLDER")
     path = Path(source)
-    if path.is_dir() and (found := list_images(path).images) and all(len(image.parts) == 1 for image in found):
+    found = [str(image) for image in list_images(path).images] if path.is_dir() else []
+    if found and (all(len(PurePath(name).parts) == 1 for name in found) or _held_out(found) is not None):
         return (*unlabelled(path, contract, size, seed, limit), ())
     return labelled(source, contract, size, seed, limit)

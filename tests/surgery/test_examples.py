@@ -144,6 +144,28 @@ def test_given_parts_stay_apart(tmp_path: Path) -> None:
     assert not keys(fit) & keys(judge)
 
 
+def test_given_parts_need_no_classes(tmp_path: Path) -> None:
+    folder(tmp_path / "train", 12)
+    folder(tmp_path / "val", 6, first=50)
+    contract = InputContract(**RAW, layout="nhwc", fit="stretch")
+    fit, judge, classes = examples_of(str(tmp_path), contract, SIZE)
+    assert keys(fit) == {by_hand(pixels(i), "stretch", SIZE).astype(np.float32).tobytes() for i in range(12)}
+    assert keys(judge) == {by_hand(pixels(50 + i), "stretch", SIZE).astype(np.float32).tobytes() for i in range(6)}
+    assert (len(fit), len(judge), classes, fit.labelled) == (12, 6, (), False)
+    fewer = examples_of(str(tmp_path), contract, SIZE, limit=12)
+    assert (len(fewer[0]), len(fewer[1])) == (8, 4)
+    assert keys(fewer[0]) < keys(fit)
+    assert keys(fewer[1]) < keys(judge)
+
+
+@pytest.mark.parametrize("train, val", [(8, 3), (3, 8)])
+def test_given_parts_are_not_too_few(train: int, val: int, tmp_path: Path) -> None:
+    folder(tmp_path / "train", train)
+    folder(tmp_path / "val", val)
+    with pytest.raises(DataError, match=f"{train} images to fit and {val} to judge; 4 of each are the least"):
+        examples_of(str(tmp_path), InputContract((127,), (128,)), SIZE)
+
+
 @pytest.mark.parametrize("size", [(16, 16), (8, 8), (24, 24)])
 def test_arrays(size: tuple[int, int], tmp_path: Path) -> None:
     images = np.stack([pixels(i, (16, 16)) for i in range(20)])
