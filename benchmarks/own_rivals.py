@@ -23,7 +23,7 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -67,13 +67,8 @@ class Making:
         return times["it"].median_ms / times["given"].median_ms
 
     def largest(self, wanted: float, sizes: Sequence[float], at: Callable[[float], nn.Module]) -> nn.Module:
-        """The largest of some sizes, rising, that is within a ratio; by halving."""
-        low, high = 0, len(sizes) - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self.ratio(at(sizes[middle])) <= wanted * WITHIN else (low, middle - 1)
-        print(f"size {sizes[low]}", flush=True)
-        return at(sizes[low])
+        """The largest of some sizes, rising, that is within a ratio."""
+        return at(largest(wanted, sizes, lambda size: self.ratio(at(size))))
 
     def kept(self, name: str, made: Callable[[], nn.Module], peaks: Sequence[float]) -> Path:
         """The file of a rival: made, trained at every peak for a quarter of an epoch, then at the better one."""
@@ -90,6 +85,16 @@ class Making:
         left(trained(net, self._data, self._epochs, 0, teacher=self._teacher, peak=peak), path)
         path.with_suffix(".json").write_text(json.dumps({"seconds": time.time() - began, "peak": peak}))
         return path
+
+
+def largest(wanted: float, sizes: Sequence[float], ratio: Callable[[float], float]) -> float:
+    """The largest of some sizes, rising, whose latency is within a ratio; by halving."""
+    low, high = 0, len(sizes) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if ratio(sizes[middle]) <= wanted * WITHIN else (low, middle - 1)
+    print(f"size {sizes[low]}", flush=True)
+    return sizes[low]
 
 
 def thin(making: Making, wanted: float) -> nn.Module:
@@ -138,23 +143,26 @@ def searched(making: Making, start: nn.Module, data: Data, wanted: float, folder
         share = round(share * max(0.7, wanted / got) - 0.01, 2)
 
 
-def static_int8(given: Path, data: Data, path: Path) -> Path:
-    """By ONNX Runtime's own tool."""
+def static_int8(given: Path, inputs: Iterable[np.ndarray], path: Path) -> Path:
+    """By ONNX Runtime's own tool.
+
+    Args:
+        inputs: to calibrate with, one image each.
+    """
     if path.exists():
         return path
+    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self, name: str) -> None:
-            self._rows = iter([{name: normed(data["x_train"][i : i + 1]).numpy()} for i in range(256)])
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(self._rows, None)
-
-    import onnx
-
     name = onnx.load(given).graph.input[0].name
-    quantize_static(str(given), str(path), Reader(name), quant_format=QuantFormat.QDQ, per_channel=True,
+    rows = iter(inputs)
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            row = next(rows, None)
+            return None if row is None else {name: row}
+
+    quantize_static(str(given), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
     return path
 
@@ -196,7 +204,9 @@ def main() -> None:
     start.load_state_dict(load_file(args.subject / "resnet20.safetensors"))
     given = args.subject / "resnet20.onnx"
     making = Making(data, copy.deepcopy(start).eval(), given.read_bytes(), args.out, args.epochs)
-    files = {"as given": given, "static int8 (ONNX Runtime)": static_int8(given, data, args.out / "static-int8.onnx")}
+    calibrated = (normed(data["x_train"][i : i + 1]).numpy() for i in range(256))
+    files = {"as given": given,
+             "static int8 (ONNX Runtime)": static_int8(given, calibrated, args.out / "static-int8.onnx")}
     for ratio in args.ratios:
         makers: dict[str, Callable[[], nn.Module]] = {
             "thin": lambda r=ratio: thin(making, r), "torch-pruning": lambda r=ratio: pruned(making, start, r),
