@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 SENTINEL_LIMIT = 0.10
 SENTINEL_NOISE = 2.5  # standard deviations of the ratio, where they are more than that limit; up to 0.25
-_LEAST = 4  # sweeps that are kept whatever the sentinels say, and visits of a model whatever the kernel says
+_LEAST = 4  # sweeps that are kept whatever the sentinels say
 _MEDIAN_95 = 1.96 * math.sqrt(math.pi / 2)  # half width of a median's 95 % interval, in standard errors of a mean
 _MAD = 1.4826  # standard deviation over median absolute deviation, for normal samples
 
@@ -120,7 +120,6 @@ def times_of(sweeps: Sequence[Sweep], calm_kernel_ms: float = 0.0) -> Times:
     raw = np.array([[sweep.times_ms[key] for key in keys] for sweep in counted]).transpose(1, 0, 2)
     kernels = np.array([[sweep.visit_kernel_ms[key] for key in keys] for sweep in counted]).T
     quiet = calm(kernels, calm_kernel_ms)
-    quiet |= quiet.sum(axis=1, keepdims=True) < min(_LEAST, len(counted))
     some = quiet.any(axis=0)
     raw, quiet, kernels = raw[:, some], quiet[:, some], kernels[:, some]
     raw[~quiet], kernels[~quiet] = np.nan, np.nan

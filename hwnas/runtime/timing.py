@@ -237,14 +237,13 @@ class Visits:
         """Whether enough visits of every network count; looked at now and then, since a look takes time."""
         if (self.made - self.wanted) % CHECK_EVERY:
             return False
-        counts = calm(np.array(list(self._kernels.values())), self._calm_ms, least=0.0)
+        counts = calm(np.array(list(self._kernels.values())), self._calm_ms, fewest=0)
         return min(counts.sum(axis=1).tolist(), default=0) >= self.wanted
 
     def measurements(self) -> dict[str, Measurement]:
         """What the visits that count say of every network, at the speed of the median sweep."""
         times, kernels = np.array(list(self._times.values())), np.array(list(self._kernels.values()))
         counts = calm(kernels, self._calm_ms)
-        counts |= ~counts.any(axis=1, keepdims=True)  # all visits of a network that met a busy machine at every one
         some = counts.any(axis=0)
         times, kernels, counts = times[:, some], kernels[:, some], counts[:, some]
         speed = speed_factors(np.where(counts[..., None], times, np.nan))
