@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas.cli import sharing
 from hwnas.cli.options import OUT, Json
 from hwnas.progress import plural
 
@@ -28,7 +30,7 @@ Imgsz = Annotated[int, typer.Option("--imgsz", min=8, max=1024, help="Input size
 
 def make_group() -> typer.Typer:
     """`hwnas tables` and its commands."""
-    group = typer.Typer(help="Latency tables: list, show, compare, merge, export, import.",
+    group = typer.Typer(help="Latency tables: list, show, compare, merge, export, import, share.",
                         invoke_without_command=True)
     group.callback()(_default)
     group.command("list", epilog="Example: hwnas tables list --json")(_list)
@@ -37,6 +39,8 @@ def make_group() -> typer.Typer:
     group.command("merge", epilog="Example: hwnas tables merge mine.jsonl carried-back.jsonl")(_merge)
     group.command("export", epilog="Example: hwnas tables export mine.jsonl --out mine.csv")(_export)
     group.command("import", epilog="Example: hwnas tables import mobile_trim.yaml --target pixel1.yaml")(_import)
+    group.command("publish", epilog=sharing.PUBLISH)(sharing.publish)
+    group.command("fetch", epilog=sharing.FETCH)(sharing.fetch)
     return group
 
 
@@ -95,7 +99,10 @@ def _show(path: TablePath, json: Json = False) -> None:
                ("runtime", runtime), ("precision", ", ".join(table.precisions)), ("entries", len(entries)),
                *(("imported from", f"{p['file']} ({p['format']}, {p['statistic']})")
                  for p in table.header.get("provenance", [])),
-               *(("assumed", p["assumed"]) for p in table.header.get("provenance", []) if p.get("assumed"))])
+               *(("assumed", p["assumed"]) for p in table.header.get("provenance", []) if p.get("assumed")),
+               *([("based on", _based_on(table.header["based_on"]))] if table.header.get("based_on") else []),
+               *([("fetched from", f"{table.header['fetched']['source']}, {table.header['fetched'].get('when', '')}")]
+                 if table.header.get("fetched") else [])])
     rows = [(label, f"{e.median_ms:.4f}", f"{e.p10_ms:.4f}", f"{e.p90_ms:.4f}", e.runs, e.when)
             for label, e in table.every_entry.items()]
     say_table(("signature", "median ms", "p10", "p90", "runs", "when"), rows)
@@ -220,6 +227,13 @@ def _say_imported(found: Imported, table: Table, covered: list[dict[str, object]
     if reasons:
         say("", "left out")
         say_table(("keys", "why", "which"), [(len(keys), why, _some(keys)) for why, keys in reasons.items()])
+
+
+def _based_on(origin: Mapping[str, Any]) -> str:
+    """A table that this one was begun with."""
+    device = origin.get("device") or {}
+    version = device.get("runtime_version")
+    return f"a table of {origin['target']}{f', measured with version {version} of the runtime' if version else ''}"
 
 
 def _device(table: Table) -> str:

@@ -6,7 +6,7 @@ another precision or of a change between two, which a reader of schema 1 would t
 Always there: target, runtime (name, version), precision, batch, threads, device, source, created, tool_version; and
 cores, the logical cores that timing was pinned to or None, which tables of 0.1.0 lack.
 There where it says something: provenance (of imported numbers), based_on (the shipped table that a table was started
-from), merged_from.
+from), merged_from, fetched (where a shared table comes from).
 """
 
 from __future__ import annotations
@@ -61,6 +61,14 @@ class OriginSchema(Schema):
     content_hash: Name = ""
 
 
+class FetchedSchema(Schema):
+    """Where a shared table was fetched from: a path or an address, and the hash of the file there."""
+
+    source: Name
+    sha256: Sha256
+    when: Name = ""
+
+
 class HeaderSchema(Schema):
     """The keys of a table's first line."""
 
@@ -77,6 +85,7 @@ class HeaderSchema(Schema):
     provenance: list[ProvenanceSchema] = Field(default_factory=list)
     based_on: OriginSchema | None = None
     merged_from: list[OriginSchema] = Field(default_factory=list)
+    fetched: FetchedSchema | None = None
 
 
 def make_header(
@@ -132,6 +141,11 @@ def check(header: Any, where: str, way_out: str) -> dict[str, Any]:
     checked(HeaderSchema, header, f"{where}: header", TableError,
             f"repair the line, or move the file away and run {way_out}")
     return header
+
+
+def as_own(header: Mapping[str, Any], target: str) -> dict[str, Any]:
+    """The header of a copy that belongs to another target: without where the table was fetched from."""
+    return {**{key: value for key, value in header.items() if key != "fetched"}, "target": target}
 
 
 def runtime_name(header: Mapping[str, Any]) -> str:

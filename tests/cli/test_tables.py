@@ -107,3 +107,23 @@ def test_import_says_what_is_left_out(tmp_path: Path, answer: Answer, refusal: R
     assert "unknown target" in refusal(2, "tables", "import", file, "--target", "nothing-like-it")
     file.write_text("{", encoding="utf-8")
     assert "not valid JSON" in refusal(2, *words)
+
+
+def test_publish_and_fetch(tmp_path: Path, folder: Path, answer: Answer, refusal: Refusal,
+                           capsys: pytest.CaptureFixture[str]) -> None:
+    path, zipped = make(tmp_path / "1.jsonl", {A: 1.0}), tmp_path / "shared.zip"
+    assert "--as NAME" in refusal(2, "tables", "publish", zipped, path)
+    made = answer("tables", "publish", zipped, path, "--as", "my-board", "--note", "with a fan")
+    assert answer("tables", "fetch", zipped, "--list")[0]["note"] == "with a fan"
+    assert "was changed on the way" in refusal(2, "tables", "fetch", zipped, "--sha256", "0" * 64)
+    (found,) = answer("tables", "fetch", zipped, "--sha256", made["sha256"])
+    assert (found["outcome"], Path(found["table"]).parent.name) == ("fetched", "my-board")
+    assert main(["tables", "fetch", str(zipped)]) == 0
+    assert "there already" in capsys.readouterr().out
+    make(path, {A: 2.0})
+    assert main(["tables", "publish", str(zipped), str(path), "--as", "my-board", "--force"]) == 0
+    assert "hwnas tables fetch shared.zip --sha256" in " ".join(capsys.readouterr().out.split())
+    assert main(["tables", "fetch", str(zipped)]) == 0
+    assert "--force replaces them" in " ".join(capsys.readouterr().out.split())
+    assert main(["tables", "show", found["table"]]) == 0
+    assert "fetched from" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from hwnas.errors import TableError
 from hwnas.latency import Calibration, LatencyModel, Table, fit, table_file, table_path
 from hwnas.latency.adapted import AdaptedModel, adapted_path, of_device, read_adapted, write_adapted
 from hwnas.latency.entry import now
-from hwnas.latency.header import tool_version
+from hwnas.latency.header import as_own, tool_version
 from hwnas.latency.hold import held
 from hwnas.pipeline.latencies.origin import device_name
 from hwnas.pipeline.latencies.priors import Prior, find_prior, prior_of
@@ -150,8 +150,7 @@ def take_another_version(space: Space, target: Target, *, tables: Path | None = 
 def _write(path: Path, old: Table, target: Target, facts: Fingerprint, space: Space, found: Calibration,
            kernel_ms: float) -> None:
     header = {
-        **old.header, "target": target.name, "device": facts.to_json(), "created": now(),
-        "tool_version": tool_version(),
+        **as_own(old.header, target.name), "device": facts.to_json(), "created": now(), "tool_version": tool_version(),
         "runtime": {"name": target.runtime, "version": facts.runtime_version},
         "based_on": {"target": old.target, "device": old.device, "content_hash": old.content_hash},
     }

@@ -1,9 +1,10 @@
 """Where latency tables live and which one is taken: the user's own, else one that ships.
 
-A table that ships is read and never written. What was measured on this very device, to the version of the runtime,
-is a start for the user's own table (`own_table`), whatever its target is called; but a target that has hardware
-figures of its own may be another device, and takes it only where that device was asked (`hwnas profile`). Other shipped
-tables are only taken by the name of their target and with a warning; `local` means this machine, so it never takes one.
+A table that ships is read and never written. What ships or was fetched (`hwnas tables fetch`) and was measured on
+this very device, to the version of the runtime, is a start for the user's own table (`own_table`), whatever its target
+is called; but a target that has hardware figures of its own may be another device, and takes it only where that device
+was asked (`hwnas profile`). Other shipped tables are only taken by the name of their target and with a warning; `local`
+means this machine, so it never takes one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from hwnas.errors import TableError
 from hwnas.latency import Table, table_file, table_path
-from hwnas.latency.header import differences, of_target
+from hwnas.latency.header import as_own, differences, of_target
 from hwnas.pipeline.latencies.origin import device_name, misfit
 from hwnas.target import Target, data_folder
 
@@ -72,7 +73,7 @@ def choose(target: Target, device: Mapping[str, Any] | None, folder: Path | None
         own = Table.read(path, target)
         mine = device is not None and not own.differs_from(device)
         return Choice(own, False, () if mine else _of_target(own, target, device), mine)
-    same = _of_this_device(target, device) if device is not None else None
+    same = _of_this_device(target, device, folder) if device is not None else None
     if same is not None and (target.hardware is None or same.target == target.name):
         return Choice(same, True, (), mine=True)
     named = table_path(shipped_folder(), target)
@@ -93,10 +94,10 @@ def own_table(target: Target, device: Mapping[str, Any], folder: Path | None = N
         InputError: the folder is not writable.
     """
     path = table_path(folder or default_folder(), target)
-    start = None if path.exists() else _of_this_device(target, device)
+    start = None if path.exists() else _of_this_device(target, device, folder)
     if start is not None:
         based_on = {"target": start.target, "content_hash": start.content_hash}
-        header = {**start.header, "target": target.name, "based_on": based_on}
+        header = {**as_own(start.header, target.name), "based_on": based_on}
         with table_file.locked(path):
             if not path.exists():
                 copy = Table.assemble(path, header, start.every_entry.values(), start.every_calibration)
@@ -121,28 +122,32 @@ def of_another_version(target: Target, device: Mapping[str, Any], folder: Path |
     if path.is_file():
         own = Table.read(path, target)
         return own if own.differs_from(device) and not own.differs_from(same) else None
-    if _of_this_device(target, device) is not None:
+    if _of_this_device(target, device, folder) is not None:
         return None
-    known = [t for t in _shipped(target) if all(k in t.device and k in device for k in _DEVICE)]
+    known = [t for t in _of_others(target, folder) if all(k in t.device and k in device for k in _DEVICE)]
     others = (t for t in known if not t.differs_from(same))
     return min(others, key=lambda t: t.target != target.name, default=None)
 
 
-def _of_this_device(target: Target, device: Mapping[str, Any]) -> Table | None:
-    """A shipped table that was measured on this device; one of the target's own name before others."""
-    known = [t for t in _shipped(target) if all(k in t.device and k in device for k in _DEVICE)]
+def _of_this_device(target: Target, device: Mapping[str, Any], folder: Path | None) -> Table | None:
+    """A table that ships or was fetched and is of this device; one of the target's own name before others."""
+    known = [t for t in _of_others(target, folder) if all(k in t.device and k in device for k in _DEVICE)]
     tables = (t for t in known if not t.differs_from(device))
     return min(tables, key=lambda t: t.target != target.name, default=None)
 
 
-def _shipped(target: Target) -> Iterator[Table]:
-    """Shipped tables of the target's runtime, precision, batch, threads and cores, whatever device they are of."""
-    for path in sorted(shipped_folder().rglob(f"{target.key}.jsonl")):
+def _of_others(target: Target, folder: Path | None) -> Iterator[Table]:
+    """Tables that ship or were fetched, of the target's runtime, precision, batch, threads and cores."""
+    fetched = (folder or default_folder()).rglob(f"{target.key}.jsonl")
+    shipped = sorted(shipped_folder().rglob(f"{target.key}.jsonl"))
+    for path in (*shipped, *sorted(fetched)):
         try:
             table = Table.read(path)
         except TableError:  # `hwnas tables` shows what is broken
             continue
         named = target.model_copy(update={"name": table.target})
+        if path not in shipped and "fetched" not in table.header:
+            continue
         if not differences(table.header, of_target(named, "")):
             yield table
 
