@@ -47,8 +47,7 @@ def publish(
 def fetch(
     source: Annotated[str, typer.Argument(metavar="SOURCE", show_default=False,
                                           help="A folder, a .zip, a .tar.gz, or the https:// address of one.")],
-    target: Annotated[list[str] | None, typer.Option("--target", help="Whose tables; again for more.",
-                                                     show_default="all")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Whose tables.", show_default="all")] = None,
     sha256: Annotated[str | None, typer.Option("--sha256", show_default=False,
                                                help="Of the list, as publish printed it.")] = None,
     look: Annotated[bool, typer.Option("--list", help="Say what is there and copy nothing.")] = False,
@@ -69,7 +68,8 @@ def fetch(
         else:
             say_table(COLUMNS, [_row(item) for item in items])
         return
-    found = copy(source, tables or default_folder(), targets=target or (), list_hash=sha256, force=force)
+    wanted = () if target is None else (target,)
+    found = copy(source, tables or default_folder(), targets=wanted, list_hash=sha256, force=force)
     if json:
         say_json([{"table": str(each.path), "outcome": each.outcome, **each.item.model_dump()} for each in found])
         return
