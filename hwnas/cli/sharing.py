@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hwnas.latency.sharing import ItemSchema
 
 PUBLISH = "Example: hwnas tables publish shared.zip my-board/onnxruntime-fp32-b1-t1.jsonl"
-FETCH = "Example: hwnas tables fetch shared.zip --target my-board"
+FETCH = "Example: hwnas tables fetch shared.zip --target raspberry-pi-5"
 Folder = Annotated[Path | None, typer.Option("--tables", help="Folder of latency tables.",
                                              show_default="the user's cache")]
 
