@@ -96,16 +96,16 @@ class Found:
 def _say(found: Found) -> None:
     from hwnas.cli.console import say, say_table
     from hwnas.pipeline.config.budget import show
-    from hwnas.pipeline.selection.answers import told_positions
+    from hwnas.pipeline.selection.answers import COSTS, told_positions
 
     solver = found.solver
     if found.limits:
         say("within " + ", ".join(f"{name} {limit.text()}" for name, limit in found.limits.items()))
     if found.picks:
-        rows = [(i, f"{a.predicted_score:.2f}", *(show(n, a.costs[n]) for n in BUDGETS),
+        rows = [(i, f"{a.predicted_score:.2f}", *(show(n, a.costs[n]) for n in COSTS),
                  _labels(solver, a.architecture.choice, _variant(found.solvers, a).told))
                 for i, a in enumerate(found.picks, 1)]
-        say_table(("#", found.metric, *BUDGETS, "operations"), rows)
+        say_table(("#", found.metric, *COSTS, "operations"), rows)
         say(*(f"{i} is {told_positions(a.precisions)}" for i, a in enumerate(found.picks, 1) if a.precisions))
     if found.why is not None:
         from hwnas.pipeline.selection.queries import words_of

@@ -45,7 +45,7 @@ RANGES = {  # as in `hwnas.pipeline.CompressConfig`: here too, so that every com
 
 OUT = ("-o", "--out", "--output")
 TARGET = ("runtime", "precision", "batch", "threads")
-BUDGETS = ("latency", "flops", "params", "memory")
+BUDGETS = ("latency", "flops", "params", "memory", "throughput", "latency_p99", "energy", "peak_memory", "file_size")
 
 
 def _flag(kind: Any, name: str, text: str, panel: str, default: str | bool = False, off: str = "") -> Any:
@@ -64,6 +64,11 @@ OPTIONS: dict[str, Any] = {
     "flops": _flag(_TEXT, "flops", "Most multiply-accumulates: 300M or 60%.", _B),
     "params": _flag(_TEXT, "params", "Most parameters: 2M or 50%.", _B),
     "memory": _flag(_TEXT, "memory", "Most activation memory: 64MB or 50%.", _B),
+    "throughput": _flag(_TEXT, "throughput", "Fewest images a second, at --batch: 200/s or 150%.", _B),
+    "latency_p99": _flag(_TEXT, "latency_p99", "Largest 99th percentile of the latency: 10ms or 60%.", _B),
+    "energy": _flag(_TEXT, "energy", "Most energy an image, where the device has a meter: 5mJ or 50%.", _B),
+    "peak_memory": _flag(_TEXT, "peak_memory", "Most memory of a process, measured: 64MB or 50%.", _B),
+    "file_size": _flag(_TEXT, "file_size", "Largest ONNX file: 2MB or 50%.", _B),
     "data": _flag(_TEXT, "data", "digits, a folder per class, a .npz or a .parquet; see --task.", _D, "digits"),
     "task": _flag(_TEXT, "task", "classify; multilabel: labels or boxes; detect: COCO, VOC, YOLO; segment: masks.", _D,
                   "classify"),

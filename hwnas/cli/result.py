@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from hwnas.pipeline.report.summary import NetworkSummary, PrecisionRow, Summary
 
 
+SPENT = {"latency_p99": "99th percentile", "energy": "energy an image", "peak_memory": "memory of a process"}
+
+
 def count(value: float) -> str:
     """1,234 / 12.3 k / 4.56 M / 1.23 G."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
@@ -54,14 +57,19 @@ def _networks(found: Summary) -> list[tuple[str, str, str, str]]:
         row("FLOPs", lambda n: count(n.flops), new.flops / old.flops),
         row("parameters", lambda n: count(n.params), new.params / old.params),
         row("activations", lambda n: size(n.memory_bytes), new.memory_bytes / old.memory_bytes),
+        *((title, _amount(name, old.spent[name]), _amount(name, new.spent[name]),
+           f"{100 * new.spent[name] / old.spent[name]:.1f} %")
+          for name, title in SPENT.items() if name in new.spent and old.spent.get(name)),
         row("file", lambda n: size(n.size_bytes), new.size_bytes / old.size_bytes),
     ]
 
 
 def _amount(name: str, value: float) -> str:
-    if name == "latency":
+    if name in ("latency", "latency_p99"):
         return f"{value:.3f} ms"
-    return size(value) if name == "memory" else count(value)
+    if name in ("throughput", "energy"):
+        return f"{value:.4g}/s" if name == "throughput" else f"{value:.3f} mJ"
+    return size(value) if name in ("memory", "peak_memory", "file_size") else count(value)
 
 
 def _word(found: Summary) -> str:
@@ -71,13 +79,19 @@ def _word(found: Summary) -> str:
 
 def _say_budget(budget: Reached, found: Summary) -> None:
     new = found.compressed
-    asked, reached = f"budget {budget.name} {budget.asked} = {budget.told}", _amount(budget.name, budget.value)
+    asked = f"budget {budget.name.replace('_', ' ')} {budget.asked} = {budget.told}"
+    reached = _amount(budget.name, budget.value)
+    if budget.name in (*SPENT, "file_size"):
+        verdict = {True: "met", False: "NOT met", None: "open, the machine was busy"}[budget.met]
+        say(f"{asked}: {reached} measured{f' ({budget.sentence})' if budget.sentence else ''}, {verdict}")
+        return
     if budget.met is None:
         say(f"{asked}: {reached} {budget.kind} ({new.predicted_low_ms:.3f}-{new.predicted_high_ms:.3f}), not measured "
             "on the device")
         return
     verdict, measured = "met" if budget.met else "NOT met", budget.kind == "measured" and new.measured is not None
-    if budget.moved or (measured and new.measured and budget.value != new.measured.median_ms):
+    if budget.moved or (measured and new.measured and budget.name == "latency"
+                        and budget.value != new.measured.median_ms):
         say(f"{asked}: {verdict}: {budget.sentence}")
         return
     beside = f" measured, {100 * (found.ratio or 0.0):.1f} % of the reference beside it" if measured else ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,10 @@ from hwnas.data.labelled import LabelledData
 from hwnas.errors import BudgetInfeasible, HwnasError, SomeBudgetsFailed, UsageError
 from hwnas.latency import LatencyModel, Prediction
 from hwnas.pipeline.commands import profile_command, resume_command
-from hwnas.pipeline.config.budget import Budget, in_words
+from hwnas.pipeline.config.budget import COUNTED, THROUGHPUT, Budget, Wanted, in_words
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.latencies.latency_sources import in_fp32, known_latencies, targets_of
+from hwnas.pipeline.latencies.spending import asked_of, check_measurable
 from hwnas.pipeline.run.reference import EXACT, Limit
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.task_setup import adapted, load_data, recipe_of, sizes_of, space_for_data, spaces_of, widths_of
@@ -90,7 +92,8 @@ class Plan:
         basis, texts = "estimated" if self.source == "estimated" else "predicted", dict[str, dict[str, None]]()
         for wanted, bounds in zip(self.config.networks, self.bounds, strict=True):
             for name, budget in wanted.items():
-                limit = Limit(budget, self.reference[name] or 0.0, basis if name == "latency" else EXACT)
+                how = basis if name in ("latency", THROUGHPUT) else EXACT
+                limit = Limit(budget, self.reference[name] or 0.0, how)
                 texts.setdefault(name, {})[budget.text if bounds[name] is None else limit.text()] = None
         return {name: ", ".join(told) for name, told in texts.items()}
 
@@ -140,7 +143,10 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     missing = 0 if known.source == "estimated" else len(known.found.table.missing(blocks) if known.found else blocks)
     exact = known_latencies(space, in_fp32(targets[0]), tables).model
     predicted = exact.predict(space.reference) if exact else None
-    reference = _reference(space, predicted)
+    asked = asked_of(config.networks)
+    if asked:
+        check_measurable(asked, targets[0], known.here)
+    reference = _reference(space, predicted, targets[0].batch, config.networks)
     band = (predicted.low_ms * 1e6, predicted.high_ms * 1e6) if predicted else None
     bounds = tuple({name: _bound(budget, reference[name]) for name, budget in wanted.items()}
                    for wanted in config.networks)
@@ -158,11 +164,17 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
                 bool(known.device))
 
 
-def _reference(space: Space, predicted: Prediction | None) -> dict[str, float | None]:
+def _reference(space: Space, predicted: Prediction | None, batch: int, networks: Sequence[Wanted],
+               ) -> dict[str, float | None]:
+    """Costs, and of other budgets that are asked for what is known before anything is measured."""
     network = space.reference
     latency = predicted.latency_ms * 1e6 if predicted else None
-    return {"latency": latency, "flops": float(network.flops), "params": float(network.params),
-            "memory": float(network.memory_bytes())}
+    counted = {"latency": latency, "flops": float(network.flops), "params": float(network.params),
+               "memory": float(network.memory_bytes())}
+    others: dict[str, float | None] = {name: None for wanted in networks for name in wanted if name not in counted}
+    if THROUGHPUT in others:
+        others[THROUGHPUT] = latency / batch if latency is not None else None
+    return {**counted, **others}
 
 
 def _bound(budget: Budget, reference: float | None) -> float | None:
@@ -183,7 +195,9 @@ def _duration(config: CompressConfig, data: LabelledData, space: Space, tables: 
 def _impossible(config: CompressConfig, spaces: Mapping[Variant, Space], targets: tuple[Target, ...],
                 bounds: Mapping[str, float | None]) -> BudgetInfeasible | None:
     """Why no architecture of any variant in any precision meets the bounds that are known; None where one may."""
-    known = {name: bound for name, bound in bounds.items() if bound is not None}
+    known = {name: bound for name, bound in bounds.items() if bound is not None and name in COUNTED}
+    if (bound := bounds.get(THROUGHPUT)) is not None:
+        known["latency"] = min(known.get("latency", math.inf), bound * targets[0].batch)
     tables, refusal = Path(config.target.tables) if config.target.tables else None, None
     for target in targets:
         for variant, space in spaces.items():

@@ -195,6 +195,7 @@ def _network(network: NetworkSummary) -> Iterator[tuple[str, Value]]:
     yield from _ms(network.measured, "measured_ms")
     yield from (("flops", network.flops), ("params", network.params), ("memory_bytes", network.memory_bytes),
                 ("size_bytes", network.size_bytes))
+    yield from network.spent.items()
 
 
 @_numbers.register

@@ -1,14 +1,22 @@
-"""Budgets as people write them: `8ms`, `50%`, `300M`, `2M`, `64MB`. A percentage is of the reference network.
+"""Budgets as people write them: `8ms`, `50%`, `300M`, `2M`, `64MB`, `200/s`. A percentage is of the reference network.
 
 `4ms,8ms` asks for two networks. Lists of several budgets are taken side by side, the first of one with the first of the
 other; a budget that is one value holds for every network.
 
-| name    | unit inside      | accepted                                        |
-|---------|------------------|-------------------------------------------------|
-| latency | nanoseconds      | us, ms, s, %                                    |
-| flops   | multiply-accumulates | k, M, G, plain number, %                    |
-| params  | parameters       | k, M, plain number, %                           |
-| memory  | bytes of activations alive at once | B, KB, MB, KiB, MiB, GB, GiB, %  |
+| name        | unit inside                        | accepted                        |
+|-------------|------------------------------------|---------------------------------|
+| latency     | nanoseconds                        | us, ms, s, %                    |
+| flops       | multiply-accumulates               | k, M, G, plain number, %        |
+| params      | parameters                         | k, M, plain number, %           |
+| memory      | bytes of activations alive at once | B, KB, MB, KiB, MiB, GB, GiB, % |
+| throughput  | nanoseconds an image, at most      | images a second: /s, %, at least |
+| latency_p99 | nanoseconds, the 99th percentile   | as latency                      |
+| energy      | microjoules an image               | uJ, mJ, J, %                    |
+| peak_memory | bytes of a process, measured       | as memory                       |
+| file_size   | bytes of the ONNX file             | as memory                       |
+
+The first four follow from tables and counts, and bound what the exact solver adds up. The others bound one of them
+through what was measured of two networks (`hwnas.pipeline.run.spends`), and are measured of the result in the end.
 """
 
 from __future__ import annotations
@@ -21,17 +29,26 @@ from hwnas.documents import brief
 from hwnas.errors import UsageError
 
 _COUNT = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+_TIME = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+_BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+THROUGHPUT, P99, ENERGY, PEAK_MEMORY, FILE_SIZE = "throughput", "latency_p99", "energy", "peak_memory", "file_size"
+COUNTED = ("latency", "flops", "params", "memory")
+"""What the solver adds up."""
+MEASURED_AT_THE_END = (P99, ENERGY, PEAK_MEMORY, FILE_SIZE)
+"""What is measured of the result and of two networks before, and cannot be added up."""
 UNITS: dict[str, dict[str, float]] = {
-    "latency": {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9},
-    "flops": _COUNT,
-    "params": _COUNT,
-    "memory": {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
+    "latency": _TIME, "flops": _COUNT, "params": _COUNT, "memory": _BYTES,
+    THROUGHPUT: {"/s": 1.0, "images/s": 1.0, "fps": 1.0}, P99: _TIME, ENERGY: {"uJ": 1.0, "mJ": 1e3, "J": 1e6},
+    PEAK_MEMORY: _BYTES, FILE_SIZE: _BYTES,
 }
-_EXAMPLE = {"latency": "8ms or 50%", "flops": "300M or 60%", "params": "2M or 50%", "memory": "64MB or 50%"}
+_EXAMPLE = {"latency": "8ms or 50%", "flops": "300M or 60%", "params": "2M or 50%", "memory": "64MB or 50%",
+            THROUGHPUT: "200/s or 150%", P99: "10ms or 60%", ENERGY: "5mJ or 50%", PEAK_MEMORY: "64MB or 50%",
+            FILE_SIZE: "2MB or 50%"}
+NS = 1e9  # nanoseconds of a second
 MOST, LONGEST = 1e12, 64  # of the number, and characters of the text
 MOST_NETWORKS = 64  # that one run makes
 SEPARATOR = ","
-_TEXT = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%]*)\s*$")
+_TEXT = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%/]*)\s*$")
 
 
 @dataclass(frozen=True)
@@ -40,7 +57,8 @@ class Budget:
 
     Args:
         name: a key of `UNITS`.
-        value: in the unit inside, or a fraction of the reference network if `relative`.
+        value: in the unit inside, or a fraction of the reference network if `relative`; 150 % of a throughput are two
+            thirds of the time.
         relative: whether `value` is a fraction.
         text: as the user wrote it.
     """
@@ -63,27 +81,34 @@ def parse(name: str, text: str) -> Budget:
     """
     if name not in UNITS:
         raise UsageError(f"unknown budget {name!r}; known: {', '.join(UNITS)}")
+    units, flag = UNITS[name], "--" + name.replace("_", "-")
     if SEPARATOR in str(text):
-        raise UsageError(f"--{name} {brief(text)}: one budget is needed here; `hwnas compress` takes several")
+        raise UsageError(f"{flag} {brief(text)}: one budget is needed here; `hwnas compress` takes several")
     found = _TEXT.match(str(text)) if len(str(text)) <= LONGEST else None
-    units = UNITS[name]
     if found is None or (found[2] != "%" and found[2] not in units):
         known = ", ".join(unit or "a plain number" for unit in (*units, "%"))
-        raise UsageError(f"--{name} {brief(text)}: a number and a unit are needed ({known}), e.g. --{name} "
+        raise UsageError(f"{flag} {brief(text)}: a number and a unit are needed ({known}), e.g. {flag} "
                          f"{_EXAMPLE[name]}")
     number = float(found[1])
     if not number > 0:
-        raise UsageError(f"--{name} {text!r}: a budget must be above zero")
+        raise UsageError(f"{flag} {text!r}: a budget must be above zero")
     if not number <= MOST:
-        raise UsageError(f"--{name} {brief(text)}: a budget is at most {MOST:.0e} of its unit")
+        raise UsageError(f"{flag} {brief(text)}: a budget is at most {MOST:.0e} of its unit")
+    if name == THROUGHPUT:
+        relative = found[2] == "%"
+        return Budget(name, 100 / number if relative else NS / number, relative, str(text))
     if found[2] == "%":
         return Budget(name, number / 100, True, str(text))
     return Budget(name, number * units[found[2]], False, str(text))
 
 
 def parse_all(texts: Mapping[str, str | None]) -> dict[str, Budget]:
-    """Read the budgets that are given; None is left out."""
-    return {name: parse(name, text) for name, text in texts.items() if text is not None}
+    """Read the budgets that are given; None is left out.
+
+    Raises:
+        UsageError: as `parse`, or two of them contradict each other.
+    """
+    return _consistent({name: parse(name, text) for name, text in texts.items() if text is not None})
 
 
 Wanted = dict[str, Budget]
@@ -116,7 +141,8 @@ def parse_lists(texts: Mapping[str, str]) -> tuple[Wanted, ...]:
         raise UsageError(f"{count} budgets: one run makes at most {MOST_NETWORKS} networks; start a second one with "
                          "`hwnas compress --from RUN`")
     lists = {name: [parse(name, part.strip()) for part in parts] for name, parts in split.items()}
-    found = tuple({name: row[i if len(row) > 1 else 0] for name, row in lists.items()} for i in range(count))
+    found = tuple(_consistent({name: row[i if len(row) > 1 else 0] for name, row in lists.items()})
+                  for i in range(count))
     seen: dict[tuple[tuple[float, bool], ...], Wanted] = {}
     for wanted in found:
         value = tuple((budget.value, budget.relative) for budget in wanted.values())
@@ -126,22 +152,45 @@ def parse_lists(texts: Mapping[str, str]) -> tuple[Wanted, ...]:
     return found
 
 
+def _consistent(wanted: Wanted) -> Wanted:
+    """Raises UsageError where one of two budgets says nothing because of the other."""
+    median, p99 = wanted.get("latency"), wanted.get(P99)
+    if median and p99 and not (median.relative or p99.relative) and p99.value < median.value:
+        raise UsageError(f"--latency {median.text} and --latency-p99 {p99.text}: a 99th percentile is never below the "
+                         "median, so the median may not be so long: leave --latency out, or allow a longer "
+                         "--latency-p99")
+    return wanted
+
+
 def in_words(wanted: Wanted) -> str:
     """'latency 4ms, flops 300M'."""
-    return ", ".join(f"{name} {budget.text}" for name, budget in wanted.items())
+    return ", ".join(f"{called(name)} {budget.text}" for name, budget in wanted.items())
 
 
 def folder_names(networks: Sequence[Wanted]) -> tuple[str, ...]:
     """A name for the folder of every network, after the budgets in which they differ: 'latency-4ms', 'flops-25pct'."""
     differ = [name for name in networks[0] if len({wanted[name].text for wanted in networks}) > 1]
-    return tuple("-".join(f"{name}-{''.join(wanted[name].text.split()).replace('%', 'pct')}" for name in differ)
+    return tuple("-".join(f"{name.replace('_', '-')}-{_as_file(wanted[name].text)}" for name in differ)
                  for wanted in networks)
+
+
+def _as_file(text: str) -> str:
+    return "".join(text.split()).replace("%", "pct").replace("/", "-per-")
+
+
+def called(name: str) -> str:
+    """A budget's name for people: 'latency p99', 'peak memory'."""
+    return name.replace("_", " ")
 
 
 def show(name: str, value: float) -> str:
     """A cost in the unit people read."""
-    if name == "latency":
+    if name in ("latency", P99):
         return f"{value / 1e6:.3f} ms"
-    if name == "memory":
+    if UNITS[name] is _BYTES:
         return f"{value / 1e6:.2f} MB"
+    if name == THROUGHPUT:
+        return f"{NS / value:.4g}/s" if value > 0 else "any number/s"
+    if name == ENERGY:
+        return f"{value / 1e3:.3f} mJ"
     return f"{value / 1e6:.2f} M" if value >= 1e5 else f"{value:.0f}"

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hwnas.errors import HwnasError
-from hwnas.pipeline.config.budget import show
+from hwnas.pipeline.config.budget import called, show
 from hwnas.pipeline.display.fact_table import Facts
 from hwnas.pipeline.display.score_lines import score
 from hwnas.pipeline.run.cautions import warnings_of
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.own_results import ShipResult
+from hwnas.runtime.promise import MEASURED
 
 if TYPE_CHECKING:
     from hwnas.pipeline.report.budget_rows import BudgetRow, Overview
@@ -89,9 +90,11 @@ def _latency(found: Summary) -> str:
 
 
 def _budget(budget: Reached) -> str:
-    reached = f"{budget.value:.3f} ms" if budget.name == "latency" else show(budget.name, budget.value)
-    word = {True: "met", False: "NOT met", None: f"{budget.kind}, not measured on the device"}[budget.met]
-    return f"{budget.name} {budget.told}: {reached}, {word}"
+    reached = {"ms": f"{budget.value:.3f} ms", "mJ": f"{budget.value:.3f} mJ", "images/s": f"{budget.value:.4g}/s"}.get(
+        budget.unit) or show(budget.name, budget.value)
+    open_ = "open, the machine was busy" if budget.kind == MEASURED else f"{budget.kind}, not measured on the device"
+    word = {True: "met", False: "NOT met", None: open_}[budget.met]
+    return f"{called(budget.name)} {budget.told}: {reached}, {word}"
 
 
 def _unfinished(run: RunFolder) -> Facts:

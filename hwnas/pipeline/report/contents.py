@@ -53,7 +53,11 @@ class Parity:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The reference beside the compressed network; `latency` is None where nothing was measured on the device."""
+    """The reference beside the compressed network; `latency` is None where nothing was measured on the device.
+
+    Args:
+        spent: what was measured besides: 99th percentile (ms), energy (mJ), memory of a process (bytes).
+    """
 
     score: Row[float]
     latency: Row[TimedResult] | None
@@ -61,14 +65,16 @@ class Comparison:
     flops: Row[int]
     params: Row[int]
     memory: Row[int]
+    spent: Mapping[str, Row[float]]
     file_size: Row[int]
     parity: Row[Parity]
 
     def rows(self) -> Iterator[tuple[str, Row[Any]]]:
         """Name and row, in the order of the page."""
-        for name in ("score", "latency", "predicted_latency", "flops", "params", "memory", "file_size", "parity"):
-            if (row := getattr(self, name)) is not None:
-                yield name, row
+        rows = {"score": self.score, "latency": self.latency, "predicted_latency": self.predicted_latency,
+                "flops": self.flops, "params": self.params, "memory": self.memory, **self.spent,
+                "file_size": self.file_size, "parity": self.parity}
+        yield from ((name, row) for name, row in rows.items() if row is not None)
 
 
 @dataclass(frozen=True)

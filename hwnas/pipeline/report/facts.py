@@ -48,7 +48,7 @@ from hwnas.pipeline.report.contents import (
     StageTime,
 )
 from hwnas.pipeline.report.documents import report_json
-from hwnas.pipeline.report.reached import Reached, reached
+from hwnas.pipeline.report.reached import UNIT, Reached, reached
 from hwnas.pipeline.report.run_artifacts import NEEDED, RunArtifacts
 from hwnas.pipeline.report.summary import finalists, origin_of, precisions, variant_facts
 from hwnas.pipeline.run.cautions import no_success, warnings_of
@@ -171,9 +171,16 @@ def _comparison(e: RunArtifacts) -> Comparison:
         flops=_exact(e, "flops"), params=_exact(e, "params"),
         memory=_row("exact", "bytes", e.reference.memory_bytes(VALUE_BYTES["fp32"]),
                     int(e.solver.cost("memory", e.chosen))),
+        spent=_spent(e),
         file_size=_row("exact", "bytes", e.exported.reference_size_bytes, e.exported.size_bytes),
         parity=Row(_parity(old), _parity(e.exported.in_fp32), "measured", ""),
     )
+
+
+def _spent(e: RunArtifacts) -> dict[str, Row[float]]:
+    """What was measured of both networks besides their median times."""
+    old, new = (found.figures if found else {} for found in (e.exported.reference_spent, e.exported.spent))
+    return {name: _row("measured", UNIT[name], old[name], new[name]) for name in new if name in old}
 
 
 def _parity(verdict: VerdictResult) -> Parity:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 NAMES = {
     "latency": "Latency", "predicted_latency": "Predicted latency", "flops": "FLOPs",
-    "params": "Parameters", "memory": "Activation memory", "file_size": "ONNX file", "parity": "Parity with torch",
+    "params": "Parameters", "memory": "Activation memory", "throughput": "Throughput", "latency_p99": "99th percentile",
+    "energy": "Energy an image", "peak_memory": "Memory of a process", "file_size": "ONNX file",
+    "parity": "Parity with torch",
 }
 STAGES = {
     "data": "load the data", "profile": "time the blocks", "reference": "train the reference", "search": "search",
@@ -64,8 +66,8 @@ def _template(name: str) -> Template:
         loader=PackageLoader("hwnas.pipeline", "report"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )
-    environment.filters.update(ms=ms, count=count, size=size, spaced=spaced, signed=signed, clock=clock,
-                               glued=glued, figure=figure)
+    environment.filters.update(ms=ms, count=count, in_unit=in_unit, size=size, spaced=spaced, signed=signed,
+                               clock=clock, glued=glued, figure=figure)
     return environment.get_template(name)
 
 
@@ -92,9 +94,16 @@ def size(value: float) -> str:
     return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB" if value >= 1e3 else f"{value:.0f} B"
 
 
+def in_unit(value: float, unit: str) -> str:
+    """An amount of a budget or a row."""
+    if unit == "bytes":
+        return size(value)
+    return f"{ms(value)} {unit}" if unit in ("ms", "mJ") else f"{value:.4g}/s" if unit == "images/s" else count(value)
+
+
 def spaced(text: str) -> str:
     """A budget as written, with a space before the unit: 50 %."""
-    digits = len(text.rstrip("%abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ").strip())
+    digits = len(text.rstrip("%/abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ").strip())
     return f"{text.strip()[:digits]} {text.strip()[digits:].strip()}".strip()
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hwnas.errors import RunError
+from hwnas.pipeline.config.budget import ENERGY, FILE_SIZE, MEASURED_AT_THE_END, P99, PEAK_MEMORY, THROUGHPUT, called
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.limits import limits_of, promise_of
+from hwnas.pipeline.run.limits import batch_of, limits_of, promise_of
 from hwnas.pipeline.run.moments import APART
 from hwnas.pipeline.run.reference import Limit
 from hwnas.pipeline.run.results import ExportResult, GenerateResult
@@ -14,7 +15,10 @@ from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.runtime.promise import MEASURED, judge
 from hwnas.space import Architecture
 
-UNIT = {"latency": "ms", "memory": "bytes"}
+UNIT = {"latency": "ms", "memory": "bytes", THROUGHPUT: "images/s", P99: "ms", ENERGY: "mJ", PEAK_MEMORY: "bytes",
+        FILE_SIZE: "bytes"}
+IN_UNIT = {P99: 1e-6, ENERGY: 1e-3}
+"""Budget -> its unit in the unit inside."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class Reached:
     Args:
         name, asked: as the user wrote it.
         told: the budget with its number and what that is of, e.g. '50 % of 0.252 ms measured = 0.126 ms'.
-        unit: 'ms', 'bytes' or ''.
-        limit: what was allowed, in that unit.
+        unit: 'ms', 'bytes', 'images/s', 'mJ' or ''.
+        limit: what was allowed, in that unit; of images a second at least, else at most.
         value: what was reached, in that unit; a latency that measured over the limit, at the speed that is meant by it.
         kind: of `value`: 'measured', 'predicted', 'estimated', or 'exact' where it follows from the architecture.
         met: None where nothing was measured, so that nothing can tell.
@@ -61,16 +65,46 @@ def reached(run: RunFolder, solver: ArchitectureSolver, winner: Architecture) ->
     Raises:
         RunError: the model of the run is not exported yet.
     """
-    return [_latency(run, limit, solver, winner) if name == "latency" else _exact(run, limit, solver, winner)
-            for name, limit in limits_of(run).items()]
+    found = []
+    for name, limit in limits_of(run).items():
+        if name in (THROUGHPUT, *MEASURED_AT_THE_END):
+            found.append(_throughput(run, limit, solver, winner) if name == THROUGHPUT else _spent(run, limit))
+        else:
+            found.append((_latency if name == "latency" else _exact)(run, limit, solver, winner))
+    return found
+
+
+def _throughput(run: RunFolder, limit: Limit, solver: ArchitectureSolver, winner: Architecture) -> Reached:
+    """As a latency of the call, told in images a second."""
+    batch = batch_of(run)
+    found = _latency(run, limit.as_latency(batch), solver, winner)
+    limit_ms, value_ms = limit.value * batch / 1e6, max(found.value, 1e-9)
+    return replace(found, name=THROUGHPUT, asked=limit.budget.text, told=limit.text(), unit=UNIT[THROUGHPUT],
+                   limit=1e3 * batch / limit_ms, value=1e3 * batch / value_ms)
+
+
+def _spent(run: RunFolder, limit: Limit) -> Reached:
+    """What was measured of the exported model."""
+    name, spent = limit.budget.name, run.found(ExportResult).spent
+    value, most = spent.amount(name) if spent is not None else None, limit.value * IN_UNIT.get(name, 1.0)
+    asked, told = limit.budget.text, limit.text()
+    if value is None or spent is None:
+        raise RunError(f"{run.path / 'run.json'} does not say what the result takes of {called(name)}: restore it, or "
+                       f"begin again with `hwnas compress --from {run.path}`")
+    inside = value * IN_UNIT.get(name, 1.0)
+    met: bool | None = inside <= most
+    if name == P99 and spent.tail is not None:  # only all runs together keep it, only the calm ones break it
+        met = True if spent.tail.p99_ms <= most else None if met else False
+        inside = spent.tail.p99_ms
+    return Reached(name, asked, told, UNIT[name], most, inside, MEASURED, met, spent.words(name) or "")
 
 
 def _exact(run: RunFolder, limit: Limit, solver: ArchitectureSolver, winner: Architecture) -> Reached:
     name, value = limit.budget.name, solver.cost(limit.budget.name, winner)
-    bound = run.found(GenerateResult).bounds.get(name)
-    if bound is None:
+    if name not in run.found(GenerateResult).bounds:
         raise RunError(f"{run.path / 'run.json'} has no bound for the budget {name}, which stage generate keeps: "
                        f"restore it, or begin again with `hwnas compress --from {run.path}`")
+    bound = limit.value  # that of stage generate is less where a budget on something else left less
     return Reached(name, limit.budget.text, limit.text(), UNIT.get(name, ""), bound, value, "exact", value <= bound)
 
 

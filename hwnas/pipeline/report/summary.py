@@ -17,7 +17,7 @@ from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of
 from hwnas.pipeline.run.moments import Moment, moments_of
 from hwnas.pipeline.run.reference import Reference
-from hwnas.pipeline.run.result_parts import DifferenceResult, StandingResult, TimedResult, VerdictResult
+from hwnas.pipeline.run.result_parts import DifferenceResult, SpentResult, StandingResult, TimedResult, VerdictResult
 from hwnas.pipeline.run.results import DataResult, ExportResult, GenerateResult, ReportResult
 from hwnas.pipeline.selection.answers import told_positions
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
@@ -37,6 +37,7 @@ class NetworkSummary:
         measured: None where the device was not at hand.
         memory_bytes: most activations alive at once.
         size_bytes: of the ONNX file.
+        spent: what was measured besides: budget -> ms, mJ or bytes.
     """
 
     score: float
@@ -51,6 +52,7 @@ class NetworkSummary:
     params: int
     memory_bytes: int
     size_bytes: int
+    spent: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,10 @@ def summary(run: RunFolder) -> Summary:
         target={**data.target, "precision": exported.precision}, latency_source=solver.latency.source,
         origin=origin_of(run), here=lane.here, warnings=warnings_of(run), next=exported.next, choice=winner.choice,
         variant=variant_facts(solver), metric=exported.verdict.metric,
-        reference=_network(solver, solver.reference, exported.reference, exported.reference_size_bytes),
-        compressed=_network(solver, winner, exported.verdict, exported.size_bytes), ratio=exported.ratio,
+        reference=_network(solver, solver.reference, exported.reference, exported.reference_size_bytes,
+                           exported.reference_spent),
+        compressed=_network(solver, winner, exported.verdict, exported.size_bytes, exported.spent),
+        ratio=exported.ratio,
         precisions=precisions(run), finalists=finalists(run), out=chosen.out, budgets=reached(run, solver, winner),
         reference_of_budgets=reference_of(run), moments=moments_of(run), parity=exported.in_fp32.max_difference,
         agreement=exported.in_fp32.agreement, loss=exported.verdict.loss, difference=exported.difference,
@@ -230,7 +234,7 @@ def finalists(run: RunFolder) -> list[FinalistRow]:
 
 
 def _network(solver: ArchitectureSolver, arch: Architecture, verdict: VerdictResult,
-             size_bytes: int) -> NetworkSummary:
+             size_bytes: int, spent: SpentResult | None) -> NetworkSummary:
     """One column; the reference is in fp32, so its prediction is that of its precision times the measured ratio."""
     precision = verdict.precision
     predicted: Prediction = solver.predict(arch)
@@ -240,5 +244,5 @@ def _network(solver: ArchitectureSolver, arch: Architecture, verdict: VerdictRes
         predicted_ms=factor * predicted.latency_ms, predicted_low_ms=factor * predicted.low_ms,
         predicted_high_ms=factor * predicted.high_ms, measured=verdict.latency, flops=arch.flops, params=arch.params,
         memory_bytes=int(solver.cost("memory", arch)) if precision == MIXED else arch.memory_bytes(
-            VALUE_BYTES[precision]), size_bytes=size_bytes,
+            VALUE_BYTES[precision]), size_bytes=size_bytes, spent=spent.figures if spent else {},
     )

@@ -146,7 +146,8 @@ class RunFolder:
             if stage in OWN_SHARED:
                 record = record.model_copy(update={"result": self._own_for(stage, config).to_json()})
             run.state.stages[stage] = record
-        run.state.reference = self.state.reference if target is None else None
+        if target is None:
+            run.state.reference, run.state.spends = self.state.reference, dict(self.state.spends)
         run.save()
         return run.state
 

@@ -11,17 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from hwnas.errors import UsageError
 from hwnas.latency import LatencyModel
-from hwnas.pipeline.config.budget import Budget, show
+from hwnas.pipeline.config.budget import ENERGY, FILE_SIZE, P99, PEAK_MEMORY, THROUGHPUT, Budget, called, show
 from hwnas.runtime import Measurement
 from hwnas.space import Architecture
 from hwnas.validation import Count, Milliseconds
 
 Basis = Literal["measured", "predicted", "estimated"]
 EXACT = "exact"
-UNITS = {"latency": "", "flops": "FLOPs", "params": " parameters", "memory": ""}
+UNITS = {"flops": "FLOPs", "params": " parameters"}
+SPENT = {P99: "p99_ms", ENERGY: "energy_mj", PEAK_MEMORY: "peak_memory_bytes", FILE_SIZE: "file_bytes"}
+"""Budget -> the field of what was measured, which is there where it was asked for."""
+INSIDE = {P99: 1e6, ENERGY: 1e3}
+"""Budget -> units inside of the budget in one of that field."""
 OLD = " (what this run of hwnas 0.1 found last; it fixed nothing)"
 
 
@@ -35,6 +40,9 @@ class Reference(BaseModel):
         kernel_ms: time of the reference kernel between those runs: the speed of the machine; None where not measured.
         flops, params, memory_bytes: exact.
         derived: whether the run did not fix it (hwnas 0.1).
+        batch: images of a call.
+        p99_ms: 99th percentile of a call, on a calm machine; energy_mj: of an image; peak_memory_bytes: of a process;
+            file_bytes: of the ONNX file. None where nobody asked.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -48,15 +56,27 @@ class Reference(BaseModel):
     params: Count
     memory_bytes: Count
     derived: bool = False
+    batch: int = Field(default=1, ge=1, le=1024)
+    p99_ms: Milliseconds | None = None
+    energy_mj: Milliseconds | None = None  # the same bounds
+    peak_memory_bytes: Count | None = None
+    file_bytes: Count | None = None
+
+    @model_serializer(mode="wrap")
+    def _what_was_asked(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without what nobody asked for: a run without such a budget reads as before."""
+        left_out = [name for name in SPENT.values() if getattr(self, name) is None] + ["batch"] * (self.batch == 1)
+        return {name: value for name, value in write(self).items() if name not in left_out}
 
     @classmethod
-    def measured(cls, arch: Architecture, timed: Measurement, *, derived: bool = False) -> Reference:
+    def measured(cls, arch: Architecture, timed: Measurement, *, derived: bool = False, batch: int = 1) -> Reference:
         """As timed on the device."""
         return cls(latency_ms=timed.median_ms, basis="measured", low_ms=timed.p10_ms, high_ms=timed.p90_ms,
-                   kernel_ms=timed.kernel_ms, derived=derived, **_exact(arch))
+                   kernel_ms=timed.kernel_ms, derived=derived, batch=batch, **_exact(arch))
 
     @classmethod
-    def said(cls, arch: Architecture, model: LatencyModel, ratio: float = 1.0, *, derived: bool = False) -> Reference:
+    def said(cls, arch: Architecture, model: LatencyModel, ratio: float = 1.0, *, derived: bool = False,
+             batch: int = 1) -> Reference:
         """As a latency model says.
 
         Args:
@@ -65,16 +85,29 @@ class Reference(BaseModel):
         found = model.predict(arch)
         basis: Basis = "estimated" if model.source == "estimated" else "predicted"
         return cls(latency_ms=found.latency_ms * ratio, basis=basis, low_ms=found.low_ms * ratio,
-                   high_ms=found.high_ms * ratio, derived=derived, **_exact(arch))
+                   high_ms=found.high_ms * ratio, derived=derived, batch=batch, **_exact(arch))
 
     def cost(self, name: str) -> float:
-        """One cost in the units of `hwnas.pipeline.config.budget`."""
+        """One cost in the units of `hwnas.pipeline.config.budget`.
+
+        Raises:
+            UsageError: it was not measured.
+        """
+        if name in SPENT:
+            found = getattr(self, SPENT[name])
+            if found is None:
+                raise UsageError(f"--{name.replace('_', '-')} in percent: the {called(name)} of the reference was not "
+                                 "measured in this run: give the budget in its unit, or begin a run with it")
+            return float(found) * INSIDE.get(name, 1.0)
         return {"latency": self.latency_ms * 1e6, "flops": float(self.flops), "params": float(self.params),
-                "memory": float(self.memory_bytes)}[name]
+                "memory": float(self.memory_bytes), THROUGHPUT: self.latency_ms * 1e6 / self.batch}[name]
 
     def limit(self, budget: Budget) -> Limit:
-        """What a budget comes to."""
-        basis, derived = (self.basis, self.derived) if budget.name == "latency" else (EXACT, False)
+        """What a budget comes to; raises as `cost` where it is a percentage."""
+        if budget.name in SPENT:
+            return Limit(budget, self.cost(budget.name) if budget.relative else 0.0, "measured")
+        timed = budget.name in ("latency", THROUGHPUT)
+        basis, derived = (self.basis, self.derived) if timed else (EXACT, False)
         return Limit(budget, self.cost(budget.name), basis, derived)
 
     def limits(self, budgets: Mapping[str, Budget]) -> dict[str, Limit]:
@@ -115,11 +148,18 @@ class Limit:
         name, value = self.budget.name, self._show(self.value)
         if not self.budget.relative:
             return value
-        how = f" {self.basis}{OLD if self.derived else ''}" if name == "latency" else ""
-        return f"{100 * self.budget.value:g} % of {self._show(self.reference)}{how} = {value}"
+        how = "" if self.basis == EXACT else f" {self.basis}{OLD if self.derived else ''}"
+        share = 1 / self.budget.value if name == THROUGHPUT else self.budget.value
+        return f"{100 * share:g} % of {self._show(self.reference)}{how} = {value}"
+
+    def as_latency(self, batch: int) -> Limit:
+        """A limit on images a second as the same limit on the time of a call."""
+        of = self.budget
+        value = of.value if of.relative else of.value * batch
+        return Limit(Budget("latency", value, of.relative, of.text), self.reference * batch, self.basis, self.derived)
 
     def _show(self, value: float) -> str:
-        unit, shown = UNITS[self.budget.name], show(self.budget.name, value)
+        unit, shown = UNITS.get(self.budget.name, ""), show(self.budget.name, value)
         return f"{shown}{unit}" if shown[-1].isalpha() or not unit else f"{shown} {unit.strip()}"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from hwnas.pipeline.config.budget import ENERGY, FILE_SIZE, P99, PEAK_MEMORY
 from hwnas.runtime import Measurement
 from hwnas.target import NetworkPrecision
 from hwnas.validation import MOST_OPS, Count, FileName, Milliseconds, Name, Schema
@@ -132,6 +133,67 @@ class PromiseResult(Part):
     share: Factor | None = None
     interval: Annotated[list[Milliseconds], Field(min_length=2, max_length=2)] | None = None
     noise: Annotated[float, Field(ge=0, le=1)]
+
+
+class TailResult(Part):
+    """The 99th percentile of a call: `hwnas.runtime.tail.Tail`."""
+
+    p99_ms: Milliseconds
+    low_ms: Milliseconds
+    high_ms: Milliseconds
+    median_ms: Milliseconds
+    calm_ms: Milliseconds
+    busy: Annotated[float, Field(ge=0, le=1)]
+    runs: Count
+
+
+class EnergyResult(Part):
+    """What an image takes: `hwnas.runtime.energy.Energy`."""
+
+    millijoules: Amount
+    low: Amount
+    high: Amount
+    watts: Amount
+    meter: Name
+    runs: Count
+
+
+class SpentResult(Part):
+    """What a network spends besides its median time; None of what was not asked for, or this machine does not tell.
+
+    Args:
+        peak_memory_bytes: of a process, beyond what the empty runtime takes.
+        file_bytes: of the ONNX file.
+    """
+
+    tail: TailResult | None = None
+    energy: EnergyResult | None = None
+    peak_memory_bytes: Count | None = None
+    file_bytes: Count
+
+    def amount(self, name: str) -> float | None:
+        """In the unit inside of a budget; of a tail what runs on a calm machine say."""
+        return {P99: self.tail.calm_ms * 1e6 if self.tail else None,
+                ENERGY: self.energy.millijoules * 1e3 if self.energy else None,
+                PEAK_MEMORY: self.peak_memory_bytes, FILE_SIZE: self.file_bytes}[name]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What is known besides the file, as people read it: ms, mJ, bytes; the tail over all runs."""
+        found = {P99: self.tail.p99_ms if self.tail else None,
+                 ENERGY: self.energy.millijoules if self.energy else None, PEAK_MEMORY: self.peak_memory_bytes}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def words(self, name: str) -> str | None:
+        """What stands behind a number; None where nothing has to be said."""
+        if name == P99 and (tail := self.tail):
+            told = (f"99th percentile of {tail.runs:,} runs by the clock on the wall, 90 % interval "
+                    f"{tail.low_ms:.3f} to {tail.high_ms:.3f} ms")
+            return told if tail.busy == 0 else (f"{told}; {100 * tail.busy:.0f} % of the runs met a busy machine, the "
+                                                f"others alone give {tail.calm_ms:.3f} ms")
+        if name == ENERGY and (energy := self.energy):
+            return f"an image, {energy.watts:.1f} W by {energy.meter}, {energy.low:.3f} to {energy.high:.3f} mJ"
+        return "of a process, beyond the empty runtime" if name == PEAK_MEMORY and self.peak_memory_bytes else None
 
 
 class BranchResult(Part):

@@ -24,6 +24,7 @@ from hwnas.pipeline.run.result_parts import (
     Part,
     Percent,
     PromiseResult,
+    SpentResult,
     StandingResult,
     Texts,
     TimedResult,
@@ -253,6 +254,8 @@ class ExportResult(StageResult):
         here: whether this machine is the device.
         budget_ms, promise: what the latency was held against; None without a budget, and no promise in runs of 0.1.
         ratio: latency of the result over that of the reference beside it; None where nothing was timed.
+        spent: of the result, and `reference_spent` of the reference, what they take besides their median time; None
+            where nobody asked before hwnas 0.2.
         examples: names of the pictures for the report.
         next: the command that has the target measured; None where it was.
     """
@@ -270,6 +273,8 @@ class ExportResult(StageResult):
     ratio: Amount | None
     size_bytes: Count
     reference_size_bytes: Count
+    spent: SpentResult | None = None
+    reference_spent: SpentResult | None = None
     difference: DifferenceResult | None = None
     examples: list[FileName] = Field(default_factory=list)
     next: Name | None = None

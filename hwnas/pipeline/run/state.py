@@ -8,12 +8,13 @@ import json
 import platform
 from collections.abc import Mapping
 from importlib import metadata
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.run.reference import Reference
+from hwnas.pipeline.run.spends import Line
 from hwnas.validation import FileName, Sha256
 
 
@@ -43,6 +44,8 @@ class RunState(BaseModel):
     Args:
         hwnas_run: 1 where the configuration is flat: hwnas 0.1.
         tighten: factor on the latency budget after an exported model measured over it; `attempts`: how often it did.
+        tightened: budget of `hwnas.pipeline.run.spends` -> factor, after a result measured over it.
+        spends: precision -> budget -> what networks spend of it; of those that were asked for.
         reference: what percentages are of, fixed in stage profile; None before that, and in runs of hwnas 0.1.
         refused: precisions that `auto` tried and that lost too much, or nothing, by the time the model was exported.
     """
@@ -57,6 +60,8 @@ class RunState(BaseModel):
     reference: Reference | None = None
     tighten: float = Field(default=1.0, gt=0, le=1)
     attempts: int = Field(default=0, ge=0, le=1000)
+    tightened: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)
+    spends: dict[str, dict[str, Line]] = Field(default_factory=dict)
     refused: list[str] = Field(default_factory=list)
     integrity: str = ""
 

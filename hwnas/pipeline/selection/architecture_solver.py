@@ -22,10 +22,12 @@ from hwnas.latency import LatencyModel, Prediction
 from hwnas.latency.margin import UncertainCosts
 from hwnas.pipeline.config.budget import Budget, show
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.limits import reference_of
+from hwnas.pipeline.run.limits import reference_of, spends_of
 from hwnas.pipeline.run.reference import Limit, Reference
 from hwnas.pipeline.run.results import GenerateResult, SearchResult
+from hwnas.pipeline.run.spends import NOTHING_MEASURED, Bounds, Spends
 from hwnas.pipeline.selection.answers import Answer
+from hwnas.pipeline.selection.bounds import bounds_within
 from hwnas.search.distribution import Distribution
 from hwnas.space import FULL, Architecture, Space, Variant, scaled
 from hwnas.space.costs import Cost
@@ -46,6 +48,7 @@ class ArchitectureSolver:
         of: what percentages are of, as the run fixed it; None takes what `latency` says.
         variant: what networks of `space` have of the reference's channels and pixels.
         full: the solver of all of them, which knows the reference; None if this is it.
+        spends: what budgets leave that are not of the costs that are added up.
     """
 
     space: Space
@@ -57,6 +60,7 @@ class ArchitectureSolver:
     variant: Variant = FULL
     full: ArchitectureSolver | None = None
     of: Reference | None = None
+    spends: Spends = NOTHING_MEASURED
 
     @classmethod
     def of_run(cls, run: RunFolder, precision: str | None = None,
@@ -97,7 +101,7 @@ class ArchitectureSolver:
             raise RunError(f"{run.path}: distribution.json has {law.choices} ops, the space {space.sizes}")
         sure = (run.state.config.target.confidence if confidence is None else confidence) or 0.5
         full = cls(space, law, models[FULL].check(space), baselines[FULL], sure, lane.reference_ratio,
-                   of=reference_of(run, space))
+                   of=reference_of(run, space), spends=spends_of(run, lane.precision))
         return {FULL: full} | {variant: full.scaled(variant, model, baselines[variant])
                                for variant, model in models.items() if variant != FULL}
 
@@ -155,7 +159,7 @@ class ArchitectureSolver:
             return self._bounded(budgets, top, min_distance) if first is None else [
                 first, *(self._others(first, budgets, top - 1, max(min_distance, 1)) if top > 1 else [])]
         except BudgetInfeasible as err:
-            raise self.explained(err) from err
+            raise self.explained(err, budgets) from err
 
     def _bounded(self, budgets: Mapping[str, float], top: int, min_distance: int) -> list[tuple[int, ...]]:
         """The same, with the latency as a sum, which above a confidence of 0.5 is a little more than it has to be."""
@@ -202,20 +206,22 @@ class ArchitectureSolver:
         fixed, costs = self.costs(("latency",))
         return front(self.utilities(), costs["latency"], fixed=fixed["latency"])
 
-    def absolute(self, budgets: Mapping[str, Budget], tighten: float = 1.0) -> dict[str, float]:
-        """Bounds in units; percentages are of the reference in fp32.
+    def absolute(self, budgets: Mapping[str, Budget], tighten: float = 1.0) -> Bounds:
+        """Bounds in units, of what is added up; percentages are of the reference in fp32.
 
         Args:
-            tighten: factor on the latency budget.
+            tighten: factor on what is left of latency.
+
+        Raises:
+            UsageError: a budget needs what was not measured in this run.
+            BudgetInfeasible: no share of activations and weights within a budget of measured memory leaves a network.
         """
-        bounds = {name: limit.value for name, limit in self.limits(budgets).items()}
-        if "latency" in bounds:
-            bounds["latency"] *= tighten
-        return bounds
+        return bounds_within(self, self.limits(budgets), tighten)
 
     def limits(self, budgets: Mapping[str, Budget]) -> dict[str, Limit]:
         """What budgets come to, and of what."""
-        of = self.of or Reference.said(self.reference, self.knowing(self.reference).latency, self.reference_ratio)
+        of = self.of or Reference.said(self.reference, self.knowing(self.reference).latency, self.reference_ratio,
+                                       batch=self.spends.batch)
         return of.limits(budgets)
 
     def within(self, choice: tuple[int, ...], bounds: Mapping[str, float]) -> bool:
@@ -294,10 +300,12 @@ class ArchitectureSolver:
         return always, rows
 
     @staticmethod
-    def explained(err: BudgetInfeasible) -> BudgetInfeasible:
+    def explained(err: BudgetInfeasible, bounds: Mapping[str, float]) -> BudgetInfeasible:
         """A refusal of the solver with costs in their units and the way out."""
+        because = bounds.because if isinstance(bounds, Bounds) else {}
+        how = {name: f"left by {because[name]}" if name in because else "asked" for name in err.least}
         parts = [
-            f"{name} {show(name, err.budgets[name])} asked, at least {show(name, least)} needed"
+            f"{name} {show(name, max(err.budgets[name], 0.0))} {how[name]}, at least {show(name, least)} needed"
             for name, least in err.least.items()
         ]
         together = all(err.least[n] <= err.budgets[n] for n in err.least)

@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hwnas.errors import BudgetInfeasible, VerificationFailed
+from hwnas.pipeline.config.budget import THROUGHPUT
 from hwnas.pipeline.exported.inference import TimedModel, in_form, time_models
 from hwnas.pipeline.latencies.latency_sources import in_fp32
+from hwnas.pipeline.run.limits import reference_of, time_limit
 from hwnas.pipeline.selection.answers import Answer
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import FP32, MARGIN, TRIES, Candidate, Configuration, Selection
@@ -175,14 +177,16 @@ class CandidateFitting:
         Args:
             strict: whether to do so; where nothing is found that way, the run's own ratio has to do.
         """
-        budget, fixed = self._context.budgets.get("latency"), self._run.state.reference
-        if budget is None:
-            return float("inf")
+        fixed = self._run.state.reference
         now_ms = reference.median_ms
         if strict and fixed is not None and fixed.kernel_ms and reference.kernel_ms:
             slower = reference.kernel_ms / fixed.kernel_ms
             now_ms = min(now_ms, fixed.latency_ms * (slower if slower > 1 + NOISE else 1.0))
-        return budget.absolute(now_ms * 1e6) / 1e6 * self._run.state.tighten
+        of = reference_of(self._run, self._context.space).model_copy(update={"latency_ms": now_ms})
+        limits = {name: of.limit(budget) for name, budget in self._context.budgets.items()
+                  if name in ("latency", THROUGHPUT)}
+        limit = time_limit(limits, of.batch)
+        return float("inf") if limit is None else limit.value / 1e6 * self._run.state.tighten
 
 
 def _median(candidate: Candidate) -> float:

@@ -130,7 +130,7 @@ class PrecisionSolver(ArchitectureSolver):
                 aggregate={name: "max" if name == "memory" else "sum" for name in names}, top=top,
                 min_distance=min_distance)
         except BudgetInfeasible as err:
-            raise self.explained(err) from err
+            raise self.explained(err, bounds) from err
 
     def _plan(self, choice: Any) -> tuple[Architecture, dict[str, str]]:
         arch, precisions = self._latency.plan(choice)

@@ -24,6 +24,7 @@ from hwnas.pipeline.latencies.latency_sources import (
     targets_of,
 )
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.spends import Spends
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.space import FULL, Space, Variant, scaled
 from hwnas.target import MIXED, Target
@@ -87,7 +88,7 @@ def elsewhere(run: RunFolder, overrides: Mapping[str, object], confidence: float
     warnings += [f"{variant.told} is left out: its latencies are {known[variant].source}, those of the reference "
                  f"{first.source}" for variant in known if variant not in kept]
     full = ArchitectureSolver(spaces[FULL], before[FULL].distribution, _model(first), before[FULL].baseline,
-                  before[FULL].confidence, ratio)
+                  before[FULL].confidence, ratio, spends=Spends(target.batch))
     solvers = {FULL: full} | {variant: full.scaled(variant, _model(known[variant]), before[variant].baseline)
                               for variant in kept if variant != FULL}
     return Elsewhere(target, solvers, first.here, first.table, tuple(dict.fromkeys(warnings)),

@@ -17,13 +17,16 @@ from collections.abc import Mapping, Sequence
 from hwnas.errors import VerificationFailed
 from hwnas.export import Verdict, verify
 from hwnas.pipeline.commands import profile_command
+from hwnas.pipeline.config.budget import MEASURED_AT_THE_END, THROUGHPUT, called, show
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.exported.model_exporter import Export, ModelExporter
 from hwnas.pipeline.exported.validation_artifacts import Artifacts, write_artifacts
+from hwnas.pipeline.latencies.latency_sources import in_fp32
+from hwnas.pipeline.latencies.spending import spent_by
 from hwnas.pipeline.run import details
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.limits import limits_of, promised
-from hwnas.pipeline.run.result_parts import DifferenceResult, PromiseResult, VerdictResult
+from hwnas.pipeline.run.limits import batch_of, limits_of, promised, reference_of, time_limit
+from hwnas.pipeline.run.result_parts import DifferenceResult, PromiseResult, SpentResult, VerdictResult
 from hwnas.pipeline.run.results import ExportResult, GenerateResult
 from hwnas.pipeline.selection.candidates import MARGIN, TRIES
 from hwnas.pipeline.stages.stage import Again, Stage
@@ -36,18 +39,19 @@ SAME = 0.02  # by which two medians of one interleaved run may differ and mean n
 
 
 class OverBudget(Again):
-    """The exported model measured over its latency budget.
+    """The exported model measured over a budget.
 
     Args:
-        limit_ms: what the budget came to at the speed of the measurement.
+        name: of the budget; of time in the median 'latency'.
+        told: what measured, and what the budget came to.
         factor: by how much to tighten.
     """
 
     stage = "generate"
 
-    def __init__(self, verdict: Verdict, limit_ms: float, factor: float) -> None:
+    def __init__(self, name: str, told: str, factor: float) -> None:
         super().__init__()
-        self.verdict, self.limit_ms, self.factor = verdict, limit_ms, factor
+        self.budget, self.told, self.factor = name, told, factor
 
     def amend(self, run: RunFolder) -> None:
         """A tighter budget.
@@ -56,14 +60,13 @@ class OverBudget(Again):
             VerificationFailed: this was the last try.
         """
         if run.state.attempts >= TRIES:
-            latency = self.verdict.latency
-            median = latency.median_ms if latency else float("nan")
-            raise VerificationFailed(
-                f"over budget after {TRIES} tries: median {median:.3f} ms, budget {self.limit_ms:.3f} ms beside the "
-                f"reference; the model is in {run.path / 'model.onnx'}: measure the table "
-                "again (`hwnas profile --again`) or raise the budget"
-            )
-        run.state.tighten *= self.factor
+            way_out = "measure the table again (`hwnas profile --again`) or " if self.budget == "latency" else ""
+            raise VerificationFailed(f"over budget after {TRIES} tries: {self.told}; the model is in "
+                                     f"{run.path / 'model.onnx'}: {way_out}raise the budget")
+        if self.budget == "latency":
+            run.state.tighten *= self.factor
+        else:
+            run.state.tightened[self.budget] = run.state.tightened.get(self.budget, 1.0) * self.factor
         run.state.attempts += 1
 
 
@@ -123,9 +126,11 @@ class _Shipping:
         promise = self._promise(times.get("reference"))
         verdicts = {e.name: self._verdict(e, promise, times) for e in exports.values()}
         self._judge(verdicts)
+        spent = {name: self._spent(name) for name in ("model", "reference")}
+        self._check_spent(spent["model"])
         artifacts = write_artifacts(exports["model"].workload, exports["model"].session, self._run.path,
                                     {"reference": verdicts["reference"], "compressed": verdicts["model"]})
-        return self._told(verdicts, promise, artifacts)
+        return self._told(verdicts, promise, artifacts, spent)
 
     def _times(self, exports: dict[str, Export]) -> dict[str, Measurement]:
         """Latencies in one interleaved run; nothing where the device is not at hand."""
@@ -138,7 +143,7 @@ class _Shipping:
 
     def _promise(self, reference: Measurement | None) -> Promise | None:
         """The latency budget as it will be judged from now on."""
-        limit = limits_of(self._run).get("latency")
+        limit = time_limit(limits_of(self._run), batch_of(self._run))
         if limit is None:
             return None
         return promised(limit, reference.median_ms if reference else None, self._run.found(GenerateResult).interval)
@@ -160,17 +165,45 @@ class _Shipping:
                 raise Refused(self.precision)
         limit = self._limit_now_ms(verdicts["reference"])
         if limit is not None and found.latency is not None and found.latency.median_ms > limit:
-            raise OverBudget(found, limit, MARGIN * limit / found.latency.median_ms)
+            median = found.latency.median_ms
+            raise OverBudget("latency", f"median {median:.3f} ms, budget {limit:.3f} ms beside the reference",
+                             MARGIN * limit / median)
         found.check()
+
+    def _spent(self, name: str) -> SpentResult:
+        """What a network takes besides its median time: what budgets ask for, and what is of interest anyhow."""
+        thorough = [budget for budget in MEASURED_AT_THE_END if budget in self._context.budgets]
+        content = (self._run.path / f"{name}.onnx").read_bytes()
+        if not self._here:
+            return SpentResult(file_bytes=len(content))
+        self._context.progress("measuring memory, energy and tails", int(name != "model"), 2)
+        target = self.target if name == "model" else in_fp32(self.target)
+        return spent_by(content, target, thorough, besides=True)
+
+    def _check_spent(self, spent: SpentResult) -> None:
+        """Raises OverBudget for the budget that the result exceeds by most."""
+        silent = [name for name in MEASURED_AT_THE_END if name in self._context.budgets and spent.amount(name) is None]
+        if silent:
+            raise VerificationFailed(f"{called(silent[0])} of the result was not measured although there is a budget: "
+                                     "the meter fell silent, or the device is another; go on with --resume on it")
+        over = [(limit.value / value, name, limit) for name, limit in limits_of(self._run).items()
+                if name in MEASURED_AT_THE_END and (value := spent.amount(name)) is not None and value > limit.value]
+        if over:
+            share, name, limit = min(over, key=lambda found: found[0])
+            raise OverBudget(name, f"{called(name)} {show(name, limit.value / share)}, budget {limit.text()}",
+                             MARGIN * share)
 
     def _limit_now_ms(self, reference: Verdict) -> float | None:
         """What the budget comes to at the speed of this run's times: a percentage is of the reference among them."""
-        budget = self._context.budgets.get("latency")
-        if budget is None or reference.latency is None:
+        if reference.latency is None:
             return None
-        return budget.absolute(reference.latency.median_ms * 1e6) / 1e6
+        of = reference_of(self._run).model_copy(update={"latency_ms": reference.latency.median_ms})
+        limit = time_limit({name: of.limit(budget) for name, budget in self._context.budgets.items()
+                            if name in ("latency", THROUGHPUT)}, of.batch)
+        return None if limit is None else limit.value / 1e6
 
-    def _told(self, verdicts: dict[str, Verdict], promise: Promise | None, artifacts: Artifacts) -> ExportResult:
+    def _told(self, verdicts: dict[str, Verdict], promise: Promise | None, artifacts: Artifacts,
+              spent: Mapping[str, SpentResult]) -> ExportResult:
         found, reference, exact = verdicts["model"], verdicts["reference"], verdicts.get("model-fp32")
         path = self._run.path
         ratio = found.latency.median_ms / reference.latency.median_ms if found.latency and reference.latency else None
@@ -183,6 +216,7 @@ class _Shipping:
             promise=PromiseResult.model_validate(promise.to_json()) if promise else None, ratio=ratio,
             size_bytes=(path / "model.onnx").stat().st_size,
             reference_size_bytes=(path / "reference.onnx").stat().st_size,
+            spent=spent["model"], reference_spent=spent["reference"],
             difference=DifferenceResult.model_validate(artifacts.difference), examples=list(artifacts.pictures),
             next=None if self._here else profile_command(self._context.config, self._context.space, self.target),
             warnings=[*artifacts.warnings, *no_gain(found, exact)],

@@ -23,9 +23,11 @@ from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.latencies.latency_sources import AUTO, Latencies, latencies, mixed_of, precisions_asked, tied
 from hwnas.pipeline.latencies.mixed import MixedLatencies, mixed_latencies
 from hwnas.pipeline.latencies.speed import Speed, at_speed, speed_of
+from hwnas.pipeline.latencies.spending import asked_of, check_measurable, measured_lines
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import LaneResult
 from hwnas.pipeline.run.results import ProfileResult
+from hwnas.pipeline.run.spends import Line, Spends
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.queries import feasible
 from hwnas.pipeline.stages.stage import Stage
@@ -64,7 +66,12 @@ class Profiler:
         speed = speed_of(context.space, tuple(lane[FULL] for lane in tables), context.progress)
         found = tuple({variant: at_speed(lane, factor) for variant, lane in lanes.items()}
                       for lanes, factor in zip(tables, speed.factors, strict=True))
-        reference = self._reference(found, speed)
+        here = all(lane[FULL].here for lane in found)
+        reference, spends = self._reference(found, speed), dict[str, dict[str, Line]]()
+        if asked := asked_of(context.config.networks):
+            check_measurable(asked, next(iter(context.targets.values())), here)
+            reference, spends = measured_lines(context.space, context.targets.values(), asked, reference,
+                                               progress=context.progress)
         lanes = []
         for i, (lane, ratio) in enumerate(zip(found, speed.ratios, strict=True)):
             suffix = "" if i == 0 else f"-{lane[FULL].target.precision}"
@@ -72,8 +79,8 @@ class Profiler:
             lanes.append(self._keep(lane, ratio, suffix).model_copy(update={
                 "table_reference_ms": of_table.predict(context.space.reference).latency_ms,
                 "table_kernel_ms": of_table.calibration.kernel_ms or None, "speed": speed.factors[i]}))
-        infeasible = self._infeasible(found, speed.ratios, reference)
-        context.run.state.reference = reference
+        infeasible = self._infeasible(found, speed.ratios, reference, spends)
+        context.run.state.reference, context.run.state.spends = reference, spends
         mixed = self._mixed(found, speed)
         files = {variant.key: "latency-mixed.json" if variant == FULL else f"latency-mixed-w{variant.key}.json"
                  for variant in mixed.models}
@@ -95,10 +102,10 @@ class Profiler:
 
     def _reference(self, lanes: tuple[dict[Variant, Latencies], ...], speed: Speed) -> Reference:
         """What percentages are of from now on."""
-        network = self.context.space.reference
+        network, batch = self.context.space.reference, lanes[0][FULL].target.batch
         if speed.reference is not None:
-            return Reference.measured(network, speed.reference)
-        return Reference.said(network, lanes[0][FULL].model, speed.ratios[0])
+            return Reference.measured(network, speed.reference, batch=batch)
+        return Reference.said(network, lanes[0][FULL].model, speed.ratios[0], batch=batch)
 
     def _of_variants(self, target: Target) -> dict[Variant, Latencies]:
         """Variant -> latencies, all at one speed of the machine."""
@@ -147,14 +154,14 @@ class Profiler:
         )
 
     def _infeasible(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
-                    reference: Reference) -> dict[str, str]:
+                    reference: Reference, spends: Mapping[str, Mapping[str, Line]]) -> dict[str, str]:
         """Budgets that no architecture meets -> why: better said now than after the search.
 
         Raises:
             BudgetInfeasible: none of the budgets can be met.
         """
         networks, refusals = self.context.config.networks, {}
-        solvers = self._solvers(lanes, ratios, reference)
+        solvers = self._solvers(lanes, ratios, reference, spends)
         for wanted in networks:
             try:
                 feasible(solvers, wanted)
@@ -165,11 +172,13 @@ class Profiler:
         return {told: str(err) for told, err in refusals.items()}
 
     def _solvers(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
-                 reference: Reference) -> list[dict[Variant, ArchitectureSolver]]:
+                 reference: Reference, spends: Mapping[str, Mapping[str, Line]],
+                 ) -> list[dict[Variant, ArchitectureSolver]]:
         """Of every precision, before anything is known of the ops."""
         space, confidence = self.context.space, self.context.config.target.confidence or 0.5
         law, found = everything_live(space.sizes), []
         for lane, ratio in zip(lanes, ratios, strict=True):
-            full = ArchitectureSolver(space, law, lane[FULL].model, 0.0, confidence, ratio, of=reference)
+            full = ArchitectureSolver(space, law, lane[FULL].model, 0.0, confidence, ratio, of=reference, spends=Spends(
+                reference.batch, spends.get(lane[FULL].target.precision, {})))
             found.append({v: full if v == FULL else full.scaled(v, of.model, 0.0) for v, of in lane.items()})
         return found
