@@ -83,7 +83,7 @@ def _say_budget(budget: Reached, found: Summary) -> None:
     reached = _amount(budget.name, budget.value)
     if budget.name in (*SPENT, "file_size"):
         verdict = {True: "met", False: "NOT met", None: "open, the machine was busy"}[budget.met]
-        say(f"{asked}: {reached} measured{f' ({budget.sentence})' if budget.sentence else ''}, {verdict}")
+        say(f"{asked}: {reached} measured, {verdict}{f': {budget.sentence}' if budget.name == 'latency_p99' else ''}")
         return
     if budget.met is None:
         say(f"{asked}: {reached} {budget.kind} ({new.predicted_low_ms:.3f}-{new.predicted_high_ms:.3f}), not measured "

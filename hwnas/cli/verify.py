@@ -46,7 +46,7 @@ def command(
         found.check()
         return
     _say(found, json)
-    found.verdict.check()
+    found.check()
 
 
 def _say_own(found: OwnCheck, json: bool) -> None:
@@ -87,7 +87,17 @@ def _say(found: Check, json: bool) -> None:
     if v.loss is not None:
         lines.append(("loss", f"{0 - v.loss.drop:+.2f} points against fp32, standard error {v.loss.error:.2f}"))
     lines += _about_speed(v.latency, found.reference, found.promise, v.judgement, found.elsewhere)
+    lines += _spent(found)
     say_facts([*lines, *(("warning", warning) for warning in found.warnings), ("verdict", _verdict(found))])
+
+
+def _spent(found: Check) -> list[tuple[str, object]]:
+    """What it takes besides its median time; where there is a budget on it, what came of that."""
+    from hwnas.runtime.spending import NAMES, amount
+
+    figures = found.spent.figures if found.spent else {}
+    rows = {NAMES[name]: amount(name, value) for name, value in figures.items()}
+    return list((rows | {NAMES[kept.name]: kept.sentence for kept in found.kept}).items())
 
 
 def _about_speed(latency: Measurement | None, reference: Measurement | None, promise: Promise | None,
@@ -107,7 +117,7 @@ def _about_speed(latency: Measurement | None, reference: Measurement | None, pro
 
 def _verdict(found: Check) -> str:
     """What the exit code says; a model that knows nothing is as exported, and not called good."""
-    if found.verdict.failures():
+    if found.failures():
         return "failed"
     parts = found.verdict.breakdown
     return "as exported, but see the warnings" if parts and parts.standing.level == "nothing" else "good"

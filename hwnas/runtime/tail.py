@@ -10,7 +10,8 @@ This file also runs on the device itself, under Python 3.8 and with numpy alone.
 
 Glossary
     T   times of single runs in order, ms, shape (blocks, runs of a block)
-    k   time of the reference kernel around every block, ms, shape (blocks,)
+    k   time of the reference kernel around every block, ms, times what the block took by the clock on the wall over
+        what it took of the processor: a core that other work had meanwhile is a busy one, too; shape (blocks,)
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Tail:
     Args:
         p99_ms: over all runs; low_ms, high_ms: its 90 % interval, from runs in a row that were drawn anew together.
         median_ms: of the same runs.
-        calm_ms: over the runs that met a calm machine alone.
-        busy: share of the runs that did not.
+        calm_ms: over the runs that met a calm machine alone, or the calmest tenth.
+        busy: share of the runs that met a busy one.
         runs: how many.
     """
 
@@ -61,19 +62,21 @@ class Tail:
     runs: int
 
     @classmethod
-    def of(cls, times_ms: NDArray[np.float64], kernels_ms: NDArray[np.float64]) -> Tail:
+    def of(cls, times_ms: NDArray[np.float64], kernels_ms: NDArray[np.float64], usual_ms: float = 0.0) -> Tail:
         """From times and kernels.
 
         Args:
             times_ms: T.
             kernels_ms: k.
+            usual_ms: k on a calm machine, where that is known from before; else 0.
         """
         drawn = np.random.default_rng(0).integers(len(times_ms), size=(RESAMPLES, len(times_ms)))
         again = _beyond(times_ms[drawn].reshape(RESAMPLES, -1))
         low, high = np.quantile(again, [0.05, 0.95])
-        counts, p99 = calm(kernels_ms), float(_beyond(times_ms.ravel()))
+        counts, p99 = calm(kernels_ms, usual_ms), float(_beyond(times_ms.ravel()))
         return cls(p99, min(float(low), p99), max(float(high), p99), float(np.median(times_ms)),
-                   float(_beyond(times_ms[counts].ravel())), 1 - float(counts.mean()), times_ms.size)
+                   float(_beyond(times_ms[counts].ravel())), 1 - float(calm(kernels_ms, usual_ms, 0.0).mean()),
+                   times_ms.size)
 
     def to_json(self) -> dict[str, float]:
         """The fields, rounded to a nanosecond."""
@@ -81,7 +84,7 @@ class Tail:
 
 
 def measure_tail(session: Session, inputs: Inputs | None = None, *, batch: int = 1, runs: int = RUNS,
-                 seconds: float = SECONDS, wait: bool = True) -> Tail:
+                 seconds: float = SECONDS, wait: bool = True, calm_kernel_ms: float = 0.0) -> Tail:
     """Run a network over and over, back to back, and look at the longest of its times.
 
     Where more than `BUSY` of the runs met a busy machine it is done again, for as long as `patience()` says; the last
@@ -93,6 +96,8 @@ def measure_tail(session: Session, inputs: Inputs | None = None, *, batch: int =
         runs: how many at least, where `seconds` are enough for them; never fewer than `BLOCKS` times `LEAST_RUNS`.
         seconds: how long at most, but for the fewest runs.
         wait: whether to do it again on a busy machine.
+        calm_kernel_ms: what the reference kernel takes on this machine when it is calm, where that was measured
+            before; 0 takes the fastest of this run.
     """
     feed = session.example(batch) if inputs is None else inputs
     once = _clocked(session, feed)
@@ -100,21 +105,24 @@ def measure_tail(session: Session, inputs: Inputs | None = None, *, batch: int =
     affordable = seconds * 1e3 / (BLOCKS * max(first, 1e-6))
     each = max(LEAST_RUNS, min(math.ceil(runs / BLOCKS), int(affordable)))
     end = time.perf_counter() + (patience() if wait else 0.0)
-    found = _taken(once, each, Timer(session.threads))
+    timer = Timer(session.threads if session.time_ms(feed) is None else 0)  # of an accelerator: the clock on the wall
+    found = _taken(once, each, timer, calm_kernel_ms)
     while found.busy > BUSY and time.perf_counter() < end:
-        found = _taken(once, each, Timer(session.threads))
+        found = _taken(once, each, timer, calm_kernel_ms)
     return found
 
 
-def _taken(once: Callable[[], float], each: int, timer: Timer) -> Tail:
+def _taken(once: Callable[[], float], each: int, timer: Timer, usual_ms: float) -> Tail:
     """Of blocks of so many runs, with the reference kernel in between."""
-    times, kernels = [], [kernel_ms(timer)]
+    times, kernels, taken = [], [kernel_ms(timer)], []
     for _ in range(BLOCKS):
         once()  # the kernel was in the caches
+        wall, own = time.perf_counter_ns(), timer.clock()
         times.append([once() for _ in range(each)])
+        taken.append((time.perf_counter_ns() - wall) / max(timer.clock() - own, 1))
         kernels.append(kernel_ms(timer))
     around = np.array(kernels)
-    return Tail.of(np.array(times), np.maximum(around[:-1], around[1:]))
+    return Tail.of(np.array(times), np.maximum(around[:-1], around[1:]) * np.maximum(taken, 1.0), usual_ms)
 
 
 def _clocked(session: Session, feed: Inputs) -> Callable[[], float]:

@@ -17,6 +17,9 @@ from hwnas.pipeline.config.budget import MOST_NETWORKS, UNITS, folder_names, in_
         ("latency", "8ms", 8e6), ("latency", "8 ms", 8e6), ("latency", "750us", 7.5e5), ("latency", "0.5s", 5e8),
         ("flops", "300M", 3e8), ("flops", "1.2G", 1.2e9), ("flops", "5000", 5000), ("flops", "3e6", 3e6),
         ("params", "2M", 2e6), ("params", "900k", 9e5), ("memory", "64MB", 64e6), ("memory", "64MiB", 64 * 2**20),
+        ("throughput", "200/s", 5e6), ("throughput", "200 images/s", 5e6), ("throughput", "0.5fps", 2e9),
+        ("latency_p99", "10ms", 1e7), ("energy", "5mJ", 5e3), ("energy", "0.2J", 2e5), ("peak_memory", "1MiB", 2**20),
+        ("file_size", "300KB", 3e5),
     ],
 )
 def test_absolute(name: str, text: str, value: float) -> None:
@@ -38,16 +41,18 @@ def test_percentage_is_of_the_reference(percent: float, reference: float) -> Non
         ("latency", "8"), ("latency", "8MB"), ("latency", "ms"), ("latency", "-8ms"), ("latency", "0ms"),
         ("latency", "8m s"), ("latency", "nanms"), ("latency", "inf ms"), ("flops", "300MB"), ("params", "two"),
         ("memory", "64"), ("memory", ""), ("memory", "1e"), ("latency", "50%%"),
+        ("throughput", "200ms"), ("throughput", "200"), ("throughput", "-3/s"), ("throughput", "0/s"),
+        ("energy", "5W"), ("energy", "5"), ("peak_memory", "64ms"), ("file_size", "2M"), ("latency_p99", "10/s"),
     ],
 )
 def test_wrong_units_name_the_way_out(name: str, text: str) -> None:
-    with pytest.raises(UsageError, match=rf"--{name}"):
+    with pytest.raises(UsageError, match=rf"--{name.replace('_', '-')}"):
         parse(name, text)
 
 
 def test_unknown_budget() -> None:
     with pytest.raises(UsageError, match="known: latency"):
-        parse("energy", "3mJ")
+        parse("joy", "3mJ")
 
 
 def test_parse_all_leaves_out_none() -> None:
@@ -125,6 +130,28 @@ def test_every_folder_has_a_name_of_its_own_that_any_disk_takes(parts: list[str]
 
 
 def test_every_axis_takes_lists() -> None:
-    for name, unit in zip(UNITS, ("ms", "M", "M", "MB"), strict=True):
+    for name, unit in zip(UNITS, ("ms", "M", "M", "MB", "/s", "ms", "mJ", "MB", "MB"), strict=True):
         assert [wanted[name].value for wanted in parse_lists({name: f"1{unit},2{unit}"})] == [
             parse(name, f"1{unit}").value, parse(name, f"2{unit}").value]
+
+
+@given(st.floats(1, 1e4), st.floats(1, 1e9))
+def test_more_images_a_second_are_less_time(percent: float, reference: float) -> None:
+    """150 % of the reference's images a second leave two thirds of its time."""
+    budget = parse("throughput", f"{percent:.4f}%")
+    assert budget.relative
+    assert budget.absolute(reference) == pytest.approx(reference / (round(percent, 4) / 100))
+
+
+def test_a_99th_percentile_below_the_median_is_refused() -> None:
+    with pytest.raises(UsageError, match="never below the median"):
+        parse_all({"latency": "10ms", "latency_p99": "8ms"})
+    with pytest.raises(UsageError, match="never below the median"):
+        parse_lists({"latency": "10ms", "latency_p99": "20ms,8ms"})
+    assert len(parse_all({"latency": "50%", "latency_p99": "8ms"})) == 2  # of what, nothing tells yet
+
+
+def test_folders_of_what_is_no_file_name() -> None:
+    networks = parse_lists({"throughput": "100/s,200/s", "peak_memory": "8MB"})
+    assert folder_names(networks) == ("throughput-100-per-s", "throughput-200-per-s")
+    assert in_words(networks[0]) == "throughput 100/s, peak memory 8MB"

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas.data.views import AnyImages
 from hwnas.documents import read_bytes
-from hwnas.errors import DataError, InputError, UsageError
+from hwnas.errors import DataError, InputError, UsageError, VerificationFailed
 from hwnas.export.metadata import is_own_network, read_exported, task_of_model
 from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
-from hwnas.pipeline.config.budget import Budget, parse, parse_all
+from hwnas.pipeline.config.budget import MEASURED_AT_THE_END, Budget, parse, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig, DataSection
 from hwnas.pipeline.exported.inference import TimedModel, time_models
 from hwnas.pipeline.exported.own_checking import OwnCheck, check_own
 from hwnas.pipeline.latencies.latency_sources import cannot_be_here, in_fp32
+from hwnas.pipeline.latencies.spending import spent_by
 from hwnas.pipeline.run.cautions import of_standing
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.limits import promise_of, reference_of
+from hwnas.pipeline.run.limits import limits_of, promise_of, reference_of
 from hwnas.pipeline.run.reference import Reference
+from hwnas.pipeline.run.result_parts import SpentResult, as_json
 from hwnas.pipeline.task_setup import load_data
 from hwnas.profile.graph_format import graph_form
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Measurement
 from hwnas.runtime.onnx_file import LARGEST_MODEL
 from hwnas.runtime.promise import MEASURED, Promise
+from hwnas.runtime.spending import Kept
 from hwnas.space import SpaceConfig
 from hwnas.target import Target
 from hwnas.target import load as load_target
@@ -47,6 +50,8 @@ class Check:
         reference: latency of reference.onnx in the same run; None where that tells nothing of the budget.
         promise: what the latency was held against; None without a budget.
         elsewhere: why this machine cannot be the target, so that its latency says nothing; None where it can.
+        spent: what the model takes besides its median time; None where this machine cannot be the target.
+        kept: of the run's budgets on that, whether they are kept.
     """
 
     verdict: Verdict
@@ -55,6 +60,17 @@ class Check:
     reference: Measurement | None
     promise: Promise | None = None
     elsewhere: str | None = None
+    spent: SpentResult | None = None
+    kept: Sequence[Kept] = ()
+
+    def failures(self) -> list[str]:
+        """What is wrong, one sentence each; empty if all is well."""
+        return [*self.verdict.failures(), *(found.sentence for found in self.kept if found.failed)]
+
+    def check(self) -> None:
+        """Raise VerificationFailed with every failure, if there is one."""
+        if failures := self.failures():
+            raise VerificationFailed("the exported model failed its check: " + "; ".join(failures))
 
     def to_json(self) -> dict[str, Any]:
         details = self.verdict.breakdown.to_json() if self.verdict.breakdown else None
@@ -64,6 +80,8 @@ class Check:
             "details": details, "warnings": self.warnings,
             "promise": self.promise.to_json() if self.promise else None, "elsewhere": self.elsewhere,
             "budget_ms": self.promise.latency_ms if self.promise else None,
+            "spent": as_json(self.spent), "kept": [found.to_json() for found in self.kept],
+            "failures": self.failures(),
         }
 
     @property
@@ -116,7 +134,12 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
     verdict = verify(model, stored, where, promise=None if elsewhere else promise, evaluation=evaluation,
                      latency=times.get("model"), reference=times.get("reference"),
                      classes=_classes(metadata, stored))
-    return Check(verdict, model, where, times.get("reference"), promise, elsewhere)
+    limits = limits_of(run) if run is not None and own and not elsewhere else {}
+    asked = [name for name in limits if name in MEASURED_AT_THE_END]
+    progress("measuring memory, energy and tails", 0, 1)
+    spent = None if elsewhere else spent_by(content, where, asked, besides=True)
+    kept = [spent.kept(name, limits[name].value, again=True) for name in asked] if spent else []
+    return Check(verdict, model, where, times.get("reference"), promise, elsewhere, spent, kept)
 
 
 def _classes(metadata: Mapping[str, Any], samples: Samples) -> list[str] | None:

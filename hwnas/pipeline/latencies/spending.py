@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from hwnas.errors import UsageError
-from hwnas.pipeline.config.budget import ENERGY, FILE_SIZE, MEASURED_AT_THE_END, P99, PEAK_MEMORY, Wanted
+from hwnas.pipeline.config.budget import MEASURED_AT_THE_END, Wanted
 from hwnas.pipeline.exported.inference import in_form, reach
 from hwnas.pipeline.latencies.latency_sources import in_fp32
 from hwnas.pipeline.run.reference import INSIDE, SPENT, Reference
@@ -21,7 +21,8 @@ from hwnas.runtime import Runtime, measure_latency
 from hwnas.runtime.energy import measure_energy, meter_of, why_not
 from hwnas.runtime.peak_memory import measurable, peak_memory
 from hwnas.runtime.pinning import pinned
-from hwnas.runtime.tail import measure_tail
+from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY
+from hwnas.runtime.tail import RUNS, SECONDS, measure_tail
 from hwnas.space import Space
 from hwnas.target import Target
 
@@ -66,13 +67,15 @@ def _unmeasurable(name: str, target: Target, runtime: Runtime | None) -> str | N
     return None
 
 
-def spent_by(model: bytes, target: Target, thorough: Collection[str], *, besides: bool = False) -> SpentResult:
+def spent_by(model: bytes, target: Target, thorough: Collection[str], *, besides: bool = False,
+             calm_kernel_ms: float = 0.0) -> SpentResult:
     """Measure one network on this machine; what it does not tell is left out.
 
     Args:
         model: in the target's form.
         thorough: what a budget hangs on.
         besides: whether to measure `BESIDES`, too, briefly.
+        calm_kernel_ms: what the reference kernel takes on a calm machine; 0 where that is not known.
 
     Raises:
         MissingDependency: the runtime is not here.
@@ -84,8 +87,9 @@ def spent_by(model: bytes, target: Target, thorough: Collection[str], *, besides
         with pinned(target.cores):
             session = runtime.load(model) if P99 in asked or meter else None
             if session is not None and P99 in asked:
-                found = measure_tail(session, batch=target.batch) if P99 in thorough else measure_tail(
-                    session, batch=target.batch, runs=BRIEF_RUNS, seconds=BRIEF_SECONDS, wait=False)
+                runs, seconds = (RUNS, SECONDS) if P99 in thorough else (BRIEF_RUNS, BRIEF_SECONDS)
+                found = measure_tail(session, batch=target.batch, runs=runs, seconds=seconds, wait=P99 in thorough,
+                                     calm_kernel_ms=calm_kernel_ms)
                 tail = TailResult.model_validate(found.to_json())
             taken = measure_energy(session, meter, batch=target.batch) if session is not None and meter else None
             energy = None if taken is None else EnergyResult.model_validate(taken.to_json())
@@ -112,7 +116,7 @@ def measured_lines(space: Space, targets: Iterable[Target], asked: Collection[st
         progress("measuring memory, energy and tails", i, len(every))
         networks = [network_model(arch, batch=target.batch) for arch in (space.reference, space.smallest())]
         models = [in_form(network, target) for network in networks]
-        spent = [spent_by(model, target, asked) for model in models]
+        spent = [spent_by(model, target, asked, calm_kernel_ms=reference.kernel_ms or 0.0) for model in models]
         if target == exact:
             reference = reference.model_copy(update=_of_reference(spent[0], asked))
         sizes = [arch.params for arch in (space.reference, space.smallest())]

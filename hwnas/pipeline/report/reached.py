@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hwnas.errors import RunError
-from hwnas.pipeline.config.budget import ENERGY, FILE_SIZE, MEASURED_AT_THE_END, P99, PEAK_MEMORY, THROUGHPUT, called
+from hwnas.pipeline.config.budget import MEASURED_AT_THE_END, THROUGHPUT, called
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import batch_of, limits_of, promise_of
 from hwnas.pipeline.run.moments import APART
 from hwnas.pipeline.run.reference import Limit
 from hwnas.pipeline.run.results import ExportResult, GenerateResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
-from hwnas.runtime.promise import MEASURED, judge
+from hwnas.runtime.promise import GOOD, MEASURED, OPEN, SLOW, judge
+from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY
 from hwnas.space import Architecture
 
 UNIT = {"latency": "ms", "memory": "bytes", THROUGHPUT: "images/s", P99: "ms", ENERGY: "mJ", PEAK_MEMORY: "bytes",
@@ -91,12 +92,9 @@ def _spent(run: RunFolder, limit: Limit) -> Reached:
     if value is None or spent is None:
         raise RunError(f"{run.path / 'run.json'} does not say what the result takes of {called(name)}: restore it, or "
                        f"begin again with `hwnas compress --from {run.path}`")
-    inside = value * IN_UNIT.get(name, 1.0)
-    met: bool | None = inside <= most
-    if name == P99 and spent.tail is not None:  # only all runs together keep it, only the calm ones break it
-        met = True if spent.tail.p99_ms <= most else None if met else False
-        inside = spent.tail.p99_ms
-    return Reached(name, asked, told, UNIT[name], most, inside, MEASURED, met, spent.words(name) or "")
+    found = spent.kept(name, limit.value, again=False)
+    met = {GOOD: True, SLOW: False, OPEN: None}[found.verdict]
+    return Reached(name, asked, told, UNIT[name], most, found.value or 0.0, MEASURED, met, found.sentence)
 
 
 def _exact(run: RunFolder, limit: Limit, solver: ArchitectureSolver, winner: Architecture) -> Reached:

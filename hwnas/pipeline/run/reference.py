@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 from hwnas.errors import UsageError
 from hwnas.latency import LatencyModel
-from hwnas.pipeline.config.budget import ENERGY, FILE_SIZE, P99, PEAK_MEMORY, THROUGHPUT, Budget, called, show
+from hwnas.pipeline.config.budget import THROUGHPUT, Budget, called, show
 from hwnas.runtime import Measurement
+from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY
 from hwnas.space import Architecture
 from hwnas.validation import Count, Milliseconds
 

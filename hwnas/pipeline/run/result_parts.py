@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from hwnas.pipeline.config.budget import ENERGY, FILE_SIZE, P99, PEAK_MEMORY
 from hwnas.runtime import Measurement
+from hwnas.runtime.energy import Energy
+from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY, Kept, energy_words, kept, kept_tail
+from hwnas.runtime.tail import Tail
 from hwnas.target import NetworkPrecision
 from hwnas.validation import MOST_OPS, Count, FileName, Milliseconds, Name, Schema
 
@@ -184,16 +187,20 @@ class SpentResult(Part):
                  ENERGY: self.energy.millijoules if self.energy else None, PEAK_MEMORY: self.peak_memory_bytes}
         return {name: value for name, value in found.items() if value is not None}
 
-    def words(self, name: str) -> str | None:
-        """What stands behind a number; None where nothing has to be said."""
-        if name == P99 and (tail := self.tail):
-            told = (f"99th percentile of {tail.runs:,} runs by the clock on the wall, 90 % interval "
-                    f"{tail.low_ms:.3f} to {tail.high_ms:.3f} ms")
-            return told if tail.busy == 0 else (f"{told}; {100 * tail.busy:.0f} % of the runs met a busy machine, the "
-                                                f"others alone give {tail.calm_ms:.3f} ms")
-        if name == ENERGY and (energy := self.energy):
-            return f"an image, {energy.watts:.1f} W by {energy.meter}, {energy.low:.3f} to {energy.high:.3f} mJ"
-        return "of a process, beyond the empty runtime" if name == PEAK_MEMORY and self.peak_memory_bytes else None
+    def kept(self, name: str, limit: float, *, again: bool) -> Kept:
+        """Whether a budget is kept.
+
+        Args:
+            limit: in the unit inside of the budget.
+            again: see `hwnas.runtime.spending.kept`.
+        """
+        if name == P99 and self.tail is not None:
+            return kept_tail(limit / 1e6, Tail(**self.tail.to_json()), again=again)
+        scale, value = 1e3 if name == ENERGY else 1.0, self.amount(name)
+        found = kept(name, limit / scale, None if value is None else value / scale, again=again)
+        if name == ENERGY and self.energy is not None:
+            return replace(found, sentence=f"{found.sentence} ({energy_words(Energy(**self.energy.to_json()))})")
+        return found
 
 
 class BranchResult(Part):

@@ -21,8 +21,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hwnas.errors import UsageError
-from hwnas.pipeline.config.budget import ENERGY, FILE_SIZE, P99, PEAK_MEMORY, called
+from hwnas.pipeline.config.budget import called
 from hwnas.pipeline.run.result_parts import Part
+from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY
 
 Base = Literal["latency", "params"]
 BASES: dict[str, Base] = {P99: "latency", ENERGY: "latency", PEAK_MEMORY: "params", FILE_SIZE: "params"}

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.errors import BudgetInfeasible
-from hwnas.pipeline.config.budget import COUNTED, P99, PEAK_MEMORY, THROUGHPUT
+from hwnas.pipeline.config.budget import COUNTED, THROUGHPUT
 from hwnas.pipeline.run.reference import Limit
 from hwnas.pipeline.run.spends import BASES, Bounds
+from hwnas.runtime.spending import P99, PEAK_MEMORY
 
 if TYPE_CHECKING:
     from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
