@@ -42,6 +42,8 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
         yield name, _runtime(runtime)
     for warning in found["warnings"]:
         yield "warning", warning
+    energy = found["energy"]
+    yield "energy", energy["meter"] or f"no: {energy['problem']}"
     yield "training", ", ".join(f"{name} {version or 'absent'}" for name, version in found["training"].items())
     if found["training_advice"]:
         yield "", f"search and training need them: {found['training_advice']}"

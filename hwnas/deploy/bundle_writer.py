@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hwnas.deploy.readme import readme
 from hwnas.deploy.reference import beside
 from hwnas.deploy.runner.bundle import ANCHORS, DESCRIPTION, IR, MODEL, REFERENCE, SAMPLES, SUMS, Bundle
 from hwnas.deploy.runner.checking import Finding, verify
+from hwnas.deploy.runner.schema import SPENT
 from hwnas.deploy.vendoring import sources
 from hwnas.errors import InputError, MissingDependency, UsageError, VerificationFailed
 from hwnas.export.interface import Interface
@@ -28,6 +30,8 @@ from hwnas.pipeline.config.budget import parse
 from hwnas.pipeline.exported.checking import target_of
 from hwnas.pipeline.exported.inference import SUBSTITUTE, answering, reach
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.limits import limits_of
+from hwnas.pipeline.run.reference import INSIDE
 from hwnas.pipeline.run.result_parts import as_json
 from hwnas.pipeline.run.results import ExportResult
 from hwnas.profile.graph_format import graph_form
@@ -88,15 +92,16 @@ def deploy_run(run: RunFolder, out: Path, target: str | None = None) -> Deployed
                          "image, so a bundle could not check itself: take model.onnx, which says how it is fed")
     made, where = target_of(metadata, None, {}), _named(metadata, target)
     _check_target(run, made, where)
-    promise = None
+    promise, spends = None, list[dict[str, Any]]()
     if (where.name, where.key) == (made.name, made.key):
         promise = _own_promise(metadata) if own else _promise(run, run.found(ExportResult))
+        spends = [] if own else _spends(run)
     samples = (OwnSamples if own else Samples).load(run.path / "samples.safetensors")
-    return write_bundle(out, model, samples, where, promise)
+    return write_bundle(out, model, samples, where, promise, spends)
 
 
 def write_bundle(out: Path, model: bytes, samples: Samples | OwnSamples, target: Target,
-                 promise: LatencyPromise | None = None) -> Deployed:
+                 promise: LatencyPromise | None = None, spends: Sequence[Mapping[str, Any]] = ()) -> Deployed:
     """Write a bundle, and check that it gives what it holds.
 
     Args:
@@ -104,6 +109,7 @@ def write_bundle(out: Path, model: bytes, samples: Samples | OwnSamples, target:
         model: ONNX bytes that hwnas exported, in the form that the target takes.
         samples: images with the outputs that the model must give.
         promise: what is known of the latency; None promises nothing.
+        spends: as of `hwnas.deploy.manifest.described`.
 
     Raises:
         UsageError: `out` is there, or the target cannot take the model.
@@ -116,7 +122,7 @@ def write_bundle(out: Path, model: bytes, samples: Samples | OwnSamples, target:
     known = promise or LatencyPromise()
     reference = beside(model, metadata, target, reach(target), known.measured, known.device)
     latency = known.to_json(metadata if promise else {}, reference.median_ms if reference else None)
-    facts = described(model, metadata, target, latency, outputs_of, samples.relative)
+    facts = described(model, metadata, target, latency, outputs_of, samples.relative, spends)
     with appearing(out) as folder:
         if reference:
             write_bytes(folder / REFERENCE, reference.model)
@@ -154,6 +160,13 @@ def _promise(run: RunFolder, told: ExportResult) -> LatencyPromise:
     device = lane.device if lane.here else None
     asked = _share(run, told)
     return LatencyPromise(as_json(told.verdict.latency), told.budget_ms, device or None, *asked)
+
+
+def _spends(run: RunFolder) -> list[dict[str, Any]]:
+    """Budgets on what the model takes besides its median time, in ms, mJ and bytes."""
+    return [{"name": name, "limit": limit.value / INSIDE.get(name, 1.0),
+             "share": limit.budget.value if limit.budget.relative else None}
+            for name, limit in limits_of(run).items() if name in SPENT]
 
 
 def _share(run: RunFolder, told: ExportResult) -> tuple[float | None, float | None]:

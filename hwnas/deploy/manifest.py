@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ class LatencyPromise:
 
 
 def described(model: bytes, metadata: Mapping[str, Any], target: Target, latency: Mapping[str, Any],
-              outputs_of: str, relative: bool) -> dict[str, Any]:
+              outputs_of: str, relative: bool, spends: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """The content of model.json.
 
     Args:
@@ -76,6 +76,8 @@ def described(model: bytes, metadata: Mapping[str, Any], target: Target, latency
         latency: `LatencyPromise.to_json`.
         outputs_of: who gave the stored outputs: 'torch', or a runtime.
         relative: whether outputs are compared relatively above 1.
+        spends: budgets on what it takes besides its median time: name, limit in ms, mJ or bytes, and the share of the
+            reference where that was asked for.
     """
     inputs, outputs = interface(model)
     rule, limit = rule_of(target.precision)
@@ -89,6 +91,7 @@ def described(model: bytes, metadata: Mapping[str, Any], target: Target, latency
         **{name: metadata[name] for name in face.extra if name in metadata},
         "postprocessing": dict(face.postprocessing),
         "target": target.model_dump(mode="json", exclude={"aliases", "docker", "hardware"}), "latency": latency,
+        **({"spends": [dict(one) for one in spends]} if spends else {}),
         "parity": {"rule": rule, "limit": limit, "relative": relative, "outputs_of": outputs_of},
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "provenance": {name: metadata.get(name)

@@ -28,7 +28,8 @@ from hwnas.pipeline.beside import Beside
 from hwnas.pipeline.config.budget import Budget, Wanted, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.make_config import BY_GRADIENTS
-from hwnas.pipeline.latencies.latency_sources import targets_of
+from hwnas.pipeline.latencies.latency_sources import cannot_be_here, targets_of
+from hwnas.pipeline.latencies.spending import asked_of, check_measurable
 from hwnas.pipeline.leading import ALONE, Lead
 from hwnas.pipeline.own_code import OwnCodeChanged, loss_of, own_code
 from hwnas.pipeline.run.folder import RunFolder
@@ -189,9 +190,12 @@ class RunContext:
         """Before anything is done: whether there is what networks are trained on.
 
         Raises:
-            UsageError: as `accelerator`, or a search that several processes cannot make.
+            UsageError: as `accelerator`, a search that several processes cannot make, or a budget on what this machine
+                cannot measure.
         """
         self._check_processes()
+        first = next(iter(self.targets.values()))
+        check_measurable(asked_of(self.config.networks), first, cannot_be_here(first) is None)
         before = self.run.found_if_done(DataResult)
         began = before.code if before is not None else {}
         now = own_code(self.config, self.recipe) if began else {}

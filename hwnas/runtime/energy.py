@@ -63,6 +63,11 @@ class Energy:
         """The fields."""
         return dict(asdict(self))
 
+    @property
+    def words(self) -> str:
+        """What stands behind the number."""
+        return f"an image, {self.watts:.1f} W by {self.meter}, {self.low:.3f} to {self.high:.3f} mJ"
+
 
 class Meter(ABC):
     """Something that tells how much energy was taken.

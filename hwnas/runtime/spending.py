@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from hwnas.runtime.promise import GOOD, NOISE, OPEN, SLOW
 
 if TYPE_CHECKING:
-    from hwnas.runtime.energy import Energy
     from hwnas.runtime.tail import Tail
 
 P99, ENERGY, PEAK_MEMORY, FILE_SIZE = "latency_p99", "energy", "peak_memory", "file_size"
@@ -77,8 +76,3 @@ def kept_tail(limit_ms: float, tail: Tail, *, again: bool = True) -> Kept:
         told += f"; {100 * tail.busy:.0f} % of the runs met a busy machine, the others alone give {tail.calm_ms:.3f} ms"
     verdict = GOOD if not every.failed else SLOW if alone.failed else OPEN
     return Kept(P99, limit_ms, tail.p99_ms, verdict, told)
-
-
-def energy_words(energy: Energy) -> str:
-    """What stands behind a number of millijoules."""
-    return f"an image, {energy.watts:.1f} W by {energy.meter}, {energy.low:.3f} to {energy.high:.3f} mJ"

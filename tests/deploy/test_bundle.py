@@ -242,6 +242,25 @@ def test_too_slow_is_exit_4(made: Callable[[str], Any], tmp_path: Path, on_devic
     assert on_device(bundle, "predict", "absent.png").returncode == 2
 
 
+def test_budgets_on_memory_energy_and_tails_are_measured_on_the_device(made: Callable[[str], Any], tmp_path: Path,
+                                                                       on_device: OnDevice) -> None:
+    """What no meter tells is open, what takes more than its budget is exit 4."""
+    wide = {"latency_p99": 1e6, "peak_memory": 1e9, "energy": 1e6}
+    spends = [{"name": name, "limit": limit, "share": None} for name, limit in wide.items()]
+    bundle = made("classify").bundle(tmp_path / "wide", spends=spends)
+    done = on_device(bundle, "verify", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = {one["name"]: one for one in json.loads(done.stdout)["kept"]}
+    assert kept["latency_p99"]["verdict"] == kept["peak_memory"]["verdict"] == "good"
+    assert 0 < kept["peak_memory"]["value"] < 100e6
+    assert kept["energy"]["verdict"] == ("open" if kept["energy"]["value"] is None else "good")
+    narrow = made("classify").bundle(tmp_path / "narrow", spends=[{"name": "peak_memory", "limit": 1e3, "share": None}])
+    done = on_device(narrow, "verify")
+    assert done.returncode == 4
+    assert "memory of a process" in done.stdout
+    assert "over 0.00 MB" in done.stdout
+
+
 def test_a_promise_is_the_budget_or_what_was_measured() -> None:
     timed = {"median_ms": 2.0}
     assert LatencyPromise(timed, 3.0).to_json({})["promise_ms"] == 3.0

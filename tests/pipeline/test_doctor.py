@@ -84,7 +84,9 @@ def test_a_quiet_machine_has_no_warnings_but_its_cores(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path, text, says", [
     ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n", "governor is powersave.*cpupower"),
     ("sys/class/thermal/thermal_zone0/temp", "91000\n", "91 degrees"),
-    ("sys/fs/cgroup/cpu.max", "50000 100000\n", "0.5 cores' worth"),
+    ("sys/fs/cgroup/cpu.max", "50000 100000\n", "0.5 cores' worth.*--cpuset-cpus"),
+    ("sys/devices/system/cpu/intel_pstate/no_turbo", "0\n", "echo 1 . sudo tee /sys/.*no_turbo"),
+    ("sys/devices/system/cpu/cpufreq/boost", "1\n", "echo 0 . sudo tee /sys/.*boost"),
 ])
 def test_what_would_spoil_a_measurement(tmp_path: Path, path: str, text: str, says: str) -> None:
     put(tmp_path, path, text)
@@ -97,6 +99,7 @@ def test_what_would_spoil_a_measurement(tmp_path: Path, path: str, text: str, sa
 def test_a_governor_that_holds_the_clock_is_fine(tmp_path: Path) -> None:
     put(tmp_path, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n")
     put(tmp_path, "sys/fs/cgroup/cpu.max", "max 100000\n")
+    put(tmp_path, "sys/devices/system/cpu/cpufreq/boost", "0\n")
     assert [warning for warning in machine_checks.warnings(tmp_path) if "cores: keep" not in warning] == []
 
 
@@ -108,6 +111,25 @@ def test_other_work(state: dict[str, float], says: str) -> None:
     (warning,) = machine_checks._other_work(state)
     assert re.search(says, warning)
     assert machine_checks._other_work({"others": 0.1, "stolen": 0.0}) == []
+
+
+@pytest.mark.parametrize(("mode", "told"), [("15W", True), ("MAXN", False)])
+def test_a_jetson_is_told_of_its_own_tools(tmp_path: Path, mode: str, told: bool,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no other machine is."""
+    governor = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    put(tmp_path, governor, "schedutil\n")
+    put(tmp_path, "var/lib/nvpmodel/status", mode)
+    monkeypatch.setattr("hwnas.runtime.host._ask", lambda command: "")
+    assert not any("nvpmodel" in text or "jetson" in text for text in machine_checks.warnings(tmp_path))
+    put(tmp_path, "etc/nv_tegra_release", "# R36 (release), REVISION: 4.0\n")
+    found = machine_checks.warnings(tmp_path)
+    assert any("the governor is schedutil" in text and "sudo jetson_clocks" in text for text in found)
+    assert any("the power mode is 15W" in text for text in found) == told
+
+
+def test_the_meter_is_there_or_it_is_said_why_not(found: dict[str, Any]) -> None:
+    assert (found["energy"]["meter"] is None) != (found["energy"]["problem"] is None)
 
 
 def test_throttling_outweighs_heat() -> None:

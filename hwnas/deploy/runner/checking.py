@@ -17,6 +17,7 @@ from hwnas.deploy.runner.loading import Loaded, load
 from hwnas.deploy.runner.predicting import Model
 from hwnas.deploy.runner.promised import in_turns, judged
 from hwnas.deploy.runner.schema import kind_of
+from hwnas.deploy.runner.spending import spent
 from hwnas.errors import InputError
 from hwnas.runtime.fingerprint import Fingerprint
 from hwnas.runtime.parity import difference
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hwnas.deploy.runner.schema import Array
+    from hwnas.runtime.spending import Kept
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Finding:
         runtime: name and version.
         cache: see `Loaded`.
         judgement: what the measurement says of the promise; None where one of them is not there.
+        kept: of the budgets on what the model takes besides its median time, whether they are kept.
     """
 
     difference: float
@@ -63,6 +66,7 @@ class Finding:
     runtime: str
     cache: str
     judgement: Judgement | None = None
+    kept: Sequence[Kept] = ()
 
     def failures(self) -> list[str]:
         """What is wrong, one clause each; empty if all is well."""
@@ -71,14 +75,14 @@ class Finding:
             found.append(f"outputs differ from the stored ones by {self.difference:.1e}, more than {self.limit:.0e}")
         if self.judgement is not None and self.judgement.failed:
             found.append(f"median latency: {self.judgement.sentence}")
-        return found
+        return [*found, *(one.sentence for one in self.kept if one.failed)]
 
     def verdict(self) -> str:
         """One line."""
         if failures := self.failures():
             return f"failed: {'; '.join(failures)} ({self.runtime})"
         return (f"good: outputs within {self.difference:.1e} of the stored ones on {self.images} images; "
-                f"{self._timed()}; {self.runtime}")
+                f"{'; '.join([self._timed(), *map(_told, self.kept)])}; {self.runtime}")
 
     def _timed(self) -> str:
         """The latency in words."""
@@ -92,6 +96,7 @@ class Finding:
         for name in ("latency", "reference", "judgement"):
             value = getattr(self, name)
             told[name] = value.to_json() if value is not None else None
+        told["kept"] = [one.to_json() for one in self.kept]
         told.update(elsewhere=list(self.elsewhere), failures=self.failures(), good=not self.failures())
         return told
 
@@ -125,7 +130,12 @@ def verify(bundle: Bundle, runtime: str | None = None, *, timing: bool = True, k
         latency=latency, reference=reference, promise_ms=promise["promise_ms"], promise=promise["promise"],
         elsewhere=elsewhere, runtime=f"{loaded.runtime.name} {loaded.runtime.version}", cache=loaded.cache,
         judgement=judged(promise, elsewhere, latency, reference) if latency else None,
+        kept=spent(bundle, loaded, elsewhere) if latency else (),
     )
+
+
+def _told(one: Kept) -> str:
+    return f"{'open: ' if one.verdict == OPEN else ''}{one.sentence}"
 
 
 def _elsewhere(measured: Any, loaded: Loaded) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from hwnas.documents import MIB, Record, brief
 from hwnas.errors import InputError
 from hwnas.imaging.contract import KEYS, InputContract
+from hwnas.runtime.spending import ENERGY, P99, PEAK_MEMORY
 from hwnas.tasks.decoding import PREDICTIONS, values_of
 from hwnas.tasks.readout import BOXES, CLASSES, KINDS, MASK, RAW
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_ARRAYS = 2048 * MIB  # of an .npz, unpacked
 MOST_PREDICTIONS = 10_000_000
+SPENT = (P99, ENERGY, PEAK_MEMORY)
 WAY_OUT = "make the bundle again with this version"
 
 
@@ -48,6 +50,8 @@ def check_facts(facts: object, where: str) -> None:
         how.items("thresholds", lambda value, place: how.number_of(value, place, 0, 1), classes, classes)
     _check_target(told.record("target"))
     _check_latency(told.record("latency"))
+    if "spends" in told:
+        told.items("spends", lambda value, place: _check_spend(Record(value, f"{where}: {place}", WAY_OUT)), 0, 16)
     parity = told.record("parity")
     parity.text("rule", known=("largest", "rms"))
     parity.number("limit", 0, 1)
@@ -108,6 +112,12 @@ def _check_latency(latency: Record) -> None:
     latency.text("promise", default=None)
     latency.text("basis", default=None, known=("measured", "predicted", "estimated"))
     latency.record("device", default=None)
+
+
+def _check_spend(spend: Record) -> None:
+    spend.text("name", known=SPENT)
+    spend.number("limit", 0, 1e18)
+    spend.number("share", 1e-9, 1e7, default=None)
 
 
 def kind_of(told: Any) -> str:

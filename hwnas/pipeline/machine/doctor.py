@@ -17,6 +17,7 @@ from hwnas.pipeline.machine.machine_checks import warnings
 from hwnas.profile import network_model
 from hwnas.quantize import to_form, variant_for
 from hwnas.runtime import RUNTIMES, Fingerprint, open_runtime
+from hwnas.runtime.energy import meter_of, why_not
 from hwnas.space import SpaceConfig, build
 from hwnas.target import PRECISIONS
 from hwnas.tracking.registry import missing
@@ -36,7 +37,7 @@ def diagnose() -> dict[str, Any]:
         "ok": any(found["runs"] for found in runtimes.values()),
         "python": platform.python_version(), "platform": platform.platform(), "cores": os.cpu_count(),
         "device": _device(runtimes), "libraries": {name: _version(name) for name in CORE}, "runtimes": runtimes,
-        "warnings": warnings(),
+        "warnings": warnings(), "energy": _energy(),
         "training": {name: _version(name) for name in TRAIN},
         "training_advice": 'pip install "hwnas[train]"' if absent else None,
         "accelerators": _accelerators(),
@@ -84,6 +85,12 @@ def _device(runtimes: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
             if precisions:
                 return Fingerprint.of(open_runtime(name, precision=precisions[0])).to_json()
     return None
+
+
+def _energy() -> dict[str, str | None]:
+    """The meter that tells what networks take from the supply, or why there is none."""
+    meter = meter_of()
+    return {"meter": meter.told if meter else None, "problem": None if meter else why_not()}
 
 
 def _accelerators() -> list[str]:

@@ -25,14 +25,39 @@ def warnings(root: Path = Path("/")) -> list[str]:
     machine = Machine(root=root)
     time.sleep(_WATCH_SECONDS)
     state = machine.state()
-    return [*_governor(root), *_other_work(state), *_heat(state), *_cores(root)]
+    return [*_governor(root), *_turbo(root), *_power_mode(root), *_other_work(state), *_heat(state), *_cores(root)]
 
 
 def _governor(root: Path) -> list[str]:
     found = host.governor(root)
     if found in (None, "performance"):
         return []
-    return [f"the governor is {found}, so the clock follows the load: sudo cpupower frequency-set -g performance"]
+    how = "sudo jetson_clocks" if _is_jetson(root) else "sudo cpupower frequency-set -g performance"
+    return [f"the governor is {found}, so the clock follows the load: {how}"]
+
+
+def _turbo(root: Path) -> list[str]:
+    """Whether the clock may rise for seconds and falls back by temperature: of Intel's driver and of the others'."""
+    cpu = root / "sys/devices/system/cpu"
+    for file, off in ((cpu / "intel_pstate/no_turbo", "1"), (cpu / "cpufreq/boost", "0")):
+        found = _text(file)
+        if found and found != off:
+            return [f"turbo is on, so the clock rises for seconds and falls back by temperature: for steady times "
+                    f"echo {off} | sudo tee /{file.relative_to(root)}, and measure as it will serve"]
+    return []
+
+
+def _power_mode(root: Path) -> list[str]:
+    """A Jetson that is held to less than it can; which mode is right is the user's to say."""
+    mode = host.power_mode(root) if _is_jetson(root) else None
+    if mode is None or mode.upper().startswith("MAXN"):
+        return []
+    return [f"the power mode is {mode}: measure in the mode that will serve, or take the fastest with sudo nvpmodel -m "
+            "0, then sudo jetson_clocks"]
+
+
+def _is_jetson(root: Path) -> bool:
+    return (root / "etc/nv_tegra_release").is_file()
 
 
 def _other_work(state: dict[str, float]) -> list[str]:
@@ -62,8 +87,16 @@ def _cores(root: Path) -> list[str]:
     quota = _quota(root)
     if quota is not None and quota < allowed:
         found.append(f"the container may use {quota:g} cores' worth of time and is stopped when it has used it: "
-                     "wall times (threads above 1) then hold pauses")
+                     "wall times (threads above 1) and 99th percentiles then hold pauses. Give it whole cores: "
+                     "--cpuset-cpus in place of --cpus")
     return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _quota(root: Path) -> float | None:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from hwnas.runtime import Measurement
 from hwnas.runtime.energy import Energy
-from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY, Kept, energy_words, kept, kept_tail
+from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY, Kept, kept, kept_tail
 from hwnas.runtime.tail import Tail
 from hwnas.target import NetworkPrecision
 from hwnas.validation import MOST_OPS, Count, FileName, Milliseconds, Name, Schema
@@ -199,7 +199,7 @@ class SpentResult(Part):
         scale, value = 1e3 if name == ENERGY else 1.0, self.amount(name)
         found = kept(name, limit / scale, None if value is None else value / scale, again=again)
         if name == ENERGY and self.energy is not None:
-            return replace(found, sentence=f"{found.sentence} ({energy_words(Energy(**self.energy.to_json()))})")
+            return replace(found, sentence=f"{found.sentence} ({Energy(**self.energy.to_json()).words})")
         return found
 
 
