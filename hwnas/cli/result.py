@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hwnas.cli.console import say, say_facts, say_table
+from hwnas.pipeline.config.budget import per_second
 from hwnas.pipeline.display.score_lines import standing_rows
 from hwnas.pipeline.display.watch import duration
 
@@ -67,8 +68,10 @@ def _networks(found: Summary) -> list[tuple[str, str, str, str]]:
 def _amount(name: str, value: float) -> str:
     if name in ("latency", "latency_p99"):
         return f"{value:.3f} ms"
-    if name in ("throughput", "energy"):
-        return f"{value:.4g}/s" if name == "throughput" else f"{value:.3f} mJ"
+    if name == "throughput":
+        return per_second(value)
+    if name == "energy":
+        return f"{value:.3f} mJ"
     return size(value) if name in ("memory", "peak_memory", "file_size") else count(value)
 
 

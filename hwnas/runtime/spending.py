@@ -48,8 +48,10 @@ class Kept:
 
 
 def amount(name: str, value: float) -> str:
-    """'0.250 ms', '1.200 mJ' or '2.50 MB'."""
-    return f"{value:.3f} {'ms' if name == P99 else 'mJ'}" if name in (P99, ENERGY) else f"{value / 1e6:.2f} MB"
+    """'0.250 ms', '1.200 mJ', '2.50 MB' or '281.7 kB'."""
+    if name in (P99, ENERGY):
+        return f"{value:.3f} {'ms' if name == P99 else 'mJ'}"
+    return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB"
 
 
 def kept(name: str, limit: float, value: float | None, *, again: bool = True) -> Kept:

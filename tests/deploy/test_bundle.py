@@ -258,7 +258,7 @@ def test_budgets_on_memory_energy_and_tails_are_measured_on_the_device(made: Cal
     done = on_device(narrow, "verify")
     assert done.returncode == 4
     assert "memory of a process" in done.stdout
-    assert "over 0.00 MB" in done.stdout
+    assert "over 1.0 kB" in done.stdout
 
 
 def test_a_promise_is_the_budget_or_what_was_measured() -> None:

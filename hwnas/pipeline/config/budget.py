@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from hwnas.documents import brief
 from hwnas.errors import UsageError
-from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY
+from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY, amount
 
 _COUNT = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 _TIME = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
@@ -184,14 +184,21 @@ def called(name: str) -> str:
     return name.replace("_", " ")
 
 
+def per_second(images: float) -> str:
+    """'1,234/s' or '12.3/s'."""
+    return f"{images:,.0f}/s" if images >= 100 else f"{images:.3g}/s"
+
+
 def show(name: str, value: float) -> str:
     """A cost in the unit people read."""
     if name in ("latency", P99):
         return f"{value / 1e6:.3f} ms"
-    if UNITS[name] is _BYTES:
+    if name == "memory":
         return f"{value / 1e6:.2f} MB"
+    if name in (PEAK_MEMORY, FILE_SIZE):
+        return amount(name, value)
     if name == THROUGHPUT:
-        return f"{NS / value:.4g}/s" if value > 0 else "any number/s"
+        return per_second(NS / value) if value > 0 else "any number/s"
     if name == ENERGY:
-        return f"{value / 1e3:.3f} mJ"
+        return amount(name, value / 1e3)
     return f"{value / 1e6:.2f} M" if value >= 1e5 else f"{value:.0f}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hwnas.errors import HwnasError
-from hwnas.pipeline.config.budget import called, show
+from hwnas.pipeline.config.budget import called, per_second, show
 from hwnas.pipeline.display.fact_table import Facts
 from hwnas.pipeline.display.score_lines import score
 from hwnas.pipeline.run.cautions import warnings_of
@@ -90,7 +90,7 @@ def _latency(found: Summary) -> str:
 
 
 def _budget(budget: Reached) -> str:
-    reached = {"ms": f"{budget.value:.3f} ms", "mJ": f"{budget.value:.3f} mJ", "images/s": f"{budget.value:.4g}/s"}.get(
+    reached = {"ms": f"{budget.value:.3f} ms", "mJ": f"{budget.value:.3f} mJ", "images/s": per_second(budget.value)}.get(
         budget.unit) or show(budget.name, budget.value)
     open_ = "open, the machine was busy" if budget.kind == MEASURED else f"{budget.kind}, not measured on the device"
     word = {True: "met", False: "NOT met", None: open_}[budget.met]
@@ -99,5 +99,5 @@ def _budget(budget: Reached) -> str:
 
 def _unfinished(run: RunFolder) -> Facts:
     done = ", ".join(run.state.stages) or "nothing yet"
-    return [("done", done), ("asked", ", ".join(f"{n} {text}" for n, text in run.state.config.budgets.items())),
+    return [("done", done), ("asked", ", ".join(f"{called(n)} {text}" for n, text in run.state.config.budgets.items())),
             ("go on with", f"hwnas.resume({str(run.path)!r})")]

@@ -6,6 +6,7 @@ from functools import singledispatch
 
 from hwnas.data.recipe import SMALL, stored_recipe
 from hwnas.pipeline.commands import nearby
+from hwnas.pipeline.config.budget import called
 from hwnas.pipeline.display.score_lines import counts_images, score
 from hwnas.pipeline.display.watch import duration
 from hwnas.pipeline.run.folder import RunFolder
@@ -194,7 +195,7 @@ def heading(run: RunFolder) -> list[str]:
     if config.model.source is not None:
         return [f"{nearby(config.model.source)} on {nearby(config.data.source)} -> {nearby(config.target.name)}, "
                 f"budget latency {config.budgets.get('latency')}, seed {config.seed}", f"run folder {run.path}"]
-    budgets = ", ".join(f"{name} {text}" for name, text in config.budgets.items())
+    budgets = ", ".join(f"{called(name)} {text}" for name, text in config.budgets.items())
     return [f"{nearby(config.data.source)} -> {nearby(config.target.name)}, space {nearby(config.space.name)}, "
             f"budget {budgets}, seed {config.seed}",
             f"run folder {run.path}"]
@@ -202,7 +203,7 @@ def heading(run: RunFolder) -> list[str]:
 
 def branch_heading(run: RunFolder) -> str:
     """What the run of one of several budgets is about."""
-    return f"budget {', '.join(f'{name} {text}' for name, text in run.state.config.budgets.items())} -> {run.path}"
+    return f"budget {', '.join(f'{called(name)} {text}' for name, text in run.state.config.budgets.items())} -> {run.path}"
 
 
 def ended(stage: str, event: str, seconds: float, run: RunFolder) -> list[str]:

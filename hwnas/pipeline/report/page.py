@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from hwnas.pipeline.config.budget import per_second
 from hwnas.pipeline.report.charts import figures
 from hwnas.pipeline.report.classes import class_table, confusion_table
 from hwnas.pipeline.report.contents import ChoiceFacts, Report
@@ -98,12 +99,14 @@ def in_unit(value: float, unit: str) -> str:
     """An amount of a budget or a row."""
     if unit == "bytes":
         return size(value)
-    return f"{ms(value)} {unit}" if unit in ("ms", "mJ") else f"{value:.4g}/s" if unit == "images/s" else count(value)
+    return f"{ms(value)} {unit}" if unit in ("ms", "mJ") else per_second(value) if unit == "images/s" else count(value)
 
 
 def spaced(text: str) -> str:
-    """A budget as written, with a space before the unit: 50 %."""
-    digits = len(text.rstrip("%/abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ").strip())
+    """A budget as written, with a space before the unit: 50 %; 200/s has none."""
+    if "/" in text:
+        return text.strip()
+    digits = len(text.rstrip("%abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ").strip())
     return f"{text.strip()[:digits]} {text.strip()[digits:].strip()}".strip()
 
 
