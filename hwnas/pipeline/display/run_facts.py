@@ -90,8 +90,8 @@ def _latency(found: Summary) -> str:
 
 
 def _budget(budget: Reached) -> str:
-    reached = {"ms": f"{budget.value:.3f} ms", "mJ": f"{budget.value:.3f} mJ", "images/s": per_second(budget.value)}.get(
-        budget.unit) or show(budget.name, budget.value)
+    units = {"ms": f"{budget.value:.3f} ms", "mJ": f"{budget.value:.3f} mJ", "images/s": per_second(budget.value)}
+    reached = units.get(budget.unit) or show(budget.name, budget.value)
     open_ = "open, the machine was busy" if budget.kind == MEASURED else f"{budget.kind}, not measured on the device"
     word = {True: "met", False: "NOT met", None: open_}[budget.met]
     return f"{called(budget.name)} {budget.told}: {reached}, {word}"

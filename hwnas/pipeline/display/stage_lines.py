@@ -203,7 +203,8 @@ def heading(run: RunFolder) -> list[str]:
 
 def branch_heading(run: RunFolder) -> str:
     """What the run of one of several budgets is about."""
-    return f"budget {', '.join(f'{called(name)} {text}' for name, text in run.state.config.budgets.items())} -> {run.path}"
+    budgets = ", ".join(f"{called(name)} {text}" for name, text in run.state.config.budgets.items())
+    return f"budget {budgets} -> {run.path}"
 
 
 def ended(stage: str, event: str, seconds: float, run: RunFolder) -> list[str]:
