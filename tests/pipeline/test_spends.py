@@ -5,23 +5,27 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.errors import BudgetInfeasible, UsageError, VerificationFailed
 from hwnas.latency import LatencyModel
 from hwnas.latency.calibrate import Calibration
-from hwnas.pipeline import parse, parse_all
+from hwnas.pipeline import CompressConfig, RunFolder, parse, parse_all
 from hwnas.pipeline.latencies.spending import check_measurable
 from hwnas.pipeline.run.limits import time_limit
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import EnergyResult, SpentResult, TailResult
 from hwnas.pipeline.run.spends import Bounds, Line, Spends
+from hwnas.pipeline.run.state import RunState
 from hwnas.pipeline.selection import bounds
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
+from hwnas.pipeline.selection.candidates import TRIES
+from hwnas.pipeline.stages.export import OverBudget
 from hwnas.runtime import Measurement
 from hwnas.search.distribution import everything_live
 from hwnas.space import SpaceConfig, build
@@ -174,3 +178,23 @@ def test_what_a_device_elsewhere_cannot_be_asked() -> None:
     for name, way_out in (("latency_p99", "--latency"), ("energy", "--latency"), ("peak_memory", "--memory")):
         with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}: it is measured on the device.*{way_out}"):
             check_measurable([name], board, here=False)
+
+
+def test_a_result_over_its_budget_tightens_that_one_alone_and_is_remembered(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", CompressConfig(budgets={"file_size": "1MB"}))
+    run.state.spends = {"fp32": {"file_size": FILE}}
+    for number in range(TRIES):
+        OverBudget("file_size", "file size 2.00 MB, budget 1.00 MB", 0.5).amend(run)
+        run.save()
+        again = RunFolder.open(run.path).state  # as after a kill
+        assert (again.tightened, again.tighten, again.attempts) == ({"file_size": 0.5 ** (number + 1)}, 1.0, number + 1)
+        assert again.spends == run.state.spends
+    with pytest.raises(VerificationFailed, match=r"over budget after 3 tries: file size 2\.00 MB.*raise the budget"):
+        OverBudget("file_size", "file size 2.00 MB, budget 1.00 MB", 0.5).amend(run)
+
+
+def test_a_run_of_before_knows_of_no_spends(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", CompressConfig())
+    stored = run.state.model_dump()
+    del stored["spends"], stored["tightened"]
+    assert RunState.model_validate(stored).spends == {}

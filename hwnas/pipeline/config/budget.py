@@ -82,19 +82,19 @@ def parse(name: str, text: str) -> Budget:
     """
     if name not in UNITS:
         raise UsageError(f"unknown budget {name!r}; known: {', '.join(UNITS)}")
-    units, flag = UNITS[name], "--" + name.replace("_", "-")
+    units, flag = UNITS[name], name.replace("_", "-")
     if SEPARATOR in str(text):
-        raise UsageError(f"{flag} {brief(text)}: one budget is needed here; `hwnas compress` takes several")
+        raise UsageError(f"--{flag} {brief(text)}: one budget is needed here; `hwnas compress` takes several")
     found = _TEXT.match(str(text)) if len(str(text)) <= LONGEST else None
     if found is None or (found[2] != "%" and found[2] not in units):
         known = ", ".join(unit or "a plain number" for unit in (*units, "%"))
-        raise UsageError(f"{flag} {brief(text)}: a number and a unit are needed ({known}), e.g. {flag} "
+        raise UsageError(f"--{flag} {brief(text)}: a number and a unit are needed ({known}), e.g. --{flag} "
                          f"{_EXAMPLE[name]}")
     number = float(found[1])
     if not number > 0:
-        raise UsageError(f"{flag} {text!r}: a budget must be above zero")
+        raise UsageError(f"--{flag} {text!r}: a budget must be above zero")
     if not number <= MOST:
-        raise UsageError(f"{flag} {brief(text)}: a budget is at most {MOST:.0e} of its unit")
+        raise UsageError(f"--{flag} {brief(text)}: a budget is at most {MOST:.0e} of its unit")
     if name == THROUGHPUT:
         relative = found[2] == "%"
         return Budget(name, 100 / number if relative else NS / number, relative, str(text))

@@ -216,7 +216,14 @@ class ArchitectureSolver:
             UsageError: a budget needs what was not measured in this run.
             BudgetInfeasible: no share of activations and weights within a budget of measured memory leaves a network.
         """
-        return bounds_within(self, self.limits(budgets), tighten)
+        def activations() -> tuple[float, list[np.ndarray]]:
+            fixed, rows = self.costs(("memory",))
+            return fixed["memory"], rows["memory"]
+
+        def best(bounds: Bounds) -> float:
+            return self.answers(bounds)[0].predicted_score
+
+        return bounds_within(self.limits(budgets), self.spends, tighten, activations, best)
 
     def limits(self, budgets: Mapping[str, Budget]) -> dict[str, Limit]:
         """What budgets come to, and of what."""

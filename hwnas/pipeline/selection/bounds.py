@@ -9,29 +9,30 @@ were tried.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from hwnas.errors import BudgetInfeasible
 from hwnas.pipeline.config.budget import COUNTED, THROUGHPUT
 from hwnas.pipeline.run.reference import Limit
-from hwnas.pipeline.run.spends import BASES, Bounds
+from hwnas.pipeline.run.spends import BASES, Bounds, Spends
 from hwnas.runtime.spending import P99, PEAK_MEMORY
-
-if TYPE_CHECKING:
-    from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 
 LEVELS = 16
 
 
-def bounds_within(solver: ArchitectureSolver, limits: Mapping[str, Limit], tighten: float = 1.0) -> Bounds:
+def bounds_within(limits: Mapping[str, Limit], spends: Spends, tighten: float,
+                  activations: Callable[[], tuple[float, Sequence[np.ndarray]]],
+                  best: Callable[[Bounds], float]) -> Bounds:
     """Bounds of what is added up.
 
     Args:
         limits: what budgets come to.
+        spends: what budgets leave that are on something else.
         tighten: factor on what is left of latency.
+        activations: gives bytes of the fixed ops, and of every op a row a choice.
+        best: gives the score of the best network within bounds, or raises BudgetInfeasible.
 
     Raises:
         UsageError: a budget needs what was not measured.
@@ -43,9 +44,9 @@ def bounds_within(solver: ArchitectureSolver, limits: Mapping[str, Limit], tight
         if name in COUNTED:
             bounds.take(name, value)
         elif name == THROUGHPUT:
-            bounds.take("latency", value * solver.spends.batch, told)
+            bounds.take("latency", value * spends.batch, told)
         else:
-            line, most = solver.spends.line(name), value * solver.spends.tightened.get(name, 1.0)
+            line, most = spends.line(name), value * spends.tightened.get(name, 1.0)
             if name == P99:
                 bounds.take("latency", most, told)  # whatever the line says: no median is above a 99th percentile
             if name == PEAK_MEMORY:
@@ -54,34 +55,34 @@ def bounds_within(solver: ArchitectureSolver, limits: Mapping[str, Limit], tight
                 bounds.take(BASES[name], line.most(most), told)
     if "latency" in bounds:
         bounds["latency"] *= tighten
-    return bounds if memory == math.inf else _shared(solver, bounds, memory, limits[PEAK_MEMORY].budget.text)
+    if memory == math.inf:
+        return bounds
+    told, line = f"--peak-memory {limits[PEAK_MEMORY].budget.text}", spends.line(PEAK_MEMORY)
+    shares = []
+    for level in _levels(*activations(), memory):
+        shares.append(Bounds(bounds, bounds.because))
+        shares[-1].take("memory", level, told)
+        shares[-1].take("params", line.most(memory - level), told)
+    return _best_of(shares, best, told)
 
 
-def _shared(solver: ArchitectureSolver, bounds: Bounds, most: float, text: str) -> Bounds:
-    """With the share of activations and weights that leaves the best network."""
-    line, told, refusal = solver.spends.line(PEAK_MEMORY), f"--peak-memory {text}", None
-    best: tuple[float, Bounds] | None = None
-    for level in _levels(solver, most):
-        tried = Bounds(bounds, bounds.because)
-        tried.take("memory", level, told)
-        tried.take("params", line.most(most - level), told)
+def _best_of(shares: Sequence[Bounds], best: Callable[[Bounds], float], told: str) -> Bounds:
+    """The share of activations and weights that leaves the best network; raises BudgetInfeasible where none does."""
+    found, refusal = list[tuple[float, Bounds]](), None
+    for tried in shares:
         try:
-            score = solver.answers(tried)[0].predicted_score
+            found.append((best(tried), tried))
         except BudgetInfeasible as err:
             refusal = err
-            continue
-        if best is None or score > best[0]:
-            best = score, tried
-    if best is not None:
-        return best[1]
+    if found:
+        return max(found, key=lambda one: one[0])[1]
     raise refusal or BudgetInfeasible(
         f"{told}: even the smallest activations of this space take more: raise it or take another space", {}, {})
 
 
-def _levels(solver: ArchitectureSolver, most: float) -> list[float]:
+def _levels(fixed: float, rows: Sequence[np.ndarray], most: float) -> list[float]:
     """Activations in bytes that networks can have at most, within `most`; the largest last."""
-    fixed, rows = solver.costs(("memory",))
-    known = np.unique(np.concatenate([np.maximum(row, fixed["memory"]) for row in rows["memory"]]))
+    known = np.unique(np.concatenate([np.maximum(row, fixed) for row in rows]))
     found = known[known <= most]
     if len(found) > LEVELS:
         found = found[np.linspace(0, len(found) - 1, LEVELS).round().astype(int)]
