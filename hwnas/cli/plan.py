@@ -19,6 +19,7 @@ ROUGH = 180.0  # seconds or minutes from which on the next unit is said
 def say_plan(found: Plan, json: bool) -> None:
     """Print a plan."""
     from hwnas.pipeline import show
+    from hwnas.pipeline.config.budget import called
     from hwnas.pipeline.config.own_network import OWN_NETWORK
 
     if json:
@@ -26,9 +27,9 @@ def say_plan(found: Plan, json: bool) -> None:
         return
     word = {"latency": " estimated"} if found.source == "estimated" else {}
     band = f" ({show('latency', found.band[0])} to {show('latency', found.band[1])})" if found.band and word else ""
-    costs = ", ".join(f"{name} {show(name, value)}{word.get(name, '')}{band if name == 'latency' else ''}"
-                      if value is not None else f"{name} not measured yet" for name, value in found.reference.items())
-    budgets = "; ".join(f"{name} {text}" for name, text in found.limits.items())
+    costs = ", ".join(f"{called(name)} {show(name, value)}{word.get(name, '')}{band if name == 'latency' else ''}"
+                      if value is not None else f"{called(name)} not measured yet" for name, value in found.reference.items())
+    budgets = "; ".join(f"{called(name)} {text}" for name, text in found.limits.items())
     say_facts([
         ("data", found.data), ("recipe", found.recipe), ("target", found.target),
         ("precision", " or ".join(found.precisions)),
