@@ -28,7 +28,8 @@ def say_plan(found: Plan, json: bool) -> None:
     word = {"latency": " estimated"} if found.source == "estimated" else {}
     band = f" ({show('latency', found.band[0])} to {show('latency', found.band[1])})" if found.band and word else ""
     costs = ", ".join(f"{called(name)} {show(name, value)}{word.get(name, '')}{band if name == 'latency' else ''}"
-                      if value is not None else f"{called(name)} not measured yet" for name, value in found.reference.items())
+                      if value is not None else f"{called(name)} not measured yet"
+                      for name, value in found.reference.items())
     budgets = "; ".join(f"{called(name)} {text}" for name, text in found.limits.items())
     say_facts([
         ("data", found.data), ("recipe", found.recipe), ("target", found.target),

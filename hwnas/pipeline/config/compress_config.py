@@ -299,9 +299,9 @@ class CompressConfig(Section):
 
     Args:
         task: what is learnt: `classify`, `detect`, `segment`, or one of a package (`hwnas.tasks`).
-        budgets: `latency`, `flops`, `params`, `memory`, `throughput`, `latency_p99`, `energy`, `peak_memory`, `file_size`
-            -> text, e.g. {"latency": "50%"}; percentages are of the reference in fp32, whatever ships. Several, "25%,50%" or ["25%", "50%"], make a network each, see
-            `hwnas.pipeline.config.budget`.
+        budgets: `latency`, `flops`, `params`, `memory`, `throughput`, `latency_p99`, `energy`, `peak_memory`,
+            `file_size` -> text, e.g. {"latency": "50%"}; percentages are of the reference in fp32, whatever ships.
+            Several, "25%,50%" or ["25%", "50%"], make a network each, see `hwnas.pipeline.config.budget`.
         model: a trained network of the user's, which is compressed as it is; without one a space is searched.
         seed: of everything random.
         track: who is told of curves, numbers and files, see `hwnas.tracking.registry`; changes nothing of the run.

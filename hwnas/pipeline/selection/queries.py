@@ -48,8 +48,8 @@ def pick(run: str | Path, budgets: Mapping[str, str | None], *, top: int = 1, mi
 
     Args:
         run: the folder of a run.
-        budgets: as of `CompressConfig`, each one text such as "2ms" or "50%"; what is measured of a network only where the
-            run measured it.
+        budgets: as of `CompressConfig`, each one text such as "2ms" or "50%"; on what has to be measured only where the
+            run did.
         precision, confidence: as in `ArchitectureSolver.of_run`.
 
     Raises:
