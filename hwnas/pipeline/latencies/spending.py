@@ -24,7 +24,7 @@ from hwnas.runtime.pinning import pinned
 from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY
 from hwnas.runtime.tail import RUNS, SECONDS, measure_tail
 from hwnas.space import Space
-from hwnas.target import Target
+from hwnas.target import VALUE_BYTES, Target
 
 BESIDES: tuple[str, ...] = (P99, ENERGY, PEAK_MEMORY)
 """What is measured for a report though no budget asks for it, where this machine tells it."""
@@ -120,7 +120,8 @@ def measured_lines(space: Space, targets: Iterable[Target], asked: Collection[st
         if target == exact:
             reference = reference.model_copy(update=_of_reference(spent[0], asked))
         sizes = [arch.params for arch in (space.reference, space.smallest())]
-        memory = [arch.memory_bytes() for arch in (space.reference, space.smallest())]
+        memory = [target.batch * arch.memory_bytes(VALUE_BYTES[target.precision])
+                  for arch in (space.reference, space.smallest())]
         times = _times_ns(models, target, asked)
         lines[target.precision] = {name: Line.through(*(
             ((times if BASES[name] == "latency" else sizes)[k],

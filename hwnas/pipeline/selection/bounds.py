@@ -59,10 +59,10 @@ def bounds_within(limits: Mapping[str, Limit], spends: Spends, tighten: float,
         return bounds
     told, line = f"--peak-memory {limits[PEAK_MEMORY].budget.text}", spends.line(PEAK_MEMORY)
     shares = []
-    for level in _levels(*activations(), memory):
+    for level in _levels(*activations(), memory / spends.batch):  # activations are counted for one image
         shares.append(Bounds(bounds, bounds.because))
         shares[-1].take("memory", level, told)
-        shares[-1].take("params", line.most(memory - level), told)
+        shares[-1].take("params", line.most(memory - spends.batch * level), told)
     return _best_of(shares, best, told)
 
 
