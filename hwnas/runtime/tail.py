@@ -38,6 +38,7 @@ SHARE = 0.99
 BLOCKS, LEAST_RUNS = 20, 10  # of runs in a row that share a state of the machine; runs of a block at least
 RUNS, SECONDS = 1000, 10.0  # that are wanted, and for how long at most; ten runs lie beyond the percentile then
 RESAMPLES = 400
+FEWEST = 2  # blocks that stand for a calm machine however busy it was
 BUSY = 0.1  # share of the runs on a busy machine from which on it is worth waiting
 
 
@@ -48,7 +49,7 @@ class Tail:
     Args:
         p99_ms: over all runs; low_ms, high_ms: its 90 % interval, from runs in a row that were drawn anew together.
         median_ms: of the same runs.
-        calm_ms: over the runs that met a calm machine alone, or the calmest tenth.
+        calm_ms: over the runs that met a calm machine alone, or the calmest blocks.
         busy: share of the runs that met a busy one.
         runs: how many.
     """
@@ -73,10 +74,10 @@ class Tail:
         drawn = np.random.default_rng(0).integers(len(times_ms), size=(RESAMPLES, len(times_ms)))
         again = _beyond(times_ms[drawn].reshape(RESAMPLES, -1))
         low, high = np.quantile(again, [0.05, 0.95])
-        counts, p99 = calm(kernels_ms, usual_ms), float(_beyond(times_ms.ravel()))
+        counts, certain = (calm(kernels_ms[None], usual_ms, fewest)[0] for fewest in (FEWEST, 0))
+        p99 = float(_beyond(times_ms.ravel()))
         return cls(p99, min(float(low), p99), max(float(high), p99), float(np.median(times_ms)),
-                   float(_beyond(times_ms[counts].ravel())), 1 - float(calm(kernels_ms, usual_ms, 0.0).mean()),
-                   times_ms.size)
+                   float(_beyond(times_ms[counts].ravel())), 1 - float(certain.mean()), times_ms.size)
 
     def to_json(self) -> dict[str, float]:
         """The fields, rounded to a nanosecond."""
