@@ -97,7 +97,8 @@ def _spent(found: Check) -> list[tuple[str, object]]:
 
     figures = found.spent.figures if found.spent else {}
     rows = {NAMES[name]: amount(name, value) for name, value in figures.items()}
-    return list((rows | {NAMES[kept.name]: kept.sentence for kept in found.kept}).items())
+    judged = {NAMES[kept.name]: kept.sentence.removeprefix(f"{NAMES[kept.name]} ") for kept in found.kept}
+    return list((rows | judged).items())
 
 
 def _about_speed(latency: Measurement | None, reference: Measurement | None, promise: Promise | None,

@@ -140,6 +140,8 @@ def test_percentages_are_of_what_was_measured() -> None:
     with pytest.raises(UsageError, match="--file-size in percent"):
         known.limit(parse("file_size", "50%"))
     assert known.limit(parse("file_size", "1MB")).text() == "1.00 MB"
+    assert known.told([parse_all({"file_size": "50%", "energy": "50%"})]) == {  # a branch of a run that did not ask
+        "file_size": "50%", "energy": "50 % of 2.000 mJ measured = 1.000 mJ"}
 
 
 def test_a_reference_that_nobody_asked_more_of_reads_as_before() -> None:

@@ -61,7 +61,7 @@ def _(found: ProfileResult) -> str:
     lines = [_lane(lane, several=len(found.lanes) > 1) for lane in found.lanes]
     if found.reference is not None:  # what percentages are of from now on; a run of hwnas 0.1 did not fix it
         told = f"reference {found.reference.latency_ms:.3f} ms {found.reference.basis}"
-        lines.append("; ".join([told, *(f"budget {name} {text}" for name, text in found.limits.items())]))
+        lines.append("; ".join([told, *(f"budget {called(name)} {text}" for name, text in found.limits.items())]))
     lines += [f"budget {budget} has no network: {why}" for budget, why in found.infeasible.items()]
     return BREAK.join(lines)
 
@@ -98,7 +98,7 @@ def _(found: SearchResult) -> str:
 
 @line.register
 def _(found: GenerateResult) -> str:
-    within = ", ".join(f"{name} {text}" for name, text in found.limits.items()) or "the budget"
+    within = ", ".join(f"{called(name)} {text}" for name, text in found.limits.items()) or "the budget"
     out = "".join(f"; {precision} is out: {why}" for precision, why in found.out.items())
     out += f"{BREAK}{found.close}" if found.close else ""
     told = f"{plural(len(found.candidates), 'candidate')} within {within}; the best"

@@ -116,11 +116,12 @@ class Reference(BaseModel):
         return {name: self.limit(budget) for name, budget in budgets.items()}
 
     def told(self, networks: Sequence[Mapping[str, Budget]]) -> dict[str, str]:
-        """Budget -> what it comes to for every one of some networks, in words."""
+        """Budget -> what it comes to for every one of some networks, in words; of what is not measured yet as asked."""
         texts: dict[str, dict[str, None]] = {}
         for budgets in networks:
-            for name, limit in self.limits(budgets).items():
-                texts.setdefault(name, {})[limit.text()] = None
+            for name, budget in budgets.items():
+                unknown = budget.relative and name in SPENT and getattr(self, SPENT[name]) is None
+                texts.setdefault(name, {})[budget.text if unknown else self.limit(budget).text()] = None
         return {name: ", ".join(told) for name, told in texts.items()}
 
 
