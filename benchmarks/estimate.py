@@ -15,8 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,41 +29,15 @@ from scipy.stats import kendalltau
 from hwnas.latency.estimate import estimate
 from hwnas.latency.estimate.adapt import adapt_runs
 from hwnas.latency.estimate.design import choose_runs
-from hwnas.latency.estimate.model import EstimatedModel, Run, run_of
-from hwnas.space import Architecture, SpaceConfig, build
+from hwnas.latency.estimate.model import EstimatedModel
+from hwnas.latency.estimate.rules import Rule, Run, run_of
+from hwnas.space import SpaceConfig, build
 from hwnas.space.nasbench201 import order
 from hwnas.target import Hardware, Target, load
 
 Floats = NDArray[np.float64]
 SIZES = (5, 10, 20)
 CANDIDATES = 200  # drawn at random, of which 20 are chosen by design
-
-
-def every_op(arch: Architecture) -> Run:
-    """Eager execution: dead ops run as well, and a sum takes every term."""
-    return _kept(arch, [op.timed for op in arch.ops])
-
-
-def with_zeros(arch: Architecture) -> Run:
-    """`none` gives a map of zeros that the compiler does not see through: what is needed runs, also on zeros."""
-    edges = arch.space.edges
-    needed, kept = {edges[-1].target}, []
-    for edge, op in reversed(list(zip(edges, arch.ops, strict=True))):
-        kept.append(op.timed and edge.target in needed)
-        if kept[-1]:
-            needed.add(edge.source)
-    return _kept(arch, kept[::-1])
-
-
-def _kept(arch: Architecture, kept: Sequence[bool]) -> Run:
-    terms: Counter[str] = Counter()
-    run = []
-    for edge, op, keep in zip(arch.space.edges, arch.ops, kept, strict=True):
-        term = terms[edge.target]
-        terms[edge.target] += 1
-        if keep and not (op.kind == "identity" and term == 0):
-            run.append((op, term))
-    return tuple(run)
 
 
 @dataclass(frozen=True)
@@ -74,13 +47,13 @@ class Device:
     Args:
         column: its name there.
         target: whose figures the estimate is made of.
-        rule: what the runtime executed of a network.
+        rule: what the runtime executed of a network (`hwnas.latency.estimate.rules`).
         role: 'judged', 'tuned' (constants or rules were chosen on it) or 'other'.
     """
 
     column: str
     target: Target
-    rule: Callable[[Architecture], Run]
+    rule: Rule
     role: str
 
 
@@ -93,23 +66,25 @@ def _other(name: str, processor: Any, launch: Any, peak: float, bandwidth: float
 
 
 DEVICES = {
-    "Jetson TX2": Device("rice_edgegpu", load("jetson-tx2", precision="fp32"), with_zeros, "judged"),
-    "Jetson Nano": Device("eagle_jetson", load("jetson-nano", precision="fp32"), run_of, "judged"),
-    "Raspberry Pi 4": Device("rice_raspi4", load("raspberry-pi-4", threads=1), with_zeros, "judged"),
-    "Jetson Nano, fp16": Device("eagle_jetson_16", load("jetson-nano", precision="fp16"), run_of, "other"),
-    "Pixel 3 CPU": Device("rice_pixel3", _other("pixel3", "cpu", "arm-cpu", 0.0448, 29.8, 8), with_zeros, "tuned"),
-    "Cortex-A76": Device("true_a76", _other("a76", "cpu", "arm-cpu", 0.045, 34.1, 8), run_of, "tuned"),
-    "Snapdragon 855 CPU": Device("eagle_cpu_855", _other("sd855", "cpu", "arm-cpu", 0.045, 34.1, 8), run_of, "other"),
-    "Snapdragon 855 GPU": Device("eagle_gpu_855", _other("adreno", "gpu", "integrated-gpu", 0.9, 34.1, 384), run_of,
+    "Jetson TX2": Device("rice_edgegpu", load("jetson-tx2", precision="fp32"), "zeros", "judged"),
+    "Jetson Nano": Device("eagle_jetson", load("jetson-nano", precision="fp32"), "compiled", "judged"),
+    "Raspberry Pi 4": Device("rice_raspi4", load("raspberry-pi-4", threads=1), "zeros", "judged"),
+    "Jetson Nano, fp16": Device("eagle_jetson_16", load("jetson-nano", precision="fp16"), "compiled", "other"),
+    "Pixel 3 CPU": Device("rice_pixel3", _other("pixel3", "cpu", "arm-cpu", 0.0448, 29.8, 8), "zeros", "tuned"),
+    "Cortex-A76": Device("true_a76", _other("a76", "cpu", "arm-cpu", 0.045, 34.1, 8), "compiled", "tuned"),
+    "Snapdragon 855 CPU": Device("eagle_cpu_855", _other("sd855", "cpu", "arm-cpu", 0.045, 34.1, 8), "compiled",
                                  "other"),
-    "Adreno 640": Device("true_640", _other("adreno640", "gpu", "integrated-gpu", 0.9, 34.1, 384), run_of, "other"),
-    "Adreno 630": Device("true_630", _other("adreno630", "gpu", "integrated-gpu", 0.73, 29.8, 256), run_of, "other"),
-    "desktop GTX": Device("eagle_gtx", _other("gtx", "gpu", "discrete-gpu", 11.3, 484, 3584), run_of, "other"),
-    "Snapdragon 855 DSP": Device("eagle_dsp_855", _other("dsp", "npu", "npu", 7.0, 34.1, 4096), run_of, "other"),
-    "Myriad VPU": Device("true_vpu", _other("vpu", "npu", "npu", 1.0, 12.8, 512), run_of, "other"),
-    "Edge TPU": Device("eagle_tpu", _other("tpu", "npu", "npu", 4.0, 12.8, 4096), run_of, "other"),
-    "Eyeriss (simulated)": Device("rice_eyeriss", _other("eyeriss", "npu", "npu", 0.067, 1.6, 168), every_op, "other"),
-    "FPGA (simulated)": Device("rice_fpga", _other("fpga", "npu", "npu", 0.18, 12.8, 900), every_op, "other"),
+    "Snapdragon 855 GPU": Device("eagle_gpu_855", _other("adreno", "gpu", "integrated-gpu", 0.9, 34.1, 384), "compiled",
+                                 "other"),
+    "Adreno 640": Device("true_640", _other("adreno640", "gpu", "integrated-gpu", 0.9, 34.1, 384), "compiled", "other"),
+    "Adreno 630": Device("true_630", _other("adreno630", "gpu", "integrated-gpu", 0.73, 29.8, 256), "compiled",
+                         "other"),
+    "desktop GTX": Device("eagle_gtx", _other("gtx", "gpu", "discrete-gpu", 11.3, 484, 3584), "compiled", "other"),
+    "Snapdragon 855 DSP": Device("eagle_dsp_855", _other("dsp", "npu", "npu", 7.0, 34.1, 4096), "compiled", "other"),
+    "Myriad VPU": Device("true_vpu", _other("vpu", "npu", "npu", 1.0, 12.8, 512), "compiled", "other"),
+    "Edge TPU": Device("eagle_tpu", _other("tpu", "npu", "npu", 4.0, 12.8, 4096), "compiled", "other"),
+    "Eyeriss (simulated)": Device("rice_eyeriss", _other("eyeriss", "npu", "npu", 0.067, 1.6, 168), "eager", "other"),
+    "FPGA (simulated)": Device("rice_fpga", _other("fpga", "npu", "npu", 0.18, 12.8, 900), "eager", "other"),
 }
 
 
@@ -148,7 +123,8 @@ def main() -> None:
     data = pd.read_parquet(args.data / "nb201_latency" / "nb201_latency_oneproxy.parquet")
     space = build(SpaceConfig("nasbench201", 32, 3, 10))
     archs = [space.architecture(order()[i]) for i in data["index"]]
-    cells = {rule: Cells(tuple(map(rule, archs))) for rule in (run_of, with_zeros, every_op)}
+    rules: tuple[Rule, ...] = ("compiled", "zeros", "eager")
+    cells = {rule: Cells(tuple(run_of(arch, rule) for arch in archs)) for rule in rules}
     flops = np.array([arch.flops for arch in archs], dtype=float)
     choices = np.array([arch.choice for arch in archs])
     reports = {}
@@ -193,7 +169,7 @@ def _report(
 
 def _adapted(device: Device, model: EstimatedModel, cells: Cells, y: Floats, picked: NDArray[np.int64]) -> Floats:
     """(tau, mean error, coverage) on the networks that were not picked."""
-    adapted = adapt_runs(model, device.target, [cells.runs[i] for i in picked], y[picked].tolist())
+    adapted = adapt_runs(model, device.target, {device.rule: [cells.runs[i] for i in picked]}, y[picked].tolist())
     rest = np.setdiff1d(np.arange(len(y)), picked)
     predicted = cells.latencies(adapted)[rest]
     inside = np.abs(np.log(y[rest] / predicted)) <= adapted.calibration.log_spread
@@ -203,7 +179,7 @@ def _adapted(device: Device, model: EstimatedModel, cells: Cells, y: Floats, pic
 def _chosen(device: Device, model: EstimatedModel, cells: Cells, y: Floats, rng: np.random.Generator) -> Floats:
     """The same with 20 networks that a design chose among random ones."""
     candidates = rng.permutation(len(y))[:CANDIDATES]
-    picked = choose_runs(model, device.target, [cells.runs[i] for i in candidates], max(SIZES))
+    picked = choose_runs(device.target, {device.rule: [cells.runs[i] for i in candidates]}, max(SIZES))
     return _adapted(device, model, cells, y, candidates[picked])
 
 

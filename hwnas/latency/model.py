@@ -50,6 +50,7 @@ class ModelSchema(Schema):
     errors_ms: Annotated[dict[Name, Milliseconds], Field(max_length=MOST_OPS)] = Field(default_factory=dict)
     terms_ms: Annotated[dict[Name, Annotated[list[Milliseconds], Field(min_length=2, max_length=2)]],
                         Field(max_length=MOST_OPS)] = Field(default_factory=dict)
+    rule: Literal["compiled", "zeros", "eager", "shared"] = "compiled"
     calibration: dict[str, Any]
     table_hash: Name
 

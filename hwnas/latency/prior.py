@@ -81,7 +81,7 @@ def choose(prior: LatencyModel, target: Target, candidates: Sequence[Architectur
         raise UsageError(f"can pick 1 to {len(candidates)} of {len(candidates)} networks; got {count}")
     parts = _Parts(prior, candidates)
     share = parts.of_networks(candidates) / prior.predict_ms(candidates)[:, None]
-    return most_telling(share, np.where(parts.expected > 0, _ALL_SD, _PART_SD), count)
+    return most_telling([share], np.where(parts.expected > 0, _ALL_SD, _PART_SD), count)
 
 
 def adapt(prior: LatencyModel, target: Target, networks: Sequence[Architecture],

@@ -107,6 +107,35 @@ def _indices() -> dict[tuple[int, ...], int]:
     return {choice: index for index, choice in enumerate(order())}
 
 
+def unique_string(choice: tuple[int, ...]) -> str:
+    """What a cell computes, in the benchmark's words (`to_unique_str` with zeros considered): alike cells have one.
+
+    An edge that is `none`, or reads a node that is nothing but one, is `#`; a sum of several such edges is not, there.
+    """
+    nodes = ["0"]
+    for node in (1, 2, 3):
+        terms = []
+        for (to, start), op in zip(EDGES, choice, strict=True):
+            if to == node:
+                read = nodes[start]
+                nothing = op == 0 or read == "#"
+                terms.append("#" if nothing else read if op == 1 else f"({read})@{OPS[op]}")
+        nodes.append("+".join(sorted(terms)))
+    return nodes[3]
+
+
+def first_alike(choice: tuple[int, ...]) -> tuple[int, ...]:
+    """The first cell of the benchmark's numbering with the same `unique_string`: who measures each network once
+    measures this one."""
+    return _first_alike()[choice]
+
+
+@lru_cache(maxsize=1)
+def _first_alike() -> dict[tuple[int, ...], tuple[int, ...]]:
+    first: dict[str, tuple[int, ...]] = {}
+    return {choice: first.setdefault(unique_string(choice), choice) for choice in order()}
+
+
 def index_of(arch: Architecture) -> int:
     """The benchmark's index of an architecture.
 

@@ -5,41 +5,23 @@ addition as an `identity`; an estimate can tell what adds up in its own kernel. 
 and nothing to add.
 
 Glossary
-    term   the how-manieth live op that writes its node, from 0
-    run    the ops that a runtime executes, each with its term
+    term, run   as in `hwnas.latency.estimate.rules`
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from hwnas.latency.estimate.rules import COMPILED, Rule, Run, eager_parts, run_of, terms_of
 from hwnas.latency.model import LatencyModel, Prediction
 from hwnas.space import Architecture, Op, Space
 
+__all__ = ["SOURCE", "EstimatedModel", "Run", "run_of"]
+
 SOURCE = "estimated"
-Run = tuple[tuple[Op, int], ...]
-
-
-def run_of(arch: Architecture) -> Run:
-    """What a runtime executes of an architecture: live ops that cost something, in network order.
-
-    An identity that is the first term is left out: its node is what it reads.
-    """
-    terms: Counter[str] = Counter()
-    found = []
-    for edge, op, live in zip(arch.space.edges, arch.ops, arch.live, strict=True):
-        if not live:
-            continue
-        term = terms[edge.target]
-        terms[edge.target] += edge.part is None
-        if op.timed and not (op.passes and term == 0):
-            found.append((op, term))
-    written = {arch.space.edges[step.position].target for step in arch.executions}
-    found += [(op, 0) for node, op in arch.space.concatenations.items() if node in written]
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -49,9 +31,19 @@ class EstimatedModel(LatencyModel, key="terms_ms"):
     Args:
         terms_ms: signature -> what the op costs more as the second term of its node, and as a later one; never
             negative, so that a sum over choices, which cannot see dead ops, stays an upper bound.
+        rule: what is executed of a network. Under `shared` a prediction is of the network that was measured in its
+            place, and a sum over choices of the network itself.
     """
 
     terms_ms: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    rule: Rule = COMPILED
+
+    def under(self, rule: Rule) -> EstimatedModel:
+        """The same costs where another rule of execution holds: `compiled` is what an export of hwnas would take.
+
+        What an addition costs in a kernel of its own is known of an eager framework alone, as an `identity`.
+        """
+        return replace(self, rule=rule)
 
     def predict(self, arch: Architecture) -> Prediction:
         """Latency of an architecture; the band is that of the calibration.
@@ -59,12 +51,10 @@ class EstimatedModel(LatencyModel, key="terms_ms"):
         Raises:
             MissingEntry: an op has no entry.
         """
-        plain = super().predict(arch)
-        if not self.terms_ms:
-            return plain
-        latency = self.run_ms(run_of(arch))
-        spread = plain.high_ms / plain.latency_ms if plain.latency_ms > 0 else 1.0
-        return replace(plain, latency_ms=latency, low_ms=latency / spread, high_ms=latency * spread)
+        if not self.terms_ms and self.rule == COMPILED:
+            return super().predict(arch)
+        latency, spread = self.run_ms(run_of(arch, self.rule)), math.exp(self.calibration.log_spread)
+        return Prediction(latency, latency / spread, latency * spread, float(self.source == "measured"))
 
     def run_ms(self, run: Run) -> float:
         """Latency of what was executed, ms.
@@ -79,6 +69,14 @@ class EstimatedModel(LatencyModel, key="terms_ms"):
         later = self.terms_ms.get(op.signature, (0.0, 0.0))
         return later[min(term, 2) - 1] if term else 0.0
 
+    def op_cost_ms(self, op: Op) -> float:
+        """What an op adds to the latency of a network; a `none` where it is a kernel.
+
+        Raises:
+            MissingEntry: the op has no entry.
+        """
+        return self.entries_ms.get(op.signature, 0.0) if op.cuts else super().op_cost_ms(op)
+
     def _amounts(self, space: Space) -> tuple[tuple[float, float], list[list[tuple[float, float]]]]:
         fixed, rows = self.calibration.b_ms, [[0.0] * n for n in space.sizes]
         for ops, choice, term in _terms(space):
@@ -90,12 +88,15 @@ class EstimatedModel(LatencyModel, key="terms_ms"):
         return (fixed, 0.0), [[(cost, 0.0) for cost in row] for row in rows]
 
     def _placed_ms(self, op: Op, term: int) -> float:
+        """At most what an op costs at its place, whatever the others are."""
+        if self.rule in ("eager", "shared"):
+            return sum(map(self.op_cost_ms, eager_parts(op, term)))
         free = not op.timed or (op.passes and term == 0)
         return 0.0 if free else self.op_cost_ms(op) + self.term_ms(op, term)
 
     def to_json(self) -> dict[str, Any]:
         """Everything needed to predict again."""
-        return {**super().to_json(), "terms_ms": {k: list(v) for k, v in self.terms_ms.items()}}
+        return {**super().to_json(), "terms_ms": {k: list(v) for k, v in self.terms_ms.items()}, "rule": self.rule}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EstimatedModel:
@@ -108,14 +109,12 @@ class EstimatedModel(LatencyModel, key="terms_ms"):
         terms = {signature: (float(second), float(later)) for signature, (second, later)
                  in data.get("terms_ms", {}).items()}  # checked above, with the rest
         kept = {f.name: getattr(made, f.name) for f in fields(LatencyModel)}
-        return cls(**kept, terms_ms=terms)
+        return cls(**kept, terms_ms=terms, rule=data.get("rule", COMPILED))
 
 
 def _terms(space: Space) -> Iterator[tuple[tuple[Op, ...], int | None, int]]:
     """(candidates, choice, term) of every position, the term as if every op before it were there."""
-    terms: Counter[str] = Counter()
-    for position, edge, choice in zip(space.positions, space.edges, space.choice_of, strict=True):
-        yield position.ops, choice, terms[edge.target]
-        terms[edge.target] += edge.part is None
+    for position, choice, term in zip(space.positions, space.choice_of, terms_of(space), strict=True):
+        yield position.ops, choice, term
     for op in space.concatenations.values():
         yield (op,), None, 0

@@ -70,6 +70,12 @@ def addition(op: Op) -> Work:
     return Work("elementwise", elements, elements, 3 * elements)
 
 
+def zeroing(op: Op) -> Work:
+    """Multiplying a map by zero, which is what a `none` does where nobody takes it out."""
+    elements = op.in_channels * prod(op.size)
+    return Work("elementwise", elements, elements, 2 * elements)
+
+
 @singledispatch
 def works_of(step: Primitive) -> Sequence[Work]:
     """The kernels of a primitive in order, none where it becomes part of the kernel before it.
