@@ -76,11 +76,11 @@ MORE, CHAIN = "more_devices/nb201.parquet", "more_devices/fbnet.parquet"
 PIXEL2, SD855 = _of("cpu", "arm-cpu", 0.15, 29.8, 8, 4), _of("cpu", "arm-cpu", 0.045, 34.1, 8)
 ADRENO = _of("gpu", "integrated-gpu", 0.9, 34.1, 384)
 DEVICES = {
-    "GTX 1080 Ti": Device(MORE, "1080ti_1", _gpu(11.3, 484, 3584), "eager", "judged"),
-    "GTX 1080 Ti, batch 256": Device(MORE, "1080ti_256", _gpu(11.3, 484, 3584, 256), "eager", "judged"),
-    "Titan RTX": Device(MORE, "titan_rtx_1", _gpu(16.3, 672, 4608), "eager", "judged"),
-    "Xeon Silver 4114": Device(MORE, "silver_4114", _of("cpu", "cpu", 0.7, 115, 16, 10), "eager", "judged"),
-    "Pixel 2": Device(MORE, "pixel2", PIXEL2, "eager", "judged"),
+    "GTX 1080 Ti": Device(MORE, "1080ti_1", _gpu(11.3, 484, 3584), "eager"),
+    "GTX 1080 Ti, batch 256": Device(MORE, "1080ti_256", _gpu(11.3, 484, 3584, 256), "eager"),
+    "Titan RTX": Device(MORE, "titan_rtx_1", _gpu(16.3, 672, 4608), "eager"),
+    "Xeon Silver 4114": Device(MORE, "silver_4114", _of("cpu", "cpu", 0.7, 115, 16, 10), "eager"),
+    "Pixel 2": Device(MORE, "pixel2", PIXEL2, "eager"),
     "Raspberry Pi 5, ONNX Runtime": Device(MORE, "pi5_onnx", _of("cpu", "arm-cpu", 0.038, 17, 8), "shared"),
     "RTX 2080 Ti": Device(ALL, "2080ti_1", _gpu(13.4, 616, 4352), "eager"),
     "Xeon Gold 6226": Device(ALL, "gold_6226", _of("cpu", "cpu", 2.07, 140, 32, 12), "eager"),

@@ -5,10 +5,10 @@
     eager      a framework runs what the code says: dead ops too, every addition alone, and `none` multiplies by zero
     shared     as eager, but published once for all cells that are the same network (`nasbench201.first_alike`)
 
-In a chain all are the same. Others' measurements follow any of them: eager frameworks all ops, HW-NAS-Bench's TensorRT
-and TFLite networks zeros, nn-Meter's and BRP-NAS's devices compiled graphs, and HW-NAS-Bench-360 has measured 6,466 of
-15,625 cells and copied the rest. With the wrong rule no number of networks helps: its 400 best leave 17.8 % on a
-Raspberry Pi 5 where 20 leave 3 % with the right one (benchmarks/travel.md).
+In a chain all are the same. Others' measurements follow any of them: frameworks are eager, HW-NAS-Bench's TensorRT and
+TFLite networks add zeros, those of nn-Meter and BRP-NAS are compiled, and HW-NAS-Bench-360 measured 6,466 of 15,625
+cells and copied the rest. With the wrong rule no number of networks helps: 400 left 17.8 % on a Raspberry Pi 5, where
+20 leave 3 % with the right one (benchmarks/unknown_devices.md).
 
 Glossary
     term   the how-manieth op that writes its node, from 0; every later one is added to what is there
