@@ -191,12 +191,14 @@ def _import(
     imgsz: Imgsz = 224,
     tables: Folder = None,
     out: Annotated[Path | None, typer.Option(*OUT, help="The table.", show_default="in --tables")] = None,
+    estimate_missing: Annotated[bool, typer.Option("--fill", help="Estimate the blocks that it lacks of the spaces it "
+                                                                  "is for, from those most like them.")] = False,
     json: Json = False,
 ) -> None:
     """Import a published look-up table; what has no exact counterpart among our ops is left out and listed."""
     from hwnas.cli.console import say_json
     from hwnas.latency import table_path
-    from hwnas.latency.imports import import_table, read_published
+    from hwnas.latency.imports import fill, import_table, read_published
     from hwnas.pipeline.latencies.tables import default_folder
     from hwnas.pipeline.machine.inventory import coverage
     from hwnas.target import load
@@ -204,14 +206,15 @@ def _import(
     whose = load(target)
     found = read_published(file, imgsz=imgsz)
     table = import_table(found, out or table_path(tables or default_folder(), whose), whose)
-    covered = coverage(table.entries)
+    covered = coverage([signature for signature, entry in table.entries.items() if entry.runs])
+    filled = fill(table, [s for c in covered for s in c["missing"]]) if estimate_missing else []
     if json:
-        say_json({**found.to_json(), "table": str(table.path), "coverage": covered})
+        say_json({**found.to_json(), "table": str(table.path), "coverage": covered, "filled": filled})
     else:
-        _say_imported(found, table, covered)
+        _say_imported(found, table, covered, filled)
 
 
-def _say_imported(found: Imported, table: Table, covered: list[dict[str, object]]) -> None:
+def _say_imported(found: Imported, table: Table, covered: list[dict[str, Any]], filled: list[str]) -> None:
     from hwnas.cli.console import say, say_facts, say_table
 
     provenance, assumed = found.provenance, table.header["provenance"][-1].get("assumed")
@@ -219,7 +222,13 @@ def _say_imported(found: Imported, table: Table, covered: list[dict[str, object]
         ("table", table.path), ("source", f"imported from {provenance['file']} ({found.format})"),
         ("device", provenance["device"]), *([("assumed", assumed)] if assumed else []),
         ("entries", len(found.entries)), ("left out", len(found.unmapped)),
-        *((f"space {c['space']} {c['imgsz']} px", f"{c['held']} of {c['blocks']} blocks") for c in covered),
+        *([("not read", ", ".join(f"{name} of {plural(n, 'entry', 'entries')}" for name, n in found.unread.items()))]
+          if found.unread else []),
+        *((f"space {c['space']} {c['imgsz']} px", f"{c['held']} of {c['blocks']} blocks"
+           f"{'; lacks ' + _some(c['missing']) if c['missing'] else ''}") for c in covered),
+        *([("estimated", f"{_some(filled)}, from the entries most like them")] if filled else []),
+        *([("to go on", "--fill estimates what it lacks; `hwnas profile` measures it")]
+          if not filled and any(c["missing"] for c in covered) else []),
     ])
     reasons: dict[str, list[str]] = {}
     for unmapped in found.unmapped:

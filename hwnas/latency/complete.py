@@ -29,16 +29,23 @@ from hwnas.target import Target
 
 LEAST_SHARE, LEAST_BLOCKS = 0.5, 8  # held, for its entries to stand for those that lack
 _NORMAL_90 = 1.645
+_TENTH_SD = 1.2815515655446004  # standard deviations from the median of a normal to its 90 % quantile
 
 
 def complete(table: Table, space: Space, target: Target) -> LatencyModel | None:
     """The latency model of a space from a table that lacks some of its blocks.
 
+    Blocks that were estimated from their neighbours when the table was imported (`hwnas.latency.neighbours`) are taken.
+
     Returns:
         A model with source 'estimated'; None where too little is held, where the target states no hardware, or of a
         space of cells, whose additions are measured as blocks of their own.
     """
-    missing = table.missing(space.signatures)
+    lacking = table.missing(space.signatures)
+    filled = {s: entry.median_ms for s, entry in table.entries.items() if s in set(lacking)}  # of no runs
+    if lacking and not space.branches and len(filled) == len(lacking):
+        return _filled(table, space, target, filled)
+    missing = lacking
     held = [table.lookup(s) for s in space.signatures if s not in set(missing)]
     if target.hardware is None or space.branches or len(held) < max(LEAST_BLOCKS, LEAST_SHARE * len(space.signatures)):
         return None
@@ -59,6 +66,19 @@ def complete(table: Table, space: Space, target: Target) -> LatencyModel | None:
         precision=str(table.header["precision"]),
         errors_ms={entry.signature: standard_error_ms(entry) for entry in held},
     )
+
+
+def _filled(table: Table, space: Space, target: Target, filled: dict[str, float]) -> LatencyModel:
+    """From a table whose missing blocks were estimated from their neighbours when it was imported."""
+    entries = {**{s: table.entries[s].median_ms for s in space.signatures}, **filled}
+    off = [math.log(entry.p90_ms / entry.median_ms) / _TENTH_SD for s in filled
+           if 0 < (entry := table.entries[s]).median_ms < entry.p90_ms]
+    calibration = table.calibration(space.fingerprint) or Calibration()
+    wider = math.log1p(_share(space, entries, set(filled)) * math.expm1(_NORMAL_90 * max(off, default=0.0)))
+    return LatencyModel(
+        target=table.target, source="estimated", entries_ms=entries, table_hash=content_hash(target, entries),
+        calibration=replace(calibration, log_spread=min(5.0, calibration.log_spread + wider), log_sd=0.0, freedom=0),
+        precision=str(table.header["precision"]))
 
 
 def _share(space: Space, entries: dict[str, float], missing: set[str]) -> float:

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hwnas.documents import MIB, brief, json_value, printable, read_bytes, text_of
 from hwnas.errors import InputError, TableError
-from hwnas.latency import imports_fbnet, imports_keys, imports_nni, table_file
+from hwnas.latency import imports_fbnet, imports_keys, imports_nni, neighbours, table_file
 from hwnas.latency.entry import Entry
 from hwnas.latency.header import device_differences, make_header
 from hwnas.latency.imports_rows import SUFFIXES, read_rows
@@ -44,17 +44,21 @@ class Imported:
         entries: one per signature.
         unmapped: keys that have no exact counterpart, and why.
         provenance: the file's name, sha256, device, unit and statistic.
+        stated: what rows say of how they were measured: runtime, runtime_version, batch, threads.
+        unread: names of values beside the times that are not understood, and how many there are of each.
     """
 
     format: str
     entries: tuple[Entry, ...]
     unmapped: tuple[Unmapped, ...]
     provenance: Mapping[str, Any]
+    stated: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "format": self.format, "entries": len(self.entries), "provenance": dict(self.provenance),
-            "unmapped": [{"key": u.key, "why": u.why} for u in self.unmapped],
+            "unmapped": [{"key": u.key, "why": u.why} for u in self.unmapped], "unread": dict(self.unread),
         }
 
 
@@ -68,10 +72,13 @@ def read_published(path: Path, *, imgsz: int = 224) -> Imported:
         InputError: missing, in none of the formats, or broken; names the file and the place.
         MissingDependency: parquet needs pyarrow.
     """
-    content, device = read_bytes(path), ""
+    content, stated = read_bytes(path), dict[str, str]()
     if path.suffix in SUFFIXES:
-        entries, device = read_rows(path)
-        found = Mapped("rows", entries, [], "ms", "as exported by hwnas")
+        entries, stated = read_rows(path)
+        source = stated.get("source", "measured")
+        found = Mapped("rows", entries, [], "ms",
+                       f"as exported by hwnas{f', {source[:50]} there' if source != 'measured' else ''}")
+        device = stated.get("device", "")
     else:
         found, device = _parse(path, content, imgsz)
         for entry in found.entries:
@@ -85,16 +92,18 @@ def read_published(path: Path, *, imgsz: int = 224) -> Imported:
         "device": device or UNKNOWN_DEVICE, "unit": found.unit, "statistic": found.statistic,
         "mapped": len(found.entries), "unmapped": len(found.unmapped),
     }
-    return Imported(found.format, tuple(found.entries), tuple(found.unmapped), provenance)
+    return Imported(found.format, tuple(found.entries), tuple(found.unmapped), provenance, stated, found.unread)
 
 
 def import_table(found: Imported, path: Path, target: Target) -> Table:
     """Make a table of imported entries, or add to one of the same device; entries of the later file win.
 
     Raises:
-        TableError: the table that is there was measured or estimated, or is of another target or device.
+        TableError: the table that is there was measured or estimated, or is of another target or device; or the file
+            states another runtime, batch or number of threads than the target has.
         InputError: the file cannot be written.
     """
+    _check_stated(found, target)
     device = {"cpu": found.provenance["device"]}
     with table_file.locked(path):
         if path.is_file():
@@ -110,12 +119,40 @@ def import_table(found: Imported, path: Path, target: Target) -> Table:
     return made
 
 
+def fill(table: Table, signatures: Iterable[str]) -> list[str]:
+    """Add estimates for ops that an imported table lacks, from the entries most like them; those that were added.
+
+    They have no runs, count as lacking wherever measurements are asked for, and make a model say 'estimated'.
+
+    Raises:
+        TableError: the table holds too few entries to estimate from.
+        InputError: the file cannot be written.
+    """
+    missing = table.missing(signatures)
+    found = neighbours.estimated(table.entries.values(), missing)
+    if missing and not found:
+        raise TableError(f"{table.path} holds fewer than {neighbours.LEAST} entries, too few to estimate others from")
+    table.add(found)
+    return [entry.signature for entry in found]
+
+
 def _assumed(found: Imported, target: Target) -> dict[str, str]:
     """What of the header is the target's word alone: published formats name no runtime and no precision."""
-    if found.format == "rows":
-        return {}
-    stated = f"{target.runtime}, {target.precision}, batch {target.batch}, {target.threads} threads"
-    return {"assumed": f"{stated}, as target {target.name} has them: the file does not say"}
+    said = {"runtime": target.runtime, "precision": target.precision, "batch": f"batch {target.batch}",
+            "threads": f"{target.threads} threads"}
+    if found.format == "rows":  # which say their precision themselves, or are of the target's
+        del said["precision"]
+    left = [text for name, text in said.items() if name not in found.stated]
+    return {"assumed": f"{', '.join(left)}, as target {target.name} has them: the file does not say"} if left else {}
+
+
+def _check_stated(found: Imported, target: Target) -> None:
+    """Raises TableError where a file says itself that it is of another way of running than the target."""
+    own = {"runtime": target.runtime, "batch": str(target.batch), "threads": str(target.threads)}
+    for name, value in own.items():
+        if found.stated.get(name, value) != value:
+            raise TableError(f"{found.provenance['file']} says {name} {brief(found.stated[name])}, target "
+                             f"{target.name} has {value}: import it for a target (a .yaml) that runs as the file says")
 
 
 def _check_mix(table: Table, device: Mapping[str, Any]) -> None:
@@ -132,6 +169,10 @@ def _parse(path: Path, content: bytes, imgsz: int) -> tuple[Mapped, str]:
         return imports_nni.read_text(path, text), ""
     if imports_fbnet.is_text(text):
         return imports_fbnet.read_text(path, text, imgsz), ""
+    if first := _numbers_alone(text):
+        raise InputError(f"{path}: its first line has {first} numbers and no names, so which ops they are of is not "
+                         "stated: put a line in front with the op of every column, e.g. `k3_e1 k3_e1_g2 k3_e3 k3_e6 "
+                         "k5_e1 k5_e1_g2 k5_e3 k5_e6 skip`, in the order of the tool that wrote it")
     data = _document(path, text)
     if not isinstance(data, dict) or not data:
         lines = "; FBNet's text begins with a line that names the ops" if isinstance(data, str) else ""
@@ -148,6 +189,15 @@ def _parse(path: Path, content: bytes, imgsz: int) -> tuple[Mapped, str]:
                          "it cannot be mapped exactly")
     raise InputError(f"{path}: {_FORMATS}; its first key is {brief(next(iter(table), None))}"
                      if isinstance(table, dict) else f"{path}: {_FORMATS}; its table is {_kind(table)}")
+
+
+def _numbers_alone(text: str) -> int:
+    """How many numbers the first line is made of; 0 where it holds anything else."""
+    words = text.strip().partition("\n")[0].replace(",", " ").split()
+    try:
+        return len([float(word) for word in words])
+    except ValueError:
+        return 0
 
 
 _FORMATS = "not in a format that can be imported (proxyless, ofa, fbnet, nni, or rows from `hwnas tables export`)"

@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from hwnas.documents import printable
 from hwnas.errors import InputError
 from hwnas.latency.published import UNITS_MS, Mapped, Unmapped, median_entry, read_number, unit_of
 from hwnas.space import Op, SpaceConfig, build
@@ -34,6 +36,7 @@ _COLUMN = re.compile(
 )
 _STATISTIC = "mean of the file; median, p10 and p90 over the layers of one shape"
 _KERAS_GROUPS = "this form shuffles the channels a second time behind the block"
+_READ = {"ops", "table", "unit", "device", "layers", "input", "stage_channels", "stage_repeats"}
 _STAYS = "a skip that keeps the shape costs nothing in our spaces"
 
 
@@ -105,7 +108,8 @@ def read_json(path: Path, data: dict[str, Any]) -> Mapped:
         if len(row) != len(names) and not short:
             raise InputError(f"{path}, row {number} of 'table': {len(names)} times expected; got {len(row)}")
     rows = [[read_number(path, f"row {i} of 'table'", value) for value in row] for i, row in enumerate(table)]
-    return _mapped(names, layers, rows, unit, keras=keras)
+    found = _mapped(names, layers, rows, unit, keras=keras)
+    return replace(found, unread={printable(str(key)[:200]): 1 for key in data if key not in _READ})
 
 
 def _mapped(names: Sequence[str], layers: Sequence[Op], rows: Sequence[Sequence[float]], unit: str, *,

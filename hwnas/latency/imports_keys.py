@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import InputError
-from hwnas.latency.published import Mapped, Time, Unmapped, read_time
+from hwnas.latency.published import Mapped, Time, Unmapped, read_time, unread_names
 from hwnas.space import Op, make_divisible
 
 _KEY = re.compile(
@@ -91,7 +91,7 @@ def read_keys(path: Path, table: Mapping[Any, Any], unit: str) -> Mapped:
             unmapped.append(Unmapped(key, str(err)))
     heads, alone = _heads([layer for layer in layers.values() if layer and layer.name in _HEAD[form]], times, form)
     made = [*entries.values(), *(time.entry(signature) for signature, time in heads.items())]
-    return Mapped(form, made, unmapped + alone, unit, _STATISTIC)
+    return Mapped(form, made, unmapped + alone, unit, _STATISTIC, unread_names(table.values()))
 
 
 def _op(layer: _Layer, form: str) -> Op:

@@ -21,6 +21,7 @@ from hwnas.latency.exports import pyarrow_modules
 SUFFIXES = (".csv", ".tsv", ".parquet")
 TIMES = ("median_ms", "p10_ms", "p90_ms")
 COLUMNS = ("signature", *TIMES, "runs", "when")
+STATED = ("device", "runtime", "runtime_version", "batch", "threads", "source")
 MOST_ROWS = 1_000_000
 _COMMA = re.compile(r"-?(\d+),(\d+)(?:[eE][-+]?\d+)?")
 _PLAIN = re.compile(r"-?\d+(?:\.\d*)?(?:[eE][-+]?\d{1,3})?|-?\.\d+(?:[eE][-+]?\d{1,3})?")
@@ -29,11 +30,12 @@ _WHOLE = re.compile(r"\d{1,15}")
 Row = Mapping[str, Any]
 
 
-def read_rows(path: Path) -> tuple[list[Entry], str]:
-    """Entries of an exported file, and the device that the first row names.
+def read_rows(path: Path) -> tuple[list[Entry], dict[str, str]]:
+    """Entries of an exported file, and what all its rows state of how they were measured.
 
     Raises:
-        InputError: the file is missing, no such export, or a row is broken; names the row.
+        InputError: the file is missing, no such export, a row is broken, or rows are of several devices or runtimes;
+            names the row.
         MissingDependency: parquet needs pyarrow.
     """
     found = _parquet_rows(path) if path.suffix == ".parquet" else _csv_rows(path)
@@ -43,7 +45,20 @@ def read_rows(path: Path) -> tuple[list[Entry], str]:
             entries.append(Entry.from_json({**row, "precision": row.get("precision") or None}))
         except InputError as err:
             raise InputError(f"{path}, row {number}: {err}") from err
-    return entries, str(found[0].get("device") or "") if found else ""
+    return entries, _stated(path, found)
+
+
+def _stated(path: Path, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Column of `STATED` -> its value, where there is one."""
+    stated: dict[str, str] = {}
+    for name in STATED:
+        values = dict.fromkeys(text for row in rows if (text := str(row.get(name) or "").strip()))
+        if len(values) > 1:
+            raise InputError(f"{path}: its rows are of several values of {name} ({', '.join(list(values)[:3])}), and a "
+                             "table is of one: take them apart")
+        if values:
+            stated[name] = next(iter(values))[:1000]
+    return stated
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
@@ -54,7 +69,8 @@ def _csv_rows(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"cannot read {path} as CSV: {err}") from err
     columns, rows = max(dialects, key=lambda found: sum(name in COLUMNS for name in found[0]))
     if "signature" not in columns:
-        raise InputError(f"{path} is not an exported table: its first line has no column 'signature'")
+        raise InputError(f"{path} is not an exported table: its first line has no column 'signature'. If it has no "
+                         f"header, put this line in front: {','.join(COLUMNS)}")
     commas = _decimal_commas(path, rows)
     return [_typed(row, commas) for row in rows]
 
@@ -83,7 +99,7 @@ def _decimal_commas(path: Path, rows: Iterable[Row]) -> bool:
 
 def _typed(row: Row, commas: bool) -> dict[str, Any]:
     """Numbers as numbers; what is none is left for the schema to name."""
-    found = {name: row.get(name) for name in (*COLUMNS, "device")}
+    found = {name: row.get(name) for name in (*COLUMNS, *STATED)}
     found["precision"] = str(row.get("precision") or "").strip() or None
     for name in TIMES:
         text = str(found[name] or "").strip()
@@ -100,7 +116,7 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
         with parquet.ParquetFile(path) as file:
             if file.metadata.num_rows > MOST_ROWS:
                 raise InputError(f"{path} holds {file.metadata.num_rows:,} rows, at most {MOST_ROWS:,} are read")
-            columns = [name for name in file.schema_arrow.names if name in (*COLUMNS, "device", "precision")]
+            columns = [name for name in file.schema_arrow.names if name in (*COLUMNS, *STATED, "precision")]
             found: list[dict[str, Any]] = file.read(columns=columns).to_pylist()
     except InputError:
         raise

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Mapped:
         unmapped: the rest.
         unit: of the file, one of `UNITS_MS`.
         statistic: what the file's numbers are and how p10 and p90 came from them.
+        unread: names of values beside the times that are not understood, and how many there are of each.
     """
 
     format: str
@@ -45,6 +47,7 @@ class Mapped:
     unmapped: list[Unmapped]
     unit: str
     statistic: str
+    unread: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,20 +99,36 @@ def read_number(path: Path, key: str, value: Any) -> float:
     return float(value)
 
 
+MEAN, VARIANCE = ("mean", "average", "avg"), ("var", "variance")
+DEVIATION, COUNT = ("std", "stdev", "stddev", "sd"), ("count", "n", "runs")
+_READ = frozenset((*MEAN, *VARIANCE, *DEVIATION, *COUNT))
+
+
+def unread_names(values: Iterable[Any]) -> dict[str, int]:
+    """Names in the mappings among `values` that `read_time` does not understand, and how often each is there."""
+    names = (str(name) for value in values if isinstance(value, Mapping) for name in value if name not in _READ)
+    return dict(Counter(printable(name[:200]) for name in names))
+
+
 def read_time(path: Path, key: str, value: Any, unit: str) -> Time:
-    """A number, or a mapping with `mean` and perhaps `var` or `std`, and `count`.
+    """A number, or a mapping with `mean` and perhaps a variance or a standard deviation, and a count.
 
     Raises:
-        InputError: neither; names the key.
+        InputError: neither, or a variance and a standard deviation that contradict each other; names the key.
     """
     scale = UNITS_MS[unit]
     if not isinstance(value, Mapping):
         return Time(scale * read_number(path, key, value))
-    if "mean" not in value:
+    names = [next((name for name in spelled if name in value), None)
+             for spelled in (MEAN, VARIANCE, DEVIATION, COUNT)]
+    if names[0] is None:
         raise InputError(f"{path}, {printable(key[:200])}: expected a number or a mapping with 'mean'; "
                          f"got {brief(value)}")
     mean, variance, deviation, runs = (
-        read_number(path, f"{key}, {name}", value.get(name, default))
-        for name, default in (("mean", None), ("var", 0.0), ("std", 0.0), ("count", 1)))
-    variance = variance if "var" in value else deviation**2
+        default if name is None else read_number(path, f"{key}, {name}", value[name])
+        for name, default in zip(names, (0.0, 0.0, 0.0, 1.0), strict=True))
+    if names[1] and names[2] and abs(variance - deviation**2) > 0.05 * max(variance, deviation**2):
+        raise InputError(f"{path}, {printable(key[:200])}: {names[1]} {variance:g} is not the square of {names[2]} "
+                         f"{deviation:g}: repair that entry")
+    variance = variance if names[1] else deviation**2
     return Time(scale * mean, scale**2 * variance, max(1, int(runs)))

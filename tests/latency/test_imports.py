@@ -15,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import InputError, TableError
-from hwnas.latency import Entry, LatencyModel, Table
-from hwnas.latency.imports import UNKNOWN_DEVICE, import_table, read_published
+from hwnas.latency import Calibration, Entry, LatencyModel, Table
+from hwnas.latency.complete import complete
+from hwnas.latency.estimate import estimate
+from hwnas.latency.imports import UNKNOWN_DEVICE, fill, import_table, read_published
 from hwnas.space import Op, SpaceConfig, build
 from hwnas.target import load
 
@@ -354,3 +356,73 @@ def test_a_standard_deviation_spreads_the_percentiles_as_its_variance_does(tmp_p
         entries += read_published(file).entries
     assert entries[0] == entries[1]
     assert entries[0].p10_ms < entries[0].median_ms < entries[0].p90_ms
+
+
+# What a file says, and what it does not.
+
+
+@pytest.mark.parametrize("value", [{"mean": 2.0, "std": 0.5}, {"mean": 2.0, "stdev": 0.5, "n": 1},
+                                   {"avg": 2.0, "variance": 0.25}, {"mean": 2.0, "sd": 0.5, "var": 0.25}])
+def test_spreads_are_kept_however_they_are_spelled(tmp_path: Path, value: dict[str, float]) -> None:
+    found = read_published(write(tmp_path / "t.json", {PROXYLESS: value}))
+    assert found.entries[0].p90_ms - 2.0 == pytest.approx(1.2815515655 * 0.5)
+    assert found.unread == {}
+
+
+def test_what_is_not_understood_is_told_and_contradictions_are_refused(tmp_path: Path) -> None:
+    found = read_published(write(tmp_path / "t.json", {PROXYLESS: {"mean": 2.0, "jitter": 0.5}}))
+    assert found.to_json()["unread"] == {"jitter": 1}
+    with pytest.raises(InputError, match=r"var 1 is not the square of std 0\.5"):
+        read_published(write(tmp_path / "t.json", {PROXYLESS: {"mean": 2.0, "std": 0.5, "var": 1.0}}))
+    layers = {"ops": ["k3_e1"], "table": [[1.0]], "std": [[0.1]], "layers": [{"in_chw": [16, 8, 8], "out_c": 16,
+                                                                             "stride": 1}]}
+    assert read_published(write(tmp_path / "l.json", layers)).unread == {"std": 1}
+
+
+def test_files_without_a_header_are_told_what_it_would_be(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"first line has 3 numbers and no names.* `k3_e1 k3_e1_g2"):
+        read_published(write(tmp_path / "lut.txt", "1.5 2.5 3\n4 5 6\n"))
+    with pytest.raises(InputError, match="put this line in front: signature,median_ms,p10_ms,p90_ms,runs,when"):
+        read_published(write(tmp_path / "t.csv", "conv k3 e1 s2 3-16 32x32 relu,0.5,0.4,0.6,3,\n"))
+
+
+ROWS = "signature,median_ms,p10_ms,p90_ms,runs,when,runtime,batch,threads,device,source\n"
+ROW = "conv k{} e1 s2 3-16 32x32 relu,0.5,0.4,0.6,3,,{},1,4,{},measured\n"
+
+
+def test_rows_of_another_runtime_are_refused(tmp_path: Path) -> None:
+    target = load("raspberry-pi-4")
+    found = read_published(write(tmp_path / "a.csv", ROWS + ROW.format(3, "openvino", "a")))
+    with pytest.raises(TableError, match="says runtime 'openvino', target raspberry-pi-4 has onnxruntime"):
+        import_table(found, tmp_path / "t.jsonl", target)
+    assert not (tmp_path / "t.jsonl").exists()
+    found = read_published(write(tmp_path / "b.csv", ROWS + ROW.format(3, "onnxruntime", "a")))
+    assert "assumed" not in import_table(found, tmp_path / "t.jsonl", target).header["provenance"][0]
+    bare = "signature,median_ms,p10_ms,p90_ms,runs,when\nconv k3 e1 s2 3-16 32x32 relu,0.5,0.4,0.6,3,\n"
+    made = import_table(read_published(write(tmp_path / "c.csv", bare)), tmp_path / "u.jsonl", target)
+    assert made.header["provenance"][0]["assumed"].startswith("onnxruntime, batch 1, 4 threads, as target")
+    with pytest.raises(InputError, match=r"several values of device \(a, b\)"):
+        read_published(write(tmp_path / "d.csv", ROWS + ROW.format(3, "onnxruntime", "a")
+                             + ROW.format(5, "onnxruntime", "b")))
+
+
+def test_missing_ops_are_estimated_from_those_most_like_them(tmp_path: Path) -> None:
+    space, target = build(SpaceConfig("mobile", 32, classes=10)), load("raspberry-pi-4")
+    truth = estimate(space, target).entries_ms
+    gone = list(space.signatures)[3::9]
+    rows = "".join(f"{s},{t},{t},{t},3,\n" for s, t in truth.items() if s not in gone)
+    file = write(tmp_path / "t.csv", "signature,median_ms,p10_ms,p90_ms,runs,when\n" + rows)
+    table = import_table(read_published(file), tmp_path / "t.jsonl", target)
+    assert fill(table, space.signatures) == gone
+    assert table.missing(space.signatures) == gone, "they are no measurements"
+    filled = {s: Table.read(table.path).entries[s] for s in gone}
+    assert all(entry.runs == 0 and entry.p10_ms < entry.median_ms < entry.p90_ms for entry in filled.values())
+    off = [abs(math.log(entry.median_ms / truth[s])) for s, entry in filled.items()]
+    assert sum(off) / len(off) < 0.25
+    model = complete(table, space, load("local"))
+    assert model is not None, "no hardware figures are needed"
+    assert model.source == "estimated"
+    assert model.entries_ms == pytest.approx({**truth, **{s: e.median_ms for s, e in filled.items()}}, abs=1e-6)
+    assert model.calibration.log_spread > Calibration().log_spread
+    with pytest.raises(TableError, match="too few to estimate"):
+        fill(Table.assemble(tmp_path / "x", table.header, []), space.signatures)
