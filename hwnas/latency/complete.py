@@ -74,7 +74,8 @@ def _filled(table: Table, space: Space, target: Target, filled: dict[str, float]
     off = [math.log(entry.p90_ms / entry.median_ms) / _TENTH_SD for s in filled
            if 0 < (entry := table.entries[s]).median_ms < entry.p90_ms]
     calibration = table.calibration(space.fingerprint) or Calibration()
-    wider = math.log1p(_share(space, entries, set(filled)) * math.expm1(_NORMAL_90 * max(off, default=0.0)))
+    share = max(_share(space, entries, set(filled)), len(filled) / len(entries))  # the largest network may use none
+    wider = math.log1p(share * math.expm1(_NORMAL_90 * max(off, default=0.0)))
     return LatencyModel(
         target=table.target, source="estimated", entries_ms=entries, table_hash=content_hash(target, entries),
         calibration=replace(calibration, log_spread=min(5.0, calibration.log_spread + wider), log_sd=0.0, freedom=0),
