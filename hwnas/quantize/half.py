@@ -1,8 +1,9 @@
 """Half precision, fp16 or bf16, for nodes of a graph; all others read and make floats as they did, to the last bit.
 
 ONNX Runtime's own converter takes nodes out as well, but turns the inputs of the graph into halves first, so that the
-nodes outside read rounded images. Here a tensor t has a twin 't/half': where a node inside makes it the twin comes
-first, else a cast follows where t is made. Every cast is there once, whoever reads it.
+nodes outside read rounded images. Here a tensor t has a twin, 't/half' in fp16 and 't/brain' in bf16, as one graph may
+hold both and a bound of clips is read by nodes of either: where a node inside makes t the twin comes first, else a cast
+follows where t is made. Every cast is there once, whoever reads it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ TYPED = ("Cast", "CastLike", "Constant", "ConstantOfShape", "EyeLike", "Quantize
 """Types of nodes whose attributes or other inputs say what they make; they stay."""
 SETTINGS = {"Resize": (1, 2, 3), "Upsample": (1,)}  # floats that are no map: read as they are
 LARGEST, SMALLEST = 65504.0, 2.0**-24  # of fp16
+TWINS = {"fp16": "half", "bf16": "brain"}
 HALVES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 
 
@@ -33,7 +35,7 @@ def halved(model: onnx.ModelProto, within: Set[str] | None, left_out: Iterable[s
         form: `fp16`, or `bf16`: eight bits of a float's mantissa and all of its range. ONNX knows convolutions in bf16
             since opset 22; the model keeps its opset, as runtimes that compute in bf16 take earlier ones too.
     """
-    kind = HALVES[form]
+    kind, twin = HALVES[form], TWINS[form]
     floats, stay, lookup = _floats(model), {*left_out, *TYPED}, Lookup(model.graph)
     inside = [node for node in model.graph.node if _may(node, within, floats, stay)]
     made = {name for node in inside for name in node.output if name in floats}
@@ -42,24 +44,24 @@ def halved(model: onnx.ModelProto, within: Set[str] | None, left_out: Iterable[s
     read = {name for node in model.graph.node if node.output[0] not in chosen for name in node.input} | lookup.outputs
     read |= {name for node in inside for i, name in enumerate(node.input) if i in SETTINGS.get(node.op_type, ())}
     inner = any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for n in model.graph.node for a in n.attribute)
-    nodes = [_cast(name, f"{name}/half", kind) for name in lookup.inputs if name in wanted]
+    nodes = [_cast(name, f"{name}/{twin}", kind) for name in lookup.inputs if name in wanted]
     for node in model.graph.node:
         if node.output[0] not in chosen:
             nodes.append(node)
-            nodes += [_cast(name, f"{name}/half", kind) for name in node.output if name in wanted]
+            nodes += [_cast(name, f"{name}/{twin}", kind) for name in node.output if name in wanted]
             continue
         half = onnx.NodeProto()
         half.CopyFrom(node)
         maps = {*_maps(node)}
-        half.input[:] = [f"{name}/half" if name in maps & floats else name for name in node.input]
-        half.output[:] = [f"{name}/half" if name in made else name for name in node.output]
+        half.input[:] = [f"{name}/{twin}" if name in maps & floats else name for name in node.input]
+        half.output[:] = [f"{name}/{twin}" if name in made else name for name in node.output]
         nodes.append(half)
-        nodes += [_cast(f"{n}/half", n, TensorProto.FLOAT) for n in node.output if n in made and (n in read or inner)]
+        nodes += [_cast(f"{n}/{twin}", n, TensorProto.FLOAT) for n in node.output if n in made and (n in read or inner)]
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     del changed.graph.node[:]
     changed.graph.node.extend(nodes)
-    _constants(changed, wanted, read, inner, kind)
+    _constants(changed, wanted, read, inner, kind, twin)
     return changed
 
 
@@ -90,7 +92,8 @@ def _cast(source: str, target: str, to: int) -> onnx.NodeProto:
     return helper.make_node("Cast", [source], [target], name=f"{target}/cast", to=to)
 
 
-def _constants(model: onnx.ModelProto, wanted: Set[str], read: Set[str], inner: bool, kind: int) -> None:
+def _constants(model: onnx.ModelProto, wanted: Set[str], read: Set[str], inner: bool, kind: int,
+               twin: str) -> None:
     """Constants as halves where nodes inside read them, and as they were where others do."""
     found = []
     for tensor in model.graph.initializer:
@@ -100,7 +103,7 @@ def _constants(model: onnx.ModelProto, wanted: Set[str], read: Set[str], inner: 
                 size = np.clip(np.abs(values), SMALLEST, LARGEST)  # a weight that is not 0 does not become it
                 values = np.where(values == 0, 0, np.copysign(size, values))
             half = values.astype(helper.tensor_dtype_to_np_dtype(kind))
-            found.append(numpy_helper.from_array(half, f"{tensor.name}/half"))
+            found.append(numpy_helper.from_array(half, f"{tensor.name}/{twin}"))
             if tensor.name not in read and not inner:
                 continue
         found.append(tensor)

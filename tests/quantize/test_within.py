@@ -84,12 +84,12 @@ def test_brain_floats_between_two_casts() -> None:
     found = onnx.load_model_from_string(data)
     onnx.checker.check_model(found)
     casts = {n.output[0]: onnx.helper.get_node_attr_value(n, "to") for n in found.graph.node if n.op_type == "Cast"}
-    assert casts == {f"{names['shared']}/half": TensorProto.BFLOAT16, names["left end"]: TensorProto.FLOAT}
+    assert casts == {f"{names['shared']}/brain": TensorProto.BFLOAT16, names["left end"]: TensorProto.FLOAT}
     exact = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     halves = {t.name: t for t in found.graph.initializer if t.data_type == TensorProto.BFLOAT16}
     assert len(halves) == 2  # weights and a bias
     for name, tensor in halves.items():
-        values, whole = numpy_helper.to_array(tensor).astype(np.float32), exact[name.removesuffix("/half")]
+        values, whole = numpy_helper.to_array(tensor).astype(np.float32), exact[name.removesuffix("/brain")]
         assert 0 < np.abs(values - whole).max() <= np.abs(whole).max() * 2**-8
 
 
@@ -284,6 +284,31 @@ def test_half_precision_and_eight_bits_side_by_side() -> None:
     kinds = {t.data_type for t in changed.graph.initializer}
     assert {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8} <= kinds
     assert distance(model, changed) < 0.05
+
+
+def test_both_halves_side_by_side_share_a_bound_and_a_boundary() -> None:
+    """A clip's bound that nodes of both read is there in both, and so is the map between them."""
+    rng, nodes, made_of = np.random.default_rng(0), [], [numpy_helper.from_array(np.array(6, np.float32), "six")]
+    made_of.append(numpy_helper.from_array(np.array(0, np.float32), "zero"))
+    for i in range(2):
+        weight = rng.normal(0, 0.3, (8, 8, 3, 3)).astype(np.float32)
+        made_of.append(numpy_helper.from_array(weight, f"w{i}"))
+        nodes += [helper.make_node("Conv", [f"y{i - 1}" if i else "image", f"w{i}"], [f"c{i}"], pads=[1] * 4),
+                  helper.make_node("Clip", [f"c{i}", "zero", "six"], [f"y{i}"])]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8, 6, 6]) for name in ("image", "y1")]
+    model = helper.make_model(helper.make_graph(nodes, "net", ends[:1], ends[1:], made_of),
+                              opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    data = model.SerializeToString()
+    for form, within in (("bf16", {"c0", "y0"}), ("fp16", {"c1", "y1"})):
+        data = to_form(data, form, within=within)
+    found = onnx.load_model_from_string(data)
+    onnx.checker.check_model(found)
+    kinds = {t.name: t.data_type for t in found.graph.initializer}
+    assert len(kinds) == len(found.graph.initializer)
+    for node in found.graph.node:
+        wanted = {"y0/brain": TensorProto.BFLOAT16, "y1/half": TensorProto.FLOAT16}.get(node.output[0])
+        if wanted:
+            assert [kinds[name] for name in node.input[1:]] == [wanted, wanted]
 
 
 SPLIT = """
