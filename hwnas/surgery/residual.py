@@ -6,8 +6,9 @@ them lost alone. All may be off by one factor, each by a share of its own, and t
 option, so that a term that was said to cost nothing can be found out. Truths update it exactly.
 
 This stands where DONNA (Moons et al., ICCV 2021) regresses accuracies on block losses, from a few dozen trained
-networks. On three runs (ResNet-20 twice, EfficientNet-Lite0) it predicts the plans of the next round to 4 to 13 % where
-one factor for all was off by 5 to 18 %; the shares below were chosen on these.
+networks; MIGO, shown the same truths, chooses worse among the plans of a next round (ADR 0056). On three runs
+(ResNet-20 twice, EfficientNet-Lite0) it predicts the plans of the next round to 4 to 13 % where one factor for all was
+off by 5 to 18 %; the shares below were chosen on these.
 
 symbol  meaning                                                      shape
 m, V    mean and variance of the belief about every term             (p,), (p, p)
