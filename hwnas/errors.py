@@ -147,10 +147,10 @@ class VerificationFailed(HwnasError):
 
 
 class SomeBudgetsFailed(HwnasError):
-    """Of several budgets not all have a network; those of the others were made.
+    """Of several budgets or targets not all have a network; those of the others were made.
 
     Attributes:
-        failed: budget in words -> why it has none.
+        failed: budget, or target and budget, in words -> why it has none.
         exit_code: the highest of their errors.
     """
 
@@ -159,9 +159,9 @@ class SomeBudgetsFailed(HwnasError):
         super().__init__(message)
 
     @classmethod
-    def of(cls, failed: Mapping[str, str], count: int, exit_code: int) -> SomeBudgetsFailed:
-        """Of `count` budgets those that failed, with the reasons."""
+    def of(cls, failed: Mapping[str, str], count: int, exit_code: int, what: str = "budgets") -> SomeBudgetsFailed:
+        """Of `count` budgets, or of targets, those that failed, with the reasons."""
         others = "; the others are not touched by that" if len(failed) < count else ""
         reasons = "; ".join(f"{told}: {why}" for told, why in failed.items())
-        return cls(f"{len(failed)} of {count} budgets {'has' if len(failed) == 1 else 'have'} no network{others}. "
+        return cls(f"{len(failed)} of {count} {what} {'has' if len(failed) == 1 else 'have'} no network{others}. "
                    f"{reasons}", failed, exit_code)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,6 +16,7 @@ from hwnas.progress import plural
 if TYPE_CHECKING:
     from hwnas.generate.explain import Explanation
     from hwnas.pipeline import Answer, ArchitectureSolver
+    from hwnas.pipeline.config.budget import Budget
     from hwnas.pipeline.run.folder import RunFolder
     from hwnas.pipeline.run.reference import Limit
     from hwnas.pipeline.selection.queries import Point
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 EPILOG = "Example: hwnas generate runs/photos --latency 2ms --flops 20M --top 5"
 
 
-@takes(*BUDGETS, "target", *TARGET, "tables", "confidence")
+@takes(*BUDGETS, "target", *TARGET, "one_model", "give_up", "tables", "confidence")
 def command(
     given: dict[str, Any],
     run: Run,
@@ -44,37 +45,75 @@ def command(
     Exact, in milliseconds and without torch. Without a budget: the front of score and latency; scores are those before
     rounding. --target asks for another device, --runtime, --threads, --batch and another --precision for
     another way of running: from its table or estimated, and a percentage of latency is of the reference there.
+    Several targets are answered one after the other, with --one-model by one architecture within the budgets of all.
+    """
+    from hwnas.cli.console import say_json
+    from hwnas.errors import UsageError
+    from hwnas.files import write_json
+    from hwnas.pipeline.config.budget import parse_all, target_names
+    from hwnas.pipeline.run.folder import RunFolder
+
+    names, source = target_names(given.get("target", "")), RunFolder.open(run)
+    asks = Asks(top, min_distance, front, explain, out is not None)
+    if len(names) > 1:
+        from hwnas.cli.generate_several import generate_several
+
+        generate_several(source, names, given, asks, out, json=json)
+        return
+    if "one_model" in given or "give_up" in given:
+        raise UsageError("--one-model is of several targets: name them, e.g. --target local,raspberry-pi-4")
+    budgets = parse_all({name: given.get(name) for name in BUDGETS})
+    there, solvers = asked_about(source, given)
+
+    def tell(found: Found) -> None:
+        say_json(found_json(found)) if json else say_found(found)
+
+    found = found_by(source, solvers, there, budgets, asks, tell)
+    if out is not None:
+        write_json(out, found.picks[0].architecture.to_json())
+    tell(found)
+
+
+class Asks(NamedTuple):
+    """What is asked beside budgets: flags of the command; `best` asks for the best even without a budget."""
+
+    top: int
+    min_distance: int
+    front: bool
+    explain: bool
+    best: bool
+
+
+def found_by(source: RunFolder, solvers: Mapping[Variant, ArchitectureSolver], there: Elsewhere | None,
+             budgets: Mapping[str, Budget], asks: Asks, tell: Callable[[Found], None]) -> Found:
+    """What solvers answer.
+
+    Args:
+        tell: is told of a refusal that has an explanation, before it is raised.
+
+    Raises:
+        BudgetInfeasible: no architecture meets the budgets.
     """
     from hwnas.errors import BudgetInfeasible
-    from hwnas.files import write_json
-    from hwnas.pipeline.config.budget import parse_all
-    from hwnas.pipeline.run.folder import RunFolder
     from hwnas.pipeline.run.results import SearchResult
-    from hwnas.pipeline.selection.precision_solver import solvers_in
     from hwnas.pipeline.selection.queries import best_of, explain_bounds, front_of
     from hwnas.space import FULL
 
-    budgets, source = parse_all({name: given.get(name) for name in BUDGETS}), RunFolder.open(run)
-    there, precision = _elsewhere(source, given)
-    solvers = there.solvers if there else solvers_in(source, precision, given.get("confidence"))
-    solver = solvers[FULL]
+    solver, run = solvers[FULL], source.path
     bounds, limits = solver.absolute(budgets), solver.limits(budgets)
-    metric, wanted = source.found(SearchResult).metric, bool(budgets) or out is not None
-    tell = _say_json if json else _say
+    metric, wanted = source.found(SearchResult).metric, bool(budgets) or asks.best
     try:
-        picks = best_of(solvers, bounds, top, min_distance) if wanted else []
+        picks = best_of(solvers, bounds, asks.top, asks.min_distance) if wanted else []
     except BudgetInfeasible:
-        if explain:
+        if asks.explain:
             least = list(solvers.values())[-1]
             tell(Found(run, solvers, least, bounds, limits, [], None, explain_bounds(least, bounds), there, metric))
         raise
     if picks:
         solver = solvers[_variant(solvers, picks[0])]
-    why = explain_bounds(solver, bounds) if explain else None
-    line = front_of(solvers) if front or not wanted else None
-    if out is not None:
-        write_json(out, picks[0].architecture.to_json())
-    tell(Found(run, solvers, solver, bounds, limits, picks, line, why, there, metric))
+    why = explain_bounds(solver, bounds) if asks.explain else None
+    line = front_of(solvers) if asks.front or not wanted else None
+    return Found(run, solvers, solver, bounds, limits, picks, line, why, there, metric)
 
 
 @dataclass(frozen=True)
@@ -93,7 +132,8 @@ class Found:
     metric: str
 
 
-def _say(found: Found) -> None:
+def say_found(found: Found) -> None:
+    """Print what was found."""
     from hwnas.cli.console import say, say_table
     from hwnas.pipeline.config.budget import show
     from hwnas.pipeline.selection.answers import COSTS, told_positions
@@ -143,9 +183,8 @@ def _origin(found: Found) -> str:
     return f"predicted from a {latency.source} table of {where}"
 
 
-def _say_json(found: Found) -> None:
-    from hwnas.cli.console import say_json
-
+def found_json(found: Found) -> dict[str, Any]:
+    """What was found, for programs."""
     solver, there = found.solver, found.there
     points = None if found.front is None else [
         {"latency_ms": p.latency_ns / 1e6, "predicted_accuracy": p.predicted_score, "variant": p.variant.key,
@@ -156,7 +195,7 @@ def _say_json(found: Found) -> None:
         "reference_ms": there.reference_ms, "table": there.table and str(there.table),
         "warnings": list(there.warnings), "next": there.way_out,
     }
-    say_json({
+    return {
         "run": str(found.run), "target": solver.latency.target, "latency_source": solver.latency.source,
         "precision": solver.precision, "confidence": solver.confidence, "bounds": found.bounds,
         "limits": {name: limit.text() for name, limit in found.limits.items()},
@@ -164,7 +203,7 @@ def _say_json(found: Found) -> None:
         "picks": [{**a.to_json(), "variant": _variant(found.solvers, a).key,
                    "ops": _labels(solver, a.architecture.choice).split(" | ")} for a in found.picks],
         "front": points, "explanation": None if found.why is None else found.why.to_json(), **another,
-    })
+    }
 
 
 def _variant(solvers: Mapping[Variant, ArchitectureSolver], answer: Answer) -> Variant:
@@ -178,20 +217,27 @@ def _labels(solver: ArchitectureSolver, choice: tuple[int, ...], told: str = "")
     return f"{told}: {ops}" if told else ops
 
 
-def _elsewhere(run: RunFolder, given: Mapping[str, Any]) -> tuple[Elsewhere | None, str | None]:
-    """The search as another device sees it, where one is asked about, or else the precision of the run's own target.
+def asked_about(run: RunFolder, given: Mapping[str, Any]
+                ) -> tuple[Elsewhere | None, Mapping[Variant, ArchitectureSolver]]:
+    """The solvers of the device that is asked about; and that device, where nothing was made for it yet.
 
     Warnings go to standard error.
     """
+    from hwnas.pipeline.selection.precision_solver import solvers_in
+
     overrides = {name: given[name] for name in ("target", "tables", *TARGET) if name in given}
-    if set(overrides) <= {"precision"} and overrides.get("precision") in (None, *run.precisions):
-        return None, overrides.get("precision")
+    precision, confidence = overrides.get("precision"), given.get("confidence")
+    if set(overrides) <= {"precision"} and precision in (None, *run.precisions):
+        return None, solvers_in(run, precision, confidence)
     from hwnas.cli.console import note
-    from hwnas.pipeline.selection.retargeting import elsewhere, own_precision
+    from hwnas.pipeline.selection.retargeting import branch_for, elsewhere, own_precision
 
     own = own_precision(run, overrides)
     if own is not None:
-        return None, own
-    found = elsewhere(run, overrides, given.get("confidence"))
+        return None, solvers_in(run, own, confidence)
+    below = branch_for(run, overrides) if "tables" not in overrides else None
+    if below is not None and (own := own_precision(below, overrides)) is not None:
+        return None, solvers_in(below, own, confidence)
+    found = elsewhere(run, overrides, confidence)
     note(*(f"warning: {warning}" for warning in found.warnings))
-    return found, None
+    return found, found.solvers

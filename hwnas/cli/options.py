@@ -32,7 +32,8 @@ class Range(NamedTuple):
 
 RANGES = {  # as in `hwnas.pipeline.CompressConfig`: here too, so that every command refuses before it does anything
     "imgsz": Range(8, 1024), "width": Range(8, 2048), "limit": Range(2, 10**9), "batch": Range(1, 1024),
-    "threads": Range(1, 256), "confidence": Range(0.5, 0.9999), "width_mult": Range(0, 8, above=True),
+    "threads": Range(1, 256), "give_up": Range(0, 100), "confidence": Range(0.5, 0.9999),
+    "width_mult": Range(0, 8, above=True),
     "depth": Range(1, 16), "head_width": Range(8, 1024), "output_stride": Range(16, 32), "epochs": Range(1, 10**5),
     "batch_size": Range(2, 10**5), "lr": Range(0, 100, above=True), "attention": Range(0, 10**6),
     "patience": Range(0, 10**5), "accumulate": Range(1, 10**4),
@@ -79,7 +80,8 @@ OPTIONS: dict[str, Any] = {
                          "a GPU, the user's cache.", _D, "auto"),
     "workers": _flag(_INT, "workers", "Threads that make batches while others are learnt from.", _D,
                      "0; with a GPU one a core"),
-    "target": _flag(_TEXT, "target", "Where it will run: a name or a .yaml (hwnas targets).", _T, "local"),
+    "target": _flag(_TEXT, "target", "Where it will run: a name or a .yaml (hwnas targets); "
+                    "several with commas: a network each.", _T, "local"),
     "runtime": _flag(_TEXT, "runtime", "Library that runs the model, e.g. openvino (hwnas doctor).", _T,
                      "the target's"),
     "precision": _flag(_TEXT, "precision", "fp32, fp16, bf16, int8, a list; mixed: a layer its own; auto: all compete.",
@@ -88,6 +90,8 @@ OPTIONS: dict[str, Any] = {
     "threads": _flag(_INT, "threads", "Threads the runtime may use.", _T, "the target's"),
     "confidence": _flag(_FLOAT, "confidence", "Probability that a prediction within the budget measures within it.",
                         _T, "0.5"),
+    "one_model": _flag(bool | None, "one_model", "One network for all targets, within the budgets of each.", _T),
+    "give_up": _flag(_FLOAT, "give_up", "With it: predicted points to give up for room below the budgets.", _T, "0"),
     "require_measured": _flag(bool | None, "require_measured", "Refuse latencies that were not measured.", _T),
     "tables": _flag(_TEXT, "tables", "Folder of latency tables.", _T, "the user's cache"),
     "space": _flag(_TEXT, "space", "What can be built: a name (hwnas spaces), a .json or module:function.", "Space",

@@ -10,7 +10,10 @@ from hwnas.cli.options import OPTIONS, TARGET
 from hwnas.progress import plural
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.plan import Plan
+    from collections.abc import Sequence
+
+    from hwnas.pipeline.config.budget import Wanted
+    from hwnas.pipeline.plan import Plan, PlannedTarget
 
 
 ROUGH = 180.0  # seconds or minutes from which on the next unit is said
@@ -18,35 +21,36 @@ ROUGH = 180.0  # seconds or minutes from which on the next unit is said
 
 def say_plan(found: Plan, json: bool) -> None:
     """Print a plan."""
-    from hwnas.pipeline import show
-    from hwnas.pipeline.config.budget import called
     from hwnas.pipeline.config.own_network import OWN_NETWORK
 
     if json:
         say_json(found.to_json())
         return
-    word = {"latency": " estimated"} if found.source == "estimated" else {}
-    band = f" ({show('latency', found.band[0])} to {show('latency', found.band[1])})" if found.band and word else ""
-    costs = ", ".join(f"{called(name)} {show(name, value)}{word.get(name, '')}{band if name == 'latency' else ''}"
-                      if value is not None else f"{called(name)} not measured yet"
-                      for name, value in found.reference.items())
-    budgets = "; ".join(f"{called(name)} {text}" for name, text in found.limits.items())
+    several = len(found.devices) > 1
+    devices = [(device, [asked.wanted for asked in found.config.networks if asked.target == name])
+               for name, device in found.devices.items()]
+    on = [] if several else _on_target(*devices[0])
     say_facts([
-        ("data", found.data), ("recipe", found.recipe), ("target", found.target),
-        ("precision", " or ".join(found.precisions)),
+        ("data", found.data), ("recipe", found.recipe), *on[:2],
         ("space", f"{found.space.name}: {len(found.space.choices)} choices, {found.space.size:,} architectures"),
         *((("variants", "; ".join(v.told or "as the reference" for v in found.variants)),)
           if len(found.variants) > 1 else ()),
-        ("reference", costs), ("budgets", budgets), ("latencies", _latencies(found)), ("time", _time(found)),
+        *on[2:], ("time", _time(found)),
         *((("epochs", f"{found.epochs}, which fit into {found.config.train.time}"),)
           if found.config.train.time and found.epochs else ()),
-        ("run folder", found.out), *(("warning", warning) for warning in found.warnings),
-        *(("not possible", f"{told}: {err}") for told, err in found.infeasible.items() if len(found.bounds) > 1),
-        *((("to measure it", found.way_out),) if found.way_out else ()),
+        ("run folder", found.out),
+        *(() if several else (("warning", warning) for warning in found.first.warnings)),
+        *(("not possible", f"{found.told(i)}: {err}") for i, err in found.infeasible.items() if len(found.bounds) > 1),
+        *((("to measure it", found.first.way_out),) if found.first.way_out and not several else ()),
     ])
+    for device, wanted in devices if several else ():
+        say()
+        say_facts([*_on_target(device, wanted), *(("warning", warning) for warning in device.warnings),
+                   *((("to measure it", device.way_out),) if device.way_out else ())])
     say()
     said = ("data", "recipe", "target", "budgets", *OWN_NETWORK)  # above, whole, or of no search
-    options = found.config.flat() | {name: getattr(found.target, name) for name in TARGET if name != "precision"}
+    of_one = {} if several else {name: getattr(found.first.target, name) for name in TARGET if name != "precision"}
+    options = found.config.flat() | of_one
     say_facts((f"  {name.replace('_', '-')}", _words(name, value)) for name, value in options.items()
               if name not in said)
     say("", "Nothing was done (--dry-run).")
@@ -73,7 +77,7 @@ def _time(found: Plan) -> str:
     span = (f"{10 * math.floor(low / 10)} to {10 * math.ceil(high / 10)} seconds" if high < ROUGH else
             f"{math.floor(low / 60)} to {math.ceil(high / 60)} minutes" if high < 60 * ROUGH else
             f"{low / 3600:.1f} to {high / 3600:.1f} hours")
-    tables = ", the timing of blocks among them" if found.missing else ""
+    tables = ", the timing of blocks among them" if any(d.missing for d in found.devices.values()) else ""
     if len(found.bounds) > 1:
         tables += f"; {len(found.bounds) - len(found.infeasible)} networks from one search"
     if found.side_by_side:
@@ -81,7 +85,22 @@ def _time(found: Plan) -> str:
     return f"about {span} on this machine{tables}; {plural(found.steps, 'training step')} were tried"
 
 
-def _latencies(found: Plan) -> str:
+def _on_target(found: PlannedTarget, wanted: Sequence[Wanted]) -> list[tuple[str, object]]:
+    """What is known of a target, and what the budgets of its networks come to there."""
+    from hwnas.pipeline import show
+    from hwnas.pipeline.config.budget import called
+
+    word = {"latency": " estimated"} if found.source == "estimated" else {}
+    band = f" ({show('latency', found.band[0])} to {show('latency', found.band[1])})" if found.band and word else ""
+    costs = ", ".join(f"{called(name)} {show(name, value)}{word.get(name, '')}{band if name == 'latency' else ''}"
+                      if value is not None else f"{called(name)} not measured yet"
+                      for name, value in found.reference.items())
+    budgets = "; ".join(f"{called(name)} {text}" for name, text in found.limits(wanted).items())
+    return [("target", found.target), ("precision", " or ".join(found.precisions)), ("reference", costs),
+            ("budgets", budgets), ("latencies", _latencies(found))]
+
+
+def _latencies(found: PlannedTarget) -> str:
     if found.adapted:
         return "estimated: networks that were timed on the device adapted a prior, no block was measured"
     if found.source == "estimated":

@@ -156,14 +156,20 @@ def say_result(found: Summary) -> None:
 
 
 def say_overview(found: Overview) -> None:
-    """Print what became of several budgets: a table with a row for each."""
+    """Print what became of several budgets or targets: a table with a row for each."""
     say()
     rows = [(row.budget, row.result, *_figures(row)) for row in found.networks]
-    say_table(("budget", "result", "latency, ms", f"of {found.base}", f"{found.metric}, %", "model"), rows)
+    several = found.kind == "targets"
+    say_table(("target and budget" if several else "budget", "result", "latency, ms", f"of {found.base}",
+               f"{found.metric}, %", "model"), rows)
     old = found.reference
     cost = f", {old['latency_ms']:.3f} ms {old['basis']}" if old else ""
-    say(f"{found.base.removeprefix('the ')}: {found.metric} {found.reference_score:.2f} %{cost}; a share is of "
-        f"{found.base} timed in turns with the network")
+    how = "on the same target, beside the network where both were measured" if several else (
+        "timed in turns with the network")
+    say(f"{found.base.removeprefix('the ')}: {found.metric} {found.reference_score:.2f} %{'' if several else cost}; a "
+        f"share is of {found.base} {how}")
+    if found.together:
+        say(found.together)
     for row in found.networks:
         if row.same_as:
             say(f"{row.budget}: the same network as {row.same_as}, trained once")
@@ -173,8 +179,11 @@ def say_overview(found: Overview) -> None:
             say(f"verdict: {row.budget}: {row.made.no_success}: not a model to ship, whatever it costs")
     for text, budgets in found.warnings:
         say(": ".join(["warning", *(["; ".join(budgets)] if budgets else []), text]))
-    if following := next((row.made.next for row in found.networks if row.made and row.made.next), None):
-        say(f"the networks were not measured on the device; latencies are {found.origin}. Next: {following}")
+    for row in found.networks if several else ():
+        if row.made and row.made.next:
+            say(f"{row.budget}: not measured on the device; latencies are {row.origin}. Next: {row.made.next}")
+    if found.following and not several:
+        say(f"the networks were not measured on the device; latencies are {found.origin}. Next: {found.following[0]}")
     seconds = f"{duration(found.search_seconds)} for all, {duration(found.network_seconds)} for the networks"
     say_facts([("report", found.report), ("run folder", found.run), ("time", seconds)])
 

@@ -42,7 +42,7 @@ def profile_command(config: CompressConfig, space: Space, target: Target) -> str
         space: the full one of the run.
         target: in the precision that is to be measured; one without hardware figures is this machine.
     """
-    named = config.target.name if names_a_file(config.target.name) else target.name
+    named = config.target.first if names_a_file(config.target.first) else target.name
     words = ["hwnas", "profile", "--target", named]
     asked = config.target
     for flag, value in (("--runtime", asked.runtime), ("--precision", target.precision), ("--batch", asked.batch),

@@ -195,7 +195,7 @@ class RunContext:
         """
         self._check_processes()
         first = next(iter(self.targets.values()))
-        check_measurable(asked_of(self.config.networks), first, cannot_be_here(first) is None)
+        check_measurable(asked_of(each.wanted for each in self.config.on_first), first, cannot_be_here(first) is None)
         before = self.run.found_if_done(DataResult)
         began = before.code if before is not None else {}
         now = own_code(self.config, self.recipe) if began else {}
@@ -207,6 +207,19 @@ class RunContext:
     def of_branch(self, run: RunFolder) -> RunContext:
         """The same for the run of one of several budgets."""
         return replace(self, run=run, parent=self)
+
+    @property
+    def together(self) -> tuple[RunFolder, ...]:
+        """Runs of the other targets that the same network is for; none where every target has its own."""
+        if self.parent is None or not self.parent.config.target.one_model:
+            return ()
+        return tuple(RunFolder.open(branch.path) for branch in self.parent.run.branches
+                     if branch.path != self.run.path)
+
+    @property
+    def give_up(self) -> float:
+        """Predicted score in percent points that may be given up for room below the latency budgets of all targets."""
+        return 0.0 if self.parent is None else self.parent.config.target.give_up
 
     def check_wanted(self, wanted: Wanted) -> None:
         """Raises BudgetInfeasible where the search knows that no network is within some budgets."""

@@ -149,7 +149,7 @@ def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str | Se
     return followed(lambda: _watched(branch(source, out, budgets, precision, **changes), until, progress, hook))
 
 
-DEVICE = ("target", "runtime", "batch", "threads", "tables", "require_measured")
+DEVICE = ("target", "runtime", "batch", "threads", "tables", "require_measured", "one_model", "give_up")
 CHANGES = (*DEVICE, "confidence", "epochs", "batch_size", "lr", "patience", "accumulate", "attention", "top",
            "finalists", "trial_epochs", "torch_threads", "accelerator", "amp", "compile", "image_cache",
            "workers", "track", "side_by_side")
@@ -190,8 +190,7 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str | Sequ
     elsewhere = any(name in changes for name in DEVICE)
     if precision is not None and precision != found.state.config.target.precision and not elsewhere:
         found.lane(precision)  # says which there are
-    asked = asked_of(found.state.config, {**changes, "precision": precision})
-    config = make_config({**asked.flat(), "budgets": dict(budgets)}, known_space=True)
+    config = asked_of(found.state.config, {**changes, "precision": precision, "budgets": dict(budgets)})
     return found.branch(Path(out), config, described(targets_of(config)[0]) if elsewhere else None)
 
 
@@ -224,7 +223,9 @@ def resumed(path: Path, changes: Mapping[str, object]) -> RunFolder:
 def next_folder(config: CompressConfig) -> Path:
     """The first free `hwnas-runs/<data>-<target>-<n>`."""
     what = config.model.source or config.data.source
-    stem = f"{Path(what).stem.replace(':', '-')}-{Path(config.target.name).stem}"
+    names = config.target.names
+    where = Path(names[0]).stem if len(names) == 1 else f"{len(names)}-targets"
+    stem = f"{Path(what).stem.replace(':', '-')}-{where}"
     number = 1
     while (path := Path("hwnas-runs") / f"{stem}-{number}").exists():
         number += 1

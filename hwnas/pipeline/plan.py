@@ -13,7 +13,7 @@ from hwnas.data.labelled import LabelledData
 from hwnas.errors import BudgetInfeasible, HwnasError, SomeBudgetsFailed, UsageError
 from hwnas.latency import LatencyModel, Prediction
 from hwnas.pipeline.commands import profile_command, resume_command
-from hwnas.pipeline.config.budget import COUNTED, THROUGHPUT, Budget, Wanted, in_words
+from hwnas.pipeline.config.budget import COUNTED, THROUGHPUT, Budget, Wanted, kind_of, told_of
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.latencies.latency_sources import in_fp32, known_latencies, targets_of
 from hwnas.pipeline.latencies.spending import asked_of, check_measurable
@@ -30,14 +30,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run would work on.
+class PlannedTarget:
+    """What is known of one target before anything is done.
 
     Args:
-        out: the run folder it would make.
-        data: one line about the images.
-        recipe: name and what it does.
-        precisions: in which it may ship.
+        target: in the first precision.
+        precisions: in which a network may ship there.
         source: what latencies would come from: 'measured', 'imported', or 'estimated' where the device is not this
             machine and has no full table.
         table: where the latency table of the target lies; None where there is none and none would be made.
@@ -46,24 +44,11 @@ class Plan:
         warnings: about the table.
         reference: costs of the reference network in fp32; `latency` is None until that is known.
         band: 90 % interval of its latency in the unit of `reference`; None where that is not known.
-        bounds: of every network budget -> upper bound in the units of `hwnas.pipeline.config.budget`; None where it is
-            not known yet.
         way_out: what has the target measured; None where this machine is the device.
-        infeasible: budgets in words -> why no architecture meets them, as far as that can be told yet.
-        seconds: what all of it takes on this machine, at least and at most; None where torch is not installed, or no
-            network can be made.
-        steps: of training that were tried to know that.
-        side_by_side: whether reference and search are made at the same time.
-        epochs: of reference and result; with a time those that fit into it, None where that is not known.
         adapted: whether networks that were timed on the device adapted the estimate.
     """
 
-    config: CompressConfig
-    out: Path
-    data: str
-    recipe: str
     target: Target
-    space: Space
     precisions: tuple[str, ...]
     source: str
     table: Path | None
@@ -72,14 +57,63 @@ class Plan:
     warnings: tuple[str, ...]
     reference: dict[str, float | None]
     band: tuple[float, float] | None
-    bounds: tuple[dict[str, float | None], ...]
     way_out: str | None = None
-    infeasible: Mapping[str, BudgetInfeasible] = field(default_factory=dict)
+    adapted: bool = False
+
+    def bounds(self, wanted: Wanted) -> dict[str, float | None]:
+        """Budget -> upper bound in the units of `hwnas.pipeline.config.budget`; None where it is not known yet."""
+        return {name: _bound(budget, self.reference[name]) for name, budget in wanted.items()}
+
+    def limits(self, networks: Sequence[Wanted]) -> dict[str, str]:
+        """Budget -> what it comes to for some networks here, in words; as it was given where that is not known yet."""
+        basis, texts = "estimated" if self.source == "estimated" else "predicted", dict[str, dict[str, None]]()
+        for wanted in networks:
+            bounds = self.bounds(wanted)
+            for name, budget in wanted.items():
+                how = basis if name in ("latency", THROUGHPUT) else EXACT
+                limit = Limit(budget, self.reference[name] or 0.0, how)
+                texts.setdefault(name, {})[budget.text if bounds[name] is None else limit.text()] = None
+        return {name: ", ".join(told) for name, told in texts.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "target": self.target.model_dump(), "precisions": list(self.precisions), "latency_source": self.source,
+            "warnings": list(self.warnings), "table": str(self.table) if self.table else None, "blocks": self.blocks,
+            "blocks_to_time": self.missing, "reference": self.reference,
+            "reference_latency_band": list(self.band) if self.band else None, "next": self.way_out,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would work on.
+
+    Args:
+        out: the run folder it would make.
+        data: one line about the images.
+        recipe: name and what it does.
+        devices: target as it was given -> what is known of it, in the order in which they were given.
+        bounds: of every network as of `PlannedTarget.bounds`.
+        infeasible: number of a network -> why no architecture meets its budgets, as far as that can be told yet.
+        seconds: what all of it takes on this machine, at least and at most; None where torch is not installed, or no
+            network can be made.
+        steps: of training that were tried to know that.
+        side_by_side: whether reference and search are made at the same time.
+        epochs: of reference and result; with a time those that fit into it, None where that is not known.
+    """
+
+    config: CompressConfig
+    out: Path
+    data: str
+    recipe: str
+    space: Space
+    devices: Mapping[str, PlannedTarget]
+    bounds: tuple[dict[str, float | None], ...]
+    infeasible: Mapping[int, BudgetInfeasible] = field(default_factory=dict)
     seconds: tuple[float, float] | None = None
     steps: int = 0
     side_by_side: bool = False
     epochs: int | None = None
-    adapted: bool = False
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -87,15 +121,13 @@ class Plan:
         return variants(widths_of(self.config), sizes_of(self.config, self.space))
 
     @property
-    def limits(self) -> dict[str, str]:
-        """Budget -> what it comes to for every network, in words; as it was given where that is not known yet."""
-        basis, texts = "estimated" if self.source == "estimated" else "predicted", dict[str, dict[str, None]]()
-        for wanted, bounds in zip(self.config.networks, self.bounds, strict=True):
-            for name, budget in wanted.items():
-                how = basis if name in ("latency", THROUGHPUT) else EXACT
-                limit = Limit(budget, self.reference[name] or 0.0, how)
-                texts.setdefault(name, {})[budget.text if bounds[name] is None else limit.text()] = None
-        return {name: ", ".join(told) for name, told in texts.items()}
+    def first(self) -> PlannedTarget:
+        """Of several targets the one that the run itself is for."""
+        return next(iter(self.devices.values()))
+
+    def told(self, number: int) -> str:
+        """A network in words."""
+        return told_of(self.config.networks)[number]
 
     @property
     def refusal(self) -> HwnasError | None:
@@ -103,19 +135,18 @@ class Plan:
         found = list(self.infeasible.values())
         if not found or len(self.bounds) == len(found):
             return found[0] if found else None
-        why = {told: str(err) for told, err in self.infeasible.items()}
-        return SomeBudgetsFailed.of(why, len(self.bounds), BudgetInfeasible.exit_code)
+        why = {self.told(number): str(err) for number, err in self.infeasible.items()}
+        return SomeBudgetsFailed.of(why, len(self.bounds), BudgetInfeasible.exit_code,
+                                    kind_of(self.config.networks))
 
     def to_json(self) -> dict[str, Any]:
         return {
             "config": self.config.flat(), "out": str(self.out), "data": self.data, "recipe": self.recipe,
-            "target": self.target.model_dump(), "space": self.space.config.to_json(),
-            "choices": len(self.space.choices), "architectures": str(self.space.size), "blocks": self.blocks,
+            **self.first.to_json(), "space": self.space.config.to_json(),
+            "choices": len(self.space.choices), "architectures": str(self.space.size),
             "variants": [variant.key for variant in self.variants],
-            "precisions": list(self.precisions), "latency_source": self.source, "warnings": list(self.warnings),
-            "table": str(self.table) if self.table else None, "blocks_to_time": self.missing,
-            "reference": self.reference, "reference_latency_band": list(self.band) if self.band else None,
-            "bounds": self.bounds[0] if len(self.bounds) == 1 else list(self.bounds), "next": self.way_out,
+            **({"targets": [device.to_json() for device in self.devices.values()]} if len(self.devices) > 1 else {}),
+            "bounds": self.bounds[0] if len(self.bounds) == 1 else list(self.bounds),
             "infeasible": str(self.refusal) if self.refusal else None,
             "seconds": list(self.seconds) if self.seconds else None, "side_by_side": self.side_by_side,
             "epochs": self.epochs,
@@ -135,6 +166,24 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
                          f"`{resume_command(out)}`")
     found = load_data(config, progress, memory=0)
     space = space_for_data(config, found)
+    on = {name: config.replaced(target=name) for name in config.target.names}
+    devices = {name: _planned(each, space, [asked.wanted for asked in config.networks if asked.target == name])
+               for name, each in on.items()}
+    bounds = tuple(devices[target].bounds(wanted) for target, wanted in config.networks)
+    refusals = [_impossible(on[target], spaces_of(config, space), each)
+                for (target, _), each in zip(config.networks, bounds, strict=True)]
+    impossible = {number: err for number, err in enumerate(refusals) if err}
+    left = len(bounds) - len(impossible)
+    tables = sum(len(device.precisions) for device in devices.values() if device.missing)
+    expected = _duration(config, found, space, tables, left) if left else None
+    seconds = (expected.low, expected.high) if expected else None
+    epochs = expected.config.train.epochs if expected else None if config.train.time else config.train.epochs
+    return Plan(config, out, found.summary(), recipe_of(config, found).told(), space, devices, bounds, impossible,
+                seconds, expected.steps if expected else 0, expected is not None and expected.side_by_side, epochs)
+
+
+def _planned(config: CompressConfig, space: Space, networks: Sequence[Wanted]) -> PlannedTarget:
+    """What is known of the target of a configuration, which some networks are for."""
     targets = targets_of(config)
     tables = Path(config.target.tables) if config.target.tables else None
     way_out = profile_command(config, space, targets[0])
@@ -143,25 +192,14 @@ def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan
     missing = 0 if known.source == "estimated" else len(known.found.table.missing(blocks) if known.found else blocks)
     exact = known_latencies(space, in_fp32(targets[0]), tables).model
     predicted = exact.predict(space.reference) if exact else None
-    asked = asked_of(config.networks)
-    if asked:
-        check_measurable(asked, targets[0], known.here)
-    reference = _reference(space, predicted, targets[0].batch, config.networks)
+    spent = asked_of(networks)
+    if spent:
+        check_measurable(spent, targets[0], known.here)
+    reference = _reference(space, predicted, targets[0].batch, networks)
     band = (predicted.low_ms * 1e6, predicted.high_ms * 1e6) if predicted else None
-    bounds = tuple({name: _bound(budget, reference[name]) for name, budget in wanted.items()}
-                   for wanted in config.networks)
-    refusals = [_impossible(config, spaces_of(config, space), targets, each) for each in bounds]
-    impossible = {in_words(wanted): err for wanted, err in zip(config.networks, refusals, strict=True) if err}
-    left = len(bounds) - len(impossible)
-    expected = _duration(config, found, space, bool(missing) * len(targets), left) if left else None
-    seconds = (expected.low, expected.high) if expected else None
-    epochs = expected.config.train.epochs if expected else None if config.train.time else config.train.epochs
-    return Plan(config, out, found.summary(), recipe_of(config, found).told(), targets[0], space,
-                tuple(t.precision for t in targets), known.source,
-                known.table, len(blocks), missing, (*adapted(config, space), *known.warnings), reference, band, bounds,
-                None if known.here else way_out, impossible, seconds,
-                expected.steps if expected else 0, expected is not None and expected.side_by_side, epochs,
-                bool(known.device))
+    return PlannedTarget(targets[0], tuple(t.precision for t in targets), known.source, known.table, len(blocks),
+                         missing, (*adapted(config, space), *known.warnings), reference, band,
+                         None if known.here else way_out, bool(known.device))
 
 
 def _reference(space: Space, predicted: Prediction | None, batch: int, networks: Sequence[Wanted],
@@ -192,14 +230,14 @@ def _duration(config: CompressConfig, data: LabelledData, space: Space, tables: 
     return expect(config, data, space, tables * len(spaces_of(config, space)), networks, shares_of(config, data, space))
 
 
-def _impossible(config: CompressConfig, spaces: Mapping[Variant, Space], targets: tuple[Target, ...],
+def _impossible(config: CompressConfig, spaces: Mapping[Variant, Space],
                 bounds: Mapping[str, float | None]) -> BudgetInfeasible | None:
     """Why no architecture of any variant in any precision meets the bounds that are known; None where one may."""
     known = {name: bound for name, bound in bounds.items() if bound is not None and name in COUNTED}
     if (bound := bounds.get(THROUGHPUT)) is not None:
-        known["latency"] = min(known.get("latency", math.inf), bound * targets[0].batch)
+        known["latency"] = min(known.get("latency", math.inf), bound * targets_of(config)[0].batch)
     tables, refusal = Path(config.target.tables) if config.target.tables else None, None
-    for target in targets:
+    for target in targets_of(config):
         for variant, space in spaces.items():
             found = known_latencies(space, target, tables).model
             asked = known if found else {name: bound for name, bound in known.items() if name != "latency"}

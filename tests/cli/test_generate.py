@@ -158,3 +158,56 @@ def test_another_way_of_running_must_be_known(made: Path, refusal: Refusal, tmp_
     assert f"--threads 7 --tables {tmp_path} --space mobile --imgsz 16" in message
     assert "Did you mean 'raspberry-pi-5'" in refusal(2, "generate", made, "--target", "raspbery-pi-5")
     assert "auto" in refusal(2, "generate", made, "--precision", "auto", "--latency", "50%")
+
+
+BOARDS = "local,raspberry-pi-4,x86-avx2"
+
+
+def test_several_targets_are_answered_as_one_by_one(made: Path, tables: Path, answer: Answer) -> None:
+    found = answer("generate", made, "--target", BOARDS, "--latency", "90%,70%,80%")["targets"]
+    assert [row["asked"] for row in found] == ["local, latency 90%", "raspberry-pi-4, latency 70%",
+                                               "x86-avx2, latency 80%"]
+    alone = answer("generate", made, "--target", "raspberry-pi-4", "--latency", "70%")
+    assert {name: found[1][name] for name in alone} == alone
+    assert found[0]["picks"] == answer("generate", made, "--latency", "90%")["picks"]
+
+
+def test_what_one_of_several_targets_cannot_meet_takes_nothing_from_the_others(
+        made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["generate", str(made), "--target", BOARDS, "--latency", "90%,1us,90%"]) == 3
+    shown = capsys.readouterr()
+    assert "1 of 3 targets has no network" in shown.err
+    assert "raspberry-pi-4, latency 1us: no architecture meets the budgets" in shown.err
+    assert shown.out.count("within latency 90 % of") == 2
+    assert main(["generate", str(made), "--target", BOARDS, "--latency", "1us"]) == 3
+    assert "at least" in capsys.readouterr().err
+
+
+def test_one_architecture_for_all_is_within_every_budget(made: Path, tmp_path: Path, answer: Answer,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["generate", made, "--target", BOARDS, "--latency", "85%", "--one-model"]
+    found = answer(*words, "-o", tmp_path / "arch.json")
+    stored = Architecture.from_json(json.loads((tmp_path / "arch.json").read_text(encoding="utf-8")))
+    assert list(stored.choice) == found["picks"][0]["architecture"]["choice"]
+    assert [row["asked"] for row in found["targets"]] == BOARDS.split(",")
+    assert all(row["room"] >= 0 for row in found["targets"])
+    roomy = answer(*words, "--give-up", "5")
+    assert min(row["room"] for row in roomy["targets"]) >= min(row["room"] for row in found["targets"])
+    assert roomy["picks"][0]["predicted_accuracy"] >= found["picks"][0]["predicted_accuracy"] - 5
+    assert main([*map(str, words)]) == 0
+    assert "room is what is left of its budget of latency" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "why"), [
+    (["--target", "local,locl"], "unknown target 'locl'"), (["--target", "jetson,jetson-orin-nano"], "are the same"),
+    (["--target", "local,jetson", "--latency", "1ms,2ms,3ms"], "--latency 3, --target 2"),
+    (["--target", "local,jetson", "--latency", "50%", "-o", "x.json"], "name one target, or give --one-model"),
+    (["--target", "local,jetson", "--give-up", "1"], "give --one-model as well"),
+    (["--one-model"], "--one-model is of several targets"), (["--target", BOARDS, "--one-model"], "needs a budget"),
+    (["--target", BOARDS, "--one-model", "--flops", "90%", "--give-up", "1"], "give --latency as well"),
+    (["--target", BOARDS, "--one-model", "--latency", "90%", "--explain"], "leave out --one-model"),
+])
+def test_wrong_questions_about_several_targets_say_what_to_ask(made: Path, words: list[str], why: str,
+                                                               refusal: Refusal) -> None:
+    assert why in refusal(2, "generate", made, *words)

@@ -56,3 +56,18 @@ def test_a_time_is_planned_with(capsys: pytest.CaptureFixture[str], tables: Path
     assert found
     assert int(found[1]) > 20
     assert re.search(r"^recipe +small: what the task does by itself$", shown, re.MULTILINE)
+
+
+def test_several_targets_are_told_one_by_one(answer: Callable[..., Any], capsys: pytest.CaptureFixture[str],
+                                             tables: Path) -> None:
+    words = ["compress", "--dry-run", "--depth", "1", "--width-mult", "0.5", "--tables", str(tables), "--target",
+             "raspberry-pi-4,x86-avx2", "--latency", "90%,1us"]
+    assert main(words) == 3
+    shown = capsys.readouterr()
+    assert shown.out.count("estimated from the target's public figures, not measured") == 2
+    assert "not possible" in shown.out
+    assert "x86-avx2, latency 1us: no architecture meets the budgets" in shown.err
+    found = answer(*words[:-1], "90%")
+    assert [row["target"]["name"] for row in found["targets"]] == ["raspberry-pi-4", "x86-avx2"]
+    assert len(found["bounds"]) == 2
+    assert "-2-targets-" in found["out"]

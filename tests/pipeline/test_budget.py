@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from hwnas.errors import UsageError
 from hwnas.pipeline import parse, parse_all, show
-from hwnas.pipeline.config.budget import MOST_NETWORKS, UNITS, folder_names, in_words, parse_lists
+from hwnas.pipeline.config.budget import (
+    MOST_NETWORKS,
+    UNITS,
+    Asked,
+    folder_names,
+    in_words,
+    kind_of,
+    parse_lists,
+    told_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,16 +78,49 @@ def test_show(name: str, value: float, text: str) -> None:
 
 def test_a_list_asks_for_a_network_each_and_a_single_value_holds_for_all() -> None:
     found = parse_lists({"latency": "4ms, 8ms,25%", "flops": "300M"})
-    assert [in_words(wanted) for wanted in found] == ["latency 4ms, flops 300M", "latency 8ms, flops 300M",
-                                                      "latency 25%, flops 300M"]
-    assert [wanted["latency"].value for wanted in found] == [4e6, 8e6, 0.25]
+    assert [in_words(asked.wanted) for asked in found] == ["latency 4ms, flops 300M", "latency 8ms, flops 300M",
+                                                            "latency 25%, flops 300M"]
+    assert [asked.wanted["latency"].value for asked in found] == [4e6, 8e6, 0.25]
     assert len(parse_lists({"latency": "50%"})) == 1
-    assert parse_lists({}) == ({},)
+    assert parse_lists({}) == (Asked("", {}),)
 
 
 def test_lists_are_taken_side_by_side() -> None:
     found = parse_lists({"latency": "4ms,8ms", "params": "1M,2M"})
-    assert [(w["latency"].value, w["params"].value) for w in found] == [(4e6, 1e6), (8e6, 2e6)]
+    assert [(w["latency"].value, w["params"].value) for _, w in found] == [(4e6, 1e6), (8e6, 2e6)]
+
+
+def test_targets_are_a_list_beside_those_of_budgets() -> None:
+    found = parse_lists({"latency": "4ms,8ms", "flops": "1M"}, ["a", "b"])
+    assert [(asked.target, in_words(asked.wanted)) for asked in found] == [
+        ("a", "latency 4ms, flops 1M"), ("b", "latency 8ms, flops 1M")]
+    assert [asked.target for asked in parse_lists({"latency": "50%"}, ["a", "b", "c"])] == ["a", "b", "c"]
+    assert [asked.target for asked in parse_lists({"latency": "25%,50%"}, ["a"])] == ["a", "a"]
+    assert told_of(found) == ("a, latency 4ms, flops 1M", "b, latency 8ms, flops 1M")
+    assert told_of(parse_lists({"latency": "25%,50%"}, ["a"])) == ("latency 25%", "latency 50%")
+
+
+@pytest.mark.parametrize(("latency", "targets", "why"), [
+    ("4ms,8ms", ["a", "b", "c"], r"one length \(--latency 2, --target 3\)"),
+    ("50%", ["a", "b", "a"], "--target: a is there twice with the same budget"),
+    ("50%", [str(i) for i in range(MOST_NETWORKS + 1)], f"{MOST_NETWORKS + 1} targets: one run makes at most"),
+])
+def test_wrong_lists_of_targets_name_the_way_out(latency: str, targets: list[str], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        parse_lists({"latency": latency}, targets)
+
+
+def test_one_target_may_be_there_with_several_budgets() -> None:
+    found = parse_lists({"latency": "25%,50%,50%"}, ["a", "a", "b"])
+    assert kind_of(found) == "targets"
+    assert folder_names(found) == ("a-latency-25pct", "a-latency-50pct", "b-latency-50pct")
+
+
+def test_folders_of_targets_are_named_after_them_and_never_one_for_two() -> None:
+    assert folder_names(parse_lists({"latency": "4ms,8ms"}, ["jetson-nano", "my boards/b 1.yaml"])) == (
+        "jetson-nano", "b-1")
+    names = folder_names(parse_lists({"latency": "50%"}, ["x/board.yaml", "y/Board.yaml", "local"]))
+    assert len({name.lower() for name in names}) == 3
 
 
 @pytest.mark.parametrize(
@@ -131,7 +173,7 @@ def test_every_folder_has_a_name_of_its_own_that_any_disk_takes(parts: list[str]
 
 def test_every_axis_takes_lists() -> None:
     for name, unit in zip(UNITS, ("ms", "M", "M", "MB", "/s", "ms", "mJ", "MB", "MB"), strict=True):
-        assert [wanted[name].value for wanted in parse_lists({name: f"1{unit},2{unit}"})] == [
+        assert [asked.wanted[name].value for asked in parse_lists({name: f"1{unit},2{unit}"})] == [
             parse(name, f"1{unit}").value, parse(name, f"2{unit}").value]
 
 
@@ -154,4 +196,4 @@ def test_a_99th_percentile_below_the_median_is_refused() -> None:
 def test_folders_of_what_is_no_file_name() -> None:
     networks = parse_lists({"throughput": "100/s,200/s", "peak_memory": "8MB"})
     assert folder_names(networks) == ("throughput-100-per-s", "throughput-200-per-s")
-    assert in_words(networks[0]) == "throughput 100/s, peak memory 8MB"
+    assert in_words(networks[0].wanted) == "throughput 100/s, peak memory 8MB"

@@ -1,7 +1,7 @@
 """Budgets as people write them: `8ms`, `50%`, `300M`, `2M`, `64MB`, `200/s`. A percentage is of the reference network.
 
-`4ms,8ms` asks for two networks. Lists of several budgets are taken side by side, the first of one with the first of the
-other; a budget that is one value holds for every network.
+`4ms,8ms` asks for two networks, and so do two targets. Lists are taken side by side, the first of one with the first of
+the other; what is one value holds for every network. A percentage is of the reference on the network's own target.
 
 | name        | unit inside                        | accepted                        |
 |-------------|------------------------------------|---------------------------------|
@@ -24,6 +24,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 from hwnas.documents import brief
 from hwnas.errors import UsageError
@@ -116,40 +118,60 @@ Wanted = dict[str, Budget]
 """What one network is to stay within: name -> budget."""
 
 
+class Asked(NamedTuple):
+    """One network that is asked for.
+
+    Args:
+        target: where it is to run: a name, or the path of a YAML.
+        wanted: what it is to stay within there.
+    """
+
+    target: str
+    wanted: Wanted
+
+
 def listed(given: object) -> object:
     """A budget as one text: `["4ms", "8ms"]` is `4ms,8ms`; what is no list stays as it is."""
     return SEPARATOR.join(str(part) for part in given) if isinstance(given, list | tuple) else given
 
 
-def parse_lists(texts: Mapping[str, str]) -> tuple[Wanted, ...]:
-    """What every network that is asked for is to stay within: `{"latency": "4ms,8ms"}` asks for two.
+def parse_lists(texts: Mapping[str, str], targets: Sequence[str] = ("",)) -> tuple[Asked, ...]:
+    """The networks that are asked for: `{"latency": "4ms,8ms"}` asks for two, and so do two targets.
+
+    Args:
+        targets: as they are told apart, at least one.
 
     Returns:
         One entry a network, at least one, in the order of the lists.
 
     Raises:
         UsageError: a budget cannot be read, lists differ in length, there are more than `MOST_NETWORKS`, or two
-            networks are asked for within the same budgets.
+            networks are asked for within the same budgets on the same target.
     """
     split = {name: str(text).split(SEPARATOR) for name, text in texts.items()}
-    lengths = {name: len(parts) for name, parts in split.items() if len(parts) > 1}
+    sizes = {**{name: len(parts) for name, parts in split.items()}, "target": len(targets)}
+    lengths = {name: length for name, length in sizes.items() if length > 1}
     count = max(lengths.values(), default=1)
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"--{name} {length}" for name, length in lengths.items())
-        raise UsageError(f"lists of budgets are taken side by side, so they must be of one length ({told}); a single "
-                         "value holds for every network")
+        raise UsageError(f"lists of budgets and targets are taken side by side, so they must be of one length ({told});"
+                         " a single value holds for every network")
     if count > MOST_NETWORKS:
-        raise UsageError(f"{count} budgets: one run makes at most {MOST_NETWORKS} networks; start a second one with "
-                         "`hwnas compress --from RUN`")
+        raise UsageError(f"{count} {'targets' if 'target' in lengths else 'budgets'}: one run makes at most "
+                         f"{MOST_NETWORKS} networks; start a second one with `hwnas compress --from RUN`")
     lists = {name: [parse(name, part.strip()) for part in parts] for name, parts in split.items()}
-    found = tuple(_consistent({name: row[i if len(row) > 1 else 0] for name, row in lists.items()})
+    found = tuple(Asked(targets[i if len(targets) > 1 else 0],
+                        _consistent({name: row[i if len(row) > 1 else 0] for name, row in lists.items()}))
                   for i in range(count))
-    seen: dict[tuple[tuple[float, bool], ...], Wanted] = {}
-    for wanted in found:
-        value = tuple((budget.value, budget.relative) for budget in wanted.values())
+    seen: dict[tuple[object, ...], Asked] = {}
+    for asked in found:
+        value = asked.target, *((budget.value, budget.relative) for budget in asked.wanted.values())
+        if value in seen and len(targets) > 1:
+            raise UsageError(f"--target: {asked.target} is there twice with the same budget: leave one out")
         if value in seen:
-            raise UsageError(f"{in_words(seen[value])} and {in_words(wanted)} are the same budget: leave one out")
-        seen[value] = wanted
+            raise UsageError(f"{in_words(seen[value].wanted)} and {in_words(asked.wanted)} are the same budget: leave "
+                             "one out")
+        seen[value] = asked
     return found
 
 
@@ -168,11 +190,50 @@ def in_words(wanted: Wanted) -> str:
     return ", ".join(f"{called(name)} {budget.text}" for name, budget in wanted.items())
 
 
-def folder_names(networks: Sequence[Wanted]) -> tuple[str, ...]:
-    """A name for the folder of every network, after the budgets in which they differ: 'latency-4ms', 'flops-25pct'."""
-    differ = [name for name in networks[0] if len({wanted[name].text for wanted in networks}) > 1]
-    return tuple("-".join(f"{name.replace('_', '-')}-{_as_file(wanted[name].text)}" for name in differ)
-                 for wanted in networks)
+def target_names(text: str) -> tuple[str, ...]:
+    """The targets in 'a,b'; a file whose name holds a comma is one."""
+    if SEPARATOR not in text or Path(text).is_file():
+        return (text,)
+    return tuple(part.strip() for part in text.split(SEPARATOR))
+
+
+def kind_of(networks: Sequence[Asked]) -> str:
+    """What several networks are told apart by: 'targets', or 'budgets' where they are for one target."""
+    return "targets" if len({asked.target for asked in networks}) > 1 else "budgets"
+
+
+def told_of(networks: Sequence[Asked]) -> tuple[str, ...]:
+    """Every one of several networks in words: 'latency 4ms', or 'jetson-nano, latency 50%'."""
+    several = kind_of(networks) == "targets"
+    return tuple(f"{Path(asked.target).stem}, {in_words(asked.wanted)}" if several else in_words(asked.wanted)
+                 for asked in networks)
+
+
+def folder_names(networks: Sequence[Asked]) -> tuple[str, ...]:
+    """A name for the folder of every network, after what they differ in: 'latency-4ms', 'flops-25pct', 'jetson-nano'.
+
+    Budgets are left out where the targets alone tell the networks apart.
+    """
+    targets = [re.sub(r"[^A-Za-z0-9.+-]+", "-", Path(asked.target).stem).strip("-.") for asked in networks]
+    if len({target.lower() for target in targets}) == len(networks) > 1:
+        return tuple(targets)
+    differ = [name for name in networks[0].wanted if len({asked.wanted[name].text for asked in networks}) > 1]
+    of_budgets = ["-".join(f"{name.replace('_', '-')}-{_as_file(asked.wanted[name].text)}" for name in differ)
+                  for asked in networks]
+    if kind_of(networks) == "budgets":
+        return tuple(of_budgets)
+    found = [f"{target}-{budgets}".strip("-") for target, budgets in zip(targets, of_budgets, strict=True)]
+    lower = [name.lower() for name in found]  # files of one name may lie in two folders
+    return tuple(f"{i}-{name}" if lower.count(name.lower()) > 1 else name for i, name in enumerate(found, 1))
+
+
+ON = " on "
+"""Between a cost and another device that it is of, where a network is for several: 'latency on jetson-nano'."""
+
+
+def cost_of(name: str) -> str:
+    """What cost it is, on whichever device."""
+    return name.partition(ON)[0]
 
 
 def _as_file(text: str) -> str:
@@ -191,6 +252,7 @@ def per_second(images: float) -> str:
 
 def show(name: str, value: float) -> str:
     """A cost in the unit people read."""
+    name = cost_of(name)
     if name in ("latency", P99):
         return f"{value / 1e6:.3f} ms"
     if name == "memory":

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from hwnas.data.recipe import is_recipe_file
 from hwnas.errors import UnknownName
-from hwnas.pipeline.config.budget import Wanted, listed, parse_lists
+from hwnas.pipeline.config.budget import SEPARATOR, Asked, listed, parse_lists, target_names
 from hwnas.space.find import is_file
 from hwnas.target.find import names_a_file
 from hwnas.tasks.registry import DEFAULT, names
@@ -47,7 +47,7 @@ class Section(BaseModel):
     @classmethod
     def _no_switch(cls, given: object, info: ValidationInfo) -> object:
         """`epochs: yes` is no number, though Python takes True for 1."""
-        switches = ("require_measured", "compile", "precision_only", "side_by_side")
+        switches = ("require_measured", "compile", "precision_only", "side_by_side", "one_model")
         if isinstance(given, bool) and info.field_name not in switches:
             raise ValueError("a value is needed, not yes or no")
         return given
@@ -123,12 +123,16 @@ class TargetSection(Section):
     """Where the result is to run, and where its latencies come from.
 
     Args:
-        name: of a target, or the path of its YAML.
-        runtime, precision, batch, threads: replace those of the target; precision `auto` ships whichever precision of
+        name: of a target, or the path of its YAML; several, "jetson-nano,raspberry-pi-5" or a list, make a network
+            each from one search, see `hwnas.pipeline.config.budget`.
+        runtime, precision, batch, threads: replace those of every target; precision `auto` ships whichever precision of
             the runtime measures within the budget at the best accuracy.
         confidence: probability with which the latency budget is to be met by prediction; None is 0.5.
         require_measured: refuse to estimate the latency of a device without a measured table.
         tables: folder of latency tables; None takes the user's cache.
+        one_model: whether all targets get the same network, within the budgets of each.
+        give_up: of one network for all, predicted score in percent points that may be given up so that more is left of
+            the latency budgets: of that which has least left, as much as can be.
     """
 
     name: str = "local"
@@ -139,6 +143,24 @@ class TargetSection(Section):
     confidence: float | None = Field(default=None, ge=0.5, le=0.9999)
     require_measured: bool = False
     tables: str | None = None
+    one_model: bool = False
+    give_up: float = Field(default=0.0, ge=0, le=100)
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _text(cls, given: object) -> object:
+        """A list as the text that it is on the command line."""
+        return listed(given)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of every target; a file whose name holds a comma is one."""
+        return target_names(self.name)
+
+    @property
+    def first(self) -> str:
+        """The one that a run itself is for; the others have runs below it."""
+        return self.names[0]
 
 
 class TrainSection(Section):
@@ -344,9 +366,14 @@ class CompressConfig(Section):
         return sectioned(given) if isinstance(given, Mapping) else given
 
     @property
-    def networks(self) -> tuple[Wanted, ...]:
-        """What every network that is asked for is to stay within; raises UsageError as `parse_lists`."""
-        return parse_lists(self.budgets)
+    def networks(self) -> tuple[Asked, ...]:
+        """The networks that are asked for; raises UsageError as `parse_lists`."""
+        return parse_lists(self.budgets, self.target.names)
+
+    @property
+    def on_first(self) -> tuple[Asked, ...]:
+        """Those of them that are for the first target."""
+        return tuple(asked for asked in self.networks if asked.target == self.target.first)
 
     def flat(self) -> dict[str, Any]:
         """Every value under its flat name."""
@@ -364,8 +391,10 @@ class CompressConfig(Section):
     def anchored(self) -> CompressConfig:
         """The same with absolute paths, so that a run does not depend on the folder where it is gone on with."""
         flat = self.flat()
-        return self.replaced(**{name: str(Path(value).expanduser().absolute()) for name in PATHS
-                                if (value := flat[name]) is not None and _is_path(name, value)})
+        found = {name: _absolute(value) for name in PATHS
+                 if name != "target" and (value := flat[name]) is not None and _is_path(name, value)}
+        targets = (_absolute(name) if names_a_file(name) else name for name in self.target.names)
+        return self.replaced(**found, target=SEPARATOR.join(targets))
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -377,6 +406,7 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "task": "task", "data": "data.source", "target": "target.name", "space": "space.name", "budgets": "budgets",
     "runtime": "target.runtime", "precision": "target.precision", "batch": "target.batch",
     "threads": "target.threads", "confidence": "target.confidence", "require_measured": "target.require_measured",
+    "one_model": "target.one_model", "give_up": "target.give_up",
     "imgsz": "data.imgsz", "width": "data.width", "width_mult": "space.width_mult", "widths": "space.widths",
     "sizes": "space.sizes", "depth": "space.depth", "init": "train.init", "head": "space.head",
     "head_width": "space.head_width", "output_stride": "space.output_stride", "epochs": "train.epochs",
@@ -462,9 +492,11 @@ def is_weights_file(text: str) -> bool:
     return text.endswith((".yaml", ".yml", ".json"))
 
 
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
 def _is_path(name: str, value: str) -> bool:
-    if name == "target":
-        return names_a_file(value)
     if name == "space":
         return is_file(value)
     if name == "recipe":

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from pydantic import ValidationError
 
 from hwnas.data.recipe import find_recipe
 from hwnas.documents import brief
 from hwnas.errors import UnknownName, UsageError
+from hwnas.pipeline.config.budget import COUNTED, called
 from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, default_of, flag_of, flat_name, named
 from hwnas.pipeline.config.own_network import OWN_NETWORK, check_own_network
 from hwnas.tracking.registry import check
@@ -28,7 +32,6 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
         InputError: the file of a recipe says what cannot be.
         MissingDependency: the runtime of this machine, or the library of a tracker, is not installed.
     """
-    from hwnas.pipeline.latencies.latency_sources import targets_of  # ONNX and its helpers, when they are needed
     from hwnas.pipeline.own_code import check_own
     from hwnas.pipeline.task_setup import check_sizes, head_of
     from hwnas.space.find import check_name
@@ -51,11 +54,11 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
         find_recipe(config.train.recipe, config.task)
     head_of(config)
     check_sizes(config)
-    targets_of(config)
+    _check_targets(config)
     _check_search(config)
     check(config.track or ())
     check_own(config)
-    if not config.networks[0]:
+    if not config.networks[0].wanted:
         raise UsageError("give at least one budget, e.g. --latency 50%")
     return config
 
@@ -84,6 +87,49 @@ def _checked(options: dict[str, object]) -> CompressConfig:
         flag = flag_of(flat_name(first["loc"]))
         rule = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{flag}: {rule}; got {brief(first.get('input'))}") from err
+
+
+def _check_targets(config: CompressConfig) -> None:
+    """Raises UnknownName or UsageError where a target cannot be used, or is there twice under two names."""
+    from hwnas.pipeline.latencies.latency_sources import targets_of
+
+    names = dict.fromkeys(config.target.names)
+    for name in names:
+        targets_of(config.replaced(target=name))
+    check_distinct(names)
+    _check_one_model(config, len(names))
+
+
+def check_distinct(names: Iterable[str]) -> None:
+    """Raises UsageError where one target is there under two names, UnknownName where there is none of a name."""
+    from hwnas.target.find import locate
+
+    seen = dict[Path, str]()
+    for name in names:
+        same = seen.setdefault(locate(name).resolve(), name)
+        if same != name:
+            raise UsageError(f"--target: {same} and {name} are the same: leave one out")
+
+
+def _check_one_model(config: CompressConfig, targets: int) -> None:
+    from hwnas.pipeline.latencies.latency_sources import targets_of
+
+    asked = config.target
+    if asked.give_up and not asked.one_model:
+        raise UsageError("--give-up is of one network for all targets: give --one-model as well, or leave it out")
+    if not asked.one_model:
+        return
+    if targets < 2 or len(config.networks) > targets:
+        raise UsageError("--one-model makes one network for several targets, each named once, e.g. --target "
+                         "local,raspberry-pi-4 --one-model")
+    if other := next((name for each in config.networks for name in each.wanted if name not in COUNTED), None):
+        raise UsageError(f"--one-model has budgets of {', '.join(COUNTED)}, and not yet of {called(other)}: leave it "
+                         "out, or leave out --one-model")
+    if asked.give_up and not any("latency" in each.wanted for each in config.networks):
+        raise UsageError("--give-up gives score up for room below budgets of latency: give --latency as well")
+    if several := next((name for name in asked.names if len(targets_of(config.replaced(target=name))) > 1), None):
+        raise UsageError(f"--one-model: on {several} several precisions would compete, and one network for all is in "
+                         "one on each target: name it, e.g. --precision fp32")
 
 
 def _check_search(config: CompressConfig) -> None:

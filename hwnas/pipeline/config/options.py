@@ -20,7 +20,7 @@ class CompressOptions(TypedDict, total=False):
 
     task: str
     data: str
-    target: str
+    target: str | Sequence[str]
     space: str
     budgets: Mapping[str, str | Sequence[str]]
     runtime: str | None
@@ -29,6 +29,8 @@ class CompressOptions(TypedDict, total=False):
     threads: int | None
     confidence: float | None
     require_measured: bool
+    one_model: bool
+    give_up: float
     imgsz: int | None
     width: int | None
     width_mult: float

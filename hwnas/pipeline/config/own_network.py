@@ -37,6 +37,9 @@ def check_own_network(config: CompressConfig, options: Mapping[str, object]) -> 
     _check_contract(config)
     if set(config.budgets) != {"latency"}:
         raise UsageError("a network of your own has a budget of latency, e.g. --latency 50%: leave the others out")
+    if len(config.target.names) > 1:
+        raise UsageError("units of a network of your own are timed on one target: name one, and start a run for each "
+                         "other")
     _ = config.networks  # raises where they cannot be read
     found = unit_precisions(config).target
     if config.model.device is not None:

@@ -9,6 +9,7 @@ from hwnas.pipeline.commands import nearby
 from hwnas.pipeline.config.budget import called
 from hwnas.pipeline.display.score_lines import counts_images, score
 from hwnas.pipeline.display.watch import duration
+from hwnas.pipeline.run.branches import TARGETS
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.own_results import (
     FitResult,
@@ -196,15 +197,18 @@ def heading(run: RunFolder) -> list[str]:
         return [f"{nearby(config.model.source)} on {nearby(config.data.source)} -> {nearby(config.target.name)}, "
                 f"budget latency {config.budgets.get('latency')}, seed {config.seed}", f"run folder {run.path}"]
     budgets = ", ".join(f"{called(name)} {text}" for name, text in config.budgets.items())
-    return [f"{nearby(config.data.source)} -> {nearby(config.target.name)}, space {nearby(config.space.name)}, "
+    targets = ", ".join(map(nearby, config.target.names))
+    return [f"{nearby(config.data.source)} -> {targets}, space {nearby(config.space.name)}, "
             f"budget {budgets}, seed {config.seed}",
             f"run folder {run.path}"]
 
 
 def branch_heading(run: RunFolder) -> str:
-    """What the run of one of several budgets is about."""
-    budgets = ", ".join(f"{called(name)} {text}" for name, text in run.state.config.budgets.items())
-    return f"budget {budgets} -> {run.path}"
+    """What the run of one of several budgets or targets is about."""
+    config = run.state.config
+    target = f"{nearby(config.target.name)}, " if run.path.parent.name == TARGETS else ""
+    budgets = ", ".join(f"{called(name)} {text}" for name, text in config.budgets.items())
+    return f"{target}budget {budgets} -> {run.path}"
 
 
 def ended(stage: str, event: str, seconds: float, run: RunFolder) -> list[str]:

@@ -101,7 +101,7 @@ def together_on(target: Target) -> tuple[str, ...]:
 def mixed_of(config: CompressConfig) -> tuple[tuple[str, ...], str | None]:
     """The precisions that positions of one network may have in a run; without any, why not where it was asked for."""
     asked, target = config.target, targets_of(config)[0]
-    names = _names(asked.name, asked.precision, {"runtime": asked.runtime})
+    names = _names(asked.first, asked.precision, {"runtime": asked.runtime})
     if not {AUTO, MIXED} & {*names}:
         return (), None
     try:
@@ -113,9 +113,9 @@ def mixed_of(config: CompressConfig) -> tuple[tuple[str, ...], str | None]:
 
 
 def targets_of(config: CompressConfig) -> tuple[Target, ...]:
-    """The targets of a run; raises as `targets_for`."""
+    """The target of a run in every precision, of several the first; raises as `targets_for`."""
     asked = config.target
-    return targets_for(asked.name, asked.precision, runtime=asked.runtime, batch=asked.batch, threads=asked.threads)
+    return targets_for(asked.first, asked.precision, runtime=asked.runtime, batch=asked.batch, threads=asked.threads)
 
 
 def precisions_asked(text: str | None) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def unit_precisions(config: CompressConfig) -> UnitPrecisions:
         MissingDependency: the runtime of this machine is not installed.
     """
     asked = config.target
-    return precisions_on(asked.name, asked.precision, reached=config.model.device is not None, runtime=asked.runtime,
+    return precisions_on(asked.first, asked.precision, reached=config.model.device is not None, runtime=asked.runtime,
                          batch=asked.batch, threads=asked.threads)
 
 

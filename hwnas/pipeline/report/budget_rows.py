@@ -1,4 +1,4 @@
-"""What became of every budget of a run for several: facts, of whichever kind of run."""
+"""What became of every budget or target of a run for several: facts, of whichever kind of run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MadeNetwork:
 
 @dataclass(frozen=True)
 class BudgetRow:
-    """One of several budgets.
+    """One of several budgets or targets.
 
     Args:
         name, run: of the folder of its own run, and where that is.
@@ -52,6 +52,8 @@ class BudgetRow:
         error: why there is none; None where there is one, or where its turn has not come.
         same_as: folder of another budget that has the same network, which was trained there.
         seconds: of its own stages.
+        target: of a run for several targets that of this network, as run.json describes it; None before it is known,
+            and of a run for one. `origin`: where its latencies come from.
     """
 
     name: str
@@ -63,6 +65,8 @@ class BudgetRow:
     error: str | None = None
     same_as: str | None = None
     seconds: float = 0.0
+    target: Mapping[str, Any] | None = None
+    origin: str = ""
 
     @property
     def why(self) -> str:
@@ -94,21 +98,25 @@ class BudgetRow:
 
 @dataclass(frozen=True)
 class Overview:
-    """What became of every budget of a run.
+    """What became of every budget or target of a run.
 
     Args:
         run, report: where they are.
-        data, target, origin: the data set in a line, the target as run.json describes it, where latencies come from.
+        kind: what it is for several of: 'budgets' or 'targets'.
+        data, target, origin: the data set in a line, the target as run.json describes it, where latencies come from; of
+            several targets those of the first.
         metric, title: what scores are, and as a heading.
         source: what all networks are made from; `base`: what percentages are of, for people.
         reference_score: percent; `reference`: costs of what percentages are of.
         networks: in the order in which they were asked for.
         search_seconds: of what all share.
         created, versions, seed: of the run.
+        together: what is said of one network for all targets; empty where each has its own.
     """
 
     run: Path
     report: Path
+    kind: str
     data: str
     target: Mapping[str, Any]
     origin: str
@@ -123,11 +131,23 @@ class Overview:
     created: str
     versions: Mapping[str, str]
     seed: int
+    together: str = ""
 
     @property
     def network_seconds(self) -> float:
         """Of all networks together."""
         return sum(row.seconds for row in self.networks)
+
+    @property
+    def origins(self) -> list[str]:
+        """Where latencies come from that were not measured beside the network, each once."""
+        found = [row.origin or self.origin for row in self.networks if row.made is not None and row.kind != "measured"]
+        return list(dict.fromkeys(found)) or [self.origin]
+
+    @property
+    def following(self) -> list[str]:
+        """The commands that have targets measured which were not, each once."""
+        return list(dict.fromkeys(row.made.next for row in self.networks if row.made and row.made.next))
 
     @property
     def warnings(self) -> list[tuple[str, list[str]]]:

@@ -40,20 +40,22 @@ def summary_json(found: Summary) -> Document:
 
 
 def overview_json(found: Overview, base: Path | None = None) -> Document:
-    """What `hwnas compress --json` and report.json say of several budgets; figures are null where there is no network.
+    """What `hwnas compress --json` and report.json say of several networks; figures are null where there is no network.
 
     Args:
         base: folder that paths are told relative to; None tells them as they are.
     """
     return {
-        "run": _place(found.run, base), "report": _place(found.report, base), "data": found.data,
-        "target": dict(found.target), "origin": found.origin, "metric": found.metric, "title": found.title,
+        "run": _place(found.run, base), "report": _place(found.report, base), "kind": found.kind,
+        "data": found.data, "target": dict(found.target), "origin": "; ".join(found.origins),
+        "metric": found.metric, "title": found.title,
         "source": found.source, "base": found.base, "reference": {"score": found.reference_score, **found.reference},
         "warnings": [{"text": text, "budgets": budgets} for text, budgets in found.warnings],
         "networks": [_budget_row(row, base) for row in found.networks],
         "made": sum(row.made is not None for row in found.networks),
         "seconds": {"search": found.search_seconds, "networks": found.network_seconds},
         "created": found.created, "versions": dict(found.versions), "seed": found.seed,
+        "together": found.together,
     }
 
 
@@ -69,6 +71,7 @@ def _budget_row(row: BudgetRow, base: Path | None) -> Document:
         "size_bytes": made.size_bytes if made else None, "same_as": row.same_as,
         "warnings": list(made.warnings) if made else [], "no_success": made.no_success if made else None,
         "next": made.next if made else None, "seconds": row.seconds,
+        "target": dict(row.target) if row.target is not None else None, "origin": row.origin,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hwnas.pipeline.report.budget_rows import BudgetRow, MadeNetwork, Overview
-from hwnas.pipeline.run.branches import Branch
+from hwnas.pipeline.run.branches import BUDGETS, Branch
 from hwnas.pipeline.run.cautions import warnings_of
 from hwnas.pipeline.run.folder import OWN_SHARED, RunFolder
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
@@ -26,7 +26,8 @@ def own_overview(run: RunFolder, errors: Mapping[str, str | None]) -> Overview:
     read, units = run.found(ReadResult), run.found(UnitsResult)
     metric = "accuracy" if "accuracy" in read.scores else "agreement"
     return Overview(
-        run=run.path, report=run.path / "report.html", data=f"{read.network} on {sum(read.images):,} images",
+        run=run.path, report=run.path / "report.html", kind=BUDGETS,
+        data=f"{read.network} on {sum(read.images):,} images",
         target=read.target, origin=f"measured on {read.target['name']}", metric=metric, title=metric.capitalize(),
         source="one network", base="the network as given", reference_score=read.scores[metric],
         reference={"latency_ms": units.whole_ms, "basis": "measured"},

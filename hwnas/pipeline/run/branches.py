@@ -1,9 +1,11 @@
-"""A run for several budgets: one search, and below `budgets/` a run of its own for every network.
+"""A run for several budgets or targets: one search, and below it a run of its own for every network.
 
 | path                        | what                                                                                 |
 |-----------------------------|--------------------------------------------------------------------------------------|
-| run.json                    | the configuration with all budgets; stages data, profile, reference and search       |
+| run.json                    | the configuration with all of them; stages data, profile, reference and search; of   |
+|                             | several targets profile is of the first                                              |
 | budgets/latency-4ms/        | a whole run with one of them: it began with that search, and can be carried elsewhere |
+| targets/jetson-nano/        | the same, where targets differ: with a stage profile of its own, but for the first   |
 | report.html, report.json    | all of them in one table                                                             |
 """
 
@@ -13,23 +15,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.pipeline.commands import shell
-from hwnas.pipeline.config.budget import Wanted, folder_names, in_words
+from hwnas.pipeline.config.budget import Wanted, folder_names, kind_of, told_of
 from hwnas.pipeline.config.compress_config import CompressConfig
 
-FOLDER = "budgets"
+BUDGETS, TARGETS = "budgets", "targets"  # folders of the networks, after `hwnas.pipeline.config.budget.kind_of`
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One network of a run for several budgets.
+    """One network of a run for several budgets or targets.
 
     Args:
         path: of its own run, which may not be there yet.
+        target: as it was given.
         wanted: its budgets.
+        told: what it is asked for, for people, e.g. 'latency 4ms' or 'jetson-nano, latency 50%'.
     """
 
     path: Path
+    target: str
     wanted: Wanted
+    told: str
 
     @property
     def name(self) -> str:
@@ -37,9 +43,9 @@ class Branch:
         return self.path.name
 
     @property
-    def told(self) -> str:
-        """Its budgets for people, e.g. 'latency 4ms'."""
-        return in_words(self.wanted)
+    def kind(self) -> str:
+        """What a run is for several of: 'budgets' or 'targets'."""
+        return self.path.parent.name
 
     @property
     def texts(self) -> dict[str, str]:
@@ -48,16 +54,17 @@ class Branch:
 
 
 def branches_of(path: Path, config: CompressConfig) -> tuple[Branch, ...]:
-    """The networks of a run for several budgets, in the order in which they were asked for; none of another run."""
+    """The networks of a run for several, in the order in which they were asked for; none of another run."""
     networks = config.networks
     if len(networks) < 2:
         return ()
-    return tuple(Branch(path / FOLDER / name, wanted)
-                 for name, wanted in zip(folder_names(networks), networks, strict=True))
+    folder = path / {"targets": TARGETS, "budgets": BUDGETS}[kind_of(networks)]
+    return tuple(Branch(folder / name, asked.target, asked.wanted, told)
+                 for name, asked, told in zip(folder_names(networks), networks, told_of(networks), strict=True))
 
 
 def one_of(path: Path, branches: tuple[Branch, ...]) -> str:
-    """Why a run for several budgets has no network itself, and where those are that are made."""
+    """Why a run for several has no network itself, and where those are that are made."""
     made = [branch.path for branch in branches if (branch.path / "model.onnx").is_file()]
-    places = " or ".join(shell(place) for place in made) or f"below {shell(path / FOLDER)}, once they are made"
-    return f"{path} is a run for {len(branches)} budgets with a network for each: name one of them, {places}"
+    places = " or ".join(map(shell, made)) or f"below {shell(branches[0].path.parent)}, once they are made"
+    return f"{path} is a run for {len(branches)} {branches[0].kind} with a network for each: name one of them, {places}"

@@ -169,7 +169,7 @@ class RunFolder:
         if found.infeasible:
             found = found.model_copy(update={"infeasible": {}})
         reference = self.state.reference
-        return found if reference is None else found.model_copy(update={"limits": reference.told(config.networks)})
+        return found if reference is None else found.model_copy(update={"limits": reference.told(config.on_first)})
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hwnas.pipeline.config.budget import Wanted
+from hwnas.pipeline.config.budget import Asked
 from hwnas.pipeline.run.result_parts import Amount, Part, Percent, TimedResult
 from hwnas.pipeline.run.results import ReportResult, StageResult
 from hwnas.validation import Count, FileName, Milliseconds, Name
@@ -84,9 +84,9 @@ class UnitsResult(StageResult):
     facts: dict[Name, float | int]
 
 
-def limits_of(networks: Sequence[Wanted], whole_ms: float) -> dict[str, float]:
+def limits_of(networks: Sequence[Asked], whole_ms: float) -> dict[str, float]:
     """Budget of latency -> what it comes to, ms, where the network as given takes `whole_ms`."""
-    budgets = [wanted["latency"] for wanted in networks]
+    budgets = [asked.wanted["latency"] for asked in networks]
     return {budget.text: budget.absolute(whole_ms * 1e6) / 1e6 for budget in budgets}
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 from hwnas.errors import UsageError
 from hwnas.latency import LatencyModel
-from hwnas.pipeline.config.budget import THROUGHPUT, Budget, called, show
+from hwnas.pipeline.config.budget import THROUGHPUT, Asked, Budget, called, show
 from hwnas.runtime import Measurement
 from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY
 from hwnas.space import Architecture
@@ -115,11 +115,11 @@ class Reference(BaseModel):
         """What budgets come to."""
         return {name: self.limit(budget) for name, budget in budgets.items()}
 
-    def told(self, networks: Sequence[Mapping[str, Budget]]) -> dict[str, str]:
-        """Budget -> what it comes to for every one of some networks, in words; of what is not measured yet as asked."""
+    def told(self, networks: Sequence[Asked]) -> dict[str, str]:
+        """Budget -> what it comes to for all of some networks on one target, in words; of what is not measured yet as asked."""
         texts: dict[str, dict[str, None]] = {}
-        for budgets in networks:
-            for name, budget in budgets.items():
+        for asked in networks:
+            for name, budget in asked.wanted.items():
                 unknown = budget.relative and name in SPENT and getattr(self, SPENT[name]) is None
                 texts.setdefault(name, {})[budget.text if unknown else self.limit(budget).text()] = None
         return {name: ", ".join(told) for name, told in texts.items()}

@@ -208,6 +208,8 @@ class GenerateResult(StageResult):
         out: what does not compete -> why; `close` says that chance may have chosen between the best two.
         precisions: position -> its precision, of a winner that has several.
         sensitivity: the file of what precisions cost at every place, where that was measured.
+        rooms: of one network for several targets, target -> share of its latency budget that is predicted to be left.
+        agreed: of such a network, target -> factor on its latency budget when it was chosen for all.
     """
 
     stage = "generate"
@@ -232,6 +234,8 @@ class GenerateResult(StageResult):
     close: Name | None = None
     precisions: dict[Name, Precision] = Field(default_factory=dict)
     sensitivity: FileName | None = None
+    rooms: dict[Name, Annotated[float, Field(ge=-1e6, le=1)]] = Field(default_factory=dict)
+    agreed: dict[Name, Factor] = Field(default_factory=dict)
     candidates: Annotated[list[CandidateResult], Field(max_length=100_000)]
 
     @property

@@ -20,7 +20,7 @@ from hwnas.generate import Front, front, solve, solve_uncertain
 from hwnas.generate.chance_condition import NAME as UNCERTAIN
 from hwnas.latency import LatencyModel, Prediction
 from hwnas.latency.margin import UncertainCosts
-from hwnas.pipeline.config.budget import Budget, show
+from hwnas.pipeline.config.budget import Budget, cost_of, show
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of, spends_of
 from hwnas.pipeline.run.reference import Limit, Reference
@@ -165,7 +165,7 @@ class ArchitectureSolver:
         """The same, with the latency as a sum, which above a confidence of 0.5 is a little more than it has to be."""
         fixed, costs = self.costs(tuple(budgets) or ("latency",))
         best = solve(self.utilities(), costs, dict(budgets), fixed=fixed, top=top, min_distance=min_distance,
-                     aggregate=_aggregates(costs))
+                     aggregate=self.aggregates(costs))
         return [best.choice, *(other.choice for other in best.others)]
 
     def _surest(self, budgets: Mapping[str, float]) -> tuple[int, ...] | None:
@@ -179,7 +179,7 @@ class ArchitectureSolver:
             return solve_uncertain(
                 self.utilities(), sure.means, sure.variances, budgets["latency"], z=sure.z, relative=sure.relative,
                 fixed_mean=sure.fixed[0], fixed_variance=sure.fixed[1], costs=costs, budgets=others, fixed=fixed,
-                aggregate=_aggregates(costs),
+                aggregate=self.aggregates(costs),
             ).choice
         except BudgetInfeasible as err:
             named = ({"latency" if name == UNCERTAIN else name: value for name, value in part.items()}
@@ -242,7 +242,8 @@ class ArchitectureSolver:
             bounds = {name: bound for name, bound in bounds.items() if name != "latency"}
         fixed, costs = self.costs(tuple(bounds))
         parts = {n: (fixed[n], *(row[k] for row, k in zip(costs[n], choice, strict=True))) for n in bounds}
-        return all((max if n == "memory" else sum)(parts[n]) <= bound for n, bound in bounds.items())
+        most = self.aggregates(parts)
+        return all((max if most[n] == "max" else sum)(parts[n]) <= bound for n, bound in bounds.items())
 
     def best_within(self, choice: tuple[int, ...], bounds: Mapping[str, float]) -> Answer | None:
         """An architecture with its predictions; None where it is not within every bound."""
@@ -307,7 +308,11 @@ class ArchitectureSolver:
         return always, rows
 
     @staticmethod
-    def explained(err: BudgetInfeasible, bounds: Mapping[str, float]) -> BudgetInfeasible:
+    def aggregates(costs: Mapping[str, object]) -> dict[str, str]:
+        """Memory is what is alive at once, the other costs are sums."""
+        return {name: "max" if cost_of(name) == "memory" else "sum" for name in costs}
+
+    def explained(self, err: BudgetInfeasible, bounds: Mapping[str, float]) -> BudgetInfeasible:
         """A refusal of the solver with costs in their units and the way out."""
         because = bounds.because if isinstance(bounds, Bounds) else {}
         how = {name: f"left by {because[name]}" if name in because else "asked" for name in err.least}
@@ -319,8 +324,3 @@ class ArchitectureSolver:
         why = "each budget alone can be met, together they cannot" if together else "over the least the space can do"
         text = f"no architecture meets the budgets ({'; '.join(parts)}): {why}. Raise a budget or take another space"
         return BudgetInfeasible(text, err.least, err.budgets)
-
-
-def _aggregates(costs: Mapping[str, object]) -> dict[str, str]:
-    """Memory is what is alive at once, the other costs are sums."""
-    return {name: "max" if name == "memory" else "sum" for name in costs}

@@ -38,12 +38,14 @@ class Candidate:
         kind: its precision and variant.
         timing: as measured; None where the device is not at hand.
         fp32_timing: of the same network in fp32 in the same run, where several precisions compete.
+        used: what it takes of the latency budget, as measured; the largest share of all targets that it is for.
     """
 
     kind: Configuration
     answer: Answer
     timing: Measurement | None = None
     fp32_timing: Measurement | None = None
+    used: float = 0.0
 
     @property
     def precision(self) -> NetworkPrecision:

@@ -1,7 +1,7 @@
 """Candidates that measure within the budgets: solve, time the best in turns, tighten where the table said too little.
 
 All are timed in one interleaved run with the fp32 reference, in every precision; where the device is not at hand
-nothing is timed.
+nothing is timed. One network for several targets is timed on all of those that this machine is.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hwnas.errors import BudgetInfeasible, VerificationFailed
-from hwnas.pipeline.config.budget import THROUGHPUT
+from hwnas.pipeline.config.budget import ON, THROUGHPUT, parse_all
 from hwnas.pipeline.exported.inference import TimedModel, in_form, time_models
-from hwnas.pipeline.latencies.latency_sources import in_fp32
+from hwnas.pipeline.latencies.latency_sources import in_fp32, targets_of
+from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import reference_of, time_limit
 from hwnas.pipeline.selection.answers import Answer
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
@@ -43,6 +44,7 @@ class CandidateFitting:
     def __init__(self, context: RunContext, solvers: Mapping[Configuration, ArchitectureSolver]) -> None:
         self._context, self._run, self._solvers = context, context.run, solvers
         self._here = all(self._run.lane(p).here for p in context.targets)
+        self._others = {run.state.config.target.name: run for run in context.together if run.lane().here}
         self._competing = len({kind.precision for kind in solvers}) > 1  # several precisions
 
     def within_budgets(self) -> Selection:
@@ -56,16 +58,16 @@ class CandidateFitting:
         waiting, limit, best = dict(self._solvers), float("inf"), float("inf")
         for left in reversed(range(TRIES)):
             proposed = self._proposed(waiting, found)
-            if not self._here:
+            if not self._here and not self._others:
                 found.candidates = [c for row in proposed.values() for c in row]
                 return found
-            timed_rows, found.references = self._time(proposed)
-            limit = self._limit_ms(found.references[FP32], strict=left > 0)
+            timed_rows, found.references, limit = self._time(proposed, strict=left > 0)
             for kind, row in timed_rows.items():
-                best = min(_median(c) for c in row)
-                within = [c for c in row if _median(c) <= MARGIN * limit]
+                closest = min(row, key=lambda c: c.used)
+                best = _median(closest)
+                within = [c for c in row if c.used <= MARGIN]
                 if not within:
-                    found.tighten[kind] *= MARGIN * limit / best
+                    found.tighten[kind] *= MARGIN / closest.used
                     continue
                 waiting.pop(kind)
                 gains = [c for c in within if not c.slower_than_fp32]
@@ -80,6 +82,16 @@ class CandidateFitting:
                 f"no candidate measured within {limit:.3f} ms in {TRIES} tries although the table predicts it; best "
                 f"{best:.3f} ms: measure the table again (`hwnas profile --again`)"
             )
+        return found
+
+    def of_one(self, candidate: Candidate) -> Selection:
+        """A network that was chosen elsewhere, timed here; whether it holds is found where it is exported."""
+        kind = candidate.kind
+        found = Selection([candidate], bounds={kind: self._solvers[kind].absolute(self._context.budgets)},
+                          tighten={kind: self._run.state.tighten})
+        if self._here:
+            rows, found.references, _ = self._time({kind: [candidate]}, strict=False)
+            found.candidates = rows[kind]
         return found
 
     def _proposed(self, waiting: dict[Configuration, ArchitectureSolver],
@@ -141,16 +153,29 @@ class CandidateFitting:
             found.append(answer)  # a lower precision or a smaller variant may be all that is needed
         return [answer for answer in found if answer.precisions is None or answer.several]
 
-    def _time(self, rows: Mapping[Configuration, list[Candidate]],
-              ) -> tuple[dict[Configuration, list[Candidate]], dict[str, Measurement]]:
-        """All candidates and the reference in every precision in turns, with random weights: they change no time."""
+    def _time(self, rows: Mapping[Configuration, list[Candidate]], strict: bool,
+              ) -> tuple[dict[Configuration, list[Candidate]], dict[str, Measurement], float]:
+        """All candidates and the reference in every precision in turns, with random weights: they change no time.
+
+        Returns:
+            The candidates, precision -> reference, and the limit in ms on the run's own target.
+        """
         targets, batch = self._context.targets, next(iter(self._context.targets.values())).batch
         exact = in_fp32(next(iter(targets.values())))
         reference = network_model(self._context.space.reference, batch=batch)
-        entries = {FP32: TimedModel(reference, exact)}
-        entries |= {p: TimedModel(reference, targets[p]) for p, _ in rows if p in targets and p != FP32}
+        own = rows if self._here else {}
+        entries = {FP32: TimedModel(reference, exact)} if self._here else {}
+        entries |= {p: TimedModel(reference, targets[p]) for p, _ in own if p in targets and p != FP32}
         models = {c.network: network_model(c.answer.architecture, batch=batch) for row in rows.values() for c in row}
-        for kind, row in rows.items():
+        others = {name: targets_of(run.state.config)[0] for name, run in self._others.items()}
+        for name, target in others.items():
+            whole = network_model(self._context.space.reference, batch=target.batch)
+            entries[f"{FP32}{ON}{name}"] = TimedModel(whole, in_fp32(target))
+            for kind, row in rows.items():
+                for i, c in enumerate(row):
+                    model = in_form(network_model(c.answer.architecture, batch=target.batch), target)
+                    entries[f"{kind} {i}{ON}{name}"] = TimedModel(model, target, in_form=True)
+        for kind, row in own.items():
             for i, c in enumerate(row):
                 target = self._context.target_in(kind.precision)
                 entries[f"{kind} {i}"] = TimedModel(in_form(models[c.network], target, None, c.precisions), target,
@@ -160,33 +185,38 @@ class CandidateFitting:
         fixed = self._run.state.reference
         found = time_models(entries, sweeps=SWEEPS, calm_kernel_ms=fixed.kernel_ms if fixed else None,
                             progress=self._context.progress)
+        limits = {f"{ON}{name}": _limit_ms(run, found[f"{FP32}{ON}{name}"], strict)
+                  for name, run in self._others.items()}
+        limits |= {"": _limit_ms(self._run, found[FP32], strict)} if self._here else {}
         measured = {
-            kind: [replace(c, timing=found[f"{kind} {i}"], fp32_timing=found.get(f"{kind} {i} {FP32}"))
+            kind: [replace(c, timing=found.get(f"{kind} {i}"), fp32_timing=found.get(f"{kind} {i} {FP32}"),
+                           used=max(found[f"{kind} {i}{on}"].median_ms / limit for on, limit in limits.items()))
                    for i, c in enumerate(row)] for kind, row in rows.items()
         }
-        return measured, {p: found[p] for p in targets | {FP32: exact} if p in found}
+        return measured, {p: found[p] for p in targets | {FP32: exact} if p in found}, limits.get("", float("inf"))
 
-    def _limit_ms(self, reference: Measurement, strict: bool) -> float:
-        """The latency budget in ms; a percentage is of the fp32 reference as measured in the same run.
 
-        Among many networks in turns none finds its weights in the cache, and the reference, which has the most, loses
-        most by it; alone with the result, as both are judged, it is faster again. So it is not taken to be slower than
-        when the run fixed it, unless the reference kernel is. And where a result was over its budget in the end, what
-        is measured here is held to the tighter budget, too.
+def _limit_ms(run: RunFolder, reference: Measurement, strict: bool) -> float:
+    """The latency budget in ms; a percentage is of the fp32 reference as measured in the same run.
 
-        Args:
-            strict: whether to do so; where nothing is found that way, the run's own ratio has to do.
-        """
-        fixed = self._run.state.reference
-        now_ms = reference.median_ms
-        if strict and fixed is not None and fixed.kernel_ms and reference.kernel_ms:
-            slower = reference.kernel_ms / fixed.kernel_ms
-            now_ms = min(now_ms, fixed.latency_ms * (slower if slower > 1 + NOISE else 1.0))
-        of = reference_of(self._run, self._context.space).model_copy(update={"latency_ms": now_ms})
-        limits = {name: of.limit(budget) for name, budget in self._context.budgets.items()
-                  if name in ("latency", THROUGHPUT)}
-        limit = time_limit(limits, of.batch)
-        return float("inf") if limit is None else limit.value / 1e6 * self._run.state.tighten
+    Among many networks in turns none finds its weights in the cache, and the reference, which has the most, loses
+    most by it; alone with the result, as both are judged, it is faster again. So it is not taken to be slower than
+    when the run fixed it, unless the reference kernel is. And where a result was over its budget in the end, what
+    is measured here is held to the tighter budget, too.
+
+    Args:
+        strict: whether to do so; where nothing is found that way, the run's own ratio has to do.
+    """
+    fixed = run.state.reference
+    now_ms = reference.median_ms
+    if strict and fixed is not None and fixed.kernel_ms and reference.kernel_ms:
+        slower = reference.kernel_ms / fixed.kernel_ms
+        now_ms = min(now_ms, fixed.latency_ms * (slower if slower > 1 + NOISE else 1.0))
+    of = reference_of(run).model_copy(update={"latency_ms": now_ms})
+    limits = {name: of.limit(budget) for name, budget in parse_all(run.state.config.budgets).items()
+              if name in ("latency", THROUGHPUT)}
+    limit = time_limit(limits, of.batch)
+    return float("inf") if limit is None else limit.value / 1e6 * run.state.tighten
 
 
 def _median(candidate: Candidate) -> float:

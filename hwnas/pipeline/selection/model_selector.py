@@ -18,18 +18,21 @@ from typing import TYPE_CHECKING
 
 from hwnas.export import Loss
 from hwnas.files import write_json
+from hwnas.pipeline.config.budget import cost_of
 from hwnas.pipeline.run.result_parts import CandidateResult, TimedResult
 from hwnas.pipeline.run.results import GenerateResult, ProfileResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
-from hwnas.pipeline.selection.candidates import FP32, Candidate, Configuration, Key
+from hwnas.pipeline.selection.candidates import FP32, Candidate, Configuration, Key, Selection
+from hwnas.pipeline.selection.devices_solver import DevicesSolver
 from hwnas.pipeline.selection.fitting import CandidateFitting
+from hwnas.pipeline.selection.one_model import agreed, for_all, tightened
 from hwnas.pipeline.selection.precision_solver import as_precision, mixed_models, solvers_in
 from hwnas.pipeline.selection.quantization_loss import loss_of
 from hwnas.pipeline.selection.sensitivity import FILE as SENSITIVITY
 from hwnas.pipeline.selection.sensitivity_trials import measured_sensitivity
 from hwnas.pipeline.selection.trials import Trials
 from hwnas.search.evaluators.setting import NoScore
-from hwnas.space import FULL
+from hwnas.space import FULL, Variant
 from hwnas.target import MIXED, NetworkPrecision
 from hwnas.tasks.chance import Z95
 
@@ -60,6 +63,8 @@ class ModelSelector:
             self._solvers |= {Configuration(MIXED, variant): solver
                               for variant, solver in solvers_in(self._run, MIXED).items()}
         self._scores: dict[Key, float] = {}
+        self._solvers = for_all(context, self._solvers)
+        self._agreed = agreed(context)
 
     @property
     def _competing(self) -> bool:
@@ -68,7 +73,7 @@ class ModelSelector:
 
     def choose(self) -> GenerateResult:
         """The winner, and what it was chosen from."""
-        fitting = CandidateFitting(self._context, self._solvers).within_budgets()
+        fitting = self._fitting()
         losses = self._reference_losses()
         ranked = self._ranked(fitting.candidates, losses)
         finalists = self._finalists([c for _, c in ranked])
@@ -82,7 +87,7 @@ class ModelSelector:
         predicted = solver.predicted(winner.answer)
         return GenerateResult(
             choice=list(winner.choice), variant=winner.kind.variant.key, precision=winner.precision,
-            bounds=fitting.bounds[winner.kind],
+            bounds={name: bound for name, bound in fitting.bounds[winner.kind].items() if name == cost_of(name)},
             limits={n: limit.text() for n, limit in solver.limits(self._context.budgets).items()},
             tighten=fitting.tighten[winner.kind], predicted_score=winner.answer.predicted_score,
             shared_weights_score=score, predicted=winner.answer.costs, latency_source=solver.latency.source,
@@ -95,10 +100,26 @@ class ModelSelector:
             | dict.fromkeys(self._run.state.refused, "refused after export")
             | ({MIXED: self._mixed_out} if self._mixed_out else {}),
             precisions={position: as_precision(p) for position, p in (winner.precisions or {}).items()},
-            sensitivity=self._sensitivity,
+            sensitivity=self._sensitivity, rooms=self._rooms(winner),
+            agreed=tightened([self._run, *self._context.together]) if self._context.together else {},
             close=self._close(trials),
             candidates=[self._told(c, reached.get((c.precision, c.network))) for _, c in ranked],
         )
+
+    def _fitting(self) -> Selection:
+        """What measures within the budgets; where another target's run chose for all, that alone."""
+        fitting = CandidateFitting(self._context, self._solvers)
+        if self._agreed is None:
+            return fitting.within_budgets()
+        choice, variant = tuple(self._agreed.choice), Variant.read(self._agreed.variant)
+        kind = next(kind for kind in self._solvers if kind.variant == variant)
+        self._scores[variant, choice] = self._agreed.shared_weights_score or 0.0
+        return fitting.of_one(Candidate(kind, self._solvers[kind].answer(choice)))
+
+    def _rooms(self, c: Candidate) -> dict[str, float]:
+        """Of one network for several targets."""
+        solver = self._solvers[c.kind]
+        return solver.rooms(c.choice) if isinstance(solver, DevicesSolver) else {}
 
     def _told(self, c: Candidate, trial: float | None) -> CandidateResult:
         return CandidateResult(

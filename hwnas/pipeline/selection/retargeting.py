@@ -23,7 +23,9 @@ from hwnas.pipeline.latencies.latency_sources import (
     precisions_asked,
     targets_of,
 )
+from hwnas.pipeline.run.branches import TARGETS
 from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.results import ProfileResult
 from hwnas.pipeline.run.spends import Spends
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.space import FULL, Space, Variant, scaled
@@ -111,11 +113,25 @@ def own_precision(run: RunFolder, overrides: Mapping[str, object]) -> str | None
     return target.precision if target in targets_of(run.state.config) else None
 
 
+def branch_for(run: RunFolder, overrides: Mapping[str, object]) -> RunFolder | None:
+    """Of a run for several targets the one below it that is for the target that is asked about; None where none is.
+
+    What that one fixed holds: a percentage is of the same milliseconds.
+    """
+    wanted = targets_of(asked_of(run.state.config, overrides))[0]
+    for branch in run.branches:
+        if branch.kind == TARGETS and (branch.path / "run.json").is_file():
+            found = RunFolder.open(branch.path)
+            if wanted in targets_of(found.state.config) and found.done(ProfileResult.stage):
+                return found
+    return None
+
+
 def asked_of(config: CompressConfig, overrides: Mapping[str, object]) -> CompressConfig:
     """A configuration for another device, or for another way of running on its own; raises as `make_config`."""
     given = {name: value for name, value in overrides.items() if value is not None}
     if "target" in given:
-        given = {**dict.fromkeys(OF_A_DEVICE), **given}
+        given = {**dict.fromkeys(OF_A_DEVICE), "one_model": False, "give_up": 0.0, **given}
     return make_config({**config.flat(), **given}, known_space=True)
 
 

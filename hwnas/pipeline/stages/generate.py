@@ -40,7 +40,7 @@ def _measure_what_is_new(context: RunContext) -> None:
     """
     state, targets = context.run.state, context.targets
     known = set.intersection(*({*state.spends.get(target.precision, {})} for target in targets.values()))
-    asked = [name for name in asked_of(context.config.networks) if name not in known]
+    asked = [name for name in asked_of(each.wanted for each in context.config.on_first) if name not in known]
     if not asked:
         return
     first = next(iter(targets.values()))

@@ -11,16 +11,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.errors import BudgetInfeasible, UsageError
 from hwnas.files import write_json
 from hwnas.pipeline.commands import profile_command
-from hwnas.pipeline.config.budget import in_words
+from hwnas.pipeline.config.budget import told_of
+from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.latencies.latency_sources import AUTO, Latencies, latencies, mixed_of, precisions_asked, tied
+from hwnas.pipeline.latencies.latency_sources import (
+    AUTO,
+    Latencies,
+    latencies,
+    mixed_of,
+    precisions_asked,
+    targets_of,
+    tied,
+)
 from hwnas.pipeline.latencies.mixed import MixedLatencies, mixed_latencies
 from hwnas.pipeline.latencies.speed import Speed, at_speed, speed_of
 from hwnas.pipeline.latencies.spending import asked_of, check_measurable, measured_lines
@@ -42,7 +51,7 @@ class ProfileStage(Stage[ProfileResult]):
     name = ProfileResult.stage
 
     def run(self, context: RunContext) -> ProfileResult:
-        return Profiler(context).profile()
+        return Profiler(context, context.config.replaced(target=context.config.target.first)).profile()
 
     def leaves(self, found: ProfileResult) -> Sequence[str]:
         of_lanes = (name for lane in found.lanes for name in (lane.file, lane.table, *lane.variants.values()) if name)
@@ -51,9 +60,15 @@ class ProfileStage(Stage[ProfileResult]):
 
 @dataclass(frozen=True)
 class Profiler:
-    """Brings one run's latencies together."""
+    """Brings the latencies of one target together.
+
+    Args:
+        context: the run.
+        config: for that target alone.
+    """
 
     context: RunContext
+    config: CompressConfig
 
     def profile(self) -> ProfileResult:
         """Time what the tables lack, or estimate; keep copies of tables and models in the run folder.
@@ -62,13 +77,12 @@ class Profiler:
             UsageError: networks of several precisions were asked for, and their latencies cannot be known.
         """
         context = self.context
-        tables = tuple(self._of_variants(target) for target in context.targets.values())
+        tables = self._tables(context.targets.values())
         speed = speed_of(context.space, tuple(lane[FULL] for lane in tables), context.progress)
-        found = tuple({variant: at_speed(lane, factor) for variant, lane in lanes.items()}
-                      for lanes, factor in zip(tables, speed.factors, strict=True))
+        found = _at(speed, tables)
         here = all(lane[FULL].here for lane in found)
         reference, spends = self._reference(found, speed), dict[str, dict[str, Line]]()
-        if asked := asked_of(context.config.networks):
+        if asked := asked_of(each.wanted for each in context.config.on_first):
             check_measurable(asked, next(iter(context.targets.values())), here)
             reference, spends = measured_lines(context.space, context.targets.values(), asked, reference,
                                                progress=context.progress)
@@ -86,7 +100,7 @@ class Profiler:
                  for variant in mixed.models}
         for variant, model in mixed.models.items():
             write_json(context.run.path / files[variant.key], model.to_json())
-        return ProfileResult(lanes=lanes, reference=reference, limits=reference.told(context.config.networks),
+        return ProfileResult(lanes=lanes, reference=reference, limits=reference.told(context.config.on_first),
                              infeasible=infeasible, mixed=files, mixed_out=mixed.why, changes=mixed.timed)
 
     def _mixed(self, lanes: tuple[dict[Variant, Latencies], ...], speed: Speed) -> MixedLatencies:
@@ -107,9 +121,13 @@ class Profiler:
             return Reference.measured(network, speed.reference, batch=batch)
         return Reference.said(network, lanes[0][FULL].model, speed.ratios[0], batch=batch)
 
+    def _tables(self, targets: Iterable[Target]) -> tuple[dict[Variant, Latencies], ...]:
+        """What is known of every one of some targets; times what their tables lack."""
+        return tuple(self._of_variants(target) for target in targets)
+
     def _of_variants(self, target: Target) -> dict[Variant, Latencies]:
         """Variant -> latencies, all at one speed of the machine."""
-        config, spaces, progress = self.context.config, self.context.spaces, self.context.progress
+        config, spaces, progress = self.config, self.context.spaces, self.context.progress
         tables = Path(config.target.tables) if config.target.tables else None
         found = {
             variant: latencies(space, target, tables=tables, seed=config.seed,
@@ -121,7 +139,7 @@ class Profiler:
 
     def _way_out(self, target: Target) -> str:
         """What has a target measured."""
-        return profile_command(self.context.config, self.context.space, target)
+        return profile_command(self.config, self.context.space, target)
 
     def _keep(self, variants: Mapping[Variant, Latencies], ratio: float, suffix: str) -> LaneResult:
         """Write one lane's models and table into the run folder; what run.json says of it.
@@ -155,21 +173,41 @@ class Profiler:
 
     def _infeasible(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
                     reference: Reference, spends: Mapping[str, Mapping[str, Line]]) -> dict[str, str]:
-        """Budgets that no architecture meets -> why: better said now than after the search.
+        """Budgets that no architecture meets, on any target of the run -> why.
 
         Raises:
-            BudgetInfeasible: none of the budgets can be met.
+            BudgetInfeasible: none of the budgets can be met, or not all by one network for all.
         """
-        networks, refusals = self.context.config.networks, {}
-        solvers = self._solvers(lanes, ratios, reference, spends)
-        for wanted in networks:
+        first, refusals = self.config.target.name, dict[str, BudgetInfeasible]()
+        solvers = {first: self._solvers(lanes, ratios, reference, spends)}
+        networks = self.context.config.networks
+        for number, (target, wanted) in enumerate(networks):
+            if target not in solvers:  # better measured, and refused, now than after the search
+                solvers[target] = Profiler(self.context, self.config.replaced(target=target)).elsewhere()
             try:
-                feasible(solvers, wanted)
+                feasible(solvers[target], wanted)
             except BudgetInfeasible as err:
-                refusals[in_words(wanted)] = err
+                refusals[told_of(networks)[number]] = err
+        if refusals and self.context.config.target.one_model:
+            told, first_refusal = next(iter(refusals.items()))
+            raise BudgetInfeasible(f"{told}: {first_refusal}", first_refusal.least, first_refusal.budgets)
         if len(refusals) == len(networks):
             raise next(iter(refusals.values()))
         return {told: str(err) for told, err in refusals.items()}
+
+    def elsewhere(self) -> list[dict[Variant, ArchitectureSolver]]:
+        """What another target of the run can do; times what its tables lack, and keeps nothing in the run."""
+        lanes = self._tables(targets_of(self.config))
+        speed = speed_of(self.context.space, tuple(lane[FULL] for lane in lanes), self.context.progress)
+        found, spends = _at(speed, lanes), dict[str, dict[str, Line]]()
+        reference, name = self._reference(found, speed), self.config.target.name
+        wanted = [each.wanted for each in self.context.config.networks if each.target == name]
+        if asked := asked_of(wanted):
+            targets = targets_of(self.config)
+            check_measurable(asked, targets[0], all(lane[FULL].here for lane in found))
+            reference, spends = measured_lines(self.context.space, targets, asked, reference,
+                                               progress=self.context.progress)
+        return self._solvers(found, speed.ratios, reference, spends)
 
     def _solvers(self, lanes: tuple[dict[Variant, Latencies], ...], ratios: tuple[float, ...],
                  reference: Reference, spends: Mapping[str, Mapping[str, Line]],
@@ -182,3 +220,9 @@ class Profiler:
                 reference.batch, spends.get(lane[FULL].target.precision, {})))
             found.append({v: full if v == FULL else full.scaled(v, of.model, 0.0) for v, of in lane.items()})
         return found
+
+
+def _at(speed: Speed, tables: tuple[dict[Variant, Latencies], ...]) -> tuple[dict[Variant, Latencies], ...]:
+    """What tables say at the speed that the machine has now."""
+    return tuple({variant: at_speed(lane, factor) for variant, lane in lanes.items()}
+                 for lanes, factor in zip(tables, speed.factors, strict=True))
