@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.cli.generate import Asks, Found, asked_about, found_by, found_json, say_found
+from hwnas.cli.answering import Asks, Found, asked_about, found_by, found_json, say_found
 from hwnas.cli.options import BUDGETS
 from hwnas.errors import BudgetInfeasible, HwnasError, SomeBudgetsFailed, UsageError
 

@@ -26,6 +26,7 @@ from hwnas.export.own_samples import OwnSamples
 from hwnas.export.samples import Samples
 from hwnas.export.verification import answers
 from hwnas.files import appearing, sha256, write_bytes, write_json
+from hwnas.pipeline.commands import branch_command
 from hwnas.pipeline.config.budget import parse
 from hwnas.pipeline.exported.checking import target_of
 from hwnas.pipeline.exported.inference import SUBSTITUTE, answering, reach
@@ -91,7 +92,7 @@ def deploy_run(run: RunFolder, out: Path, target: str | None = None) -> Deployed
         raise UsageError(f"{run.path}: an output of the network has no axis of images, or another shape for every "
                          "image, so a bundle could not check itself: take model.onnx, which says how it is fed")
     made, where = target_of(metadata, None, {}), _named(metadata, target)
-    _check_target(run, made, where)
+    _check_target(run, made, where, target or where.name)
     promise, spends = None, list[dict[str, Any]]()
     if (where.name, where.key) == (made.name, made.key):
         promise = _own_promise(metadata) if own else _promise(run, run.found(ExportResult))
@@ -134,17 +135,17 @@ def write_bundle(out: Path, model: bytes, samples: Samples | OwnSamples, target:
     return Deployed(out, target, size, latency["promise_ms"], finding, latency["basis"], latency["reference_ms"])
 
 
-def _check_target(run: RunFolder, made: Target, where: Target) -> None:
+def _check_target(run: RunFolder, made: Target, where: Target, asked: str) -> None:
     """The graph must be one that the target takes; and a name alone never changes what was chosen of it."""
     forms = [(graph_form(t), variant_for(t.runtime) if graph_form(t) in QUANTISED else "") for t in (where, made)]
     if forms[0] != forms[1]:
         told = [f"{form}{f' as {t.runtime} wants it' if variant else ''}" for (form, variant), t in
                 zip(forms, (where, made), strict=True)]
         raise UsageError(f"{where} takes a graph in {told[0]}, the model of {run.path} is one in {told[1]}: "
-                         f"hwnas compress --from {run.path} --target {where.name}")
+                         f"{branch_command(run.path, asked)}")
     if where.name == made.name and where.key != made.key:
         raise UsageError(f"the model of {run.path} was made for {made}, --target {where.name} alone is {where}: leave "
-                         f"--target out, or hwnas compress --from {run.path} --target {where.name}")
+                         f"--target out, or {branch_command(run.path, asked)}")
 
 
 def _named(metadata: dict[str, Any], name: str | None) -> Target:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,18 @@ def resume_command(run: Path) -> str:
     return shell("hwnas", "compress", "--resume", run)
 
 
-def profile_command(config: CompressConfig, space: Space, target: Target) -> str:
+def branch_command(run: Path, target: str | None = None, budgets: Mapping[str, str] | None = None) -> str:
+    """What makes another network from the search of a run: for another target, or within budgets.
+
+    Args:
+        target: as it was given; the run's own budgets then hold where no others are given.
+    """
+    words = [] if target is None else ["--target", nearby(target)]
+    words += [word for name, text in (budgets or {}).items() for word in (f"--{name}", text)]
+    return shell("hwnas", "compress", "--from", run, *words)
+
+
+def profile_command(config: CompressConfig, space: Space, target: Target, *, again: bool = False) -> str:
     """What has a target measured: the very table that a run of `config` looks up.
 
     The space is said by its figures, so that no images are needed where it is typed.
@@ -41,6 +53,7 @@ def profile_command(config: CompressConfig, space: Space, target: Target) -> str
     Args:
         space: the full one of the run.
         target: in the precision that is to be measured; one without hardware figures is this machine.
+        again: whether what the table holds is measured once more.
     """
     named = config.target.first if names_a_file(config.target.first) else target.name
     words = ["hwnas", "profile", "--target", named]
@@ -48,7 +61,7 @@ def profile_command(config: CompressConfig, space: Space, target: Target) -> str
     for flag, value in (("--runtime", asked.runtime), ("--precision", target.precision), ("--batch", asked.batch),
                         ("--threads", asked.threads), ("--tables", asked.tables)):
         words += [] if value is None else [flag, str(value)]
-    device = ON_THE_DEVICE if target.hardware is not None else ()
+    device = (*(["--again"] if again else []), *(ON_THE_DEVICE if target.hardware is not None else ()))
     return shell(*words, *_space_flags(config, space), *_variant_flags(config), *device)
 
 

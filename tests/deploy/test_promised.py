@@ -209,13 +209,14 @@ def test_a_reader_that_has_enough_ends_it_quietly(bundles: Callable[[str], Path]
 def test_a_name_changes_nothing_in_silence(made_for: dict[str, Any], named: dict[str, Any], part: str,
                                            tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="hwnas compress --from") as refused:
-        _check_target(SimpleNamespace(path=tmp_path), load("local", **made_for), load("local", **named))  # type: ignore[arg-type]
+        _check_target(SimpleNamespace(path=tmp_path), load("local", **made_for),  # type: ignore[arg-type]
+                      load("local", **named), "local")
     assert part in str(refused.value)
 
 
 def test_the_same_target_by_its_name_is_fine(tmp_path: Path) -> None:
-    _check_target(SimpleNamespace(path=tmp_path), load("local"), load("local"))  # type: ignore[arg-type]
-    _check_target(SimpleNamespace(path=tmp_path), load("local"), load("raspberry-pi-5"))  # type: ignore[arg-type]
+    for name in ("local", "raspberry-pi-5"):
+        _check_target(SimpleNamespace(path=tmp_path), load("local"), load(name), name)  # type: ignore[arg-type]
 
 
 def test_help_says_the_default(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hwnas.errors import RunError
+from hwnas.pipeline.commands import branch_command
 from hwnas.pipeline.config.budget import MEASURED_AT_THE_END, THROUGHPUT, called
 from hwnas.pipeline.run.folder import RunFolder
 from hwnas.pipeline.run.limits import batch_of, limits_of, promise_of
@@ -102,7 +103,8 @@ def _exact(run: RunFolder, limit: Limit, solver: ArchitectureSolver, winner: Arc
     bound = run.found(GenerateResult).bounds.get(name)
     if bound is None:
         raise RunError(f"{run.path / 'run.json'} has no bound for the budget {name}, which stage generate keeps: "
-                       f"restore it, or begin again with `hwnas compress --from {run.path}`")
+                       "restore it, or begin again with "
+                       f"`{branch_command(run.path, budgets=run.state.config.budgets)}`")
     if {PEAK_MEMORY, FILE_SIZE} & {*run.state.config.budgets}:
         bound = limit.value  # that of stage generate may be what those left
     return Reached(name, limit.budget.text, limit.text(), UNIT.get(name, ""), bound, value, "exact", value <= bound)

@@ -116,7 +116,7 @@ class Reference(BaseModel):
         return {name: self.limit(budget) for name, budget in budgets.items()}
 
     def told(self, networks: Sequence[Asked]) -> dict[str, str]:
-        """Budget -> what it comes to for all of some networks on one target, in words; of what is not measured yet as asked."""
+        """Budget -> what it comes to for networks on one target, in words; of what is not measured as asked."""
         texts: dict[str, dict[str, None]] = {}
         for asked in networks:
             for name, budget in asked.wanted.items():

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hwnas.errors import BudgetInfeasible, VerificationFailed
+from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.config.budget import ON, THROUGHPUT, parse_all
 from hwnas.pipeline.exported.inference import TimedModel, in_form, time_models
 from hwnas.pipeline.latencies.latency_sources import in_fp32, targets_of
@@ -80,7 +81,8 @@ class CandidateFitting:
         if not found.candidates:
             raise VerificationFailed(
                 f"no candidate measured within {limit:.3f} ms in {TRIES} tries although the table predicts it; best "
-                f"{best:.3f} ms: measure the table again (`hwnas profile --again`)"
+                f"{best:.3f} ms: measure the table again "
+                f"(`{profile_command(self._context.config, self._context.space, self._context.target, again=True)}`)"
             )
         return found
 

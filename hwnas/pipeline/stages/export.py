@@ -21,7 +21,7 @@ from hwnas.pipeline.config.budget import MEASURED_AT_THE_END, THROUGHPUT, called
 from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.exported.model_exporter import Export, ModelExporter
 from hwnas.pipeline.exported.validation_artifacts import Artifacts, write_artifacts
-from hwnas.pipeline.latencies.latency_sources import in_fp32
+from hwnas.pipeline.latencies.latency_sources import in_fp32, targets_of
 from hwnas.pipeline.latencies.spending import spent_by
 from hwnas.pipeline.run import details
 from hwnas.pipeline.run.folder import RunFolder
@@ -60,7 +60,8 @@ class OverBudget(Again):
             VerificationFailed: this was the last try.
         """
         if run.state.attempts >= TRIES:
-            way_out = "measure the table again (`hwnas profile --again`) or " if self.budget == "latency" else ""
+            again = profile_command(run.state.config, run.space, targets_of(run.state.config)[0], again=True)
+            way_out = f"measure the table again (`{again}`) or " if self.budget == "latency" else ""
             raise VerificationFailed(f"over budget after {TRIES} tries: {self.told}; the model is in "
                                      f"{run.path / 'model.onnx'}: {way_out}raise the budget")
         if self.budget == "latency":

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas.errors import BudgetInfeasible, UsageError
+from hwnas.errors import BudgetInfeasible, TableError, UsageError
 from hwnas.files import write_json
 from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.config.budget import told_of
@@ -129,12 +129,16 @@ class Profiler:
         """Variant -> latencies, all at one speed of the machine."""
         config, spaces, progress = self.config, self.context.spaces, self.context.progress
         tables = Path(config.target.tables) if config.target.tables else None
-        found = {
-            variant: latencies(space, target, tables=tables, seed=config.seed,
-                               require_measured=config.target.require_measured, way_out=self._way_out(target),
-                               progress=progress)
-            for variant, space in spaces.items()
-        }
+        try:
+            found = {
+                variant: latencies(space, target, tables=tables, seed=config.seed,
+                                   require_measured=config.target.require_measured, way_out=self._way_out(target),
+                                   progress=progress)
+                for variant, space in spaces.items()
+            }
+        except TableError as err:
+            err.add_note(f"To measure it anew: {profile_command(config, self.context.space, target, again=True)}")
+            raise
         return tied(spaces, found, progress)
 
     def _way_out(self, target: Target) -> str:
