@@ -91,7 +91,7 @@ OPTIONS: dict[str, Any] = {
     "confidence": _flag(_FLOAT, "confidence", "Probability that a prediction within the budget measures within it.",
                         _T, "0.5"),
     "one_model": _flag(bool | None, "one_model", "One network for all targets, within the budgets of each.", _T),
-    "give_up": _flag(_FLOAT, "give_up", "With it: predicted points to give up for room below the budgets.", _T, "0"),
+    "give_up": _flag(_FLOAT, "give_up", "With it: predicted points to give up for room below the budgets.", _T, "0.0"),
     "require_measured": _flag(bool | None, "require_measured", "Refuse latencies that were not measured.", _T),
     "tables": _flag(_TEXT, "tables", "Folder of latency tables.", _T, "the user's cache"),
     "space": _flag(_TEXT, "space", "What can be built: a name (hwnas spaces), a .json or module:function.", "Space",
