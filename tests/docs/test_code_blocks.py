@@ -167,7 +167,7 @@ def _hwnas(words: list[str], whole: bool) -> str | None:
         command, words = command.commands[words[0]], words[1:]
     try:
         context = command.make_context(command.name or "hwnas", list(words))
-        _values(context.params, command.name in ("compress", "train"))
+        _values(context.params, command.name in ("compress", "train", "generate"))
     except HwnasError as err:
         return str(err)
     except Exception as err:  # typer's errors share no public class
@@ -177,19 +177,20 @@ def _hwnas(words: list[str], whole: bool) -> str | None:
 
 
 def _values(params: dict[str, Any], several: bool) -> None:
-    """Raise on a budget, a target or a space that is none; `several` where a list of budgets may be given."""
-    from hwnas.pipeline.config.budget import parse_all, parse_lists
+    """Raise on a budget, a target or a space that is none; `several` where lists of the first two may be given."""
+    from hwnas.pipeline.config.budget import parse_all, parse_lists, target_names
     from hwnas.space.find import check_name, is_file, is_function
     from hwnas.target import load
 
     budgets = {name: params.get(name) for name in ("latency", "flops", "params", "memory")}
+    targets, space = target_names(params.get("target") or ""), params.get("space")
     if several:
-        parse_lists({name: text for name, text in budgets.items() if text is not None})
+        parse_lists({name: text for name, text in budgets.items() if text is not None}, targets)
     else:
         parse_all(budgets)
-    target, space = params.get("target"), params.get("space")
-    if target and not target.endswith(".yaml") and not target.isupper():
-        load(target)
+    for target in targets:
+        if target and not target.endswith(".yaml") and not target.isupper():
+            load(target)
     if space and not is_file(space) and not is_function(space):  # those that a page wrote run in its blocks
         check_name(space)
 
