@@ -59,7 +59,7 @@ def test_the_table_of_all_says_whose_latencies_are_from_where(several: RunFolder
     page = (several.path / "report.html").read_text()
     assert "Every target" in page
     assert "estimated from the public figures of x86-avx2" in page
-    with pytest.raises(RunError, match=r"run for 2 targets .* targets/raspberry-pi-4 or .*targets/x86-avx2"):
+    with pytest.raises(RunError, match=r"run for 2 targets .*targets/raspberry-pi-4 or .*targets/x86-avx2"):
         load_network(several)
 
 
