@@ -16,6 +16,7 @@ from hwnas.errors import BudgetInfeasible, UsageError, VerificationFailed
 from hwnas.latency import LatencyModel
 from hwnas.latency.calibrate import Calibration
 from hwnas.pipeline import CompressConfig, RunFolder, parse, parse_all
+from hwnas.pipeline.config.budget import Asked
 from hwnas.pipeline.latencies.spending import check_measurable
 from hwnas.pipeline.run.limits import time_limit
 from hwnas.pipeline.run.reference import Reference
@@ -140,7 +141,8 @@ def test_percentages_are_of_what_was_measured() -> None:
     with pytest.raises(UsageError, match="--file-size in percent"):
         known.limit(parse("file_size", "50%"))
     assert known.limit(parse("file_size", "1MB")).text() == "1.00 MB"
-    assert known.told([parse_all({"file_size": "50%", "energy": "50%"})]) == {  # a branch of a run that did not ask
+    asked = Asked("local", parse_all({"file_size": "50%", "energy": "50%"}))
+    assert known.told([asked]) == {  # a branch of a run that did not ask
         "file_size": "50%", "energy": "50 % of 2.000 mJ measured = 1.000 mJ"}
 
 
