@@ -45,7 +45,10 @@ def test_rows_come_back(tmp_path: Path, entries: list[Entry], suffix: str) -> No
         pytest.importorskip("pyarrow")
     table, out = make(tmp_path / "t.jsonl", entries), tmp_path / f"out{suffix}"
     assert export(table, out) == len(entries)
-    assert read_rows(out) == ([replace(e, precision="fp32") for e in entries], 'a "CPU", 3 GHz')
+    found, said = read_rows(out)
+    assert found == [replace(e, precision="fp32") for e in entries]
+    assert said == {"device": 'a "CPU", 3 GHz', "runtime": "onnxruntime", "runtime_version": "1.0", "batch": "1",
+                    "threads": "1", "source": "measured"}
     (tmp_path / "imported.jsonl").unlink(missing_ok=True)
     made = import_table(read_published(out), tmp_path / "imported.jsonl", load("local"))
     assert made.entries == table.entries
