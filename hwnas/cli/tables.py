@@ -30,7 +30,7 @@ Imgsz = Annotated[int, typer.Option("--imgsz", min=8, max=1024, help="Input size
 
 def make_group() -> typer.Typer:
     """`hwnas tables` and its commands."""
-    group = typer.Typer(help="Latency tables: list, show, compare, merge, export, import, share.",
+    group = typer.Typer(help="Latency tables: list, show, merge, import, share.",
                         invoke_without_command=True)
     group.callback()(_default)
     group.command("list", epilog="Example: hwnas tables list --json")(_list)
