@@ -98,7 +98,7 @@ def test_a_space_names_the_reference_of_a_run(options: dict[str, Any], tmp_path:
     config = make_config({**options, "space": str(tmp_path / "space.json"), "budgets": {"flops": "100%"}})
     planned = plan(config, tmp_path / "run")
     wanted = space_from_json(two_roads(reference=[0, 0, 0])).reference
-    assert planned.reference["flops"] == wanted.flops < planned.space.largest().flops
+    assert planned.first.reference["flops"] == wanted.flops < planned.space.largest().flops
 
 
 def test_images_come_in_the_size_of_the_file_and_classes_as_the_data_have_them(
@@ -109,10 +109,10 @@ def test_images_come_in_the_size_of_the_file_and_classes_as_the_data_have_them(
     planned = plan(config, tmp_path / "run")
     assert planned.space.input_shape == (1, 16, 16)
     assert planned.space.config.classes == 10
-    assert "space two-roads was written for 5 classes and has 10 here" in planned.warnings
+    assert "space two-roads was written for 5 classes and has 10 here" in planned.first.warnings
     larger = plan(config.replaced(imgsz=24), tmp_path / "run")
     assert larger.space.input_shape == (1, 24, 24)
-    assert any("written for images of 16 x 16 and takes 24 x 24" in warning for warning in larger.warnings)
+    assert any("written for images of 16 x 16 and takes 24 x 24" in warning for warning in larger.first.warnings)
 
 
 @pytest.mark.parametrize(("changes", "said"), [
@@ -140,7 +140,7 @@ def test_the_command_that_measures_names_the_file(options: dict[str, Any], tmp_p
     write_json(tmp_path / "space.json", TWO_ROADS)
     config = make_config({**options, "space": "space.json", "width_mult": 2.0})
     planned = plan(config.anchored(), tmp_path / "run")
-    words = profile_command(planned.config, planned.space, planned.target).split()
+    words = profile_command(planned.config, planned.space, planned.first.target).split()
     flags = dict(zip(words[2::2], words[3::2], strict=False))
     assert flags["--space"] == "space.json"
     again = space_for({"space": flags["--space"], "imgsz": int(flags["--imgsz"]),
