@@ -16,7 +16,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,9 +23,6 @@ from hwnas.errors import UsageError
 from hwnas.progress import Progress, silent
 from hwnas.runtime.calm import Pulse, calm, speed_factors
 from hwnas.runtime.runtime import Inputs, Session
-
-if TYPE_CHECKING:
-    pass
 
 WARMUP, TIMED = 3, 2
 CHECK_EVERY = 5  # visits between two looks at whether enough of them count

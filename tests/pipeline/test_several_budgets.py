@@ -20,7 +20,7 @@ from hwnas.pipeline.run.folder import SEARCHED
 from hwnas.pipeline.run.results import FinetuneResult, ProfileResult, ReportResult
 from hwnas.pipeline.single_stage import rewrite_report
 from hwnas.pipeline.stages.finetune import FinetuneStage
-from tests.pipeline.lives import Lives
+from tests.pipeline.lives import RETARGETED, Lives
 
 ASKED = {"flops": ["60%", "0.1%", "300%", "400%"]}  # the second is less than any network needs, the last bind nothing
 Event = tuple[str, str]
@@ -218,20 +218,6 @@ def test_a_branch_appears_whole_or_not_at_all(
     assert list(tmp_path.iterdir()) == []
 
 
-LIFE = """
-import os, signal
-import hwnas
-from hwnas.pipeline import retarget
-seen = []
-def hook(stage, event, seconds):
-    if event != "kept":
-        seen.append(stage + " " + event)
-    if seen[-1:] == [{stop!r}] and seen.count({stop!r}) == {times}:
-        os.kill(os.getpid(), signal.SIGKILL)
-{do}
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "ends", [(("report done", 1), ("generate done", 1)), (("finetune start", 2), ("report done", 1))],
@@ -243,7 +229,7 @@ def test_killed_between_budgets_and_resumed_gives_the_same(
     begin = f"retarget({str(finished.path)!r}, {str(out)!r}, {budgets!r}, hook=hook)"
     go_on = f"hwnas.resume({str(out)!r}, hook=hook)"
     for number, (stop, times) in enumerate(ends):
-        code = LIFE.format(stop=stop, times=times, do=go_on if number else begin)
+        code = RETARGETED.format(stop=stop, times=times, do=go_on if number else begin)
         assert lives.live(code) == -signal.SIGKILL
         assert "report" not in RunFolder.open(out).state.stages
     (out / "budgets" / ".flops-300pct.x.hwnas-part").mkdir()  # as a kill leaves it while a branch is made

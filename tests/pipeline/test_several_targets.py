@@ -17,7 +17,7 @@ from hwnas.pipeline.report.summary import is_finished
 from hwnas.pipeline.run.folder import SEARCHED
 from hwnas.pipeline.run.results import FinetuneResult, GenerateResult, ProfileResult
 from hwnas.pipeline.stages.export import ExportStage, OverBudget
-from tests.pipeline.lives import Lives
+from tests.pipeline.lives import RETARGETED, Lives
 
 TARGETS = "raspberry-pi-4,x86-avx2"
 TRAINED = [stage for stage in SEARCHED if stage != "profile"]
@@ -144,20 +144,6 @@ def test_targets_of_files_are_found_from_another_folder(tmp_path: Path, monkeypa
     assert config.target.first == "local"
 
 
-LIFE = """
-import os, signal
-import hwnas
-from hwnas.pipeline import retarget
-seen = []
-def hook(stage, event, seconds):
-    if event != "kept":
-        seen.append(stage + " " + event)
-    if seen[-1:] == [{stop!r}] and seen.count({stop!r}) == {times}:
-        os.kill(os.getpid(), signal.SIGKILL)
-{do}
-"""
-
-
 @pytest.mark.slow
 def test_killed_at_any_target_and_resumed_gives_the_same(finished: RunFolder, several: RunFolder, lives: Lives,
                                                          tmp_path: Path) -> None:
@@ -166,7 +152,8 @@ def test_killed_at_any_target_and_resumed_gives_the_same(finished: RunFolder, se
              "trial_epochs=0, hook=hook)")
     ends = (("report done", 1), ("profile done", 1), ("generate start", 1), ("export start", 1))
     for number, (stop, times) in enumerate(ends):
-        code = LIFE.format(stop=stop, times=times, do=f"hwnas.resume({str(out)!r}, hook=hook)" if number else begin)
+        code = RETARGETED.format(stop=stop, times=times,
+                                 do=f"hwnas.resume({str(out)!r}, hook=hook)" if number else begin)
         assert lives.live(code) == -signal.SIGKILL
         assert "report" not in RunFolder.open(out).state.stages
     run = resume(out)
