@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from types import FrameType
+from collections.abc import Sequence
 
 import typer
 from typer.main import get_command
 
 from hwnas import launch
+from hwnas.cli.ending import Terminated, told_to_end
 from hwnas.documents import printable
 from hwnas.errors import HwnasError, UsageError
 
@@ -24,14 +22,6 @@ BY_SIGNAL = 128  # and the number of the signal, as shells count
 DEBUG = "--debug"
 TOGETHER = ("compress", "search", "train")  # commands that train
 COMPLETE = "_HWNAS_COMPLETE"  # set by what `hwnas --install-completion` puts into the shell's files
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was told to end: what works on something stops as at Ctrl-C, and says how to go on."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = DEBUG in words or bool(os.environ.get("HWNAS_DEBUG"))
     _print_anything()
     try:
-        with _told_to_end():
+        with told_to_end():
             code = _one_of_several([word for word in words if word != DEBUG])
             sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as err:
@@ -61,25 +51,6 @@ def _print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-
-
-@contextlib.contextmanager
-def _told_to_end() -> Iterator[None]:
-    """SIGTERM, and SIGHUP unless nohup ignores it, raise Terminated meanwhile."""
-    def end(number: int, frame: FrameType | None) -> None:
-        raise Terminated(number)
-
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-                before[number] = signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _one_of_several(words: list[str]) -> int:

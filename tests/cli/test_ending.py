@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -12,11 +13,34 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.cli.ending import AGAIN_SECONDS, Terminated, told_to_end
 from tests.cli.conftest import TINY
 
 HWNAS = [sys.executable, "-m", "hwnas"]
 LONG = ["--space", "proxyless", "--imgsz", "224"]  # not over before a test that was held up sends its signal
 QUICK = ["--imgsz", "16", "--channels", "1", "--classes", "10", "--depth", "1", "--width-mult", "0.5"]
+
+
+def test_an_end_that_something_swallowed_comes_again() -> None:
+    begin = time.monotonic()
+    with pytest.raises(Terminated), told_to_end():
+        _swallowing()
+    assert time.monotonic() - begin < 30
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def _swallowing() -> None:
+    with contextlib.suppress(KeyboardInterrupt):  # as the import of a module in Cython does
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    time.sleep(60)
+
+
+def test_an_end_that_was_dealt_with_does_not_come_after_the_work() -> None:
+    with told_to_end(), contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    time.sleep(4 * AGAIN_SECONDS)  # a signal now would end these tests
 
 
 def _ended(words: list[str], number: int, ready: str | Path) -> tuple[int, str]:
@@ -32,7 +56,10 @@ def _ended(words: list[str], number: int, ready: str | Path) -> tuple[int, str]:
         while process.poll() is None and not list(ready.rglob(".*.campaign")):
             time.sleep(0.02)
     process.send_signal(number)
-    rest = process.communicate(timeout=240)[1]
+    try:
+        rest = process.communicate(timeout=240)[1]
+    finally:
+        process.kill()  # a process that does not end is told of once, and not by every test after this one
     return process.returncode, told + rest
 
 
