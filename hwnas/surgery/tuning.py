@@ -62,6 +62,8 @@ class Tuning:
         seed: of the order of the images.
         accelerator: where, and in which number format.
         features: weight of what units make.
+        rates: that are tried; with one there is no trial.
+        share: of those steps that are taken, where others of them were spent on finding out what to tune.
     """
 
     epochs: int | None = None
@@ -69,6 +71,8 @@ class Tuning:
     seed: int = 0
     accelerator: Accelerator = field(default_factory=Accelerator)
     features: float = FEATURES_WEIGHT
+    rates: tuple[float, ...] = RATES
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -147,22 +151,23 @@ class _Tuning:
         self._held, self._learnt = np.sort(order[:held]), order[held:]
         once = max(1, math.ceil(len(self._learnt) / tuning.batch))
         epochs = tuning.epochs if tuning.epochs is not None else max(EPOCHS, math.ceil(FEWEST_STEPS / once))
-        self._steps = epochs * once
-        self._trial = max(1, round(TRIAL * self._steps))
+        self._steps = max(1, round(tuning.share * epochs * once))
+        self._trial = max(1, round(TRIAL * self._steps)) if len(tuning.rates) > 1 else 0
         self._epoch, self._path, self._of = once, checkpoint, [tuning.seed, self._steps, len(examples)]
         self._spread = self._channel_spread()
 
     def found(self) -> Tuned:
         at, tensors = self._begun()
-        for i, rate in enumerate(RATES):
+        rates = self._tuning.rates
+        for i, rate in enumerate(rates if self._trial else ()):
             if rate not in at.losses:
                 loss = _number(self._loss_held(self._trained(rate, self._trial, i * self._trial)))
                 at = self._keep({}, at.model_copy(update={"tried": {**at.tried, str(rate): loss}}))
         tried = at.losses
-        rate = min(tried, key=lambda r: tried[r])
-        if not math.isfinite(tried[rate]):
+        rate = min(rates, key=lambda r: tried.get(r, 0.0))
+        if not math.isfinite(tried.get(rate, 0.0)):
             raise TrainingDiverged("tuning gave no number at any rate: check the images and the input contract")
-        done = self._trial * len(RATES)
+        done = self._trial * len(rates)
         last = self._trained(rate, max(1, self._steps - done), done, at, tensors)
         before = math.nan if at.before is None else at.before
         self._progress("tuning", self._steps, self._steps)

@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.errors import BudgetInfeasible
+from hwnas.errors import BudgetInfeasible, MissingDependency, TrainingDiverged, UsageError
 from hwnas.files import append_line, read_lines
 from hwnas.pipeline.own_network.context import OwnContext, keys_of, plan_of
 from hwnas.pipeline.own_network.score import losses_of
+from hwnas.pipeline.own_network.tune import FINALISTS, learns, short_loss
 from hwnas.pipeline.run.own_results import PlanResult, PlanRow, UnitsResult
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.progress import plural
 from hwnas.surgery.plan import AS_IT_IS, FLOAT, Plan
-from hwnas.surgery.planning import Losses, plans_within
+from hwnas.surgery.planning import DISTANCE, Losses, plans_within
 from hwnas.surgery.residual import corrected
 from hwnas.surgery.unit_costs import UnitCosts
 
@@ -32,6 +33,7 @@ SWEEPS = 20
 SHOWN = 6  # names of units in a message
 AS_GIVEN = "as given"
 ALONE = "alone"  # share of the network as given, timed with nothing beside the two
+TRIED = "tried"  # loss after a short tuning
 TRIVIAL, KNOWN = "trivial", "known"  # rounds of plans that need no solver, and of those of other budgets
 HOPE = 1.10  # times the limit that the fastest plan may be predicted at and still be tried
 SPARE = 0.01  # over the fastest, so that there is more than one plan to try
@@ -90,6 +92,7 @@ class _Choosing:
                 f"no plan measures within {self._limit_ms:.3f} ms; the nearest of {len(self._rows)}, "
                 f"{nearest['name']}, takes {self._now(nearest):.3f} ms: raise the budget",
                 {"latency": self._now(nearest) * 1e6}, {"latency": self._limit_ms * 1e6})
+        best = self._raced(best)
         return PlanResult(chosen=best["plan"], name=best["name"], rounds=rounds, whole_ms=self._whole_ms,
                           limit_ms=self._limit_ms, rows=[self._told(row) for row in self._rows])
 
@@ -124,9 +127,42 @@ class _Choosing:
             best = min(within, key=lambda row: float(row["loss"]), default=None)
             if best is None or ALONE in best or not best["plan"]:
                 return best
-            place = self._rows.index(best)
-            self._rows[place] = {**best, ALONE: self._share_alone(plan_of(best["plan"]))}
-            append_line(self._path, self._rows[place])
+            self._add(best, ALONE, self._share_alone(plan_of(best["plan"])))
+
+    def _add(self, row: dict[str, Any], word: str, value: float) -> dict[str, Any]:
+        """What was found out about a plan later on."""
+        place = self._rows.index(row)
+        self._rows[place] = {**row, word: value}
+        append_line(self._path, self._rows[place])
+        return self._rows[place]
+
+    def _raced(self, best: dict[str, Any]) -> dict[str, Any]:
+        """The plan of the least loss after a short tuning, where the best few have something to learn."""
+        if self._context.config.model.tune_epochs == 0 or not learns(plan_of(best["plan"])):
+            return best
+        found = self._finalists()
+        if len(found) < FINALISTS:
+            return best
+        try:
+            found = [row if TRIED in row else self._add(row, TRIED, short_loss(self._context, plan_of(row["plan"])))
+                     for row in found]
+        except (ImportError, MissingDependency, UsageError, TrainingDiverged):
+            return best  # stage tune says why
+        return min(found, key=lambda row: float(row[TRIED]))
+
+    def _finalists(self) -> list[dict[str, Any]]:
+        """The best few within the budget that have something to learn and differ; each timed as it is judged."""
+        while True:
+            found: list[dict[str, Any]] = []
+            for row in sorted(self._rows, key=lambda row: float(row["loss"])):
+                plan = row["plan"]
+                if learns(plan_of(plan)) and self._now(row) <= self._limit_ms * SURE and len(found) < FINALISTS and all(
+                        apart(plan, other["plan"]) >= DISTANCE for other in found):
+                    found.append(row)
+            lacking = next((row for row in found if ALONE not in row), None)
+            if lacking is None:
+                return found
+            self._add(lacking, ALONE, self._share_alone(plan_of(lacking["plan"])))
 
     def _share_alone(self, plan: Plan) -> float:
         """Of the time of the network as given, with nothing else in turns."""
@@ -205,7 +241,12 @@ class _Choosing:
         return PlanRow(name=row["name"], predicted_ms=max(row["predicted_ms"], 0.0),
                        predicted_loss=max(row["predicted_loss"], 0.0), loss=row["loss"],
                        loss_se=min(row["loss_se"], 1e18), measured_ms=self._now(row), within=self._within(row),
-                       changed=len(row["plan"]))
+                       changed=len(row["plan"]), tried=row.get(TRIED))
+
+
+def apart(one: Mapping[str, str], other: Mapping[str, str]) -> int:
+    """In how many places two plans differ."""
+    return sum(one.get(place) != other.get(place) for place in {*one, *other})
 
 
 def _share(row: Mapping[str, Any]) -> float:

@@ -102,7 +102,11 @@ class ScoresResult(StageResult):
 
 
 class PlanRow(Part):
-    """A plan whose truth is known."""
+    """A plan whose truth is known.
+
+    Args:
+        tried: loss after a short tuning; None where it was not among the last few.
+    """
 
     name: Name
     predicted_ms: Milliseconds
@@ -112,6 +116,7 @@ class PlanRow(Part):
     measured_ms: Milliseconds
     within: bool
     changed: Count
+    tried: Amount | None = None
 
 
 class PlanResult(StageResult):
