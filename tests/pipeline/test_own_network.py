@@ -23,14 +23,18 @@ from hwnas.pipeline import RunFolder, compress, load_own_network, make_config, r
 from hwnas.pipeline.exported.checking import check_model
 from hwnas.pipeline.exported.own_checking import OwnCheck
 from hwnas.pipeline.exported.predicting import Predictor, predict_files
-from hwnas.pipeline.own_network import units
+from hwnas.pipeline.own_network import choose, units
 from hwnas.pipeline.own_network.choose import PlanStage
+from hwnas.pipeline.own_network.context import OwnContext, keys_of
 from hwnas.pipeline.own_network.frozen import frozen_units
+from hwnas.pipeline.own_network.tune import short_loss
 from hwnas.pipeline.report.own_network import unit_rows, write_own_report
+from hwnas.pipeline.run.state import digest
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
 from hwnas.pipeline.single_stage import rewrite_report
 from hwnas.runtime import Measurement
 from hwnas.surgery import Cut, InputContract
+from hwnas.surgery.plan import TEACHER, Plan
 from hwnas.surgery.reading import read_network
 from hwnas.surgery.session import session_of
 from tests.trained_network import Builder, written
@@ -341,3 +345,73 @@ def test_a_contract_of_a_file(network: Path, tmp_path: Path) -> None:
     run = compress(tmp_path / "run", model=str(network), budgets=ROOMY, limit=200, until="read", data="digits",
                    imgsz=16, contract=str(tmp_path / "contract.yaml"))
     assert run.found(ReadResult).contract["mean"] == [127.5]
+
+
+@pytest.fixture
+def runners(finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[RunFolder, list[Plan]]:
+    """A run before its choice: three plans that differ, a fourth that is nearly the first; each worse than the last."""
+    shutil.copytree(finished.path, tmp_path / "run")
+    run = RunFolder.open(tmp_path / "run")
+    context = load_own_network(run)
+    replaced = [{name: next(o for o in options if o.form != TEACHER)} for name, options in
+                context.places.options.items() if any(o.form != TEACHER for o in options)]
+    plans: list[Plan] = [{**replaced[i], **replaced[i + 1]} for i in (0, 1, 2)]
+    plans.insert(1, replaced[0])
+    rows = [{"name": f"plan 1.{i}", "round": "round 1", "plan": keys_of(plan), "measured_ms": 0.5, "whole_ms": 1.0,
+             "alone": 0.5, "loss": 0.1 + 0.1 * i, "loss_se": 0.0, "predicted_ms": 1.0, "predicted_loss": 0.1}
+            for i, plan in enumerate(plans)]
+    rows += [row | {"loss": 99.0} for row in read_lines(run.path / "plans.jsonl") if row["round"] == "trivial"]
+    (run.path / "plans.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(choose, "ROUNDS", 0)
+    monkeypatch.setattr(choose, "FURTHER", 0)
+    return run, plans
+
+
+def test_the_best_plans_that_differ_are_tuned_briefly_and_the_best_of_them_goes_on(
+    runners: tuple[RunFolder, list[Plan]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, plans = runners
+    asked: list[Plan] = []
+
+    def counted(context: OwnContext, plan: Plan) -> float:
+        asked.append(plan)
+        return short_loss(context, plan)
+
+    monkeypatch.setattr(choose, "short_loss", counted)
+    found = PlanStage().run(load_own_network(run))
+    assert asked == [plans[0], plans[2], plans[3]]  # plans[1] differs from the first in one place
+    tried = {row.name: row.tried for row in found.rows if row.tried is not None}
+    assert set(tried) == {"plan 1.0", "plan 1.2", "plan 1.3"}
+    assert found.name == min(tried, key=lambda name: tried[name])
+    assert all(0 < loss < 10 for loss in tried.values())
+    assert len(set(tried.values())) == 3
+
+    assert PlanStage().run(load_own_network(run)) == found
+    assert len(asked) == 3  # not again
+    lines = read_lines(run.path / "plans.jsonl")
+    (run.path / "plans.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines[:-1]))  # killed at the last
+    assert PlanStage().run(load_own_network(run)) == found
+    assert asked[3:] == [plans[3]]
+
+
+def test_the_page_tells_of_the_race(runners: tuple[RunFolder, list[Plan]]) -> None:
+    run, _ = runners
+    found = PlanStage().run(load_own_network(run))
+    state = json.loads((run.path / "run.json").read_text())
+    state["stages"]["plan"]["result"] = found.to_json()
+    (run.path / "run.json").write_text(json.dumps(state | {"integrity": digest(state)}))
+    write_own_report(RunFolder.open(run.path))
+    page = (run.path / "report.html").read_text()
+    assert "of the best 3 that differ, the one with the least loss after a short tuning of each" in page
+    told = [row.tried for row in found.rows if row.tried is not None]
+    assert all(f"<td>{loss:.4f}</td>" in page for loss in told)
+
+
+def test_nothing_races_where_nothing_is_tuned(runners: tuple[RunFolder, list[Plan]]) -> None:
+    run, plans = runners
+    state = json.loads((run.path / "run.json").read_text())
+    state["config"]["model"]["tune_epochs"] = 0
+    (run.path / "run.json").write_text(json.dumps(state | {"integrity": digest(state)}))
+    found = PlanStage().run(load_own_network(RunFolder.open(run.path)))
+    assert found.chosen == keys_of(plans[0])
+    assert all(row.tried is None for row in found.rows)

@@ -52,6 +52,13 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert all(np.array_equal(once.constants[name], twice.constants[name]) for name in once.constants)
 
 
+def test_a_share_of_the_steps_by_one_rate() -> None:
+    teacher = canonical(small_network())
+    found = tune(disturbed(teacher), teacher, examples(), ("classes",), Tuning(epochs=8, rates=(1e-3,), share=0.25))
+    assert (found.rate, found.steps) == (1e-3, 2 * 3)  # none of them for trials
+    assert found.after < found.before
+
+
 class _Cut(Exception):
     pass
 
