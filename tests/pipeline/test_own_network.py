@@ -29,8 +29,8 @@ from hwnas.pipeline.own_network.context import OwnContext, keys_of
 from hwnas.pipeline.own_network.frozen import frozen_units
 from hwnas.pipeline.own_network.tune import short_loss
 from hwnas.pipeline.report.own_network import unit_rows, write_own_report
-from hwnas.pipeline.run.state import digest
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
+from hwnas.pipeline.run.state import digest
 from hwnas.pipeline.single_stage import rewrite_report
 from hwnas.runtime import Measurement
 from hwnas.surgery import Cut, InputContract
