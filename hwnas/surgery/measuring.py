@@ -22,7 +22,7 @@ from hwnas.runtime.timing import Visits, patience
 from hwnas.surgery.assembler import Assembler
 from hwnas.surgery.plan import FLOAT, INT8, Option, Places, Plan
 from hwnas.surgery.unit import Unit
-from hwnas.surgery.unit_costs import UnitCosts, random_plans
+from hwnas.surgery.unit_costs import UnitCosts, random_plans, signature_in
 
 MIN_SWEEPS, CHECK_EVERY = 12, 4
 TIMED = 5  # runs of a visit where networks are compared
@@ -145,7 +145,7 @@ class _Names:
 
     Args:
         keys: name -> what decides its time: signature of the graph, and precision.
-        options: (signature of the unit, key of an option) -> name.
+        options: (signature of the unit, or of both of a span, key of an option) -> name.
         made: name -> a unit and an option that it is of.
     """
 
@@ -164,11 +164,12 @@ def _names(assembler: Assembler, places: Places) -> _Names:
     found = _Names(assembler, {}, {}, {})
     for unit in assembler.cut.units:
         for option in places.options[unit.name]:
-            if (unit.signature, option.key) in found.options or _is_nothing(assembler, unit.name, option):
+            signature = signature_in(assembler.cut, unit.name, option.key)
+            if (signature, option.key) in found.options or _is_nothing(assembler, unit.name, option):
                 continue
             key = assembler.signature(unit, option.form), option.precision
             name = " in ".join(key)
-            found.options[unit.signature, option.key] = name
+            found.options[signature, option.key] = name
             found.keys.setdefault(name, key)
             found.made.setdefault(name, (unit, option))
     return found

@@ -1,4 +1,4 @@
-"""One convolution in a unit's place, fitted in closed form: what a unit does to first order.
+"""One convolution in the place of a unit, or of two neighbours, in closed form: what they do to first order.
 
 A residual block of two convolutions and a join becomes one, and half of its time goes where a thinner one keeps nearly
 all of it: on wide vector units 8 or 16 channels fewer change little. What it is fitted to is what the unit gives before
@@ -22,6 +22,7 @@ from hwnas.quantize.graph import attribute
 from hwnas.quantize.layout import ACTIVATIONS
 from hwnas.surgery.dataflow import Dataflow
 from hwnas.surgery.moments import MOST_UNKNOWNS, Floats, Moments, Regression
+from hwnas.surgery.plan import SPAN
 from hwnas.surgery.splice import Fragment
 from hwnas.surgery.unit import Cut, Unit
 
@@ -35,24 +36,26 @@ class Merge:
     """A convolution that may stand in a unit's place.
 
     Args:
-        unit: its name.
+        unit: what it stands for; two neighbours have the name of the second.
+        spans: whether these are two.
         regression: maps, kernel, strides, pads.
         last: the activation at the end of the unit that stays, by its node; None for none.
     """
 
-    unit: str
+    unit: Unit
+    spans: bool
     regression: Regression
     last: int | None
 
     @property
     def form(self) -> str:
-        """`conv3`."""
-        return f"conv{self.regression.kernel[0]}"
+        """`conv3`, `span3`."""
+        return f"{SPAN if self.spans else 'conv'}{self.regression.kernel[0]}"
 
     @property
     def name(self) -> str:
         """Of the regression among others."""
-        return f"{self.unit} {self.form}"
+        return f"{self.unit.name} {self.form}"
 
 
 def merges_of(cut: Cut, only: frozenset[str] | None = None) -> list[Merge]:
@@ -61,15 +64,10 @@ def merges_of(cut: Cut, only: frozenset[str] | None = None) -> list[Merge]:
     Args:
         only: names of units; None for all.
     """
-    found = []
-    for unit in cut.units:
-        if only is not None and unit.name not in only:
-            continue
-        for kernel in KERNELS:
-            merge = _merge(cut.flow, unit, kernel)
-            if merge is not None:
-                found.append(merge)
-    return found
+    units = [unit for unit in cut.units if only is None or unit.name in only]
+    both = [cut.span(second) for second, first in cut.spans.items() if only is None or {first, second} <= only]
+    every = [_merge(cut.flow, unit, unit in both, kernel) for unit in (*units, *both) for kernel in KERNELS]
+    return [merge for merge in every if merge is not None]
 
 
 def merge_regressions(merges: list[Merge]) -> dict[str, Regression]:
@@ -79,12 +77,12 @@ def merge_regressions(merges: list[Merge]) -> dict[str, Regression]:
 
 def merged_from(cut: Cut, merges: list[Merge], known: Mapping[str, Moments]) -> dict[tuple[str, str], Fragment]:
     """(unit, form) -> the convolution, of all that there are samples enough for."""
-    return {(merge.unit, merge.form): _fragment(cut, merge, known[merge.name]) for merge in merges
+    return {(merge.unit.name, merge.form): _fragment(cut, merge, known[merge.name]) for merge in merges
             if known[merge.name].enough(merge.regression.unknowns(cut.flow))}
 
 
-def _merge(flow: Dataflow, unit: Unit, kernel: int) -> Merge | None:
-    last = unit.region.nodes[-1]
+def _merge(flow: Dataflow, unit: Unit, spans: bool, kernel: int) -> Merge | None:
+    last = flow.makers[unit.target]
     node = flow.nodes[last]
     keeps = node.op_type in ELEMENTWISE and node.output[0] == unit.target
     target = node.input[0] if keeps else unit.target
@@ -99,7 +97,7 @@ def _merge(flow: Dataflow, unit: Unit, kernel: int) -> Merge | None:
     work = after[1] * before[1] * kernel**2 * after[2] * after[3]
     if one.unknowns(flow) > MOST_UNKNOWNS or work > MOST_WORK * unit.region.work:
         return None
-    return Merge(unit.name, one, last if keeps else None)
+    return Merge(unit, spans, one, last if keeps else None)
 
 
 def _pads(flow: Dataflow, unit: Unit, kernel: int) -> tuple[int, int, int, int] | None:
@@ -121,7 +119,7 @@ def _pads(flow: Dataflow, unit: Unit, kernel: int) -> tuple[int, int, int, int] 
 
 
 def _fragment(cut: Cut, merge: Merge, found: Moments) -> Fragment:
-    flow, one, unit = cut.flow, merge.regression, cut[merge.unit]
+    flow, one, unit = cut.flow, merge.regression, merge.unit
     channels, out, size = unit.source_shape[1], unit.target_shape[1], one.kernel[0] * one.kernel[1]
     solved = found.solved(around=_identity(channels, size) if unit.keeps_shape else None)
     weights = np.ascontiguousarray(solved[:-1].T.reshape(out, channels, *one.kernel), np.float32)
@@ -140,7 +138,7 @@ def _fragment(cut: Cut, merge: Merge, found: Moments) -> Fragment:
             for name, shape in (("x", unit.source_shape), ("y", unit.target_shape))]
     graph = helper.make_graph(nodes, "merged", ends[:1], ends[1:], tensors)
     return Fragment(helper.make_model(graph, opset_imports=list(flow.model.opset_import),
-                                      ir_version=flow.model.ir_version))
+                                      ir_version=flow.model.ir_version), merge.spans)
 
 
 def _identity(channels: int, size: int) -> Floats:

@@ -18,6 +18,10 @@ from hwnas.surgery.unit import Cut
 TEACHER = "teacher"
 NONE = "none"
 """The form of a unit that is left out."""
+SPAN = "span"
+"""How the forms of a unit begin that stand for it and for the one before it."""
+SPANNED = "spanned"
+"""The form of the unit before: the next one stands for it."""
 FLOAT, INT8 = "float", "int8"
 JOINTS = (*UNARY, *SAME, *ACTIVATIONS, *JOINED, "Add", "Mul")
 """Types of loose nodes that have an integer kernel."""
@@ -126,10 +130,29 @@ class Places:
         return [dict(zip(self.options, chosen, strict=True)) for chosen in product(*self.options.values())]
 
     def allowed(self, plan: Plan) -> bool:
-        """Whether every joint of a lower precision is fed in it."""
-        return all(precision_of(plan, edge.maker) == precision_of(plan, reader)
-                   for edge in self.edges for reader in edge.readers
-                   if is_joint(reader) and precision_of(plan, reader) != FLOAT)
+        """Whether every joint of a lower precision is fed in it, and every span is one at both of its units."""
+        fed = all(precision_of(plan, edge.maker) == precision_of(plan, reader)
+                  for edge in self.edges for reader in edge.readers
+                  if is_joint(reader) and precision_of(plan, reader) != FLOAT)
+        return fed and all(fit_as_span(plan.get(first, AS_IT_IS), plan.get(second, AS_IT_IS))
+                           for second, first in self.cut.spans.items())
+
+
+def spans(option: Option) -> bool:
+    """Whether it stands for the unit before as well."""
+    return option.form.startswith(SPAN) and option.form != SPANNED
+
+
+def fit_as_span(first: Option, second: Option) -> bool:
+    """Whether two neighbours agree: one span in one precision, or none."""
+    return (first.form == SPANNED) == spans(second) and (not spans(second) or first.precision == second.precision)
+
+
+def with_span(cut: Cut, unit: str, option: Option) -> dict[str, Option]:
+    """An option of a unit as a plan, with what it asks of the unit before."""
+    if not spans(option):
+        return {unit: option}
+    return {cut.spans[unit]: Option(SPANNED, option.precision), unit: option}
 
 
 def precision_of(plan: Plan, place: str) -> str:

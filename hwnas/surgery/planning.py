@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.generate.graph import Factor, solve_graph
-from hwnas.surgery.plan import AS_IT_IS, FLOAT, Edge, Option, Places, Plan, is_joint
+from hwnas.surgery.plan import AS_IT_IS, FLOAT, Edge, Option, Places, Plan, fit_as_span, is_joint, spans
 from hwnas.surgery.unit_costs import UnitCosts, change_effect, option_effect
 
 Floats = NDArray[np.float64]
@@ -86,6 +86,8 @@ def _factors(places: Places, costs: UnitCosts, losses: Losses, names: Mapping[st
         fixed += float(np.floor(spent.min()))
     for edge in places.edges:
         factors += _changes(costs, edge, names)
+    factors += [_one_span(first, second, names) for second, first in places.cut.spans.items()
+                if first in names and second in names and any(spans(option) for option in names[second])]
     for (a, x, b, y), value in losses.pairs.items():
         if a in names and b in names:
             utility = np.zeros((len(names[a]), len(names[b])))
@@ -95,6 +97,12 @@ def _factors(places: Places, costs: UnitCosts, losses: Losses, names: Mapping[st
                         utility[i, j] = -value
             factors.append(Factor((a, b), utility))
     return factors, fixed
+
+
+def _one_span(first: str, second: str, names: Mapping[str, tuple[Option, ...]]) -> Factor:
+    """Two neighbours are one span, or neither is of one."""
+    utility = np.array([[0.0 if fit_as_span(a, b) else -np.inf for b in names[second]] for a in names[first]])
+    return Factor((first, second), utility)
 
 
 def _changes(costs: UnitCosts, edge: Edge, names: Mapping[str, tuple[Option, ...]]) -> list[Factor]:

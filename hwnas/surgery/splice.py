@@ -22,9 +22,11 @@ class Fragment:
 
     Args:
         model: opset as of the network that it goes into.
+        spans: whether it stands for the unit before as well, and reads what that one reads.
     """
 
     model: onnx.ModelProto | None
+    spans: bool = False
 
     @property
     def nodes(self) -> list[onnx.NodeProto]:
@@ -34,6 +36,8 @@ class Fragment:
 
 NOTHING = Fragment(None)
 """The unit is left out; only where what it makes has the shape of what it reads."""
+SPANNED_PART = Fragment(None, spans=True)
+"""Nothing is there, as the next unit's fragment stands for both."""
 
 
 def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
@@ -43,14 +47,16 @@ def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
         replaced: name of a unit -> what stands there.
 
     Raises:
-        UsageError: a unit is to be left out whose output has another shape than its input.
+        UsageError: a unit is to be left out whose output has another shape than its input; a span is one at one of its
+            two units alone.
     """
     model = onnx.ModelProto()
     model.CopyFrom(cut.flow.model)
     if not replaced:
         return model
     taken = {*cut.flow.makers, *cut.flow.constants, *cut.flow.inputs}
-    parts = {name: _placed(cut[name], fragment, taken) for name, fragment in replaced.items()}
+    _check_spans(cut, replaced)
+    parts = {name: _placed(cut, cut[name], fragment, taken) for name, fragment in replaced.items()}
     nodes: list[onnx.NodeProto] = []
     for i, node in enumerate(cut.flow.nodes):
         name = cut.unit_of.get(i)
@@ -58,7 +64,7 @@ def assemble(cut: Cut, replaced: Mapping[str, Fragment]) -> onnx.ModelProto:
             nodes.append(node)
         elif i == cut[name].region.nodes[-1]:  # by now everything that the unit reads is made
             nodes += parts[name][0]
-    nodes = _without_identities(cut, nodes, [cut[name].target for name, part in replaced.items() if part.model is None])
+    nodes = _without_identities(cut, nodes, [cut[name].target for name, part in replaced.items() if part == NOTHING])
     initialisers = [*cut.flow.model.graph.initializer, *(t for _, tensors in parts.values() for t in tensors)]
     read = {name for node in nodes for name in read_by(node)} | set(cut.flow.outputs)
     del model.graph.node[:]
@@ -95,14 +101,27 @@ def _without_identities(cut: Cut, nodes: list[onnx.NodeProto], left_out: list[st
     return found
 
 
-def _placed(unit: Unit, fragment: Fragment, taken: Set[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+def _check_spans(cut: Cut, replaced: Mapping[str, Fragment]) -> None:
+    for name, fragment in replaced.items():
+        if fragment.spans and fragment.model is not None and replaced.get(cut.spans.get(name, "")) != SPANNED_PART:
+            raise UsageError(f"what stands for {name} stands for the unit before it as well, which is still there")
+        after = [second for second, first in cut.spans.items() if first == name]
+        if fragment == SPANNED_PART and not any(replaced.get(u, NOTHING).spans for u in after):
+            raise UsageError(f"{name} is left to the unit after it, which does not stand for both")
+
+
+def _placed(cut: Cut, unit: Unit, fragment: Fragment, taken: Set[str]
+            ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Nodes and constants of a fragment under names of the unit, between its two tensors."""
+    if fragment == SPANNED_PART:
+        return [], []
     if fragment.model is None:
         if not unit.keeps_shape:
             raise UsageError(f"{unit.name} turns {unit.source_shape} into {unit.target_shape} and cannot be left out")
         return [helper.make_node("Identity", [unit.source], [unit.target], name=unit.target)], []
     graph = fragment.model.graph
-    names = {graph.input[0].name: unit.source, graph.output[0].name: unit.target, "": ""}
+    source = cut[cut.spans[unit.name]].source if fragment.spans else unit.source
+    names = {graph.input[0].name: source, graph.output[0].name: unit.target, "": ""}
     constants = []
     for tensor in graph.initializer:
         kept = onnx.TensorProto()

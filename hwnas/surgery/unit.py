@@ -76,7 +76,7 @@ class Cut:
     def of(cls, model: onnx.ModelProto) -> Cut:
         """Cut a canonical network."""
         flow = Dataflow(model)
-        return cls(flow, tuple(_unit(flow, i, region) for i, region in enumerate(cover(flow))))
+        return cls(flow, tuple(_unit(flow, f"u{i:02d}", region) for i, region in enumerate(cover(flow))))
 
     def __getitem__(self, name: str) -> Unit:
         return self._by_name[name]
@@ -101,6 +101,22 @@ class Cut:
     def model_of(self, unit: Unit) -> onnx.ModelProto:
         """One unit alone: its source is the input, its target the output."""
         return part_of(self.flow, unit.region.nodes, (unit.source,), (unit.target,))
+
+    @cached_property
+    def spans(self) -> dict[str, str]:
+        """Unit -> the one before it, where it alone reads what that makes: a span, which one thing may stand for."""
+        made = {unit.target: unit.name for unit in self.units}
+        return {unit.name: made[unit.source] for unit in self.units
+                if unit.source in made and unit.source not in self.flow.outputs
+                and {*self.flow.readers[unit.source]} <= {*unit.region.nodes}}
+
+    def span(self, unit: str) -> Unit:
+        """A unit and the one before it as one, under the name of the former."""
+        first, second = self[self.spans[unit]], self[unit]
+        parts = first.region, second.region
+        return _unit(self.flow, unit, Region(
+            first.source, second.target, tuple(sorted(i for part in parts for i in part.nodes)),
+            sum(part.weighted for part in parts), sum(part.work for part in parts)))
 
     def next_to(self) -> tuple[tuple[str, str], ...]:
         """Pairs of units of which the second reads what the first makes."""
@@ -131,10 +147,10 @@ def _value(flow: Dataflow, name: str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, flow.shapes[name])
 
 
-def _unit(flow: Dataflow, number: int, region: Region) -> Unit:
+def _unit(flow: Dataflow, name: str, region: Region) -> Unit:
     constants = {name for i in region.nodes for name in flow.nodes[i].input if name in flow.constants}
     return Unit(
-        name=f"u{number:02d}", region=region, source_shape=flow.shapes[region.source],
+        name=name, region=region, source_shape=flow.shapes[region.source],
         target_shape=flow.shapes[region.target], params=sum(prod(flow.shapes[name]) for name in constants),
         signature=signature_of(flow, region), label=_label(flow, region))
 

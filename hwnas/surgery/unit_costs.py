@@ -26,7 +26,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.surgery.belief import updated
-from hwnas.surgery.plan import AS_IT_IS, FLOAT, TEACHER, Option, Places, Plan, is_joint, precision_of
+from hwnas.surgery.plan import (
+    AS_IT_IS,
+    FLOAT,
+    SPANNED,
+    TEACHER,
+    Option,
+    Places,
+    Plan,
+    is_joint,
+    precision_of,
+    spans,
+    with_span,
+)
+from hwnas.surgery.unit import Cut
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +48,7 @@ ALONE_OWN = 0.05  # ... of each by itself
 ALONE_LEAST = 0.002  # ... of the whole network's time, at least
 CHANGE_ERROR, CHANGE_OWN = 1.0, 0.4  # of what a change takes: all in one direction, each by itself
 ENDS = 0.3  # chance that a run of lowered places ends at the next
+BOTH = " and "  # between the signatures of a span
 TIMING_ERROR = 0.005  # of a whole network's median, at least
 
 
@@ -139,13 +153,15 @@ def _first_belief(places: Places, effect: str, whole_ms: float, alone_ms: Mappin
                        {f"{kind} {precision}": CHANGE_ERROR * mean + ALONE_LEAST / 2 * whole_ms})
     signature, _, key = rest.rpartition(" ")
     precision = Option.read(key).precision
-    base, other = alone_ms.get((signature, AS_IT_IS.key)), alone_ms.get((signature, key))
-    if base is None or other is None:
+    parts = [alone_ms.get((part, AS_IT_IS.key)) for part in signature.split(BOTH)]
+    base, other = sum(ms for ms in parts if ms is not None), alone_ms.get((signature, key))
+    if None in parts or other is None:
         return _Belief(0.0, 5 * ALONE_LEAST * whole_ms, {})
     mean = other - base
     if other and precision != FLOAT:  # nothing at all changes no precision either
-        unit = next(u for u in places.cut.units if u.signature == signature)
-        mean -= change_ms_per_value[precision] * (prod(unit.source_shape) + prod(unit.target_shape))
+        first, last = (next(u for u in places.cut.units if u.signature == part)
+                       for part in (signature.split(BOTH)[0], signature.split(BOTH)[-1]))
+        mean -= change_ms_per_value[precision] * (prod(first.source_shape) + prod(last.target_shape))
     own = ALONE_OWN * (base + other) + ALONE_LEAST * whole_ms
     if precision == FLOAT:
         return _Belief(mean, own, {"forms": ALONE_ERROR * abs(other - base)})
@@ -157,7 +173,8 @@ def effects_of(places: Places, plan: Plan) -> list[str]:
 
     A tensor that goes from one lower precision to another comes back to floats between the two.
     """
-    found = [option_effect(places, place, option.key) for place, option in plan.items() if option != AS_IT_IS]
+    found = [option_effect(places, place, option.key) for place, option in plan.items()
+             if option != AS_IT_IS and option.form != SPANNED]  # the next unit's says what both take
     for edge in places.edges:
         made = precision_of(plan, edge.maker)
         read = {precision_of(plan, reader) for reader in edge.readers}
@@ -169,8 +186,14 @@ def effects_of(places: Places, plan: Plan) -> list[str]:
 
 def option_effect(places: Places, place: str, key: str) -> str:
     """The effect of an option of a place: one for all units that cost the same."""
-    signature = f"joint-{place}" if is_joint(place) else places.cut[place].signature
+    signature = f"joint-{place}" if is_joint(place) else signature_in(places.cut, place, key)
     return f"option {signature} {key}"
+
+
+def signature_in(cut: Cut, unit: str, key: str) -> str:
+    """What decides what an option takes more than what it stands for: signatures of one unit, or of both of a span."""
+    own = cut[unit].signature
+    return f"{cut[cut.spans[unit]].signature}{BOTH}{own}" if spans(Option.read(key)) else own
 
 
 def change_effect(direction: str, precision: str, tensor: str) -> str:
@@ -211,18 +234,21 @@ def random_plans(places: Places, count: int, seed: int = 0) -> list[Plan]:
 def _drawn(places: Places, names: Sequence[str], rng: np.random.Generator) -> Plan:
     lower = sorted({o.precision for options in places.options.values() for o in options} - {FLOAT})
     share, runs = rng.random(), rng.random() < 0.5
-    plan, precision = {}, _precision(lower, share, rng)
+    plan: dict[str, Option] = {}
+    precision = _precision(lower, share, rng)
     for name in names:
         if not runs or rng.random() < ENDS:
             precision = _precision(lower, share, rng)
         options = places.options[name]
-        forms = sorted({o.form for o in options})
+        forms = sorted({o.form for o in options} - {SPANNED})
         form = TEACHER if rng.random() < 0.5 else forms[int(rng.integers(len(forms)))]
         suited = [o for o in options if o.form == form and o.precision == precision] \
             or [o for o in options if o.form == form] or [AS_IT_IS]
         option = suited[int(rng.integers(len(suited)))]
+        if spans(option) and spans(plan.get(places.cut.spans[name], AS_IT_IS)):
+            continue  # the unit before stands for another one itself
         if option != AS_IT_IS:
-            plan[name] = option
+            plan |= with_span(places.cut, name, option)
     return with_joints(places, plan)
 
 

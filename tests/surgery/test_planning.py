@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from hwnas.errors import BudgetInfeasible
 from hwnas.generate.graph import Factor, solve_graph
 from hwnas.surgery import Cut
-from hwnas.surgery.plan import AS_IT_IS, FLOAT, Option, Places, is_joint
+from hwnas.surgery.plan import AS_IT_IS, FLOAT, SPANNED, Option, Places, is_joint, spans
 from hwnas.surgery.planning import Losses, plans_within
-from hwnas.surgery.unit_costs import UnitCosts, effects_of
+from hwnas.surgery.unit_costs import BOTH, UnitCosts, effects_of
 from tests.surgery.networks import Drawing, chain
 from tests.surgery.test_plan import jointed
 
@@ -37,6 +37,10 @@ def places_for(kind: str, rng: np.random.Generator) -> Places:
     precisions = int(rng.integers(1 if forms > 1 else 2, 4))
     base = Places.of(cut, PRECISIONS[:precisions])
     found = {place: options(1 if is_joint(place) else forms, precisions) for place in base.options}
+    if kind == "chain" and len(cut.units) <= 4 and rng.random() < 0.8:
+        for second, first in cut.spans.items():
+            found[first] += tuple(Option(SPANNED, p) for p in PRECISIONS[:precisions])
+            found[second] += tuple(Option("span3", p) for p in PRECISIONS[:precisions])
     for place in list(found):
         if rng.random() < 0.15:
             found[place] = (AS_IT_IS,)
@@ -57,7 +61,7 @@ def branched() -> Any:
 def drawn_costs(places: Places, rng: np.random.Generator) -> UnitCosts:
     base = UnitCosts.believed(places, 10.0, {}, dict.fromkeys(PRECISIONS, 1e-6))
     ranges = {"option joint": (-4, -1), "option unit": (-2, 0.5), "to": (0, 0.6), "back": (0, 0.6)}
-    means = np.array([rng.uniform(*next(r for start, r in ranges.items() if name.startswith(start)))
+    means = np.array([rng.uniform(*next(r for start, r in ranges.items() if name.startswith(start))) - 2 * (BOTH in name)
                       for name in base.effects])
     return UnitCosts(places, 10.0, base.effects, means, base.variance)
 
@@ -96,6 +100,10 @@ def brute(places: Places, costs: UnitCosts, losses: Losses) -> tuple[NDArray[Any
         for reader, r in zip(edge.readers, read, strict=True):
             if is_joint(reader):
                 allowed &= (r == 0) | (r == made)
+    for second, first in places.cut.spans.items():
+        one, two = ([(o.form == SPANNED if p == first else spans(o)) * (1 + PRECISIONS.index(o.precision))
+                     for o in places.options[p]] for p in (first, second))
+        allowed &= np.array(one)[choice[:, names.index(first)]] == np.array(two)[choice[:, names.index(second)]]
     for (a, x, b, y), value in losses.pairs.items():
         both = [choice[:, names.index(p)] == [o.key for o in places.options[p]].index(k) for p, k in ((a, x), (b, y))]
         loss += value * (both[0] & both[1])
@@ -104,7 +112,7 @@ def brute(places: Places, costs: UnitCosts, losses: Losses) -> tuple[NDArray[Any
 
 @pytest.mark.parametrize("count", [20, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
 def test_equals_brute_force_over_all_plans(count: int) -> None:
-    infeasible = changed = joints = 0
+    infeasible = changed = joints = spanned = 0
     for seed in range(count):
         rng = np.random.default_rng(seed)
         places = places_for(("chain", "joint", "branched")[seed % 3], rng)
@@ -132,8 +140,10 @@ def test_equals_brute_force_over_all_plans(count: int) -> None:
         assert got <= loss[ns + effects <= limit].min() + 1e-9, seed
         changed += any(o.precision != FLOAT for o in plan.values())
         joints += any(is_joint(p) for p in plan)
+        spanned += any(map(spans, plan.values()))
     assert changed > count / 3
     assert joints >= 1
+    assert spanned >= 1
 
 
 def test_predicted_times_are_those_of_the_costs() -> None:

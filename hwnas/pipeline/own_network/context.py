@@ -36,9 +36,9 @@ from hwnas.surgery.contract import read_contract
 from hwnas.surgery.examples import Examples, examples_of
 from hwnas.surgery.judging import Judge, Run
 from hwnas.surgery.measuring import compared
-from hwnas.surgery.plan import NONE, Option, Places, Plan
+from hwnas.surgery.plan import NONE, SPANNED, Option, Places, Plan, spans
 from hwnas.surgery.reading import TrainedNetwork, read_network
-from hwnas.surgery.splice import NOTHING, Fragment
+from hwnas.surgery.splice import NOTHING, SPANNED_PART, Fragment
 from hwnas.surgery.unit import Cut
 from hwnas.surgery.unit_costs import UnitCosts
 from hwnas.target import MIXED, Target
@@ -257,7 +257,9 @@ class OwnContext:
         if not self.replaces:
             return {}
         fitted = self.run.found(FitResult).forms
-        return {unit.name: (*([NONE] if unit.keeps_shape else []), *fitted.get(unit.name, ()))
+        spanned = {self.cut.spans[unit] for unit, forms in fitted.items() if any(spans(Option(f)) for f in forms)}
+        return {unit.name: (*([NONE] if unit.keeps_shape else []), *fitted.get(unit.name, ()),
+                            *([SPANNED] if unit.name in spanned else []))
                 for unit in self.cut.units if unit.name not in self.frozen}
 
     @cached_property
@@ -282,9 +284,10 @@ class OwnContext:
         return found
 
     def _fragment(self, unit: str, form: str) -> Fragment:
-        if form == NONE:
-            return NOTHING
-        return Fragment(parse((self.run.path / FORM_FILE.format(unit=unit, form=form)).read_bytes()))
+        if form in (NONE, SPANNED):
+            return NOTHING if form == NONE else SPANNED_PART
+        model = parse((self.run.path / FORM_FILE.format(unit=unit, form=form)).read_bytes())
+        return Fragment(model, spans(Option(form)))
 
     @cached_property
     def costs(self) -> UnitCosts:

@@ -17,7 +17,7 @@ from hwnas.files import append_line, read_lines
 from hwnas.pipeline.own_network.context import OwnContext
 from hwnas.pipeline.run.own_results import ScoresResult
 from hwnas.pipeline.stages.stage import Stage
-from hwnas.surgery.plan import AS_IT_IS, FLOAT, TEACHER, Option, Places, Plan, is_joint
+from hwnas.surgery.plan import AS_IT_IS, FLOAT, SPANNED, TEACHER, Option, Places, Plan, is_joint, spans, with_span
 from hwnas.surgery.planning import Losses
 from hwnas.surgery.thin import THIN
 
@@ -33,8 +33,9 @@ class ScoreStage(Stage[ScoresResult]):
     def run(self, context: OwnContext) -> ScoresResult:
         """Score every option of every unit, every unit at once in each precision, and pairs of neighbours."""
         judge, path = context.scoring, context.run.path / FILE
-        alone = {f"{place} {option.key}": {place: option} for place, options in context.places.options.items()
-                 for option in options if option != AS_IT_IS and not is_joint(place)}
+        alone = {f"{place} {option.key}": with_span(context.cut, place, option)
+                 for place, options in context.places.options.items() for option in options
+                 if option != AS_IT_IS and option.form != SPANNED and not is_joint(place)}
         every = {f"{UNIFORM}{p}": context.places.uniform(p) for p in context.precisions if p != FLOAT}
         wanted: dict[str, Plan] = {**alone, **every, **_pairs(context.places)}
         known = _known(path)
@@ -64,7 +65,8 @@ def _pairs(places: Places) -> dict[str, Plan]:
 
 def _telling(places: Places, unit: str) -> list[Option]:
     """The form that goes furthest, the next that is no thinner unit, and a thinner one in the middle."""
-    forms = [o for o in places.options[unit] if o.precision == FLOAT and o.form != TEACHER]
+    forms = [o for o in places.options[unit] if o.precision == FLOAT and o.form not in (TEACHER, SPANNED)
+             and not spans(o)]
     thinner = [o for o in forms if o.form.startswith(THIN)]
     others = [o for o in forms if o not in thinner] or thinner[-1:]
     return [*others[:2], *[o for o in thinner[len(thinner) // 2:][:1] if o not in others]]

@@ -13,6 +13,7 @@ from hwnas.pipeline.own_network.unit_table import UnitTable
 from hwnas.pipeline.run.own_results import UnitResult, UnitsResult, limits_of
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.surgery.measuring import UnitTimes, measure_units
+from hwnas.surgery.unit_costs import signature_in
 
 SECONDS = 60.0
 
@@ -58,7 +59,8 @@ class UnitsStage(Stage[UnitsResult]):
         return [UnitResult(
             name=unit.name, label=unit.label, signature=unit.signature, share=100 * unit.region.work / work,
             alone_ms={option.key: ms for option in context.places.options[unit.name]
-                      if (ms := found.alone_ms.get((unit.signature, option.key))) is not None},
+                      if (ms := found.alone_ms.get((signature_in(context.cut, unit.name, option.key), option.key)))
+                      is not None},
             frozen=context.frozen.get(unit.name, "")) for unit in context.cut.units]
 
 

@@ -27,7 +27,7 @@ from hwnas.pipeline.run.own_results import (
     UnitsResult,
 )
 from hwnas.pipeline.run.results import ReportResult
-from hwnas.surgery.plan import AS_IT_IS, FLOAT, NONE, TEACHER, Option, is_joint
+from hwnas.surgery.plan import AS_IT_IS, FLOAT, NONE, SPANNED, TEACHER, Option, is_joint
 
 FILES = ("report.html", "report.json")
 NAMES = {"network": "as given", "uniform-int8": "uniform int8", "model": "result"}
@@ -66,20 +66,20 @@ def unit_rows(run: RunFolder) -> list[dict[str, Any]]:
     for unit in units.units:
         option = Option.read(chosen[unit.name]) if unit.name in chosen else AS_IT_IS
         score = scores.get(f"{unit.name} {option.key}", {})
+        nothing = option == AS_IT_IS or option.form == SPANNED  # of a span the second unit has the loss of both
         before = unit.alone_ms.get(AS_IT_IS.key)
         rows.append({
             "unit": unit.name, "label": unit.label, "share": unit.share, "becomes": _becomes(option, unit.frozen),
             "precision": floats if option.precision == FLOAT else option.precision, "before_ms": before,
-            "after_ms": 0.0 if option.form == NONE else unit.alone_ms.get(option.key),
-            "loss": 0.0 if option == AS_IT_IS else score.get("loss"),
-            "loss_se": 0.0 if option == AS_IT_IS else score.get("loss_se")})
+            "after_ms": 0.0 if option.form in (NONE, SPANNED) else unit.alone_ms.get(option.key),
+            "loss": 0.0 if nothing else score.get("loss"), "loss_se": 0.0 if nothing else score.get("loss_se")})
     return rows
 
 
 def _becomes(option: Option, frozen: str) -> str:
     if option == AS_IT_IS and frozen:
         return f"kept: {frozen}"
-    return {TEACHER: "kept", NONE: "left out"}.get(option.form, option.form)
+    return {TEACHER: "kept", NONE: "left out", SPANNED: "in the next one"}.get(option.form, option.form)
 
 
 def _page_facts(run: RunFolder) -> dict[str, Any]:
