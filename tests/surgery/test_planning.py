@@ -61,8 +61,8 @@ def branched() -> Any:
 def drawn_costs(places: Places, rng: np.random.Generator) -> UnitCosts:
     base = UnitCosts.believed(places, 10.0, {}, dict.fromkeys(PRECISIONS, 1e-6))
     ranges = {"option joint": (-4, -1), "option unit": (-2, 0.5), "to": (0, 0.6), "back": (0, 0.6)}
-    means = np.array([rng.uniform(*next(r for start, r in ranges.items() if name.startswith(start))) - 2 * (BOTH in name)
-                      for name in base.effects])
+    means = np.array([rng.uniform(*next(r for start, r in ranges.items() if name.startswith(start)))
+                      - 2 * (BOTH in name) for name in base.effects])
     return UnitCosts(places, 10.0, base.effects, means, base.variance)
 
 
