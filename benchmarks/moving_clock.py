@@ -2,7 +2,7 @@
 
     python benchmarks/moving_clock.py --out DIR [--rounds 20] [--write benchmarks/moving_clock.md]
     python benchmarks/moving_clock.py --out DIR --still        the same without the load
-    python benchmarks/moving_clock.py --out DIR --smoke        two rounds of a network that learns nothing
+    python benchmarks/moving_clock.py --out DIR --quick        two rounds of a network that learns nothing, a light load
 
 One `hwnas compress` on the digits, then `--rounds` networks from its search, each with another budget: compressed,
 verified, deployed, its bundle verified, all by the command line, all beside the load. The load is a process a core that
@@ -36,19 +36,22 @@ from hwnas.files import write_json
 from hwnas.runtime import Fingerprint, open_runtime
 
 WORKS, RESTS = 4.0, 4.0  # seconds in the mean
-SMOKE = ("--warmup", "1", "--cycles", "1", "--settle", "4", "--top", "2", "--finalists", "1", "--limit", "200")
 BUDGETS = (30, 70)  # percent of the reference
+QUICK_WORKS, QUICK_BUDGETS = 0.2, (85, 95)
+QUICK_SPACE = ("--depth", "1", "--width-mult", "0.5")
+QUICK = (*QUICK_SPACE, "--latency", "90%", "--epochs", "1", "--warmup", "1", "--cycles", "1", "--settle", "6", "--top",
+         "2", "--finalists", "1", "--trial-epochs", "1", "--limit", "200")
 GOAL = 5.0  # percent that numbers may be apart
 
 
-def burn(core: int, seed: int) -> None:
-    """Work and rest by turns on one core, for ever."""
+def burn(core: int, seed: int, works: float) -> None:
+    """Work, for so many seconds in the mean, and rest by turns on one core, for ever."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     rng = np.random.default_rng(seed)
     small, large = rng.normal(size=(128, 128)), rng.normal(size=(2, 1 << 23))
     while True:
-        end, in_caches = time.monotonic() + rng.exponential(WORKS), rng.random() < 0.5
+        end, in_caches = time.monotonic() + rng.exponential(works), rng.random() < 0.5
         while time.monotonic() < end:
             if in_caches:
                 small = small @ small
@@ -59,11 +62,11 @@ def burn(core: int, seed: int) -> None:
 
 
 @contextmanager
-def load(still: bool) -> Iterator[None]:
+def load(still: bool, works: float = WORKS) -> Iterator[None]:
     """The load, while the block runs."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     spawned = multiprocessing.get_context("spawn")
-    burners = [] if still else [spawned.Process(target=burn, args=(core, core), daemon=True) for core in cores]
+    burners = [] if still else [spawned.Process(target=burn, args=(core, core, works), daemon=True) for core in cores]
     for burner in burners:
         burner.start()
     try:
@@ -80,12 +83,24 @@ def _hwnas(*words: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def one_round(out: Path, number: int, rounds: int) -> dict[str, Any]:
+def search(out: Path, quick: bool) -> None:
+    """The run whose search all rounds begin with."""
+    run, tables = out / "search", ["--tables", str(out / "tables")]
+    if (run / "report.json").is_file():
+        return
+    if quick:
+        _hwnas("profile", *QUICK_SPACE, "--imgsz", "16", "--channels", "1", "--classes", "10", *tables, "--max-seconds",
+               "4")
+    _hwnas("compress", *(["--resume", str(run)] if (run / "run.json").is_file() else
+                         ["--out", str(run), *tables, *(QUICK if quick else ())]))
+
+
+def one_round(out: Path, number: int, rounds: int, between: tuple[int, int]) -> dict[str, Any]:
     """A network of the search within another budget, and all that is measured of it."""
     kept = out / f"round-{number}.json"
     if kept.is_file():
         return dict(read_json(kept))
-    low, high = BUDGETS
+    low, high = between
     budget = f"{low + (high - low) * number / max(rounds - 1, 1):.1f}%"
     run, bundle = out / f"round-{number}", out / f"bundle-{number}"
     _hwnas("compress", *([] if run.exists() else ["--from", str(out / "search"), "--latency", budget, "--epochs", "1"]),
@@ -147,20 +162,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--write", type=Path)
     parser.add_argument("--still", action="store_true", help="without the load")
-    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="to try it out: says nothing, writes nothing")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    rounds, began = 2 if args.smoke else args.rounds, time.monotonic()
-    with load(args.still):
-        if not (args.out / "search" / "report.json").is_file():
-            begun = (args.out / "search" / "run.json").is_file()
-            _hwnas("compress", *(["--resume", str(args.out / "search")] if begun else [
-                "--out", str(args.out / "search"), "--tables", str(args.out / "tables"),
-                *(("--epochs", "1", *SMOKE) if args.smoke else ())]))
-        found = [one_round(args.out, number, rounds) for number in range(rounds)]
+    rounds, began = 2 if args.quick else args.rounds, time.monotonic()
+    with load(args.still, QUICK_WORKS if args.quick else WORKS):
+        search(args.out, args.quick)
+        found = [one_round(args.out, number, rounds, QUICK_BUDGETS if args.quick else BUDGETS)
+                 for number in range(rounds)]
     text = page(found, time.monotonic() - began, args.still)
     print(text)
-    if args.write:
+    if args.write and not args.quick:
         args.write.write_text(text, encoding="utf-8")
 
 
