@@ -1,29 +1,37 @@
 """How far a latency table travels: one of elsewhere, adapted by networks of this machine, on others of them.
 
     python benchmarks/travel.py [--table latency_tables/x86-avx2/onnxruntime-fp32-b1-t1.jsonl] [--space mobile]
+    python benchmarks/travel.py --load        networks that adapt are timed beside a load that comes and goes
 
 For every prior (the table, and the estimate of the target's public figures) and number of networks: error and
 interval on networks that took no part, seconds of timing; beside them the prior times one factor, and a line in FLOPs
 through the same networks. All networks are timed once, interleaved, and visits to a busy machine do not count; so the
-adaptations share their networks' times, and what each would have taken is told by its share of the visits.
-Writes benchmarks/travel.md; --quick times few networks for a second, to try it out, and writes nothing.
+adaptations share their networks' times, and what each would have taken is told by its share of the visits. With --load
+the networks that adapt are timed beside the load of moving_clock.py, and those that judge without it. Last row: what
+`hwnas profile` makes of this machine, a table measured anew. Writes benchmarks/travel.md, of which every space and load
+has a section; --quick times few networks for a second, to try it out, and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from moving_clock import load as other_work
 
 from hwnas.latency import LatencyModel, Table, errors
 from hwnas.latency import prior as priors
 from hwnas.latency.estimate import estimate
+from hwnas.pipeline.single_stage import profile_target
 from hwnas.profile import network_model
 from hwnas.profile.calibration_networks import draw
 from hwnas.profile.graph_format import preparer
 from hwnas.runtime import compare, runtime_for
+from hwnas.runtime.host import cpu_name, cpuinfo
 from hwnas.space import Architecture, Space, SpaceConfig, build
 from hwnas.target import Target, load
 
@@ -46,15 +54,21 @@ def main() -> None:
     candidates = draw(space, 12 if args.quick else 60, 0, np.random.default_rng(0))[0]
     held = draw(space, 0, 8 if args.quick else 60, np.random.default_rng(1))[1]
     held = [arch for arch in held if arch not in set(candidates)]
-    begin = time.perf_counter()
-    ms = _timed([*candidates, *held], target, sweeps=4 if args.quick else 60)
+    begin, sweeps = time.perf_counter(), 4 if args.quick else 60
+    if args.load:
+        with other_work(still=False):
+            beside = _timed(candidates, target, sweeps)
+        ms = np.concatenate([beside, _timed(held, target, sweeps)])
+    else:
+        ms = _timed([*candidates, *held], target, sweeps)
     seconds = time.perf_counter() - begin
-    rows = [row for name, (prior, on) in found.items() for count in COUNTS if count <= len(candidates)
+    rows: list[Row] = [row for name, (prior, on) in found.items() for count in COUNTS if count <= len(candidates)
             for row in _rows(name, prior, on, candidates, held, ms, count)]
-    text = _page(rows, space, target, seconds, len(ms))
+    rows.append(_anew(space, target, held, ms[len(candidates):], args.load, 4.0 if args.quick else 60.0))
+    text = _section(rows, space, target, seconds, len(ms), args.load)
     print(text)
     if not args.quick:
-        (ROOT / "benchmarks" / "travel.md").write_text(text, encoding="utf-8")
+        _write(ROOT / "benchmarks" / "travel.md", text)
 
 
 def _arguments() -> argparse.Namespace:
@@ -64,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--space", default="mobile")
     parser.add_argument("--imgsz", type=int, default=32)
     parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--load", action="store_true")
     parser.add_argument("--quick", action="store_true")
     return parser.parse_args()
 
@@ -78,7 +93,7 @@ def _timed(networks: list[Architecture], target: Target, sweeps: int) -> np.ndar
 
 def _rows(name: str, prior: LatencyModel, target: Target, candidates: list[Architecture], held: list[Architecture],
           ms: np.ndarray, count: int) -> list[Row]:
-    truth, rows = ms[len(candidates):], []
+    truth, rows = ms[len(candidates):], list[Row]()
     random = np.random.default_rng(0).permutation(len(candidates))[:count].tolist()
     for how, picked in (("by design", priors.choose(prior, target, candidates, count)), ("at random", random)):
         networks, y = [candidates[i] for i in picked], ms[picked]
@@ -101,13 +116,41 @@ def _line(networks: list[Architecture], y: np.ndarray, held: list[Architecture],
     return 100 * float(np.mean(np.abs((a + b * np.array([arch.flops for arch in held])) / truth - 1)))
 
 
-def _page(rows: list[Row], space: Space, target: Target, seconds: float, timed: int) -> str:
+def _anew(space: Space, target: Target, held: list[Architecture], truth: np.ndarray, load: bool, most: float
+          ) -> Row:
+    """A table of this machine."""
+    with tempfile.TemporaryDirectory() as folder, other_work(still=not load):
+        begin = time.perf_counter()
+        found = profile_target(space, target, tables=Path(folder), max_seconds=most)
+        seconds = time.perf_counter() - begin
+        model = LatencyModel.from_table(Table.read(found.path), space)
+    e = errors(model.predict_ms(held), truth)
+    said = [model.predict(arch) for arch in held]
+    inside = np.mean([p.low_ms <= t <= p.high_ms for p, t in zip(said, truth, strict=True)])
+    return (f"measured anew in {seconds:.0f} s", "", "", f"{e.mape:.1f} %", f"{e.within_10:.0f} %",
+            f"{100 * inside:.0f} %", f"{100 * (said[0].high_ms / said[0].latency_ms - 1):.0f} %", "", "")
+
+
+def _section(rows: list[Row], space: Space, target: Target, seconds: float, timed: int, load: bool) -> str:
     version = runtime_for(target).version
     table = "\n".join(f"| {' | '.join(line)} |" for line in (HEADS, ("---",) * len(HEADS), *rows))
-    return (f"# A table that travels\n\nSpace {space.name} at {space.config.imgsz} px on this machine through "
-            f"{target.runtime} {version}; {timed} networks timed interleaved in {seconds:.0f} s, visits to a busy "
-            "machine left out. Errors are on networks that no adaptation saw. Made by `python benchmarks/travel.py`."
-            f"\n\n{table}\n")
+    beside = ", those that adapt beside a load that comes and goes" if load else ""
+    return (f"## {space.name} at {space.config.imgsz} px{beside}\n\n{time.strftime('%Y-%m-%d')}, "
+            f"{cpu_name(cpuinfo())}, {target.runtime} {version}; {timed} networks timed in {seconds:.0f} s, visits to "
+            f"a busy machine left out. Errors are on networks that no adaptation saw.\n\n{table}\n")
+
+
+def _write(page: Path, section: str) -> None:
+    """Put a section in the place of the one with its heading, or at the end."""
+    text = page.read_text(encoding="utf-8") if page.exists() else "# Tables that travel\n"
+    heading = section.splitlines()[0]
+    parts = re.split(r"(?m)^(?=## )", text)
+    mine = [i for i, part in enumerate(parts) if part.splitlines()[0] == heading]
+    if mine:
+        parts[mine[0]] = section + "\n"
+    else:
+        parts += ["\n" + section]
+    page.write_text("".join(parts).rstrip() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
