@@ -37,6 +37,7 @@ from hwnas.progress import Progress, silent
 from hwnas.surgery.examples import Examples
 from hwnas.surgery.interpreter import OnnxModule
 from hwnas.surgery.judging import CLASSES, VALUES
+from hwnas.surgery.rounded import RoundedModule, Rounding
 from hwnas.train import Accelerator
 from hwnas.train.checkpoint import load_tensors, one_line, save_tensors
 from hwnas.train.loop import restore, snapshot
@@ -116,7 +117,8 @@ class _Checkpoint(Schema):
 
 
 def tune(student: onnx.ModelProto, teacher: onnx.ModelProto, examples: Examples, kinds: Sequence[str], tuning: Tuning,
-         progress: Progress = silent, boundaries: Sequence[str] = (), checkpoint: Path | None = None) -> Tuned:
+         progress: Progress = silent, boundaries: Sequence[str] = (), checkpoint: Path | None = None,
+         rounding: Rounding | None = None) -> Tuned:
     """Train a student to give what the teacher gives.
 
     Args:
@@ -127,22 +129,25 @@ def tune(student: onnx.ModelProto, teacher: onnx.ModelProto, examples: Examples,
         boundaries: tensors between units; those that both make are learnt as well.
         checkpoint: file that is written after every epoch, and gone on from where it is there; one of other settings
             is begun anew.
+        rounding: what the student's int8 form rounds, to learn under it; None for none.
 
     Raises:
         UsageError: an operator that torch has no counterpart for here.
         TrainingDiverged: the loss is no number at every rate.
         RunError: the checkpoint is damaged.
     """
-    return _Tuning(student, teacher, examples, kinds, tuning, progress, boundaries, checkpoint).found()
+    return _Tuning(student, teacher, examples, kinds, tuning, progress, boundaries, checkpoint, rounding).found()
 
 
 class _Tuning:
     def __init__(self, student: onnx.ModelProto, teacher: onnx.ModelProto, examples: Examples, kinds: Sequence[str],
-                 tuning: Tuning, progress: Progress, boundaries: Sequence[str], checkpoint: Path | None) -> None:
+                 tuning: Tuning, progress: Progress, boundaries: Sequence[str], checkpoint: Path | None,
+                 rounding: Rounding | None = None) -> None:
         self._tuning, self._examples, self._kinds, self._progress = tuning, examples, kinds, progress
         self._accelerator, device = tuning.accelerator, tuning.accelerator.device
         self._teacher = _wide(OnnxModule(teacher, trains=False)).to(device).eval()
-        self._start = _wide(OnnxModule(student)).to(device)
+        start = OnnxModule(student) if rounding is None else RoundedModule(student, rounding)
+        self._start = _wide(start).to(device)
         made = {name for node in student.graph.node for name in node.output} - {*self._start.output_names}
         inner = {name for node in teacher.graph.node for name in node.output} & made
         self._between = [name for name in boundaries if name in inner] if tuning.features else []

@@ -23,11 +23,11 @@ from hwnas.pipeline import RunFolder, compress, load_own_network, make_config, r
 from hwnas.pipeline.exported.checking import check_model
 from hwnas.pipeline.exported.own_checking import OwnCheck
 from hwnas.pipeline.exported.predicting import Predictor, predict_files
-from hwnas.pipeline.own_network import choose, units
+from hwnas.pipeline.own_network import choose, tune, units
 from hwnas.pipeline.own_network.choose import PlanStage
 from hwnas.pipeline.own_network.context import OwnContext, keys_of
 from hwnas.pipeline.own_network.frozen import frozen_units
-from hwnas.pipeline.own_network.tune import short_loss
+from hwnas.pipeline.own_network.tune import TuneStage, short_loss
 from hwnas.pipeline.report.own_network import unit_rows, write_own_report
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
 from hwnas.pipeline.run.state import digest
@@ -415,3 +415,24 @@ def test_nothing_races_where_nothing_is_tuned(runners: tuple[RunFolder, list[Pla
     found = PlanStage().run(load_own_network(RunFolder.open(run.path)))
     assert found.chosen == keys_of(plans[0])
     assert all(row.tried is None for row in found.rows)
+
+
+def test_int8_that_loses_learns_once_more_with_everything_rounded(
+    runners: tuple[RunFolder, list[Plan]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, plans = runners
+    found = PlanStage().run(load_own_network(run))
+    chosen = keys_of({place: replace(option, precision="int8") for place, option in plans[0].items()})
+    state = json.loads((run.path / "run.json").read_text())
+    state["stages"]["plan"]["result"] = {**found.to_json(), "chosen": chosen}
+    (run.path / "run.json").write_text(json.dumps(state | {"integrity": digest(state)}))
+    told = {}
+    for need in (1e9, -1.0):
+        monkeypatch.setattr(tune, "NEED", need)
+        told[need] = TuneStage().run(load_own_network(RunFolder.open(run.path)))
+        (run.path / "tune.checkpoint").unlink()
+    enough, more = told[1e9], told[-1.0]
+    assert not enough.rounded
+    assert more.steps > enough.steps
+    assert more.after <= enough.after  # the better one counts
+    assert more.rounded == (more.after < enough.after)

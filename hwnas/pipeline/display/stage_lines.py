@@ -178,6 +178,7 @@ def _(found: TuneResult) -> str:
     if not found.steps:
         return f"not tuned: {found.why}"
     told = f"loss {found.before:.4f} -> {found.after:.4f} in {found.steps:,} steps on {found.images:,} images"
+    told += ", the last with everything rounded as int8 does" if found.rounded else ""
     return told if found.kept else f"{told}; {found.why}, the weights before are kept"
 
 

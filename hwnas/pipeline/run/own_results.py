@@ -145,6 +145,7 @@ class TuneResult(StageResult):
         kept: whether the weights are those after tuning; `why` not.
         before, after: loss on the images that score, in the precisions that ship.
         rate, steps, images: how it was tuned.
+        rounded: whether the last steps rounded as int8 does, which was better.
     """
 
     stage = "tune"
@@ -156,6 +157,7 @@ class TuneResult(StageResult):
     rate: Amount | None = None
     steps: Count = 0
     images: Count = 0
+    rounded: bool = False
 
 
 class ShippedRow(Part):
