@@ -26,7 +26,7 @@ from moving_clock import load as other_work
 from hwnas.latency import LatencyModel, Table, errors
 from hwnas.latency import prior as priors
 from hwnas.latency.estimate import estimate
-from hwnas.pipeline.single_stage import profile_target
+from hwnas.pipeline import profile_target
 from hwnas.profile import network_model
 from hwnas.profile.calibration_networks import draw
 from hwnas.profile.graph_format import preparer
