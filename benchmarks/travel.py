@@ -26,8 +26,7 @@ from moving_clock import load as other_work
 from hwnas.latency import LatencyModel, Table, errors
 from hwnas.latency import prior as priors
 from hwnas.latency.estimate import estimate
-from hwnas.pipeline import profile_target
-from hwnas.profile import network_model
+from hwnas.profile import measure, network_model
 from hwnas.profile.calibration_networks import draw
 from hwnas.profile.graph_format import preparer
 from hwnas.runtime import compare, runtime_for
@@ -121,9 +120,8 @@ def _anew(space: Space, target: Target, held: list[Architecture], truth: np.ndar
     """A table of this machine."""
     with tempfile.TemporaryDirectory() as folder, other_work(still=not load):
         begin = time.perf_counter()
-        found = profile_target(space, target, tables=Path(folder), max_seconds=most)
+        model = measure(space, target, Path(folder) / "table.jsonl", max_seconds=most).model
         seconds = time.perf_counter() - begin
-        model = LatencyModel.from_table(Table.read(found.path), space)
     e = errors(model.predict_ms(held), truth)
     said = [model.predict(arch) for arch in held]
     inside = np.mean([p.low_ms <= t <= p.high_ms for p, t in zip(said, truth, strict=True)])
