@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hwnas.cli.options import OPTIONS, Config, Json, Out, Resume, config_options, refuse_with_resume, takes
+from hwnas.errors import UsageError
 
 if TYPE_CHECKING:
-    from hwnas.pipeline import RunFolder
+    from hwnas.pipeline import CompressConfig, RunFolder
 
 EPILOG = "Example: hwnas search --data photos --out runs/photos, then hwnas generate runs/photos --latency 8ms"
 
@@ -26,13 +27,21 @@ def command(given: dict[str, Any], out: Out = None, resume: Resume = None, confi
     if resume is not None:
         refuse_with_resume(given, out=out, config=config)
         run = RunFolder.open(resume)
+        _of_a_search(run.state.config)
         require_torch("hwnas search")
     else:
         checked = make_config(config_options(given, config))
+        _of_a_search(checked)
         require_torch("hwnas search")
         run = RunFolder.create(out or next_folder(checked), checked)
     carry_out(run, until="search", lines=json)
     _say(run, json)
+
+
+def _of_a_search(config: CompressConfig) -> None:
+    """Raises UsageError for a network of the user's own, before a folder is made."""
+    if config.model.source is not None:
+        raise UsageError("a run on a network of your own has no search: leave out --model, or take `hwnas compress`")
 
 
 def _say(run: RunFolder, json: bool) -> None:
