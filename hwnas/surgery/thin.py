@@ -11,7 +11,7 @@ One pass over the images gives the second moments of all channels; every width i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -20,7 +20,7 @@ from onnx import numpy_helper
 
 from hwnas.surgery.channels import Group, groups_of
 from hwnas.surgery.dataflow import Dataflow
-from hwnas.surgery.moments import MOST_UNKNOWNS, Array, Moments, Regression, moments_of
+from hwnas.surgery.moments import MOST_UNKNOWNS, Array, Moments, Regression
 from hwnas.surgery.splice import Fragment
 from hwnas.surgery.unit import Cut, Unit
 
@@ -35,18 +35,6 @@ def form_of(share: float) -> str:
     return f"{THIN}{round(100 * share):d}"
 
 
-def thin_forms(cut: Cut, inputs: Iterator[Array], shares: Sequence[float] = SHARES, seed: int = 0,
-               only: frozenset[str] | None = None) -> dict[tuple[str, str], Fragment]:
-    """(unit, form) -> a thinner unit, of all that can be made thinner with so many images.
-
-    Args:
-        inputs: of the network, one image each; gone through once.
-        shares: of the channels inside that stay.
-        only: names of units; None for all.
-    """
-    return thin_from(cut, moments_of(cut.flow, thin_regressions(cut, only), inputs, seed), shares, only)
-
-
 def thin_regressions(cut: Cut, only: frozenset[str] | None = None) -> dict[str, Regression]:
     """What has to be known of the images: of every convolution that is to read fewer channels, by its name there."""
     nodes = sorted({i for found in _groups(cut, only).values() for group in found for i in group.readers})
@@ -56,7 +44,13 @@ def thin_regressions(cut: Cut, only: frozenset[str] | None = None) -> dict[str, 
 
 def thin_from(cut: Cut, known: Mapping[str, Moments], shares: Sequence[float] = SHARES,
               only: frozenset[str] | None = None) -> dict[tuple[str, str], Fragment]:
-    """As `thin_forms`, once what `thin_regressions` wants is known."""
+    """(unit, form) -> a thinner unit, of all that can be made thinner with so many images.
+
+    Args:
+        known: what `thin_regressions` wants to be known of the images.
+        shares: of the channels inside that stay.
+        only: names of units; None for all.
+    """
     groups = _groups(cut, only)
     moments = {i: known[_name(i)] for i in range(len(cut.flow.nodes)) if _name(i) in known}
     found: dict[tuple[str, str], Fragment] = {}

@@ -11,11 +11,17 @@ from hwnas.quantize.graph import attribute
 from hwnas.surgery import Cut, assemble
 from hwnas.surgery.canonical import canonical
 from hwnas.surgery.channels import groups_of
-from hwnas.surgery.moments import SAMPLES_AN_UNKNOWN
-from hwnas.surgery.thin import form_of, thin_forms
+from hwnas.surgery.moments import SAMPLES_AN_UNKNOWN, moments_of
+from hwnas.surgery.splice import Fragment
+from hwnas.surgery.thin import SHARES, form_of, thin_from, thin_regressions
 from tests.trained_network import Builder, small_network
 
 INPUTS = [np.random.default_rng(i).normal(size=(1, 1, 16, 16)).astype(np.float32) for i in range(40)]
+
+
+def thin_forms(cut: Cut, inputs: list[np.ndarray] = INPUTS, shares: tuple[float, ...] = SHARES,
+               only: frozenset[str] | None = None) -> dict[tuple[str, str], Fragment]:
+    return thin_from(cut, moments_of(cut.flow, thin_regressions(cut, only), iter(inputs)), shares, only)
 
 
 def outputs(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
@@ -77,7 +83,7 @@ def test_channels_of_a_sum_with_the_outside_stay() -> None:
 
 def test_what_is_said_twice_goes_without_a_loss() -> None:
     cut = Cut.of(canonical(redundant()))
-    forms = thin_forms(cut, iter(INPUTS), shares=(0.5,))
+    forms = thin_forms(cut, shares=(0.5,))
     ((name, form),) = [key for key in forms if any(g.channels == 32 for g in groups_of(cut.flow, cut[key[0]]))]
     assert form == "thin50"
     thinner = assemble(cut, {name: forms[name, form]})
@@ -90,7 +96,7 @@ def test_what_is_said_twice_goes_without_a_loss() -> None:
 def test_fitted_is_nearer_than_sliced(gate: bool) -> None:
     """The closed form against the same channels without it, on images that it was not fitted on."""
     cut = Cut.of(canonical(mobile(gate=gate)))
-    forms = thin_forms(cut, iter(INPUTS), shares=(0.5,))
+    forms = thin_forms(cut, shares=(0.5,))
     assert forms
     name, form = next(iter(forms))
     fitted = assemble(cut, {name: forms[name, form]})
@@ -125,13 +131,13 @@ def test_too_few_samples_give_no_form() -> None:
     """Ten samples an unknown: two images of 16 x 16 are not enough for a convolution of 3 x 3 on 32 channels."""
     cut = Cut.of(canonical(redundant()))
     assert SAMPLES_AN_UNKNOWN * (16 * 9 + 1) > 2 * 256
-    few = thin_forms(cut, iter(INPUTS[:2]), shares=(0.5,))
+    few = thin_forms(cut, INPUTS[:2], shares=(0.5,))
     assert not few
 
 
 def test_shares_that_come_to_the_same_are_one_form() -> None:
     cut = Cut.of(canonical(small_network(width=16)))
-    forms = thin_forms(cut, iter(INPUTS))
+    forms = thin_forms(cut)
     narrow = [form for name, form in forms if cut[name].keeps_shape and cut[name].source_shape[1] == 16]
     assert set(narrow) == {"thin50"}  # 12 of 16 is no multiple of eight, and a quarter is no fewer than a half
 
@@ -142,4 +148,4 @@ def test_names_of_forms() -> None:
 
 def test_only_some_units() -> None:
     cut = Cut.of(canonical(small_network(width=16)))
-    assert {name for name, _ in thin_forms(cut, iter(INPUTS), only=frozenset({"u01"}))} == {"u01"}
+    assert {name for name, _ in thin_forms(cut, only=frozenset({"u01"}))} == {"u01"}
