@@ -207,13 +207,13 @@ def _list(items: Iterable[ItemSchema]) -> bytes:
 
 
 def _publish_zip(where: Path, made: Sequence[tuple[ItemSchema, bytes]], force: bool) -> Published:
-    if where.exists() and not force:
-        raise UsageError(f"{where} exists: --force replaces it, or choose another name")
     new = tuple(item for item, _ in made)
     content, text = _list(new), io.BytesIO()
     with zipfile.ZipFile(text, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in ((LIST, content), *((item.file, data) for item, data in made)):
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # undated: equal for equal tables
+    if where.exists() and not force and where.read_bytes() != text.getvalue():
+        raise UsageError(f"{where} exists: --force replaces it, or choose another name")
     write_bytes(where, text.getvalue())
     return Published(where, new, hashlib.sha256(content).hexdigest())
 

@@ -93,8 +93,9 @@ def test_a_folder_holds_several_and_archives_are_made_once(tmp_path: Path) -> No
     with pytest.raises(InputError, match="was changed on the way"):
         listed(str(tmp_path / "repo"), first.list_hash)
     made = publish([one], tmp_path / "a.zip")
+    assert publish([one], tmp_path / "a.zip").list_hash == made.list_hash
     with pytest.raises(UsageError, match="exists: --force"):
-        publish([one], tmp_path / "a.zip")
+        publish([two], tmp_path / "a.zip", name="my-board")
     content = (tmp_path / "a.zip").read_bytes()
     assert publish([one], tmp_path / "a.zip", force=True) == made
     assert (tmp_path / "a.zip").read_bytes() == content, "equal tables make equal archives"
