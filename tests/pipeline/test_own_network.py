@@ -17,6 +17,7 @@ import pytest
 from hwnas.deploy.bundle_writer import deploy_run
 from hwnas.deploy.runner.predicting import load_model
 from hwnas.errors import BudgetInfeasible, DataError, InputError, RunError, UsageError
+from hwnas.export.metadata import read_exported
 from hwnas.export.own_samples import OwnSamples
 from hwnas.files import read_lines
 from hwnas.pipeline import RunFolder, compress, load_own_network, make_config, resume
@@ -173,6 +174,19 @@ def test_uniform_int8_is_what_the_quantiser_makes(finished: RunFolder) -> None:
     assert 70 < lowered.scores["agreement"] <= 100
     assert 0 < lowered.scores["loss"] < 0.2
     assert lowered.size_bytes < given.size_bytes
+
+
+def test_uniform_int8_says_of_itself_what_the_result_says_but_for_a_promise(finished: RunFolder) -> None:
+    lowered, result = (read_exported((finished.path / f"{name}.onnx").read_bytes())
+                       for name in ("uniform-int8", "model"))
+    assert (lowered["role"], lowered["precision"], lowered["samples"]) == ("uniform", "mixed", 0)
+    for name in ("hwnas", "network", "sha256", "contract", "input", "outputs", "classes", "data", "seed"):
+        assert lowered[name] == result[name]
+    row = finished.found(ShipResult).rows[1]
+    assert lowered["latency"]["measured"]["median_ms"] == row.latency.median_ms
+    assert (lowered["latency"]["limit_ms"], lowered["latency"]["share"]) == (None, None)
+    assert isinstance(found := check_model(finished.path / "uniform-int8.onnx"), OwnCheck)
+    assert (found.promise, found.failures()) == (None, [])
 
 
 def test_the_loss_of_the_result_is_that_of_its_file(finished: RunFolder) -> None:

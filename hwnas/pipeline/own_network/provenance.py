@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,19 @@ def precision_of_result(context: OwnContext) -> NetworkPrecision:
 
 
 def own_provenance(context: OwnContext, judge: Judge, model: bytes, shapes: Sequence[Sequence[int]] | None,
-                   times: Mapping[str, Measurement], limit_ms: float, samples: int) -> dict[str, Any]:
+                   times: tuple[Measurement, Measurement], limit_ms: float | None, samples: int = 0) -> dict[str, Any]:
     """The JSON under the metadata key 'hwnas'.
 
     Args:
         judge: knows what the outputs are.
-        model: the result.
+        model: the result, or one with every unit in one lower precision.
         shapes: of what it gives for one image; None where they change from image to image.
-        times: of the user's network, `network`, and of the result, `model`, in one run.
-        limit_ms: of the budget.
+        times: of the user's network and of the model, in one run.
+        limit_ms: of the budget; None of a model that was made for none and is there to be compared with.
         samples: images that are kept beside the model.
     """
-    network, config, precision = context.network, context.config, precision_of_result(context)
+    network, config = context.network, context.config
+    precision = precision_of_result(context) if limit_ms is not None else MIXED
     graph = parse(model).graph
     known: Sequence[Sequence[int] | None] = shapes or [static_shape(value) for value in graph.output]
     outputs: list[dict[str, Any]] = [
@@ -44,13 +45,14 @@ def own_provenance(context: OwnContext, judge: Judge, model: bytes, shapes: Sequ
     first = outputs[0]
     named = first["kind"] == CLASSES and first["shape"] is not None and first["shape"][1] == len(context.classes)
     return {
-        "hwnas": context.run.state.versions.get("hwnas", ""), "role": "compressed", "network": network.name,
-        "sha256": network.sha256, "contract": network.contract.to_json(), "input": list(network.input_shape),
+        "hwnas": context.run.state.versions.get("hwnas", ""), "network": network.name,
+        "role": "compressed" if limit_ms is not None else "uniform", "sha256": network.sha256,
+        "contract": network.contract.to_json(), "input": list(network.input_shape),
         "outputs": outputs, "classes": list(context.classes) if named else [], "precision": precision,
         "target": described(context.target.model_copy(update={"precision": precision})),
         "data": Path(config.data.source).name, "seed": config.seed, "samples": samples,
         "latency": {
-            "limit_ms": limit_ms, "given_ms": times["network"].median_ms, "measured": times["model"].to_json(),
-            "share": context.budget.value if context.budget.relative else None,
+            "limit_ms": limit_ms, "given_ms": times[0].median_ms, "measured": times[1].to_json(),
+            "share": context.budget.value if context.budget.relative and limit_ms is not None else None,
             "device": context.device.fingerprint().to_json()},
     }

@@ -82,8 +82,11 @@ class ShipStage(Stage[ShipResult]):
         judge, samples = context.judging, self._samples(context, models)
         kept = len(samples.images) if samples else 0
         shapes = [(1, *output.shape[1:]) for output in samples.outputs] if samples else None
-        models[RESULT] = stamped(models[RESULT],
-                                 own_provenance(context, judge, models[RESULT], shapes, times, limit, kept))
+        for name, model in models.items():
+            if name != ORIGINAL:
+                promised = (limit, kept) if name == RESULT else (None, 0)
+                models[name] = stamped(model, own_provenance(context, judge, model, shapes,
+                                                             (times[ORIGINAL], times[name]), *promised))
         for name, model in models.items():
             if name != ORIGINAL:
                 write_bytes(context.run.path / f"{name}.onnx", model)
