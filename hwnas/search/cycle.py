@@ -11,7 +11,7 @@ Source: MIGO-NAS (TPAMI 43(9), 2021), fair sampling with progressive pruning; ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -49,7 +49,20 @@ def cycle_effects(samples: Sequence[Sequence[int]], weights: FloatArray, choices
     return rows
 
 
-def weakest(rank: FloatArray, effects: FloatArray, live: BoolArray, protected: int) -> int:
-    """The live op to prune: least rank, then least effect, then highest index; never `protected` (-1: none)."""
-    candidates = [k for k in np.flatnonzero(live).tolist() if k != protected]
-    return int(min(candidates, key=lambda k: (rank[k], effects[k], -k)))
+Protected = Sequence[int | Sequence[int]]
+"""Per choice the op, or the ops, that are never pruned."""
+
+
+def protected_ops(protect: Protected | None, i: int) -> tuple[int, ...]:
+    """Those of one choice; none where nothing is protected."""
+    if protect is None or not len(protect):
+        return ()
+    ops = protect[i]
+    return tuple(ops) if isinstance(ops, Sequence) else (ops,)
+
+
+def weakest(rank: FloatArray, effects: FloatArray, live: BoolArray, protected: Collection[int] = ()
+            ) -> int | None:
+    """The live op to prune: least rank, then least effect, then highest index; None where all are protected."""
+    candidates = [k for k in np.flatnonzero(live).tolist() if k not in protected]
+    return int(min(candidates, key=lambda k: (rank[k], effects[k], -k))) if candidates else None

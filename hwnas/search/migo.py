@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import UnknownName, UsageError
-from hwnas.search.cycle import cycle_effects, fair_cycle, planned_evaluations, weakest
+from hwnas.search.cycle import Protected, cycle_effects, fair_cycle, planned_evaluations, protected_ops, weakest
 from hwnas.search.distribution import BoolArray, Distribution, Rows
 from hwnas.search.effects import EffectFit, fit_effects
 from hwnas.search.history import History, HistoryStrategy, checked_sample, is_whole
@@ -56,7 +56,7 @@ class MigoOptions:
     h: float
     ridge: float
     keep: int
-    protect: list[int]
+    protect: list[int | list[int]]
     utility: str
     per_row: bool
 
@@ -86,9 +86,10 @@ class MigoOptions:
             raise UsageError(f"keep must be below the {max(choices)} ops of the widest choice, not {self.keep}")
         if self.protect and len(self.protect) != len(choices):
             raise UsageError(f"protect needs one op per choice ({len(choices)}), not {len(self.protect)}")
-        for i, (op, k) in enumerate(zip(self.protect, choices, strict=False)):
-            if not is_whole(op) or not 0 <= op < k:
-                raise UsageError(f"protect of choice {i} must be an op index from 0 to {k - 1}, not {op}")
+        for i, k in enumerate(choices):
+            for op in protected_ops(self.protect, i):
+                if not is_whole(op) or not 0 <= op < k:
+                    raise UsageError(f"protect of choice {i} must be an op index from 0 to {k - 1}, not {op}")
 
 
 class MigoOptimizer(HistoryStrategy):
@@ -109,7 +110,8 @@ class MigoOptimizer(HistoryStrategy):
         h: scale of the rank weights; modes reference and corrected.
         ridge: prior precision of the effects, in samples; drives mode pooled, and the reported effects of all.
         keep: live ops per choice at which pruning stops; 1 is the paper.
-        protect: op index per choice that is never pruned (the cheapest op, so that tight budgets stay in reach).
+        protect: op index per choice, or several, that is never pruned (the cheapest op, so that tight budgets stay in
+            reach); where these are more than `keep`, all of them stay.
         seed: of the private generator.
         utility: log or distance_log; modes reference and corrected.
         per_row: give each choice its own step length delta/sqrt(d) instead of sharing one; corrected and pooled.
@@ -143,13 +145,13 @@ class MigoOptimizer(HistoryStrategy):
         h: float = 0.4,
         ridge: float = 10.0,
         keep: int = 1,
-        protect: Sequence[int] | None = None,
+        protect: Protected | None = None,
         seed: int = 0,
         utility: str = "log",
         per_row: bool = False,
     ) -> None:
         self.history = History(choices)
-        guarded = [] if protect is None else list(protect)
+        guarded = [] if protect is None else [list(ops) if isinstance(ops, Sequence) else ops for ops in protect]
         if evaluations is not None and s is not None:
             raise UsageError("give evaluations or s, not both: the one decides the other")
         mode = mode or "pooled"
@@ -212,12 +214,12 @@ class MigoOptimizer(HistoryStrategy):
             self._prune(rank, effects, rule.keeps_dead_mass)
 
     def _prune(self, rank: Rows, effects: Rows, keeps_dead_mass: bool) -> None:
-        widest = max(int(mask.sum()) for mask in self._live)
-        for i, mask in enumerate(self._live):
-            if mask.sum() < widest:
+        weak = [weakest(rank[i], effects[i], mask, protected_ops(self.options.protect, i))
+                for i, mask in enumerate(self._live)]
+        widest = max((int(mask.sum()) for mask, op in zip(self._live, weak, strict=True) if op is not None), default=0)
+        for i, (mask, op) in enumerate(zip(self._live, weak, strict=True)):
+            if op is None or mask.sum() < max(widest, self.options.keep + 1):
                 continue
-            protected = self.options.protect[i] if self.options.protect else -1
-            op = weakest(rank[i], effects[i], mask, protected)
             self._live[i] = mask & (np.arange(len(mask)) != op)
             if not keeps_dead_mass:
                 theta = np.where(self._live[i], self.theta[i], 0.0)

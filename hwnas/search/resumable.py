@@ -9,7 +9,7 @@ The run writes three files and resumes from them, bit for bit, after a kill at a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from hwnas.files import write_json
 from hwnas.nets import Supernet
 from hwnas.progress import Progress, silent
 from hwnas.search.config import SearchConfig
-from hwnas.search.cycle import planned_evaluations
+from hwnas.search.cycle import Protected, planned_evaluations
 from hwnas.search.distribution import Distribution
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
 from hwnas.search.evaluators.shared import SupernetEvaluator
@@ -84,7 +84,7 @@ class SearchResult:
 
 
 def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, folder: Path, seed: int = 0,
-        protect: Sequence[int] | None = None, init: Path | None = None,
+        protect: Protected | None = None, init: Path | None = None,
         smaller: Mapping[int, Workload] | None = None, progress: Progress = silent,
         told: Callable[[Line], None] = lambda line: None, curve: Curve = no_curve) -> SearchResult:
     """Learn a distribution over the architectures of `space` on `data`, or go on where a killed search stopped.
@@ -94,8 +94,8 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
         folder: where search.jsonl, search.safetensors and distribution.json are written.
         seed: of everything random: initial weights, samples, batches.
         init: search.safetensors of another search, whose shared weights this one starts from where they fit.
-        protect: an op index per choice that is never pruned (the cheapest, so that tight budgets stay reachable);
-            None takes the op with the fewest FLOPs.
+        protect: an op index per choice, or several, that is never pruned (the cheapest, so that tight budgets stay
+            reachable); None takes the op with the fewest FLOPs.
         smaller: the task at every one of the sizes of `config`.
         told: called with every evaluation before it is logged.
         curve: told of loss and learning rate of every round of training of shared weights.
@@ -191,7 +191,7 @@ def searcher_of(setting: EvaluatorSetting, evaluator: NetworkEvaluator) -> Searc
     return found
 
 
-def strategy_of(space: Space, config: SearchConfig, protect: Sequence[int], seed: int) -> Strategy:
+def strategy_of(space: Space, config: SearchConfig, protect: Protected, seed: int) -> Strategy:
     """The strategy as a search begins with it: MIGO by its cycles, another one for as many evaluations.
 
     Raises:

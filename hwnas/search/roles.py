@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hwnas.errors import RunError, UsageError
 from hwnas.plugins import Plugins
 from hwnas.progress import Progress, silent
+from hwnas.search.cycle import Protected
 from hwnas.search.distribution import BoolArray, Distribution
 from hwnas.search.effort import Effort
 from hwnas.search.journal import Journal
@@ -249,12 +250,12 @@ def create_executor(name: str, evaluator: Evaluator, space: Space, workers: int 
     return made
 
 
-def create_reducer(name: str, keep: int, protect: Sequence[int] | None = None) -> Reducer:
+def create_reducer(name: str, keep: int, protect: Protected | None = None) -> Reducer:
     """A reducer by name; raises as `create_evaluator`.
 
     Args:
         keep: how many ops of every choice should be left.
-        protect: per choice an op that is to stay.
+        protect: per choice an op that is to stay, or several.
     """
     made: Reducer = _made(REDUCERS, name, Reducer, keep, protect)
     return made

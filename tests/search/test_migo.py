@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import UnknownName, UsageError
@@ -202,6 +203,24 @@ def test_protected_ops_would_have_been_pruned() -> None:
             choice = following(optimizer)
             answer(optimizer, choice, [0, 5, 9][choice[0]] + [4, 0, 9][choice[1]])
         assert [np.flatnonzero(mask).tolist() for mask in optimizer.distribution().live] == expected
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(1, 4), st.integers(0, 2**32), st.data())
+def test_several_ops_of_a_choice_are_protected(choices: list[int], keep: int, seed: int, data: st.DataObject) -> None:
+    assume(keep < max(choices))
+    protect = [data.draw(st.lists(st.integers(0, k - 1), min_size=1, max_size=3, unique=True)) for k in choices]
+    optimizer = MigoOptimizer(choices, keep=keep, protect=protect, s=1, seed=seed)
+    while not optimizer.done:
+        choice = following(optimizer)
+        answer(optimizer, choice, -sum(x in ops for x, ops in zip(choice, protect, strict=True)))
+    live = optimizer.distribution().live
+    assert all(mask[ops].all() for mask, ops in zip(live, protect, strict=True))
+    left, least = [int(mask.sum()) for mask in live], [min(k, keep) for k in choices]
+    assert left == least if max(map(len, protect)) <= keep else all(n >= k for n, k in zip(left, least, strict=True))
+    again = MigoOptimizer(choices, keep=keep, protect=protect, s=1, seed=seed)
+    again.load_state_dict(json.loads(json.dumps(optimizer.state_dict())))
+    assert again.state_dict() == optimizer.state_dict()
 
 
 def test_pooled_prunes_the_least_effect_and_not_the_least_probability() -> None:

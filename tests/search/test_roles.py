@@ -77,6 +77,8 @@ def test_migos_pruning_keeps_the_best_and_what_is_protected(space: Space) -> Non
     assert all(left[op] for left, op in zip(mask, [5, 0, 5], strict=True))
     for left, b in zip(mask, outcome.distribution.effects, strict=True):
         assert left[int(np.argmax(b))]
+    several = create_reducer("migo", 1, [[5, 1], 0, [2, 3, 4]]).reduce(space, outcome)
+    assert [np.flatnonzero(left).tolist() for left in several] == [[1, 5], [0], [2, 3, 4]]
     with pytest.raises(UsageError, match="at least 1 op"):
         create_reducer("migo", 0)
 

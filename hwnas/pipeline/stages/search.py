@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 from hwnas.documents import read_json
 from hwnas.latency import LatencyModel
 from hwnas.pipeline.context import RunContext
+from hwnas.pipeline.latencies.latency_sources import known_latencies, targets_of
 from hwnas.pipeline.run.results import ReferenceResult, SearchResult
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.pipeline.tracked import evaluations
 from hwnas.search import resumable
 from hwnas.search.log import SearchLog
-from hwnas.space import FULL
+from hwnas.space import FULL, Space
 
 OFFSETS = 8  # architectures that compare variants
 
@@ -75,12 +77,28 @@ def _latency(context: RunContext) -> LatencyModel:
     return LatencyModel.from_json(read_json(context.run.path / "latency.json"))
 
 
-def _cheapest(context: RunContext) -> list[int]:
-    """Per choice the op that costs least on the target; never pruned, so that tight budgets stay reachable.
+def _cheapest(context: RunContext) -> list[int | list[int]]:
+    """Per choice the op that costs least, on every target of the run; never pruned, so that tight budgets stay
+    reachable.
 
     A cell with nothing on every edge is no network, so the op that gives nothing does not count.
     """
-    _, costs = _latency(context).costs_ns(context.space)
-    rows = zip(costs, context.space.choices, strict=True)
+    on_each = [_cheapest_by(model, context.space) for model in (_latency(context), *_on_others(context))]
+    different = (list(dict.fromkeys(ops)) for ops in zip(*on_each, strict=True))
+    return [ops[0] if len(ops) == 1 else ops for ops in different]
+
+
+def _cheapest_by(model: LatencyModel, space: Space) -> list[int]:
+    _, costs = model.costs_ns(space)
+    rows = zip(costs, space.choices, strict=True)
     return [min((k for k, op in enumerate(choice.ops) if not op.cuts), key=row.__getitem__)
             for row, choice in rows]
+
+
+def _on_others(context: RunContext) -> list[LatencyModel]:
+    """The latency models of the targets that a run is for besides its first, as stage profile filled their tables."""
+    config = context.config
+    tables = Path(config.target.tables) if config.target.tables else None
+    known = (known_latencies(context.space, targets_of(config.replaced(target=name))[0], tables).model
+             for name in config.target.names[1:])
+    return [model for model in known if model is not None]

@@ -111,7 +111,7 @@ class Ddpnas(ThetaLearner):
         n = self._width()
         for i, mask in enumerate(self._live):
             if mask.sum() == n:
-                op = weakest(self.theta[i], likely[i], mask, -1)
+                op = weakest(self.theta[i], likely[i], mask)
                 self._live[i] = mask & (np.arange(len(mask)) != op)
                 theta = np.where(self._live[i], self.theta[i], 0.0)
                 self.theta[i] = theta / theta.sum()

@@ -6,24 +6,22 @@ Source: Zheng et al., MIGO-NAS (TPAMI 43(9), 2021); `keep` and `protect` are our
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from hwnas.errors import UsageError
-from hwnas.search.cycle import weakest
+from hwnas.search.cycle import Protected, protected_ops, weakest
 from hwnas.search.roles import Mask, Reducer, SearchOutcome
 from hwnas.space import Space
 
 
 class MigoPruning(Reducer):
-    """At most `keep` ops per choice are left, the protected one among them.
+    """At most `keep` ops per choice are left, the protected ones among them, or these alone where they are more.
 
     Raises:
         UsageError: keep is below 1.
     """
 
-    def __init__(self, keep: int, protect: Sequence[int] | None = None) -> None:
+    def __init__(self, keep: int, protect: Protected | None = None) -> None:
         if keep < 1:
             raise UsageError(f"a choice must keep at least 1 op, not {keep}")
         self._keep, self._protect = keep, protect
@@ -31,9 +29,8 @@ class MigoPruning(Reducer):
     def reduce(self, space: Space, outcome: SearchOutcome) -> Mask:
         law = outcome.distribution
         live = [np.array(mask) for mask in law.live]
-        while (widest := max(int(mask.sum()) for mask in live)) > self._keep:
-            for i, mask in enumerate(live):
-                if mask.sum() == widest:
-                    protected = self._protect[i] if self._protect else -1
-                    mask[weakest(law.effects[i], law.effects[i], mask, protected)] = False
+        for i, mask in enumerate(live):
+            protected, effects = protected_ops(self._protect, i), law.effects[i]
+            while mask.sum() > self._keep and (op := weakest(effects, effects, mask, protected)) is not None:
+                mask[op] = False
         return live

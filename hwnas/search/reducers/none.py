@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from hwnas.search.cycle import Protected
 from hwnas.search.roles import Mask, Reducer, SearchOutcome
 from hwnas.space import Space
 
@@ -11,7 +10,7 @@ from hwnas.space import Space
 class NoReduction(Reducer):
     """The live ops of the outcome; takes the arguments of every reducer and has no use for them."""
 
-    def __init__(self, keep: int, protect: Sequence[int] | None = None) -> None:
+    def __init__(self, keep: int, protect: Protected | None = None) -> None:
         pass
 
     def reduce(self, space: Space, outcome: SearchOutcome) -> Mask:
