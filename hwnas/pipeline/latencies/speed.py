@@ -59,10 +59,15 @@ def _timed(space: Space, lanes: tuple[Latencies, ...], progress: Progress) -> Sp
     for lane in lanes:
         pairs = ((found[f"{lane.target.precision} {end}"].median_ms, lane.model.predict(arch).latency_ms)
                  for end, arch in enumerate(ends))
-        factors.append(math.sqrt(math.prod(now / said if said > 0 else 1.0 for now, said in pairs)))
+        factors.append(math.sqrt(math.prod(_over(now, said) for now, said in pairs)))
     reference = found[f"{EXACT} 0"]
-    ratios = (reference.median_ms / found[f"{lane.target.precision} 0"].median_ms for lane in lanes)
+    ratios = (_over(reference.median_ms, found[f"{lane.target.precision} 0"].median_ms) for lane in lanes)
     return Speed(reference, tuple(ratios), tuple(factors))
+
+
+def _over(one: float, other: float) -> float:
+    """How many times as long; 1 where a clock of coarse steps saw nothing of one of them, which says nothing."""
+    return one / other if one > 0 and other > 0 else 1.0
 
 
 def at_speed(lane: Latencies, factor: float) -> Latencies:

@@ -1,0 +1,35 @@
+"""How fast the machine is against its tables, where its clock sees nothing of a network."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from hwnas.latency.estimate import estimate
+from hwnas.pipeline.latencies import speed
+from hwnas.pipeline.latencies.latency_sources import Latencies
+from hwnas.runtime import Measurement
+from hwnas.space import SpaceConfig, build
+from hwnas.target import load
+
+SPACE = build(SpaceConfig("mobile", 16, 1, 10, depth=1))
+
+
+@pytest.mark.parametrize(("largest_ms", "smallest_ms"), [(2.0, 1.0), (2.0, 0.0), (0.0, 0.0)])
+def test_what_a_coarse_clock_does_not_see_says_nothing(largest_ms: float, smallest_ms: float,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    def timed(models: Any, **more: Any) -> dict[str, Measurement]:
+        found = {"fp32 0": largest_ms, "fp32 1": smallest_ms, "int8 0": smallest_ms, "int8 1": smallest_ms}
+        return {name: Measurement(found[name], 0.0, 3.0, 8, 0.2) for name in models}
+
+    monkeypatch.setattr(speed, "time_models", timed)
+    target, model = load("local"), estimate(SPACE, load("raspberry-pi-4"))
+    lanes = tuple(Latencies(target.model_copy(update={"precision": p}), model, here=True) for p in ("fp32", "int8"))
+    found = speed.speed_of(SPACE, lanes)
+    largest, smallest = (model.predict(arch).latency_ms for arch in (SPACE.reference, SPACE.smallest()))
+    first = math.sqrt((largest_ms / largest or 1.0) * (smallest_ms / smallest or 1.0))
+    assert found.factors[0] == pytest.approx(first)
+    assert found.ratios == (1.0, largest_ms / smallest_ms if largest_ms and smallest_ms else 1.0)
+    assert all(math.isfinite(x) and x > 0 for x in (*found.factors, *found.ratios))
