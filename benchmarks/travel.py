@@ -104,7 +104,7 @@ def _rows(name: str, prior: LatencyModel, target: Target, candidates: list[Archi
         one = errors(factor * prior.predict_ms(held), truth)
         rows.append((name, str(count), how, f"{e.mape:.1f} %", f"{e.within_10:.0f} %", f"{100 * inside:.0f} %",
                      f"{100 * (said[0].high_ms / said[0].latency_ms - 1):.0f} %", f"{one.mape:.1f} %",
-                     f"{_line(networks, y, held, truth):.1f} %{'' if made.useful else ', and the prior was refused'}"))
+                     f"{_line(networks, y, held, truth):.1f} %{', and the prior was refused' if made.useless else ''}"))
     return rows
 
 

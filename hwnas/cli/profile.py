@@ -109,14 +109,14 @@ def asked(given: dict[str, Any], channels: int | None, classes: int | None) -> t
 
 def tell(found: Profiled, json: bool, others: Mapping[Variant, Profiled] | None = None) -> None:
     """Print what was measured and how well it predicts; of other variants of the space in a few words."""
-    from hwnas.cli.console import say, say_facts, say_json, say_table
+    from hwnas.cli.console import note, say, say_facts, say_json, say_table
 
     report = found.result.report
     if json:
         more = {v.key: {**p.result.report, "largest_ms": p.largest_ms, "smallest_ms": p.smallest_ms}
                 for v, p in (others or {}).items()}
         say_json({**report, "table": str(found.path), "largest_ms": found.largest_ms, "smallest_ms": found.smallest_ms,
-                  "origin": found.origin, "variants": more})
+                  "origin": found.origin, "warnings": list(found.warnings), "variants": more})
         return
     measured = (f"{plural(report['measured'], 'block')} and {plural(report['networks'], 'network')} in "
                 f"{report['seconds']:.0f} s")
@@ -140,3 +140,5 @@ def tell(found: Profiled, json: bool, others: Mapping[Variant, Profiled] | None 
         said = f", mean error {error['mape']:.1f} %" if error else ""
         say(f"{variant.told}: {plural(other.result.report['measured'], 'block')} measured; largest "
             f"{other.largest_ms:.3f} ms, smallest {other.smallest_ms:.3f} ms predicted{said}")
+    for warning in dict.fromkeys(text for each in (found, *(others or {}).values()) for text in each.warnings):
+        note(f"warning: {warning}")

@@ -20,6 +20,7 @@ from hwnas.latency.entry import now
 from hwnas.latency.estimate.model import SOURCE
 from hwnas.latency.header import Device, device_differences, differences, of_target, tool_version
 from hwnas.latency.model import LatencyModel
+from hwnas.latency.prior import useless
 from hwnas.latency.table import table_path
 from hwnas.space import Architecture, Space
 from hwnas.target import Precision, Target
@@ -67,6 +68,7 @@ class AdaptedSchema(Schema):
     networks: Annotated[list[NetworkSchema], Field(min_length=1, max_length=1000)]
     error: Percent
     line_error: Percent
+    kernel_ms: Milliseconds = 0.0
     created: Name = ""
     tool_version: Name = ""
     model: dict[str, Any]
@@ -82,6 +84,7 @@ class AdaptedModel:
         prior: whose numbers were adapted, in words.
         error: of every network predicted from the others, percent; `line_error` of a line in FLOPs.
         networks: how many were timed.
+        kernel_ms: of the reference kernel meanwhile; 0 where that was not kept.
         created: when, UTC, ISO 8601.
     """
 
@@ -91,6 +94,7 @@ class AdaptedModel:
     error: float
     line_error: float
     networks: int
+    kernel_ms: float = 0.0
     created: str = field(default_factory=now)
 
     @property
@@ -98,6 +102,11 @@ class AdaptedModel:
         """Where it is from and what it is worth, for people."""
         return (f"adapted from {self.prior} by {self.networks} networks that were timed: each is predicted from the "
                 f"others with an error of {self.error:.1f} %, by FLOPs alone with {self.line_error:.1f} %")
+
+    @property
+    def useless(self) -> str:
+        """Why it must not be used; empty where it may be."""
+        return useless(self.error, self.line_error)
 
 
 def adapted_path(folder: Path, target: Target, space: Space) -> Path:
@@ -126,7 +135,8 @@ def write_adapted(path: Path, found: AdaptedModel, target: Target, space: Space,
         "prior": {"source": source, "told": found.prior, "content_hash": content_hash},
         "networks": [{"choice": list(arch.choice), "latency_ms": round(ms, 6)}
                      for arch, ms in zip(networks, networks_ms, strict=True)],
-        "error": found.error, "line_error": found.line_error, "created": found.created, "tool_version": tool_version(),
+        "error": found.error, "line_error": found.line_error, "kernel_ms": round(found.kernel_ms, 6),
+        "created": found.created, "tool_version": tool_version(),
         "model": found.model.to_json(),
     })
 
@@ -154,7 +164,25 @@ def read_adapted(path: Path, target: Target, space: Space) -> AdaptedModel:
         raise TableError(f"{path}: its model says {model.source} in {model.precision}, and must say {SOURCE} in "
                          f"{target.precision}: {_WAY_OUT}")
     return AdaptedModel(model, found.device, found.prior.told, found.error, found.line_error, len(found.networks),
-                        found.created)
+                        found.kernel_ms, found.created)
+
+
+def adapted_kernel_ms(path: Path, target: Target, device: Mapping[str, Any]) -> float:
+    """What the reference kernel took when the networks of an adapted model were timed, of any precision and space.
+
+    Args:
+        device: fingerprint of the device that is asked about.
+
+    Returns:
+        ms; 0 where the file does not say, is broken, or is of another device, or of other cores of it.
+    """
+    try:
+        found = checked(AdaptedSchema, read_json(path, error=TableError), str(path), TableError, _WAY_OUT)
+    except TableError:  # who wants the model is told
+        return 0.0
+    wanted = of_target(target, "")
+    same = found.threads == wanted["threads"] and found.cores == wanted["cores"]
+    return found.kernel_ms if same and not device_differences(found.device, device) else 0.0
 
 
 def of_device(found: AdaptedModel, device: Mapping[str, Any] | None) -> list[str]:

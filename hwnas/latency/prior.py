@@ -13,7 +13,8 @@ regression is the same for both: `hwnas.latency.estimate.adapt.fit_factors`.
     large k   ops with a kernel above 3                                     0
     kinds     ops of one kind, one part each where there are several        0
 
-A prior can be worth nothing. What it has to beat is a straight line in FLOPs through the same networks.
+A prior can be worth nothing, and so can the times of networks on a busy machine. What has to be beaten is a straight
+line in FLOPs through the same networks, and `MOST_ERROR`.
 
 Glossary
     y    measured latencies, ms, shape (n,)
@@ -41,6 +42,9 @@ from hwnas.space import Architecture, Op
 from hwnas.target import Target
 
 Floats = NDArray[np.float64]
+MOST_ERROR = 20.0
+"""Percent, of networks that are predicted from the others: from there on the 90 % interval is wider than a factor of
+1.5 to each side, and half of a latency, the usual budget, cannot be told from three quarters of it."""
 _UNIT = 0.2  # of a typical network's latency: what constant, launches and weights amount to at a factor of 1
 _ALL, _CONSTANT, _OP, _WEIGHTS, _WIDE, _LARGE, _KINDS = range(7)
 _ALL_SD, _PART_SD = 1.0, 0.3  # of the factors before anything was measured, for the choice of networks
@@ -63,9 +67,21 @@ class Adapted:
     scaled_error: float
 
     @property
-    def useful(self) -> bool:
-        """Whether it says more than FLOPs do."""
-        return self.error < self.line_error
+    def useless(self) -> str:
+        """Why it is worth nothing; empty where it is worth something."""
+        return useless(self.error, self.line_error)
+
+
+def useless(error: float, line_error: float) -> str:
+    """Why an adapted prior is worth nothing, as the end of a sentence; empty where it is worth something.
+
+    Args:
+        error: of networks predicted from the others, percent; `line_error` by a line in FLOPs.
+    """
+    found = f"each network that was timed is predicted from the others with an error of {error:.1f} %"
+    if error >= line_error:
+        return f"{found}, and a line in FLOPs predicts them with {line_error:.1f} %"
+    return f"{found}, more than {MOST_ERROR:.0f} %" if error > MOST_ERROR else ""
 
 
 def choose(prior: LatencyModel, target: Target, candidates: Sequence[Architecture], count: int) -> list[int]:

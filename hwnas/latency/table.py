@@ -19,7 +19,7 @@ from hwnas.latency import header as headers
 from hwnas.latency import table_file
 from hwnas.latency.calibrate import Calibration
 from hwnas.latency.entry import Entry, now
-from hwnas.latency.table_content import UNITS, Content
+from hwnas.latency.table_content import CALM, UNITS, Content
 from hwnas.target import Target
 
 
@@ -149,6 +149,24 @@ class Table:
             InputError: the file cannot be written.
         """
         self.add_calibration(UNITS, Calibration(kernel_ms=kernel_ms))
+
+    @property
+    def calm_kernel_ms(self) -> float:
+        """The least that the reference kernel took while ops or units of this table were timed; 0 where nothing says.
+
+        That is no speed that entries are given at: a campaign that met a calmer machine is tied to the entries before.
+        """
+        kept = self.calibration(CALM)
+        return min(filter(None, (kept.kernel_ms if kept else 0.0, self.units_kernel_ms)), default=0.0)
+
+    def keep_calm_kernel(self, kernel_ms: float) -> None:
+        """Append what the reference kernel took, if that is less than ever before.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        if not 0 < self.calm_kernel_ms <= kernel_ms:
+            self.add_calibration(CALM, Calibration(kernel_ms=round(kernel_ms, 6)))
 
     @property
     def every_entry(self) -> dict[str, Entry]:

@@ -24,6 +24,8 @@ from hwnas.validation import Name, Schema, checked
 
 UNITS = "units of own networks"
 """Stands for the space in the record that says at what speed of the device units were timed."""
+CALM = "the device when it is calm"
+"""Stands for the space in the record of what the reference kernel took when a campaign found it fastest."""
 
 
 class RecordSchema(Schema):
@@ -82,8 +84,8 @@ class Content:
 
     @property
     def of_spaces(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """The calibrations without what is kept of units."""
-        return {key: record for key, record in self.calibrations.items() if key[0] != UNITS}
+        """The calibrations without what is kept of units and of the device."""
+        return {key: record for key, record in self.calibrations.items() if key[0] not in (UNITS, CALM)}
 
     def key(self, precision: str | None) -> str:
         """How a precision stands in the keys of this content; None for the table's own."""

@@ -33,13 +33,15 @@ from hwnas.tasks.registry import task_of, task_of_head
 
 @dataclass(frozen=True)
 class Profiled:
-    """A filled table, where it lies, what it says of the largest and the smallest network, and where it is from."""
+    """A filled table, where it lies, what it says of the largest and the smallest network, where it is from, and what a
+    person must know before it is used."""
 
     result: ProfileResult
     path: Path
     largest_ms: float
     smallest_ms: float
     origin: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def space_for(options: Mapping[str, Any], *, channels: int | None = None, classes: int | None = None) -> Space:
@@ -100,8 +102,9 @@ def profile_target(space: Space, target: Target, *, tables: Path | None = None, 
                      wait=wait, progress=progress)
     largest, smallest = (found.model.predict(a).latency_ms for a in (space.largest(), space.smallest()))
     assert found.table is not None  # what was measured is in one
+    machine = (text for text in found.report.get("warnings", ()) if text != found.report.get("company"))
     return Profiled(ProfileResult(found.model, dict(found.report)), found.table, largest, smallest,
-                    origin("measured", target, found.device, here=found.here))
+                    origin("measured", target, found.device, here=found.here), (*found.warnings, *machine))
 
 
 def export_run(run: RunFolder, out: Path | None = None, progress: Progress = silent) -> tuple[Path, Verdict]:

@@ -39,6 +39,7 @@ class AdaptedHere:
         kernel_ms: the reference kernel meanwhile.
         seconds: all that it took.
         warnings: about the machine meanwhile.
+        noise: standard deviation of the ratios between the networks' times in two halves of the visits.
     """
 
     found: Adapted
@@ -48,16 +49,18 @@ class AdaptedHere:
     kernel_ms: float
     seconds: float
     warnings: tuple[str, ...]
+    noise: float = 0.0
 
 
 def adapt_on(space: Space, target: Target, prior: LatencyModel, device: Device, *, count: int = MOST, seed: int = 0,
-             max_seconds: float = SECONDS, progress: Progress = silent) -> AdaptedHere:
+             max_seconds: float = SECONDS, calm_kernel_ms: float = 0.0, progress: Progress = silent) -> AdaptedHere:
     """Choose networks by design, time them interleaved on the device and adapt the prior to them.
 
     Args:
         prior: holds every op of the space.
         count: of networks, `LEAST` to `MOST`.
-        max_seconds: of timing.
+        max_seconds: of timing; `patience()` more where the device is known to be calm at times, and is not.
+        calm_kernel_ms: of the reference kernel on the device when it is calm; 0 where nothing says.
 
     Raises:
         UsageError: another count, or a space of fewer networks.
@@ -69,7 +72,7 @@ def adapt_on(space: Space, target: Target, prior: LatencyModel, device: Device, 
     begin = time.perf_counter()
     networks = _chosen(space, target, prior, count, seed)
     here = device.fingerprint()
-    job = Job(space, (), (), networks, target.batch, seed, max_seconds)
+    job = Job(space, (), (), networks, target.batch, seed, max_seconds, calm_kernel_ms=calm_kernel_ms)
     recipe = recipe_for(target, here.runtime_version)
     campaign = job.campaign(0, {}, {}, 0.0)
     models, plan = job.part(0, campaign, recipe)
@@ -77,7 +80,8 @@ def adapt_on(space: Space, target: Target, prior: LatencyModel, device: Device, 
                             flush=lambda entries: None, progress=progress)
     measured = outcome.networks_ms.tolist()
     return AdaptedHere(priors.adapt(prior, target, networks, measured), networks, tuple(measured), here.to_json(),
-                       outcome.kernel_ms, time.perf_counter() - begin, outcome.conditions.warnings)
+                       outcome.seen_kernel_ms, time.perf_counter() - begin, outcome.warnings,
+                       outcome.noise["label_noise"])
 
 
 def _chosen(space: Space, target: Target, prior: LatencyModel, count: int, seed: int) -> tuple[Architecture, ...]:

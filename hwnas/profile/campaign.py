@@ -19,7 +19,9 @@ from hwnas.profile.node_builder import Weights
 from hwnas.profile.sweeps import Times, times_of
 from hwnas.progress import Progress, plural
 from hwnas.runtime import Device, Sweep, SweepPlan
+from hwnas.runtime.calm import company
 from hwnas.runtime.device import LEAST_SWEEPS
+from hwnas.runtime.timing import patience
 from hwnas.space import Architecture
 
 CHECK_EVERY = LEAST_SWEEPS
@@ -48,6 +50,7 @@ class Campaign:
         networks_ms: index in `networks` -> its time at the table's speed, for those that the table was made with.
         kernel_ms: time of the reference kernel at the table's speed; 0 where the table is new.
         isolated: whether every block is timed alone, too, for comparison.
+        calm_kernel_ms: of the reference kernel on the device when it is calm; 0 where nothing says.
     """
 
     blocks: tuple[Block, ...]
@@ -60,6 +63,7 @@ class Campaign:
     networks_ms: Mapping[int, float]
     kernel_ms: float = 0.0
     isolated: bool = False
+    calm_kernel_ms: float = 0.0
 
     def models(self, batch: int, weights: Weights) -> dict[str, bytes]:
         """Name -> fp32 ONNX bytes of everything that is timed."""
@@ -88,9 +92,11 @@ class Outcome:
         networks_ms: one per network, shape (n,).
         networks_seconds: what timing each of them took, shape (n,).
         kernel_ms: time of the reference kernel at that speed.
+        seen_kernel_ms: time of the reference kernel meanwhile.
         noise: name -> standard deviation of log ratios between two halves of the samples.
         conditions: how quiet the machine was.
         facts: sweeps, seconds and what else the report keeps.
+        company: a sentence where no calm machine was found for all patience.
     """
 
     entries: tuple[Entry, ...]
@@ -98,9 +104,16 @@ class Outcome:
     networks_ms: NDArray[np.float64]
     networks_seconds: NDArray[np.float64]
     kernel_ms: float
+    seen_kernel_ms: float
     noise: Mapping[str, float]
     conditions: Conditions
     facts: Mapping[str, Any]
+    company: str = ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was not as it should be, a sentence each; empty for a quiet machine."""
+        return *self.conditions.warnings, *filter(None, [self.company])
 
 
 def run(
@@ -108,6 +121,8 @@ def run(
     flush: Flush, progress: Progress,
 ) -> Outcome:
     """Sweep until the table has settled, the entries are known well enough, or the plan's seconds are over.
+
+    A device that is known to be calm at times, and is not, is given `patience()` seconds more.
 
     Args:
         device: where the models are timed.
@@ -120,9 +135,10 @@ def run(
         InputError: the device cannot be reached or cannot execute the models.
     """
     begin = time.perf_counter()
-    with device.sweeps(models, plan) as stream:
+    longer = patience() if campaign.calm_kernel_ms else 0.0
+    with device.sweeps(models, replace(plan, max_seconds=plan.max_seconds + longer)) as stream:
         loaded = time.perf_counter()
-        sweeps = _until_settled(campaign, stream, plan.max_seconds, flush, progress)
+        sweeps = _until_settled(campaign, stream, (plan.max_seconds, longer), flush, progress)
         seconds = time.perf_counter() - loaded
     progress(_told(campaign), math.ceil(plan.max_seconds), math.ceil(plan.max_seconds))
     outcome = _outcome(campaign, sweeps, plan, processor_clock)
@@ -138,9 +154,14 @@ def _told(campaign: Campaign) -> str:
 
 
 def _until_settled(
-    campaign: Campaign, stream: Iterator[Sweep], max_seconds: float, flush: Flush, progress: Progress
+    campaign: Campaign, stream: Iterator[Sweep], patient: tuple[float, float], flush: Flush, progress: Progress
 ) -> list[Sweep]:
-    """Take sweeps until they say enough; a device that ends by itself ends it, too."""
+    """Take sweeps until they say enough; a device that ends by itself ends it, too.
+
+    Args:
+        patient: seconds at most, and how many more for a device that is not as calm as it is known to be.
+    """
+    max_seconds, longer = patient
     begin, least, next_flush = time.perf_counter(), min(MIN_SECONDS, max_seconds / 2), CHECK_EVERY
     sweeps: list[Sweep] = []
     for sweep in stream:
@@ -148,12 +169,12 @@ def _until_settled(
         seconds = time.perf_counter() - begin
         progress(_told(campaign), min(int(seconds), math.ceil(max_seconds) - 1), math.ceil(max_seconds))
         over = seconds > max_seconds and len(sweeps) >= CHECK_EVERY
-        if over:
-            break
-        if len(sweeps) % CHECK_EVERY:
+        if len(sweeps) % CHECK_EVERY and not over:
             continue
-        times = times_of(sweeps)
-        if times.sweeps >= MIN_SWEEPS and seconds > least and _settled(_noise(campaign, times)):
+        times = times_of(sweeps, campaign.calm_kernel_ms)
+        busy = seconds <= max_seconds + longer and bool(company(times.steady_kernel_ms, campaign.calm_kernel_ms))
+        if not busy and (over or (times.sweeps >= MIN_SWEEPS and seconds > least
+                                  and _settled(_noise(campaign, times)))):
             break
         if len(sweeps) >= next_flush:
             flush(_entries(campaign, times))
@@ -162,7 +183,10 @@ def _until_settled(
 
 
 def _outcome(campaign: Campaign, sweeps: Sequence[Sweep], plan: SweepPlan, processor_clock: bool) -> Outcome:
-    times = times_of(sweeps)
+    times = times_of(sweeps, campaign.calm_kernel_ms)
+    told = company(times.steady_kernel_ms, campaign.calm_kernel_ms)
+    if told:  # then nothing tells visits apart but this campaign's own fastest ones
+        times = times_of(sweeps)
     medians, seconds = times.medians(), _seconds(sweeps)
     tie = _tie(campaign, times)
     names = [f"net {i}" for i in range(len(campaign.networks))]
@@ -179,8 +203,9 @@ def _outcome(campaign: Campaign, sweeps: Sequence[Sweep], plan: SweepPlan, proce
         entries=tuple(_entries(campaign, times)), alone_ms=alone,
         networks_ms=np.array([tie * medians[name] for name in names]),
         networks_seconds=np.array([seconds[name] for name in names]),
-        kernel_ms=tie * times.steady_kernel_ms, noise=_noise(campaign, times),
+        kernel_ms=tie * times.steady_kernel_ms, seen_kernel_ms=times.steady_kernel_ms, noise=_noise(campaign, times),
         conditions=conditions_of(sweeps, plan, times, processor_clock=processor_clock), facts=facts,
+        company=told,
     )
 
 

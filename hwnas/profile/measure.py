@@ -63,6 +63,7 @@ def measure(
     again: bool = False,
     isolated: bool = False,
     wait: bool = True,
+    calm_kernel_ms: float = 0.0,
 ) -> ProfileResult:
     """Measure every signature of `space` that the table lacks, and calibrate the sum.
 
@@ -72,7 +73,8 @@ def measure(
     16, ... sweeps, so a killed run keeps them; as long as the table holds no calibration of the space, entries with
     fewer than `MIN_RUNS` timed runs count as lacking. If nothing lacks and there is a calibration, nothing is timed.
     The sweeps end when two halves of them predict the same (1.5 %), the networks' own times agree (2 %) and the 95 %
-    interval of the median of half of the entries is within +-3 %, or when the time is up.
+    interval of the median of half of the entries is within +-3 %, or when the time is up. A device that the table knows
+    to be calmer at times is waited for (`patience`), and where it stays busy, a warning says so.
 
     Args:
         table_path: the JSON Lines file to read and append to; created if absent.
@@ -84,6 +86,7 @@ def measure(
         again: measure signatures that the table has, too; they come out at the speed the table was made at.
         isolated: time every block alone as well and report the error of that sum.
         wait: for another process that measures this table; if not, it is refused.
+        calm_kernel_ms: of the reference kernel on this device when it is calm, where more than this table tells it.
 
     Raises:
         TableError: the table is broken, of another target or device, or held by another process.
@@ -95,7 +98,8 @@ def measure(
     full = _full(_open(table_path, target, here), space, calibration_networks) if not again else None
     if full is not None:
         return full
-    asked = _Asked(space, target, seed, calibration_networks, held_out, max_seconds, again, isolated)
+    asked = _Asked(space, target, seed, calibration_networks, held_out, max_seconds, again, isolated,
+                   calm_kernel_ms)
     with held(table_path, wait=wait, seconds=max_seconds, progress=progress):
         return _measure(asked, _open(table_path, target, here), where, here, progress)
 
@@ -112,6 +116,7 @@ class _Asked:
     max_seconds: float
     again: bool
     isolated: bool
+    calm_kernel_ms: float
 
 
 def _full(table: Table, space: Space, calibration_networks: int) -> ProfileResult | None:
@@ -135,9 +140,10 @@ def _measure(asked: _Asked, table: Table, where: Device, here: Fingerprint, prog
     fitted, others = _networks(space, asked.calibration_networks, asked.held_out, asked.seed)
     known = tuple(s for s in space.signatures if s not in set(wanted))
     job = Job(space, tuple(wanted), known, (*fitted, *others), target.batch, asked.seed, asked.max_seconds,
-              asked.isolated)
+              asked.isolated, min(filter(None, (asked.calm_kernel_ms, table.calm_kernel_ms)), default=0.0))
     recipe = recipe_for(target, here.runtime_version)
     outcomes = _run(job, where, recipe, table, stored.kernel_ms if stored else 0.0, progress)
+    table.keep_calm_kernel(min(o.seen_kernel_ms for o in outcomes))
     labels = np.exp(np.mean([np.log(o.networks_ms) for o in outcomes], axis=0))
     alone = {s: ms for outcome in outcomes for s, ms in outcome.alone_ms.items()}
     model, evidence = calibrate(table, space, job.networks, labels, len(fitted), outcomes[0].kernel_ms)
@@ -179,7 +185,8 @@ def measure_networks(
     if not known:
         raise TableError(f"{table_path} holds nothing of space {space.name}: fill it with `hwnas profile`")
     ties = known_ms or {}
-    job = Job(space, (), known, (*ties, *networks), target.batch, seed, max_seconds)
+    job = Job(space, (), known, (*ties, *networks), target.batch, seed, max_seconds,
+              calm_kernel_ms=table.calm_kernel_ms)
     recipe = recipe_for(target, here.runtime_version)
     with held(table_path, seconds=max_seconds, progress=progress):
         (outcome,) = _run(job, where, recipe, table, 0.0, progress, dict(enumerate(ties.values())))
@@ -258,8 +265,9 @@ def _run(
 def _machine(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """How quiet it was, and what each campaign's samples are worth."""
     return {
-        "noisy": any(o.conditions.noisy for o in outcomes),
-        "warnings": list(dict.fromkeys(w for o in outcomes for w in o.conditions.warnings)),
+        "noisy": any(o.warnings for o in outcomes),
+        "warnings": list(dict.fromkeys(w for o in outcomes for w in o.warnings)),
+        "company": next((o.company for o in outcomes if o.company), ""),
         "campaigns": [_rounded({**o.facts, **o.noise}) | {"conditions": o.conditions.to_json()} for o in outcomes],
     }
 

@@ -34,6 +34,7 @@ class Job:
         seed: for weights, check networks and the order of visits.
         max_seconds: of timing, over all campaigns.
         isolated: whether every block is timed alone, too.
+        calm_kernel_ms: see `Campaign`.
     """
 
     space: Space
@@ -44,6 +45,7 @@ class Job:
     seed: int
     max_seconds: float
     isolated: bool = False
+    calm_kernel_ms: float = 0.0
 
     @cached_property
     def groups(self) -> list[tuple[str, ...]]:
@@ -77,7 +79,7 @@ class Job:
             blocks=tuple(map(self._block, self.groups[number])), anchors=tuple(map(self._block, anchors)),
             anchors_ms=known_ms, networks=self.networks, check=self._check, known_ms=known_ms,
             sentinels=(self.space.largest(), self._smallest), networks_ms=networks_ms, kernel_ms=kernel_ms,
-            isolated=self.isolated,
+            isolated=self.isolated, calm_kernel_ms=self.calm_kernel_ms,
         )
 
     def part(self, number: int, campaign: Campaign, recipe: Recipe) -> tuple[dict[str, bytes], SweepPlan]:

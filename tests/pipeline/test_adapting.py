@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,20 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Truth], None]:
     return use
 
 
+@pytest.fixture
+def calm_asked(monkeypatch: pytest.MonkeyPatch, timed: Callable[[Truth], None]) -> list[float]:
+    """What every adaptation was told that the reference kernel takes when the machine is calm."""
+    timed(slower)
+    asked, once = [], adapting.adapt_on
+
+    def noted(*words: Any, calm_kernel_ms: float, **more: Any) -> AdaptedHere:
+        asked.append(calm_kernel_ms)
+        return once(*words, **more)
+
+    monkeypatch.setattr(adapting, "adapt_on", noted)
+    return asked
+
+
 def table(path: Path, space: Any = SPACE, device: dict[str, Any] | None = None, calibrated: bool = True) -> Table:
     made = Table.open(path, LOCAL, device or HERE)
     cost = estimate(space, BOARD).entries_ms
@@ -76,6 +91,7 @@ def test_an_adapted_estimate_is_kept_and_used(tmp_path: Path, timed: Callable[[T
     assert known.model is not None
     assert known.model.predict(SPACE.largest()).latency_ms == pytest.approx(slower(SPACE.largest()), rel=0.05)
     assert (known.source, known.here, known.device) == ("estimated", False, HERE)
+    assert known.model.calibration.kernel_ms == 0.2
     assert known.warnings[0].startswith("adapted from an estimate from the public figures of raspberry-pi-4 by 20")
     assert known_latencies(OTHER, BOARD, tmp_path).device == {}, "of another space nothing is adapted"
 
@@ -95,15 +111,54 @@ def test_a_table_of_another_clock_is_adapted_and_a_later_one_wins(tmp_path: Path
     assert adapting.adapted_here(SPACE, LOCAL, {**HERE, "cpu": "another"}, tmp_path) is None
 
 
+def test_how_fast_the_calm_machine_is_is_remembered_by_all_that_was_timed_on_it(tmp_path: Path,
+                                                                                calm_asked: list[float]) -> None:
+    adapt_target(SPACE, LOCAL, tables=tmp_path, prior=str(table(tmp_path / "prior.jsonl").path))
+    adapt_target(SPACE, LOCAL, tables=tmp_path, prior=str(tmp_path / "prior.jsonl"))
+    int8 = Table.open(tmp_path / "local" / "int8.jsonl", LOCAL.model_copy(update={"precision": "int8"}),
+                      {**HERE, "runtime_version": "0.9"})
+    int8.keep_calm_kernel(0.15)
+    int8.keep_calm_kernel(0.19)
+    for name, of, device in (("threads", {"threads": 2}, {}), ("cpu", {}, {"cpu": "another"})):
+        other = Table.open(tmp_path / "local" / f"{name}.jsonl", LOCAL.model_copy(update=of), {**HERE, **device})
+        other.keep_calm_kernel(0.01)
+    (tmp_path / "local" / "broken.jsonl").write_text("nothing\n")
+    adapt_target(SPACE, LOCAL, tables=tmp_path, prior=str(tmp_path / "prior.jsonl"))
+    assert calm_asked == [0.0, 0.2, 0.15]
+
+
 def test_a_prior_that_is_worth_nothing_is_refused_and_not_kept(tmp_path: Path,
                                                                timed: Callable[[Truth], None]) -> None:
     timed(by_flops)
     rng = np.random.default_rng(0)
     odd = Table.open(tmp_path / "odd.jsonl", LOCAL, {"cpu": "another"}, source="imported")
     odd.add(Entry(s, t, t, t, 1, "") for s in SPACE.signatures for t in [float(rng.uniform(0.01, 3))])
-    with pytest.raises(TableError, match=r"worth nothing for local.* a line in FLOPs with 0\.0 %\. Nothing was kept"):
+    with pytest.raises(TableError, match=r"worth nothing for local.* predicts them with 0\.0 %\. Nothing was kept"):
         adapt_target(SPACE, LOCAL, tables=tmp_path, prior=str(odd.path))
     assert not adapted_path(tmp_path, LOCAL, SPACE).exists()
+
+
+def test_times_of_a_busy_machine_are_refused_although_flops_say_even_less(tmp_path: Path,
+                                                                         timed: Callable[[Truth], None]) -> None:
+    rng = np.random.default_rng(0)
+    timed(lambda arch: TRUTH.predict(arch).latency_ms * float(np.exp(rng.normal(0, 0.4))))
+    with pytest.raises(TableError, match=r"with an error of \d+\.\d %, more than 20 %\. Nothing was kept") as refused:
+        adapt_target(SPACE, BOARD, tables=tmp_path, prior=ESTIMATE)
+    assert "Meanwhile noisy" in refused.value.__notes__
+    assert known_latencies(SPACE, BOARD, tmp_path).warnings == ()
+
+
+def test_a_useless_model_that_lies_there_is_not_used_in_silence(tmp_path: Path,
+                                                                timed: Callable[[Truth], None]) -> None:
+    timed(slower)
+    made = adapt_target(SPACE, BOARD, tables=tmp_path, prior=ESTIMATE)
+    told = json.loads(made.path.read_text())
+    made.path.write_text(json.dumps({**told, "error": 24.7, "line_error": 60.0}))
+    known = known_latencies(SPACE, BOARD, tmp_path)
+    assert known.device == {}
+    assert known.warnings == ("an adapted model of raspberry-pi-4/onnxruntime-fp32-b1-t4 is not used: "
+                              "each network that was timed is predicted from the others with an error of 24.7 %, more "
+                              "than 20 %",)
 
 
 def test_the_nearest_prior(tmp_path: Path) -> None:

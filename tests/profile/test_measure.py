@@ -87,6 +87,28 @@ def test_a_table_measured_again_keeps_its_speed(simulated: Simulated, tmp_path: 
     assert second.report["campaigns"][0]["tie_to_table"] == pytest.approx(1 / 1.3, rel=0.05)
 
 
+def test_a_machine_that_is_known_to_be_calmer_is_waited_for(
+    simulated: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Busy for 30 sweeps: by itself a campaign of few seconds cannot tell that from a slow machine."""
+    path, calmed = tmp_path / "t.jsonl", {"speed": lambda i: 1.4 if i < 30 else 1.0}
+    first = measure(SPACE, TARGET, path, device=simulated(), **QUICK)
+    calm = Table.read(path).calm_kernel_ms
+    assert calm == pytest.approx(0.35, rel=0.02)
+    assert first.report["company"] == ""
+    hasty = measure(SPACE, TARGET, path, device=simulated(**calmed), again=True, max_seconds=1e-6, **QUICK)
+    assert f"{calm:.3f} ms when it is calm" in hasty.report["company"]
+    assert hasty.report["company"] in hasty.report["warnings"]
+    assert hasty.report["campaigns"][0]["sweeps"] == 4, "all visits were alike, so all of them count"
+    assert Table.read(path).calm_kernel_ms == calm
+    monkeypatch.setenv("HWNAS_PATIENCE", "60")
+    device = simulated(**calmed)
+    patient = measure(SPACE, TARGET, path, device=device, again=True, max_seconds=1e-6, **QUICK)
+    assert patient.report["company"] == ""
+    assert patient.report["campaigns"][0]["tie_to_table"] == pytest.approx(1.0, rel=0.05)
+    assert device.plans[0][1].max_seconds == pytest.approx(60)  # type: ignore[attr-defined]
+
+
 def test_report_has_the_evidence(simulated: Simulated, tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     result = measure(SPACE, TARGET, path, device=simulated(), isolated=True, **QUICK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from hwnas.latency.header import as_own, tool_version
 from hwnas.latency.hold import held
 from hwnas.pipeline.latencies.origin import device_name
 from hwnas.pipeline.latencies.priors import Prior, find_prior, prior_of
-from hwnas.pipeline.latencies.tables import default_folder, of_another_version
+from hwnas.pipeline.latencies.tables import calm_kernel_ms, default_folder, of_another_version
 from hwnas.profile.adapting import MOST, SECONDS, AdaptedHere, adapt_on
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Device, Fingerprint, LocalDevice, runtime_for
 from hwnas.space import Space
 from hwnas.target import Target
 
+NOISY = 0.05  # between two halves of the visits; 0.02 ends a campaign
 MOST_ERROR = 5.0  # percent: a table of another version whose calibration is further off is measured anew
 
 
@@ -59,16 +60,19 @@ def adapt_target(space: Space, target: Target, *, tables: Path | None = None, de
         count, max_seconds: as in `hwnas.profile.adapting.adapt_on`.
 
     Raises:
-        TableError: the prior says less than a line in FLOPs; nothing is kept.
+        TableError: the prior says less than a line in FLOPs, or is off by more than `prior.MOST_ERROR`; nothing is
+            kept.
         UsageError: there is no prior.
     """
     where = device or LocalDevice(runtime_for(target), target.cores)
-    found = find_prior(space, target, where.fingerprint().to_json(), tables, prior)
+    facts = where.fingerprint().to_json()
+    found = find_prior(space, target, facts, tables, prior)
     here = adapt_on(space, target, found.model, where, count=count, seed=seed, max_seconds=max_seconds,
-                    progress=progress)
+                    calm_kernel_ms=calm_kernel_ms(target, facts, tables), progress=progress)
     _check_useful(found, here, target)
-    kept = AdaptedModel(here.found.model, here.device, found.told, here.found.error, here.found.line_error,
-                        len(here.networks))
+    model = replace(here.found.model, calibration=replace(here.found.model.calibration, kernel_ms=here.kernel_ms))
+    kept = AdaptedModel(model, here.device, found.told, here.found.error, here.found.line_error, len(here.networks),
+                        here.kernel_ms)
     path = adapted_path(tables or default_folder(), target, space)
     write_adapted(path, kept, target, space, content_hash=found.model.table_hash, source=found.model.source,
                   networks=here.networks, networks_ms=here.networks_ms)
@@ -77,12 +81,18 @@ def adapt_target(space: Space, target: Target, *, tables: Path | None = None, de
 
 
 def _check_useful(prior: Prior, here: AdaptedHere, target: Target) -> None:
-    if not here.found.useful:
-        raise TableError(
-            f"{prior.told} is worth nothing for {target} on {device_name(here.device)}: adapted, it predicts each of "
-            f"the {len(here.networks)} networks that were timed with an error of {here.found.error:.1f} % from the "
-            f"others, a line in FLOPs with {here.found.line_error:.1f} %. Nothing was kept: give another --prior, or "
-            "measure the blocks with `hwnas profile`, without --adapt")
+    if not here.found.useless:
+        return
+    error = TableError(
+        f"{prior.told} is worth nothing for {target} on {device_name(here.device)} after {len(here.networks)} networks"
+        f": {here.found.useless}. Nothing was kept: give another --prior, or measure the blocks with `hwnas profile`, "
+        "without --adapt")
+    if here.noise > NOISY:
+        error.add_note(f"Their own times differed by {100 * here.noise:.0f} % between two halves of the visits, so it "
+                       "may be the machine: leave it alone and try again")
+    for warning in here.warnings:
+        error.add_note(f"Meanwhile {warning}")
+    raise error
 
 
 def adapted_here(space: Space, target: Target, device: Mapping[str, Any] | None, tables: Path | None = None,
@@ -134,7 +144,8 @@ def take_another_version(space: Space, target: Target, *, tables: Path | None = 
         return None
     path = table_path(tables or default_folder(), target)
     with held(path, wait=wait, seconds=SECONDS, progress=progress):
-        here = adapt_on(space, target, prior_of(old, space, target).model, where, seed=seed, progress=progress)
+        here = adapt_on(space, target, prior_of(old, space, target).model, where, seed=seed,
+                        calm_kernel_ms=calm_kernel_ms(target, facts.to_json(), tables), progress=progress)
         plain = LatencyModel.from_table(Table.assemble(path, old.header, old.every_entry.values()), space)
         sums, weights = plain.sums(here.networks)
         found = fit(sums, weights, np.array(here.networks_ms), plain.parts(space, here.networks))

@@ -24,7 +24,7 @@ from hwnas.latency.estimate import estimate
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.exported.inference import TimedModel, fingerprint, reach, time_models
 from hwnas.pipeline.latencies.adapting import adapted_here, take_another_version
-from hwnas.pipeline.latencies.tables import Choice, choose, default_folder, own_table
+from hwnas.pipeline.latencies.tables import Choice, calm_kernel_ms, choose, default_folder, own_table
 from hwnas.profile import measure, network_model
 from hwnas.progress import Progress, plural, silent
 from hwnas.runtime import RUNTIMES, Device, Fingerprint, runtime_for
@@ -192,13 +192,15 @@ def measured(
     path = own_table(target, facts, tables)
     try:
         found = measure(space, target, path, device=device, seed=seed, again=again, max_seconds=max_seconds,
-                        wait=wait, progress=progress)
+                        wait=wait, calm_kernel_ms=calm_kernel_ms(target, facts, tables), progress=progress)
     except TableError as err:
         if taken is not None:
             err.add_note(taken.told)
         raise
-    return Latencies(target, found.model, device is None, facts, path, found.report,
-                     (taken.told,) if taken is not None else ())
+    told = [taken.told] if taken is not None else []
+    if found.report.get("company"):
+        told.append(f"blocks were timed on a busy machine: {found.report['company']}")
+    return Latencies(target, found.model, device is None, facts, path, found.report, tuple(told))
 
 
 def cannot_be_here(target: Target) -> str | None:
@@ -261,8 +263,18 @@ def known_latencies(space: Space, target: Target, tables: Path | None = None, wa
     here = this_machine or (found is not None and found.mine)
     facts = machine.to_json() if machine is not None and this_machine else None
     fitted = adapted_here(space, target, facts, tables, found.table if found is not None and not missing else None)
-    if fitted is not None:
+    if fitted is not None and not fitted.useless:
         return Known(fitted.model.source, fitted.model, None, None, 0, here, (fitted.told,), fitted.device)
+    without = _without_adapted(space, target, tables, found, here, way_out)
+    if fitted is None:
+        return without
+    told = f"an adapted model of {target} is not used: {fitted.useless}"
+    return replace(without, warnings=(*without.warnings, told))
+
+
+def _without_adapted(space: Space, target: Target, tables: Path | None, found: Choice | None, here: bool,
+                     way_out: str) -> Known:
+    missing = len(found.table.missing(space.signatures) if found else space.signatures)
     if found is not None and not missing:
         return Known(found.table.source, LatencyModel.from_table(found.table, space), found, found.table.path, 0,
                      here, found.warnings)
@@ -307,7 +319,7 @@ def latencies(space: Space, target: Target, *, tables: Path | None = None, seed:
         taken = take_another_version(space, target, tables=tables, seed=seed, progress=progress)
         if taken is not None and taken.taken:
             found = measured(space, target, tables=tables, seed=seed, progress=progress)
-            return replace(found, warnings=(taken.told,))
+            return replace(found, warnings=(taken.told, *found.warnings))
     if require_measured and known.source != "measured":
         raise UsageError(f"the latencies of {target} for space {space.name} are {known.source}, and "
                          f"--require-measured refuses that: measure with `{way_out or 'hwnas profile'}`")

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import TableError
+from hwnas.errors import InputError, TableError
 from hwnas.latency import Table, table_file, table_path
-from hwnas.latency.header import as_own, differences, of_target
+from hwnas.latency.adapted import adapted_kernel_ms
+from hwnas.latency.header import as_own, device_differences, differences, of_target
 from hwnas.pipeline.latencies.origin import device_name, misfit
 from hwnas.target import Target, data_folder
 
 HERE = "local"  # the target that is whatever machine hwnas runs on
+_OF_RUNTIMES = ("runtime", "runtime_version", "provider", "gpu", "gpu_driver")  # what a fingerprint says of them
 _DEVICE = ("cpu", "flags", "runtime", "runtime_version")  # without these no fingerprint says that devices are the same
 
 
@@ -127,6 +129,31 @@ def of_another_version(target: Target, device: Mapping[str, Any], folder: Path |
     known = [t for t in _of_others(target, folder) if all(k in t.device and k in device for k in _DEVICE)]
     others = (t for t in known if not t.differs_from(same))
     return min(others, key=lambda t: t.target != target.name, default=None)
+
+
+def calm_kernel_ms(target: Target, device: Mapping[str, Any], folder: Path | None = None) -> float:
+    """What the reference kernel takes on a device when it is calm, as the user's tables of a target remember it.
+
+    Those of other precisions, and models adapted there, remember it as well: no runtime takes part in the kernel.
+
+    Args:
+        device: its fingerprint, as `Fingerprint.to_json` gives it.
+
+    Returns:
+        ms; 0 where nothing says.
+    """
+    processor = {key: value for key, value in device.items() if key not in _OF_RUNTIMES}
+    own, known = table_path(folder or default_folder(), target).parent, []
+    for path in sorted(own.glob("*.jsonl")):
+        try:
+            table = Table.read(path)
+        except InputError:  # `hwnas tables` shows what is broken
+            continue
+        same = table.header["threads"] == target.threads and table.header.get("cores") == of_target(target, "")["cores"]
+        if same and "fetched" not in table.header and not device_differences(table.device, processor):
+            known.append(table.calm_kernel_ms)
+    known += [adapted_kernel_ms(path, target, processor) for path in sorted(own.glob("*.adapted/*.json"))]
+    return min(filter(None, known), default=0.0)
 
 
 def _of_this_device(target: Target, device: Mapping[str, Any], folder: Path | None) -> Table | None:
