@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from hwnas import launch
 from hwnas.errors import MissingDependency, RunError, UnknownName
 from hwnas.pipeline.beside import beside
+from hwnas.pipeline.commands import resume_command
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.make_config import go_on_with, make_config
 from hwnas.pipeline.config.options import CompressOptions, with_options
@@ -36,9 +37,11 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
         HwnasError: whatever went wrong, with the way out; the run can be resumed.
         VerificationFailed: the model is still over its budget after three tries.
         SomeBudgetsFailed: of several budgets not all have a network.
+        RunError: the network is to be the same for several targets, and this is the run of one of them.
     """
     if run.state.config.model.source is not None:
         return _compress_own_network(run, until, progress, hook_of or (lambda _: hook))
+    _check_alone(run)
     require_torch("hwnas compress")
     from hwnas.pipeline.context import RunContext  # torch: after the check, and only where there is something to train
     from hwnas.pipeline.several_budgets import carry_out_branches
@@ -53,6 +56,15 @@ def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress
         else:
             carry_out(context, stages, hook_of(run) if hook_of else hook)
     return run
+
+
+def _check_alone(run: RunFolder) -> None:
+    """Raises RunError for one of the runs of `--one-model`: alone it would choose a network that suits it alone."""
+    if run.state.one_for_all and STAGES[-1] not in run.state.stages:
+        whole = run.path.parent.parent
+        where = whole if (whole / "run.json").is_file() else Path("RUN")
+        raise RunError(f"{run.path} is the run of one target, and one network is chosen for all of them together: go "
+                       f"on with the whole run, `{resume_command(where)}`")
 
 
 def _compress_own_network(run: RunFolder, until: str | None, progress: Progress, hook_of: HookOf) -> RunFolder:

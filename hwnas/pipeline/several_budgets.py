@@ -90,6 +90,10 @@ def _one_network(context: BranchedContext, stages: Sequence[Stage[Any]], hook_of
     """
     branches, names = context.run.branches, [stage.name for stage in stages]
     runs = {branch.name: _run_of(context, branch) for branch in branches}
+    for run in runs.values():
+        if not run.state.one_for_all:
+            run.state.one_for_all = True
+            run.save()
     profiled = stages[: names.index(ProfileResult.stage) + 1]
     for branch in branches:
         _with_name(context, branch, runs[branch.name], profiled, _of_its_own(hook_of(runs[branch.name]),

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hwnas.errors import BudgetInfeasible, RunError, UsageError
 from hwnas.files import sha256
+from hwnas.latency import LatencyModel
 from hwnas.pipeline import STAGES, RunFolder, compress, load_network, make_config, resume, retarget
+from hwnas.pipeline.context import RunContext
 from hwnas.pipeline.report.overview import overview
 from hwnas.pipeline.report.summary import is_finished
 from hwnas.pipeline.run.folder import SEARCHED
 from hwnas.pipeline.run.results import FinetuneResult, GenerateResult, ProfileResult
 from hwnas.pipeline.stages.export import ExportStage, OverBudget
+from hwnas.pipeline.stages.generate import GenerateStage
+from hwnas.pipeline.stages.search import SearchStage
+from hwnas.space import Op
 from tests.pipeline.lives import RETARGETED, Lives
 
 TARGETS = "raspberry-pi-4,x86-avx2"
@@ -76,6 +83,47 @@ def test_one_network_for_all_is_trained_once_and_within_every_budget(finished: R
     assert min(chosen.rooms.values()) >= 0
     assert set(chosen.bounds) == {"latency"}  # of its own target: what its report explains
     assert "one network for all 2 targets" in overview(run).together
+
+
+def test_the_cheapest_op_on_every_target_is_protected(finished: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def noted(*words: Any, protect: Any, **more: Any) -> Any:
+        asked.extend(protect)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hwnas.search.resumable.run", noted)
+    space = finished.space
+    own = LatencyModel.from_json(json.loads((finished.path / "latency.json").read_text()))
+    odd = replace(own, entries_ms={s: 1 / (1 + Op.parse(s).flops) for s in own.entries_ms}, source="estimated")
+    monkeypatch.setattr("hwnas.pipeline.stages.search.known_latencies", lambda *words: SimpleNamespace(model=odd))
+    run = RunFolder(finished.path, finished.state.model_copy(update={
+        "config": finished.state.config.replaced(target=f"{finished.state.config.target.name},x86-avx2")}))
+    with pytest.raises(KeyboardInterrupt):
+        SearchStage().run(RunContext(run))
+    cheapest = [[min((k for k, op in enumerate(choice.ops) if not op.cuts), key=lambda k: costs[k])
+                 for choice, costs in zip(space.choices, model.costs_ns(space)[1], strict=True)]
+                for model in (own, odd)]
+    assert any(a != b for a, b in zip(*cheapest, strict=True))
+    assert asked == [a if a == b else [a, b] for a, b in zip(*cheapest, strict=True)]
+
+
+def test_a_target_alone_does_not_choose_what_is_to_be_one_network_for_all(
+    finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is killed once every target has its run and its latencies, before one of them has chosen."""
+    def killed(stage: GenerateStage, context: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GenerateStage, "run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            retarget(finished.path, tmp_path / "one", {"latency": "90%"}, target=TARGETS, one_model=True,
+                     trial_epochs=0)
+    for name in ("raspberry-pi-4", "x86-avx2"):
+        with pytest.raises(RunError, match=r"chosen for all of them together.*hwnas compress --resume .*/one"):
+            resume(tmp_path / "one" / "targets" / name)
+        assert GenerateResult.stage not in of(RunFolder.open(tmp_path / "one"), name).state.stages
 
 
 @pytest.mark.slow

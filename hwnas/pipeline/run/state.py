@@ -47,6 +47,7 @@ class RunState(BaseModel):
         tightened: budget of `hwnas.pipeline.run.spends` -> factor, after a result measured over it.
         spends: precision -> budget -> what networks spend of it; of those that were asked for.
         reference: what percentages are of, fixed in stage profile; None before that, and in runs of hwnas 0.1.
+        one_for_all: whether the network is to be that of other targets, too, which the run above this one sees to.
         refused: precisions that `auto` tried and that lost too much, or nothing, by the time the model was exported.
     """
 
@@ -62,6 +63,7 @@ class RunState(BaseModel):
     attempts: int = Field(default=0, ge=0, le=1000)
     tightened: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)
     spends: dict[str, dict[str, Line]] = Field(default_factory=dict)
+    one_for_all: bool = False
     refused: list[str] = Field(default_factory=list)
     integrity: str = ""
 
