@@ -74,8 +74,19 @@ def _new(options: dict[str, Any], out: Path | None) -> RunFolder:
 
 
 def _branch(source: Path, out: Path | None, options: dict[str, Any]) -> RunFolder:
+    from hwnas.pipeline.job import branch, next_folder, require_torch
+
+    config, budgets, changes = _asked_of(source, options)
+    if config.model.source is None:
+        require_torch("hwnas compress")
+    out = out or next_folder(config.replaced(target=options.get("target", config.target.name)))
+    return branch(source, out, budgets, options.get("precision"), **changes)
+
+
+def _asked_of(source: Path, options: dict[str, Any]) -> tuple[CompressConfig, Any, dict[str, Any]]:
+    """The configuration of a run that is taken over, and budgets and changes for the new one."""
     from hwnas.pipeline import RunFolder
-    from hwnas.pipeline.job import branch, changes_of, next_folder, require_torch
+    from hwnas.pipeline.job import changes_of
 
     config = RunFolder.open(source).state.config
     own = config.model.source is not None
@@ -87,10 +98,7 @@ def _branch(source: Path, out: Path | None, options: dict[str, Any]) -> RunFolde
         first = "a budget, --out and" if own else "a budget or --target, --out, --precision and"
         raise UsageError(f"--from RUN takes {first} {', '.join(map(spelled, takes))}; the "
                          f"{'run' if own else 'search'} decided the rest{f': leave out {extra[0]}' if extra else ''}")
-    if not own:
-        require_torch("hwnas compress")
-    out = out or next_folder(config.replaced(target=options.get("target", config.target.name)))
-    return branch(source, out, budgets, options.get("precision"), **changes)
+    return config, budgets, changes
 
 
 def _finish(run: RunFolder, json: bool) -> None:
@@ -131,16 +139,20 @@ def _dry_run(options: dict[str, Any], out: Path | None, source: Path | None, jso
     from hwnas.cli.plan import say_plan
     from hwnas.pipeline import make_config
     from hwnas.pipeline.display.watch import watching
-    from hwnas.pipeline.job import next_folder
+    from hwnas.pipeline.job import begin_with, next_folder
     from hwnas.pipeline.plan import plan
 
-    if source is not None:
-        raise UsageError("--dry-run looks at a new search: leave out --from; `hwnas generate RUN` answers at once")
-    config: CompressConfig = make_config(options)
+    if source is None:
+        config, begun = make_config(options), None
+    else:
+        config, budgets, changes = _asked_of(source, options)
+        if config.model.source is None:
+            begun = begin_with(source, budgets, options.get("precision"), **changes)
+            config = begun.config
     if config.model.source is not None:
         raise UsageError("--dry-run looks at a search: `hwnas inspect` shows what can become of a network of your own")
     with watching(json) as watch:
-        found = plan(config, out or next_folder(config), watch.progress)
+        found = plan(config, out or next_folder(config), watch.progress, begun)
     say_plan(found, json)
     if found.refusal is not None:
         raise found.refusal

@@ -31,6 +31,7 @@ def say_plan(found: Plan, json: bool) -> None:
                for name, device in found.devices.items()]
     on = [] if several else _on_target(*devices[0])
     say_facts([
+        *((("from", f"{found.source}: {', '.join(found.reused)} are taken over"),) if found.source else ()),
         ("data", found.data), ("recipe", found.recipe), *on[:2],
         ("space", f"{found.space.name}: {len(found.space.choices)} choices, {found.space.size:,} architectures"),
         *((("variants", "; ".join(v.told or "as the reference" for v in found.variants)),)

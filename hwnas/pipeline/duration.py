@@ -81,8 +81,8 @@ class Probe:
     setting: EvaluatorSetting
     steps: int
 
-    def seconds(self, config: CompressConfig, networks: int) -> float:
-        """Of training and scoring in a run of a configuration."""
+    def seconds(self, config: CompressConfig, networks: int, searched: bool = False) -> float:
+        """Of training and scoring in a run of a configuration; `searched`: whether search and reference are there."""
         task, train = self.setting.task, self.setting.config.train
         # A step of a recipe's own batch takes about as long as it has images.
         steps, path_steps = task.steps(train.batch) * config.train.epochs, self.shared.steps_per_epoch
@@ -93,7 +93,7 @@ class Probe:
         chosen = self.whole.of(choosing_effort(config, setting, self.shared), path_steps)
         tuned = steps * (self.whole.reference_s * TEACHER + self.whole.path_s)
         both = reference + search if self.shares == 1 else max(reference, search)
-        return both + networks * (trials + chosen + tuned)
+        return (0.0 if searched else both) + networks * (trials + chosen + tuned)
 
 
 class Expected(NamedTuple):
@@ -114,21 +114,22 @@ class Expected(NamedTuple):
 
 
 def expect(config: CompressConfig, data: LabelledData, space: Space, tables: int, networks: int = 1,
-           shares: int = 1) -> Expected:
+           shares: int = 1, searched: bool = False) -> Expected:
     """How long the stages of a run take on this machine.
 
     Args:
         tables: how many tables are timed here first.
         networks: how many are made from the search.
         shares: as of `hwnas.pipeline.shares`.
+        searched: whether the run takes over a search; then its epochs are decided.
     """
     probe = _tried(config, data, space, shares)
-    if config.train.time is not None:
+    if config.train.time is not None and not searched:
         config = config.replaced(**_fitting(probe, config, networks))
-    seconds = probe.seconds(config, networks)
+    seconds = probe.seconds(config, networks, searched)
     low, high = (share * seconds + networks * rest + tables * timing
                  for share, rest, timing in zip((LOW, HIGH), REST, TIMING, strict=True))
-    return Expected(low, high, probe.steps, config, shares > 1)
+    return Expected(low, high, probe.steps, config, shares > 1 and not searched)
 
 
 def planned(config: CompressConfig, data: LabelledData, space: Space, networks: int = 1,

@@ -187,9 +187,32 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str | Sequ
         UsageError: `out` is taken, a budget cannot be read, a change needs another search, or `source` has no latencies
             of this precision.
     """
-    from hwnas.errors import UsageError
     from hwnas.pipeline.latencies.latency_sources import targets_of
     from hwnas.pipeline.run.results import described
+
+    begun = begin_with(source, budgets, precision, **changes)
+    other = described(targets_of(begun.config)[0]) if begun.elsewhere else None
+    return begun.run.branch(Path(out), begun.config, other)
+
+
+class Begun(NamedTuple):
+    """What a run that takes over the search of another begins with.
+
+    Args:
+        run: whose search is taken over.
+        config: of the new run.
+        elsewhere: whether it is for another device, or another way of running, so that stage profile is done anew.
+    """
+
+    run: RunFolder
+    config: CompressConfig
+    elsewhere: bool
+
+
+def begin_with(source: str | Path, budgets: Mapping[str, str | Sequence[str]], precision: str | None = None,
+               **changes: object) -> Begun:
+    """What `branch` would begin with; writes nothing. Arguments and errors as there, but for `out`."""
+    from hwnas.errors import UsageError
     from hwnas.pipeline.selection.retargeting import asked_of
 
     found = RunFolder.open(Path(source))
@@ -203,7 +226,7 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str | Sequ
     if precision is not None and precision != found.state.config.target.precision and not elsewhere:
         found.lane(precision)  # says which there are
     config = asked_of(found.state.config, {**changes, "precision": precision, "budgets": dict(budgets)})
-    return found.branch(Path(out), config, described(targets_of(config)[0]) if elsewhere else None)
+    return Begun(found, config, elsewhere)
 
 
 def resume(path: str | Path, *, until: str | None = None, progress: Progress | None = None,

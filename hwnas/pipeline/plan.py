@@ -10,23 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.data.labelled import LabelledData
+from hwnas.documents import read_json
 from hwnas.errors import BudgetInfeasible, HwnasError, SomeBudgetsFailed, UsageError
-from hwnas.latency import LatencyModel, Prediction
+from hwnas.latency import LatencyModel
 from hwnas.pipeline.commands import profile_command, resume_command
 from hwnas.pipeline.config.budget import COUNTED, THROUGHPUT, Budget, Wanted, kind_of, told_of
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.latencies.latency_sources import in_fp32, known_latencies, targets_of
 from hwnas.pipeline.latencies.spending import asked_of, check_measurable
-from hwnas.pipeline.run.reference import EXACT, Limit
+from hwnas.pipeline.run.folder import RunFolder
+from hwnas.pipeline.run.limits import reference_of
+from hwnas.pipeline.run.reference import EXACT, SPENT, Limit
+from hwnas.pipeline.run.results import DataResult, ProfileResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.task_setup import adapted, load_data, recipe_of, sizes_of, space_for_data, spaces_of, widths_of
 from hwnas.progress import Progress, silent
-from hwnas.search.distribution import everything_live
+from hwnas.search.distribution import Distribution, everything_live
 from hwnas.space import Space, Variant, variants
 from hwnas.target import Target
 
 if TYPE_CHECKING:
     from hwnas.pipeline.duration import Expected
+    from hwnas.pipeline.job import Begun
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ class Plan:
         steps: of training that were tried to know that.
         side_by_side: whether reference and search are made at the same time.
         epochs: of reference and result; with a time those that fit into it, None where that is not known.
+        source: the run whose search is taken over; None of a new search.
+        reused: its stages that are not done again.
     """
 
     config: CompressConfig
@@ -114,6 +121,8 @@ class Plan:
     steps: int = 0
     side_by_side: bool = False
     epochs: int | None = None
+    source: Path | None = None
+    reused: tuple[str, ...] = ()
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -150,36 +159,58 @@ class Plan:
             "infeasible": str(self.refusal) if self.refusal else None,
             "seconds": list(self.seconds) if self.seconds else None, "side_by_side": self.side_by_side,
             "epochs": self.epochs,
+            **({"from": str(self.source), "reused": list(self.reused)} if self.source else {}),
         }
 
 
-def plan(config: CompressConfig, out: Path, progress: Progress = silent) -> Plan:
+def plan(config: CompressConfig, out: Path, progress: Progress = silent, begun: Begun | None = None) -> Plan:
     """Look at the data, build the space and look at the table; decodes no image, writes nothing and needs no torch.
+
+    Args:
+        begun: the search that is taken over, with the same configuration.
 
     Raises:
         UsageError: `out` is taken.
         DataError: the images cannot be used.
         TableError: the table of the target is broken.
+        RunError: the search that is taken over is not finished, or its files were changed.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not an empty folder: choose another --out, or go on with "
                          f"`{resume_command(out)}`")
+    if begun is not None:
+        begun.run.check_shared()
+        config = _as_planned(config, begun.run)
     found = load_data(config, progress, memory=0)
-    space = space_for_data(config, found)
+    space = begun.run.space if begun is not None else space_for_data(config, found)
     on = {name: config.replaced(target=name) for name in config.target.names}
-    devices = {name: _planned(each, space, [asked.wanted for asked in config.networks if asked.target == name])
-               for name, each in on.items()}
+    own = begun.run if begun is not None and not begun.elsewhere else None
+    devices = {name: (_planned(each, space, wanted) if own is None else _of_run(own, each, space, wanted))
+               for name, each in on.items()
+               for wanted in [[asked.wanted for asked in config.networks if asked.target == name]]}
+    law = everything_live(space.sizes) if begun is None else ArchitectureSolver.of_run(begun.run).distribution
     bounds = tuple(devices[target].bounds(wanted) for target, wanted in config.networks)
-    refusals = [_impossible(on[target], spaces_of(config, space), each)
-                for (target, _), each in zip(config.networks, bounds, strict=True)]
+    refusals = [
+        _impossible(on[target], spaces_of(config, space), each, law) if own is None else
+        _impossible_in(own, on[target], each)
+        for (target, _), each in zip(config.networks, bounds, strict=True)]
     impossible = {number: err for number, err in enumerate(refusals) if err}
     left = len(bounds) - len(impossible)
     tables = sum(len(device.precisions) for device in devices.values() if device.missing)
-    expected = _duration(config, found, space, tables, left) if left else None
+    expected = _duration(config, found, space, tables, left, begun is not None) if left else None
     seconds = (expected.low, expected.high) if expected else None
     epochs = expected.config.train.epochs if expected else None if config.train.time else config.train.epochs
+    reused = () if begun is None else tuple(stage for stage in begun.run.shared
+                                            if stage != ProfileResult.stage or not begun.elsewhere)
     return Plan(config, out, found.summary(), recipe_of(config, found).told(), space, devices, bounds, impossible,
-                seconds, expected.steps if expected else 0, expected is not None and expected.side_by_side, epochs)
+                seconds, expected.steps if expected else 0, expected is not None and expected.side_by_side, epochs,
+                begun.run.path if begun is not None else None, reused)
+
+
+def _as_planned(config: CompressConfig, run: RunFolder) -> CompressConfig:
+    """With the epochs that stage data of a run planned where it was given a time."""
+    found = run.found(DataResult).planned if config.train.time is not None else None
+    return config if found is None else config.replaced(**found.options)
 
 
 def _planned(config: CompressConfig, space: Space, networks: Sequence[Wanted]) -> PlannedTarget:
@@ -195,18 +226,32 @@ def _planned(config: CompressConfig, space: Space, networks: Sequence[Wanted]) -
     spent = asked_of(networks)
     if spent:
         check_measurable(spent, targets[0], known.here)
-    reference = _reference(space, predicted, targets[0].batch, networks)
+    reference = _reference(space, predicted.latency_ms * 1e6 if predicted else None, targets[0].batch, networks)
     band = (predicted.low_ms * 1e6, predicted.high_ms * 1e6) if predicted else None
     return PlannedTarget(targets[0], tuple(t.precision for t in targets), known.source, known.table, len(blocks),
                          missing, (*adapted(config, space), *known.warnings), reference, band,
                          None if known.here else way_out, bool(known.device))
 
 
-def _reference(space: Space, predicted: Prediction | None, batch: int, networks: Sequence[Wanted],
-               ) -> dict[str, float | None]:
+def _of_run(run: RunFolder, config: CompressConfig, space: Space, networks: Sequence[Wanted]) -> PlannedTarget:
+    """What a run knows of its own target: the reference as it was fixed there, the latencies that it has."""
+    lanes, fixed = run.profile_for(config).lanes, reference_of(run, space)
+    first, (target, *_) = lanes[0], targets_of(config)
+    if spent := asked_of(networks):
+        check_measurable(spent, target, first.here)
+    source = LatencyModel.from_json(read_json(run.path / first.file)).source
+    reference = _reference(space, fixed.latency_ms * 1e6, target.batch, networks)
+    reference |= {name: fixed.cost(name) for name in reference if getattr(fixed, SPENT.get(name, ""), None) is not None}
+    band = (fixed.low_ms * 1e6, fixed.high_ms * 1e6) if fixed.low_ms and fixed.high_ms else None
+    blocks = len({s for scaled in spaces_of(config, space).values() for s in scaled.signatures})
+    return PlannedTarget(target, tuple(lane.precision for lane in lanes), source,
+                         run.path / first.table if first.table else None, blocks, 0, tuple(first.warnings), reference,
+                         band, first.next)
+
+
+def _reference(space: Space, latency: float | None, batch: int, networks: Sequence[Wanted]) -> dict[str, float | None]:
     """Costs, and of other budgets that are asked for what is known before anything is measured."""
     network = space.reference
-    latency = predicted.latency_ms * 1e6 if predicted else None
     counted = {"latency": latency, "flops": float(network.flops), "params": float(network.params),
                "memory": float(network.memory_bytes())}
     others: dict[str, float | None] = {name: None for wanted in networks for name in wanted if name not in counted}
@@ -221,21 +266,25 @@ def _bound(budget: Budget, reference: float | None) -> float | None:
     return budget.absolute(reference or 0.0)
 
 
-def _duration(config: CompressConfig, data: LabelledData, space: Space, tables: int, networks: int) -> Expected | None:
+def _duration(config: CompressConfig, data: LabelledData, space: Space, tables: int, networks: int, searched: bool
+              ) -> Expected | None:
     if importlib.util.find_spec("torch") is None:
         return None
     from hwnas.pipeline.duration import expect
     from hwnas.pipeline.shares import shares_of
 
-    return expect(config, data, space, tables * len(spaces_of(config, space)), networks, shares_of(config, data, space))
+    return expect(config, data, space, tables * len(spaces_of(config, space)), networks, shares_of(config, data, space),
+                  searched)
 
 
 def _impossible(config: CompressConfig, spaces: Mapping[Variant, Space],
-                bounds: Mapping[str, float | None]) -> BudgetInfeasible | None:
-    """Why no architecture of any variant in any precision meets the bounds that are known; None where one may."""
-    known = {name: bound for name, bound in bounds.items() if bound is not None and name in COUNTED}
-    if (bound := bounds.get(THROUGHPUT)) is not None:
-        known["latency"] = min(known.get("latency", math.inf), bound * targets_of(config)[0].batch)
+                bounds: Mapping[str, float | None], law: Distribution) -> BudgetInfeasible | None:
+    """Why no architecture of any variant in any precision meets the bounds that are known; None where one may.
+
+    Args:
+        law: says which ops are live.
+    """
+    known = _counted(bounds, targets_of(config)[0])
     tables, refusal = Path(config.target.tables) if config.target.tables else None, None
     for target in targets_of(config):
         for variant, space in spaces.items():
@@ -243,8 +292,7 @@ def _impossible(config: CompressConfig, spaces: Mapping[Variant, Space],
             asked = known if found else {name: bound for name, bound in known.items() if name != "latency"}
             model = found or LatencyModel(target.name, "estimated", dict.fromkeys(space.signatures, 0.0),
                                           precision=target.precision)
-            solver = ArchitectureSolver(space, everything_live(space.sizes), model, 0.0,
-                                        config.target.confidence or 0.5, variant=variant)
+            solver = ArchitectureSolver(space, law, model, 0.0, config.target.confidence or 0.5, variant=variant)
             try:
                 if asked:
                     solver.answers(asked)
@@ -252,3 +300,26 @@ def _impossible(config: CompressConfig, spaces: Mapping[Variant, Space],
             except BudgetInfeasible as err:
                 refusal = refusal or err
     return refusal
+
+
+def _impossible_in(run: RunFolder, config: CompressConfig, bounds: Mapping[str, float | None]
+                   ) -> BudgetInfeasible | None:
+    """The same of the latencies that a run has."""
+    known, refusal = _counted(bounds, targets_of(config)[0]), None
+    for lane in run.profile_for(config).lanes:
+        for solver in ArchitectureSolver.all_of_run(run, lane.precision, config.target.confidence).values():
+            try:
+                if known:
+                    solver.answers(known)
+                return None
+            except BudgetInfeasible as err:
+                refusal = refusal or err
+    return refusal
+
+
+def _counted(bounds: Mapping[str, float | None], target: Target) -> dict[str, float]:
+    """Bounds that are known on what can be added up."""
+    known = {name: bound for name, bound in bounds.items() if bound is not None and name in COUNTED}
+    if (bound := bounds.get(THROUGHPUT)) is not None:
+        known["latency"] = min(known.get("latency", math.inf), bound * target.batch)
+    return known

@@ -116,6 +116,13 @@ def test_from_takes_budgets_only(made: Path, tmp_path: Path, refusal: Refusal) -
     assert not (tmp_path / "b").exists()
 
 
+def test_a_network_of_ones_own_has_no_search_and_leaves_no_folder(tmp_path: Path, refusal: Refusal) -> None:
+    (tmp_path / "n.onnx").write_bytes(b"")
+    words = ("--model", tmp_path / "n.onnx", "--data", "digits", "--mean", 127.5, "--std", 127.5)
+    assert "has no search: leave out --model" in refusal(2, "search", *words, "--out", tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
 def test_search_then_train_then_the_rest(tmp_path: Path, tables: Path, answer: Answer) -> None:
     pytest.importorskip("torch")
     run = tmp_path / "run"

@@ -71,3 +71,30 @@ def test_several_targets_are_told_one_by_one(answer: Callable[..., Any], capsys:
     assert [row["target"]["name"] for row in found["targets"]] == ["raspberry-pi-4", "x86-avx2"]
     assert len(found["bounds"]) == 2
     assert "-2-targets-" in found["out"]
+
+
+def test_a_branch_is_planned_from_what_its_search_knows(made: Path, tmp_path: Path, answer: Callable[..., Any],
+                                                        refusal: Callable[..., str],
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    fixed = json.loads((made / "run.json").read_text())["reference"]
+    words = ["compress", "--dry-run", "--from", str(made), "--out", str(tmp_path / "b")]
+    found = answer(*words, "--latency", "80%")
+    assert (found["from"], found["reused"]) == (str(made), ["data", "profile", "reference", "search"])
+    assert found["reference"]["latency"] == pytest.approx(1e6 * fixed["latency_ms"])
+    assert found["bounds"]["latency"] == pytest.approx(0.8e6 * fixed["latency_ms"])
+    assert (found["latency_source"], found["blocks_to_time"]) == ("measured", 0)
+    assert main([*words, "--flops", "95%"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^from +.*: data, profile, reference, search are taken over$", shown, re.MULTILINE)
+    assert not re.search(r"None|True|False|[({]'", shown)
+    assert "at least" in refusal(3, *words, "--latency", "1us")
+    assert "leave out --seed" in refusal(2, *words, "--flops", "80%", "--seed", "1")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_branch_for_other_targets_is_planned_from_their_latencies(made: Path, answer: Callable[..., Any]) -> None:
+    found = answer("compress", "--dry-run", "--from", made, "--target", "raspberry-pi-4,x86-avx2", "--flops", "95%")
+    assert found["reused"] == ["data", "reference", "search"]
+    assert [row["target"]["name"] for row in found["targets"]] == ["raspberry-pi-4", "x86-avx2"]
+    assert [row["latency_source"] for row in found["targets"]] == ["estimated"] * 2
+    assert len(found["bounds"]) == 2

@@ -10,7 +10,7 @@ import pytest
 from hwnas.data import load
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.context import search_config_of
-from hwnas.pipeline.duration import choosing_effort, search_effort, trial_effort
+from hwnas.pipeline.duration import Probe, Timed, choosing_effort, search_effort, trial_effort
 from hwnas.search.evaluators.setting import EvaluatorSetting
 from hwnas.search.evaluators.shared import SupernetEvaluator, shared_weights
 from hwnas.space import Space, SpaceConfig, build
@@ -70,3 +70,14 @@ def test_what_a_search_takes(options: dict[str, Any], epochs: float, scores: flo
     found = search_effort(config, setting, shared) + choosing
     assert (found.epochs, found.scores) == (pytest.approx(epochs), pytest.approx(scores))
     assert choosing.epochs == pytest.approx(TRIALS + _trained_again(options))
+
+
+def test_a_search_that_is_taken_over_takes_no_time(space: Space, shared: SupernetEvaluator) -> None:
+    config = CompressConfig(**PLAIN)
+    setting, timed = _setting(config, space), Timed(path_s=0.01, reference_s=0.02, score_s=0.001)
+    probe = Probe(timed, timed, 1, shared, setting, 0)
+    reference = 0.02 * setting.task.steps(32) * config.train.epochs
+    search = timed.of(search_effort(config, setting, shared), shared.steps_per_epoch)
+    rest = probe.seconds(config, 2, searched=True)
+    assert rest > 0
+    assert probe.seconds(config, 2) - rest == pytest.approx(reference + search)

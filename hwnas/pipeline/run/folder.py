@@ -123,13 +123,17 @@ class RunFolder:
             UsageError: `path` is taken.
             InputError: it cannot be written.
         """
-        for stage in self.shared:
-            if not self.done(stage):
-                raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
+        self.check_shared()
         check_free(path)
         with appearing(path) as beside:
             state = self._branched(beside, config, target)
         return RunFolder(path, state)
+
+    def check_shared(self) -> None:
+        """Raises RunError unless everything is done and whole that another run can start from."""
+        for stage in self.shared:
+            if not self.done(stage):
+                raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
 
     def _branched(self, path: Path, config: CompressConfig, target: Mapping[str, Any] | None) -> RunState:
         """Write a branch into an empty folder; its state."""
@@ -142,7 +146,7 @@ class RunFolder:
             for name in record.files:
                 _take_over(self.path / name, path / name)
             if stage == "profile":
-                record = record.model_copy(update={"result": self._profile_for(config).to_json()})
+                record = record.model_copy(update={"result": self.profile_for(config).to_json()})
             if stage in OWN_SHARED:
                 record = record.model_copy(update={"result": self._own_for(stage, config).to_json()})
             run.state.stages[stage] = record
@@ -160,7 +164,7 @@ class RunFolder:
             return found.model_copy(update={"limits": limits_of(config.networks, found.whole_ms)})
         return read_result(stage, self.result(stage), str(self.path / "run.json"))
 
-    def _profile_for(self, config: CompressConfig) -> ProfileResult:
+    def profile_for(self, config: CompressConfig) -> ProfileResult:
         """What stage profile found, as another configuration has it for the same device."""
         found, other = self.found(ProfileResult), config.target.precision
         if other != self.state.config.target.precision:
