@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="to try it out: says nothing, writes nothing")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    rounds, began = 2 if args.quick else args.rounds, time.monotonic()
+    rounds, began = min(args.rounds, 2) if args.quick else args.rounds, time.monotonic()
     with load(args.still, QUICK_WORKS if args.quick else WORKS):
         search(args.out, args.quick)
         found = [one_round(args.out, number, rounds, QUICK_BUDGETS if args.quick else BUDGETS)
