@@ -70,7 +70,7 @@ NEED_TORCH = {
     "hwnas.pipeline.selection.model_selector", "hwnas.pipeline.selection.quantization_loss", "hwnas.pipeline.stages",
     "hwnas.search.config", "hwnas.search.differentiable", "hwnas.search.evaluators", "hwnas.search.rescoring",
     "hwnas.search.resumable", "hwnas.search.weight_sharing", "hwnas.surgery.interpreter", "hwnas.surgery.operators",
-    "hwnas.surgery.torch_source", "hwnas.surgery.tracing", "hwnas.surgery.tuning",
+    "hwnas.surgery.rounded", "hwnas.surgery.torch_source", "hwnas.surgery.tracing", "hwnas.surgery.tuning",
 }
 
 IMPORT_ALL = """
