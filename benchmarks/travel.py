@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from moving_clock import load as other_work
 
+from hwnas.errors import TableError
 from hwnas.latency import LatencyModel, Table, errors
 from hwnas.latency import prior as priors
 from hwnas.latency.estimate import estimate
@@ -120,7 +121,10 @@ def _anew(space: Space, target: Target, held: list[Architecture], truth: np.ndar
     """A table of this machine."""
     with tempfile.TemporaryDirectory() as folder, other_work(still=not load):
         begin = time.perf_counter()
-        model = measure(space, target, Path(folder) / "table.jsonl", max_seconds=most).model
+        try:
+            model = measure(space, target, Path(folder) / "table.jsonl", max_seconds=most).model
+        except TableError:  # of a machine that is too busy for these seconds
+            return ("measured anew: refused, blocks and networks contradict each other", *[""] * (len(HEADS) - 1))
         seconds = time.perf_counter() - begin
     e = errors(model.predict_ms(held), truth)
     said = [model.predict(arch) for arch in held]

@@ -41,8 +41,8 @@ def test_several_targets_from_one_search(made: Path, tmp_path: Path) -> None:
     words = (made, "--out", tmp_path / "out", "--targets", "local,raspberry-pi-4", "--latency", "95%", "--write", page)
     found = told("several_targets", *words)
     assert page.read_text() == found.rstrip("\n") or page.read_text() + "\n" == found
-    assert re.search(r"^\| local/\S+ \| measured \|", found, re.MULTILINE)
-    assert re.search(r"^\| raspberry-pi-4/\S+ \| estimated \|", found, re.MULTILINE)
+    assert re.search(r"^\| local \| measured \|", found, re.MULTILINE)
+    assert re.search(r"^\| raspberry-pi-4 \| estimated \|", found, re.MULTILINE)
     assert re.search(r"^\| given up \| predicted score, % \| room on local \| room on raspberry-pi-4 \|$", found,
                      re.MULTILINE)
     assert told("several_targets", *words) == found, "no command is run twice"
@@ -52,7 +52,8 @@ def test_a_table_that_travels() -> None:
     page = REPOSITORY / "benchmarks" / "travel.md"
     before = page.read_bytes() if page.exists() else None
     found = told("travel", "--quick")
-    rows = [line.split(" | ") for line in found.splitlines() if line.startswith("| ")][2:]
+    *rows, anew = [line.split(" | ") for line in found.splitlines() if line.startswith("| ")][2:]
+    assert anew[0].startswith("| measured anew")
     hows = [(n, how) for n in ("8", "12") for how in ("by design", "at random")]
     assert [(row[1], row[2]) for row in rows] == hows * 2
     assert [row[0].startswith("| estimate of") for row in rows] == [False] * 4 + [True] * 4
