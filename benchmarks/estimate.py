@@ -30,7 +30,7 @@ from hwnas.latency.estimate import estimate
 from hwnas.latency.estimate.adapt import adapt_runs
 from hwnas.latency.estimate.design import choose_runs
 from hwnas.latency.estimate.model import EstimatedModel
-from hwnas.latency.estimate.rules import Rule, Run, run_of
+from hwnas.latency.estimate.rules import COMPILED, Rule, Run, run_of
 from hwnas.space import SpaceConfig, build
 from hwnas.space.nasbench201 import order
 from hwnas.target import Hardware, Target, load
@@ -131,7 +131,8 @@ def main() -> None:
     for name in args.devices or DEVICES:
         device = DEVICES[name]
         y = data[device.column].to_numpy(dtype=float)
-        reports[name] = _report(device, estimate(space, device.target), cells[device.rule], y, flops, choices, args)
+        model = estimate(space, device.target, COMPILED)
+        reports[name] = _report(device, model, cells[device.rule], y, flops, choices, args)
         print(_row(name, device, reports[name]), flush=True)
     if args.out:
         args.out.write_text(json.dumps(reports, indent=1) + "\n")

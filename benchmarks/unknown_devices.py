@@ -31,7 +31,7 @@ from hwnas.latency.estimate import estimate
 from hwnas.latency.estimate.adapt import adapt_runs
 from hwnas.latency.estimate.design import choose_runs
 from hwnas.latency.estimate.model import EstimatedModel
-from hwnas.latency.estimate.rules import Rule, Run, rules_of, run_of
+from hwnas.latency.estimate.rules import COMPILED, Rule, Run, rules_of, run_of
 from hwnas.space import Architecture, Space, SpaceConfig, build
 from hwnas.space.nasbench201 import order
 from hwnas.target import Hardware, Target, load
@@ -143,6 +143,8 @@ class Cells:
 
     def latencies(self, model: EstimatedModel) -> Floats:
         """Of every network, ms, shape (n,)."""
+        if model.ways:
+            return np.sum([self.latencies(way) for way in model.ways], axis=0)
         items, counts = self.items[model.rule]
         costs = np.array([model.op_cost_ms(op) + model.term_ms(op, term) for op, term in items])
         return np.maximum(model.calibration.b_ms + counts @ costs, 1e-9)
@@ -219,11 +221,13 @@ def _report(device: Device, cells: Cells, columns: Mapping[str, Floats], draws: 
         chosen = pool[choose_runs(device.target, cells.of(pool.tolist(), every), NETWORKS)].tolist()
         found = adapted(chosen, every)
         judge("chosen", cells.latencies(found), found.calibration.log_spread)
-    nothing = cells.latencies(model)
+    nothing = cells.latencies(model)  # of `estimate` alone, which was not told how networks are executed
+    compiled = cells.latencies(estimate(cells.space, device.target, COMPILED))
     means = {name: np.nanmean(values, axis=0).tolist() for name, values in rows.items()}
     return {
         **means, "rules": dict(rules), "flops_tau": float(kendalltau(cells.flops[rest], y[rest]).statistic),
         "tau": float(kendalltau(nothing[rest], y[rest]).statistic),
+        "compiled_tau": float(kendalltau(compiled[rest], y[rest]).statistic),
         "measured_over_estimated": float(np.exp(np.median(np.log(y / nothing)))),
     }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli import sharing
+from hwnas.cli import measurements, sharing
 from hwnas.cli.options import OUT, Json
 from hwnas.progress import plural
 
@@ -30,7 +30,7 @@ Imgsz = Annotated[int, typer.Option("--imgsz", min=8, max=1024, help="Input size
 
 def make_group() -> typer.Typer:
     """`hwnas tables` and its commands."""
-    group = typer.Typer(help="Latency tables: list, show, merge, import, share.",
+    group = typer.Typer(help="Latency tables: list, show, merge, import, adapt, share.",
                         invoke_without_command=True)
     group.callback()(_default)
     group.command("list", epilog="Example: hwnas tables list --json")(_list)
@@ -39,6 +39,7 @@ def make_group() -> typer.Typer:
     group.command("merge", epilog="Example: hwnas tables merge mine.jsonl carried-back.jsonl")(_merge)
     group.command("export", epilog="Example: hwnas tables export mine.jsonl --out mine.csv")(_export)
     group.command("import", epilog="Example: hwnas tables import mobile_trim.yaml --target pixel1.yaml")(_import)
+    group.command("adapt", epilog=measurements.EPILOG)(measurements.adapt)
     group.command("publish", epilog=sharing.PUBLISH)(sharing.publish)
     group.command("fetch", epilog=sharing.FETCH)(sharing.fetch)
     return group

@@ -21,6 +21,7 @@ import numpy as np
 
 from hwnas.latency.calibrate import Calibration
 from hwnas.latency.estimate.analytic import content_hash, estimate
+from hwnas.latency.estimate.rules import COMPILED
 from hwnas.latency.executed_ops import live_ops
 from hwnas.latency.model import LatencyModel, standard_error_ms
 from hwnas.latency.table import Table
@@ -49,7 +50,7 @@ def complete(table: Table, space: Space, target: Target) -> LatencyModel | None:
     held = [table.lookup(s) for s in space.signatures if s not in set(missing)]
     if target.hardware is None or space.branches or len(held) < max(LEAST_BLOCKS, LEAST_SHARE * len(space.signatures)):
         return None
-    guessed = estimate(space, target)
+    guessed = estimate(space, target, COMPILED)
     logs = np.array([math.log(entry.median_ms / guess) for entry in held
                      if entry.median_ms > 0 and (guess := guessed.entries_ms[entry.signature]) > 0])
     if len(logs) < LEAST_BLOCKS:

@@ -51,6 +51,7 @@ class ModelSchema(Schema):
     terms_ms: Annotated[dict[Name, Annotated[list[Milliseconds], Field(min_length=2, max_length=2)]],
                         Field(max_length=MOST_OPS)] = Field(default_factory=dict)
     rule: Literal["compiled", "zeros", "eager", "shared"] = "compiled"
+    ways: Annotated[list[dict[str, Any]], Field(max_length=10)] = Field(default_factory=list)
     calibration: dict[str, Any]
     table_hash: Name
 

@@ -117,10 +117,18 @@ def adapt(prior: LatencyModel, target: Target, networks: Sequence[Architecture],
     model = (estimate.adapt(prior, target, networks, measured_ms) if isinstance(prior, EstimatedModel)
              else _adapted(prior, networks, y))
     said = prior.predict_ms(networks)
-    line = left_out(np.stack([np.ones(len(y)), [arch.flops for arch in networks]], axis=1), y)
-    scaled = left_out(said[:, None], y)
-    return Adapted(model, float(model.calibration.loo_mape or 0.0), *(100 * float(np.abs(e).mean())
-                                                                      for e in (line, scaled)))
+    return Adapted(model, float(model.calibration.loo_mape or 0.0), line_error(networks, y),
+                   _mean_percent(left_out(said[:, None], y)))
+
+
+def line_error(networks: Sequence[Architecture], y: Floats) -> float:
+    """Mean of |e| of a straight line in FLOPs, percent: what a prior has to beat."""
+    flops = [arch.flops for arch in networks]
+    return _mean_percent(left_out(np.stack([np.ones(len(y)), flops], axis=1), y))
+
+
+def _mean_percent(e: Floats) -> float:
+    return 100 * float(np.abs(e).mean())
 
 
 def left_out(columns: Floats, y: Floats) -> Floats:

@@ -122,13 +122,13 @@ def test_another_device_is_answered_from_the_search_alone(made: Path, answer: An
                                                           capsys: pytest.CaptureFixture[str]) -> None:
     space, target = ArchitectureSolver.of_run(RunFolder.open(made)).space, load("raspberry-pi-4")
     found = answer("generate", made, "--target", "raspberry-pi-4", "--latency", "60%", "--tables", tmp_path)
-    reference = estimate(space, target).predict(space.largest()).latency_ms
+    reference = estimate(space, target, "compiled").predict(space.largest()).latency_ms
     assert (found["target"], found["latency_source"], found["threads"]) == ("raspberry-pi-4", "estimated", 4)
     assert found["reference_ms"] == pytest.approx(reference)
     assert found["bounds"]["latency"] == pytest.approx(0.6 * reference * 1e6)
     (pick,) = found["picks"]
     arch = Architecture.from_json(pick["architecture"])
-    assert estimate(space, target).predict(arch).latency_ms <= 0.6 * reference
+    assert estimate(space, target, "compiled").predict(arch).latency_ms <= 0.6 * reference
     assert main(["generate", str(made), "--target", "raspberry-pi-4", "--latency", "60%"]) == 0
     shown = capsys.readouterr().out
     assert f"{reference:.3f} ms estimated" in shown

@@ -159,7 +159,7 @@ def test_costs_are_those_of_what_is_executed() -> None:
             assert sorted(charged) == sorted(executed)  # a network that is not cut is charged what it executes
         else:
             assert executed == []
-    model = estimate(SPACE, load("raspberry-pi-4"))
+    model = estimate(SPACE, load("raspberry-pi-4"), "compiled")
     for arch in ALL:
         if arch.connected:
             assert model.predict(arch).latency_ms == pytest.approx(

@@ -112,6 +112,7 @@ def adapt_runs(
     terms = {s: parts.terms(op, fit.factors) for s, op in ops.items() if s in model.terms_ms}
     return replace(
         model, entries_ms=entries, terms_ms=terms, errors_ms={}, table_hash=content_hash(target, entries), rule=rule,
+        ways=(),
         calibration=adapted_calibration(parts.constant(fit.factors), fit.errors),
     )
 

@@ -1,7 +1,7 @@
 """Latency before anything is measured: a roofline from the target's public figures, as a `LatencyModel`.
 
 What comes out works wherever a measured model does, says 'estimated', and has an error band that is as wide as such
-estimates were wrong (benchmarks/estimate.md).
+estimates were wrong (benchmarks/estimate.md, benchmarks/unknown_devices.md).
 """
 
 from __future__ import annotations
@@ -10,38 +10,51 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hwnas.errors import InputError
 from hwnas.latency.calibrate import Calibration
 from hwnas.latency.estimate.model import SOURCE, EstimatedModel
 from hwnas.latency.estimate.roofline import Roofline
+from hwnas.latency.estimate.rules import rule_named
+from hwnas.latency.estimate.unsaid import unsaid
 from hwnas.latency.estimate.work import addition, works
 from hwnas.space import Op, Space
 from hwnas.target import Hardware, Target
 
-LOG_SPREAD = math.log(4.0)  # of an absolute figure before any measurement: benchmarks/estimate.md
+LOG_SPREAD = math.log(4.0)  # of what a compiler runs, before any measurement: benchmarks/estimate.md
 
 
-def estimate(space: Space, target: Target) -> EstimatedModel:
+def estimate(space: Space, target: Target, rule: str | None = None) -> EstimatedModel:
     """What every op of a space should cost on a target, from public figures alone.
+
+    Args:
+        rule: how networks are executed (`hwnas.latency.estimate.rules`), 'compiled' for what hwnas exports; None where
+            nobody says who runs them, which is more uncertain (`hwnas.latency.estimate.unsaid`).
 
     Returns:
         A latency model with source 'estimated'. Order and ratios are what it is good for; the absolute figures are
-        within a factor of four. `adapt` makes it better with a few measured networks.
+        within a factor of four where the rule is known, of eight where it is not. `adapt` makes it better with a few
+        measured networks.
 
     Raises:
         InputError: the target states no hardware.
+        UnknownName: the space has no such rule.
     """
     roofline = Roofline.of(target, hardware_of(target))
     ops = {s: Op.parse(s) for s in space.signatures}
     entries = {s: op_ms(op, roofline) for s, op in ops.items()}
     summed = _summed(space)
     terms = {s: term_ms(op, roofline) for s, op in ops.items() if s in summed}
-    return EstimatedModel(
+    compiled = EstimatedModel(
         target=target.name, source=SOURCE, entries_ms=entries,
         calibration=Calibration(form="estimate", log_spread=LOG_SPREAD),
         table_hash=content_hash(target, entries), precision=target.precision, terms_ms=terms,
     )
+    if rule is not None:
+        return compiled.under(rule_named(rule, space))
+    found = unsaid(space, compiled, roofline)
+    return replace(found, table_hash=content_hash(target, found.entries_ms))
 
 
 def op_ms(op: Op, roofline: Roofline) -> float:

@@ -21,6 +21,7 @@ from hwnas.errors import MissingDependency, TableError, UnknownName, UsageError
 from hwnas.latency import LatencyModel, Table, table_path
 from hwnas.latency.complete import complete
 from hwnas.latency.estimate import estimate
+from hwnas.latency.estimate.rules import COMPILED
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.exported.inference import TimedModel, fingerprint, reach, time_models
 from hwnas.pipeline.latencies.adapting import adapted_here, take_another_version
@@ -282,10 +283,10 @@ def _without_adapted(space: Space, target: Target, tables: Path | None, found: C
         return Known("measured", None, found, table_path(tables or default_folder(), target), missing, True,
                      found.warnings if found else ())
     if found is None:
-        return Known("estimated", estimate(space, target), None, None, 0, False)
+        return Known("estimated", estimate(space, target, COMPILED), None, None, 0, False)
     filled = complete(found.table, space, target)
     told = _lacks(found.table, space, filled is not None, way_out)
-    return Known("estimated", filled or estimate(space, target), found if filled else None, None, 0, False,
+    return Known("estimated", filled or estimate(space, target, COMPILED), found if filled else None, None, 0, False,
                  (*(found.warnings if filled else ()), told))
 
 
@@ -323,7 +324,7 @@ def latencies(space: Space, target: Target, *, tables: Path | None = None, seed:
     if require_measured and known.source != "measured":
         raise UsageError(f"the latencies of {target} for space {space.name} are {known.source}, and "
                          f"--require-measured refuses that: measure with `{way_out or 'hwnas profile'}`")
-    model = known.model or estimate(space, target)
+    model = known.model or estimate(space, target, COMPILED)
     device = known.found.table.device if known.found else known.device
     return Latencies(target, model, known.here, device, known.table,
                      warnings=(*known.warnings, *([taken.told] if taken is not None else [])))

@@ -17,6 +17,7 @@ from hwnas.errors import HwnasError, InputError, TableError, UsageError
 from hwnas.latency import LatencyModel, Table, table_path
 from hwnas.latency.complete import complete
 from hwnas.latency.estimate import estimate
+from hwnas.latency.estimate.rules import COMPILED
 from hwnas.latency.header import differences, of_target, runtime_name
 from hwnas.pipeline.latencies.origin import device_name
 from hwnas.pipeline.latencies.tables import default_folder, shipped_folder
@@ -56,7 +57,7 @@ def find_prior(space: Space, target: Target, device: Mapping[str, Any], tables: 
         UsageError: there is none.
     """
     if asked == ESTIMATE:
-        return Prior(estimate(space, target), f"an estimate from the public figures of {target.name}")
+        return Prior(estimate(space, target, COMPILED), f"an estimate from the public figures of {target.name}")
     if asked is not None:
         return prior_of(Table.read(Path(asked)), space, target)
     for table in sorted(_tables(target, device, tables), key=lambda table: _distance(table, target, device)):

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 from hwnas.latency.estimate import estimate
+from hwnas.latency.estimate.rules import COMPILED
 from hwnas.pipeline.exported.inference import TimedModel, time_models
 from hwnas.pipeline.latencies.latency_sources import REFERENCE_SWEEPS, Latencies, in_fp32
 from hwnas.profile import network_model
@@ -79,5 +80,6 @@ def _ratios(space: Space, lanes: tuple[Latencies, ...]) -> tuple[float, ...]:
     if all(lane.target.precision == EXACT for lane in lanes):
         return (1.0,) * len(lanes)
     network, exact = space.reference, in_fp32(lanes[0].target)
-    fp32 = next((lane.model for lane in lanes if lane.target.precision == EXACT), None) or estimate(space, exact)
+    known = next((lane.model for lane in lanes if lane.target.precision == EXACT), None)
+    fp32 = known or estimate(space, exact, COMPILED)
     return tuple(fp32.predict(network).latency_ms / lane.model.predict(network).latency_ms for lane in lanes)

@@ -166,7 +166,7 @@ def test_leave_one_out_in_closed_form_is_fitting_to_the_others() -> None:
 def test_parts_add_up_to_the_estimate() -> None:
     on = load("jetson")
     for space in (MOBILE, CELLS):
-        model, split = estimate(space, on), parts(on)
+        model, split = estimate(space, on, "compiled"), parts(on)
         for signature, ms in model.entries_ms.items():
             assert split.of_op(Op.parse(signature)) @ split.expected == pytest.approx(ms)
         arch = space.sample(np.random.default_rng(4))
