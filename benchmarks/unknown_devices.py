@@ -1,6 +1,7 @@
 """How well devices are known that hwnas never saw, after 20 measured networks; prints the rows of unknown_devices.md.
 
     python benchmarks/unknown_devices.py [--data ../shared/data] [--draws 6] [--devices NAME ...] [--out FILE.json]
+    python benchmarks/unknown_devices.py --before     # what is said before anything is measured, alone; a minute
 
 Networks of NAS-Bench-201 and FBNet that others timed on real devices. Every device is judged alone, and nothing is said
 of how it executes networks: 20 of them must tell. Beside it, with the same networks: a line in FLOPs, a ridge on how
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=6)
     parser.add_argument("--devices", nargs="*")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--before", action="store_true")
     args = parser.parse_args()
     files: dict[str, tuple[Cells, Mapping[str, Floats]]] = {}
     reports = {}
@@ -167,8 +169,13 @@ def main() -> None:
         device = DEVICES[name]
         if device.file not in files:
             files[device.file] = _read(args.data / device.file)
-        reports[name] = _report(device, *files[device.file], args.draws)
-        print(_row(name, device, reports[name]), flush=True)
+        cells, columns = files[device.file]
+        if args.before:
+            reports[name] = _before(device, cells, columns[device.column])
+            print(_row_before(name, reports[name]), flush=True)
+        else:
+            reports[name] = _report(device, cells, columns, args.draws)
+            print(_row(name, device, reports[name]), flush=True)
         if args.out:
             args.out.write_text(json.dumps(reports, indent=1) + "\n")
 
@@ -221,15 +228,40 @@ def _report(device: Device, cells: Cells, columns: Mapping[str, Floats], draws: 
         chosen = pool[choose_runs(device.target, cells.of(pool.tolist(), every), NETWORKS)].tolist()
         found = adapted(chosen, every)
         judge("chosen", cells.latencies(found), found.calibration.log_spread)
-    nothing = cells.latencies(model)  # of `estimate` alone, which was not told how networks are executed
-    compiled = cells.latencies(estimate(cells.space, device.target, COMPILED))
     means = {name: np.nanmean(values, axis=0).tolist() for name, values in rows.items()}
+    return {**means, "rules": dict(rules)}
+
+
+def _before(device: Device, cells: Cells, y: Floats) -> dict[str, Any]:
+    """Of all networks: tau of FLOPs and of three estimates, two of which were told a rule; where the third is."""
+    space, target = cells.space, device.target
+    told: dict[str, str | None] = {"compiled": COMPILED, "rule": device.rule, "estimate": None}
+    models = {name: estimate(space, target, rule) for name, rule in told.items()}
+    said = {name: cells.latencies(model) for name, model in models.items()}
+    ratio = np.log(y / said["estimate"])
     return {
-        **means, "rules": dict(rules), "flops_tau": float(kendalltau(cells.flops[rest], y[rest]).statistic),
-        "tau": float(kendalltau(nothing[rest], y[rest]).statistic),
-        "compiled_tau": float(kendalltau(compiled[rest], y[rest]).statistic),
-        "measured_over_estimated": float(np.exp(np.median(np.log(y / nothing)))),
+        **{name: float(kendalltau(q, y).statistic) for name, q in {**said, "flops": cells.flops}.items()},
+        "error_of_the_difference": _error_of_difference(said["estimate"], cells.flops, y),
+        "measured_over_estimated": float(np.exp(np.median(ratio))),
+        "in_band": float(100 * (np.abs(ratio) <= models["estimate"].calibration.log_spread).mean()),
     }
+
+
+def _error_of_difference(first: Floats, second: Floats, y: Floats) -> float:
+    """Standard error of tau(first) - tau(second) over which networks were measured: 50 bootstraps."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(50):
+        i = rng.integers(len(y), size=len(y))
+        found.append(kendalltau(first[i], y[i]).statistic - kendalltau(second[i], y[i]).statistic)
+    return float(np.std(found))
+
+
+def _row_before(name: str, report: Mapping[str, Any]) -> str:
+    difference = report["estimate"] - report["flops"]
+    cells = [name, f"{report['flops']:.3f}", f"{report['compiled']:.3f}", f"{report['rule']:.3f}",
+             f"**{report['estimate']:.3f}**", f"{difference:+.3f} ± {report['error_of_the_difference']:.3f}",
+             f"{report['measured_over_estimated']:.2f}", f"{report['in_band']:.0f} %"]
+    return "| " + " | ".join(cells) + " |"
 
 
 def _least_squares(x: Floats, y: Floats, picked: Sequence[int]) -> Floats:
@@ -253,8 +285,7 @@ def _row(name: str, device: Device, report: Mapping[str, Any]) -> str:
 
     rules = ", ".join(f"{rule} {n}" for rule, n in report["rules"].items())
     cells = [name, device.role, both("line"), both("ridge"), f"**{both('random')}**", f"{report['random'][2]:.0f} %",
-             both("chosen"), rules, both("told"), f"{report['flops_tau']:.2f}", f"{report['tau']:.2f}",
-             f"{report['measured_over_estimated']:.2f}"]
+             both("chosen"), rules, both("told")]
     return "| " + " | ".join(cells) + " |"
 
 

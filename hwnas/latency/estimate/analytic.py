@@ -17,7 +17,7 @@ from hwnas.latency.calibrate import Calibration
 from hwnas.latency.estimate.model import SOURCE, EstimatedModel
 from hwnas.latency.estimate.roofline import Roofline
 from hwnas.latency.estimate.rules import rule_named
-from hwnas.latency.estimate.unsaid import unsaid
+from hwnas.latency.estimate.unsaid import FRAMEWORKS, of_framework, unsaid
 from hwnas.latency.estimate.work import addition, works
 from hwnas.space import Op, Space
 from hwnas.target import Hardware, Target
@@ -52,7 +52,8 @@ def estimate(space: Space, target: Target, rule: str | None = None) -> Estimated
         table_hash=content_hash(target, entries), precision=target.precision, terms_ms=terms,
     )
     if rule is not None:
-        return compiled.under(rule_named(rule, space))
+        known = rule_named(rule, space)
+        return (of_framework(space, compiled, roofline) if known in FRAMEWORKS else compiled).under(known)
     found = unsaid(space, compiled, roofline)
     return replace(found, table_hash=content_hash(target, found.entries_ms))
 

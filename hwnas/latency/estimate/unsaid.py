@@ -22,15 +22,16 @@ from dataclasses import replace
 from hwnas.latency.calibrate import Calibration
 from hwnas.latency.estimate.model import EstimatedModel
 from hwnas.latency.estimate.roofline import ADDING, Roofline
-from hwnas.latency.estimate.rules import LOG_ODDS, Rule, eager_parts, rules_of, terms_of
+from hwnas.latency.estimate.rules import COMPILED, LOG_ODDS, Rule, eager_parts, rules_of, terms_of
 from hwnas.latency.estimate.work import works, zeroing
 from hwnas.space import Op, Space
 
 LAUNCH_MS = 0.016  # of a framework's kernel: RTX 2080 Ti and Xeon Gold 6226
 CONVOLUTION = 7  # of them cost as much as a convolution's set-up with its activation and norm: the same two
 CPU_SLOWER = 8.0  # than a compiled kernel, since small maps do not keep many cores busy: Xeon Gold 6226
-LOG_SPREAD = math.log(8.0)  # holds 19 of 19 devices of nb201_latency, where a factor of 4 holds 17
-_COMPILERS, _FRAMEWORKS = ("compiled", "zeros"), ("eager", "shared")
+LOG_SPREAD = math.log(8.0)  # holds 19 of 19 devices of nb201_latency, where a factor of 4 holds 16
+COMPILERS: tuple[Rule, ...] = ("compiled", "zeros")
+FRAMEWORKS: tuple[Rule, ...] = ("eager", "shared")
 
 
 def unsaid(space: Space, compiled: EstimatedModel, roofline: Roofline) -> EstimatedModel:
@@ -39,22 +40,28 @@ def unsaid(space: Space, compiled: EstimatedModel, roofline: Roofline) -> Estima
     Args:
         compiled: the estimate for what a compiler makes of the networks.
     """
-    eager = {op.signature: op for op in _executed(space)}
-    plain = replace(compiled, terms_ms={}, calibration=Calibration(form="estimate", log_spread=LOG_SPREAD))
-    framework = replace(plain, entries_ms={s: framework_ms(op, roofline) for s, op in eager.items()})
-    arithmetic = replace(plain, entries_ms={s: float(op.flops) for s, op in eager.items()}, rule="eager")
-    compiler = replace(compiled, calibration=plain.calibration)
-    centre = math.sqrt(typical_ms(compiler, space) * typical_ms(framework.under("eager"), space))
+    compiler = replace(compiled, calibration=Calibration(form="estimate", log_spread=LOG_SPREAD))
+    framework = of_framework(space, compiler, roofline)
+    plain = replace(framework, rule=COMPILED)
+    arithmetic = replace(framework, entries_ms={s: float(Op.parse(s).flops) for s in framework.entries_ms})
+    centre = math.sqrt(typical_ms(compiler, space) * typical_ms(framework, space))
     ways = [_weighted(model.under(rule), share * centre / typical_ms(model.under(rule), space))
-            for model, rules in ((compiler, _COMPILERS), (framework, _FRAMEWORKS))
+            for model, rules in ((compiler, COMPILERS), (framework, FRAMEWORKS))
             for rule, share in _shares(space, rules).items()]
     ways.append(_weighted(arithmetic, centre / 3 / typical_ms(arithmetic, space)))
     entries = _sum([way.entries_ms for way in ways])
-    terms = {s: (later[0], later[1]) for s in compiled.terms_ms
-             for later in [[sum(way.terms_ms[s][i] for way in ways if way.terms_ms) for i in (0, 1)]]}
+    later = [way.terms_ms for way in ways if way.terms_ms]
+    terms = {s: (sum(each[s][0] for each in later), sum(each[s][1] for each in later)) for s in compiled.terms_ms}
     if not space.branches:
         return replace(plain, entries_ms={s: entries[s] for s in space.signatures})
     return replace(plain, entries_ms=entries, terms_ms=terms, ways=tuple(ways))
+
+
+def of_framework(space: Space, compiled: EstimatedModel, roofline: Roofline) -> EstimatedModel:
+    """The estimate for a framework that runs networks eagerly."""
+    ops = {op.signature: op for op in (*map(Op.parse, space.signatures), *_executed(space))}
+    return replace(compiled, entries_ms={s: framework_ms(op, roofline) for s, op in ops.items()}, terms_ms={},
+                   rule="eager")
 
 
 def framework_ms(op: Op, roofline: Roofline) -> float:
@@ -75,7 +82,7 @@ def _weighted(way: EstimatedModel, factor: float) -> EstimatedModel:
                    terms_ms={s: (factor * second, factor * later) for s, (second, later) in way.terms_ms.items()})
 
 
-def _shares(space: Space, rules: tuple[str, ...]) -> dict[Rule, float]:
+def _shares(space: Space, rules: tuple[Rule, ...]) -> dict[Rule, float]:
     """Rule -> its share of a third; in a chain, where all are the same, the first has all of it."""
     known = [rule for rule in rules_of(space) if rule in rules]
     if not known:

@@ -15,6 +15,7 @@ from hwnas.latency.adapted import AdaptedModel, adapted_path, write_adapted
 from hwnas.latency.estimate import EstimatedModel, estimate, run_of
 from hwnas.latency.estimate.adapt import MIN_NETWORKS, Fit, adapt_runs, best_rule, fits
 from hwnas.latency.estimate.rules import COMPILED, SAYS, Rule, rules_of
+from hwnas.latency.estimate.unsaid import FRAMEWORKS
 from hwnas.latency.measurements import Measurements, read_measurements
 from hwnas.latency.prior import line_error
 from hwnas.pipeline.latencies.tables import default_folder
@@ -22,7 +23,6 @@ from hwnas.space import Space
 from hwnas.target import Target
 
 MOST_FITTED, MOST_JUDGED = 100, 1000  # networks; more would say nothing new of a dozen factors
-_EXPORTED: tuple[Rule, ...] = ("compiled", "zeros")  # by a runtime, so that what hwnas exports runs there likewise
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,6 @@ def adapt_to_file(path: Path, space: Space, target: Target, *, column: str | Non
 def _not_kept(made: Elsewhere) -> str:
     if made.error >= made.line_error:
         return f"a line in FLOPs predicts these networks better, with {made.line_error:.1f} %"
-    if made.model.rule not in _EXPORTED:
-        return "an eager framework ran these networks, and a runtime would take other times for what hwnas exports"
+    if made.model.rule in FRAMEWORKS:
+        return "dead ops ran in these networks, as in a framework, and what hwnas exports has none"
     return ""
