@@ -50,7 +50,7 @@ def main() -> None:
     found = {f"{table.target}, {table.device.get('cpu')}, {table.device.get('runtime')} "
              f"{table.device.get('runtime_version')}": (LatencyModel.from_table(table, space), target)}
     public = load(args.public)
-    found[f"estimate of {public.name}"] = (estimate(space, public), public)
+    found[f"estimate of {public.name}"] = (estimate(space, public, "compiled"), public)
     candidates = draw(space, 12 if args.quick else 60, 0, np.random.default_rng(0))[0]
     held = draw(space, 0, 8 if args.quick else 60, np.random.default_rng(1))[1]
     held = [arch for arch in held if arch not in set(candidates)]
