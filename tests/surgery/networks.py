@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
+THINNED = 16  # least number of channels that is made smaller
 LIGHT = Path(onnx.backend.test.__file__).parent / "data" / "light"
 RESNET20 = Path(__file__).parents[3] / "shared" / "data" / "subjects" / "resnet20_cifar10.onnx"
 
@@ -123,15 +124,20 @@ def image_of(model: onnx.ModelProto, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
 
 
-def light(name: str, seed: int = 0) -> onnx.ModelProto:
+def light(name: str, seed: int = 0, thin: int = 1) -> onnx.ModelProto:
     """A light architecture of the package onnx: its weights, all alike as they come, drawn anew for every layer.
 
     What would be a softmax at the end is left out: it hides differences wherever it is sure.
+
+    Args:
+        thin: what every number of channels and features is divided by. Depths, joins and kinds of nodes stay.
     """
     path = LIGHT / f"light_{name}.onnx"
     if not path.exists():
         pytest.skip(f"this onnx comes without {path.name}")
     model = onnx.load(path)
+    if thin > 1:
+        _thin(model, thin)
     shapes = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     drawn = {n.output[0]: shapes[n.input[0]] for n in model.graph.node
              if n.op_type == "ConstantOfShape" and n.input[0] in shapes}
@@ -149,6 +155,24 @@ def light(name: str, seed: int = 0) -> onnx.ModelProto:
     model.graph.initializer.extend(made)
     model.ir_version = 8  # before 4 every constant is an input as well
     return model
+
+
+def _thin(model: onnx.ModelProto, by: int) -> None:
+    """No kernel and no map that a shape names is as large as the channels are."""
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.int64:
+            values = np.where(values >= THINNED, values // by, values)
+        else:
+            values = values[tuple(slice(size // by if size >= THINNED else size) for size in values.shape)]
+        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), tensor.name))
+    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    for value in (*model.graph.input, *model.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        for dim, size in zip(dims, shapes.get(value.name, [d.dim_value for d in dims]), strict=True):
+            dim.dim_value = size
+    for dim in model.graph.output[0].type.tensor_type.shape.dim:
+        dim.dim_value = dim.dim_value // by if dim.dim_value >= THINNED else dim.dim_value
 
 
 def _drawn(node: onnx.NodeProto, place: int, shape: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -99,7 +99,7 @@ def unsaturated(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("name", [*LIGHTEST, *(pytest.param(name, marks=SLOW) for name in HEAVIER)])
 def test_a_light_architecture(name: str) -> None:
-    holds(light(name), plans=2 if name in LIGHTEST else 4)
+    holds(light(name, thin=1 if name in LIGHTEST else 4), plans=2 if name in LIGHTEST else 4)
 
 
 @pytest.mark.parametrize("path", others(), ids=lambda path: path.stem)
