@@ -87,7 +87,7 @@ def _factors(places: Places, costs: UnitCosts, losses: Losses, names: Mapping[st
     for edge in places.edges:
         factors += _changes(costs, edge, names)
     factors += [_one_span(first, second, names) for second, first in places.cut.spans.items()
-                if first in names and second in names and any(spans(option) for option in names[second])]
+                if any(spans(option) for option in names.get(second, ()))]
     for (a, x, b, y), value in losses.pairs.items():
         if a in names and b in names:
             utility = np.zeros((len(names[a]), len(names[b])))
@@ -100,9 +100,10 @@ def _factors(places: Places, costs: UnitCosts, losses: Losses, names: Mapping[st
 
 
 def _one_span(first: str, second: str, names: Mapping[str, tuple[Option, ...]]) -> Factor:
-    """Two neighbours are one span, or neither is of one."""
-    utility = np.array([[0.0 if fit_as_span(a, b) else -np.inf for b in names[second]] for a in names[first]])
-    return Factor((first, second), utility)
+    """Two neighbours are one span, or neither is of one; a first that has no choice stays as it is."""
+    firsts = names.get(first, (AS_IT_IS,))
+    utility = np.array([[0.0 if fit_as_span(a, b) else -np.inf for b in names[second]] for a in firsts])
+    return Factor((first, second), utility) if first in names else Factor((second,), utility[0])
 
 
 def _changes(costs: UnitCosts, edge: Edge, names: Mapping[str, tuple[Option, ...]]) -> list[Factor]:

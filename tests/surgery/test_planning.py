@@ -18,6 +18,7 @@ from hwnas.surgery.unit_costs import BOTH, UnitCosts, effects_of
 from tests.surgery.networks import Drawing, chain
 from tests.surgery.test_plan import jointed
 
+EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
 FORMS, PRECISIONS = ("teacher", "thin 1/2", "thin 1/4", "identity"), ("float", "int8", "fp16")
 
 
@@ -110,7 +111,7 @@ def brute(places: Places, costs: UnitCosts, losses: Losses) -> tuple[NDArray[Any
     return choice[allowed], ns[allowed], loss[allowed]
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=EXHAUSTIVE)])
 def test_equals_brute_force_over_all_plans(count: int) -> None:
     infeasible = changed = joints = spanned = 0
     for seed in range(count):
