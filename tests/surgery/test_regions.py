@@ -24,6 +24,7 @@ from hwnas.surgery.regions import (
 )
 from tests.surgery.networks import Drawing, chain, small
 
+EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
 Found = dict[tuple[str, str], frozenset[int]]
 
 
@@ -154,7 +155,7 @@ def least_price(flow: Dataflow, found: Found) -> float:
     return least(frozenset(range(len(flow.nodes))))
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(3000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize("count", [300, pytest.param(3000, marks=EXHAUSTIVE)])
 def test_regions_and_the_best_cover_of_them_equal_brute_force(count: int) -> None:
     several = tapped = odd = 0
     for seed in range(count):
