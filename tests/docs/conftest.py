@@ -6,9 +6,11 @@ import configparser
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.forking import Forks
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^( *)```(\S*)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
@@ -74,6 +78,7 @@ class Workspace:
 
     folder: Path
     hidden: Path
+    forks: Forks
 
     def run(self, block: Block) -> None:
         """Run or write one block.
@@ -83,7 +88,7 @@ class Workspace:
         """
         if block.language == "python":
             path = self.write(block, block.file or f"block_{block.line}.py")
-            done = self.call(f'python "{path}"')
+            done = self.call(f'{self.forks.command} python "{path}"')
             assert done.returncode == 0, f"{block}\n{done.stdout}"
         elif block.language == "console":
             self._transcript(block)
@@ -102,12 +107,13 @@ class Workspace:
         return name
 
     def call(self, command: str) -> subprocess.CompletedProcess[str]:
-        """A line of the shell, with the interpreter of the tests and this checkout."""
+        """A line of the shell, with the interpreter of the tests and this checkout; hwnas is forked."""
         shims = self.hidden / "bin"
         if not shims.is_dir():
             shims.mkdir(parents=True)
-            for name, words in (("hwnas", "-m hwnas "), ("python", ""), ("python3", "")):
-                (shims / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words}"$@"\n')
+            python = shlex.quote(sys.executable)
+            for name, words in (("hwnas", f"{self.forks.command} hwnas"), ("python", python), ("python3", python)):
+                (shims / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
                 (shims / name).chmod(0o755)
         environment = {
             **os.environ, "PATH": f"{shims}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1",
@@ -171,13 +177,13 @@ QUICKER = {
                  'finalists=2, trial_epochs=1, depth=2, torch_threads=1',
     '"50%"': '"1s"',
 }
-BRIEF_TABLE = "hwnas profile --data digits --depth 2 --max-seconds 4"
+BRIEF_TABLE = "hwnas profile --data digits --depth 2 --max-seconds 2"
 CELLS = """
 from hwnas.pipeline import compress
 
 compress("runs/cells", task="detect", data="cells", target="raspberry-pi-4", budgets={"flops": "60%"}, epochs=2,
          warmup=1, epochs_per_evaluation=0.5, cycles=1, settle=4, top=2, finalists=2, trial_epochs=1, depth=1,
-         width_mult=0.5, head_width=16, torch_threads=1, batch_size=8, imgsz=64, width=96)
+         width_mult=0.5, widths="1", head_width=16, torch_threads=1, batch_size=8, imgsz=64, width=96)
 """
 
 
@@ -197,14 +203,21 @@ def quicker(block: Block) -> Block:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def forks() -> Iterator[Forks]:
+    """Commands of pages begin at once: every one of them would import the same for seconds."""
+    with tempfile.TemporaryDirectory() as folder, Forks(Path(folder)) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Callable[[str], Path]:
     """Folders with runs that pages begin with, each made once: 'runs/mine' by README's Python, 'runs/cells' with the
     images that docs/data.md draws."""
     made: dict[str, Path] = {}
 
     def make(name: str) -> Path:
         if name not in made:
-            place = Workspace(tmp_path_factory.mktemp("prepared"), tmp_path_factory.mktemp("hidden"))
+            place = Workspace(tmp_path_factory.mktemp("prepared"), tmp_path_factory.mktemp("hidden"), forks)
             if name == "runs/mine":
                 (block,) = (b for b in blocks_of("README.md") if b.language == "python" and LONG in b.text)
                 place.run(Block("tests/docs/conftest.py", 0, "console", f"$ {BRIEF_TABLE}"))
@@ -221,10 +234,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+def workspace(tmp_path: Path, forks: Forks) -> Workspace:
     """An empty folder."""
     (tmp_path / "page").mkdir()
-    return Workspace(tmp_path / "page", tmp_path / "hidden")
+    return Workspace(tmp_path / "page", tmp_path / "hidden", forks)
 
 
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
