@@ -19,7 +19,7 @@ from hwnas.errors import HwnasError
 
 T = TypeVar("T")
 
-EXAMPLES = int(os.environ.get("HWNAS_FUZZ", "100"))
+EXAMPLES = int(os.environ.get("HWNAS_FUZZ", "50"))
 fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 MOST_MESSAGE = 2000
 DIGITS = "9" * 5000

@@ -26,7 +26,7 @@ from hwnas.errors import HwnasError
 from tests.data import layouts
 from tests.data.layouts import Make
 
-fuzz = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+fuzz = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 
 TEXTS = st.one_of(st.text(max_size=12), st.sampled_from([
     "", " ", "/etc/passwd", "../../x.png", "a\x1b[31mb", "\n", "\u2028", "0.png", "images", "x" * 5000, "nan", "-1",

@@ -46,7 +46,7 @@ def test_ticks_round_up_and_limits_down() -> None:
     assert cost.total([0]) == 0.75
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rows, st.floats(0, 20), st.sampled_from([0.01, 0.1, 0.5]))
 def test_quantum_keeps_the_budget_and_loses_at_most_l_quanta(
     table: list[list[tuple[float, int]]], budget: float, quantum: float

@@ -30,7 +30,7 @@ def follows(rng: np.random.Generator, kind: str, layers: int, width: int, most: 
     return [row / 64 for row in rows], costs
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(["same", "near", "steps", "equal"]), st.sampled_from([4, 60, 10**5]))
 def test_follows_brute_force_to_the_choice(seed: int, kind: str, most: int) -> None:
     """Ties included, whether totals were looked at as bits or not."""
@@ -130,7 +130,7 @@ def test_the_largest_total(rows: list[list[int]], limit: int) -> None:
     assert largest(rows, limit) == (list(min(within)[1]) if within else None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40), st.sampled_from([1, 2**56]))
 def test_the_frontier(labels: list[tuple[int, int]], step: int) -> None:
     """Costs that leave no room for a place beside them go the other way."""

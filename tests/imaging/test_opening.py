@@ -141,7 +141,7 @@ def test_no_program_is_started(tmp_path: Path) -> None:
     assert not (tmp_path / "started").exists()
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.sampled_from(NAMES), st.integers(0, 2**32 - 1), st.integers(1, 12), st.booleans())
 def test_damaged_bytes_raise_nothing_else(name: str, seed: int, count: int, cut: bool) -> None:
     rng, data = random.Random(seed), bytearray(WHOLE[name])

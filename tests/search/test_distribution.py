@@ -132,7 +132,7 @@ def test_log_weights_vectors(n: int, expected: list[float]) -> None:
     np.testing.assert_allclose(weights, np.array(expected)[order], atol=6e-5)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=9), st.floats(0.05, 3))
 def test_weights_sum_to_zero_and_follow_the_scores(scores: list[int], h: float) -> None:
     f = np.array(scores, dtype=np.float64)

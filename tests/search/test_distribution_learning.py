@@ -195,7 +195,7 @@ def test_the_mode_reaches_the_optimum_of_an_additive_toy(name: str) -> None:
 # Defects of the released searches.
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 6))
 def test_mdenas_does_not_depend_on_the_order_of_the_ops(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
@@ -317,7 +317,7 @@ def test_percent_or_fraction_is_the_same_search(name: str) -> None:
         answer(second, choice, 128 * (0.7 + additive(rows, choice) / 64))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 5), min_size=1, max_size=4))
 def test_whitening_is_a_root_of_the_fisher_matrix(seed: int, choices: list[int]) -> None:
     rng = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ def design(samples: np.ndarray, choices: list[int]) -> np.ndarray:
     return np.concatenate([np.eye(k)[samples[:, i]] for i, k in enumerate(choices)], axis=1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.integers(1, 4), min_size=1, max_size=4),
     st.integers(1, 30),
@@ -99,7 +99,7 @@ def test_an_offset_per_cycle_changes_nothing() -> None:
     assert plain.variance == pytest.approx(drifting.variance)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=6).filter(any), min_size=1), st.integers(0, 99))
 def test_a_cycle_is_fair(masks: list[list[bool]], seed: int) -> None:
     live = [np.array(mask) for mask in masks]

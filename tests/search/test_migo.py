@@ -119,7 +119,7 @@ def scores_of(kind: int, rng: np.random.Generator) -> float:
     return [rng.normal(), float(rng.integers(2)), 1e60 * rng.normal()][kind]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(ragged, st.integers(0, 2))
 def test_invariants_on_random_ragged_problems(setup: dict[str, Any], kind: int) -> None:
     """Rows on the simplex; dead ops without mass, never sampled; every live op sampled equally often per cycle."""
