@@ -177,7 +177,7 @@ QUICKER = {
                  'finalists=2, trial_epochs=1, depth=2, torch_threads=1',
     '"50%"': '"1s"',
 }
-BRIEF_TABLE = "hwnas profile --data digits --depth 2 --max-seconds 2"
+BRIEF_TABLE = "hwnas profile --data digits --depth 2 --max-seconds 4"
 CELLS = """
 from hwnas.pipeline import compress
 
