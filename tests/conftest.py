@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +21,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The tests keep all cores busy, so none of them waits for a calm one.
 os.environ.setdefault("HWNAS_PATIENCE", "0")
 
+# Processes of tests would each compile what they import of this checkout, where the environment says to keep nothing.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A busy machine must not fail a test that asserts nothing about time, and the same examples are tried every time: what
 # fails is what was changed. HWNAS_FUZZ=1000 tries as many others (tests/mutations.py).
-settings.register_profile("hwnas", deadline=None, derandomize="HWNAS_FUZZ" not in os.environ)
+settings.register_profile("hwnas", deadline=None, derandomize="HWNAS_FUZZ" not in os.environ,
+                          max_examples=int(os.environ.get("HWNAS_FUZZ", "50")))
 settings.load_profile("hwnas")
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +52,24 @@ BRIEFLY = 4.0
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False  # pytest-xdist would have files with many tests first, however short
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """With --durations, seconds by folder and by file, too: what `SLOWEST_FIRST` is to say, and where time goes."""
+    if not (most := config.option.durations):
+        return
+    files: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                files[report.nodeid.partition("::")[0]] += report.duration
+    folders: Counter[str] = Counter()
+    for name, seconds in files.items():
+        folders["/".join(name.split("/")[:2])] += seconds
+    for title, found in (("folders", folders), (f"slowest {most} files", files)):
+        terminalreporter.section(f"seconds of {title}")
+        for name, seconds in found.most_common(most):
+            terminalreporter.write_line(f"{seconds:7.1f} {name}")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -85,9 +109,11 @@ def no_shipped_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 def tables_are_timed_briefly() -> Iterator[None]:
     """Every compress in this process times what its table lacks for seconds; a test that needs better asks for it."""
     from hwnas.pipeline.latencies.latency_sources import measured
+    from hwnas.profile.changes import measure_changes
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measured, "__kwdefaults__", {**(measured.__kwdefaults__ or {}), "max_seconds": BRIEFLY})
+        for timing in (measured, measure_changes):
+            patch.setattr(timing, "__kwdefaults__", {**(timing.__kwdefaults__ or {}), "max_seconds": BRIEFLY})
         yield
 
 
