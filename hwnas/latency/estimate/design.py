@@ -24,7 +24,6 @@ from hwnas.target import Target
 
 Floats = NDArray[np.float64]
 _NOISE, _DEPARTURE = 0.03, 0.3  # as in `estimate.adapt`, between its strengths
-_OUTER = 0.05  # of the candidates at either end of the latencies are left out: what is exotic there tells of itself
 
 
 def choose(model: EstimatedModel, target: Target, candidates: Sequence[Architecture], count: int) -> list[int]:
