@@ -91,13 +91,14 @@ def _asked_of(source: Path, options: dict[str, Any]) -> tuple[CompressConfig, An
     config = RunFolder.open(source).state.config
     own = config.model.source is not None
     takes = changes_of(config)
-    extra = [spelled(name) for name in options if name not in (*takes, "budgets", *(() if own else ("precision",)))]
+    extra = [spelled(name) for name in options if name not in (*takes, "budgets", "precision")]
     changes = {name: value for name, value in options.items() if name in takes}
-    budgets = options.get("budgets") or (config.budgets if "target" in options else None)
+    budgets = options.get("budgets") or (config.budgets if "target" in options or (own and "device" in options)
+                                         else None)
     if budgets is None or extra:
-        first = "a budget, --out and" if own else "a budget or --target, --out, --precision and"
-        raise UsageError(f"--from RUN takes {first} {', '.join(map(spelled, takes))}; the "
-                         f"{'run' if own else 'search'} decided the rest{f': leave out {extra[0]}' if extra else ''}")
+        raise UsageError("--from RUN takes a budget or --target, --out, --precision and "
+                         f"{', '.join(map(spelled, takes))}; the {'run' if own else 'search'} decided the rest"
+                         f"{f': leave out {extra[0]}' if extra else ''}")
     return config, budgets, changes
 
 

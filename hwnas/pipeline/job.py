@@ -143,14 +143,15 @@ def retarget(source: str | Path, out: str | Path, budgets: Mapping[str, str | Se
              hook: StageHook | None = None, **changes: object) -> RunFolder:
     """Another network from a finished search, for other budgets or another device: no search, the same reference.
 
-    Of a user's own network, units, times and losses are taken over, for other budgets.
+    Of a user's own network, units, their forms, times and losses are taken over; for another target or in other
+    precisions, units are timed anew, and of the losses those are taken over that hold there.
 
     Args:
-        source: a run whose search, or whose stage score, is finished; not changed.
+        source: a run whose search, or whose stage score, is finished (for another target: stage fit); not changed.
         out: the new run folder.
         budgets: as in `CompressConfig`; a percentage is of the reference on the device that the network is for.
         precision: None takes over that of `source`, 'auto' included, or with another target that one's.
-        changes: any of `CHANGES`, e.g. target="raspberry-pi-5", threads=2.
+        changes: any of `CHANGES`, or of a user's own network of `OWN_CHANGES`, e.g. target="raspberry-pi-5", threads=2.
 
     Raises:
         RunError: `source` has no finished search.
@@ -166,8 +167,9 @@ CHANGES = (*DEVICE, "confidence", "epochs", "batch_size", "lr", "patience", "acc
            "finalists", "trial_epochs", "torch_threads", "accelerator", "amp", "compile", "image_cache",
            "workers", "track", "side_by_side")
 """Options that may differ from those of the run whose search is taken over, besides budgets and precision."""
-OWN_CHANGES = ("tune_epochs", "accelerator", "amp", "track")
-"""The same of a run on a user's own network, besides budgets."""
+OWN_DEVICE = ("target", "runtime", "batch", "threads", "tables", "device", "device_python")
+OWN_CHANGES = (*OWN_DEVICE, "tune_epochs", "accelerator", "amp", "track")
+"""The same of a run on a user's own network."""
 
 
 def changes_of(config: CompressConfig) -> tuple[str, ...]:
@@ -187,11 +189,11 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str | Sequ
         UsageError: `out` is taken, a budget cannot be read, a change needs another search, or `source` has no latencies
             of this precision.
     """
-    from hwnas.pipeline.latencies.latency_sources import targets_of
+    from hwnas.pipeline.latencies.unit_precisions import target_of
     from hwnas.pipeline.run.results import described
 
     begun = begin_with(source, budgets, precision, **changes)
-    other = described(targets_of(begun.config)[0]) if begun.elsewhere else None
+    other = described(target_of(begun.config)) if begun.elsewhere else None
     return begun.run.branch(Path(out), begun.config, other)
 
 
@@ -201,7 +203,7 @@ class Begun(NamedTuple):
     Args:
         run: whose search is taken over.
         config: of the new run.
-        elsewhere: whether it is for another device, or another way of running, so that stage profile is done anew.
+        elsewhere: whether it is for another device, or another way of running, so that what depends on it is done anew.
     """
 
     run: RunFolder
@@ -217,13 +219,12 @@ def begin_with(source: str | Path, budgets: Mapping[str, str | Sequence[str]], p
 
     found = RunFolder.open(Path(source))
     own = found.state.config.model.source is not None
-    given = {**changes, **({"precision": precision} if own and precision is not None else {})}
-    wrong = [name for name in given if name not in changes_of(found.state.config)]
+    wrong = [name for name in changes if name not in changes_of(found.state.config)]
     if wrong:
-        by = "with the times and losses of units, which are" if own else "by the search, which is"
+        by = "with the forms and losses of units, which are" if own else "by the search, which is"
         raise UsageError(f"{wrong[0]} was decided {by} taken over: start a new run for another")
-    elsewhere = any(name in changes for name in DEVICE)
-    if precision is not None and precision != found.state.config.target.precision and not elsewhere:
+    elsewhere = any(name in changes for name in (OWN_DEVICE if own else DEVICE)) or (own and precision is not None)
+    if not own and precision is not None and precision != found.state.config.target.precision and not elsewhere:
         found.lane(precision)  # says which there are
     config = asked_of(found.state.config, {**changes, "precision": precision, "budgets": dict(budgets)})
     return Begun(found, config, elsewhere)

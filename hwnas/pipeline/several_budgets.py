@@ -2,8 +2,8 @@
 
 What all networks share is made once, in the run itself: data, tables, reference and search, or of a user's own network
 its units with their forms, times and losses. Each network then has a run of its own below it, which goes through the
-rest as any run does; for another target than the first that begins with stage profile. One that cannot be met takes
-nothing from the others: it is told in the table of all, and again when the others are made.
+rest as any run does; for another target than the first that begins with stage profile, or units. One that cannot be
+met takes nothing from the others: it is told in the table of all, and again when the others are made.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from hwnas.errors import BudgetInfeasible, SomeBudgetsFailed, TrainingDiverged, VerificationFailed
 from hwnas.pipeline.config.budget import Wanted
 from hwnas.pipeline.engine import HookOf, StageHook, carry_out
-from hwnas.pipeline.latencies.latency_sources import targets_of
+from hwnas.pipeline.latencies.unit_precisions import target_of
 from hwnas.pipeline.report.overview_files import FILES, write_overview
 from hwnas.pipeline.run.branches import Branch
 from hwnas.pipeline.run.folder import RunFolder
@@ -126,18 +126,18 @@ def _run_of(context: BranchedContext, branch: Branch) -> RunFolder:
     if (branch.path / "run.json").is_file():
         return RunFolder.open(branch.path)
     whole = context.run.state.config
-    config = whole.replaced(budgets=branch.texts, target=branch.target, one_model=False, give_up=0.0)
+    config = whole.replaced(budgets=branch.texts, target=branch.target, device=whole.device_on(branch.target),
+                            one_model=False, give_up=0.0)
     if branch.target == whole.target.first:
         if not whole.target.one_model:  # else it is asked within the budgets of all
             context.check_wanted(branch.wanted)
         return context.run.branch(branch.path, config)
-    return context.run.branch(branch.path, config, described(targets_of(config)[0]))
+    return context.run.branch(branch.path, config, described(target_of(config)))
 
 
 def _shared(run: RunFolder, branch: Branch) -> Sequence[str]:
     """Stages that a branch has from the run above it."""
-    other = branch.target != run.state.config.target.first
-    return [stage for stage in run.shared if not (other and stage == ProfileResult.stage)]
+    return run.taken_over(branch.target != run.state.config.target.first)
 
 
 def _of_its_own(hook: StageHook, shared: Sequence[str]) -> StageHook:

@@ -23,6 +23,9 @@ from hwnas.space.find import is_file
 from hwnas.target.find import names_a_file
 from hwnas.tasks.registry import DEFAULT, names
 
+HERE = "here"
+"""In a list of devices: this machine."""
+
 
 def seconds_of(text: str) -> float:
     """'90s', '30m' or '1.5h' in seconds; raises ValueError."""
@@ -278,7 +281,8 @@ class ModelSection(Section):
         tune_epochs: of distillation from end to end, where units were replaced; 0 leaves them as they were fitted; None
             takes 4, or with few images as many as make a few hundred steps.
         precision_only: units are not replaced, and only their precisions are chosen.
-        device: `ssh://[user@]host[:port]` of the target, where units and plans are timed; None times them here.
+        device: `ssh://[user@]host[:port]` of the target, where units and plans are timed; None, or `here`, times them
+            here. Of several targets one each, in their order, or one for all.
         device_python: the interpreter there.
     """
 
@@ -296,6 +300,18 @@ class ModelSection(Section):
     device: str | None = None
     device_python: str = "python3"
     tune_epochs: int | None = Field(default=None, ge=0, le=10**4)
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _addresses(cls, given: object) -> object:
+        """A list as the text that it is on the command line."""
+        return listed(given)
+
+    @property
+    def devices(self) -> tuple[str | None, ...]:
+        """Where targets are, at least one entry; None for this machine."""
+        parts = (part.strip() for part in (self.device or HERE).split(SEPARATOR))
+        return tuple(None if part == HERE else part for part in parts)
 
     @field_validator("keep", "only", mode="before")
     @classmethod
@@ -374,6 +390,16 @@ class CompressConfig(Section):
     def on_first(self) -> tuple[Asked, ...]:
         """Those of them that are for the first target."""
         return tuple(asked for asked in self.networks if asked.target == self.target.first)
+
+    def device_on(self, target: str) -> str | None:
+        """Where a target of a user's own network is reached; None where that is this machine."""
+        names, devices = self.target.names, self.model.devices
+        return devices[names.index(target)] if len(devices) > 1 else devices[0]
+
+    @property
+    def device(self) -> str | None:
+        """The same of the first target."""
+        return self.model.devices[0]
 
     def flat(self) -> dict[str, Any]:
         """Every value under its flat name."""

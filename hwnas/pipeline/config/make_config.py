@@ -43,6 +43,7 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     config = _checked(options)
     if config.model.source is not None:
         check_own_network(config, options)
+        check_distinct(dict.fromkeys(config.target.names))
         check(config.track or ())
         return config
     if given := [name for name in OWN_NETWORK if name in options and options[name] != default_of(name)]:

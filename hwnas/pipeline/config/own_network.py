@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hwnas.errors import UsageError
-from hwnas.pipeline.config.compress_config import KEEP_UNITS, CompressConfig, default_of, flag_of
+from hwnas.pipeline.config.compress_config import HERE, KEEP_UNITS, CompressConfig, default_of, flag_of
+from hwnas.progress import plural
 
 OWN_NETWORK = ("model", "mean", "std", "colour", "layout", "fit", "crop", "contract", KEEP_UNITS, "only",
                "precision_only", "device", "device_python", "tune_epochs")
@@ -26,9 +27,6 @@ def check_own_network(config: CompressConfig, options: Mapping[str, object]) -> 
         UnknownName: no such target or precision.
         MissingDependency: the runtime of this machine is not installed.
     """
-    from hwnas.pipeline.latencies.behind_ssh import ssh_device  # ONNX and its helpers, when they are needed
-    from hwnas.pipeline.latencies.unit_precisions import unit_precisions
-
     other = [name for name, value in options.items()
              if name not in (*OWN_NETWORK, *WITH_OWN) and value not in (None, default_of(name))]
     if other:
@@ -37,13 +35,31 @@ def check_own_network(config: CompressConfig, options: Mapping[str, object]) -> 
     _check_contract(config)
     if set(config.budgets) != {"latency"}:
         raise UsageError("a network of your own has a budget of latency, e.g. --latency 50%: leave the others out")
-    if len(config.target.names) > 1:
-        raise UsageError("units of a network of your own are timed on one target: name one, and start a run for each "
-                         "other")
     _ = config.networks  # raises where they cannot be read
-    found = unit_precisions(config).target
-    if config.model.device is not None:
-        ssh_device(found, config.model.device, python=config.model.device_python)  # an address, of another machine
+    _check_devices(config)
+    for name in config.target.names:
+        _check_target(config.replaced(target=name, device=config.device_on(name)))
+
+
+def _check_devices(config: CompressConfig) -> None:
+    names, devices = config.target.names, config.model.devices
+    if len(devices) not in (1, len(names)):
+        raise UsageError(f"--device has {len(devices)} addresses, and --target {plural(len(names), 'name')}: give one "
+                         f"address for each target in their order, `{HERE}` for this machine, or one for all")
+    for name, device in zip(names, devices * (len(names) if len(devices) == 1 else 1), strict=True):
+        if device != config.device_on(name):
+            raise UsageError(f"--target: {name} is there twice, on two devices: give each device a target of its own, "
+                             "a .yaml beside the other (hwnas targets)")
+
+
+def _check_target(config: CompressConfig) -> None:
+    """Raises as `check_own_network` where one target cannot be used."""
+    from hwnas.pipeline.latencies.behind_ssh import ssh_device  # ONNX and its helpers, when they are needed
+    from hwnas.pipeline.latencies.unit_precisions import unit_precisions
+
+    found, device = unit_precisions(config).target, config.device
+    if device is not None:
+        ssh_device(found, device, python=config.model.device_python)  # an address, of another machine
     elif found.hardware is not None:
         raise UsageError(f"units of a network of your own are timed and never estimated, and {found.name} is another "
                          "machine: reach it with --device ssh://user@host, run hwnas there, or give --target local")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hwnas.errors import UsageError
 from hwnas.pipeline.config.compress_config import CompressConfig
-from hwnas.pipeline.latencies.latency_sources import AUTO, in_fp32, precisions_asked, targets_for
+from hwnas.pipeline.latencies.latency_sources import AUTO, in_fp32, precisions_asked, targets_for, targets_of
 from hwnas.runtime import Runtime, runtime_for
 from hwnas.surgery.plan import FLOAT
 from hwnas.target import MIXED, Target
@@ -44,8 +44,14 @@ def unit_precisions(config: CompressConfig) -> UnitPrecisions:
         MissingDependency: the runtime of this machine is not installed.
     """
     asked = config.target
-    return precisions_on(asked.first, asked.precision, reached=config.model.device is not None, runtime=asked.runtime,
+    return precisions_on(asked.first, asked.precision, reached=config.device is not None, runtime=asked.runtime,
                          batch=asked.batch, threads=asked.threads)
+
+
+def target_of(config: CompressConfig) -> Target:
+    """The target of a run, of several the first: in the precision of floats of a user's own network, or in the first
+    one of a search; raises as `unit_precisions` or `targets_for`."""
+    return unit_precisions(config).target if config.model.source is not None else targets_of(config)[0]
 
 
 def precisions_on(name: str, precision: str | None = None, *, reached: bool = False, **overrides: object

@@ -75,7 +75,7 @@ class _Choosing:
         self._rows: list[dict[str, Any]] = list({repr(row["plan"]): row for row in lines}.values())  # the last counts
 
     def found(self) -> PlanResult:
-        context, first = self._context, losses_of(self._context.run.path)
+        context, first = self._context, losses_of(self._context.run.path, self._context.places)
         uniform = {f"uniform {p}": context.places.uniform(p) for p in context.precisions if p != FLOAT}
         self._tell(TRIVIAL, {AS_GIVEN: {}, **uniform}, first, context.costs)
         rounds = 0
@@ -259,11 +259,16 @@ def _share(row: Mapping[str, Any]) -> float:
 
 
 def _of_other_budgets(context: OwnContext) -> list[dict[str, Any]]:
-    """Truths about plans that were found for the other budgets of a run, each plan once; under names of their own."""
+    """Truths about plans that were found for the other budgets of a run on the same target, each plan once; under names
+    of their own."""
     found: dict[str, dict[str, Any]] = {}
-    for branch in context.parent.run.branches if context.parent is not None else ():
+    branches = context.parent.run.branches if context.parent is not None else ()
+    target = next((branch.target for branch in branches if branch.path == context.run.path), None)
+    for branch in branches:
         file = branch.path / FILE
-        for row in read_lines(file) if file.is_file() and branch.path != context.run.path else ():
+        if branch.target != target or branch.path == context.run.path or not file.is_file():
+            continue
+        for row in read_lines(file):
             own = row["round"] not in (TRIVIAL, KNOWN)
             known = {**row, "name": f"{branch.name} {row['name']}", "round": KNOWN} if own else row
             found[repr(row["plan"])] = known  # the last counts

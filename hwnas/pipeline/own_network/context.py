@@ -22,7 +22,7 @@ from hwnas.pipeline.latencies.behind_ssh import ssh_device
 from hwnas.pipeline.latencies.unit_precisions import UnitPrecisions, unit_precisions
 from hwnas.pipeline.own_network.frozen import frozen_units
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.own_results import FitResult, UnitsResult
+from hwnas.pipeline.run.own_results import FitResult, ReadResult, UnitsResult
 from hwnas.pipeline.run.results import StageResult
 from hwnas.pipeline.tracked import tracking_of
 from hwnas.progress import Progress, silent
@@ -60,8 +60,8 @@ class OwnContext:
     Args:
         run: the folder.
         progress: told how far a stage is.
-        parent: of the run for several budgets that this one is a branch of, with the same network and images; None
-            where it is none.
+        parent: of the run for several budgets or targets that this one is a branch of, with the same network and
+            images; None where it is none.
     """
 
     run: RunFolder
@@ -133,16 +133,30 @@ class OwnContext:
         """What runs plans, every unit in its precision."""
         return self._formats.runtime()
 
+    @property
+    def address(self) -> str | None:
+        """Where the device is reached; None where it is this machine."""
+        return self.config.device
+
     @cached_property
     def device(self) -> Device:
         """Where models are timed: the target, here or behind ssh."""
-        if self.parent is not None:
-            return self.parent.device
-        asked, lower = self.config.model, len(self.precisions) > 1
-        if asked.device is None:
+        above, lower = self.parent, len(self.precisions) > 1
+        if above is not None and (above.address, above._formats) == (self.address, self._formats):
+            return above.device
+        if self.address is None:
             return LocalDevice(self.runtime, self.target.cores)
         target = self.target.model_copy(update={"precision": MIXED}) if lower else self.target
-        return ssh_device(target, asked.device, python=asked.device_python, progress=self.progress)
+        return ssh_device(target, self.address, python=self.config.model.device_python, progress=self.progress)
+
+    @cached_property
+    def _of_same_numbers(self) -> OwnContext | None:
+        """The one above, where it runs networks in the same runtime and formats: what is judged is judged once."""
+        above = self.parent
+        if above is None or above.precisions != self.precisions:
+            return None
+        same = all(getattr(above.target, field) == getattr(self.target, field) for field in ("runtime", "precision"))
+        return above if same else None
 
     def timed(self, models: Mapping[str, bytes], sweeps: int) -> Mapping[str, Measurement]:
         """Latencies of several models on the device in one interleaved run.
@@ -150,7 +164,7 @@ class OwnContext:
         Raises:
             InputError: the device cannot be reached or cannot execute one.
         """
-        if self.config.model.device is not None:
+        if self.address is not None:
             return compared(self.device, models, sweeps, self.calm_kernel_ms, self.progress)
         sessions = {name: self.runtime.load(model) for name, model in models.items()}
         with pinned(self.target.cores):
@@ -185,9 +199,10 @@ class OwnContext:
         size = None
         if self.config.data.imgsz is not None:
             size = self.config.data.imgsz, self.config.data.width or self.config.data.imgsz
-        kept = self.run.path / "original.onnx"
-        source = str(kept) if "read" in self.run.state.stages else str(self.config.model.source)
-        return read_network(source, self.contract, size)
+        read = self.run.found_if_done(ReadResult)
+        if read is None:
+            return read_network(str(self.config.model.source), self.contract, size)
+        return replace(read_network(str(self.run.path / "original.onnx"), self.contract, size), name=read.network)
 
     @cached_property
     def _parts(self) -> tuple[Examples, Examples, Examples, tuple[str, ...], Examples]:
@@ -269,8 +284,8 @@ class OwnContext:
 
     @cached_property
     def _assembler(self) -> Assembler:
-        if self.parent is not None:
-            return self.parent._assembler
+        if self._of_same_numbers is not None:
+            return self._of_same_numbers._assembler
         feeds = feeds_of(self.network.input_name, self.calibrated.batches(32))
         return Assembler(self.cut, feeds, variant_for(self.target.runtime))
 
@@ -305,12 +320,12 @@ class OwnContext:
     @cached_property
     def scoring(self) -> Judge:
         """Holds what the user's network gives for the images that score; three stages ask it."""
-        return self._judge(self.scored) if self.parent is None else self.parent.scoring
+        return self._judge(self.scored) if self._of_same_numbers is None else self._of_same_numbers.scoring
 
     @cached_property
     def judging(self) -> Judge:
         """Holds what the user's network gives for the images that judge."""
-        return self._judge(self.judged) if self.parent is None else self.parent.judging
+        return self._judge(self.judged) if self._of_same_numbers is None else self._of_same_numbers.judging
 
     def _judge(self, examples: Examples) -> Judge:
         return Judge(lambda: examples.batches(1), self.running(self.assembler.model({})), examples.labels)

@@ -3,7 +3,8 @@
 Losses of replacements add up only roughly, and least so where a unit reads what a replaced one makes. So pairs of
 neighbours are scored in the forms that an optimiser would like best: the one that is left out, the one convolution, and
 the one of half the width. All of it on images that decide nothing else. Scores are lines of scores.jsonl, written as
-they are found, so that a killed run asks for none of them twice.
+they are found, so that a killed run asks for none of them twice, and neither does a run for another target for those
+that hold there.
 """
 
 from __future__ import annotations
@@ -11,18 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-from hwnas.files import append_line, read_lines
 from hwnas.pipeline.own_network.context import OwnContext
 from hwnas.pipeline.run.own_results import ScoresResult
+from hwnas.pipeline.run.own_scores import FILE, PAIR, UNIFORM, add_scores, scores_in
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.surgery.plan import AS_IT_IS, FLOAT, SPANNED, TEACHER, Option, Places, Plan, is_joint, spans, with_span
 from hwnas.surgery.planning import Losses
 from hwnas.surgery.thin import THIN
-
-FILE = "scores.jsonl"
-UNIFORM, PAIR = "uniform ", "pair "
 
 
 class ScoreStage(Stage[ScoresResult]):
@@ -32,19 +29,19 @@ class ScoreStage(Stage[ScoresResult]):
 
     def run(self, context: OwnContext) -> ScoresResult:
         """Score every option of every unit, every unit at once in each precision, and pairs of neighbours."""
-        judge, path = context.scoring, context.run.path / FILE
+        judge, path = context.scoring, context.run.path
         alone = {f"{place} {option.key}": with_span(context.cut, place, option)
                  for place, options in context.places.options.items() for option in options
                  if option != AS_IT_IS and option.form != SPANNED and not is_joint(place)}
         every = {f"{UNIFORM}{p}": context.places.uniform(p) for p in context.precisions if p != FLOAT}
         wanted: dict[str, Plan] = {**alone, **every, **_pairs(context.places)}
-        known = _known(path)
+        known = scores_in(path)
         for number, (name, plan) in enumerate(wanted.items()):
             context.progress("scoring options", number, len(wanted))
             if name not in known:
                 score = judge.score(context.running(context.assembler.model(plan)))
                 known[name] = {"what": name, **score.to_json()}
-                append_line(path, known[name])
+                add_scores(path, [known[name]])
         context.progress("scoring options", len(wanted), len(wanted))
         uniform = {name.removeprefix(UNIFORM): {k: v for k, v in known[name].items() if k != "what"} for name in every}
         return ScoresResult(options=len(alone), images=len(context.scored), uniform=uniform,
@@ -72,17 +69,22 @@ def _telling(places: Places, unit: str) -> list[Option]:
     return [*others[:2], *[o for o in thinner[len(thinner) // 2:][:1] if o not in others]]
 
 
-def losses_of(path: Path) -> Losses:
-    """What stage score found; what a pair adds holds in every precision of the two."""
-    lines = _known(path / FILE)
+def losses_of(path: Path, places: Places) -> Losses:
+    """What stage score found of the options of a run; what a pair adds holds in every precision of the two.
+
+    A run that began with losses of another may have lines of options that it has not.
+    """
+    lines = scores_in(path)
     alone = {(place, key): line for name, line in lines.items() if not name.startswith((UNIFORM, PAIR))
-             for place, key in [name.split(" ")]}
+             for place, key in [name.split(" ")] if Option.read(key) in places.options.get(place, ())}
     mean = {key: float(line["loss"]) for key, line in alone.items()}
     pairs: dict[tuple[str, str, str, str], float] = {}
     for name, line in lines.items():
         if not name.startswith(PAIR):
             continue
         first, a, second, b = name.removeprefix(PAIR).split(" ")
+        if not {(first, a), (second, b)} <= mean.keys():
+            continue
         beyond = float(line["loss"]) - mean[first, a] - mean[second, b]
         for x, y in product(_alike(mean, first, a), _alike(mean, second, b)):
             pairs[first, x, second, y] = max(beyond, 0.0)
@@ -93,9 +95,3 @@ def _alike(mean: dict[tuple[str, str], float], place: str, key: str) -> list[str
     """Keys of the same form of a unit, in every precision."""
     form = Option.read(key).form
     return [k for p, k in mean if p == place and Option.read(k).form == form]
-
-
-def _known(path: Path) -> dict[str, dict[str, Any]]:
-    if not path.is_file():
-        return {}
-    return {str(line["what"]): line for line in read_lines(path)}

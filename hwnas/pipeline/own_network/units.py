@@ -31,7 +31,7 @@ class UnitsStage(Stage[UnitsResult]):
         """
         target, device = context.target, context.device
         if why := misfit(target, device.fingerprint().to_json()):
-            raise InputError(f"{context.config.model.device} is no {target.name}: {why}. Give that device a target of "
+            raise InputError(f"{context.address} is no {target.name}: {why}. Give that device a target of "
                              "its own (hwnas targets)")
         table = UnitTable.of(target, device, context.config.target.tables)
         found = measure_units(context.assembler, context.places, device, known=table.known, max_seconds=SECONDS,
@@ -47,7 +47,7 @@ class UnitsStage(Stage[UnitsResult]):
                       for p, ms in zip(found.plans, found.plans_ms, strict=True)]})
         return UnitsResult(
             units=self._rows(context, found), whole_ms=found.whole_ms,
-            limits=limits_of(context.config.networks, found.whole_ms),
+            limits=limits_of(context.config.on_first, found.whole_ms),
             kept=dict(Counter(context.cut.flow.nodes[i].op_type for i in context.cut.loose)), facts=dict(found.facts),
             warnings=warnings)
 

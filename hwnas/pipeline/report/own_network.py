@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas.files import read_lines, write_bytes, write_json
+from hwnas.files import write_bytes, write_json
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.config.own_network import OWN_NETWORK, WITH_OWN
 from hwnas.pipeline.report import page
@@ -26,6 +26,7 @@ from hwnas.pipeline.run.own_results import (
     TuneResult,
     UnitsResult,
 )
+from hwnas.pipeline.run.own_scores import scores_in
 from hwnas.pipeline.run.results import ReportResult
 from hwnas.surgery.plan import AS_IT_IS, FLOAT, NONE, SPANNED, TEACHER, Option, is_joint
 
@@ -59,8 +60,7 @@ def unit_rows(run: RunFolder) -> list[dict[str, Any]]:
         RunError: a stage is not finished.
     """
     units, chosen = run.found(UnitsResult), run.found(PlanResult).chosen
-    path = run.path / "scores.jsonl"
-    scores = {str(line["what"]): line for line in (read_lines(path) if path.is_file() else [])}
+    scores = scores_in(run.path)
     floats = str(run.found(ReadResult).target.get("precision", "fp32"))
     rows = []
     for unit in units.units:

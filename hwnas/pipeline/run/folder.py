@@ -23,6 +23,7 @@ from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.display.fact_table import Facts, facts_html, facts_text
 from hwnas.pipeline.run.branches import Branch, branches_of, one_of
 from hwnas.pipeline.run.own_results import OWN_RESULTS, ReadResult, UnitsResult, limits_of
+from hwnas.pipeline.run.own_scores import add_scores, holding, scores_in
 from hwnas.pipeline.run.read_result import read_result
 from hwnas.pipeline.run.result_parts import LaneResult
 from hwnas.pipeline.run.results import RESULTS, DataResult, Found, ProfileResult, StageResult
@@ -33,6 +34,7 @@ from hwnas.validation import checked
 
 SEARCHED = ("data", "profile", "reference", "search")  # what another budget can start from
 OWN_SHARED = ("read", "fit", "units", "score")  # the same of a user's own network
+OF_TARGET = ("profile", "units", "score")  # of these, what another target has of its own
 LOCK = ".lock"
 STAGES = tuple(result.stage for result in RESULTS)
 OWN_STAGES = tuple(result.stage for result in OWN_RESULTS)
@@ -113,8 +115,8 @@ class RunFolder:
         forms, times and losses.
 
         Args:
-            target: another one, as `hwnas.pipeline.run.results.described` gives it; its stage profile is done anew.
-                Of a search alone.
+            target: another one, as `hwnas.pipeline.run.results.described` gives it; what depends on it is done anew,
+                `OF_TARGET`, except for losses that hold there as well.
 
         It appears whole or not at all.
 
@@ -123,22 +125,22 @@ class RunFolder:
             UsageError: `path` is taken.
             InputError: it cannot be written.
         """
-        self.check_shared()
+        self.check_shared(target is not None)
         check_free(path)
         with appearing(path) as beside:
             state = self._branched(beside, config, target)
         return RunFolder(path, state)
 
-    def check_shared(self) -> None:
-        """Raises RunError unless everything is done and whole that another run can start from."""
-        for stage in self.shared:
+    def check_shared(self, elsewhere: bool = False) -> None:
+        """Raises RunError unless everything is done and whole that another run, or one for another target, starts from."""
+        for stage in self.taken_over(elsewhere):
             if not self.done(stage):
                 raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
 
     def _branched(self, path: Path, config: CompressConfig, target: Mapping[str, Any] | None) -> RunState:
         """Write a branch into an empty folder; its state."""
         run = RunFolder.create(path, config)
-        for stage in (stage for stage in self.shared if target is None or stage != "profile"):
+        for stage in self.taken_over(target is not None):
             record = self.state.stages[stage]
             if stage == "data":
                 other = {"budgets": dict(config.budgets)} | ({"target": dict(target)} if target is not None else {})
@@ -148,20 +150,23 @@ class RunFolder:
             if stage == "profile":
                 record = record.model_copy(update={"result": self.profile_for(config).to_json()})
             if stage in OWN_SHARED:
-                record = record.model_copy(update={"result": self._own_for(stage, config).to_json()})
+                record = record.model_copy(update={"result": self._own_for(stage, config, target).to_json()})
             run.state.stages[stage] = record
         if target is None:
             run.state.reference, run.state.spends = self.state.reference, dict(self.state.spends)
+        elif self.state.config.model.source is not None:
+            add_scores(path, holding(scores_in(self.path), self.found(ReadResult).target, target))
         run.save()
         return run.state
 
-    def _own_for(self, stage: str, config: CompressConfig) -> StageResult:
-        """What a shared stage found of a user's own network, as a run for other budgets has it."""
+    def _own_for(self, stage: str, config: CompressConfig, target: Mapping[str, Any] | None) -> StageResult:
+        """What a shared stage found of a user's own network, as a run for other budgets or another target has it."""
         if stage == ReadResult.stage:
-            return self.found(ReadResult).model_copy(update={"budgets": dict(config.budgets)})
+            told = {"budgets": dict(config.budgets)} | ({"target": dict(target)} if target is not None else {})
+            return self.found(ReadResult).model_copy(update=told)
         if stage == UnitsResult.stage:
             found = self.found(UnitsResult)
-            return found.model_copy(update={"limits": limits_of(config.networks, found.whole_ms)})
+            return found.model_copy(update={"limits": limits_of(config.on_first, found.whole_ms)})
         return read_result(stage, self.result(stage), str(self.path / "run.json"))
 
     def profile_for(self, config: CompressConfig) -> ProfileResult:
@@ -194,6 +199,10 @@ class RunFolder:
     def shared(self) -> tuple[str, ...]:
         """Stages that are done once for all budgets, and that another one can start from."""
         return SEARCHED if self.state.config.model.source is None else OWN_SHARED
+
+    def taken_over(self, elsewhere: bool) -> tuple[str, ...]:
+        """Stages that a run which starts from this one has from it; fewer where that is for another target."""
+        return tuple(stage for stage in self.shared if not (elsewhere and stage in OF_TARGET))
 
     @property
     def branches(self) -> tuple[Branch, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from hwnas.errors import TableError, UsageError
 from hwnas.latency import LatencyModel
 from hwnas.pipeline.commands import profile_command
-from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.config.compress_config import CompressConfig, default_of
 from hwnas.pipeline.config.make_config import make_config
 from hwnas.pipeline.latencies.latency_sources import (
     AUTO,
@@ -31,7 +31,7 @@ from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.space import FULL, Space, Variant, scaled
 from hwnas.target import MIXED, Target
 
-OF_A_DEVICE = ("runtime", "precision", "batch", "threads")
+OF_A_DEVICE = ("runtime", "precision", "batch", "threads", "device")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,8 @@ def asked_of(config: CompressConfig, overrides: Mapping[str, object]) -> Compres
     """A configuration for another device, or for another way of running on its own; raises as `make_config`."""
     given = {name: value for name, value in overrides.items() if value is not None}
     if "target" in given:
-        given = {**dict.fromkeys(OF_A_DEVICE), "one_model": False, "give_up": 0.0, **given}
+        given = {**dict.fromkeys(OF_A_DEVICE), **{name: default_of(name) for name in ("one_model", "give_up",
+                                                                                     "device_python")}, **given}
     return make_config({**config.flat(), **given}, known_space=True)
 
 
