@@ -18,7 +18,7 @@ from hwnas.pipeline.display.interactive import shown
 from hwnas.pipeline.engine import HookOf, StageHook, carry_out, quiet
 from hwnas.pipeline.leading import leading
 from hwnas.pipeline.run.folder import STAGES, RunFolder
-from hwnas.progress import Progress, silent
+from hwnas.progress import Progress, plural, silent
 
 
 def compress_run(run: RunFolder, *, until: str | None = None, progress: Progress = silent,
@@ -189,12 +189,18 @@ def branch(source: str | Path, out: str | Path, budgets: Mapping[str, str | Sequ
         UsageError: `out` is taken, a budget cannot be read, a change needs another search, or `source` has no latencies
             of this precision.
     """
+    from hwnas.errors import UsageError
     from hwnas.pipeline.latencies.unit_precisions import target_of
+    from hwnas.pipeline.run.own_results import ReadResult
     from hwnas.pipeline.run.results import described
 
     begun = begin_with(source, budgets, precision, **changes)
-    other = described(target_of(begun.config)) if begun.elsewhere else None
-    return begun.run.branch(Path(out), begun.config, other)
+    run, other = begun.run, described(target_of(begun.config)) if begun.elsewhere else None
+    own = run.state.config.model.source is not None
+    if own and other is not None and other["batch"] != (before := run.found(ReadResult).target["batch"]):
+        raise UsageError(f"{run.path} was read for {plural(before, 'image')} a call, and this would be for "
+                         f"{other['batch']}: give --batch {before}, or start a new run")
+    return run.branch(Path(out), begun.config, other)
 
 
 class Begun(NamedTuple):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hwnas.errors import UsageError
 from hwnas.quantize import to_form
 from hwnas.quantize.calibrate import Range
+from hwnas.surgery.batches import opened
 from hwnas.surgery.plan import FLOAT, INT8, TEACHER, Plan, joint_name
 from hwnas.surgery.splice import Fragment, assemble
 from hwnas.surgery.unit import Cut, Unit, graph_signature
@@ -30,6 +31,7 @@ class Assembler:
         variant: how the runtime wants its int8.
         forms: (unit, form) -> what stands in the unit's place, of every form but `teacher`.
         ranges: of tensors as the teacher makes them; filled as they are found.
+        batch: images a call; above 1, models have an open batch.
     """
 
     cut: Cut
@@ -37,6 +39,7 @@ class Assembler:
     variant: str = "u8s8"
     forms: dict[tuple[str, str], Fragment] = field(default_factory=dict)
     ranges: dict[str, Range] = field(default_factory=dict)
+    batch: int = 1
 
     def floats(self, plan: Plan) -> onnx.ModelProto:
         """The network with its replacements, all of it in float32."""
@@ -61,7 +64,7 @@ class Assembler:
         for precision in sorted(lower, key=lambda p: (p != INT8, p)):  # int8 first: it is calibrated on floats
             data = to_form(data, precision, samples=self.samples or None, variant=self.variant, known=known,
                            within=self._made_in(floats, plan, precision))
-        return data
+        return self._for_calls(data)
 
     def signature(self, unit: Unit, form: str) -> str:
         """What decides how long a unit takes in a form: equal for all that take the same."""
@@ -75,7 +78,10 @@ class Assembler:
         if fragment.model is None:
             raise UsageError(f"{unit.name} is left out in the form {form}: there is nothing to time")
         data: bytes = fragment.model.SerializeToString()
-        return data if precision == FLOAT else to_form(data, precision, variant=self.variant)
+        return self._for_calls(data if precision == FLOAT else to_form(data, precision, variant=self.variant))
+
+    def _for_calls(self, model: bytes) -> bytes:
+        return model if self.batch == 1 else opened(model)
 
     def _fragment(self, unit: str, form: str) -> Fragment:
         return self.forms[unit, form]

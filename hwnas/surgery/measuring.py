@@ -124,7 +124,8 @@ def measure_units(
     alone_ms |= {(assembler.cut[place].signature, option.key): 0.0 for place, options in places.options.items()
                  for option in options if _is_nothing(assembler, place, option)}
     believed = UnitCosts.believed(places, medians["whole"], alone_ms,
-                                  {p: medians[f"change {p}"] / (2 * CHANGED) for p in _lower(places)})
+                                  {p: assembler.batch * medians[f"change {p}"] / (2 * CHANGED)
+                                   for p in _lower(places)})
     plans_ms = [medians[f"plan {i}"] for i in range(len(plans))]
     widths = times.half_widths()
     error = float(np.median([widths[f"plan {i}"] / 1.96 / ms for i, ms in enumerate(plans_ms)])) if plans else 0.0

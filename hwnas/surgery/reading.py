@@ -27,8 +27,10 @@ from hwnas.documents import brief
 from hwnas.errors import InputError, MissingDependency, UsageError, VerificationFailed
 from hwnas.imaging.contract import InputContract
 from hwnas.plugins import of_module
+from hwnas.progress import plural
 from hwnas.quantize.graph import parse
 from hwnas.runtime.onnx_file import check_onnx
+from hwnas.surgery.batches import opened, with_batch_of_one
 from hwnas.surgery.canonical import canonical
 from hwnas.surgery.session import session_of
 
@@ -75,19 +77,28 @@ class TrainedNetwork:
         """(H, W) of its images."""
         return self.contract.size_of(self.input_shape)
 
-    def check(self, inputs: Iterable[Floats]) -> float:
+    def serialised(self, batch: int = 1) -> bytes:
+        """The canonical form as it is timed and shipped: for several images a call with an open batch."""
+        data: bytes = self.model.SerializeToString()
+        return data if batch == 1 else opened(data)
+
+    def check(self, inputs: Iterable[Floats], batch: int = 1) -> float:
         """Hold the canonical form against the original on some inputs.
 
         Args:
-            inputs: of the network's shape.
+            inputs: each of as many images as the original is given in a call.
+            batch: that the network is for; above 1 it is the form with an open batch that is held against it.
 
         Returns:
             The largest difference of any output over the largest value of that output.
 
         Raises:
             VerificationFailed: they differ by more than 1e-5 of that.
+            InputError: the network does not compute several images in a call.
         """
-        before, after = session_of(self.original), session_of(self.model.SerializeToString())
+        before, after = session_of(self.original), session_of(self.serialised(batch))
+        if batch > 1:
+            return self._check_batches(before, after, inputs, batch)
         worst = 0.0
         for x in inputs:
             for a, b in zip(before.run(None, {self.input_name: x}), after.run(None, {self.input_name: x}), strict=True):
@@ -99,16 +110,42 @@ class TrainedNetwork:
         return worst
 
 
-def read_network(source: str, contract: InputContract, size: tuple[int, int] | None = None) -> TrainedNetwork:
+    def _check_batches(self, before: Any, after: Any, inputs: Iterable[Floats], batch: int) -> float:
+        """Hold several images a call against the original; raises InputError where it does not come to the same."""
+        out = f"export it so that each image is computed alone, or leave out --batch {batch}"
+        worst = 0.0
+        for x in inputs:
+            rows = []
+            for session in (before, after):
+                try:
+                    rows.append(session.run(None, {self.input_name: x}))
+                except Exception as err:  # the library's errors share no base class of their own
+                    said = brief(str(err).strip().splitlines()[0])
+                    raise InputError(f"{self.name} does not take {batch} images a call: {said}; {out}") from err
+            for a, b in zip(*rows, strict=True):
+                if np.shape(a) != np.shape(b) or np.shape(a)[:1] != (batch,):
+                    raise InputError(f"{self.name} gives {np.shape(a)} for {batch} images, and an answer an image is "
+                                     f"needed: {out}")
+                if a.dtype.kind == "f" and a.size:
+                    worst = float(np.maximum(worst, _apart(a, b)))  # unlike max() keeps what is no number
+        if not worst <= CLOSE:
+            raise InputError(f"{self.name} gives something else for {batch} images together than its graph says of "
+                             f"one: outputs differ by {worst:.1e} of their size; {out}")
+        return worst
+
+
+def read_network(source: str, contract: InputContract, size: tuple[int, int] | None = None, batch: int = 1
+                 ) -> TrainedNetwork:
     """A trained network.
 
     Args:
         source: see the table at the top of the file.
         size: (H, W) of its input, where the network leaves it open.
+        batch: images a call that it is for; above 1 its own batch must be open, or that.
 
     Raises:
-        InputError: no such file, not ONNX, several inputs, an input that is no image, or a model that ONNX Runtime or
-            the exporter refuses; says why and what helps.
+        InputError: no such file, not ONNX, several inputs, an input that is no image, a batch of its own, or a model
+            that ONNX Runtime or the exporter refuses; says why and what helps.
         UsageError: a name that cannot be read.
         MissingDependency: torch, or the library that has the model, is not installed.
     """
@@ -117,7 +154,19 @@ def read_network(source: str, contract: InputContract, size: tuple[int, int] | N
     proto = parse(original)
     name = _one_input(proto)
     _check_mode(proto)
-    made = canonical(proto, {name: _shape(proto, name, contract, size)})
+    own = _batch_of(proto, name)
+    if own not in (None, 1) and own == batch:
+        proto = with_batch_of_one(proto, name, batch)
+    elif own not in (None, batch):
+        raise InputError(_fixed(_name_of(source), own, batch))
+    shapes = {name: _shape(proto, name, contract, size)}
+    try:
+        made = canonical(proto, shapes)
+    except InputError as err:
+        if own in (None, 1):
+            raise
+        raise InputError(f"{_name_of(source)} takes {own} images a call, and its graph cannot be that of a single "
+                         "image: export it with an open batch") from err
     network = TrainedNetwork(_name_of(source), original, made, contract, hashlib.sha256(original).hexdigest())
     contract.size_of(network.input_shape)
     return network
@@ -137,6 +186,20 @@ def _check_mode(proto: onnx.ModelProto) -> None:
         if node.op_type == "BatchNormalization" and any(a.name == "training_mode" and a.i for a in node.attribute):
             raise InputError(f"the norm that makes {brief(node.output[0])} is in training mode, so that every image "
                              "changes what others give: call .eval() on the network before it is exported")
+
+
+def _batch_of(proto: onnx.ModelProto, name: str) -> int | None:
+    """What the first dimension of the input is fixed at; None where it is open, or where there is none."""
+    dims = next(v for v in proto.graph.input if v.name == name).type.tensor_type.shape.dim
+    return int(dims[0].dim_value) if len(dims) == 4 and dims[0].dim_value > 0 else None
+
+
+def _fixed(name: str, own: int, batch: int) -> str:
+    if batch == 1:
+        return (f"{name} takes {own} images a call, no fewer: give --batch {own}, or export it with an open batch or "
+                "with one image")
+    return (f"{name} takes {plural(own, 'image')} a call, and --batch is {batch}: export it with an open batch, or "
+            f"{'leave out --batch' if own == 1 else f'give --batch {own}'}")
 
 
 def _one_input(proto: onnx.ModelProto) -> str:

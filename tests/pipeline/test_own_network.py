@@ -320,7 +320,7 @@ def test_a_wrong_mean_is_told_with_the_accuracy_that_it_gives(network: Path, tmp
     ({"target": "raspberry-pi-5"}, "raspberry-pi-5 is another machine: reach it with --device ssh://user@host"),
     ({"device": "ssh://pi@board"}, "the target 'local' is this machine"),
     ({"target": "raspberry-pi-5", "device": "board"}, "ssh://"),
-    ({"batch": 2}, "one image a call yet"),
+    ({"batch": 2}, "net takes 1 image a call, and --batch is 2: export it with an open batch, or leave out --batch"),
     ({"colour": "rgb"}, "give --colour grey"),
     ({"layout": "nhwc"}, "give --layout nchw"),
     ({"imgsz": 32}, "16x16"),
@@ -350,7 +350,7 @@ def test_three_images_are_too_few(network: Path, tmp_path: Path) -> None:
 def test_a_network_of_several_images_a_call_is_refused(tmp_path: Path) -> None:
     b = Builder((4, 1, 16, 16))
     model = written(b.model(b.classes(b.residual(b.conv("image", 1, 8), 8), 8, 10), batch=4), tmp_path / "net.onnx")
-    with pytest.raises(InputError, match="takes 4 images a call, no fewer: export it with an open batch"):
+    with pytest.raises(InputError, match="takes 4 images a call, no fewer: give --batch 4, or export it with an open batch"):
         compress(tmp_path / "run", model=str(model), budgets=ROOMY, limit=200, **OPTIONS)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hwnas.errors import RunError, UnknownName, UsageError
+from hwnas.files import read_lines
 from hwnas.pipeline import RunFolder, compress, load_own_network, make_config, resume, retarget
 from hwnas.pipeline.config.compress_config import CompressConfig
 from hwnas.pipeline.exported.checking import check_model
@@ -73,7 +74,7 @@ def test_every_target_has_a_whole_run_with_its_own_times(several: RunFolder) -> 
     first, second = (of(several, name) for name in ("local", "here-openvino"))
     assert (first.path / "costs.json").read_bytes() == (several.path / "costs.json").read_bytes()
     assert second.found(UnitsResult).whole_ms != first.found(UnitsResult).whole_ms
-    assert [row["round"] for row in map(json.loads, (second.path / "plans.jsonl").open())][0] == "trivial"
+    assert read_lines(second.path / "plans.jsonl")[0]["round"] == "trivial"
 
 
 def test_losses_of_floats_are_taken_over_and_those_of_int8_are_the_runtimes_own(several: RunFolder) -> None:

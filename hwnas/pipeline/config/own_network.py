@@ -37,8 +37,12 @@ def check_own_network(config: CompressConfig, options: Mapping[str, object]) -> 
         raise UsageError("a network of your own has a budget of latency, e.g. --latency 50%: leave the others out")
     _ = config.networks  # raises where they cannot be read
     _check_devices(config)
-    for name in config.target.names:
-        _check_target(config.replaced(target=name, device=config.device_on(name)))
+    batches = {name: _check_target(config.replaced(target=name, device=config.device_on(name)))
+               for name in config.target.names}
+    if len(set(batches.values())) > 1:
+        told = ", ".join(f"{name} {batch}" for name, batch in batches.items())
+        raise UsageError(f"a network of your own is read for one number of images a call, and targets have several "
+                         f"({told}): give --batch")
 
 
 def _check_devices(config: CompressConfig) -> None:
@@ -52,8 +56,8 @@ def _check_devices(config: CompressConfig) -> None:
                              "a .yaml beside the other (hwnas targets)")
 
 
-def _check_target(config: CompressConfig) -> None:
-    """Raises as `check_own_network` where one target cannot be used."""
+def _check_target(config: CompressConfig) -> int:
+    """The batch of one target; raises as `check_own_network` where it cannot be used."""
     from hwnas.pipeline.latencies.behind_ssh import ssh_device  # ONNX and its helpers, when they are needed
     from hwnas.pipeline.latencies.unit_precisions import unit_precisions
 
@@ -63,8 +67,7 @@ def _check_target(config: CompressConfig) -> None:
     elif found.hardware is not None:
         raise UsageError(f"units of a network of your own are timed and never estimated, and {found.name} is another "
                          "machine: reach it with --device ssh://user@host, run hwnas there, or give --target local")
-    if found.batch != 1:
-        raise UsageError("a network of your own is timed with one image a call yet: leave out --batch")
+    return found.batch
 
 
 def _check_contract(config: CompressConfig) -> None:

@@ -21,10 +21,12 @@ from hwnas.pipeline.config.budget import Budget
 from hwnas.pipeline.exported.inference import TimedModel, answering, time_models
 from hwnas.pipeline.latencies.latency_sources import cannot_be_here
 from hwnas.progress import Progress, silent
+from hwnas.quantize.graph import parse
 from hwnas.runtime import Measurement
 from hwnas.runtime.onnx_file import LARGEST_MODEL
 from hwnas.runtime.parity import RMS, difference, rule_of
 from hwnas.runtime.promise import MEASURED, Judgement, Promise, judge
+from hwnas.surgery.dataflow import static_shape
 from hwnas.surgery.examples import examples_of
 from hwnas.surgery.judging import Judge, Outputs, Run
 from hwnas.target import Target
@@ -120,8 +122,8 @@ def check_own(model: Path, content: bytes, metadata: Mapping[str, Any], where: T
         UsageError: a share of a network that is not there, or a batch.
         InputError: the model does not give what the samples hold.
     """
-    if where.batch != 1:
-        raise UsageError("a network of your own takes one image a call yet: leave out --batch")
+    if where.batch != 1 and static_shape(parse(content).graph.input[0]) is not None:
+        raise UsageError(f"{model} takes one image a call: leave out --batch, or compress the network with it")
     face, stored = Interface.of(metadata), None
     if samples is not None or metadata.get("samples", 1):
         stored = OwnSamples.load(samples or model.parent / "samples.safetensors")

@@ -201,8 +201,9 @@ class OwnContext:
             size = self.config.data.imgsz, self.config.data.width or self.config.data.imgsz
         read = self.run.found_if_done(ReadResult)
         if read is None:
-            return read_network(str(self.config.model.source), self.contract, size)
-        return replace(read_network(str(self.run.path / "original.onnx"), self.contract, size), name=read.network)
+            return read_network(str(self.config.model.source), self.contract, size, self.target.batch)
+        kept = read_network(str(self.run.path / "original.onnx"), self.contract, size, self.target.batch)
+        return replace(kept, name=read.network)
 
     @cached_property
     def _parts(self) -> tuple[Examples, Examples, Examples, tuple[str, ...], Examples]:
@@ -287,7 +288,7 @@ class OwnContext:
         if self._of_same_numbers is not None:
             return self._of_same_numbers._assembler
         feeds = feeds_of(self.network.input_name, self.calibrated.batches(32))
-        return Assembler(self.cut, feeds, variant_for(self.target.runtime))
+        return Assembler(self.cut, feeds, variant_for(self.target.runtime), batch=self.target.batch)
 
     @property
     def assembler(self) -> Assembler:

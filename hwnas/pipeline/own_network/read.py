@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from hwnas.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
+
 from hwnas.files import write_bytes
 from hwnas.pipeline.own_network.context import OwnContext
 from hwnas.pipeline.run.own_results import ReadResult
@@ -23,21 +25,19 @@ class ReadStage(Stage[ReadResult]):
         """Read, check and judge.
 
         Raises:
-            InputError: the network cannot be read, or the contract does not fit it.
+            InputError: the network cannot be read, the contract does not fit it, or it takes another batch.
             VerificationFailed: the canonical form computes something else.
             DataError: too few images, or some that cannot be read.
             UsageError: `--keep` or `--only` names nothing.
         """
         network, path = context.network, context.run.path
-        if network.input_shape[0] != 1:
-            raise InputError(f"{network.name} takes {network.input_shape[0]} images a call, no fewer: export it with "
-                             "an open batch, or with one image")
         _ = context.frozen  # before anything takes time: a pattern may match nothing
-        difference = network.check(context.judged.take(CHECKED).batches(1))
+        batch = context.target.batch
+        difference = network.check(_calls(context.judged.take(max(CHECKED, batch)).batches(batch), batch), batch)
         judge = context.judging
         scores = judge.teacher_score().to_json()
         write_bytes(path / "original.onnx", network.original)
-        write_bytes(path / "network.onnx", network.model.SerializeToString())
+        write_bytes(path / "network.onnx", network.serialised(batch))
         return ReadResult(
             network=network.name, sha256=network.sha256, contract=network.contract.to_json(),
             input_shape=list(network.input_shape), difference=difference,
@@ -47,6 +47,11 @@ class ReadStage(Stage[ReadResult]):
 
     def leaves(self, found: ReadResult) -> Sequence[str]:
         return ["network.onnx", "original.onnx"]
+
+
+def _calls(inputs: Iterable[NDArray[np.float32]], batch: int) -> Iterator[NDArray[np.float32]]:
+    """Each of so many images; of the last one some are there again."""
+    return (np.resize(x, (batch, *x.shape[1:])) for x in inputs)
 
 
 def _warnings(context: OwnContext, scores: dict[str, float]) -> list[str]:
