@@ -350,7 +350,7 @@ def test_three_images_are_too_few(network: Path, tmp_path: Path) -> None:
 def test_a_network_of_several_images_a_call_is_refused(tmp_path: Path) -> None:
     b = Builder((4, 1, 16, 16))
     model = written(b.model(b.classes(b.residual(b.conv("image", 1, 8), 8), 8, 10), batch=4), tmp_path / "net.onnx")
-    with pytest.raises(InputError, match="takes 4 images a call, no fewer: give --batch 4, or export it with an open batch"):
+    with pytest.raises(InputError, match="takes 4 images a call, no fewer: give --batch 4, or export"):
         compress(tmp_path / "run", model=str(model), budgets=ROOMY, limit=200, **OPTIONS)
 
 
