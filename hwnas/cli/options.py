@@ -143,8 +143,8 @@ OPTIONS: dict[str, Any] = {
                   "inspect); of a search: how many operations per choice pruning leaves.", _M, "3"),
     "only": _flag(_LIST, "only", "Units that may change, alike; all others stay.", _M),
     "precision_only": _flag(bool | None, "precision_only", "Replace no unit, choose their precisions alone.", _M),
-    "device": _flag(_TEXT, "device", "Where the target is and units are timed: ssh://[user@]host[:port].", _M,
-                    "this machine"),
+    "device": _flag(_TEXT, "device", "Where the target is and units are timed: ssh://[user@]host[:port]; of several "
+                    "targets one each, `here` for this machine.", _M, "this machine"),
     "device_python": _flag(_TEXT, "device_python", "Python 3.8 or newer there.", _M, "python3"),
     "tune_epochs": _flag(_INT, "tune_epochs", "Epochs of distillation where units were replaced; 0: none.", _M,
                          "4, more where images are few"),

@@ -20,7 +20,7 @@ from hwnas.errors import BudgetInfeasible, DataError, InputError, RunError, Usag
 from hwnas.export.metadata import read_exported
 from hwnas.export.own_samples import OwnSamples
 from hwnas.files import read_lines
-from hwnas.pipeline import RunFolder, compress, load_own_network, make_config, resume
+from hwnas.pipeline import RunFolder, compress, load_own_network, make_config, resume, retarget
 from hwnas.pipeline.exported.checking import check_model
 from hwnas.pipeline.exported.own_checking import OwnCheck
 from hwnas.pipeline.exported.predicting import Predictor, predict_files
@@ -38,7 +38,7 @@ from hwnas.surgery import Cut, InputContract
 from hwnas.surgery.plan import TEACHER, Plan
 from hwnas.surgery.reading import read_network
 from hwnas.surgery.session import session_of
-from tests.trained_network import Builder, written
+from tests.trained_network import Builder, small_network, written
 
 OPTIONS: dict[str, Any] = {"data": "digits", "imgsz": 16, "mean": 127.5, "std": 127.5, "colour": "grey"}
 ROOMY = {"latency": "300%"}
@@ -352,6 +352,24 @@ def test_a_network_of_several_images_a_call_is_refused(tmp_path: Path) -> None:
     model = written(b.model(b.classes(b.residual(b.conv("image", 1, 8), 8), 8, 10), batch=4), tmp_path / "net.onnx")
     with pytest.raises(InputError, match="takes 4 images a call, no fewer: give --batch 4, or export"):
         compress(tmp_path / "run", model=str(model), budgets=ROOMY, limit=200, **OPTIONS)
+
+
+def test_several_images_a_call_are_timed_and_one_is_answered(tmp_path: Path) -> None:
+    model = small_network()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    path = str(written(model, tmp_path / "net.onnx"))
+    run = compress(tmp_path / "run", model=path, budgets=ROOMY, limit=120, batch=4, precision_only=True, **OPTIONS)
+    assert run.found(ReadResult).target["batch"] == 4
+    assert (run.found(ReadResult).network, run.found(ReadResult).input_shape) == ("net", [1, 1, 16, 16])
+    assert load_own_network(run).network.name == "net"
+    sizes = {name: session_of((run.path / f"{name}.onnx").read_bytes()).get_inputs()[0].shape[0]
+             for name in ("network", "model", "uniform-int8")}
+    assert set(sizes.values()) == {"batch"}
+    checked = check_model(run.path)
+    assert (checked.target.batch, checked.failures()) == (4, [])
+    assert deploy_run(run, tmp_path / "bundle").finding.failures() == []
+    with pytest.raises(UsageError, match=r"was read for 4 images a call, and this would be for 1: give --batch 4"):
+        retarget(run.path, tmp_path / "other", ROOMY, target="local")
 
 
 def test_a_contract_of_a_file(network: Path, tmp_path: Path) -> None:
