@@ -134,14 +134,14 @@ class TrainedNetwork:
         return worst
 
 
-def read_network(source: str, contract: InputContract, size: tuple[int, int] | None = None, batch: int = 1
+def read_network(source: str, contract: InputContract, size: tuple[int, int] | None = None, batch: int | None = None
                  ) -> TrainedNetwork:
     """A trained network.
 
     Args:
         source: see the table at the top of the file.
         size: (H, W) of its input, where the network leaves it open.
-        batch: images a call that it is for; above 1 its own batch must be open, or that.
+        batch: images a call that it is for; its own batch must be open, or that. None takes it with its own.
 
     Raises:
         InputError: no such file, not ONNX, several inputs, an input that is no image, a batch of its own, or a model
@@ -155,15 +155,15 @@ def read_network(source: str, contract: InputContract, size: tuple[int, int] | N
     name = _one_input(proto)
     _check_mode(proto)
     own = _batch_of(proto, name)
-    if own not in (None, 1) and own == batch:
-        proto = with_batch_of_one(proto, name, batch)
-    elif own not in (None, batch):
+    if own is not None and batch is not None and own != batch:
         raise InputError(_fixed(_name_of(source), own, batch))
+    if batch is not None and own not in (None, 1):
+        proto = with_batch_of_one(proto, name, batch)
     shapes = {name: _shape(proto, name, contract, size)}
     try:
         made = canonical(proto, shapes)
     except InputError as err:
-        if own in (None, 1):
+        if batch is None or own in (None, 1):
             raise
         raise InputError(f"{_name_of(source)} takes {own} images a call, and its graph cannot be that of a single "
                          "image: export it with an open batch") from err

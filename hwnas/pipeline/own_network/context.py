@@ -331,9 +331,16 @@ class OwnContext:
     def _judge(self, examples: Examples) -> Judge:
         return Judge(lambda: examples.batches(1), self.running(self.assembler.model({})), examples.labels)
 
+    @cached_property
+    def _for_one_image(self) -> Runtime:
+        """The same runtime, made ready for one image a call: so everything is judged."""
+        if self.target.batch == 1:
+            return self.runtime
+        return replace(self._formats, target=self.target.model_copy(update={"batch": 1})).runtime()
+
     def running(self, model: bytes) -> Run:
-        """A model as it is run on this machine."""
-        session, name = self.runtime.load(model), self.network.input_name
+        """A model as it is run on this machine, image by image."""
+        session, name = self._for_one_image.load(model), self.network.input_name
         return lambda x: session.run({name: x})
 
 
