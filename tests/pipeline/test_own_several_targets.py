@@ -175,9 +175,9 @@ def test_devices_stand_beside_targets(network: Path) -> None:
     found = config(target="local,raspberry-pi-5", device="here, ssh://pi@board")
     assert [found.device_on(name) for name in found.target.names] == [None, "ssh://pi@board"]
     assert found.device is None
-    both = config(target="raspberry-pi-5,jetson-nano", device=["ssh://a", "ssh://b"])
+    both = config(target="raspberry-pi-5,raspberry-pi-4", device=["ssh://a", "ssh://b"])
     assert [both.device_on(name) for name in both.target.names] == ["ssh://a", "ssh://b"]
-    assert config(target="raspberry-pi-5,jetson-nano", device="ssh://a").device_on("jetson-nano") == "ssh://a"
+    assert config(target="raspberry-pi-5,raspberry-pi-4", device="ssh://a").device_on("raspberry-pi-4") == "ssh://a"
     assert config().device is config(device="here").device is None
 
 
