@@ -200,11 +200,11 @@ else:
 """
 
 
-def test_killed_at_every_stage_of_the_second_target_it_goes_on(network: Path, other: Path, tmp_path: Path) -> None:
+def test_killed_in_stages_of_the_second_target_it_goes_on(network: Path, other: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with Lives() as lives:
-        # four stages of all and four of the first target begin and end; then 2 begin and end one, and 3 is in the next
-        for after in (17, 3, 3, 3, 3, 3, 99):
+        # four stages of all and four of the first target begin and end before units, then score, after plan
+        for after in (17, 3, 4, 99):
             code = LIFE.format(after=after, out=str(out), model=str(network), target=f"local,{other}", options=OPTIONS)
             left = lives.live(code)
             assert left == (0 if after == 99 else -signal.SIGKILL)
