@@ -132,7 +132,7 @@ class RunFolder:
         return RunFolder(path, state)
 
     def check_shared(self, elsewhere: bool = False) -> None:
-        """Raises RunError unless everything is done and whole that another run, or one for another target, starts from."""
+        """Raises RunError unless all is done and whole that another run, or one for another target, starts from."""
         for stage in self.taken_over(elsewhere):
             if not self.done(stage):
                 raise RunError(f"{self.path} has not finished stage {stage}: `{resume_command(self.path)}`")
