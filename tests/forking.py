@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import multiprocessing.process
 import os
 import select
 import shlex
@@ -145,6 +146,7 @@ def _carry_out(words: list[str], folder: str, environment: dict[str, str], known
     import runpy
 
     os.chdir(folder)
+    multiprocessing.process.ORIGINAL_DIR = folder  # where a process that the command starts looks for its script
     os.environ.clear()
     os.environ.update(environment)
     program, *sys.argv = words
