@@ -129,9 +129,9 @@ def test_cycle_effects_are_means_over_holders() -> None:
 def test_ties_in_pruning_take_the_lower_effect_then_the_higher_index() -> None:
     live = np.array([True, True, True, True, False])
     rank = np.array([0.2, 0.2, 0.2, 0.4, 0.0])
-    assert weakest(rank, np.zeros(5), live, -1) == 2
-    assert weakest(rank, np.array([0.0, -1.0, 0.0, 0.0, 0.0]), live, -1) == 1
-    assert weakest(rank, np.zeros(5), live, 2) == 1
+    assert weakest(rank, np.zeros(5), live) == 2
+    assert weakest(rank, np.array([0.0, -1.0, 0.0, 0.0, 0.0]), live) == 1
+    assert weakest(rank, np.zeros(5), live, (2,)) == 1
 
 
 @pytest.mark.parametrize(("choices", "s", "keep", "expected"), [([8], 3, 1, 105), ([1, 1], 3, 1, 0), ([4, 2], 2, 3, 8)])
