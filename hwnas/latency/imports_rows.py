@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def read_rows(path: Path) -> tuple[list[Entry], dict[str, str]]:
             names the row.
         MissingDependency: parquet needs pyarrow.
     """
-    found = _parquet_rows(path) if path.suffix == ".parquet" else _csv_rows(path)
+    found = parquet_rows(path, (*COLUMNS, *STATED, "precision")) if path.suffix == ".parquet" else _csv_rows(path)
     entries = []
     for number, row in enumerate(found, 1):
         try:
@@ -110,13 +110,22 @@ def _typed(row: Row, commas: bool) -> dict[str, Any]:
     return found
 
 
-def _parquet_rows(path: Path) -> list[dict[str, Any]]:
+def parquet_rows(path: Path, wanted: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """Rows of a parquet file.
+
+    Args:
+        wanted: columns that are read, where they are there; None for all.
+
+    Raises:
+        InputError: it cannot be read, or has more than `MOST_ROWS`.
+        MissingDependency: pyarrow is not installed.
+    """
     _, parquet = pyarrow_modules()
     try:
         with parquet.ParquetFile(path) as file:
             if file.metadata.num_rows > MOST_ROWS:
                 raise InputError(f"{path} holds {file.metadata.num_rows:,} rows, at most {MOST_ROWS:,} are read")
-            columns = [name for name in file.schema_arrow.names if name in (*COLUMNS, *STATED, "precision")]
+            columns = [name for name in file.schema_arrow.names if wanted is None or name in wanted]
             found: list[dict[str, Any]] = file.read(columns=columns).to_pylist()
     except InputError:
         raise

@@ -23,7 +23,7 @@ import numpy as np
 
 from hwnas.documents import brief, json_value, printable, read_json, read_text
 from hwnas.errors import InputError, UsageError
-from hwnas.latency.exports import pyarrow_modules
+from hwnas.latency.imports_rows import parquet_rows
 from hwnas.space import Architecture, Space
 from hwnas.space.nasbench201 import from_string, order
 from hwnas.validation import MOST_MS
@@ -31,7 +31,6 @@ from hwnas.validation import MOST_MS
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 NETWORKS = ("arch", "index", "choice")
 TIMES: Mapping[str, float] = {"latency_ms": 1.0, "latency_us": 1e-3, "latency_s": 1e3}  # and how many ms one is
-MOST_ROWS = 1_000_000
 _CELLS = "nasbench201"
 
 
@@ -142,7 +141,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path}: measurements are read from {', '.join(SUFFIXES)}")
     if path.suffix == ".parquet":
-        return _parquet(path)
+        return parquet_rows(path)
     if path.suffix == ".json":
         found = read_json(path)
         if isinstance(found, dict):
@@ -167,17 +166,3 @@ def _separated(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"cannot read {path} as CSV: {err}") from err
     rows = max(tables, key=lambda table: len(table[0]) if table else 0)
     return [{str(name).strip().lstrip("\ufeff"): value for name, value in row.items()} for row in rows]
-
-
-def _parquet(path: Path) -> list[dict[str, Any]]:
-    _, parquet = pyarrow_modules()
-    try:
-        with parquet.ParquetFile(path) as file:
-            if file.metadata.num_rows > MOST_ROWS:
-                raise InputError(f"{path} holds {file.metadata.num_rows:,} rows, at most {MOST_ROWS:,} are read")
-            found: list[dict[str, Any]] = file.read().to_pylist()
-    except InputError:
-        raise
-    except Exception as err:  # arrow raises nearly every type on damaged bytes
-        raise InputError(f"cannot read {path} as parquet: {(str(err).splitlines() or [''])[0][:200]}") from err
-    return found

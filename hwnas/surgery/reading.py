@@ -101,14 +101,13 @@ class TrainedNetwork:
             return self._check_batches(before, after, inputs, batch)
         worst = 0.0
         for x in inputs:
-            for a, b in zip(before.run(None, {self.input_name: x}), after.run(None, {self.input_name: x}), strict=True):
-                if a.dtype.kind == "f" and a.size:
-                    worst = float(np.maximum(worst, _apart(a, b)))  # unlike max() keeps what is no number
+            pair = (session.run(None, {self.input_name: x}) for session in (before, after))
+            for a, b in zip(*pair, strict=True):
+                worst = _worse(worst, a, b)
         if not worst <= CLOSE:
             raise VerificationFailed(f"folding constants into {self.name} changed its outputs by {worst:.1e} of their "
                                      f"size, {CLOSE:g} are allowed: the network is not used")
         return worst
-
 
     def _check_batches(self, before: Any, after: Any, inputs: Iterable[Floats], batch: int) -> float:
         """Hold several images a call against the original; raises InputError where it does not come to the same."""
@@ -126,8 +125,7 @@ class TrainedNetwork:
                 if np.shape(a) != np.shape(b) or np.shape(a)[:1] != (batch,):
                     raise InputError(f"{self.name} gives {np.shape(a)} for {batch} images, and an answer an image is "
                                      f"needed: {out}")
-                if a.dtype.kind == "f" and a.size:
-                    worst = float(np.maximum(worst, _apart(a, b)))  # unlike max() keeps what is no number
+                worst = _worse(worst, a, b)
         if not worst <= CLOSE:
             raise InputError(f"{self.name} gives something else for {batch} images together than its graph says of "
                              f"one: outputs differ by {worst:.1e} of their size; {out}")
@@ -170,6 +168,11 @@ def read_network(source: str, contract: InputContract, size: tuple[int, int] | N
     network = TrainedNetwork(_name_of(source), original, made, contract, hashlib.sha256(original).hexdigest())
     contract.size_of(network.input_shape)
     return network
+
+
+def _worse(worst: float, a: Floats, b: Floats) -> float:
+    """The larger one of a difference and that of two outputs; what is no number is kept, unlike by max()."""
+    return float(np.maximum(worst, _apart(a, b))) if a.dtype.kind == "f" and a.size else worst
 
 
 def _apart(a: Floats, b: Floats) -> float:

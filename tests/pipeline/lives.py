@@ -27,6 +27,24 @@ def hook(stage, event, seconds):
 """
 """A life that retargets a run, or goes on with one, and is killed when an event of a stage comes for the n-th time."""
 
+OWN_NETWORK = """
+import os, signal
+from hwnas.pipeline import compress, resume
+from hwnas.pipeline.own_network import units
+units.SECONDS = 0.3
+left = {after}
+def hook(stage, event, seconds):
+    global left
+    left -= event != "kept"
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+if os.path.exists({out!r} + "/run.json"):
+    resume({out!r}, hook=hook)
+else:
+    compress({out!r}, hook=hook, **{asked!r})
+"""
+"""A life that compresses a user's own network, or goes on with that, and is killed at the n-th event of a stage."""
+
 NURSERY = """
 import json, os, signal, sys, time, traceback
 import psutil

@@ -17,7 +17,7 @@ from hwnas.pipeline.report.overview import overview
 from hwnas.pipeline.report.summary import is_finished
 from hwnas.pipeline.run.folder import OWN_SHARED
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, TuneResult, UnitsResult
-from tests.pipeline.lives import Lives
+from tests.pipeline.lives import OWN_NETWORK, Lives
 
 OPTIONS: dict[str, Any] = {"data": "digits", "imgsz": 16, "mean": 127.5, "std": 127.5, "colour": "grey", "limit": 200}
 ASKED = {"latency": ["300%", "1us", "250%"]}
@@ -114,29 +114,11 @@ def test_what_the_units_were_scored_with_stays(changes: dict[str, Any], words: s
     assert not (tmp_path / "run").exists()
 
 
-LIFE = """
-import os, signal
-from hwnas.pipeline import RunFolder, compress, resume
-from hwnas.pipeline.own_network import units
-units.SECONDS = 0.3
-left = {after}
-def hook(stage, event, seconds):
-    global left
-    left -= event != "kept"
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-if os.path.exists({out!r} + "/run.json"):
-    resume({out!r}, hook=hook)
-else:
-    compress({out!r}, model={model!r}, budgets={{"latency": "300%,250%"}}, hook=hook, **{options!r})
-"""
-
-
 def test_killed_at_every_stage_of_every_budget_it_goes_on(network: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
+    out, asked = tmp_path / "run", {"model": str(network), "budgets": {"latency": "300%,250%"}, **OPTIONS}
     with Lives() as lives:
         for after in (1, 2, 3, 3, 3, 3, 3, 3, 3, 3, 99):  # 2 begins and ends a stage, so 3 is in the middle of the next
-            code = LIFE.format(after=after, out=str(out), model=str(network), options=OPTIONS)
+            code = OWN_NETWORK.format(after=after, out=str(out), asked=asked)
             assert lives.live(code) == (0 if after == 99 else -signal.SIGKILL)
     run = RunFolder.open(out)
     assert is_finished(run)

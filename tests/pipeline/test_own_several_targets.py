@@ -24,7 +24,7 @@ from hwnas.pipeline.report.summary import is_finished
 from hwnas.pipeline.run.folder import OWN_SHARED
 from hwnas.pipeline.run.own_results import PlanResult, ReadResult, ShipResult, UnitsResult
 from hwnas.pipeline.run.own_scores import holding, scores_in
-from tests.pipeline.lives import Lives
+from tests.pipeline.lives import OWN_NETWORK, Lives
 
 pytest.importorskip("openvino")
 
@@ -181,31 +181,13 @@ def test_devices_stand_beside_targets(network: Path) -> None:
     assert config().device is config(device="here").device is None
 
 
-LIFE = """
-import os, signal
-from hwnas.pipeline import compress, resume
-from hwnas.pipeline.own_network import units
-units.SECONDS = 0.3
-left = {after}
-def hook(stage, event, seconds):
-    global left
-    left -= event != "kept"
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-if os.path.exists({out!r} + "/run.json"):
-    resume({out!r}, hook=hook)
-else:
-    compress({out!r}, model={model!r}, budgets={{"latency": "300%"}}, target={target!r}, tune_epochs=0, hook=hook,
-             **{options!r})
-"""
-
-
 def test_killed_in_stages_of_the_second_target_it_goes_on(network: Path, other: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
+    out, asked = tmp_path / "run", {"model": str(network), "budgets": {"latency": "300%"}, "tune_epochs": 0,
+                                    "target": f"local,{other}", **OPTIONS}
     with Lives() as lives:
         # four stages of all and four of the first target begin and end before units, then score, after plan
         for after in (17, 3, 4, 99):
-            code = LIFE.format(after=after, out=str(out), model=str(network), target=f"local,{other}", options=OPTIONS)
+            code = OWN_NETWORK.format(after=after, out=str(out), asked=asked)
             left = lives.live(code)
             assert left == (0 if after == 99 else -signal.SIGKILL)
     run = RunFolder.open(out)
