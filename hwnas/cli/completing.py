@@ -18,7 +18,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
     "accelerator": ("auto", "cpu", "cuda", "mps"), "amp": ("no", "bf16", "fp16"), "image_cache": ("auto", "off"),
     "track": ("csv", "mlflow", "tensorboard", "wandb"),
-    "evaluator": ("scratch", "shared", "table"), "executor": ("inline", "processes"), "reduce": ("migo", "none"),
+    "evaluator": ("bn", "scratch", "shared", "table"), "executor": ("inline", "processes"), "reduce": ("migo", "none"),
     "searcher": ("ask_tell", "darts", "gdas", "proxylessnas", "weight_sharing"),
 }
 GROUPS = {  # where other packages name theirs

@@ -18,6 +18,7 @@ class MixedOp(nn.Module):
     Args:
         ops: the candidates; those that are slices of one another share weights, the others have their own, those
             without steps (skip, identity, none) have none.
+        entangled: whether slices share weights; if not, every candidate with steps has its own.
 
     Attributes:
         elastic: the first block whose weights are shared; None where no candidates share any.
@@ -25,12 +26,12 @@ class MixedOp(nn.Module):
         alone: the blocks with weights of their own, by the number of the candidate.
     """
 
-    def __init__(self, ops: Sequence[Op]) -> None:
+    def __init__(self, ops: Sequence[Op], entangled: bool = True) -> None:
         super().__init__()
         self.ops = tuple(ops)
         groups: dict[Op, list[Op]] = {}
         for op in ops:
-            if op.elastic:
+            if op.elastic and entangled:
                 groups.setdefault(sharing(op), []).append(op)
         self.shared = [ElasticBlock(found) for found in groups.values() if len(found) > 1]
         self.elastic = self.shared[0] if self.shared else None

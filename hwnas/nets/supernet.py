@@ -30,13 +30,14 @@ class Supernet(nn.Module):
     Args:
         space: what can be built.
         mean, std: per-channel statistics of the training pixels in 0..1.
+        entangled: whether candidates that are slices of one another share weights.
     """
 
-    def __init__(self, space: Space, mean: list[float], std: list[float]) -> None:
+    def __init__(self, space: Space, mean: list[float], std: list[float], entangled: bool = True) -> None:
         super().__init__()
         self.space = space
         self.normalize = Normalize(mean, std, len(space.input_shape) - 1)
-        self.candidates = [MixedOp(p.ops) for p in space.positions]
+        self.candidates = [MixedOp(p.ops, entangled) for p in space.positions]
         named = zip(space.positions, self.candidates, strict=True)
         self.positions = nn.ModuleDict({module_name(p.name): c for p, c in named})
         self._thin: dict[Op, Block] = {}  # no modules of their own: they run with views of the weights above

@@ -76,7 +76,7 @@ def search_config_of(config: CompressConfig, space: Space, training: TrainConfig
         settle=asked.settle, train=training, widths=widths_of(config), sizes=sizes_of(config, space),
         strategy=asked.strategy, evaluator=asked.evaluator, reduce=asked.reduce, searcher=asked.searcher,
         evaluations=asked.evaluations, executor=asked.executor, workers=asked.workers,
-        evaluation_epochs=asked.evaluation_epochs, evaluation_table=asked.evaluation_table)
+        evaluation_epochs=asked.evaluation_epochs, evaluation_table=asked.evaluation_table, bn_scope=asked.bn_scope)
 
 
 @dataclass(frozen=True)

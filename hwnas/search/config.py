@@ -8,7 +8,7 @@ from typing import Any, Literal
 from hwnas.train import TrainConfig
 
 ROLES = ("strategy", "evaluator", "reduce", "evaluations", "searcher", "architecture_lr", "evaluation_epochs",
-         "evaluation_table")
+         "evaluation_table", "bn_scope")
 
 
 LATER = {"optimizer": "sgd", "ema": 0.0, "drop_path": 0.0, "accumulate": 1, "patience": 0}
@@ -23,12 +23,13 @@ class SearchConfig:
         strategy: what asks for architectures, see `hwnas.search.registry`.
         evaluator: what scores them, and `reduce`: which ops are left in the end, see `hwnas.search.roles`.
         evaluations: how many architectures are asked for; None takes as many as MIGO's cycles need.
-        searcher: who leads, see `hwnas.search.roles`; None takes `weight_sharing` for shared weights, else `ask_tell`.
+        searcher: who leads, see `hwnas.search.roles`; None takes the one that the evaluator needs.
         architecture_lr: learning rate of the probabilities, for the searchers that learn by gradients.
         executor: where they are scored, see `hwnas.search.roles`; None takes `inline` for one worker, else `processes`.
         workers: evaluations that are out at once, on which the search depends, and processes where there are some. For
             evaluators whose weights do not move.
         evaluation_epochs: of every training; for the evaluator scratch.
+        bn_scope: which norms learn: the `last` of every op, or `all`; for the evaluator bn.
         evaluation_table: a search.jsonl whose scores are looked up; for the evaluator table.
         mode: of MIGO: `pooled` (effects from all samples), `corrected` or `reference`.
         training: `fair` (a fresh path of a fair cycle every step) or `path` (the asked path for an epoch, as MIGO-NAS
@@ -67,6 +68,7 @@ class SearchConfig:
     workers: int = 1
     evaluation_epochs: int = 1
     evaluation_table: str | None = None
+    bn_scope: Literal["last", "all"] = "last"
 
     def described(self) -> dict[str, Any]:
         """What a checkpoint must agree with: not `settle`, which comes after the last one, nor where is scored.

@@ -184,7 +184,7 @@ def searcher_of(setting: EvaluatorSetting, evaluator: NetworkEvaluator) -> Searc
         UsageError: one that asks no strategy, beside a strategy.
     """
     config = setting.config
-    name = config.searcher or ("weight_sharing" if evaluator.weights_move else "ask_tell")
+    name = config.searcher or evaluator.searcher
     found = create_searcher(name, setting)
     if not found.asks and config.strategy != SearchConfig().strategy:
         raise UsageError(f"the searcher {name} asks no strategy: leave out strategy {config.strategy}")

@@ -1,11 +1,12 @@
 """The roles around a strategy: what scores an architecture, where that is computed, what is left of a space, who leads.
 
     role        question                                        ours                       entry points
-    Evaluator   what is this architecture worth?                shared, scratch, table     hwnas.evaluators
+    Evaluator   what is this architecture worth?                shared, scratch, table, bn hwnas.evaluators
     Executor    where is that computed?                         inline, processes          hwnas.executors
     Reducer     which candidates are left?                      migo, none                 hwnas.reducers
     Searcher    from a space to a distribution                  ask_tell, weight_sharing,  hwnas.searchers
-                                                                darts, gdas, proxylessnas
+                                                                additive, darts, gdas,
+                                                                proxylessnas
 
 A role is looked up by name: behind it is a function or class that is called with what its role needs (`create_*`).
 None of them imports torch before it has to.
@@ -201,6 +202,7 @@ class Searcher(ABC):
 
 
 EVALUATORS = Plugins("evaluator", "hwnas.evaluators", {
+    "bn": "hwnas.search.evaluators.batch_norm:batch_norms",
     "scratch": "hwnas.search.evaluators.scratch:ScratchEvaluator",
     "shared": "hwnas.search.evaluators.shared:shared_weights",
     "table": "hwnas.search.evaluators.table:table_of_a_log",
@@ -214,6 +216,7 @@ REDUCERS = Plugins("reducer", "hwnas.reducers", {
     "none": "hwnas.search.reducers.none:NoReduction",
 })
 SEARCHERS = Plugins("searcher", "hwnas.searchers", {
+    "additive": "hwnas.search.additive:additive",
     "ask_tell": "hwnas.search.ask_tell:ask_and_tell",
     "darts": "hwnas.search.differentiable.searcher:darts",
     "gdas": "hwnas.search.differentiable.searcher:gdas",

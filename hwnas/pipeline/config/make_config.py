@@ -37,6 +37,8 @@ def make_config(options: dict[str, object], *, known_space: bool = False) -> Com
     from hwnas.space.find import check_name
 
     options = named(options)
+    if options.get("evaluator") == "bn":
+        options = {"reduce": "none"} | options  # sums have an exact best, which pruning could only take away
     unknown = [name for name in options if name not in FLAT]
     if unknown:
         raise UnknownName("option", unknown[0], FLAT)
@@ -141,17 +143,24 @@ def _check_search(config: CompressConfig) -> None:
     for plugins, name in ((STRATEGIES, asked.strategy), (EVALUATORS, asked.evaluator), (REDUCERS, asked.reduce),
                           (EXECUTORS, asked.executor or "inline"), (SEARCHERS, asked.searcher or "ask_tell")):
         plugins.check_name(name)
+    moving = asked.evaluator in ("shared", "bn")
     if asked.searcher in (*BY_GRADIENTS, "weight_sharing") and asked.evaluator != "shared":
         raise UsageError(f"--searcher {asked.searcher} trains shared weights: leave out --evaluator {asked.evaluator}")
-    if asked.searcher == "ask_tell" and asked.evaluator == "shared":
+    if (asked.searcher == "additive") and asked.evaluator != "bn":
+        raise UsageError("--searcher additive reads off weights what ops are worth: give --evaluator bn as well")
+    if asked.evaluator == "bn" and (asked.strategy != "migo" or asked.schedule == "path"):
+        raise UsageError("--evaluator bn asks no strategy: leave out --strategy and --training path")
+    if asked.bn_scope != "last" and asked.evaluator != "bn":
+        raise UsageError(f"--bn-scope {asked.bn_scope} is of --evaluator bn: give that as well, or leave it out")
+    if asked.searcher == "ask_tell" and moving:
         raise UsageError("--searcher ask_tell compares scores, and those of shared weights drift: leave it out, or "
                          "take --evaluator scratch")
     if asked.searcher in BY_GRADIENTS and (asked.strategy != "migo" or asked.schedule == "path"):
         raise UsageError(f"--searcher {asked.searcher} asks no strategy: leave out --strategy and --training path")
-    if asked.evaluator == "shared" and asked.executor not in (None, "inline"):
+    if moving and asked.executor not in (None, "inline"):
         raise UsageError(f"--executor {asked.executor}: shared weights change from one evaluation to the next, so they "
                          "are scored in this process; leave it out, or take --evaluator scratch")
-    if asked.evaluator == "shared" and asked.workers > 1:
+    if moving and asked.workers > 1:
         raise UsageError("--search-workers: shared weights are scored in one process; leave it out, or take "
                          "--evaluator scratch")
     if (asked.evaluator == "table") != (asked.evaluation_table is not None):

@@ -55,6 +55,7 @@ class CompressOptions(TypedDict, total=False):
     searcher: str | None
     evaluations: int | None
     evaluation_epochs: int
+    bn_scope: str
     evaluation_table: str | None
     executor: str | None
     search_workers: int

@@ -92,7 +92,7 @@ def _(found: FinetuneResult) -> str:
 
 @line.register
 def _(found: SearchResult) -> str:
-    how = " with shared weights" if found.evaluator == "shared" else ""
+    how = {"shared": " with shared weights", "bn": " with batch norms trained alone"}.get(found.evaluator, "")
     warned = "".join(f"{BREAK}warning: {warning}" for warning in found.warnings)
     return f"{plural(found.evaluations, 'evaluation')}, mean {found.metric}{how} {found.baseline:.2f} %{warned}"
 

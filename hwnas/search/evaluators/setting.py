@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.errors import InputError, UsageError
 from hwnas.nets import Network
@@ -52,7 +52,10 @@ class NetworkEvaluator(Evaluator):
 
     Attributes:
         fold: the task as the search sees it, at the space's own size.
+        searcher: who leads where none is named.
     """
+
+    searcher: ClassVar[str] = "ask_tell"
 
     fold: Workload
 

@@ -9,9 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from hwnas.data.views import ImageView
 from hwnas.nets import Mixture, Network, Subnet, Supernet
+from hwnas.search.distribution import Rows
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator, fold_of
 from hwnas.space import FULL, Architecture, Space, scaled, variants
 from hwnas.tasks.task import Batch
@@ -35,6 +37,7 @@ class SupernetEvaluator(NetworkEvaluator):
     """
 
     weights_move: ClassVar[bool] = True
+    searcher: ClassVar[str] = "weight_sharing"
     supernet: Supernet
     fold: Workload
     config: TrainConfig
@@ -102,6 +105,11 @@ class SupernetEvaluator(NetworkEvaluator):
                 steps -= 1
                 yield batch
 
+    def additive(self) -> Rows | None:
+        """What the weights say of every op of every choice, in any unit, where they say it without an image; larger is
+        better and sums count. None where they say nothing."""
+        return None
+
     def fold_of(self, space: Space) -> Workload:
         return fold_of(space, [(self.supernet.space, self.fold), *self.variants])
 
@@ -127,8 +135,12 @@ class SupernetEvaluator(NetworkEvaluator):
     def _judged(self, arch: Architecture) -> Subnet:
         """A path with batch-norm statistics of its own."""
         net = self.supernet.subnet(arch)
-        reestimate_batch_norm(net, self.supernet.active(arch), self._batch_norm_images(self.fold))
+        reestimate_batch_norm(net, self._active(arch), self._batch_norm_images(self.fold))
         return net
+
+    def _active(self, arch: Architecture) -> Sequence[nn.Module]:
+        """The modules that a path runs."""
+        return self.supernet.active(arch)
 
     def _batch_norm_images(self, fold: Workload) -> ImageView:
         return fold.train_images[: self.batch_norm_images]
