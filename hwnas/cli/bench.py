@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from hwnas.bench import Benchmark, Result, StrategySpec
 
 EPILOG = "Example: hwnas bench search --benchmark nasbench201 --data nasbench201.parquet"
+SUPERNET_EPILOG = ("Example: hwnas bench supernet --benchmark nasbench201 --data nasbench201.parquet --images "
+                   "photos/ --imgsz 16 -o signals")
+SIGNALS = ("accuracy", "accuracy_plain", "accuracy_uniform", "additive", "angle", "angle_uniform", "magnitude", "bn",
+           "bn_all", "params", "flops", "synflow", "jacob_cov", "naswot", "zen")
 
 Options = dict[str, dict[str, Any]]
 
@@ -25,6 +29,7 @@ def make_group() -> typer.Typer:
                         invoke_without_command=True)
     group.callback()(_default)
     group.command("search", epilog=EPILOG)(search)
+    group.command("supernet", epilog=SUPERNET_EPILOG)(supernet)
     return group
 
 
@@ -97,6 +102,81 @@ def search(
         if plot is not None:
             plotting.draw(results, plot)
     _say(found, results, out, plot, json)
+
+
+def supernet(
+    images: Annotated[str, typer.Option("--images", help="What supernets are trained on: a folder of classes, a .npz, "
+                                        "a .parquet, or digits.", show_default=False)],
+    benchmark: Annotated[str, typer.Option("--benchmark", help="A benchmark of the space of that name.")] = "nasbench201",
+    data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file, or the folder that holds it.",
+                                              show_default=False)] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="For nasbench201: cifar10, cifar100 or "
+                                                "ImageNet16-120.", show_default="the benchmark's own")] = None,
+    signal: Annotated[list[str] | None, typer.Option("--signal", help="A signal; again for another one; a+b says the "
+                                                     "mean of the places of two.", show_default="all")] = None,
+    cells: Annotated[int, typer.Option("--cells", min=2, help="Architectures that are ordered.")] = 1000,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, max=100_000, help="Of every supernet; a tenth where norms "
+                                        "alone learn.")] = 20,
+    imgsz: Annotated[int | None, typer.Option("--imgsz", min=8, max=1024, help="Side of the images.",
+                                              show_default="their own")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=20, help="Use at most so many images.",
+                                              show_default=False)] = None,
+    width_mult: Annotated[float, typer.Option("--width-mult", min=0.01, max=16, help="Of the supernets, to the "
+                                              "benchmark's own width.")] = 0.5,
+    depth: Annotated[int, typer.Option("--depth", min=1, max=64, help="Cells a stage of the supernets.")] = 1,
+    batch: Annotated[int, typer.Option("--batch", min=2, max=100_000, help="Images a step.")] = 64,
+    lr: Annotated[float, typer.Option("--lr", min=1e-9, max=1e3, help="Largest learning rate.")] = 0.1,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1)] = 0,
+    threads: Annotated[int | None, typer.Option("--torch-threads", min=1, max=1024, help="Threads of torch.",
+                                                show_default="its own")] = None,
+    out: Annotated[Path | None, typer.Option(*OUT, help="Folder that keeps what every signal says (signals.jsonl); the "
+                                             "same command goes on there.", show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """Judge what a supernet, or nothing but a network's form, says of architectures whose truth is known.
+
+    tau orders all of them, near those of one budget (costs within 10 %); of pairs: ops at their places, by the means of
+    what holds them; kept: of the 8 best of those how many are among the signal's 10; regret: in percent points, of
+    DPNG's answers within a quarter, a half, three quarters and all of the largest FLOPs.
+    """
+    from hwnas.cli.console import say_json, say_table
+    from hwnas.pipeline.display.watch import watching
+    from hwnas.pipeline.job import require_torch
+
+    require_torch("a supernet")
+    import torch
+
+    from hwnas.bench import TabularBenchmark, load
+    from hwnas.bench.supernet import judged
+    from hwnas.data import load as load_images
+    from hwnas.errors import UsageError
+    from hwnas.search.config import SearchConfig
+    from hwnas.search.evaluators.setting import EvaluatorSetting
+    from hwnas.search.signals import Signals
+    from hwnas.space import SpaceConfig, build
+    from hwnas.train import TrainConfig, as_task
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    found = load(benchmark, data, **({} if dataset is None else {"dataset": dataset}))
+    if not isinstance(found, TabularBenchmark):
+        raise UsageError(f"the truth of {benchmark} is no table: take nasbench201 or nasbench-macro")
+    with watching(json) as watch:
+        pictures = load_images(images, imgsz=imgsz, limit=limit, seed=seed, progress=watch.progress)
+        size, channels = pictures.train_images.shape[1], pictures.train_images.shape[-1]
+        space = build(SpaceConfig(benchmark, size, channels, len(pictures.classes), width_mult, depth))
+        config = SearchConfig(train=TrainConfig(batch=batch, lr=lr))
+        signals = Signals(EvaluatorSetting(space, as_task(pictures), config, seed), epochs, watch.progress)
+        results = judged(found, signals, signal or list(SIGNALS), cells, out)
+    if json:
+        say_json({"benchmark": found.name, "cells": cells, "epochs": epochs, "signals": [
+            {"signal": r.name, "tau": r.ranking.tau, "near": r.ranking.near, "of_pairs": r.ranking.of_pairs,
+             "kept": r.ranking.kept, "regret": r.ranking.regret, "regrets": list(r.ranking.regrets),
+             "seconds": r.seconds} for r in results]})
+        return
+    say_table(["signal", "tau", "near", "of pairs", "kept of 8", "regret", "seconds"], [
+        [r.name, f"{r.ranking.tau:.3f}", f"{r.ranking.near:.3f}", f"{r.ranking.of_pairs:.3f}", str(r.ranking.kept),
+         f"{r.ranking.regret:.2f}", f"{r.seconds:.1f}"] for r in results])
 
 
 def _specs(names: list[str], given: Options) -> list[StrategySpec]:

@@ -12,7 +12,8 @@ exactly where the paper has an evolution.
 Ours: an op without a batch norm (skip, pooling) gets one behind it while it is trained here, since an op that has none
 would have no score, and BN-only training is known to favour convolutions for that; it is no part of the network that
 leaves. Ops that share weights elsewhere have their own here, or they would share the scales, too. Paths are fair. The
-authors' code frees the last norms alone, the paper says all: `SCOPES`. What was reproduced: benchmarks/indicators.md.
+authors' code frees the last norms alone, the paper says all: `SCOPES`. A classifier that stays as it was drawn is drawn
+with a deviation of 1 / sqrt(inputs): with 0.01, as elsewhere here, next to no gradient comes through it. What was reproduced: benchmarks/indicators.md.
 """
 
 from __future__ import annotations
@@ -107,6 +108,10 @@ def batch_norms(setting: EvaluatorSetting) -> BatchNormEvaluator:
     for position, candidates in zip(setting.space.positions, supernet.candidates, strict=True):
         if position.is_choice:
             _give_norms(candidates)
+            continue
+        for module in candidates.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
     supernet = task.accelerator.placed(supernet.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     return BatchNormEvaluator(supernet, folds[0], setting.config.train, setting.seed, scope=setting.config.bn_scope)
 
