@@ -107,7 +107,7 @@ def search(
 def supernet(
     images: Annotated[str, typer.Option("--images", help="What supernets are trained on: a folder of classes, a .npz, "
                                         "a .parquet, or digits.", show_default=False)],
-    benchmark: Annotated[str, typer.Option("--benchmark", help="A benchmark of the space of that name.")] = "nasbench201",
+    benchmark: Annotated[str, typer.Option("--benchmark", help="One of the space of that name.")] = "nasbench201",
     data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file, or the folder that holds it.",
                                               show_default=False)] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="For nasbench201: cifar10, cifar100 or "

@@ -18,8 +18,9 @@ CHOICES: dict[str, Sequence[str]] = {
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
     "accelerator": ("auto", "cpu", "cuda", "mps"), "amp": ("no", "bf16", "fp16"), "image_cache": ("auto", "off"),
     "track": ("csv", "mlflow", "tensorboard", "wandb"),
-    "evaluator": ("bn", "scratch", "shared", "table"), "executor": ("inline", "processes"), "reduce": ("migo", "none"),
-    "searcher": ("ask_tell", "darts", "gdas", "proxylessnas", "weight_sharing"),
+    "evaluator": ("bn", "scratch", "shared", "table"), "executor": ("inline", "processes"),
+    "reduce": ("angle", "migo", "none"), "bn_scope": ("last", "all"),
+    "searcher": ("additive", "ask_tell", "darts", "gdas", "proxylessnas", "weight_sharing"),
 }
 GROUPS = {  # where other packages name theirs
     "space": "hwnas.spaces", "evaluator": "hwnas.evaluators", "executor": "hwnas.executors",

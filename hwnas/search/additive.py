@@ -95,7 +95,7 @@ def epochs_of(config: SearchConfig, evaluations: int) -> int:
 
 
 def law_of(table: Rows, evaluated: Sequence[tuple[Choice, float]]) -> Distribution:
-    """The distribution whose effects are those of the table, scaled by the spreads of sums and scores of what was evaluated.
+    """The distribution whose effects are those of the table, scaled by the spreads of what was evaluated.
 
     Every op is live and equally probable but for the effects, which decide among equals.
     """

@@ -12,10 +12,10 @@
 
 Source: Hu et al., Angle-based search space shrinking (ABS), ECCV 2020. Their vectors are the weights on every way
 through a cell, one way after the other, so an op on several ways counts once for each: m does that without the vectors,
-and exactly. A way over `none` is no way; a skip adds nothing; average pooling that has no weights
-has the constants 1 / k^2 of every channel at both times. Weights are those of convolutions and linear layers; biases and batch norm are no part of it, as
-in the paper for chains (the authors' code for NAS-Bench-201 adds some). The form with q is ours: arccos gives angles
-below 1e-7 as 0, and a few steps of training turn large networks by less than that much.
+and exactly. A way over `none` is no way; a skip adds nothing; average pooling that has no weights has the constants
+1 / k^2 of every channel at both times. Weights are those of convolutions and linear layers; biases and batch norm are
+no part of it, as in the paper for chains (the authors' code for NAS-Bench-201 adds some). The form with q is ours:
+arccos gives angles below 1e-8 as 0.
 """
 
 from __future__ import annotations
@@ -24,19 +24,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hwnas.errors import InputError
-from hwnas.nets import Supernet
 from hwnas.search.distribution import FloatArray
 from hwnas.search.strategy import Choice
 from hwnas.space import Architecture, AvgPool, Op, Space
 
-Weights = Sequence[Sequence[Sequence[Tensor]]]
-"""Tensors of every candidate of every position."""
+Weights = Sequence[Sequence[Sequence[FloatArray]]]
+"""Of every candidate of every position, a tensor each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +50,8 @@ class Angles:
     rows: Sequence[FloatArray]
 
     @classmethod
-    def between(cls, base: Supernet, now: Supernet) -> Angles:
-        """Of two supernets of one space.
+    def between(cls, base: Any, now: Any) -> Angles:
+        """Of two `hwnas.nets.Supernet` of one space.
 
         Raises:
             InputError: their spaces differ.
@@ -91,9 +89,9 @@ def angle_of(b: float, c: float, d: float, s: float) -> float:
     return 2 * math.asin(math.sqrt(min(1.0, max(0.0, q))))
 
 
-def weights_of(supernet: Supernet) -> list[list[list[Tensor]]]:
-    """Copies, in float64, of the weights that every candidate of every position works with."""
-    return [[[value.detach().to("cpu", torch.float64) for name, value in sorted(candidates.state_of(k).items())
+def weights_of(supernet: Any) -> list[list[list[FloatArray]]]:
+    """Copies, in float64, of the weights that every candidate of every position of a `hwnas.nets.Supernet` has."""
+    return [[[value.detach().cpu().double().numpy() for name, value in sorted(candidates.state_of(k).items())
               if name.endswith("weight") and value.ndim > 1] for k in range(len(candidates.ops))]
             for candidates in supernet.candidates]
 
@@ -166,13 +164,14 @@ def _cells(space: Space) -> tuple[_Cell, ...]:
     return tuple(found)
 
 
-def _products(u: Sequence[Tensor], v: Sequence[Tensor]) -> FloatArray:
+def _products(u: Sequence[FloatArray], v: Sequence[FloatArray]) -> FloatArray:
     if [t.shape for t in u] != [t.shape for t in v]:
         raise InputError("angles are between weights of one network at two times; these have other shapes")
     total = np.zeros(4)
     for x, y in zip(u, v, strict=True):
-        step = (y - x).flatten()
-        total += [float(p.flatten() @ q.flatten()) for p, q in ((x, x), (y, y), (step, step), (step, x + y))]
+        before, now = x.ravel(), y.ravel()
+        step = now - before
+        total += [p @ q for p, q in ((before, before), (now, now), (step, step), (step, before + now))]
     return total
 
 

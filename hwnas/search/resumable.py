@@ -9,11 +9,12 @@ The run writes three files and resumes from them, bit for bit, after a kill at a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from hwnas.data.labelled import LabelledData
@@ -23,22 +24,26 @@ from hwnas.files import write_json
 from hwnas.nets import Supernet
 from hwnas.progress import Progress, silent
 from hwnas.search.config import SearchConfig
-from hwnas.search.cycle import Protected, planned_evaluations
+from hwnas.search.cycle import Protected, planned_evaluations, protected_ops
 from hwnas.search.distribution import Distribution
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
 from hwnas.search.evaluators.shared import SupernetEvaluator
 from hwnas.search.journal import Journal
 from hwnas.search.log import Evaluation, Failure, Line, SearchLog
 from hwnas.search.registry import create, strategy_class
+from hwnas.search.restricted import Restricted
 from hwnas.search.roles import (
+    Mask,
     SearchBudget,
     SearchContext,
     Searcher,
+    StagedReducer,
     create_evaluator,
     create_executor,
     create_reducer,
     create_searcher,
 )
+from hwnas.search.shrinking import shrunk
 from hwnas.search.strategy import Ask, Failed, Score, Strategy
 from hwnas.space import Space
 from hwnas.tracking.tracker import Curve, no_curve
@@ -107,7 +112,6 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
         UnknownName: no such strategy, evaluator, executor or reducer.
     """
     guarded = list(protect or space.smallest().choice)
-    strategy = strategy_of(space, config, guarded, seed)
     reducer = create_reducer(config.reduce, config.keep, guarded)
     setting = EvaluatorSetting(space, workload_of(data), config, seed, smaller or {})
     accelerator = setting.task.accelerator
@@ -115,6 +119,11 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
     _start_from(init, evaluator, space)
     origin = {"space": space.fingerprint, "data": evaluator.fold.data.fingerprint, "seed": seed,
               "config": config.described()}
+    live: Mask | None = None
+    if isinstance(reducer, StagedReducer):
+        live = shrunk(space, evaluator, reducer, config, folder, origin, progress, curve)
+        setting = replace(setting, config=replace(config, warmup=0))
+    strategy = strategy_of(space, config, guarded, seed, live)
     searcher = searcher_of(setting, evaluator)
     log = SearchLog(folder / "search.jsonl", told, writes=accelerator.leads)
     journal = _Checkpoint(log, folder / "search.safetensors", evaluator, strategy, searcher, origin)
@@ -186,28 +195,44 @@ def searcher_of(setting: EvaluatorSetting, evaluator: NetworkEvaluator) -> Searc
     config = setting.config
     name = config.searcher or evaluator.searcher
     found = create_searcher(name, setting)
+    if not found.asks and isinstance(create_reducer(config.reduce, config.keep), StagedReducer):
+        raise UsageError(f"the searcher {name} asks no strategy, so it has no use for a space that was shrunk: take "
+                         f"--reduce migo instead of {config.reduce}")
     if not found.asks and config.strategy != SearchConfig().strategy:
         raise UsageError(f"the searcher {name} asks no strategy: leave out strategy {config.strategy}")
     return found
 
 
-def strategy_of(space: Space, config: SearchConfig, protect: Protected, seed: int) -> Strategy:
+def strategy_of(space: Space, config: SearchConfig, protect: Protected, seed: int,
+                live: Mask | None = None) -> Strategy:
     """The strategy as a search begins with it: MIGO by its cycles, another one for as many evaluations.
+
+    Args:
+        live: per choice which ops it may ask for; None for all.
 
     Raises:
         UnknownName: no such strategy.
         UsageError: it needs options that a configuration does not have.
     """
+    if live is not None:
+        ops = [np.flatnonzero(row).tolist() for row in live]
+        kept = [[ops[i].index(k) for k in protected_ops(protect, i)] for i in range(len(ops))]
+        return Restricted(space.sizes, [row.tolist() for row in live],
+                          lambda sizes: _strategy_of(sizes, config, kept, seed))
+    return _strategy_of(space.sizes, config, protect, seed)
+
+
+def _strategy_of(sizes: Sequence[int], config: SearchConfig, protect: Protected, seed: int) -> Strategy:
     if config.strategy == "migo":
         plan: dict[str, Any] = {"evaluations": config.evaluations} if config.evaluations else {"s": config.cycles}
-        return create("migo", space.sizes, mode=config.mode, keep=config.keep, ridge=config.ridge,
+        return create("migo", sizes, mode=config.mode, keep=config.keep, ridge=config.ridge,
                       protect=list(protect), seed=seed, **plan)
-    cycles = planned_evaluations(space.sizes, config.cycles, config.keep)
+    cycles = planned_evaluations(sizes, config.cycles, config.keep)
     given: dict[str, Any] = {"evaluations": config.evaluations or max(1, cycles), "seed": seed, "ridge": config.ridge}
     parameters = inspect.signature(strategy_class(config.strategy)).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     options = {name: value for name, value in given.items() if open_ended or name in parameters}
-    return create(config.strategy, space.sizes, **options)
+    return create(config.strategy, sizes, **options)
 
 
 def _start_from(init: Path | None, evaluator: NetworkEvaluator, space: Space) -> None:

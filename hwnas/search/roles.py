@@ -3,7 +3,7 @@
     role        question                                        ours                       entry points
     Evaluator   what is this architecture worth?                shared, scratch, table, bn hwnas.evaluators
     Executor    where is that computed?                         inline, processes          hwnas.executors
-    Reducer     which candidates are left?                      migo, none                 hwnas.reducers
+    Reducer     which candidates are left?                      migo, angle, none               hwnas.reducers
     Searcher    from a space to a distribution                  ask_tell, weight_sharing,  hwnas.searchers
                                                                 additive, darts, gdas,
                                                                 proxylessnas
@@ -122,6 +122,38 @@ class Reducer(ABC):
         """Which ops of every choice are left, among the live ones of the outcome."""
 
 
+class StagedReducer(Reducer):
+    """Shrinks a space while shared weights are trained, before a strategy is asked (`hwnas.search.shrinking`).
+
+    Attributes:
+        stages: how many there are.
+    """
+
+    stages: ClassVar[int] = 1
+
+    def begin(self, evaluator: Evaluator) -> None:
+        """See the weights before any of them is trained; before `load`, too."""
+
+    @abstractmethod
+    def shrink(self, space: Space, live: Mask, stage: int, evaluator: Evaluator) -> Mask:
+        """Which ops are left after a stage has trained them; a part of `live`, with what is protected.
+
+        Args:
+            stage: 0-based.
+        """
+
+    def tensors(self) -> dict[str, Any]:
+        """What of its state is tensors."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rest of it: dicts, lists, numbers and strings only."""
+        return {}
+
+    def load(self, state: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` and `tensors` were taken."""
+
+
 @dataclass(frozen=True)
 class SearchContext:
     """What a searcher works with.
@@ -212,6 +244,7 @@ EXECUTORS = Plugins("executor", "hwnas.executors", {
     "processes": "hwnas.search.executors.processes:Processes",
 })
 REDUCERS = Plugins("reducer", "hwnas.reducers", {
+    "angle": "hwnas.search.reducers.angle:AngleShrinking",
     "migo": "hwnas.search.reducers.migo:MigoPruning",
     "none": "hwnas.search.reducers.none:NoReduction",
 })

@@ -33,7 +33,6 @@ from hwnas.nets import Network, Supernet
 from hwnas.progress import Progress, silent
 from hwnas.search.additive import PART
 from hwnas.search.angles import Angles, weights_of
-from hwnas.search.config import SearchConfig
 from hwnas.search.cycle import fair_cycle
 from hwnas.search.distribution import FloatArray, everything_live
 from hwnas.search.effects import fit_effects
@@ -103,15 +102,15 @@ class Signals:
         return np.array(found)
 
     def _additive(self, cells: Sequence[Choice]) -> FloatArray:
-        """Effects of one half of the architectures say what the other is worth, both ways: no score speaks for itself."""
+        """Effects of one half of the architectures say what the other is worth: no score speaks for itself."""
         scores, halves = self("accuracy", cells), np.arange(len(cells)) % 2
         found = np.zeros(len(cells))
         for half in (0, 1):
-            known = np.flatnonzero(halves != half)
+            known = np.flatnonzero(halves != half).tolist()
             fit = fit_effects([cells[i] for i in known], scores[known].tolist(), [0] * len(known),
                               self.setting.space.sizes, self.setting.config.ridge)
             rows = fit.rows()
-            for i in np.flatnonzero(halves == half):
+            for i in np.flatnonzero(halves == half).tolist():
                 found[i] = sum(row[k] for row, k in zip(rows, cells[i], strict=True))
         return found
 
@@ -190,7 +189,7 @@ def _angle(evaluator: SupernetEvaluator, base: Supernet) -> Callable[[Choice], f
 
 def _magnitude(supernet: Supernet) -> Callable[[Choice], float]:
     space = supernet.space
-    sizes = [[sum(float(t.abs().sum()) for t in tensors) for tensors in row] for row in weights_of(supernet)]
+    sizes = [[sum(float(np.abs(t).sum()) for t in tensors) for tensors in row] for row in weights_of(supernet)]
     return lambda choice: sum(row[k] for row, k in zip(sizes, space.architecture(choice).path, strict=True))
 
 

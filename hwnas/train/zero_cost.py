@@ -9,9 +9,9 @@
 
     params     number of weights
     flops      multiply-accumulates of one image
-    synflow    sum of |w dw| for the sum of answers to an image of ones, all weights positive, no batch norm, in float64;
-               its logarithm (Tanaka et al., NeurIPS 2020; without batch norm: Abdelfattah et al., ICLR 2021)
-    jacob_cov  - sum of log(v + k) + 1 / (v + k), k = 1e-5 (Mellor et al., first version, 2020)
+    synflow    logarithm of the sum of |w dw|, for the sum of answers to an image of ones, all weights positive, no
+               batch norm, in float64 (Tanaka et al., NeurIPS 2020; without batch norm: Abdelfattah et al., ICLR 2021)
+    jacob_cov  minus the sum of log(v + k) + 1 / (v + k), k = 1e-5 (Mellor et al., first version, 2020)
     naswot     log |det K|, of the rectifiers (Mellor et al., ICML 2021)
     zen        log of how far maps behind the last choice move by noise of 0.01, plus the logarithms of the deviations
                that batch norms divide by (Lin et al., ICCV 2021)
@@ -131,12 +131,16 @@ def _without_norms(net: nn.Module) -> Iterator[None]:
     """Batch norms give what they are given."""
     norms = [m for m in net.modules() if isinstance(m, _BatchNorm)]
     for norm in norms:
-        norm.forward = lambda x: x  # type: ignore[method-assign]
+        norm.forward = _given  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
         for norm in norms:
             del norm.forward
+
+
+def _given(x: Tensor) -> Tensor:
+    return x
 
 
 def _total(out: Tensor | list[Tensor]) -> Tensor:

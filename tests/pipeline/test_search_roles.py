@@ -23,7 +23,10 @@ from hwnas.search.log import SearchLog
     {"strategy": "asng", "evaluator": "scratch", "evaluations": 4},
     {"strategy": "random", "evaluator": "table", "evaluations": 400},
     {"searcher": "proxylessnas", "evaluations": 4},
-], ids=lambda roles: roles.get("searcher") or roles["strategy"])
+    {"evaluator": "bn", "evaluations": 4},
+    {"evaluator": "bn", "bn_scope": "all", "evaluations": 4, "reduce": "migo"},
+    {"reduce": "angle", "evaluations": 4},
+], ids=lambda roles: "-".join(map(str, roles.values())))
 def test_other_roles_end_in_an_architecture(roles: dict[str, Any], small: dict[str, Any], finished: RunFolder,
                                             tmp_path: Path) -> None:
     if roles.get("evaluator") == "table":
@@ -56,6 +59,12 @@ def test_other_roles_end_in_an_architecture(roles: dict[str, Any], small: dict[s
     ({"evaluation_table": "x"}, "go together"),
     ({"training": "path", "strategy": "rea"}, "--training fair"),
     ({"training": "path", "evaluations": 20}, "--training fair"),
+    ({"searcher": "additive"}, "give --evaluator bn"),
+    ({"evaluator": "bn", "strategy": "rea"}, "asks no strategy: leave out --strategy"),
+    ({"evaluator": "bn", "searcher": "weight_sharing"}, "leave out --evaluator bn"),
+    ({"bn_scope": "all"}, "give that as well, or leave it out"),
+    ({"reduce": "angle", "evaluator": "bn"}, "--reduce angle"),
+    ({"reduce": "angle", "searcher": "darts"}, "take --reduce migo"),
 ])
 def test_roles_that_do_not_go_together(options: dict[str, Any], rule: str) -> None:
     with pytest.raises(UsageError, match=rule):
@@ -64,7 +73,8 @@ def test_roles_that_do_not_go_together(options: dict[str, Any], rule: str) -> No
 
 @pytest.mark.parametrize(("options", "rule"), [
     ({"strategy": "mgio"}, "Did you mean 'migo'"), ({"evaluator": "share"}, "Did you mean 'shared'"),
-    ({"reduce": "non"}, "Did you mean 'none'"), ({"executor": "process"}, "Did you mean 'processes'"),
+    ({"reduce": "non"}, "Did you mean 'none'"), ({"reduce": "angel"}, "Did you mean 'angle'"),
+    ({"executor": "process"}, "Did you mean 'processes'"),
     ({"searcher": "gda"}, "Did you mean 'gdas'"),
 ])
 def test_unknown_roles(options: dict[str, Any], rule: str) -> None:

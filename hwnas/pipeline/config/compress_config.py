@@ -235,8 +235,8 @@ class SearchSection(Section):
     Args:
         strategy, evaluator, reduce, searcher, executor: who searches, by name: `hwnas.search.registry`,
             `hwnas.search.roles`.
-        evaluations, evaluation_epochs, bn_scope, evaluation_table, workers: how many architectures are scored, and how; see
-            `hwnas.search.SearchConfig`.
+        evaluations, evaluation_epochs, bn_scope, evaluation_table, workers: how many architectures are scored, and
+            how; see `hwnas.search.SearchConfig`.
         mode, schedule, warmup, epochs_per_evaluation, cycles, keep, settle: see `hwnas.search.SearchConfig`, where the
             schedule is called `training`, as is the flag.
         top: how many of the best architectures are scored again with the shared weights.
@@ -441,7 +441,8 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "patience": "train.patience", "accumulate": "train.accumulate", "attention": "train.attention",
     "strategy": "search.strategy", "evaluator": "search.evaluator", "reduce": "search.reduce",
     "searcher": "search.searcher", "evaluations": "search.evaluations",
-    "evaluation_epochs": "search.evaluation_epochs", "bn_scope": "search.bn_scope", "evaluation_table": "search.evaluation_table",
+    "evaluation_epochs": "search.evaluation_epochs", "evaluation_table": "search.evaluation_table",
+    "bn_scope": "search.bn_scope",
     "executor": "search.executor", "search_workers": "search.workers",
     "mode": "search.mode", "training": "search.schedule", "warmup": "search.warmup",
     "epochs_per_evaluation": "search.epochs_per_evaluation", "cycles": "search.cycles", "keep": "search.keep",

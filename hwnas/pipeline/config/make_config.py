@@ -150,6 +150,9 @@ def _check_search(config: CompressConfig) -> None:
         raise UsageError("--searcher additive reads off weights what ops are worth: give --evaluator bn as well")
     if asked.evaluator == "bn" and (asked.strategy != "migo" or asked.schedule == "path"):
         raise UsageError("--evaluator bn asks no strategy: leave out --strategy and --training path")
+    if asked.reduce == "angle" and (asked.evaluator != "shared" or asked.searcher in BY_GRADIENTS):
+        raise UsageError("--reduce angle shrinks a space by the weights that a strategy is asked with: leave out "
+                         "--evaluator and --searcher, or take --reduce migo")
     if asked.bn_scope != "last" and asked.evaluator != "bn":
         raise UsageError(f"--bn-scope {asked.bn_scope} is of --evaluator bn: give that as well, or leave it out")
     if asked.searcher == "ask_tell" and moving:

@@ -13,7 +13,8 @@ Ours: an op without a batch norm (skip, pooling) gets one behind it while it is 
 would have no score, and BN-only training is known to favour convolutions for that; it is no part of the network that
 leaves. Ops that share weights elsewhere have their own here, or they would share the scales, too. Paths are fair. The
 authors' code frees the last norms alone, the paper says all: `SCOPES`. A classifier that stays as it was drawn is drawn
-with a deviation of 1 / sqrt(inputs): with 0.01, as elsewhere here, next to no gradient comes through it. What was reproduced: benchmarks/indicators.md.
+with a deviation of 1 / sqrt(inputs): with 0.01, as elsewhere here, next to no gradient comes through it. What was
+reproduced: benchmarks/indicators.md.
 """
 
 from __future__ import annotations
@@ -129,6 +130,6 @@ def _give_norms(candidates: MixedOp) -> None:
 
     def normed(module: nn.Module, given: tuple[Any, ...], out: Tensor) -> Tensor:
         _, index = given
-        return norms[str(index)](out) if str(index) in norms else out  # type: ignore[no-any-return]
+        return norms[str(index)](out) if str(index) in norms else out
 
     candidates.register_forward_hook(normed)

@@ -1,0 +1,85 @@
+"""Signals of supernets on a small benchmark made here: every one is judged, kept, and computed once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas.bench.benchmark import TabularBenchmark
+from hwnas.bench.supernet import FILE, judged
+from hwnas.data import Dataset, load
+from hwnas.errors import RunError, UnknownName, UsageError
+from hwnas.search.config import SearchConfig
+from hwnas.search.evaluators.setting import EvaluatorSetting
+from hwnas.search.signals import NAMES, Signals, places
+from hwnas.space import SpaceConfig, build
+from hwnas.train import TrainConfig, as_task
+
+SIZES = (5,) * 6
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> TabularBenchmark:
+    truths = np.random.default_rng(0).normal(size=SIZES)
+    return TabularBenchmark("small", (truths,), truths)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return load("digits").subset(80, 30, seed=0)
+
+
+def signals(data: Dataset, name: str = "nasbench201", epochs: int = 1, seed: int = 0) -> Signals:
+    space = build(SpaceConfig(name, 16, 1, 10, 0.25, 1))
+    config = SearchConfig(train=TrainConfig(batch=32, lr=0.1))
+    return Signals(EvaluatorSetting(space, as_task(data), config, seed), epochs)
+
+
+def test_every_signal_is_judged_and_kept(benchmark: TabularBenchmark, data: Dataset, tmp_path: Path) -> None:
+    found = judged(benchmark, signals(data), [*NAMES, "accuracy+params"], 30, tmp_path)
+    assert [r.name for r in found] == [*NAMES, "accuracy+params"]
+    assert all(-1 <= r.ranking.tau <= 1 and r.ranking.regret >= 0 and 0 <= r.ranking.kept <= 8 for r in found)
+    lines = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()]
+    assert [line["signal"] for line in lines] == list(NAMES)
+    assert {len(line["values"]) for line in lines} == {30}
+    said = {line["signal"]: line["values"] for line in lines}
+    assert len(set(said["accuracy"])) > 1
+    assert said["accuracy"] != said["accuracy_uniform"]
+
+    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-30])  # killed while it wrote the last one
+    again = judged(benchmark, signals(data), [*NAMES, "accuracy+params"], 30, tmp_path)
+    assert [r.ranking for r in again] == [r.ranking for r in found]
+    assert [r.seconds for r in again[:-2]] == [r.seconds for r in found[:-2]]
+
+
+def test_the_same_seed_says_the_same_and_another_is_refused(benchmark: TabularBenchmark, data: Dataset,
+                                                            tmp_path: Path) -> None:
+    first, second = (judged(benchmark, signals(data), ["accuracy", "angle"], 10)[0] for _ in range(2))
+    assert first.ranking == second.ranking
+    judged(benchmark, signals(data), ["params"], 10, tmp_path)
+    for other in (signals(data, seed=1), signals(data, epochs=2)):
+        with pytest.raises(RunError, match="choose another folder"):
+            judged(benchmark, other, ["params"], 10, tmp_path)
+
+
+def test_what_cannot_be_judged(benchmark: TabularBenchmark, data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'angle'"):
+        judged(benchmark, signals(data), ["angel"], 10)
+    with pytest.raises(UnknownName, match="signal"):
+        judged(benchmark, signals(data), ["accuracy+"], 10)
+    with pytest.raises(UsageError, match="take the space of the benchmark"):
+        judged(benchmark, signals(data, "mobile"), ["params"], 10)
+    with pytest.raises(UsageError, match="2 to 15625"):
+        judged(benchmark, signals(data), ["params"], 20000)
+    (tmp_path / FILE).write_text('{"signal": 3}\n')
+    with pytest.raises(RunError, match="delete it"):
+        judged(benchmark, signals(data), ["params"], 10, tmp_path)
+
+
+def test_places() -> None:
+    assert places(np.array([3.0, 1.0, 2.0])).tolist() == [1, 0, 0.5]
+    assert places(np.array([1.0, 1.0, 5.0])).tolist() == [0.25, 0.25, 1]
+    assert places(np.array([-np.inf, 0.0])).tolist() == [0, 1]
