@@ -68,8 +68,9 @@ NEED_TORCH = {
     "hwnas.pipeline.exported.model_exporter", "hwnas.pipeline.helping", "hwnas.pipeline.shares",
     "hwnas.pipeline.selection.trials",
     "hwnas.pipeline.selection.model_selector", "hwnas.pipeline.selection.quantization_loss", "hwnas.pipeline.stages",
-    "hwnas.search.config", "hwnas.search.differentiable", "hwnas.search.evaluators", "hwnas.search.rescoring",
-    "hwnas.search.resumable", "hwnas.search.weight_sharing", "hwnas.surgery.interpreter", "hwnas.surgery.operators",
+    "hwnas.search.additive", "hwnas.search.config", "hwnas.search.differentiable", "hwnas.search.evaluators",
+    "hwnas.search.rescoring", "hwnas.search.resumable", "hwnas.search.shrinking", "hwnas.search.signals",
+    "hwnas.search.weight_sharing", "hwnas.surgery.interpreter", "hwnas.surgery.operators",
     "hwnas.surgery.rounded", "hwnas.surgery.torch_source", "hwnas.surgery.tracing", "hwnas.surgery.tuning",
 }
 

@@ -20,6 +20,8 @@ from hwnas.cli import main
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 
+FEW = ["--images", "digits", "--cells", "10", "--epochs", "1", "--limit", "200", "--signal", "params", "--signal", "accuracy"]
+
 
 def blocks(language: str) -> list[str]:
     return [source for found, source in BLOCKS if found == language]
@@ -37,7 +39,7 @@ def installed(install: Callable[[str, Mapping[str, str], str], None]) -> None:
 
 
 def test_no_snippet_is_left_out() -> None:
-    assert [language for language, _ in BLOCKS] == ["bash", "python", "python", "toml", "bash", "python"]
+    assert [language for language, _ in BLOCKS] == ["bash", "bash", "python", "python", "toml", "bash", "python"]
     assert all(source.count("\n") <= 30 for source in blocks("python"))
 
 
@@ -46,10 +48,12 @@ def test_the_commands(installed: None, cells: Mapping[str, Any], write: Callable
     pytest.importorskip("matplotlib")
     write(tmp_path / "nasbench201.parquet", cells)
     monkeypatch.chdir(tmp_path)
-    for source, names in zip(blocks("bash"), (["migo", "random"], ["hopper anew=0.1", "random"]), strict=True):
+    expected = (["migo", "random"], ["params", "accuracy"], ["hopper anew=0.1", "random"])
+    for source, names in zip(blocks("bash"), expected, strict=True):
         program, *words = shlex.split(source.replace("\\\n", " "))
         assert program == "hwnas"
-        assert main([*words, "--workers", "1"]) == 0
+        small = FEW if "supernet" in words else ["--workers", "1"]
+        assert main([*words, *small]) == 0
         assert [line for line in capsys.readouterr().out.splitlines() if line.startswith(tuple(names))]
     assert (tmp_path / "regret.png").stat().st_size > 5000
     assert len((tmp_path / "regret" / "regret.jsonl").read_text(encoding="utf-8").splitlines()) == 16
