@@ -20,7 +20,8 @@ from hwnas.cli import main
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 
-FEW = ["--images", "digits", "--cells", "10", "--epochs", "1", "--limit", "200", "--signal", "params", "--signal", "accuracy"]
+FEW = ["--images", "digits", "--cells", "10", "--epochs", "1", "--limit", "200", "--signal", "params", "--signal",
+       "accuracy"]
 
 
 def blocks(language: str) -> list[str]:
