@@ -39,26 +39,26 @@ def signals(data: Dataset, name: str = "nasbench201", epochs: int = 1, seed: int
 
 
 def test_every_signal_is_judged_and_kept(benchmark: TabularBenchmark, data: Dataset, tmp_path: Path) -> None:
-    found = judged(benchmark, signals(data), [*NAMES, "accuracy+params"], 30, tmp_path)
+    found = judged(benchmark, signals(data), [*NAMES, "accuracy+params"], 12, tmp_path)
     assert [r.name for r in found] == [*NAMES, "accuracy+params"]
     assert all(-1 <= r.ranking.tau <= 1 and r.ranking.regret >= 0 and 0 <= r.ranking.kept <= 8 for r in found)
     lines = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()]
     assert [line["signal"] for line in lines] == list(NAMES)
-    assert {len(line["values"]) for line in lines} == {30}
+    assert {len(line["values"]) for line in lines} == {12}
     said = {line["signal"]: line["values"] for line in lines}
     assert len(set(said["accuracy"])) > 1
     assert said["accuracy"] != said["accuracy_uniform"]
 
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-30])  # killed while it wrote the last one
-    again = judged(benchmark, signals(data), [*NAMES, "accuracy+params"], 30, tmp_path)
-    assert [r.ranking for r in again] == [r.ranking for r in found]
+    again = judged(benchmark, signals(data), [*NAMES, "accuracy+params"], 12, tmp_path)
+    assert [repr(r.ranking) for r in again] == [repr(r.ranking) for r in found]  # a nan equals none
     assert [r.seconds for r in again[:-2]] == [r.seconds for r in found[:-2]]
 
 
 def test_the_same_seed_says_the_same_and_another_is_refused(benchmark: TabularBenchmark, data: Dataset,
                                                             tmp_path: Path) -> None:
     first, second = (judged(benchmark, signals(data), ["accuracy", "angle"], 10)[0] for _ in range(2))
-    assert first.ranking == second.ranking
+    assert repr(first.ranking) == repr(second.ranking)
     judged(benchmark, signals(data), ["params"], 10, tmp_path)
     for other in (signals(data, seed=1), signals(data, epochs=2)):
         with pytest.raises(RunError, match="choose another folder"):
