@@ -77,6 +77,7 @@ def judged(benchmark: TabularBenchmark, signals: Signals, names: Sequence[str], 
             began = time.monotonic()
             kept.keep(part, signals(part, chosen), time.monotonic() - began)
         found[part] = kept.values[part]
+        signals.know(part, chosen, found[part])
     costs = [[op.flops for op in choice.ops] for choice in space.choices]
     return [_judge(name, found, kept.seconds, chosen, benchmark.truths, costs, places) for name in names]
 

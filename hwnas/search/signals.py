@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -61,6 +61,11 @@ class Signals:
     setting: EvaluatorSetting
     epochs: int
     progress: Progress = silent
+    _said: dict[tuple[str, int], FloatArray] = field(default_factory=dict)
+
+    def know(self, name: str, cells: Sequence[Choice], values: FloatArray) -> None:
+        """A signal that was computed before, so that what is made of it need not compute it again."""
+        self._said[name, hash(tuple(cells))] = values
 
     def __call__(self, name: str, cells: Sequence[Choice]) -> FloatArray:
         """A signal of every architecture; -inf where it has none.
@@ -70,6 +75,11 @@ class Signals:
         """
         if "+" in name:
             return np.mean([places(self(part, cells)) for part in name.split("+")], axis=0)  # type: ignore[no-any-return]
+        if (name, hash(tuple(cells))) not in self._said:
+            self.know(name, cells, self._computed(name, cells))
+        return self._said[name, hash(tuple(cells))]
+
+    def _computed(self, name: str, cells: Sequence[Choice]) -> FloatArray:
         if name in ZERO_COST:
             return self._each(name, cells, self._untrained(name))
         if name == "additive":
