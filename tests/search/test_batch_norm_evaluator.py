@@ -81,6 +81,13 @@ def test_nothing_but_norms_learns(space: Space, data: Dataset, scope: Scope) -> 
     assert changed <= free
 
 
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_cell_that_is_cut_is_no_path_to_learn_on(data: Dataset, scope: Scope) -> None:
+    cell = build(SpaceConfig("nasbench201", 16, 1, 10, 0.25, 1))
+    evaluator = made(cell, data, scope)
+    assert np.isfinite(evaluator.train(iter([(0,) * 6, (0, 1, 0, 0, 0, 0), (3,) * 6]), 0, 1, [0.1]))
+
+
 def test_norms_that_were_added_stay_here(space: Space, data: Dataset) -> None:
     evaluator = made(space, data)
     trained(evaluator)

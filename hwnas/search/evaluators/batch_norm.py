@@ -19,6 +19,7 @@ reproduced: benchmarks/indicators.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hwnas.errors import UsageError
-from hwnas.nets import Supernet
+from hwnas.nets import Mixture, Supernet
 from hwnas.nets.mixed_op import MixedOp
 from hwnas.search.distribution import FloatArray, Rows
 from hwnas.search.evaluators.setting import EvaluatorSetting
@@ -59,6 +60,16 @@ class BatchNormEvaluator(SupernetEvaluator):
         for module in free:
             module.requires_grad_(True)
         super().__post_init__()
+
+    def train(self, paths: Iterator[Sequence[int] | Mixture], number: int, steps: int, rates: Sequence[float]) -> float:
+        """As of shared weights, on the paths that have a norm which learns: over a cell that is cut none has."""
+        return super().train((path for path in paths if isinstance(path, Mixture) or self._learns(path)), number, steps,
+                             rates)
+
+    def _learns(self, choice: Sequence[int]) -> bool:
+        arch, last = self.supernet.space.architecture(choice), self._last()
+        placed = enumerate(zip(arch.live, arch.path, strict=True))
+        return any(live and (number, op) in last for number, (live, op) in placed)
 
     def additive(self) -> Rows:
         """s of every op of every choice."""
