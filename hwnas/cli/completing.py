@@ -19,7 +19,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "accelerator": ("auto", "cpu", "cuda", "mps"), "amp": ("no", "bf16", "fp16"), "image_cache": ("auto", "off"),
     "track": ("csv", "mlflow", "tensorboard", "wandb"),
     "evaluator": ("bn", "scratch", "shared", "table"), "executor": ("inline", "processes"),
-    "reduce": ("angle", "migo", "none"), "bn_scope": ("last", "all"),
+    "reduce": ("angle", "classes", "migo", "none"), "bn_scope": ("last", "all"),
     "searcher": ("additive", "ask_tell", "darts", "gdas", "proxylessnas", "weight_sharing"),
 }
 GROUPS = {  # where other packages name theirs

@@ -152,7 +152,7 @@ OPTIONS: dict[str, Any] = {
                    _L, "nobody"),
     "strategy": _flag(_TEXT, "strategy", "What asks for architectures (hwnas bench lists them).", _S, "migo"),
     "evaluator": _flag(_TEXT, "evaluator", "What scores them: shared, scratch, table or bn.", _S, "shared"),
-    "reduce": _flag(_TEXT, "reduce", "Operations that are left: migo (--keep of each), angle or none.", _S, "migo"),
+    "reduce": _flag(_TEXT, "reduce", "Operations left: migo (--keep of each), angle, classes or none.", _S, "migo"),
     "searcher": _flag(_TEXT, "searcher", "Who leads; by gradients: proxylessnas, darts, in cells gdas.", _S,
                       "what the evaluator needs"),
     "evaluations": _flag(_INT, "evaluations", "Architectures that are scored.", _S, "what MIGO's cycles need"),

@@ -3,7 +3,7 @@
     role        question                                        ours                       entry points
     Evaluator   what is this architecture worth?                shared, scratch, table, bn hwnas.evaluators
     Executor    where is that computed?                         inline, processes          hwnas.executors
-    Reducer     which candidates are left?                      migo, angle, none               hwnas.reducers
+    Reducer     which candidates are left?                      migo, angle, classes, none      hwnas.reducers
     Searcher    from a space to a distribution                  ask_tell, weight_sharing,  hwnas.searchers
                                                                 additive, darts, gdas,
                                                                 proxylessnas
@@ -134,6 +134,14 @@ class StagedReducer(Reducer):
     def begin(self, evaluator: Evaluator) -> None:
         """See the weights before any of them is trained; before `load`, too."""
 
+    def fold(self, whole: Any, stage: int) -> Any:
+        """What a stage trains and judges on, a part of what the search has (a `hwnas.train.Workload`).
+
+        Raises:
+            UsageError: there is no such part of this task or these images.
+        """
+        return whole
+
     @abstractmethod
     def shrink(self, space: Space, live: Mask, stage: int, evaluator: Evaluator) -> Mask:
         """Which ops are left after a stage has trained them; a part of `live`, with what is protected.
@@ -245,6 +253,7 @@ EXECUTORS = Plugins("executor", "hwnas.executors", {
 })
 REDUCERS = Plugins("reducer", "hwnas.reducers", {
     "angle": "hwnas.search.reducers.angle:AngleShrinking",
+    "classes": "hwnas.search.reducers.classes:ClassShrinking",
     "migo": "hwnas.search.reducers.migo:MigoPruning",
     "none": "hwnas.search.reducers.none:NoReduction",
 })

@@ -55,9 +55,11 @@ def shrunk(space: Space, evaluator: NetworkEvaluator, reducer: StagedReducer, co
     reducer.begin(evaluator)
     live, stage = _left(folder / FILE, evaluator, reducer, origin, everything_live(space.sizes).live)
     lengths = [max(1, config.warmup), *[EPOCHS] * (reducer.stages - 1)]
-    rounds = fair_rounds(0, [evaluator.steps_per_epoch] * sum(lengths), 0, config.train.lr)
+    whole, folds = evaluator.fold, [reducer.fold(evaluator.fold, number) for number in range(reducer.stages)]
+    steps = [fold.steps(config.train.batch) for fold, length in zip(folds, lengths, strict=True) for _ in range(length)]
+    rounds = fair_rounds(0, steps, 0, config.train.lr)
     for number in range(stage, reducer.stages):
-        first = sum(lengths[:number])
+        first, evaluator.fold = sum(lengths[:number]), folds[number]
         for current in rounds[first : first + lengths[number]]:
             rng = np.random.default_rng((evaluator.seed, 6, current.number))
             paths = itertools.chain.from_iterable(fair_cycle(live, rng) for _ in itertools.count())
@@ -71,6 +73,7 @@ def shrunk(space: Space, evaluator: NetworkEvaluator, reducer: StagedReducer, co
         save_tensors(folder / FILE, tensors, {
             "origin": origin, "stage": number + 1, "live": [row.tolist() for row in live],
             "reducer": reducer.state_dict()})
+    evaluator.fold = whole
     return live
 
 

@@ -130,8 +130,11 @@ class Workload:
 
     def taken(self, train: np.ndarray, val: np.ndarray) -> Workload:
         """The same on training images `train`, judged on training images `val`; both are indices."""
-        return Workload(self.task, self.data.taken(train, val), self.layout, self.accelerator, self.recipe,
-                        self.own_metric)
+        return self.on(self.data.taken(train, val))
+
+    def on(self, data: LabelledData) -> Workload:
+        """The same task on other data of its kind."""
+        return Workload(self.task, data, self.layout, self.accelerator, self.recipe, self.own_metric)
 
     def fold(self, holdout: float, seed: int, *, turned: bool = False) -> Workload:
         """The training set split in two: weights are trained on one part, architectures judged on the other.

@@ -26,6 +26,7 @@ from hwnas.search.log import SearchLog
     {"evaluator": "bn", "evaluations": 4},
     {"evaluator": "bn", "bn_scope": "all", "evaluations": 4, "reduce": "migo"},
     {"reduce": "angle", "evaluations": 4},
+    {"reduce": "classes", "evaluations": 4},
 ], ids=lambda roles: "-".join(map(str, roles.values())))
 def test_other_roles_end_in_an_architecture(roles: dict[str, Any], small: dict[str, Any], finished: RunFolder,
                                             tmp_path: Path) -> None:
@@ -65,6 +66,8 @@ def test_other_roles_end_in_an_architecture(roles: dict[str, Any], small: dict[s
     ({"bn_scope": "all"}, "give that as well, or leave it out"),
     ({"reduce": "angle", "evaluator": "bn"}, "--reduce angle"),
     ({"reduce": "angle", "searcher": "darts"}, "take --reduce migo"),
+    ({"reduce": "classes", "searcher": "darts"}, "--reduce classes shrinks"),
+    ({"reduce": "classes", "task": "detect", "head": "fcos"}, "--reduce classes shows one class"),
 ])
 def test_roles_that_do_not_go_together(options: dict[str, Any], rule: str) -> None:
     with pytest.raises(UsageError, match=rule):

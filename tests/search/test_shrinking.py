@@ -20,6 +20,7 @@ from hwnas.search.evaluators.setting import EvaluatorSetting
 from hwnas.search.evaluators.shared import shared_weights
 from hwnas.search.log import SearchLog
 from hwnas.search.reducers.angle import AngleShrinking
+from hwnas.search.reducers.classes import TAU, ClassShrinking, easiest, thresholded
 from hwnas.search.roles import REDUCERS, StagedReducer, create_reducer
 from hwnas.search.shrinking import FILE
 from hwnas.space import Space, SpaceConfig, build
@@ -124,6 +125,47 @@ def test_the_ops_of_the_least_mean_angle_go(space: Space, data: Dataset, protect
     removable = {(i, k) for i, k in stays if protect is None or protect[i] != k}
     assert stays - removable == (set() if protect is None else set(enumerate(protect)))
     assert max(scores[place] for place in gone) <= min(scores[place] for place in removable) + 0.01
+
+
+def world(seed: int) -> tuple[bool, float]:
+    """One choice of eight ops, effects of deviation 1, errors that grow with the classes: does the best op survive the
+    three stages of ImageNet's 100, 300 and 1000 classes, and at which share of the work of all classes and all ops?"""
+    rng = np.random.default_rng(seed)
+    true = rng.normal(size=8)
+    live, work = [np.ones(8, dtype=np.bool_)], 0.0
+    for classes, error in ((100, 0.2), (300, 0.25), (1000, 0.3)):
+        work += classes * live[0].sum()
+        seen = true + rng.normal(size=8) * error
+        live = thresholded([seen], [np.full(8, error)], live, TAU, 2)
+    return bool(live[0][true.argmax()]), work / (1000 * 8 * 3)
+
+
+def test_the_best_op_survives_growing_classes_at_half_of_the_work() -> None:
+    survived, work = zip(*map(world, range(100)), strict=True)
+    assert sum(survived) >= 99
+    assert np.mean(work) <= 0.5
+
+
+def test_a_threshold_keeps_the_best_those_near_it_and_what_is_protected() -> None:
+    effects, stderr = [np.array([0.0, -0.5, -3.0, -9.0, 1.0])], [np.full(5, 0.5)]
+    live = [np.array([True, True, True, True, False])]
+    kept = [np.flatnonzero(thresholded(effects, stderr, live, 0.05, least, protect)[0]).tolist()
+            for least, protect in ((1, None), (3, None), (1, [3]), (1, [4]))]
+    assert kept == [[0, 1], [0, 1, 2], [0, 1, 3], [0, 1]]
+
+
+def test_easy_classes_come_first_and_stages_only_grow() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 50)
+    shade = np.array([20, 220, 120, 125])[labels]  # the last two are hard to tell apart
+    images = np.clip(shade[:, None, None, None] + rng.normal(size=(200, 16, 16, 1)) * 4, 0, 255).astype(np.uint8)
+    data = Dataset("shades", images, labels, images, labels, ("a", "b", "c", "d"), "here")
+    assert easiest(data, 2) == [0, 1]
+    folds = [ClassShrinking(3).fold(as_task(data), stage) for stage in range(3)]
+    shown = [set(np.unique(fold.data.val.labels).tolist()) for fold in folds]
+    assert shown == [{0, 1}, {0, 1}, {0, 1, 2, 3}]
+    assert [len(fold.train_images) for fold in folds] == [102, 102, 200]
+    assert folds[2].data is data
 
 
 def test_a_choice_keeps_one(space: Space, data: Dataset) -> None:

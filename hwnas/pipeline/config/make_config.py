@@ -18,6 +18,7 @@ from hwnas.tracking.registry import check
 HARMLESS = ("image_cache", "workers", "track", "side_by_side")
 """Options with others of which a run may go on: they change no result of it."""
 BY_GRADIENTS = ("darts", "gdas", "proxylessnas")  # searchers that ask no strategy
+STAGED = ("angle", "classes")  # reducers that shrink before the search
 
 
 def make_config(options: dict[str, object], *, known_space: bool = False) -> CompressConfig:
@@ -150,9 +151,12 @@ def _check_search(config: CompressConfig) -> None:
         raise UsageError("--searcher additive reads off weights what ops are worth: give --evaluator bn as well")
     if asked.evaluator == "bn" and (asked.strategy != "migo" or asked.schedule == "path"):
         raise UsageError("--evaluator bn asks no strategy: leave out --strategy and --training path")
-    if asked.reduce == "angle" and (asked.evaluator != "shared" or asked.searcher in BY_GRADIENTS):
-        raise UsageError("--reduce angle shrinks a space by the weights that a strategy is asked with: leave out "
-                         "--evaluator and --searcher, or take --reduce migo")
+    if asked.reduce in STAGED and (asked.evaluator != "shared" or asked.searcher in BY_GRADIENTS):
+        raise UsageError(f"--reduce {asked.reduce} shrinks a space by the weights that a strategy is asked with: leave "
+                         "out --evaluator and --searcher, or take --reduce migo")
+    if asked.reduce == "classes" and config.task != "classify":
+        raise UsageError(f"--reduce classes shows one class after the other, and --task {config.task} has not one an "
+                         "image: take --reduce migo")
     if asked.bn_scope != "last" and asked.evaluator != "bn":
         raise UsageError(f"--bn-scope {asked.bn_scope} is of --evaluator bn: give that as well, or leave it out")
     if asked.searcher == "ask_tell" and moving:
