@@ -121,6 +121,7 @@ def run(space: Space, data: LabelledData | Workload, config: SearchConfig, *, fo
               "config": config.described()}
     live: Mask | None = None
     if isinstance(reducer, StagedReducer):
+        searcher_of(setting, evaluator)  # what does not go together is told before minutes of training
         live = shrunk(space, evaluator, reducer, config, folder, origin, progress, curve)
         setting = replace(setting, config=replace(config, warmup=0))
     strategy = strategy_of(space, config, guarded, seed, live)
@@ -193,7 +194,7 @@ def searcher_of(setting: EvaluatorSetting, evaluator: NetworkEvaluator) -> Searc
         UsageError: one that asks no strategy, beside a strategy.
     """
     config = setting.config
-    name = config.searcher or evaluator.searcher
+    name = config.searcher or evaluator.searcher or ("weight_sharing" if evaluator.weights_move else "ask_tell")
     found = create_searcher(name, setting)
     if not found.asks and isinstance(create_reducer(config.reduce, config.keep), StagedReducer):
         raise UsageError(f"the searcher {name} asks no strategy, so it has no use for a space that was shrunk: take "

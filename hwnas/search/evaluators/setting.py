@@ -52,10 +52,10 @@ class NetworkEvaluator(Evaluator):
 
     Attributes:
         fold: the task as the search sees it, at the space's own size.
-        searcher: who leads where none is named.
+        searcher: who leads where none is named; empty for `weight_sharing` where weights move, else `ask_tell`.
     """
 
-    searcher: ClassVar[str] = "ask_tell"
+    searcher: ClassVar[str] = ""
 
     fold: Workload
 

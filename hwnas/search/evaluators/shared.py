@@ -37,7 +37,6 @@ class SupernetEvaluator(NetworkEvaluator):
     """
 
     weights_move: ClassVar[bool] = True
-    searcher: ClassVar[str] = "weight_sharing"
     supernet: Supernet
     fold: Workload
     config: TrainConfig
