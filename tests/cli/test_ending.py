@@ -21,6 +21,7 @@ QUICK = ["--imgsz", "16", "--channels", "1", "--classes", "10", "--depth", "1", 
 
 SWALLOWED = """
 import contextlib, os, signal, time
+from hwnas.cli.ending import AGAIN_SECONDS, Terminated, told_to_end
 
 def told():
     os.kill(os.getpid(), signal.SIGTERM)
