@@ -102,6 +102,7 @@ class Classify(Task):
     metric_name = "accuracy"
     answers = "the five likeliest classes with their scores"
     data_type = Dataset
+    one_class = True
     class_weights = True
     photographs = "photo"
     columns = (Column("reference", "recall", "recall, reference"), Column("compressed", "recall", "recall"),

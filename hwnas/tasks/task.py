@@ -103,6 +103,7 @@ class Task(ABC):
         words: how the report speaks of the score.
         model_keys: keys of the facts that its models have beside those of every model.
         remembers: whether a teacher's outputs are small enough to be kept.
+        one_class: whether an image has one class, its label (`Dataset`), so that classes can be shown by turns.
         class_weights: whether its objective can weigh classes (`hwnas.train.objective.Weighed`).
     """
 
@@ -123,6 +124,7 @@ class Task(ABC):
     words: ClassVar[Words]
     model_keys: ClassVar[tuple[str, ...]] = ()
     remembers: ClassVar[bool] = True
+    one_class: ClassVar[bool] = False
     class_weights: ClassVar[bool] = False
 
     # Data.

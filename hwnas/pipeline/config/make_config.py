@@ -13,6 +13,7 @@ from hwnas.errors import UnknownName, UsageError
 from hwnas.pipeline.config.budget import COUNTED, called
 from hwnas.pipeline.config.compress_config import FLAT, CompressConfig, default_of, flag_of, flat_name, named
 from hwnas.pipeline.config.own_network import OWN_NETWORK, check_own_network
+from hwnas.tasks.registry import find as find_task
 from hwnas.tracking.registry import check
 
 HARMLESS = ("image_cache", "workers", "track", "side_by_side")
@@ -154,7 +155,7 @@ def _check_search(config: CompressConfig) -> None:
     if asked.reduce in STAGED and (asked.evaluator != "shared" or asked.searcher in BY_GRADIENTS):
         raise UsageError(f"--reduce {asked.reduce} shrinks a space by the weights that a strategy is asked with: leave "
                          "out --evaluator and --searcher, or take --reduce migo")
-    if asked.reduce == "classes" and config.task != "classify":
+    if asked.reduce == "classes" and not find_task(config.task).one_class:
         raise UsageError(f"--reduce classes shows one class after the other, and --task {config.task} has not one an "
                          "image: take --reduce migo")
     if asked.bn_scope != "last" and asked.evaluator != "bn":

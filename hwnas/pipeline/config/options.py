@@ -55,8 +55,8 @@ class CompressOptions(TypedDict, total=False):
     searcher: str | None
     evaluations: int | None
     evaluation_epochs: int
-    bn_scope: str
     evaluation_table: str | None
+    bn_scope: str
     executor: str | None
     search_workers: int
     mode: Literal["pooled", "corrected", "reference"]

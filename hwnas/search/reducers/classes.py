@@ -61,7 +61,7 @@ class ClassShrinking(StagedReducer):
 
     def fold(self, whole: Any, stage: int) -> Any:
         data = whole.data
-        if getattr(getattr(data, "train_labels", None), "ndim", 0) != 1:
+        if not whole.task.one_class:
             raise UsageError("--reduce classes shows one class after the other, and the task "
                              f"{whole.task.name} has not one an image: take --reduce migo")
         shown = easiest(data, max(2, round(SHARES[stage] * len(data.classes))))
