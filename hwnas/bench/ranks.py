@@ -27,6 +27,7 @@ from hwnas.bench.benchmark import FloatArray
 from hwnas.errors import InputError
 from hwnas.generate import solve
 from hwnas.latency.metrics import kendall_tau
+from hwnas.search.cycle import cycle_effects
 from hwnas.search.effects import fit_effects
 
 NEAR = 0.1
@@ -88,12 +89,7 @@ def ranking(cells: Cells, signal: Sequence[float] | FloatArray, truths: FloatArr
 
 def pair_means(cells: np.ndarray, values: FloatArray, sizes: Sequence[int]) -> FloatArray:
     """The mean value of the architectures that hold each op, choice by choice; nan where none does."""
-    rows = []
-    for i, k in enumerate(sizes):
-        counts = np.bincount(cells[:, i], minlength=k)
-        sums = np.bincount(cells[:, i], weights=values, minlength=k)
-        rows.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
-    return np.concatenate(rows)
+    return np.concatenate(cycle_effects(cells, values, sizes, unseen=np.nan))
 
 
 def tau_near(signal: FloatArray, truth: FloatArray, cost: FloatArray, share: float) -> float:

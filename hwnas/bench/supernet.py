@@ -55,7 +55,7 @@ def judged(benchmark: TabularBenchmark, signals: Signals, names: Sequence[str], 
         UsageError: the space of the signals is not that of the benchmark, or too few architectures.
         RunError: `out` holds signals of something else.
     """
-    from hwnas.search.signals import NAMES, places
+    from hwnas.search.signals import NAMES
 
     parts = list(dict.fromkeys(part for name in names for part in name.split("+")))
     for part in parts:
@@ -71,22 +71,14 @@ def judged(benchmark: TabularBenchmark, signals: Signals, names: Sequence[str], 
     drawn = np.random.default_rng(signals.setting.seed).choice(total, cells, replace=False)
     chosen = [tuple(int(k) for k in np.unravel_index(i, benchmark.choices)) for i in sorted(drawn.tolist())]
     kept = _Kept(out, _identity(benchmark, signals, chosen))
-    found: dict[str, FloatArray] = {}
     for part in parts:
         if part not in kept.values:
             began = time.monotonic()
             kept.keep(part, signals(part, chosen), time.monotonic() - began)
-        found[part] = kept.values[part]
-        signals.know(part, chosen, found[part])
+        signals.know(part, chosen, kept.values[part])
     costs = [[op.flops for op in choice.ops] for choice in space.choices]
-    return [_judge(name, found, kept.seconds, chosen, benchmark.truths, costs, places) for name in names]
-
-
-def _judge(name: str, found: dict[str, FloatArray], seconds: dict[str, float], cells: Cells, truths: FloatArray,
-           costs: Sequence[Sequence[int]], places: Any) -> Judged:
-    parts = name.split("+")
-    said = found[name] if len(parts) == 1 else np.mean([places(found[part]) for part in parts], axis=0)
-    return Judged(name, ranking(cells, said, truths, costs), sum(seconds[part] for part in parts))
+    return [Judged(name, ranking(chosen, signals(name, chosen), benchmark.truths, costs),
+                   sum(kept.seconds[part] for part in name.split("+"))) for name in names]
 
 
 def _identity(benchmark: TabularBenchmark, signals: Signals, cells: Cells) -> str:

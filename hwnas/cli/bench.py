@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 EPILOG = "Example: hwnas bench search --benchmark nasbench201 --data nasbench201.parquet"
 SUPERNET_EPILOG = ("Example: hwnas bench supernet --benchmark nasbench201 --data nasbench201.parquet --images "
                    "photos/ --imgsz 16 -o signals")
-SIGNALS = ("accuracy", "accuracy_plain", "accuracy_uniform", "additive", "angle", "angle_uniform", "magnitude", "bn",
-           "bn_all", "params", "flops", "synflow", "jacob_cov", "naswot", "zen")
 
 Options = dict[str, dict[str, Any]]
 
@@ -152,7 +150,7 @@ def supernet(
     from hwnas.errors import UsageError
     from hwnas.search.config import SearchConfig
     from hwnas.search.evaluators.setting import EvaluatorSetting
-    from hwnas.search.signals import Signals
+    from hwnas.search.signals import NAMES, Signals
     from hwnas.space import SpaceConfig, build
     from hwnas.train import TrainConfig, as_task
 
@@ -167,7 +165,7 @@ def supernet(
         space = build(SpaceConfig(benchmark, size, channels, len(pictures.classes), width_mult, depth))
         config = SearchConfig(train=TrainConfig(batch=batch, lr=lr))
         signals = Signals(EvaluatorSetting(space, as_task(pictures), config, seed), epochs, watch.progress)
-        results = judged(found, signals, signal or list(SIGNALS), cells, out)
+        results = judged(found, signals, signal or list(NAMES), cells, out)
     if json:
         say_json({"benchmark": found.name, "cells": cells, "epochs": epochs, "signals": [
             {"signal": r.name, "tau": r.ranking.tau, "near": r.ranking.near, "of_pairs": r.ranking.of_pairs,

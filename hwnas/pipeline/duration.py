@@ -25,7 +25,7 @@ from hwnas.pipeline.config.compress_config import CompressConfig, seconds_of
 from hwnas.pipeline.context import search_config_of
 from hwnas.pipeline.task_setup import training_of
 from hwnas.search.config import SearchConfig
-from hwnas.search.cycle import fair_cycle
+from hwnas.search.cycle import fair_paths
 from hwnas.search.distribution import everything_live
 from hwnas.search.effort import Effort
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
@@ -199,7 +199,7 @@ def _timed_steps(setting: EvaluatorSetting, evaluator: SupernetEvaluator, decode
     """Seconds with the threads that torch has now, and how many steps were tried; `decode_s`: of an image."""
     space, batch = setting.space, setting.config.train.batch
     law, rng = everything_live(space.sizes), np.random.default_rng(setting.seed)
-    paths = itertools.chain.from_iterable(fair_cycle(law.live, rng) for _ in itertools.count())
+    paths = fair_paths(law.live, rng)
     reference = space.reference.choice
     path_s, tried = _timed(lambda i: evaluator.train(paths, i, 1, [1e-4]))
     reference_s, more = _timed(lambda i: evaluator.train(itertools.repeat(reference), i, 1, [1e-4]))

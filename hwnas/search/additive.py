@@ -22,7 +22,7 @@ import numpy as np
 from hwnas.errors import UsageError
 from hwnas.search.ask_tell import on_mask
 from hwnas.search.config import SearchConfig
-from hwnas.search.cycle import fair_cycle
+from hwnas.search.cycle import fair_paths
 from hwnas.search.distribution import Distribution, Rows, everything_live
 from hwnas.search.effort import Effort
 from hwnas.search.evaluators.setting import EvaluatorSetting
@@ -58,19 +58,15 @@ class Additive(Searcher):
         live = everything_live(sizes).live
         for current in rounds[journal.rounds :]:
             rng = np.random.default_rng((evaluator.seed, 4, current.number))
-            paths = itertools.chain.from_iterable(fair_cycle(live, rng) for _ in itertools.count())
-            loss = evaluator.train(paths, current.number, len(current.rates), current.rates)
+            loss = evaluator.train(fair_paths(live, rng), current.number, len(current.rates), current.rates)
             context.curve(current.number, {"loss": loss, "lr": current.rates[-1]})
             journal.save(current.number + 1)
             context.progress("search", current.number + 1, len(rounds) + scored)
         table = evaluator.additive()
         assert table is not None
-        samples: list[Choice] = []
-        rng = np.random.default_rng((evaluator.seed, 3))
-        while len(samples) < scored:
-            samples += fair_cycle(live, rng)
+        samples = itertools.islice(fair_paths(live, np.random.default_rng((evaluator.seed, 3))), scored)
         journal.log.keep("alone", 0)
-        for number, choice in enumerate(samples[:scored]):
+        for number, choice in enumerate(samples):
             began, score = time.monotonic(), evaluator.score(choice)
             journal.log.append(Evaluation("alone", number, choice, score, time.monotonic() - began))
             context.progress("search", len(rounds) + number + 1, len(rounds) + scored)

@@ -21,7 +21,7 @@ arccos gives angles below 1e-8 as 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -96,18 +96,6 @@ def weights_of(supernet: Any) -> list[list[list[FloatArray]]]:
             for candidates in supernet.candidates]
 
 
-def pair_scores(samples: Sequence[Choice], scores: Mapping[Choice, float] | Sequence[float],
-                sizes: Sequence[int]) -> list[FloatArray]:
-    """Per choice and op the mean score of the samples that hold it; nan where none does."""
-    values = np.array([scores[s] for s in samples] if isinstance(scores, Mapping) else scores, dtype=np.float64)
-    table, rows = np.asarray(samples, dtype=np.int64), []
-    for i, k in enumerate(sizes):
-        counts = np.bincount(table[:, i], minlength=k)
-        sums = np.bincount(table[:, i], weights=values, minlength=k)
-        rows.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
-    return rows
-
-
 def ways(arch: Architecture) -> list[int]:
     """m of every position; 1 on a chain."""
     counts = [0] * len(arch.ops)
@@ -139,7 +127,7 @@ class _Cell:
 def _cells(space: Space) -> tuple[_Cell, ...]:
     """What lies between the nodes that every way passes, in network order."""
     edges = space.edges
-    into, out = {edges[0].source: 1}, {}
+    into = {edges[0].source: 1}
     for edge in edges:
         into[edge.target] = into.get(edge.target, 0) + into.get(edge.source, 0)
     sources = {edge.source for edge in edges}

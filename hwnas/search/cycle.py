@@ -11,11 +11,15 @@ Source: MIGO-NAS (TPAMI 43(9), 2021), fair sampling with progressive pruning; ro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas.search.distribution import BoolArray, FloatArray, Rows
+
+IntArray = npt.NDArray[np.int64]
 
 
 def planned_evaluations(choices: Sequence[int], s: int, keep: int) -> int:
@@ -38,14 +42,20 @@ def fair_cycle(live: Sequence[BoolArray], rng: np.random.Generator) -> list[tupl
     return list(zip(*columns, strict=True))
 
 
-def cycle_effects(samples: Sequence[Sequence[int]], weights: FloatArray, choices: Sequence[int]) -> Rows:
-    """Mean weight of the samples that hold op k of choice i; 0 for ops that none holds."""
+def fair_paths(live: Sequence[BoolArray], rng: np.random.Generator) -> Iterator[tuple[int, ...]]:
+    """Architectures of one fair cycle after the other, without end."""
+    return itertools.chain.from_iterable(fair_cycle(live, rng) for _ in itertools.count())
+
+
+def cycle_effects(samples: Sequence[Sequence[int]] | IntArray, weights: FloatArray | Sequence[float],
+                  choices: Sequence[int], unseen: float = 0.0) -> Rows:
+    """Mean weight of the samples that hold op k of choice i; `unseen` for ops that none holds."""
     table = np.asarray(samples, dtype=np.int64)
     rows = []
     for i, k in enumerate(choices):
         counts = np.bincount(table[:, i], minlength=k)
         sums = np.bincount(table[:, i], weights=weights, minlength=k)
-        rows.append(sums / np.maximum(counts, 1))
+        rows.append(np.where(counts > 0, sums / np.maximum(counts, 1), unseen))
     return rows
 
 

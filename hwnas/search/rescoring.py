@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from hwnas.progress import Progress
 from hwnas.search.config import SearchConfig
-from hwnas.search.cycle import fair_cycle
+from hwnas.search.cycle import fair_paths
 from hwnas.search.distribution import Distribution
 from hwnas.search.effects import fit_effects
 from hwnas.search.evaluators.shared import SupernetEvaluator
@@ -28,10 +29,7 @@ def rescored(learnt: Distribution, evaluator: SupernetEvaluator, log: SearchLog,
         rounds: of training, which come first in what `progress` is told.
     """
     rng = np.random.default_rng((evaluator.seed, 3))
-    samples: list[tuple[int, ...]] = []
-    while len(samples) < config.settle:
-        samples += fair_cycle(learnt.live, rng)
-    samples = samples[: config.settle]
+    samples = list(itertools.islice(fair_paths(learnt.live, rng), config.settle))
     logged = log.of("settle")
     for number, choice in enumerate(samples):
         if number >= len(logged):

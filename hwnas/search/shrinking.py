@@ -11,7 +11,6 @@ Killed, it goes on behind the last whole stage, bit for bit.
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 from hwnas.errors import RunError, UsageError
 from hwnas.progress import Progress, silent
 from hwnas.search.config import SearchConfig
-from hwnas.search.cycle import fair_cycle
+from hwnas.search.cycle import fair_paths
 from hwnas.search.distribution import BoolArray, everything_live
 from hwnas.search.evaluators.setting import NetworkEvaluator
 from hwnas.search.evaluators.shared import SupernetEvaluator
@@ -62,9 +61,8 @@ def shrunk(space: Space, evaluator: NetworkEvaluator, reducer: StagedReducer, co
         first, evaluator.fold = sum(lengths[:number]), folds[number]
         for current in rounds[first : first + lengths[number]]:
             rng = np.random.default_rng((evaluator.seed, 6, current.number))
-            paths = itertools.chain.from_iterable(fair_cycle(live, rng) for _ in itertools.count())
             # Far from the numbers of the search's rounds, which draw batches by theirs.
-            loss = evaluator.train(paths, 10**6 + current.number, len(current.rates), current.rates)
+            loss = evaluator.train(fair_paths(live, rng), 10**6 + current.number, len(current.rates), current.rates)
             curve(current.number, {"loss": loss, "lr": current.rates[-1]})
             progress("shrink", current.number + 1, len(rounds))
         live = reducer.shrink(space, live, number, evaluator)

@@ -19,21 +19,20 @@ that only norms are trained of get a tenth of the epochs, as in BN-NAS.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hwnas.errors import UnknownName
 from hwnas.nets import Network, Supernet
 from hwnas.progress import Progress, silent
 from hwnas.search.additive import PART
 from hwnas.search.angles import Angles, weights_of
-from hwnas.search.cycle import fair_cycle
+from hwnas.search.cycle import fair_paths
 from hwnas.search.distribution import FloatArray, everything_live
 from hwnas.search.effects import fit_effects
 from hwnas.search.evaluators.batch_norm import batch_norms
@@ -46,6 +45,15 @@ from hwnas.train.zero_cost import ZERO_COST
 Weights = Literal["fair", "uniform", "bn", "bn_all"]
 IMAGES = 32  # that a network which nobody trained is shown
 SEEDED = 7  # of what is drawn besides
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A supernet: what scores with it, as it was drawn, and the batch-norm statistics that training left."""
+
+    evaluator: SupernetEvaluator
+    base: Supernet
+    left: Mapping[str, Tensor]
 
 
 @dataclass
@@ -62,6 +70,7 @@ class Signals:
     epochs: int
     progress: Progress = silent
     _said: dict[tuple[str, int], FloatArray] = field(default_factory=dict)
+    _trained: dict[Weights, _Trained] = field(default_factory=dict)
 
     def know(self, name: str, cells: Sequence[Choice], values: FloatArray) -> None:
         """A signal that was computed before, so that what is made of it need not compute it again."""
@@ -89,19 +98,15 @@ class Signals:
             raise UnknownName("signal", name, NAMES)
         return self._each(name, cells, found())
 
-    def trained(self, weights: Weights) -> SupernetEvaluator:
-        """The supernet after so many epochs of one of the ways to train it."""
-        return {"fair": self._fair, "uniform": self._uniform, "bn": self._bn, "bn_all": self._bn_all}[weights][0]
-
     def _ways(self) -> dict[str, Callable[[], Callable[[Choice], float]]]:
         return {
-            "accuracy": lambda: self._fair[0].score,
-            "accuracy_plain": lambda: _plain(self._fair[0]),
-            "accuracy_uniform": lambda: self._uniform[0].score,
-            "angle": lambda: _angle(*self._fair),
-            "angle_uniform": lambda: _angle(*self._uniform),
-            "magnitude": lambda: _magnitude(self._fair[0].supernet),
-            "bn": lambda: _sum(self._bn[0]), "bn_all": lambda: _sum(self._bn_all[0]),
+            "accuracy": lambda: self._supernet("fair").evaluator.score,
+            "accuracy_plain": lambda: _plain(self._supernet("fair")),
+            "accuracy_uniform": lambda: self._supernet("uniform").evaluator.score,
+            "angle": lambda: _angle(self._supernet("fair")),
+            "angle_uniform": lambda: _angle(self._supernet("uniform")),
+            "magnitude": lambda: _magnitude(self._supernet("fair")),
+            "bn": lambda: _sum(self._supernet("bn")), "bn_all": lambda: _sum(self._supernet("bn_all")),
         }
 
     def _each(self, name: str, cells: Sequence[Choice], of: Callable[[Choice], float]) -> FloatArray:
@@ -139,24 +144,13 @@ class Signals:
 
         return score
 
-    @cached_property
-    def _fair(self) -> tuple[SupernetEvaluator, Supernet]:
-        return self._supernet("fair")
+    def _supernet(self, weights: Weights) -> _Trained:
+        """Trained when it is first asked for."""
+        if weights not in self._trained:
+            self._trained[weights] = self._train(weights)
+        return self._trained[weights]
 
-    @cached_property
-    def _uniform(self) -> tuple[SupernetEvaluator, Supernet]:
-        return self._supernet("uniform")
-
-    @cached_property
-    def _bn(self) -> tuple[SupernetEvaluator, Supernet]:
-        return self._supernet("bn")
-
-    @cached_property
-    def _bn_all(self) -> tuple[SupernetEvaluator, Supernet]:
-        return self._supernet("bn_all")
-
-    def _supernet(self, weights: Weights) -> tuple[SupernetEvaluator, Supernet]:
-        """What was trained, and the supernet as it was drawn."""
+    def _train(self, weights: Weights) -> _Trained:
         norms = weights.startswith("bn")
         scope: Literal["last", "all"] = "all" if weights == "bn_all" else "last"
         setting = replace(self.setting, config=replace(self.setting.config, bn_scope=scope))
@@ -166,10 +160,11 @@ class Signals:
         live = everything_live(self.setting.space.sizes).live
         for current in fair_rounds(0, [evaluator.steps_per_epoch] * epochs, 0, setting.config.train.lr):
             rng = np.random.default_rng((self.setting.seed, SEEDED, current.number))
-            evaluator.train(_drawn(live, rng) if weights == "uniform" else _fairly(live, rng), current.number,
+            evaluator.train(_drawn(live, rng) if weights == "uniform" else fair_paths(live, rng), current.number,
                             len(current.rates), current.rates)
             self.progress(f"train {weights}", current.number + 1, epochs)
-        return evaluator, base
+        left = {name: value.clone() for name, value in evaluator.supernet.named_buffers()}
+        return _Trained(evaluator, base, left)
 
 
 NAMES = ("accuracy", "accuracy_plain", "accuracy_uniform", "additive", "angle", "angle_uniform", "magnitude", "bn",
@@ -184,38 +179,34 @@ def places(values: FloatArray) -> FloatArray:
     return np.asarray(middle[inverse] / max(1, len(values) - 1), dtype=np.float64)
 
 
-def _fairly(live: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[Choice]:
-    return itertools.chain.from_iterable(fair_cycle(live, rng) for _ in itertools.count())
-
-
 def _drawn(live: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[Choice]:
     while True:
         yield tuple(int(rng.choice(np.flatnonzero(mask))) for mask in live)
 
 
-def _angle(evaluator: SupernetEvaluator, base: Supernet) -> Callable[[Choice], float]:
-    return Angles.between(base, evaluator.supernet).of
+def _angle(trained: _Trained) -> Callable[[Choice], float]:
+    return Angles.between(trained.base, trained.evaluator.supernet).of
 
 
-def _magnitude(supernet: Supernet) -> Callable[[Choice], float]:
-    space = supernet.space
+def _magnitude(trained: _Trained) -> Callable[[Choice], float]:
+    supernet = trained.evaluator.supernet
     sizes = [[sum(float(np.abs(t).sum()) for t in tensors) for tensors in row] for row in weights_of(supernet)]
-    return lambda choice: sum(row[k] for row, k in zip(sizes, space.architecture(choice).path, strict=True))
+    return lambda choice: sum(row[k] for row, k in zip(sizes, supernet.space.architecture(choice).path, strict=True))
 
 
-def _sum(evaluator: SupernetEvaluator) -> Callable[[Choice], float]:
-    table = evaluator.additive()
+def _sum(trained: _Trained) -> Callable[[Choice], float]:
+    table = trained.evaluator.additive()
     assert table is not None
     return lambda choice: float(sum(row[k] for row, k in zip(table, choice, strict=True)))
 
 
-def _plain(evaluator: SupernetEvaluator) -> Callable[[Choice], float]:
-    """Scores with the statistics that training left, those of all paths together."""
-    fresh = {name: value.clone() for name, value in evaluator.supernet.named_buffers()}
+def _plain(trained: _Trained) -> Callable[[Choice], float]:
+    """Scores with the statistics that training left, those of all paths together; other scores change them."""
+    evaluator, supernet = trained.evaluator, trained.evaluator.supernet
 
     def score(choice: Choice) -> float:
-        for name, value in evaluator.supernet.named_buffers():
-            value.copy_(fresh[name])
-        return evaluator.fold.score(evaluator.supernet.subnet(evaluator.supernet.space.architecture(choice)))
+        for name, value in supernet.named_buffers():
+            value.copy_(trained.left[name])
+        return evaluator.fold.score(supernet.subnet(supernet.space.architecture(choice)))
 
     return score

@@ -15,7 +15,7 @@ import numpy as np
 from hwnas.errors import RunError, UsageError
 from hwnas.search.ask_tell import on_mask
 from hwnas.search.config import SearchConfig
-from hwnas.search.cycle import fair_cycle
+from hwnas.search.cycle import fair_paths
 from hwnas.search.effort import Effort
 from hwnas.search.evaluators.setting import EvaluatorSetting
 from hwnas.search.evaluators.shared import SupernetEvaluator
@@ -106,4 +106,4 @@ def _paths(strategy: Strategy, asked: Ask | None, config: SearchConfig, seed: in
     if config.training == "path" and asked is not None:
         return itertools.repeat(asked.choice)
     live, rng = strategy.distribution().live, np.random.default_rng((seed, 4, current.number))
-    return itertools.chain.from_iterable(fair_cycle(live, rng) for _ in itertools.count())
+    return fair_paths(live, rng)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hwnas.bench.benchmark import TabularBenchmark
 from hwnas.bench.supernet import FILE, judged
@@ -63,6 +64,18 @@ def test_the_same_seed_says_the_same_and_another_is_refused(benchmark: TabularBe
     for other in (signals(data, seed=1), signals(data, epochs=2)):
         with pytest.raises(RunError, match="choose another folder"):
             judged(benchmark, other, ["params"], 10, tmp_path)
+
+
+def test_statistics_that_training_left_are_those_whatever_was_scored_before(data: Dataset) -> None:
+    """A score re-estimates the statistics of its path where they stand."""
+    cells = [(3,) * 6, (1, 3, 2, 3, 1, 3), (4, 1, 1, 3, 0, 2)]
+    alone, after = signals(data, epochs=2), signals(data, epochs=2)
+    after("accuracy", cells)
+    assert after("accuracy_plain", cells).tolist() == alone("accuracy_plain", cells).tolist()
+    trained = after._supernet("fair")
+    buffers = dict(trained.evaluator.supernet.named_buffers())
+    trained.evaluator.score(cells[0])
+    assert any(not torch.equal(value, buffers[name]) for name, value in trained.left.items())
 
 
 def test_what_cannot_be_judged(benchmark: TabularBenchmark, data: Dataset, tmp_path: Path) -> None:

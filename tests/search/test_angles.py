@@ -11,7 +11,8 @@ import torch
 
 from hwnas.errors import InputError
 from hwnas.nets import Supernet
-from hwnas.search.angles import Angles, angle_of, pair_scores, ways, weights_of
+from hwnas.search.angles import Angles, angle_of, ways, weights_of
+from hwnas.search.cycle import cycle_effects
 from hwnas.space import Space, SpaceConfig, build
 from hwnas.space.nasbench201 import EDGES
 
@@ -143,6 +144,6 @@ def test_weights_of_another_shape_are_refused(cells: Space, chain: Space) -> Non
 
 
 def test_scores_of_pairs() -> None:
-    rows = pair_scores([(0, 1), (0, 0), (1, 1)], [1.0, 3.0, 5.0], (2, 3))
+    rows = cycle_effects([(0, 1), (0, 0), (1, 1)], [1.0, 3.0, 5.0], (2, 3), unseen=np.nan)
     np.testing.assert_allclose(rows[0], [2.0, 5.0])
     np.testing.assert_allclose(rows[1], [3.0, 3.0, np.nan])

@@ -46,7 +46,7 @@ def trained(evaluator: BatchNormEvaluator, steps: int = 10) -> None:
 def test_the_indicator_is_the_mean_size_of_the_last_scales(space: Space, data: Dataset) -> None:
     evaluator = made(space, data)
     assert all(row.sum() == np.ceil(row).sum() for row in evaluator.additive())  # every norm begins with 1
-    last = evaluator._last()
+    last = evaluator._last
     number, op = next(place for place in last if len(last[place].weight) >= 3)
     choice = space.choice_of[number]
     assert choice is not None
@@ -74,7 +74,7 @@ def test_nothing_but_norms_learns(space: Space, data: Dataset, scope: Scope) -> 
     trained(evaluator)
     norms = {f"{name}.{part}" for name, module in net.named_modules() if isinstance(module, _BatchNorm)
              for part in ("weight", "bias")}
-    last = {id(p) for norm in evaluator._last().values() for p in norm.parameters()}
+    last = {id(p) for norm in evaluator._last.values() for p in norm.parameters()}
     free = {name for name, p in net.named_parameters() if (id(p) in last if scope == "last" else name in norms)}
     changed = {name for name, value in net.named_parameters() if not torch.equal(value, before[name])}
     assert changed

@@ -21,7 +21,6 @@ al., CVPR 2019).
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -34,7 +33,7 @@ from torch import Tensor
 from hwnas.errors import RunError, TrainingDiverged, UsageError
 from hwnas.nets import Mixture
 from hwnas.search.ask_tell import on_mask
-from hwnas.search.cycle import fair_cycle, planned_evaluations
+from hwnas.search.cycle import fair_paths, planned_evaluations
 from hwnas.search.differentiable.logits import Logits
 from hwnas.search.differentiable.relaxations import Paired, Relaxation, Sampled, Softmax
 from hwnas.search.distribution import Distribution
@@ -129,9 +128,7 @@ class Differentiable(Searcher):
         if not current.evaluates:
             rng = np.random.default_rng((evaluator.seed, 4, current.number))
             every = [np.ones(k, dtype=np.bool_) for k in context.space.sizes]
-            paths: Iterator[Choice | Mixture] = itertools.chain.from_iterable(
-                fair_cycle(every, rng) for _ in itertools.count())
-            loss = evaluator.train(paths, current.number, len(current.rates), current.rates)
+            loss = evaluator.train(fair_paths(every, rng), current.number, len(current.rates), current.rates)
             context.curve(current.number, {"loss": loss, "lr": current.rates[-1]})
             return
         number = current.number - config.warmup

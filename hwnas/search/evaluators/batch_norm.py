@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -54,7 +55,7 @@ class BatchNormEvaluator(SupernetEvaluator):
     scope: Scope = "last"
 
     def __post_init__(self) -> None:
-        free = set(self._last().values()) if self.scope == "last" else {
+        free = set(self._last.values()) if self.scope == "last" else {
             module for module in self.supernet.modules() if isinstance(module, _BatchNorm)}
         self.supernet.requires_grad_(False)
         for module in free:
@@ -67,13 +68,13 @@ class BatchNormEvaluator(SupernetEvaluator):
                              rates)
 
     def _learns(self, choice: Sequence[int]) -> bool:
-        arch, last = self.supernet.space.architecture(choice), self._last()
+        arch, last = self.supernet.space.architecture(choice), self._last
         placed = enumerate(zip(arch.live, arch.path, strict=True))
         return any(live and (number, op) in last for number, (live, op) in placed)
 
     def additive(self) -> Rows:
         """s of every op of every choice."""
-        space, last = self.supernet.space, self._last()
+        space, last = self.supernet.space, self._last
         rows: list[FloatArray] = [np.zeros(k) for k in space.sizes]
         for (number, op), norm in last.items():
             choice = space.choice_of[number]
@@ -82,10 +83,11 @@ class BatchNormEvaluator(SupernetEvaluator):
         return rows
 
     def _active(self, arch: Architecture) -> list[nn.Module]:
-        last = self._last()
+        last = self._last
         ends = (last.get((number, op)) for number, op in enumerate(arch.path))
         return [*super()._active(arch), *(norm for norm in ends if norm is not None)]
 
+    @cached_property
     def _last(self) -> dict[tuple[int, int], _BatchNorm]:
         """The last norm of every candidate of every choice, by position and candidate."""
         found: dict[tuple[int, int], _BatchNorm] = {}

@@ -21,15 +21,16 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import UsageError
-from hwnas.search.cycle import Protected, fair_cycle, protected_ops
-from hwnas.search.roles import Evaluator, Mask, SearchOutcome, StagedReducer
+from hwnas.search.cycle import Protected, cycle_effects, fair_cycle, protected_ops
+from hwnas.search.reducers.migo import MigoPruning
+from hwnas.search.roles import Evaluator, Mask, StagedReducer
 from hwnas.space import Space
 
 CYCLES = 200  # fair cycles of architectures whose angles are averaged
 RENEWED = 1 / 3  # of the ops that go, after which the base is the weights of that time
 
 
-class AngleShrinking(StagedReducer):
+class AngleShrinking(MigoPruning, StagedReducer):
     """The mask after every stage; at the end of a search nothing more is removed than MIGO would.
 
     Args:
@@ -43,9 +44,7 @@ class AngleShrinking(StagedReducer):
     stages = 3
 
     def __init__(self, keep: int, protect: Protected | None = None) -> None:
-        if keep < 1:
-            raise UsageError(f"a choice must keep at least 1 op, not {keep}")
-        self._keep, self._protect = keep, protect
+        super().__init__(keep, protect)
         self._base: Any = None
         self._renewed = False
 
@@ -53,12 +52,12 @@ class AngleShrinking(StagedReducer):
         self._base = copy.deepcopy(_supernet(evaluator))
 
     def shrink(self, space: Space, live: Mask, stage: int, evaluator: Evaluator) -> Mask:
-        from hwnas.search.angles import Angles, pair_scores
+        from hwnas.search.angles import Angles
 
         angles = Angles.between(self._base, _supernet(evaluator))
         rng = np.random.default_rng(stage)
         drawn = [choice for _ in range(CYCLES) for choice in fair_cycle(live, rng)]
-        rows = pair_scores(drawn, [angles.of(choice) for choice in drawn], space.sizes)
+        rows = cycle_effects(drawn, [angles.of(choice) for choice in drawn], space.sizes)
         mask = [np.array(row) for row in live]
         total = self._in_all(space)
         gone = sum(space.sizes) - sum(int(row.sum()) for row in mask)
@@ -67,17 +66,12 @@ class AngleShrinking(StagedReducer):
         for _, i, k in order:
             if due <= 0:
                 break
-            if mask[i].sum() > 1 and k not in protected_ops(self._protect, i):
+            if mask[i].sum() > 1 and k not in protected_ops(self.protect, i):
                 mask[i][k] = False
                 due -= 1
         if not self._renewed and sum(space.sizes) - sum(int(row.sum()) for row in mask) >= RENEWED * total:
             self._base, self._renewed = copy.deepcopy(_supernet(evaluator)), True
         return mask
-
-    def reduce(self, space: Space, outcome: SearchOutcome) -> Mask:
-        from hwnas.search.reducers.migo import MigoPruning
-
-        return MigoPruning(self._keep, self._protect).reduce(space, outcome)
 
     def tensors(self) -> dict[str, Any]:
         return dict(self._base.state_dict())
@@ -90,7 +84,7 @@ class AngleShrinking(StagedReducer):
         self._renewed = bool(state["renewed"])
 
     def _in_all(self, space: Space) -> int:
-        return sum(max(0, k - self._keep) for k in space.sizes) // 2
+        return sum(max(0, k - self.keep) for k in space.sizes) // 2
 
 
 def _supernet(evaluator: Evaluator) -> Any:

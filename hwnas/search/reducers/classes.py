@@ -29,7 +29,8 @@ from hwnas.errors import UsageError
 from hwnas.search.cycle import Protected, fair_cycle, protected_ops
 from hwnas.search.distribution import BoolArray, Rows
 from hwnas.search.effects import fit_effects
-from hwnas.search.roles import Evaluator, Mask, SearchOutcome, StagedReducer
+from hwnas.search.reducers.migo import MigoPruning
+from hwnas.search.roles import Evaluator, Mask, StagedReducer
 from hwnas.space import Space
 
 SHARES = (0.2, 0.5, 1.0)  # of the classes
@@ -40,7 +41,7 @@ LOOKED = 2000  # images from which the order of the classes is taken
 SIDE = 8  # pixels of theirs
 
 
-class ClassShrinking(StagedReducer):
+class ClassShrinking(MigoPruning, StagedReducer):
     """The mask after every stage; at the end of a search nothing more is removed than MIGO would.
 
     Args:
@@ -54,9 +55,7 @@ class ClassShrinking(StagedReducer):
     stages = len(SHARES)
 
     def __init__(self, keep: int, protect: Protected | None = None) -> None:
-        if keep < 1:
-            raise UsageError(f"a choice must keep at least 1 op, not {keep}")
-        self._keep, self._protect = keep, protect
+        super().__init__(keep, protect)
         self._work: list[list[int]] = []
 
     def fold(self, whole: Any, stage: int) -> Any:
@@ -77,20 +76,15 @@ class ClassShrinking(StagedReducer):
                                 val_labels=val.labels))
 
     def shrink(self, space: Space, live: Mask, stage: int, evaluator: Evaluator) -> Mask:
-        rng, samples = np.random.default_rng(stage), list[tuple[int, ...]]()
-        while len(samples) < SCORED:
-            samples += fair_cycle(live, rng)
+        cycles = -(-SCORED // max(int(row.sum()) for row in live))  # whole ones
+        rng = np.random.default_rng(stage)
+        samples = [choice for _ in range(cycles) for choice in fair_cycle(live, rng)]
         scores = [evaluator.evaluate(choice, space).value for choice in samples]
         fit = fit_effects(samples, scores, [0] * len(samples), tuple(space.sizes), RIDGE)
         effects, stderr = fit.centred(live)
         images = len(evaluator.fold.train_images)  # type: ignore[attr-defined]
         self._work.append([images, sum(int(row.sum()) for row in live)])
-        return thresholded(effects, stderr, live, TAU, self._keep + 1, self._protect)
-
-    def reduce(self, space: Space, outcome: SearchOutcome) -> Mask:
-        from hwnas.search.reducers.migo import MigoPruning
-
-        return MigoPruning(self._keep, self._protect).reduce(space, outcome)
+        return thresholded(effects, stderr, live, TAU, self.keep + 1, self.protect)
 
     def state_dict(self) -> dict[str, Any]:
         return {"work": self._work}

@@ -24,13 +24,13 @@ class MigoPruning(Reducer):
     def __init__(self, keep: int, protect: Protected | None = None) -> None:
         if keep < 1:
             raise UsageError(f"a choice must keep at least 1 op, not {keep}")
-        self._keep, self._protect = keep, protect
+        self.keep, self.protect = keep, protect
 
     def reduce(self, space: Space, outcome: SearchOutcome) -> Mask:
         law = outcome.distribution
         live = [np.array(mask) for mask in law.live]
         for i, mask in enumerate(live):
-            protected, effects = protected_ops(self._protect, i), law.effects[i]
-            while mask.sum() > self._keep and (op := weakest(effects, effects, mask, protected)) is not None:
+            protected, effects = protected_ops(self.protect, i), law.effects[i]
+            while mask.sum() > self.keep and (op := weakest(effects, effects, mask, protected)) is not None:
                 mask[op] = False
         return live
