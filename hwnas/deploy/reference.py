@@ -93,6 +93,6 @@ def beside(model: bytes, metadata: Mapping[str, Any], target: Target, runtime: R
     except InputError:  # a space that this version builds in another way
         return None
     with pinned(target.cores):
-        found = in_turns(sessions, target.batch)
+        found = in_turns(sessions, target.batch, {"model": float(measured["median_ms"])})
     speed = float(measured["median_ms"]) / found["model"].median_ms
     return Reference(content, round(speed * found["reference"].median_ms, 6))

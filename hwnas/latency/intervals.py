@@ -28,7 +28,7 @@ from hwnas.errors import UsageError
 
 UNKNOWN_SPREAD = math.log(1.25)  # plain sums were seen to be off by up to a quarter
 COVERAGE = 0.9  # of the intervals that are kept
-_PRIOR_SD, _PRIOR_FREEDOM = 0.015, 1.0
+PRIOR_SD, _PRIOR_FREEDOM = 0.015, 1.0
 LOAD_SD = 0.008  # between processes, beyond what is seen within one: 0.4 to 1.3 % (benchmarks/latency.md)
 
 
@@ -77,7 +77,7 @@ def spread(residuals: NDArray[np.float64]) -> Spread:
     if not n:
         return Spread.of_half_width(UNKNOWN_SPREAD)
     freedom = _PRIOR_FREEDOM + n
-    square = (_PRIOR_FREEDOM * _PRIOR_SD**2 + float((residuals**2).sum())) / freedom
+    square = (_PRIOR_FREEDOM * PRIOR_SD**2 + float((residuals**2).sum())) / freedom
     return Spread(math.sqrt(square + LOAD_SD**2), freedom)
 
 

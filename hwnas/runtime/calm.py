@@ -6,12 +6,17 @@ times as long then, int8 ones 1.7 times. So there is no factor to divide out, an
 of neither: two runs of the same 60 networks three minutes apart differed by 11 % in the mean. In the calm visits alone
 they agree to 1 %. So only those count, and what is short waits for some.
 
+The kernel does not see all: once in twenty measurements beside a load networks took 2.6 times as long for a fifth of a
+second while it took 1.1 times. So sweeps in which all networks are slow do not count either, and where it is known what
+one of them takes, a comparison that is slow from end to end is told from a calm one.
+
 This file also runs on the device itself, under Python 3.8 and with numpy alone.
 
 Glossary
     k   time of the reference kernel at a visit: the larger one of the readings before and after it, ms, shape
         (networks, visits)
     T   times, ms, shape (models, sweeps, timed); of visits that do not count not a number
+    b   how many times as long as usual the networks took together, shape (visits,)
     f   speed factor of a sweep, 1 for the median sweep, shape (sweeps,)
 """
 
@@ -25,17 +30,19 @@ import numpy as np
 from hwnas.runtime.reference_kernel import kernel_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
 CALM = 0.15  # a kernel slower than the fast ones by more than this met a busy machine
+SLOW = 0.30  # and so did a sweep whose networks are: by more, since their times are noisier than the kernel's
 FAST = 0.05  # quantile that says how fast the fast ones are
 FEWEST = 5  # visits of a network that count however busy it was
 EVERY_MS = 4.0  # of visits between two readings
 
 
-def calm(kernels_ms: NDArray[np.float64], usual_ms: float = 0.0, fewest: int = FEWEST) -> NDArray[np.bool_]:
+def calm(kernels_ms: NDArray[np.float64], usual_ms: float = 0.0, fewest: int = FEWEST,
+         slowness: NDArray[np.float64] | None = None) -> NDArray[np.bool_]:
     """Which visits count: those with a kernel close to the fastest, and the calmest ones of every network in any case.
 
     A share of all in any case would bring back what is left out here: of a machine that is calm in every twentieth
@@ -45,13 +52,40 @@ def calm(kernels_ms: NDArray[np.float64], usual_ms: float = 0.0, fewest: int = F
         kernels_ms: k, shape (networks, visits).
         usual_ms: what the kernel takes on this machine when it is calm, where that is known from before; else 0.
         fewest: visits of every network that count however busy the machine was.
+        slowness: b, where the networks themselves are asked as well.
     """
     if not kernels_ms.size:
         return np.ones(kernels_ms.shape, dtype=bool)
     fast = float(np.quantile(kernels_ms, FAST))
     known = 0 < usual_ms <= (1 + CALM) * fast  # a machine that is much faster now than then was not calm then
-    least = np.sort(kernels_ms, axis=1)[:, min(fewest, kernels_ms.shape[1]) - 1][:, None] if fewest else 0.0
-    return np.asarray(kernels_ms <= np.maximum(least, (1 + CALM) * (usual_ms if known else fast)))
+    usual = usual_ms if known else fast
+    most = (1 + CALM) * usual
+    worst = kernels_ms if slowness is None else np.maximum(kernels_ms, most / (1 + SLOW) * slowness)
+    least = np.sort(worst, axis=1)[:, min(fewest, worst.shape[1]) - 1][:, None] if fewest else 0.0
+    return np.asarray(worst <= np.maximum(least, most))
+
+
+def slowness(times_ms: NDArray[np.float64], usual_ms: Mapping[int, float] | None = None) -> NDArray[np.float64]:
+    """How many times as long as usual the networks took together in every visit.
+
+    Usual is the fastest of these visits, unless even then they take longer than was measured before by more than
+    `CALM`: not to a hair, since what runs beside them differs.
+
+    Args:
+        times_ms: T.
+        usual_ms: index of a model -> what it takes on this machine when it is calm.
+
+    Returns:
+        b.
+    """
+    visits = middle(times_ms, 2)
+    usual = middle(visits, 1)
+    if not usual.size or not (usual > 0).all() or not (visits > 0).all():  # a clock of coarse steps says nothing
+        return np.ones(visits.shape[1])
+    together = np.exp(middle(np.log(visits / usual[:, None]), 0))
+    base = float(np.quantile(together, FAST))
+    before = [ms / usual[i] for i, ms in (usual_ms or {}).items() if ms > 0]
+    return np.asarray(together / min(base, (1 + CALM) * float(np.median(before)) if before else base))
 
 
 def speed_factors(times_ms: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -50,6 +50,11 @@ class Promise:
         """Whether the limit itself is only predicted or estimated: a share of what was never measured."""
         return self.basis != MEASURED and self.share is not None
 
+    @property
+    def usual_ms(self) -> dict[str, float]:
+        """What the reference takes on a calm device, under its name; empty where that was not measured."""
+        return {"reference": self.reference_ms} if self.basis == MEASURED and self.reference_ms else {}
+
     def text(self) -> str:
         """'50 % of 0.252 ms measured = 0.126 ms', or '8.000 ms'."""
         limit = f"{self.latency_ms:.3f} ms"

@@ -16,13 +16,17 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hwnas.errors import UsageError
 from hwnas.progress import Progress, silent
-from hwnas.runtime.calm import Pulse, calm, speed_factors
+from hwnas.runtime.calm import FEWEST, SLOW, Pulse, calm, slowness, speed_factors
 from hwnas.runtime.runtime import Inputs, Session
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 WARMUP, TIMED = 3, 2
 CHECK_EVERY = 5  # visits between two looks at whether enough of them count
@@ -139,6 +143,7 @@ def compare(
     min_seconds: float = 0.0,
     max_seconds: float = math.inf,
     calm_kernel_ms: float = 0.0,
+    usual_ms: Mapping[str, float] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Measurement]:
     """Latencies of several networks in one interleaved run, so that their ratios can be trusted.
@@ -151,11 +156,12 @@ def compare(
         min_seconds, max_seconds: sweeps go on for at least and for at most so long.
         calm_kernel_ms: what the reference kernel takes on this machine when it is calm, where that was measured before;
             0 takes the fastest of this run.
+        usual_ms: name -> what a network takes on this machine when it is calm, where that was measured before.
 
     Returns:
         name -> times of its runs in visits that count.
     """
-    visits = Visits(list(sessions), sweeps, min_seconds, max_seconds, calm_kernel_ms)
+    visits = Visits(list(sessions), sweeps, min_seconds, max_seconds, calm_kernel_ms, usual_ms)
     _take({name: (session, session.example(batch)) for name, session in sessions.items()}, visits, warmup, timed,
           progress)
     return visits.measurements()
@@ -205,12 +211,13 @@ class Visits:
     Args:
         names: of the networks.
         wanted: visits of each that count.
-        min_seconds, max_seconds, calm_kernel_ms: see `compare`.
+        min_seconds, max_seconds, calm_kernel_ms, usual_ms: see `compare`.
     """
 
     def __init__(self, names: Sequence[str], wanted: int, min_seconds: float = 0.0, max_seconds: float = math.inf,
-                 calm_kernel_ms: float = 0.0) -> None:
+                 calm_kernel_ms: float = 0.0, usual_ms: Mapping[str, float] | None = None) -> None:
         self.wanted, self.made = wanted, 0
+        self._usual_ms = {i: usual_ms[name] for i, name in enumerate(names) if usual_ms and name in usual_ms}
         self._between, self._calm_ms = (min_seconds, max_seconds), calm_kernel_ms
         self._times: dict[str, list[list[float]]] = {name: [] for name in names}
         self._kernels: dict[str, list[float]] = {name: [] for name in names}
@@ -233,13 +240,20 @@ class Visits:
         """Whether enough visits of every network count; looked at now and then, since a look takes time."""
         if (self.made - self.wanted) % CHECK_EVERY:
             return False
-        counts = calm(np.array(list(self._kernels.values())), self._calm_ms, fewest=0)
+        counts = self._counts(np.array(list(self._times.values())), np.array(list(self._kernels.values())), fewest=0)
         return min(counts.sum(axis=1).tolist(), default=0) >= self.wanted
+
+    def _counts(self, times: NDArray[np.float64], kernels: NDArray[np.float64], fewest: int) -> NDArray[np.bool_]:
+        """Which visits do, shape (networks, visits)."""
+        slower = slowness(times, self._usual_ms)
+        if fewest and slower.min() > 1 + SLOW:  # all patience is spent: what was usual then is not usual now
+            slower = slowness(times)
+        return calm(kernels, self._calm_ms, fewest, slower)
 
     def measurements(self) -> dict[str, Measurement]:
         """What the visits that count say of every network, at the speed of the median sweep."""
         times, kernels = np.array(list(self._times.values())), np.array(list(self._kernels.values()))
-        counts = calm(kernels, self._calm_ms)
+        counts = self._counts(times, kernels, FEWEST)
         some = counts.any(axis=0)
         times, kernels, counts = times[:, some], kernels[:, some], counts[:, some]
         speed = speed_factors(np.where(counts[..., None], times, np.nan))

@@ -8,7 +8,7 @@ import pytest
 
 from hwnas.errors import UsageError
 from hwnas.runtime import timing
-from hwnas.runtime.calm import EVERY_MS, FEWEST, Pulse, calm, middle
+from hwnas.runtime.calm import CALM, EVERY_MS, FEWEST, SLOW, Pulse, calm, middle, slowness
 from hwnas.runtime.timing import PATIENCE, Visits, patience
 
 
@@ -47,9 +47,37 @@ def test_a_machine_that_is_faster_now_was_busy_then() -> None:
     assert calm(kernels, usual_ms=0.23).sum() == 20
 
 
+def test_sweeps_whose_networks_are_slow_do_not_count_though_the_kernel_is_fast() -> None:
+    rng = np.random.default_rng(1)
+    slow = np.arange(60) % 3 == 0
+    times = np.array([0.17, 0.05])[:, None, None] * np.exp(rng.normal(0, 0.05, (2, 60, 5)))
+    times[:, slow] *= 2.6
+    counts = calm(np.full((2, 60), 0.16), slowness=slowness(times))
+    assert not counts[:, slow].any()
+    assert counts[:, ~slow].mean() > 0.95
+
+
+def test_one_slow_network_is_no_slow_machine() -> None:
+    times = np.ones((4, 30, 2))
+    times[0, :20] = 3.0
+    assert slowness(times) == pytest.approx(np.ones(30))
+
+
+def test_slow_from_end_to_end_is_told_by_what_was_known_before() -> None:
+    times = np.full((2, 20, 5), 2.6)
+    assert slowness(times) == pytest.approx(np.ones(20))
+    assert slowness(times, {0: 1.0}) == pytest.approx(np.full(20, 2.6 / (1 + CALM)))
+    assert not calm(np.full((2, 20), 0.16), fewest=0, slowness=slowness(times, {0: 1.0})).any()
+    near = np.full((2, 20, 5), (1 + CALM) * (1 + SLOW) - 0.01)
+    assert calm(np.full((2, 20), 0.16), fewest=0, slowness=slowness(near, {0: 1.0})).all()
+    assert slowness(np.full((1, 5, 2), 0.5), {0: 1.0}) == pytest.approx(np.ones(5)), "slow then, calm now"
+
+
 def test_nothing_and_a_clock_that_does_not_tick() -> None:
     assert calm(np.zeros((2, 0))).shape == (2, 0)
     assert calm(np.zeros((2, 5))).all()
+    assert slowness(np.zeros((2, 5, 2))).tolist() == [1.0] * 5
+    assert calm(np.zeros((2, 5)), slowness=slowness(np.zeros((2, 5, 2)))).all()
 
 
 def test_medians_leave_out_what_does_not_count() -> None:
@@ -104,6 +132,26 @@ def test_a_machine_that_is_never_calm_ends_the_patience(monkeypatch: pytest.Monk
     visited(visits, lambda i: True)
     assert visits.over
     assert visits.measurements()["int8"].median_ms == 0.85
+
+
+def test_a_comparison_that_is_slow_while_the_kernel_is_fast_goes_on_until_it_is_not(monkeypatch: pytest.MonkeyPatch
+                                                                                   ) -> None:
+    monkeypatch.setenv(timing.VARIABLE, "100")
+    visits = Visits(["model", "reference"], 10, calm_kernel_ms=0.16, usual_ms={"reference": 1.0, "absent": 7.0})
+    while not visits.over and visits.made < 1000:
+        times = 2.6 if visits.made < 30 else 1.0
+        visits.add({"model": [0.5 * times] * 2, "reference": [times] * 2}, dict.fromkeys(("model", "reference"), 0.17))
+    assert visits.made == 40
+    assert visits.measurements()["model"].median_ms == 0.5
+
+
+def test_a_machine_that_stays_slower_than_it_was_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(timing.VARIABLE, "1e-3")
+    visits = Visits(["model", "reference"], 10, usual_ms={"reference": 1.0})
+    while not visits.over:
+        visits.add({"model": [1.5] * 2, "reference": [3.0] * 2}, dict.fromkeys(("model", "reference"), 0.17))
+    found = visits.measurements()["reference"]
+    assert (found.median_ms, found.runs) == (3.0, 2 * visits.made)
 
 
 def test_without_patience_there_are_as_many_visits_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

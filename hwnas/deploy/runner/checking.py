@@ -122,8 +122,8 @@ def verify(bundle: Bundle, runtime: str | None = None, *, timing: bool = True, k
                          f"{[b.shape for b in theirs]}: make the bundle again")
     promise, kind = bundle.facts["latency"], kind_of(bundle.facts)
     parity = {"relative": kind != CLASSES, **bundle.facts["parity"]}  # bundles of 0.1 do not say how they compare
-    latency, reference = _timed(bundle, loaded) if timing and loaded.own else (None, None)
     elsewhere = _elsewhere(promise.get("device"), loaded)
+    latency, reference = _timed(bundle, loaded, elsewhere) if timing and loaded.own else (None, None)
     return Finding(
         difference=difference(ours, theirs, parity["rule"], bool(parity["relative"])), limit=float(parity["limit"]),
         rule=parity["rule"], agreement=_agreement(ours, theirs, kind), images=len(images),
@@ -159,12 +159,13 @@ def _agreement(ours: Sequence[Array], theirs: Sequence[Array], kind: str) -> flo
     return float(100 * np.mean(ours[0].argmax(1) == theirs[0].argmax(1)))
 
 
-def _timed(bundle: Bundle, loaded: Loaded) -> tuple[Measurement, Measurement | None]:
+def _timed(bundle: Bundle, loaded: Loaded, elsewhere: Sequence[str]) -> tuple[Measurement, Measurement | None]:
     """Latencies of the model and of the reference, in turns."""
+    then = None if elsewhere else bundle.facts["latency"].get("reference_ms")
     target = bundle.facts["target"]
     sessions = {"model": loaded.session}
     if loaded.reference is not None:
         sessions["reference"] = loaded.reference
     with pinned(target.get("cores")):
-        found = in_turns(sessions, int(target["batch"]))
+        found = in_turns(sessions, int(target["batch"]), {"reference": float(then)} if then else None)
     return found["model"], found.get("reference")

@@ -23,9 +23,15 @@ BUDGET = "budget"
 NO_REFERENCE = "no reference model travels with this bundle, so a busy device may fail it"
 
 
-def in_turns(sessions: Mapping[str, Session], batch: int = 1) -> dict[str, Measurement]:
-    """Latencies of models that are visited in turns, so that a slow moment falls on all alike."""
-    return compare(sessions, sweeps=VISITS, timed=TIMED, batch=batch, min_seconds=MIN_SECONDS, max_seconds=MAX_SECONDS)
+def in_turns(sessions: Mapping[str, Session], batch: int = 1, usual_ms: Mapping[str, float] | None = None
+             ) -> dict[str, Measurement]:
+    """Latencies of models that are visited in turns, so that a slow moment falls on all alike.
+
+    Args:
+        usual_ms: name -> what a model took on this device when a promise was made.
+    """
+    return compare(sessions, sweeps=VISITS, timed=TIMED, batch=batch, min_seconds=MIN_SECONDS, max_seconds=MAX_SECONDS,
+                   usual_ms=usual_ms)
 
 
 def judged(told: Mapping[str, Any], elsewhere: Sequence[str], latency: Measurement,

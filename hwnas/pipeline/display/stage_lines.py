@@ -101,6 +101,9 @@ def _(found: SearchResult) -> str:
 def _(found: GenerateResult) -> str:
     within = ", ".join(f"{called(name)} {text}" for name, text in found.limits.items()) or "the budget"
     out = "".join(f"; {precision} is out: {why}" for precision, why in found.out.items())
+    if found.tighten > 1 and found.correction is not None:
+        out += (f"; the table was asked for {found.tighten:.2f} times the budget, since networks measure "
+                f"{found.correction.factor:.2f} of what it says here")
     out += f"{BREAK}{found.close}" if found.close else ""
     told = f"{plural(len(found.candidates), 'candidate')} within {within}; the best"
     told += f" in {found.precision}" if found.precision != "fp32" else ""

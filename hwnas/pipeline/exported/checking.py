@@ -122,7 +122,8 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
     if budget is None and run is not None and not own:  # another setting: the same share, of its own reference
         budget = parse_all(run.state.config.budgets).get("latency")
     promise = _promise(run, metadata, budget, own)
-    times = _time(model, where, progress) if (promise is None and budget) or (promise and promise.reference_ms) else {}
+    timing = (promise is None and budget) or (promise and promise.reference_ms)
+    times = _time(model, where, promise if own else None, progress) if timing else {}
     if budget is not None and budget.relative and "reference" not in times:
         raise UsageError(f"--latency {budget.text} is a share of reference.onnx, which is not beside {model}: "
                          "give a budget in ms")
@@ -217,13 +218,17 @@ def _promise(run: RunFolder | None, metadata: Mapping[str, Any], budget: Budget 
     return Promise(limit.value / 1e6, limit.basis, limit.reference / 1e6, budget.value, noise=0.0)
 
 
-def _time(model: Path, target: Target, progress: Progress) -> dict[str, Measurement]:
-    """Latencies of 'reference' and 'model' in turns; of the model alone where no reference lies beside it."""
+def _time(model: Path, target: Target, promise: Promise | None, progress: Progress) -> dict[str, Measurement]:
+    """Latencies of 'reference' and 'model' in turns; of the model alone where no reference lies beside it.
+
+    Args:
+        promise: of the model on this target: how long the reference took when it was made; None where nothing tells.
+    """
     models = {"model": TimedModel(read_model(model), target, in_form=True)}
     other = model.parent / "reference.onnx"
     if other.is_file():
         models = {"reference": TimedModel(read_model(other), in_fp32(target), in_form=True), **models}
-    return time_models(models, sweeps=SWEEPS, progress=progress)
+    return time_models(models, sweeps=SWEEPS, usual_ms=promise.usual_ms if promise else None, progress=progress)
 
 
 def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[AnyImages, Metric]:

@@ -89,12 +89,13 @@ def answering(model: bytes, target: Target) -> Session:
 
 
 def time_models(models: Mapping[str, TimedModel], *, sweeps: int, calm_kernel_ms: float | None = None,
-                progress: Progress = silent) -> dict[str, Measurement]:
+                usual_ms: Mapping[str, float] | None = None, progress: Progress = silent) -> dict[str, Measurement]:
     """Latencies of models in one interleaved run on this machine; results in the order given.
 
     Args:
         calm_kernel_ms: of the reference kernel on this machine when it is calm; None where nothing told: then the run
             is long enough to see it calm.
+        usual_ms: name -> what a model takes on this machine when it is calm, where that was measured.
 
     Raises:
         MissingDependency: the runtime is not here.
@@ -106,4 +107,5 @@ def time_models(models: Mapping[str, TimedModel], *, sweeps: int, calm_kernel_ms
     first = next(iter(models.values())).target
     with pinned(first.cores):
         return compare(sessions, sweeps=sweeps, batch=first.batch, calm_kernel_ms=calm_kernel_ms or 0.0,
-                       min_seconds=0.0 if calm_kernel_ms else min(UNTOLD, patience()), progress=progress)
+                       usual_ms=usual_ms, min_seconds=0.0 if calm_kernel_ms else min(UNTOLD, patience()),
+                       progress=progress)

@@ -138,8 +138,8 @@ def check_own(model: Path, content: bytes, metadata: Mapping[str, Any], where: T
     if data is not None:
         judging, images = _judge_on_data(data, model, metadata, face, where)
     elsewhere = cannot_be_here(where)
-    times = {} if elsewhere else _time(model, content, where, progress)
     promise = _promise(metadata, budget, model)
+    times = {} if elsewhere else _time(model, content, where, promise, progress)
     now = times["model"].median_ms if times else None
     beside = times.get("reference")
     return OwnCheck(
@@ -182,13 +182,14 @@ def _given(model: Path, where: Target) -> Run:
     return lambda x: session.run({session.input_name: x})
 
 
-def _time(model: Path, content: bytes, where: Target, progress: Progress) -> dict[str, Measurement]:
+def _time(model: Path, content: bytes, where: Target, promise: Promise | None, progress: Progress
+          ) -> dict[str, Measurement]:
     """The model, in turns with the user's network where that lies beside it."""
     models = {"model": TimedModel(content, where, in_form=True)}
     path = model.parent / GIVEN
     if path.is_file():
         models = {"reference": TimedModel(read_bytes(path, LARGEST_MODEL), where, in_form=True), **models}
-    return time_models(models, sweeps=SWEEPS, progress=progress)
+    return time_models(models, sweeps=SWEEPS, usual_ms=promise.usual_ms if promise else None, progress=progress)
 
 
 def _promise(metadata: Mapping[str, Any], budget: Budget | None, model: Path) -> Promise | None:

@@ -26,6 +26,8 @@ def provenance(context: RunContext, arch: Architecture, role: str, target: Targe
     run, generated = context.run, context.run.found(GenerateResult)
     model = context.latency(target.precision, arch)
     predicted = model.predict(arch) if model else None
+    if predicted and role != "reference" and target.precision == generated.precision:
+        predicted = generated.corrected(predicted)
     own = {} if role == "reference" or target.precision != MIXED else {
         "precisions": generated.precisions, "latency_source": generated.latency_source,
         "predicted_latency_ms": generated.predicted["latency"] / 1e6, "predicted_low_ms": generated.predicted_low_ms,

@@ -139,6 +139,8 @@ class LatencyModelFacts:
 
     Args:
         times: 90 % of networks are expected between 1/times and times of an estimate.
+        correction: 'factor' on the prediction of the result that the other candidates measured, and how many
+            'networks' they are; None where too few were timed.
     """
 
     source: str
@@ -148,6 +150,7 @@ class LatencyModelFacts:
     held_out: Mapping[str, Any] | None
     held_out_isolated_sum: Mapping[str, Any] | None
     held_out_pairs: Sequence[Mapping[str, float]]
+    correction: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

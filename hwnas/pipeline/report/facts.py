@@ -161,7 +161,7 @@ def _comparison(e: RunArtifacts) -> Comparison:
     timed = None
     if old.latency and new.latency:
         timed = Row(old.latency, new.latency, "measured", "ms", _ratio(old.latency.median_ms, new.latency.median_ms))
-    first, second = (e.solver.predict(arch) for arch in (e.reference, e.chosen))
+    first, second = e.solver.predict(e.reference), e.generated.corrected(e.solver.predict(e.chosen))
     factor = e.solver.reference_ratio  # the reference is in fp32 whatever ships
     first = replace(first, latency_ms=first.latency_ms * factor, low_ms=first.low_ms * factor,
                     high_ms=first.high_ms * factor)
@@ -244,7 +244,8 @@ def _latency_model(e: RunArtifacts) -> LatencyModelFacts:
     model, lane = e.solver.latency, e.lane
     return LatencyModelFacts(
         model.source, model.precision, model.calibration, math.exp(model.calibration.log_spread), lane.held_out or None,
-        lane.held_out_isolated_sum, lane.held_out_pairs)  # no pairs where the table was there already
+        lane.held_out_isolated_sum, lane.held_out_pairs,  # no pairs where the table was there already
+        e.generated.correction.to_json() if e.generated.correction else None)
 
 
 def _distribution(e: RunArtifacts) -> list[ChoiceFacts]:

@@ -173,7 +173,7 @@ def summary(run: RunFolder) -> Summary:
         variant=variant_facts(solver), metric=exported.verdict.metric,
         reference=_network(solver, solver.reference, exported.reference, exported.reference_size_bytes,
                            exported.reference_spent),
-        compressed=_network(solver, winner, exported.verdict, exported.size_bytes, exported.spent),
+        compressed=_network(solver, winner, exported.verdict, exported.size_bytes, exported.spent, chosen),
         ratio=exported.ratio,
         precisions=precisions(run), finalists=finalists(run), out=chosen.out, budgets=reached(run, solver, winner),
         reference_of_budgets=reference_of(run), moments=moments_of(run), parity=exported.in_fp32.max_difference,
@@ -234,10 +234,14 @@ def finalists(run: RunFolder) -> list[FinalistRow]:
 
 
 def _network(solver: ArchitectureSolver, arch: Architecture, verdict: VerdictResult,
-             size_bytes: int, spent: SpentResult | None) -> NetworkSummary:
-    """One column; the reference is in fp32, so its prediction is that of its precision times the measured ratio."""
+             size_bytes: int, spent: SpentResult | None, chosen: GenerateResult | None = None) -> NetworkSummary:
+    """One column; the reference is in fp32, so its prediction is that of its precision times the measured ratio.
+
+    Args:
+        chosen: of the result: its prediction is as the other candidates have corrected it.
+    """
     precision = verdict.precision
-    predicted: Prediction = solver.predict(arch)
+    predicted: Prediction = solver.predict(arch) if chosen is None else chosen.corrected(solver.predict(arch))
     factor = solver.reference_ratio if precision not in (solver.latency.precision, solver.precision) else 1.0
     return NetworkSummary(
         score=verdict.score, images=verdict.images, standing=verdict.standing, precision=precision,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from hwnas.latency import Prediction
+from hwnas.latency.correction import Correction
 from hwnas.runtime import Measurement
 from hwnas.runtime.energy import Energy
 from hwnas.runtime.spending import ENERGY, FILE_SIZE, P99, PEAK_MEMORY, Kept, kept, kept_tail
@@ -217,6 +219,18 @@ class BranchResult(Part):
     budgets: dict[Name, Name]
     error: Name | None = None
     exit_code: Annotated[int, Field(ge=0, le=255)] = 0
+
+
+class CorrectionResult(Part):
+    """What the other candidates of a run say of the winner's prediction: `hwnas.latency.correction.Correction`."""
+
+    factor: Factor
+    log_sd: Annotated[float, Field(gt=0, le=10)]
+    networks: Annotated[int, Field(ge=1, le=100_000)]
+
+    def applied(self, predicted: Prediction) -> Prediction:
+        """The prediction as the others correct it."""
+        return Correction(self.factor, self.log_sd, self.networks).applied(predicted)
 
 
 class CandidateResult(Part):

@@ -11,12 +11,14 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, model_validator
 
+from hwnas.latency import Prediction
 from hwnas.pipeline.run.reference import Reference
 from hwnas.pipeline.run.result_parts import (
     Amount,
     BranchResult,
     CandidateResult,
     Choice,
+    CorrectionResult,
     DifferenceResult,
     EpochResult,
     Factor,
@@ -199,9 +201,10 @@ class GenerateResult(StageResult):
     Args:
         choice, variant, precision: of the winner.
         bounds: budget -> upper bound in the units of `hwnas.pipeline.config.budget`; `limits` in words.
-        tighten: factor on the latency budget.
+        tighten: factor on the latency budget that the table was asked with; above 1 where it says too much.
         predicted_score, shared_weights_score: of the winner, percent; None where a run of 0.1.0 does not say.
-        predicted: its costs, with the interval of its latency in ms.
+        predicted: its costs, with the interval of its latency in ms, as the table says.
+        correction: what the other candidates of its kind, which were timed, say of that; None where too few were.
         measured_ms, reference_measured_ms, references_ms: latencies of one run in turns: of the winner, of the
             reference, and of that in every precision; None and empty where the device was not at hand.
         losses: precision -> what it costs the reference, in points.
@@ -226,6 +229,7 @@ class GenerateResult(StageResult):
     latency_source: Name = "measured"
     predicted_low_ms: Milliseconds | None = None
     predicted_high_ms: Milliseconds | None = None
+    correction: CorrectionResult | None = None
     measured_ms: TimedResult | None = None
     reference_measured_ms: TimedResult | None = None
     references_ms: dict[Name, TimedResult | None] = Field(default_factory=dict)
@@ -243,6 +247,10 @@ class GenerateResult(StageResult):
         """Of the winner's predicted latency, 90 %, ms."""
         low, high = self.predicted_low_ms, self.predicted_high_ms
         return None if low is None or high is None else (low, high)
+
+    def corrected(self, predicted: Prediction) -> Prediction:
+        """What the table predicts of the winner, as far as the other candidates have corrected it."""
+        return predicted if self.correction is None else self.correction.applied(predicted)
 
     def reference_in(self, precision: str) -> TimedResult | None:
         """What the reference took in a precision; runs of hwnas 0.1.0 know that of fp32 alone."""

@@ -13,6 +13,8 @@ from hwnas.target import NetworkPrecision
 
 FP32 = "fp32"
 MARGIN = 0.99  # what is made must measure at most this share of the budget, so that the final check holds
+ROOM = 0.95  # where nine in ten candidates take less than this of what was predicted, the budget is asked for anew
+MOSTLY = 0.9  # of candidates, what is taken to be a prediction's error: the next ones are to be within the budget, too
 TRIES = 3  # budgets that are asked for, each tighter than the one before, until something measures within the first
 
 
@@ -66,6 +68,12 @@ class Candidate:
         return self.kind.variant, self.choice
 
     @property
+    def ratio(self) -> float:
+        """Measured over predicted latency; 0 where one of them is not known."""
+        predicted = self.answer.costs["latency"] / 1e6
+        return self.timing.median_ms / predicted if self.timing and predicted > 0 else 0.0
+
+    @property
     def slower_than_fp32(self) -> bool:
         """Whether the lower precision was measured to gain nothing."""
         both = self.timing is not None and self.fp32_timing is not None
@@ -80,8 +88,9 @@ class Selection:
         candidates: in the order of the kinds, each by predicted score.
         references: precision -> latency of the reference, from the last run in turns; empty where nothing was timed.
         bounds: kind -> bounds that the last candidates were solved for.
-        tighten: kind -> factor on its latency budget.
+        tighten: kind -> factor on its latency budget, as the table was asked with it; above 1 where it says too much.
         notes: kind -> why it is out.
+        timed: kind -> all candidates that were timed in turns with those, whether within the budget or not.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
@@ -89,3 +98,4 @@ class Selection:
     bounds: dict[Configuration, dict[str, float]] = field(default_factory=dict)
     tighten: dict[Configuration, float] = field(default_factory=dict)
     notes: dict[Configuration, str] = field(default_factory=dict)
+    timed: dict[Configuration, list[Candidate]] = field(default_factory=dict)

@@ -1,4 +1,8 @@
-"""Candidates that measure within the budgets: solve, time the best in turns, tighten where the table said too little.
+"""Candidates that measure within the budgets: solve, time the best in turns, and ask anew where the table was wrong.
+
+Where it said too little, nothing measures within the budget, and a tighter one is asked for. Where it said too much,
+all of them do, by far, and score was given away: then a looser one is asked for, once, as much looser as nine in ten of
+the candidates leave room for. What measured within the budget before stays, in case that nothing new does.
 
 All are timed in one interleaved run with the fp32 reference, in every precision; where the device is not at hand
 nothing is timed. One network for several targets is timed on all of those that this machine is.
@@ -6,8 +10,9 @@ nothing is timed. One network for several targets is timed on all of those that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hwnas.errors import BudgetInfeasible, VerificationFailed
@@ -16,10 +21,10 @@ from hwnas.pipeline.config.budget import ON, THROUGHPUT, parse_all
 from hwnas.pipeline.exported.inference import TimedModel, in_form, time_models
 from hwnas.pipeline.latencies.latency_sources import in_fp32, targets_of
 from hwnas.pipeline.run.folder import RunFolder
-from hwnas.pipeline.run.limits import reference_of, time_limit
+from hwnas.pipeline.run.limits import batch_of, reference_of, time_limit
 from hwnas.pipeline.selection.answers import Answer
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
-from hwnas.pipeline.selection.candidates import FP32, MARGIN, TRIES, Candidate, Configuration, Selection
+from hwnas.pipeline.selection.candidates import FP32, MARGIN, MOSTLY, ROOM, TRIES, Candidate, Configuration, Selection
 from hwnas.profile import network_model
 from hwnas.runtime import Measurement
 from hwnas.runtime.promise import NOISE
@@ -49,7 +54,7 @@ class CandidateFitting:
         self._competing = len({kind.precision for kind in solvers}) > 1  # several precisions
 
     def within_budgets(self) -> Selection:
-        """Candidates of every kind that measure within the budget, tightening it where the table said too little.
+        """Candidates of every kind that measure within the budget, asking anew where the table was wrong.
 
         Raises:
             BudgetInfeasible: no architecture meets the budgets in any precision and variant.
@@ -57,26 +62,32 @@ class CandidateFitting:
         """
         found = Selection(tighten=dict.fromkeys(self._solvers, self._run.state.tighten))
         waiting, limit, best = dict(self._solvers), float("inf"), float("inf")
+        before: dict[Configuration, _Before] = {}  # what measured within the budget before it was asked for anew
         for left in reversed(range(TRIES)):
             proposed = self._proposed(waiting, found)
             if not self._here and not self._others:
                 found.candidates = [c for row in proposed.values() for c in row]
                 return found
+            for kind in [kind for kind in before if kind in proposed and before[kind].holds(proposed[kind])]:
+                self._take(found, waiting, kind, before[kind].again(found))
+                del proposed[kind]
+            if not proposed:
+                break
             timed_rows, found.references, limit = self._time(proposed, strict=left > 0)
+            found.timed |= timed_rows
             for kind, row in timed_rows.items():
                 closest = min(row, key=lambda c: c.used)
                 best = _median(closest)
                 within = [c for c in row if c.used <= MARGIN]
+                if not within and kind in before:
+                    within = before[kind].again(found)
                 if not within:
                     found.tighten[kind] *= MARGIN / closest.used
-                    continue
-                waiting.pop(kind)
-                gains = [c for c in within if not c.slower_than_fp32]
-                found.candidates += gains
-                if not gains:
-                    found.notes[kind] = "slower than fp32"
-            if not waiting:
-                break
+                elif left and kind not in before and (looser := self._looser(kind, row)):
+                    before[kind] = _Before(kind, within, found.bounds[kind], found.tighten[kind], row)
+                    found.tighten[kind] *= looser
+                else:
+                    self._take(found, waiting, kind, within)
         found.notes |= dict.fromkeys(waiting, f"no candidate measured within the budget in {TRIES} tries")
         if not found.candidates:
             raise VerificationFailed(
@@ -85,6 +96,29 @@ class CandidateFitting:
                 f"(`{profile_command(self._context.config, self._context.space, self._context.target, again=True)}`)"
             )
         return found
+
+    def _take(self, found: Selection, waiting: dict[Configuration, ArchitectureSolver], kind: Configuration,
+              within: list[Candidate]) -> None:
+        """These are the candidates of a kind, but for those that gain nothing over fp32."""
+        waiting.pop(kind)
+        gains = [c for c in within if not c.slower_than_fp32]
+        found.candidates += gains
+        if not gains:
+            found.notes[kind] = "slower than fp32"
+
+    def _looser(self, kind: Configuration, row: Sequence[Candidate]) -> float | None:
+        """By how much looser a budget the table is to be asked for; None where its predictions leave no such room.
+
+        One network for several devices is not asked for anew: what one of them says is not true of the others.
+        """
+        limit = time_limit({n: at for n, at in self._solvers[kind].limits(self._context.budgets).items()
+                            if n in ("latency", THROUGHPUT)}, batch_of(self._run))
+        if limit is None or self._context.together:
+            return None
+        most = limit.value * self._run.state.tighten
+        taken = sorted(c.used * most / c.answer.costs["latency"] for c in row)  # of what was predicted, at one speed
+        slow = taken[math.ceil(MOSTLY * len(taken)) - 1]
+        return MARGIN / slow if 0 < slow < ROOM else None
 
     def of_one(self, candidate: Candidate) -> Selection:
         """A network that was chosen elsewhere, timed here; whether it holds is found where it is exported."""
@@ -219,6 +253,32 @@ def _limit_ms(run: RunFolder, reference: Measurement, strict: bool) -> float:
               if name in ("latency", THROUGHPUT)}
     limit = time_limit(limits, of.batch)
     return float("inf") if limit is None else limit.value / 1e6 * run.state.tighten
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What measured within the budget of a kind before it was asked for anew.
+
+    Args:
+        within: candidates; `row`: all that were timed with them.
+        bounds, tighten: that they were solved for.
+    """
+
+    kind: Configuration
+    within: list[Candidate]
+    bounds: dict[str, float]
+    tighten: float
+    row: list[Candidate]
+
+    def holds(self, proposed: Sequence[Candidate]) -> bool:
+        """Whether all that is proposed has been timed."""
+        known = {(c.network, tuple((c.precisions or {}).items())) for c in self.row}
+        return all((c.network, tuple((c.precisions or {}).items())) in known for c in proposed)
+
+    def again(self, found: Selection) -> list[Candidate]:
+        """The candidates, after all."""
+        found.bounds[self.kind], found.tighten[self.kind], found.timed[self.kind] = self.bounds, self.tighten, self.row
+        return self.within
 
 
 def _median(candidate: Candidate) -> float:

@@ -13,13 +13,15 @@ Where the device is not at hand nothing is timed: predictions decide alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from hwnas.export import Loss
 from hwnas.files import write_json
+from hwnas.latency.correction import Correction
 from hwnas.pipeline.config.budget import cost_of
-from hwnas.pipeline.run.result_parts import CandidateResult, TimedResult
+from hwnas.pipeline.run.result_parts import CandidateResult, CorrectionResult, TimedResult
 from hwnas.pipeline.run.results import GenerateResult, ProfileResult
 from hwnas.pipeline.selection.architecture_solver import ArchitectureSolver
 from hwnas.pipeline.selection.candidates import FP32, Candidate, Configuration, Key, Selection
@@ -92,6 +94,7 @@ class ModelSelector:
             tighten=fitting.tighten[winner.kind], predicted_score=winner.answer.predicted_score,
             shared_weights_score=score, predicted=winner.answer.costs, latency_source=solver.latency.source,
             predicted_low_ms=predicted.low_ms, predicted_high_ms=predicted.high_ms,
+            correction=_correction([c for c in fitting.timed.get(winner.kind, []) if c is not winner]),
             measured_ms=TimedResult.of(winner.timing),
             reference_measured_ms=TimedResult.of(fitting.references.get(FP32)),
             references_ms={p: TimedResult.of(m) for p, m in fitting.references.items()},
@@ -199,3 +202,9 @@ class ModelSelector:
             return None
         return (f"the best two finalists lie {first - second:.2f} points apart on {images:,} held-out images, where "
                 f"one is {100 / images:.2f}: chance may have chosen between them")
+
+
+def _correction(others: Sequence[Candidate]) -> CorrectionResult | None:
+    """What other candidates, which were timed, say of the predictions of their kind; None where too few were."""
+    found = Correction.of([c.ratio for c in others])
+    return None if found is None else CorrectionResult.model_validate(asdict(found))

@@ -32,9 +32,11 @@ from hwnas.pipeline.selection.candidates import MARGIN, TRIES
 from hwnas.pipeline.stages.stage import Again, Stage
 from hwnas.runtime import Measurement, compare
 from hwnas.runtime.pinning import pinned
-from hwnas.runtime.promise import Promise
+from hwnas.runtime.promise import MEASURED, Promise
+from hwnas.runtime.timing import patience
 
 SWEEPS = 40
+LEAST_SECONDS = 1.0  # two small networks are visited 40 times in a fifth of one, which may be slow from end to end
 SAME = 0.02  # by which two medians of one interleaved run may differ and mean nothing
 
 
@@ -141,13 +143,20 @@ class _Shipping:
             return {}
         with pinned(self.target.cores):
             return compare({name: e.session for name, e in exports.items()}, sweeps=SWEEPS, batch=self.target.batch,
-                           calm_kernel_ms=self._calm_kernel_ms, progress=self._context.progress)
+                           min_seconds=min(LEAST_SECONDS, patience()), calm_kernel_ms=self._calm_kernel_ms,
+                           usual_ms=self._usual_ms, progress=self._context.progress)
 
     @property
     def _calm_kernel_ms(self) -> float:
         """What the reference kernel takes on this machine when it is calm; 0 where the run does not know."""
         then = self._run.state.reference
         return (then.kernel_ms if then else None) or 0.0
+
+    @property
+    def _usual_ms(self) -> dict[str, float]:
+        """What the reference takes on this machine when it is calm; empty where the run did not measure it."""
+        then = self._run.state.reference
+        return {"reference": then.latency_ms} if then and then.basis == MEASURED and not then.derived else {}
 
     def _promise(self, reference: Measurement | None) -> Promise | None:
         """The latency budget as it will be judged from now on."""
