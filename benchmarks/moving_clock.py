@@ -126,6 +126,8 @@ def one_round(out: Path, number: int, rounds: int, between: tuple[int, int]) -> 
         "interval": interval(generated), "share": exported["promise"]["share"],
         "table_interval": [generated["predicted_low_ms"], generated["predicted_high_ms"]],
         "kernel": check["latency"]["kernel_ms"],
+        "said": any("busy machine" in told or "held the machine" in told
+                    for told in (*exported.get("warnings", []), *check["warnings"])),
     }
     write_json(kept, found)
     return found
@@ -150,6 +152,7 @@ def page(rounds: list[dict[str, Any]], seconds: float, still: bool) -> str:
     inside, by_table = ([r[name][0] <= r["model"]["ships"] <= r[name][1] for r in rounds]
                         for name in ("interval", "table_interval"))
     used = [r["model"]["ships"] / r["reference"]["ships"] / r["share"] for r in rounds]
+    told = [(r["said"], far > GOAL) for r, far in zip(rounds, of_model, strict=True)]
     met, carried = sum(r["met"] for r in rounds), sum(r["bundle_met"] for r in rounds)
     everywhere = {str(i): r["reference"]["verify"] for i, r in enumerate(rounds)}
     device = Fingerprint.of(open_runtime("onnxruntime"))
@@ -163,6 +166,9 @@ def page(rounds: list[dict[str, Any]], seconds: float, still: bool) -> str:
         f"    python benchmarks/moving_clock.py --out DIR --rounds {len(rounds)}{' --still' if still else ''}", "",
         f"Device: {device.to_json().get('cpu', 'unknown')}, {os.cpu_count()} cores; {time.strftime('%Y-%m-%d')}; "
         f"{seconds / 60:.0f} minutes.", "", *("| " + " | ".join(row) + " |" for row in rows), "",
+        f"- {sum(said for said, is_far in told if is_far)} of the {sum(is_far for _, is_far in told)} rounds whose "
+        f"network was measured more than {GOAL:.0f} % apart said that the machine was busy; so did "
+        f"{sum(said for said, is_far in told if not is_far)} others.",
         f"- Budgets met by `verify`: {met} of {len(rounds)}; by `bundle verify`: {carried} of {len(rounds)}.",
         f"- The 90 % interval held the measured time of {sum(inside)} of {len(inside)} networks "
         f"({100 * statistics.mean(inside):.0f} %; goal 85 to 95 %); that of the table alone, before the other "

@@ -168,7 +168,8 @@ class LatencyModel:
         if not op.timed:
             return 0.0
         factor = self.calibration.a + self.calibration.kinds.get(op.kind, 0.0)
-        return factor * self._entry(op) + self.calibration.c_ms_per_mb * self.weights_mb(op)
+        cost = factor * self._entry(op) + self.calibration.c_ms_per_mb * self.weights_mb(op) + self.calibration.op_ms
+        return max(0.0, cost)
 
     def weights_mb(self, op: Op) -> float:
         """Weights that an op reads, in 10^6 bytes."""
@@ -217,6 +218,10 @@ class LatencyModel:
         ]
         both = np.array(pairs, dtype=np.float64).reshape(-1, 2)
         return both[:, 0], both[:, 1]
+
+    def counts(self, archs: Iterable[Architecture]) -> NDArray[np.float64]:
+        """How many ops of each architecture take time, shape (n,)."""
+        return np.array([sum(op.timed for op in live_ops(arch)) for arch in archs], dtype=np.float64)
 
     def parts(self, space: Space, archs: Sequence[Architecture]) -> Parts | None:
         """What the sums of networks of cells are made of; None for a space that is a chain."""

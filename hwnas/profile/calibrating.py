@@ -40,9 +40,9 @@ def calibrate(
     if not fitted:
         return plain, {}
     sums, weights = plain.sums(networks)
-    parts = plain.parts(space, networks)
-    evidence = _check(sums, weights, labels_ms, parts, fitted) if len(networks) - fitted >= 2 else {}
-    kept = fit(sums, weights, labels_ms, parts)
+    parts, ops = plain.parts(space, networks), plain.counts(networks)
+    evidence = _check(sums, weights, labels_ms, parts, ops, fitted) if len(networks) - fitted >= 2 else {}
+    kept = fit(sums, weights, labels_ms, parts, ops)
     made = replace(kept, held_out=evidence.get("held_out", {}), kernel_ms=round(kernel_ms, 6))
     if why := made.contradiction():
         raise TableError(f"the times of the blocks and of whole networks contradict each other: {why}, more than "
@@ -52,11 +52,12 @@ def calibrate(
 
 
 def _check(
-    sums: NDArray[np.float64], weights: NDArray[np.float64], labels_ms: NDArray[np.float64], parts: Parts | None, n: int
+    sums: NDArray[np.float64], weights: NDArray[np.float64], labels_ms: NDArray[np.float64], parts: Parts | None,
+    ops: NDArray[np.float64], n: int,
 ) -> dict[str, Any]:
     first, rest = (parts.take(slice(n)), parts.take(slice(n, None))) if parts else (None, None)
-    tried = fit(sums[:n], weights[:n], labels_ms[:n], first)
-    predicted, measured = tried.apply(sums[n:], weights[n:], rest), labels_ms[n:]
+    tried = fit(sums[:n], weights[:n], labels_ms[:n], first, ops[:n])
+    predicted, measured = tried.apply(sums[n:], weights[n:], rest, ops[n:]), labels_ms[n:]
     covered = np.abs(np.log(measured / predicted)) <= tried.log_spread
     pairs = zip(predicted.tolist(), measured.tolist(), strict=True)
     return {

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.errors import InputError
 from hwnas.latency import Entry, now
 from hwnas.profile.blocks import Block, empty_model
 from hwnas.profile.graph import network_model
@@ -27,9 +28,12 @@ from hwnas.space import Architecture
 CHECK_EVERY = LEAST_SWEEPS
 MIN_SWEEPS = 16
 MIN_SECONDS = 10.0  # a machine's speed drifts over seconds: samples must be spread further than that
-SETTLED = 0.015  # standard deviation of log(prediction / prediction) between two halves of the samples
+SETTLED = 0.03  # standard deviation of log(prediction / prediction) between two halves: twice that of all samples
 LABELS_SETTLED = 0.02  # the same of the networks' own times
-KNOWN_WITHIN = 0.03  # half width of the 95 % interval of an entry's median, relative; half of the entries must reach it
+# Half width of the 95 % interval of an entry over the time of a network of the middle. What an entry is known to is
+# judged by its share in a network, not by itself: half of them within 3 % of themselves took four times as long and
+# made no prediction better (benchmarks/latency_time.md).
+SHARE_KNOWN = 0.01
 
 Flush = Callable[[list[Entry]], None]
 
@@ -132,7 +136,7 @@ def run(
         flush: gets the entries so far after 4, 8, 16, ... sweeps and at the end.
 
     Raises:
-        InputError: the device cannot be reached or cannot execute the models.
+        InputError: the device cannot be reached, cannot execute the models, or ended before it had visited all.
     """
     begin = time.perf_counter()
     longer = patience() if campaign.calm_kernel_ms else 0.0
@@ -140,6 +144,10 @@ def run(
         loaded = time.perf_counter()
         sweeps = _until_settled(campaign, stream, (plan.max_seconds, longer), flush, progress)
         seconds = time.perf_counter() - loaded
+    absent = set(models) - {name for sweep in sweeps for name in sweep.times_ms}
+    if absent:
+        raise InputError(f"{plural(len(sweeps), 'sweep')} came back, in which {len(absent)} of {len(models)} models "
+                         f"had no turn, {min(absent)} among them: let the device make {LEAST_SWEEPS} sweeps at least")
     progress(_told(campaign), math.ceil(plan.max_seconds), math.ceil(plan.max_seconds))
     outcome = _outcome(campaign, sweeps, plan, processor_clock)
     flush(list(outcome.entries))
@@ -174,7 +182,7 @@ def _until_settled(
         times = times_of(sweeps, campaign.calm_kernel_ms)
         busy = seconds <= max_seconds + longer and bool(company(times.steady_kernel_ms, campaign.calm_kernel_ms))
         if not busy and (over or (times.sweeps >= MIN_SWEEPS and seconds > least
-                                  and _settled(_noise(campaign, times)))):
+                                  and settled(noise_of(campaign, times)))):
             break
         if len(sweeps) >= next_flush:
             flush(_entries(campaign, times))
@@ -203,14 +211,17 @@ def _outcome(campaign: Campaign, sweeps: Sequence[Sweep], plan: SweepPlan, proce
         entries=tuple(_entries(campaign, times)), alone_ms=alone,
         networks_ms=np.array([tie * medians[name] for name in names]),
         networks_seconds=np.array([seconds[name] for name in names]),
-        kernel_ms=tie * times.steady_kernel_ms, seen_kernel_ms=times.steady_kernel_ms, noise=_noise(campaign, times),
+        kernel_ms=tie * times.steady_kernel_ms, seen_kernel_ms=times.steady_kernel_ms, noise=noise_of(campaign, times),
         conditions=conditions_of(sweeps, plan, times, processor_clock=processor_clock), facts=facts,
         company=told,
     )
 
 
 def _seconds(sweeps: Sequence[Sweep]) -> dict[str, float]:
-    return {name: sum(sweep.seconds[name] for sweep in sweeps) for name in sweeps[0].seconds}
+    found: dict[str, float] = {}
+    for name, spent in (item for sweep in sweeps for item in sweep.seconds.items()):
+        found[name] = found.get(name, 0.0) + spent
+    return found
 
 
 def _tie(campaign: Campaign, times: Times) -> float:
@@ -243,35 +254,37 @@ def _entries(campaign: Campaign, times: Times) -> list[Entry]:
     return entries
 
 
-def _settled(noise: Mapping[str, float]) -> bool:
+def settled(noise: Mapping[str, float]) -> bool:
+    """Whether samples are worth what a table is to be worth.
+
+    Args:
+        noise: of `noise_of`.
+    """
     table, labels = max(noise["noise_odd_even"], noise["noise_halves"]), noise["label_noise"]
-    return table < SETTLED and labels < LABELS_SETTLED and noise["entries_within"] < KNOWN_WITHIN
+    return table < SETTLED and labels < LABELS_SETTLED and noise["entries_share"] < SHARE_KNOWN
 
 
-def _noise(campaign: Campaign, times: Times) -> dict[str, float]:
+def noise_of(campaign: Campaign, times: Times) -> dict[str, float]:
     """Standard deviations of log ratios between halves, of predictions and of the networks' own times; intervals.
 
     `entries_within` and `entries_within_p90` are the median and the 90th percentile over the entries of the half
-    width of the 95 % interval of their median, relative.
+    width of the 95 % interval of their median, relative; `entries_share` is the largest of them over the time of a
+    network of the middle.
     """
     odd_even, halves = times.halves()
     names = [f"net {i}" for i in range(len(campaign.networks))]
     odd, even = (np.array([part[name] for name in names]) for part in odd_even)
-    within = _relative_widths(campaign, times)
+    medians, widths = times.medians(), times.half_widths()
+    costs = [(block.half_width_ms(widths), block.cost_ms(medians)) for block in campaign.blocks]
+    within, middle = [width / cost for width, cost in costs if cost > 0], float(np.median(_predict(campaign, medians)))
     return {
         "noise_odd_even": _log_sd(*(_predict(campaign, part) for part in odd_even)),
         "noise_halves": _log_sd(*(_predict(campaign, part) for part in halves)),
         "label_noise": _log_sd(odd, even),
         "entries_within": float(np.median(within)) if within else 0.0,
         "entries_within_p90": float(np.percentile(within, 90)) if within else 0.0,
+        "entries_share": max((width for width, _ in costs), default=0.0) / middle if middle > 0 else 0.0,
     }
-
-
-def _relative_widths(campaign: Campaign, times: Times) -> list[float]:
-    """Half width of the 95 % interval of every entry's median over the entry; entries of nothing are left out."""
-    medians, widths = times.medians(), times.half_widths()
-    costs = ((block, block.cost_ms(medians)) for block in campaign.blocks)
-    return [block.half_width_ms(widths) / cost for block, cost in costs if cost > 0]
 
 
 def _predict(campaign: Campaign, medians: Mapping[str, float]) -> NDArray[np.float64]:

@@ -72,8 +72,8 @@ def measure(
     Blocks, calibration networks and held-out networks are timed in the same sweeps. Entries are appended after 4, 8,
     16, ... sweeps, so a killed run keeps them; as long as the table holds no calibration of the space, entries with
     fewer than `MIN_RUNS` timed runs count as lacking. If nothing lacks and there is a calibration, nothing is timed.
-    The sweeps end when two halves of them predict the same (1.5 %), the networks' own times agree (2 %) and the 95 %
-    interval of the median of half of the entries is within +-3 %, or when the time is up. A device that the table knows
+    The sweeps end when two halves of them predict the same (3 %), the networks' own times agree (2 %) and the 95 %
+    interval of every entry is within +-1 % of a network's time, or when the time is up. A device that the table knows
     to be calmer at times is waited for (`patience`), and where it stays busy, a warning says so.
 
     Args:

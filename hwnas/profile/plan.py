@@ -18,6 +18,7 @@ from hwnas.space import Architecture, Op, Space
 
 RESIDENT = 290  # sessions at most: with more, memory is slow and libraries were seen to hang when they end
 ANCHORS = 12
+SELDOM = 4  # a network is visited in every so many-th sweep where blocks are timed: see benchmarks/latency_time.md
 CHECK_NETWORKS = 100
 
 
@@ -91,9 +92,17 @@ class Job:
         }
         plan = SweepPlan(
             ("sentinel large", "sentinel small"), recipe.warmup, recipe.timed, seed=self.seed + number,
-            max_seconds=self.seconds,
+            max_seconds=self.seconds, every=dict.fromkeys(self._seldom(number), SELDOM),
         )
         return models, plan
+
+    def _seldom(self, number: int) -> list[str]:
+        """Names of the networks, where there are blocks to be timed with them.
+
+        An entry is what every network with that op is predicted by, and a difference of two times; a network is one of
+        fifty that four numbers are fitted to. Yet networks take three quarters of a sweep and more. So they take turns.
+        """
+        return [f"net {i}" for i in range(len(self.networks))] if self.groups[number] else []
 
     @cached_property
     def _check(self) -> tuple[Architecture, ...]:

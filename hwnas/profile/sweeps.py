@@ -12,7 +12,7 @@ average. Two things do not change all models alike:
 How the sweeps are taken is in `hwnas.runtime.device`.
 
 Glossary
-    T   times, ms, shape (models, sweeps, timed); of visits that do not count not a number
+    T   times, ms, shape (models, sweeps, timed); of visits that were not made or do not count not a number
     f   speed factor of a sweep, 1 for the median sweep, shape (sweeps,)
     k   time of the reference kernel in a sweep, ms, shape (sweeps,)
     c   whether a visit met a calm machine, shape (models, sweeps)
@@ -61,12 +61,13 @@ class Times:
 
     @property
     def sweeps(self) -> int:
-        """How often the models were visited when it counted; the middle one of them."""
-        return int(np.median(self._visits.sum(axis=1)))
+        """How often the models were visited when it counted; the middle one of those that are visited most."""
+        visits = self._visits.sum(axis=1)
+        return int(np.median(visits[2 * visits > visits.max()])) if visits.max() else 0
 
     @property
     def runs(self) -> int:
-        """How many timed runs of each model count."""
+        """How many timed runs of each model that is visited most count."""
         return self.sweeps * int(self.times_ms.shape[2])
 
     @property
@@ -74,9 +75,14 @@ class Times:
         """Time of the reference kernel at the speed that the times are given at."""
         return float(np.median(self.kernel_ms / self.speed))
 
-    def medians(self, part: slice = slice(None)) -> dict[str, float]:
-        """Median time of every model over the sweeps in `part`, ms; over all, where none of those counts."""
-        found = middle(self.times_ms[:, part].reshape(len(self.keys), -1), 1)
+    def medians(self, part: NDArray[np.bool_] | None = None) -> dict[str, float]:
+        """Median time of every model over the visits in `part`, ms; over all, where none of those counts.
+
+        Args:
+            part: shape (models, sweeps); None takes all.
+        """
+        chosen = self.times_ms if part is None else np.where(part[:, :, None], self.times_ms, np.nan)
+        found = middle(chosen.reshape(len(self.keys), -1), 1)
         if (absent := np.isnan(found)).any():
             found[absent] = middle(self.times_ms[absent].reshape(int(absent.sum()), -1), 1)
         return dict(zip(self.keys, found.tolist(), strict=True))
@@ -98,10 +104,11 @@ class Times:
         return dict(zip(self.keys, widths.tolist(), strict=True))
 
     def halves(self) -> list[tuple[dict[str, float], dict[str, float]]]:
-        """Medians from odd and from even sweeps, and from the first and from the second half."""
-        n = self.times_ms.shape[1]
-        odd_even = self.medians(slice(0, None, 2)), self.medians(slice(1, None, 2))
-        return [odd_even, (self.medians(slice(0, n // 2)), self.medians(slice(n // 2, None)))]
+        """Medians from odd and from even visits of every model, and from the first and from the second half."""
+        visits = self._visits
+        place = visits.cumsum(axis=1) - 1
+        early = 2 * place < visits.sum(axis=1)[:, None] - 1
+        return [(self.medians(part & visits), self.medians(~part & visits)) for part in (place % 2 == 0, early)]
 
     @property
     def _visits(self) -> NDArray[np.bool_]:
@@ -114,18 +121,19 @@ def times_of(sweeps: Sequence[Sweep], calm_kernel_ms: float = 0.0) -> Times:
     Args:
         calm_kernel_ms: of the reference kernel on this machine when it is calm, where that is known from before.
     """
-    keys = tuple(sweeps[0].times_ms)
+    keys = tuple(dict.fromkeys(key for sweep in sweeps for key in sweep.times_ms))
     keep = usual(sentinel_ratios(sweeps))
     counted = [sweep for sweep, kept in zip(sweeps, keep.tolist(), strict=True) if kept]
-    raw = np.array([[sweep.times_ms[key] for key in keys] for sweep in counted]).transpose(1, 0, 2)
-    kernels = np.array([[sweep.visit_kernel_ms[key] for key in keys] for sweep in counted]).T
-    quiet = calm(kernels, calm_kernel_ms)
+    absent = [math.nan] * len(next(iter(sweeps[0].times_ms.values())))
+    raw = np.array([[sweep.times_ms.get(key, absent) for key in keys] for sweep in counted]).transpose(1, 0, 2)
+    kernels = np.array([[sweep.visit_kernel_ms.get(key, math.nan) for key in keys] for sweep in counted]).T
+    quiet, visited = calm(kernels, calm_kernel_ms), int((~np.isnan(kernels)).sum())
     some = quiet.any(axis=0)
     raw, quiet, kernels = raw[:, some], quiet[:, some], kernels[:, some]
     raw[~quiet], kernels[~quiet] = np.nan, np.nan
     speed = speed_factors(raw)
     return Times(keys, raw / speed[None, :, None], speed, middle(kernels, 0), int((~keep).sum()),
-                 1 - float(quiet.sum()) / (len(keys) * len(counted)))
+                 1 - float(quiet.sum()) / visited)
 
 
 def sentinel_ratios(sweeps: Sequence[Sweep]) -> Floats:

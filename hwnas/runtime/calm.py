@@ -49,19 +49,20 @@ def calm(kernels_ms: NDArray[np.float64], usual_ms: float = 0.0, fewest: int = F
     visit half of the calmest tenth is busy (int8 at 0.60 of fp32 instead of 0.53).
 
     Args:
-        kernels_ms: k, shape (networks, visits).
+        kernels_ms: k, shape (networks, visits); not a number where a network was not visited, which does not count.
         usual_ms: what the kernel takes on this machine when it is calm, where that is known from before; else 0.
         fewest: visits of every network that count however busy the machine was.
         slowness: b, where the networks themselves are asked as well.
     """
     if not kernels_ms.size:
         return np.ones(kernels_ms.shape, dtype=bool)
-    fast = float(np.quantile(kernels_ms, FAST))
+    fast = float(np.nanquantile(kernels_ms, FAST))
     known = 0 < usual_ms <= (1 + CALM) * fast  # a machine that is much faster now than then was not calm then
     usual = usual_ms if known else fast
     most = (1 + CALM) * usual
     worst = kernels_ms if slowness is None else np.maximum(kernels_ms, most / (1 + SLOW) * slowness)
-    least = np.sort(worst, axis=1)[:, min(fewest, worst.shape[1]) - 1][:, None] if fewest else 0.0
+    ordered = np.nan_to_num(np.sort(worst, axis=1), nan=np.inf)
+    least = ordered[:, min(fewest, worst.shape[1]) - 1][:, None] if fewest else 0.0
     return np.asarray(worst <= np.maximum(least, most))
 
 

@@ -1,6 +1,7 @@
 """How samples of many models come about: sweeps, on this machine or on another one.
 
-A sweep visits every model once, in a new random order, with the two sentinels and the reference kernel in between.
+A sweep visits every model once, or those whose turn it is, in a new random order, with the two sentinels and the
+reference kernel in between.
 What is made of the samples (speed, noise, medians) is for `hwnas.profile`; here they are only taken. This file and
 everything it imports also run on the device itself, under Python 3.8 and with numpy and the runtime alone.
 """
@@ -8,7 +9,7 @@ everything it imports also run on the device itself, under Python 3.8 and with n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -32,6 +33,8 @@ class SweepPlan:
         seed: for the order of the visits.
         max_sweeps: sweeps after which a device that nobody can stop (a copied folder) ends by itself.
         max_seconds: the same in seconds, after the least `LEAST_SWEEPS`.
+        every: model -> it is visited in every so many-th sweep alone, at most in every `LEAST_SWEEPS`-th; in all of
+            them where it is not named.
     """
 
     sentinels: tuple[str, str]
@@ -41,6 +44,16 @@ class SweepPlan:
     seed: int = 0
     max_sweeps: int = 200
     max_seconds: float = 600.0
+    every: Mapping[str, int] = field(default_factory=dict)
+
+    def visited(self, models: Iterable[str], number: int) -> list[str]:
+        """The models that a sweep visits: as many of those that take turns in one sweep as in another, or one more.
+
+        It depends on their names alone, so that a device and who reads its results agree.
+        """
+        known = list(models)
+        turns = {name: i for i, name in enumerate(sorted(name for name in known if name in self.every))}
+        return [name for name in known if name not in turns or (number + turns[name]) % self.every[name] == 0]
 
     def over(self, sweeps: int, seconds: float) -> bool:
         """Whether so many sweeps that took so long are all that a device makes by itself."""
@@ -48,7 +61,7 @@ class SweepPlan:
 
     def to_json(self) -> dict[str, Any]:
         """The fields; the sentinels as a list."""
-        return {**asdict(self), "sentinels": list(self.sentinels)}
+        return {**asdict(self), "sentinels": list(self.sentinels), "every": dict(self.every)}
 
     @classmethod
     def from_json(cls, data: object) -> SweepPlan:
@@ -67,6 +80,7 @@ class SweepPlan:
             told.integer("sentinel_visits", 1, 10_000, default=cls.sentinel_visits),
             told.integer("seed", 0, default=cls.seed), told.integer("max_sweeps", 1, 1_000_000, default=cls.max_sweeps),
             told.number("max_seconds", 0, 1e7, default=cls.max_seconds),
+            told.pairs("every", lambda value, place: told.integer_of(value, place, 1, LEAST_SWEEPS), default={}),
         )
 
 
@@ -140,13 +154,14 @@ class Sweep:
 
 
 def check_sweep(sweep: Sweep, models: Mapping[str, str], plan: SweepPlan) -> None:
-    """Whether a sweep visited these models as planned.
+    """Whether a sweep visited those of these models whose turn it was, as planned.
 
     Raises:
         InputError: it lacks models or has others, or another number of runs or visits.
     """
-    if any(set(told) != set(models) for told in (sweep.times_ms, sweep.seconds, sweep.visit_kernel_ms)):
-        raise InputError(f"sweep {sweep.number} lacks models, or has others than the {len(models)} of the job")
+    due = set(plan.visited(models, sweep.number))
+    if any(set(told) != due for told in (sweep.times_ms, sweep.seconds, sweep.visit_kernel_ms)):
+        raise InputError(f"sweep {sweep.number} lacks models, or has others than the {len(due)} whose turn it is")
     runs = {len(times) for times in sweep.times_ms.values()}
     visits = {len(sweep.sentinels_ms), len(sweep.kernel_ms)}
     if len(runs) > 1 or len(visits) > 1 or (plan.timed not in runs and runs) or plan.sentinel_visits not in visits:

@@ -90,8 +90,8 @@ class Sampler:
             number += 1
 
     def sweep(self, number: int) -> Sweep:
-        """Visit every model once, and the sentinels and the kernel in between."""
-        names = list(self._sessions)
+        """Visit every model whose turn it is once, and the sentinels and the kernel in between."""
+        names = self._plan.visited(self._sessions, number)
         order = np.random.default_rng([self._plan.seed, number]).permutation(len(names))
         times: dict[str, list[float]] = {}
         seconds: dict[str, float] = {}

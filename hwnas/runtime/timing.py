@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WARMUP, TIMED = 3, 2
-CHECK_EVERY = 5  # visits between two looks at whether enough of them count
+CHECK_EVERY, SELDOM = 5, 20  # visits between two looks at whether enough of them count, or a twentieth of all
 PATIENCE = 20.0  # seconds that a comparison goes on for, at least, while too few of its visits met a calm machine
 VARIABLE, MOST_PATIENCE = "HWNAS_PATIENCE", 3600.0
 
@@ -222,6 +222,7 @@ class Visits:
         self._times: dict[str, list[list[float]]] = {name: [] for name in names}
         self._kernels: dict[str, list[float]] = {name: [] for name in names}
         self._begin, self._patience, self.over = time.perf_counter(), math.inf, max_seconds <= 0
+        self._next_look = wanted
 
     def add(self, times_ms: Mapping[str, list[float]], kernels_ms: Mapping[str, float]) -> None:
         """One more visit of every network: its timed runs, and the reference kernel around it."""
@@ -238,8 +239,9 @@ class Visits:
     @property
     def _suffices(self) -> bool:
         """Whether enough visits of every network count; looked at now and then, since a look takes time."""
-        if (self.made - self.wanted) % CHECK_EVERY:
+        if self.made < self._next_look:
             return False
+        self._next_look = self.made + max(CHECK_EVERY, self.made // SELDOM)
         counts = self._counts(np.array(list(self._times.values())), np.array(list(self._kernels.values())), fewest=0)
         return min(counts.sum(axis=1).tolist(), default=0) >= self.wanted
 

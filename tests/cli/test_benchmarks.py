@@ -36,6 +36,21 @@ def test_numbers_beside_a_moving_clock(made: Path, tmp_path: Path) -> None:
     assert (tmp_path / "round-0.json").stat().st_mtime_ns == before, "nothing is done twice"
 
 
+@pytest.mark.slow
+def test_what_a_table_costs_in_seconds(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    words = ("--out", tmp_path / "out", "--space", "nasbench201", "--runtime", "onnxruntime", "--precision", "fp32",
+             "--seconds", 4, "--truth", 4, "--starts", 1)
+    found = told("latency_time", *words)
+    assert re.search(r"^\| nasbench201 onnxruntime fp32( \| \d+\.\d\d){5}( \| \d+){3} \| \d+\.\d\d \|$", found,
+                     re.MULTILINE)
+    made = next((tmp_path / "out").glob("*.json"))
+    before = made.stat().st_mtime_ns
+    told("latency_time", *words, "--write", page)
+    assert made.stat().st_mtime_ns == before, "nothing is measured twice"
+    assert page.read_text() in found.partition("# ")[1] + found.partition("# ")[2]
+
+
 def test_several_targets_from_one_search(made: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     words = (made, "--out", tmp_path / "out", "--targets", "local,raspberry-pi-4", "--latency", "95%", "--write", page)

@@ -48,11 +48,13 @@ def results(job: Job) -> list[dict[str, Any]]:
     for index, part in enumerate(job.parts):
         plan = part.plan
         for number in range(SWEEPS):
-            times = {name: (0.1 + 0.01 * i) * rng.uniform(0.99, 1.01, plan.timed) for i, name in enumerate(part.models)}
+            due = plan.visited(part.models, number)
+            times = {name: (0.1 + 0.01 * i) * rng.uniform(0.99, 1.01, plan.timed) for i, name in enumerate(part.models)
+                     if name in due}
             sweep = Sweep(number, {name: each.tolist() for name, each in times.items()},
                           [(0.5, 0.1)] * plan.sentinel_visits, 1.2, [0.2] * plan.sentinel_visits,
-                          dict.fromkeys(part.models, 0.01), {"load": 0.5, "mhz": 1500.0, "throttled": False},
-                          dict.fromkeys(part.models, 0.2))
+                          dict.fromkeys(due, 0.01), {"load": 0.5, "mhz": 1500.0, "throttled": False},
+                          dict.fromkeys(due, 0.2))
             found.append({"part": index, **sweep.to_json()})
     return found
 

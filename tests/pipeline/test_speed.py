@@ -1,13 +1,18 @@
-"""How fast the machine is against its tables, where its clock sees nothing of a network."""
+"""How fast the machine is against its tables, where its clock sees nothing of a network, and against its calm self."""
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hwnas.latency.estimate import estimate
+from hwnas.pipeline import RunFolder
+from hwnas.pipeline.exported.checking import check_model
 from hwnas.pipeline.latencies import speed
 from hwnas.pipeline.latencies.latency_sources import Latencies
 from hwnas.runtime import Measurement
@@ -33,3 +38,14 @@ def test_what_a_coarse_clock_does_not_see_says_nothing(largest_ms: float, smalle
     assert found.factors[0] == pytest.approx(first)
     assert found.ratios == (1.0, largest_ms / smallest_ms if largest_ms and smallest_ms else 1.0)
     assert all(math.isfinite(x) and x > 0 for x in (*found.factors, *found.ratios))
+
+
+def test_a_model_that_is_verified_on_a_busy_machine_says_so(finished: RunFolder, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished.path, run)
+    told = json.loads((run / "run.json").read_text())
+    told["reference"]["kernel_ms"] /= 3
+    (run / "run.json").write_text(json.dumps(told))
+    found = check_model(run, latency="500%")
+    assert any("other work held the machine" in warning for warning in found.warnings)
+    assert found.warnings == found.to_json()["warnings"]

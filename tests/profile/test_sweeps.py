@@ -56,6 +56,16 @@ def test_sweeps_become_times() -> None:
     assert found.steady_kernel_ms == pytest.approx(0.3)
 
 
+def test_what_was_not_visited_is_no_time_and_no_busy_visit() -> None:
+    turns = {0: ["a", "b"], 1: ["a", "c"]}
+    made = [sweep(i, {name: [1.0 + 0.1 * (i % 3), 1.0] for name in turns[i % 2]}) for i in range(12)]
+    found = times_of(made)
+    assert found.keys == ("a", "b", "c")
+    assert (found.sweeps, found.runs, found.busy) == (12, 24, 0.0)
+    assert all(np.isfinite(list(part.values())).all() for pair in found.halves() for part in pair)
+    assert found.half_widths()["a"] >= 0
+
+
 def test_kernel_is_given_at_the_speed_of_the_times() -> None:
     speed = [1.0, 1.0, 1.0, 1.0, 1.5]
     made = [sweep(i, {"a": [f, f], "b": [2 * f, 2 * f]}, kernel=0.3 * f) for i, f in enumerate(speed)]
@@ -112,8 +122,11 @@ def test_a_model_that_met_a_busy_machine_at_every_visit_is_timed_all_the_same() 
     assert times_of(made).medians() == {"a": 1.0, "b": 2.0, "c": 4.0}
 
 
-def test_halves_of_which_one_does_not_count_take_the_whole() -> None:
-    found = times(np.array([[[1.0], [np.nan], [2.0], [np.nan]], [[1.0], [1.0], [1.0], [1.0]]]))
-    (odd, even), _ = found.halves()
-    assert (odd["a"], even["a"]) == (1.5, 1.5)
-    assert found.sweeps == 3
+def test_halves_are_of_the_visits_of_every_model() -> None:
+    """A model that is visited in every other sweep has both an odd and an even half."""
+    found = times(np.array([[[1.0], [np.nan], [2.0], [np.nan]], [[1.0], [1.0], [1.0], [1.0]],
+                            [[np.nan], [5.0], [np.nan], [np.nan]]]))
+    (odd, even), (first, second) = found.halves()
+    assert (odd["a"], even["a"], first["a"], second["a"]) == (1.0, 2.0, 1.0, 2.0)
+    assert (odd["c"], even["c"]) == (5.0, 5.0), "where there is one half only, both are the whole"
+    assert found.sweeps == 4, "of those that are visited most"

@@ -28,6 +28,7 @@ from hwnas.pipeline.task_setup import load_data
 from hwnas.profile.graph_format import graph_form
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Measurement
+from hwnas.runtime.calm import company
 from hwnas.runtime.onnx_file import LARGEST_MODEL
 from hwnas.runtime.promise import MEASURED, Promise
 from hwnas.runtime.spending import Kept
@@ -52,6 +53,7 @@ class Check:
         elsewhere: why this machine cannot be the target, so that its latency says nothing; None where it can.
         spent: what the model takes besides its median time; None where this machine cannot be the target.
         kept: of the run's budgets on that, whether they are kept.
+        company: a sentence where no calm machine was found for all patience.
     """
 
     verdict: Verdict
@@ -62,6 +64,7 @@ class Check:
     elsewhere: str | None = None
     spent: SpentResult | None = None
     kept: Sequence[Kept] = ()
+    company: str = ""
 
     def failures(self) -> list[str]:
         """What is wrong, one sentence each; empty if all is well."""
@@ -86,8 +89,9 @@ class Check:
 
     @property
     def warnings(self) -> list[str]:
-        """What a person must be told of the score."""
-        return of_standing("the model", self.verdict.breakdown.standing) if self.verdict.breakdown else []
+        """What a person must be told of the score and of the times."""
+        told = of_standing("the model", self.verdict.breakdown.standing) if self.verdict.breakdown else []
+        return [*told, *filter(None, [self.company])]
 
 
 def check_model(path: Path, *, samples: Path | None = None, latency: str | None = None, data: str | None = None,
@@ -123,7 +127,8 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
         budget = parse_all(run.state.config.budgets).get("latency")
     promise = _promise(run, metadata, budget, own)
     timing = (promise is None and budget) or (promise and promise.reference_ms)
-    times = _time(model, where, promise if own else None, progress) if timing else {}
+    calm = _calm_kernel_ms(run, metadata) if own else None
+    times = _time(model, where, promise if own else None, calm, progress) if timing else {}
     if budget is not None and budget.relative and "reference" not in times:
         raise UsageError(f"--latency {budget.text} is a share of reference.onnx, which is not beside {model}: "
                          "give a budget in ms")
@@ -140,7 +145,8 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
     progress("measuring memory, energy and tails", 0, 1)
     spent = None if elsewhere else spent_by(content, where, asked, besides=True)
     kept = [spent.kept(name, limits[name].value, again=True) for name in asked] if spent else []
-    return Check(verdict, model, where, times.get("reference"), promise, elsewhere, spent, kept)
+    busy = company(times["model"].kernel_ms or 0.0, calm or 0.0) if times else ""
+    return Check(verdict, model, where, times.get("reference"), promise, elsewhere, spent, kept, busy)
 
 
 def _classes(metadata: Mapping[str, Any], samples: Samples) -> list[str] | None:
@@ -218,17 +224,28 @@ def _promise(run: RunFolder | None, metadata: Mapping[str, Any], budget: Budget 
     return Promise(limit.value / 1e6, limit.basis, limit.reference / 1e6, budget.value, noise=0.0)
 
 
-def _time(model: Path, target: Target, promise: Promise | None, progress: Progress) -> dict[str, Measurement]:
+def _calm_kernel_ms(run: RunFolder | None, metadata: Mapping[str, Any]) -> float | None:
+    """What the reference kernel took on this target when its run began; None where nothing tells."""
+    stored = metadata.get("reference")
+    if run is not None:
+        return reference_of(run).kernel_ms
+    return checked(Reference, stored, "the model").kernel_ms if stored else None
+
+
+def _time(model: Path, target: Target, promise: Promise | None, calm_kernel_ms: float | None, progress: Progress
+          ) -> dict[str, Measurement]:
     """Latencies of 'reference' and 'model' in turns; of the model alone where no reference lies beside it.
 
     Args:
         promise: of the model on this target: how long the reference took when it was made; None where nothing tells.
+        calm_kernel_ms: of the reference kernel then.
     """
     models = {"model": TimedModel(read_model(model), target, in_form=True)}
     other = model.parent / "reference.onnx"
     if other.is_file():
         models = {"reference": TimedModel(read_model(other), in_fp32(target), in_form=True), **models}
-    return time_models(models, sweeps=SWEEPS, usual_ms=promise.usual_ms if promise else None, progress=progress)
+    return time_models(models, sweeps=SWEEPS, calm_kernel_ms=calm_kernel_ms,
+                       usual_ms=promise.usual_ms if promise else None, progress=progress)
 
 
 def _evaluation(data: str, metadata: Mapping[str, Any], progress: Progress) -> tuple[AnyImages, Metric]:

@@ -23,6 +23,7 @@ from hwnas.runtime.timing import patience
 from hwnas.target import MIXED, Target
 
 SUBSTITUTE = "onnxruntime"
+LEAST = 1.0  # seconds of a comparison: two small networks are visited 40 times in a fifth of one, which may be slow
 UNTOLD = 3.0  # seconds of a comparison to which nobody told how fast the machine is
 CALIBRATION_IMAGES, CALIBRATION_BATCH = 256, 32
 
@@ -107,5 +108,5 @@ def time_models(models: Mapping[str, TimedModel], *, sweeps: int, calm_kernel_ms
     first = next(iter(models.values())).target
     with pinned(first.cores):
         return compare(sessions, sweeps=sweeps, batch=first.batch, calm_kernel_ms=calm_kernel_ms or 0.0,
-                       usual_ms=usual_ms, min_seconds=0.0 if calm_kernel_ms else min(UNTOLD, patience()),
+                       usual_ms=usual_ms, min_seconds=min(LEAST if calm_kernel_ms else UNTOLD, patience()),
                        progress=progress)

@@ -148,7 +148,8 @@ def take_another_version(space: Space, target: Target, *, tables: Path | None = 
                         calm_kernel_ms=calm_kernel_ms(target, facts.to_json(), tables), progress=progress)
         plain = LatencyModel.from_table(Table.assemble(path, old.header, old.every_entry.values()), space)
         sums, weights = plain.sums(here.networks)
-        found = fit(sums, weights, np.array(here.networks_ms), plain.parts(space, here.networks))
+        found = fit(sums, weights, np.array(here.networks_ms), plain.parts(space, here.networks),
+                    plain.counts(here.networks))
         versions = f"{old.device.get('runtime_version')}; with {facts.runtime} {facts.runtime_version}"
         told = (f"{old.path} was measured with {versions}, {len(here.networks)} networks that were timed are predicted "
                 f"with an error of {found.loo_mape:.1f} %")

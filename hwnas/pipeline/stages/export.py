@@ -19,6 +19,7 @@ from hwnas.export import Verdict, verify
 from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.config.budget import MEASURED_AT_THE_END, THROUGHPUT, called, show
 from hwnas.pipeline.context import RunContext
+from hwnas.pipeline.exported.inference import LEAST
 from hwnas.pipeline.exported.model_exporter import Export, ModelExporter
 from hwnas.pipeline.exported.validation_artifacts import Artifacts, write_artifacts
 from hwnas.pipeline.latencies.latency_sources import in_fp32, targets_of
@@ -31,12 +32,12 @@ from hwnas.pipeline.run.results import ExportResult, GenerateResult
 from hwnas.pipeline.selection.candidates import MARGIN, TRIES
 from hwnas.pipeline.stages.stage import Again, Stage
 from hwnas.runtime import Measurement, compare
+from hwnas.runtime.calm import company
 from hwnas.runtime.pinning import pinned
 from hwnas.runtime.promise import MEASURED, Promise
 from hwnas.runtime.timing import patience
 
 SWEEPS = 40
-LEAST_SECONDS = 1.0  # two small networks are visited 40 times in a fifth of one, which may be slow from end to end
 SAME = 0.02  # by which two medians of one interleaved run may differ and mean nothing
 
 
@@ -143,7 +144,7 @@ class _Shipping:
             return {}
         with pinned(self.target.cores):
             return compare({name: e.session for name, e in exports.items()}, sweeps=SWEEPS, batch=self.target.batch,
-                           min_seconds=min(LEAST_SECONDS, patience()), calm_kernel_ms=self._calm_kernel_ms,
+                           min_seconds=min(LEAST, patience()), calm_kernel_ms=self._calm_kernel_ms,
                            usual_ms=self._usual_ms, progress=self._context.progress)
 
     @property
@@ -151,6 +152,11 @@ class _Shipping:
         """What the reference kernel takes on this machine when it is calm; 0 where the run does not know."""
         then = self._run.state.reference
         return (then.kernel_ms if then else None) or 0.0
+
+    def _company(self, found: Verdict) -> list[str]:
+        """A sentence where no calm machine was found for all patience."""
+        said = company(found.latency.kernel_ms or 0.0, self._calm_kernel_ms) if found.latency else ""
+        return [f"the result was timed on a busy machine: {said}"] if said else []
 
     @property
     def _usual_ms(self) -> dict[str, float]:
@@ -237,7 +243,7 @@ class _Shipping:
             spent=spent["model"], reference_spent=spent["reference"],
             difference=DifferenceResult.model_validate(artifacts.difference), examples=list(artifacts.pictures),
             next=None if self._here else profile_command(self._context.config, self._context.space, self.target),
-            warnings=[*artifacts.warnings, *no_gain(found, exact)],
+            warnings=[*artifacts.warnings, *no_gain(found, exact), *self._company(found)],
         )
 
 
