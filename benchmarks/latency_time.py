@@ -167,8 +167,8 @@ def page(results: Sequence[Mapping[str, Any]], seconds: float) -> str:
     return "\n".join([
         "# What a table costs in seconds", "", "    python benchmarks/latency_time.py --out DIR", "",
         f"Device: {device['cpu']}, {device['cores']} cores; {time.strftime('%Y-%m-%d')}; recordings of {seconds:.0f} "
-        f"s. `all, same error` is read off between those of {', '.join(f'{s:.0f}' for s in ALL)} s, and is the first or "
-        "the last of them where that is beyond.", "",
+        f"s. `all, same error` is read off between those of {', '.join(f'{s:.0f}' for s in ALL)} s, and is the first",
+        "or the last of them where that is beyond.", "",
         *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
