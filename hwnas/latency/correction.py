@@ -9,7 +9,8 @@ Glossary
     r    log(measured / predicted) of networks of one run, shape (n,)
     c    mean of r
     s    scale of r around c, pulled towards what `hwnas.latency.intervals` believes before anything was measured
-    d    by how much the same network differs from one minute to another beside a load, in logarithms
+    d    by how much the same network differs from one minute to another, in logarithms: believed before, and seen once
+    m    log(reference among the candidates / reference as the run fixed it): how far the machine has moved between
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from hwnas.latency.intervals import PRIOR_SD, Spread
 from hwnas.latency.model import Prediction
 
 FEWEST = 4  # networks: fewer say less than the table does
-DRIFT_SD = 0.015  # d, of twenty networks beside a load, measured among the candidates and again as they ship
+DRIFT_SD, DRIFT_FREEDOM = 0.015, 2.0  # d before m is known, and how many m that belief is worth
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,19 @@ class Correction:
     networks: int
 
     @classmethod
-    def of(cls, ratios: Sequence[float]) -> Correction | None:
-        """From measured over predicted times of other networks; None where they are too few, or one is not above 0."""
+    def of(cls, ratios: Sequence[float], moved: float = 0.0) -> Correction | None:
+        """From measured over predicted times of other networks; None where they are too few, or one is not above 0.
+
+        Args:
+            moved: m.
+        """
         n = len(ratios)
         if n < FEWEST or min(ratios) <= 0:
             return None
         logs = np.log(ratios)
         square = (PRIOR_SD**2 + float(((logs - logs.mean()) ** 2).sum())) / n
-        return cls(math.exp(float(logs.mean())), math.sqrt(square * (1 + 1 / n) + DRIFT_SD**2), n)
+        drift = (DRIFT_FREEDOM * DRIFT_SD**2 + moved**2) / (DRIFT_FREEDOM + 1)
+        return cls(math.exp(float(logs.mean())), math.sqrt(square * (1 + 1 / n) + drift), n)
 
     def applied(self, predicted: Prediction) -> Prediction:
         """The prediction of a network that is like these; 90 % of such networks measure within the interval."""

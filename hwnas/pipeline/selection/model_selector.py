@@ -13,7 +13,7 @@ Where the device is not at hand nothing is timed: predictions decide alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,7 @@ class ModelSelector:
             tighten=fitting.tighten[winner.kind], predicted_score=winner.answer.predicted_score,
             shared_weights_score=score, predicted=winner.answer.costs, latency_source=solver.latency.source,
             predicted_low_ms=predicted.low_ms, predicted_high_ms=predicted.high_ms,
-            correction=_correction([c for c in fitting.timed.get(winner.kind, []) if c is not winner]),
+            correction=self._correction(winner, fitting),
             measured_ms=TimedResult.of(winner.timing),
             reference_measured_ms=TimedResult.of(fitting.references.get(FP32)),
             references_ms={p: TimedResult.of(m) for p, m in fitting.references.items()},
@@ -118,6 +118,13 @@ class ModelSelector:
         kind = next(kind for kind in self._solvers if kind.variant == variant)
         self._scores[variant, choice] = self._agreed.shared_weights_score or 0.0
         return fitting.of_one(Candidate(kind, self._solvers[kind].answer(choice)))
+
+    def _correction(self, winner: Candidate, fitting: Selection) -> CorrectionResult | None:
+        """What other candidates, which were timed, say of the winner's prediction; None where too few were."""
+        fixed, now = self._run.state.reference, fitting.references.get(FP32)
+        moved = math.log(now.median_ms / fixed.latency_ms) if now and fixed and now.median_ms > 0 else 0.0
+        found = Correction.of([c.ratio for c in fitting.timed.get(winner.kind, []) if c is not winner], moved)
+        return None if found is None else CorrectionResult.model_validate(asdict(found))
 
     def _rooms(self, c: Candidate) -> dict[str, float]:
         """Of one network for several targets."""
@@ -202,9 +209,3 @@ class ModelSelector:
             return None
         return (f"the best two finalists lie {first - second:.2f} points apart on {images:,} held-out images, where "
                 f"one is {100 / images:.2f}: chance may have chosen between them")
-
-
-def _correction(others: Sequence[Candidate]) -> CorrectionResult | None:
-    """What other candidates, which were timed, say of the predictions of their kind; None where too few were."""
-    found = Correction.of([c.ratio for c in others])
-    return None if found is None else CorrectionResult.model_validate(asdict(found))
