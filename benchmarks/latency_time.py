@@ -70,7 +70,7 @@ class Recording:
         networks, space = self.campaign.networks, self.truth[0].space
         measured = np.array([medians[f"net {i}"] for i in range(len(networks))])
         found = fit(*model.sums(networks), measured, model.parts(space, networks), model.counts(networks))
-        predicted = found.apply(*model.sums(self.truth), model.parts(space, self.truth), model.counts(self.truth))
+        predicted = replace(model, calibration=found).predict_ms(self.truth)
         return 100 * float(np.abs(predicted / self.truth_ms - 1).mean())
 
     def taken(self, start: int, number: int, every: int) -> Sweep:

@@ -34,7 +34,7 @@ import numpy as np
 from hwnas.documents import read_json
 from hwnas.files import write_json
 from hwnas.latency import Prediction
-from hwnas.pipeline.run.results import GenerateResult
+from hwnas.latency.correction import Correction
 from hwnas.runtime import Fingerprint, open_runtime
 
 WORKS, RESTS = 4.0, 4.0  # seconds in the mean
@@ -135,9 +135,10 @@ def one_round(out: Path, number: int, rounds: int, between: tuple[int, int]) -> 
 
 def interval(generated: dict[str, Any]) -> list[float]:
     """Of the network that ships, as the run tells it: by the table, corrected by the other candidates."""
-    result = GenerateResult.model_validate(generated)
-    low, high = result.interval or (0.0, 0.0)
-    told = result.corrected(Prediction(result.predicted["latency"] / 1e6, low, high, 1.0))
+    told = Prediction(generated["predicted"]["latency"] / 1e6, generated["predicted_low_ms"],
+                      generated["predicted_high_ms"], 1.0)
+    if generated.get("correction"):
+        told = Correction(**generated["correction"]).applied(told)
     return [told.low_ms, told.high_ms]
 
 

@@ -65,6 +65,9 @@ class Angles:
         Raises:
             InputError: other shapes at the two times.
         """
+        if [list(map(len, w)) for w in (base, now)] != [[len(p.ops) for p in space.positions]] * 2:
+            raise InputError(f"weights before and after are of other positions or candidates than the "
+                             f"{len(space.positions)} of {space.name}: angles are of two supernets of one space")
         rows = []
         for position, before, after in zip(space.positions, base, now, strict=True):
             rows.append(np.array([_products(u, v) if u else _pooled(op)

@@ -116,6 +116,14 @@ def test_scaled_weights_have_the_same_angles_and_the_same_weights_none(cells: Sp
     assert Angles.between(base, base).of((0,) * 6) == 0
 
 
+def test_weights_of_another_space_are_refused(chain: Space, cells: Space) -> None:
+    (base, _), (other, _) = supernets(chain), supernets(cells)
+    with pytest.raises(InputError, match="angles are of two supernets of one space"):
+        Angles.between(base, other)
+    with pytest.raises(InputError, match="angles are of two supernets of one space"):
+        Angles.of_weights(chain, weights_of(base)[:-1], weights_of(base))
+
+
 def test_ways_are_those_that_are_written_down(cells: Space) -> None:
     """On a cell, over all 2^6 sets of edges that are `none`."""
     place = {p.name: i for i, p in enumerate(cells.positions)}
