@@ -123,6 +123,8 @@ def times_of(sweeps: Sequence[Sweep], calm_kernel_ms: float = 0.0) -> Times:
     """
     keys = tuple(dict.fromkeys(key for sweep in sweeps for key in sweep.times_ms))
     keep = usual(sentinel_ratios(sweeps))
+    if {key for sweep, kept in zip(sweeps, keep.tolist(), strict=True) if kept for key in sweep.times_ms} != set(keys):
+        keep = np.ones(len(sweeps), dtype=bool)  # of few, one that is left out may hold all there is of a model
     counted = [sweep for sweep, kept in zip(sweeps, keep.tolist(), strict=True) if kept]
     absent = [math.nan] * len(next(iter(sweeps[0].times_ms.values())))
     raw = np.array([[sweep.times_ms.get(key, absent) for key in keys] for sweep in counted]).transpose(1, 0, 2)

@@ -66,6 +66,13 @@ def test_what_was_not_visited_is_no_time_and_no_busy_visit() -> None:
     assert found.half_widths()["a"] >= 0
 
 
+def test_no_sweep_is_left_out_that_holds_all_there_is_of_a_model() -> None:
+    made = [sweep(i, {"a": [1.0, 1.0], **({"b": [2.0, 2.0]} if i == 2 else {})}, large=9.0 if i == 2 else 5.0)
+            for i in range(6)]
+    found = times_of(made)
+    assert (found.rejected, found.medians()) == (0, {"a": 1.0, "b": 2.0})
+
+
 def test_kernel_is_given_at_the_speed_of_the_times() -> None:
     speed = [1.0, 1.0, 1.0, 1.0, 1.5]
     made = [sweep(i, {"a": [f, f], "b": [2 * f, 2 * f]}, kernel=0.3 * f) for i, f in enumerate(speed)]

@@ -64,13 +64,14 @@ class CandidateFitting:
         waiting, limit, best = dict(self._solvers), float("inf"), float("inf")
         before: dict[Configuration, _Before] = {}  # what measured within the budget before it was asked for anew
         for left in reversed(range(TRIES)):
-            proposed = self._proposed(waiting, found)
+            proposed = self._proposed(waiting, found, bool(before))
             if not self._here and not self._others:
                 found.candidates = [c for row in proposed.values() for c in row]
                 return found
-            for kind in [kind for kind in before if kind in proposed and before[kind].holds(proposed[kind])]:
-                self._take(found, waiting, kind, before[kind].again(found))
-                del proposed[kind]
+            for kind in [kind for kind in before if before[kind].holds(proposed.get(kind, []))]:
+                found.notes.pop(kind, None)
+                self._take(found, waiting, kind, before.pop(kind).again(found))
+                proposed.pop(kind, None)
             if not proposed:
                 break
             timed_rows, found.references, limit = self._time(proposed, strict=left > 0)
@@ -79,11 +80,12 @@ class CandidateFitting:
                 closest = min(row, key=lambda c: c.used)
                 best = _median(closest)
                 within = [c for c in row if c.used <= MARGIN]
-                if not within and kind in before:
-                    within = before[kind].again(found)
+                earlier = before.pop(kind, None)
+                if not within and earlier is not None:
+                    within = earlier.again(found)
                 if not within:
                     found.tighten[kind] *= MARGIN / closest.used
-                elif left and kind not in before and (looser := self._looser(kind, row)):
+                elif left and earlier is None and (looser := self._looser(kind, row)):
                     before[kind] = _Before(kind, within, found.bounds[kind], found.tighten[kind], row)
                     found.tighten[kind] *= looser
                 else:
@@ -100,7 +102,7 @@ class CandidateFitting:
     def _take(self, found: Selection, waiting: dict[Configuration, ArchitectureSolver], kind: Configuration,
               within: list[Candidate]) -> None:
         """These are the candidates of a kind, but for those that gain nothing over fp32."""
-        waiting.pop(kind)
+        waiting.pop(kind, None)
         gains = [c for c in within if not c.slower_than_fp32]
         found.candidates += gains
         if not gains:
@@ -131,8 +133,12 @@ class CandidateFitting:
         return found
 
     def _proposed(self, waiting: dict[Configuration, ArchitectureSolver],
-                  found: Selection) -> dict[Configuration, list[Candidate]]:
-        """Candidates of the kinds that wait; those that no architecture can meet wait no longer."""
+                  found: Selection, some: bool) -> dict[Configuration, list[Candidate]]:
+        """Candidates of the kinds that wait; those that no architecture can meet wait no longer.
+
+        Args:
+            some: whether something measured within the budgets before.
+        """
         proposed, refusals = {}, []
         for kind, solver in list(waiting.items()):
             try:
@@ -148,7 +154,7 @@ class CandidateFitting:
                 found.notes[kind] = "every architecture within the budget is best in one precision"
                 continue
             proposed[kind] = [Candidate(kind, answer) for answer in answers]
-        if not proposed and not found.candidates and refusals:
+        if not proposed and not found.candidates and not some and refusals:
             raise refusals[0]
         return proposed
 
