@@ -14,6 +14,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def _setting(name: str, target: Target, args: argparse.Namespace) -> dict[str, A
         begin = time.perf_counter()
         table = measure(space, target, path, seed=args.seed, max_seconds=args.seconds)
         seconds = time.perf_counter() - begin
-        networks = _held_out(space, table.networks, args)
+        networks = held_out(space, table.networks, args.networks, args.seed + 1000)
         ties = _ties(table)
         groups = [networks[i : i + args.group] for i in range(0, len(networks), args.group)]
         again = [arch for arch in table.networks if arch not in ties][:AGAIN]
@@ -113,14 +114,14 @@ def _padded(array: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([array, np.full(length - len(array), np.nan)])
 
 
-def _held_out(space: Space, taken: tuple[Architecture, ...], args: argparse.Namespace) -> list[Architecture]:
+def held_out(space: Space, taken: Sequence[Architecture], count: int, seed: int) -> list[Architecture]:
     """Random networks of even depths, none of them in the calibration."""
-    rng, seen = np.random.default_rng(args.seed + 1000), set(taken)
+    rng, seen = np.random.default_rng(seed), set(taken)
     low, high = depth_range(space)
     found: list[Architecture] = []
-    for _ in range(50 * args.networks):
+    for _ in range(50 * count):
         arch = random_network(space, int(rng.integers(low, high + 1)), rng)
-        if arch not in seen and len(found) < args.networks:
+        if arch not in seen and len(found) < count:
             seen.add(arch)
             found.append(arch)
     return found

@@ -26,23 +26,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from latency import SPACES, held_out
 
 from hwnas.files import write_json
 from hwnas.latency import LatencyModel, fit
-from hwnas.profile.calibration_networks import depth_range, draw, random_network
+from hwnas.profile.calibration_networks import draw
 from hwnas.profile.campaign import CHECK_EVERY, MIN_SECONDS, MIN_SWEEPS, Campaign, noise_of, settled
 from hwnas.profile.graph_format import recipe_for
 from hwnas.profile.measure import CALIBRATION_NETWORKS, HELD_OUT
 from hwnas.profile.plan import SELDOM, Job
 from hwnas.profile.sweeps import Times, times_of
-from hwnas.runtime import Fingerprint, LocalDevice, Sweep, runtime_for
-from hwnas.space import Architecture, SpaceConfig, build
+from hwnas.runtime import Fingerprint, LocalDevice, Sweep, SweepPlan, runtime_for
+from hwnas.space import Architecture, build
 from hwnas.target import load
 
-SPACES = {
-    "mobile": SpaceConfig("mobile", 128, 3, 10), "ofa": SpaceConfig("ofa", 224, 3, 1000),
-    "nasbench201": SpaceConfig("nasbench201", 32, 3, 10),
-}
 NETWORKS = CALIBRATION_NETWORKS + HELD_OUT
 MOST = 60.0  # seconds of a campaign
 ALL = (60.0, 30.0, 15.0)
@@ -54,11 +51,12 @@ class Recording:
     """A setting whose models were all visited in every sweep.
 
     Args:
-        campaign: of the table, with the networks that calibrate it.
+        campaign: of the table, with the networks that calibrate it; `plan`: how `sweeps` were taken.
         truth: further networks; `truth_ms`: what they take, shape (n,).
     """
 
     campaign: Campaign
+    plan: SweepPlan
     sweeps: Sequence[Sweep]
     truth: Sequence[Architecture]
     truth_ms: np.ndarray
@@ -76,8 +74,9 @@ class Recording:
     def taken(self, start: int, number: int, every: int) -> Sweep:
         """One sweep as it would have been: the further networks never, the others in turns."""
         whole = self.sweeps[(start + number) % len(self.sweeps)]
-        due = {n for n in whole.times_ms if not n.startswith("net ") or (
-            int(n[4:]) < NETWORKS and (number + int(n[4:])) % every == 0)}
+        further = {f"net {NETWORKS + i}" for i in range(len(self.truth))}
+        plan = replace(self.plan, every={f"net {i}": every for i in range(NETWORKS)})
+        due = set(plan.visited((name for name in whole.times_ms if name not in further), number))
 
         def part(told: Mapping[str, Any]) -> dict[str, Any]:
             return {name: value for name, value in told.items() if name in due}
@@ -109,13 +108,8 @@ def settled_before(noise: Mapping[str, float]) -> bool:
 def record(name: str, runtime: str, precision: str, args: argparse.Namespace) -> Recording:
     """Time everything in every sweep."""
     space, target = build(SPACES[name]), load("local", runtime=runtime, precision=precision)
-    rng, truth = np.random.default_rng(args.seed + 2000), list[Architecture]()
     fitted, others = draw(space, CALIBRATION_NETWORKS, HELD_OUT, np.random.default_rng(args.seed))
-    low, high = depth_range(space)
-    while len(truth) < args.truth:
-        arch = random_network(space, int(rng.integers(low, high + 1)), rng)
-        if arch not in {*fitted, *others, *truth}:
-            truth.append(arch)
+    truth = held_out(space, (*fitted, *others), args.truth, args.seed + 2000)
     job = Job(space, space.signatures, (), (*fitted, *others, *truth), target.batch, args.seed, args.seconds)
     if len(job.groups) > 1:
         raise SystemExit(f"{name} has more blocks than are timed together: take another space")
@@ -129,7 +123,7 @@ def record(name: str, runtime: str, precision: str, args: argparse.Namespace) ->
             if time.perf_counter() - begin > args.seconds:
                 break
     medians = times_of(sweeps).medians()
-    return Recording(replace(campaign, networks=campaign.networks[:NETWORKS]), sweeps, truth,
+    return Recording(replace(campaign, networks=campaign.networks[:NETWORKS]), plan, sweeps, truth,
                      np.array([medians[f"net {NETWORKS + i}"] for i in range(len(truth))]))
 
 

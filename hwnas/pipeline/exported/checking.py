@@ -15,7 +15,7 @@ from hwnas.export.samples import Samples
 from hwnas.export.verification import Verdict, verify
 from hwnas.pipeline.config.budget import MEASURED_AT_THE_END, Budget, parse, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig, DataSection
-from hwnas.pipeline.exported.inference import TimedModel, time_models
+from hwnas.pipeline.exported.inference import TimedModel, busy, time_models
 from hwnas.pipeline.exported.own_checking import OwnCheck, check_own
 from hwnas.pipeline.latencies.latency_sources import cannot_be_here, in_fp32
 from hwnas.pipeline.latencies.spending import spent_by
@@ -28,7 +28,6 @@ from hwnas.pipeline.task_setup import load_data
 from hwnas.profile.graph_format import graph_form
 from hwnas.progress import Progress, silent
 from hwnas.runtime import Measurement
-from hwnas.runtime.calm import company
 from hwnas.runtime.onnx_file import LARGEST_MODEL
 from hwnas.runtime.promise import MEASURED, Promise
 from hwnas.runtime.spending import Kept
@@ -53,7 +52,7 @@ class Check:
         elsewhere: why this machine cannot be the target, so that its latency says nothing; None where it can.
         spent: what the model takes besides its median time; None where this machine cannot be the target.
         kept: of the run's budgets on that, whether they are kept.
-        company: a sentence where no calm machine was found for all patience.
+        busy: a sentence where no calm machine was found for all patience.
     """
 
     verdict: Verdict
@@ -64,7 +63,7 @@ class Check:
     elsewhere: str | None = None
     spent: SpentResult | None = None
     kept: Sequence[Kept] = ()
-    company: str = ""
+    busy: Sequence[str] = ()
 
     def failures(self) -> list[str]:
         """What is wrong, one sentence each; empty if all is well."""
@@ -91,7 +90,7 @@ class Check:
     def warnings(self) -> list[str]:
         """What a person must be told of the score and of the times."""
         told = of_standing("the model", self.verdict.breakdown.standing) if self.verdict.breakdown else []
-        return [*told, *filter(None, [self.company])]
+        return [*told, *self.busy]
 
 
 def check_model(path: Path, *, samples: Path | None = None, latency: str | None = None, data: str | None = None,
@@ -145,8 +144,8 @@ def check_model(path: Path, *, samples: Path | None = None, latency: str | None 
     progress("measuring memory, energy and tails", 0, 1)
     spent = None if elsewhere else spent_by(content, where, asked, besides=True)
     kept = [spent.kept(name, limits[name].value, again=True) for name in asked] if spent else []
-    busy = company(times["model"].kernel_ms or 0.0, calm or 0.0) if times else ""
-    return Check(verdict, model, where, times.get("reference"), promise, elsewhere, spent, kept, busy)
+    return Check(verdict, model, where, times.get("reference"), promise, elsewhere, spent, kept,
+                 busy(times.get("model"), calm or 0.0))
 
 
 def _classes(metadata: Mapping[str, Any], samples: Samples) -> list[str] | None:

@@ -18,6 +18,7 @@ from hwnas.profile.graph_format import graph_form
 from hwnas.progress import Progress, silent
 from hwnas.quantize import Samples, cached, in_precisions, to_form, variant_for
 from hwnas.runtime import Fingerprint, Measurement, Runtime, Session, compare, open_runtime, runtime_for
+from hwnas.runtime.calm import company
 from hwnas.runtime.pinning import pinned
 from hwnas.runtime.timing import patience
 from hwnas.target import MIXED, Target
@@ -110,3 +111,13 @@ def time_models(models: Mapping[str, TimedModel], *, sweeps: int, calm_kernel_ms
         return compare(sessions, sweeps=sweeps, batch=first.batch, calm_kernel_ms=calm_kernel_ms or 0.0,
                        usual_ms=usual_ms, min_seconds=min(LEAST if calm_kernel_ms else UNTOLD, patience()),
                        progress=progress)
+
+
+def busy(timed: Measurement | None, calm_kernel_ms: float) -> list[str]:
+    """A sentence where a result was timed and no calm machine was found for all patience.
+
+    Args:
+        calm_kernel_ms: of the reference kernel on this machine when it is calm; 0 where nothing tells.
+    """
+    said = company(timed.kernel_ms or 0.0, calm_kernel_ms) if timed else ""
+    return [f"the result was timed on a busy machine: {said}"] if said else []

@@ -18,6 +18,7 @@ from hwnas.errors import DataError
 from hwnas.imaging.contract import InputContract
 from hwnas.pipeline.config.budget import Budget, Wanted, parse_all
 from hwnas.pipeline.config.compress_config import CompressConfig
+from hwnas.pipeline.exported.inference import busy
 from hwnas.pipeline.latencies.behind_ssh import ssh_device
 from hwnas.pipeline.latencies.unit_precisions import UnitPrecisions, unit_precisions
 from hwnas.pipeline.own_network.frozen import frozen_units
@@ -29,7 +30,6 @@ from hwnas.progress import Progress, silent
 from hwnas.quantize import variant_for
 from hwnas.quantize.graph import parse
 from hwnas.runtime import Device, LocalDevice, Measurement, Runtime, compare
-from hwnas.runtime.calm import company
 from hwnas.runtime.pinning import pinned
 from hwnas.surgery.assembler import Assembler, feeds_of
 from hwnas.surgery.contract import read_contract
@@ -178,8 +178,7 @@ class OwnContext:
 
     def company(self, timed: Measurement) -> list[str]:
         """A sentence where a measurement found no calm machine for all its patience."""
-        said = company(timed.kernel_ms or 0.0, self.calm_kernel_ms)
-        return [f"the result was timed on a busy machine: {said}"] if said else []
+        return busy(timed, self.calm_kernel_ms)
 
     @cached_property
     def contract(self) -> InputContract:

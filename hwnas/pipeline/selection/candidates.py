@@ -68,6 +68,11 @@ class Candidate:
         return self.kind.variant, self.choice
 
     @property
+    def built(self) -> tuple[Key, tuple[tuple[str, str], ...]]:
+        """The network, and the precisions of its positions where they differ."""
+        return self.network, tuple((self.precisions or {}).items())
+
+    @property
     def ratio(self) -> float:
         """Measured over predicted latency; 0 where one of them is not known."""
         predicted = self.answer.costs["latency"] / 1e6

@@ -113,8 +113,7 @@ class CandidateFitting:
 
         One network for several devices is not asked for anew: what one of them says is not true of the others.
         """
-        limit = time_limit({n: at for n, at in self._solvers[kind].limits(self._context.budgets).items()
-                            if n in ("latency", THROUGHPUT)}, batch_of(self._run))
+        limit = time_limit(self._solvers[kind].limits(self._context.budgets), batch_of(self._run))
         if limit is None or self._context.together:
             return None
         most = limit.value * self._run.state.tighten
@@ -278,8 +277,8 @@ class _Before:
 
     def holds(self, proposed: Sequence[Candidate]) -> bool:
         """Whether all that is proposed has been timed."""
-        known = {(c.network, tuple((c.precisions or {}).items())) for c in self.row}
-        return all((c.network, tuple((c.precisions or {}).items())) in known for c in proposed)
+        known = {c.built for c in self.row}
+        return all(c.built in known for c in proposed)
 
     def again(self, found: Selection) -> list[Candidate]:
         """The candidates, after all."""

@@ -19,7 +19,7 @@ from hwnas.export import Verdict, verify
 from hwnas.pipeline.commands import profile_command
 from hwnas.pipeline.config.budget import MEASURED_AT_THE_END, THROUGHPUT, called, show
 from hwnas.pipeline.context import RunContext
-from hwnas.pipeline.exported.inference import LEAST
+from hwnas.pipeline.exported.inference import LEAST, busy
 from hwnas.pipeline.exported.model_exporter import Export, ModelExporter
 from hwnas.pipeline.exported.validation_artifacts import Artifacts, write_artifacts
 from hwnas.pipeline.latencies.latency_sources import in_fp32, targets_of
@@ -32,7 +32,6 @@ from hwnas.pipeline.run.results import ExportResult, GenerateResult
 from hwnas.pipeline.selection.candidates import MARGIN, TRIES
 from hwnas.pipeline.stages.stage import Again, Stage
 from hwnas.runtime import Measurement, compare
-from hwnas.runtime.calm import company
 from hwnas.runtime.pinning import pinned
 from hwnas.runtime.promise import MEASURED, Promise
 from hwnas.runtime.timing import patience
@@ -153,11 +152,6 @@ class _Shipping:
         then = self._run.state.reference
         return (then.kernel_ms if then else None) or 0.0
 
-    def _company(self, found: Verdict) -> list[str]:
-        """A sentence where no calm machine was found for all patience."""
-        said = company(found.latency.kernel_ms or 0.0, self._calm_kernel_ms) if found.latency else ""
-        return [f"the result was timed on a busy machine: {said}"] if said else []
-
     @property
     def _usual_ms(self) -> dict[str, float]:
         """What the reference takes on this machine when it is calm; empty where the run did not measure it."""
@@ -243,7 +237,8 @@ class _Shipping:
             spent=spent["model"], reference_spent=spent["reference"],
             difference=DifferenceResult.model_validate(artifacts.difference), examples=list(artifacts.pictures),
             next=None if self._here else profile_command(self._context.config, self._context.space, self.target),
-            warnings=[*artifacts.warnings, *no_gain(found, exact), *self._company(found)],
+            warnings=[*artifacts.warnings, *no_gain(found, exact),
+                      *busy(found.latency, self._calm_kernel_ms)],
         )
 
 
