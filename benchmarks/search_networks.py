@@ -1,12 +1,13 @@
 """Searchers of networks beside each other at equal work: what they find within half the multiply-accumulates.
 
     python benchmarks/search_networks.py --out DIR [--data digits] [--seeds 3] [--epochs 10]
+    python benchmarks/search_networks.py --out DIR --searchers fpnas parsec --space fbnetv2 --depth 1 --rounds 20
 
 Every searcher gets the epochs of training that MIGO's search takes by default (`Searcher.effort`), so those by
-gradients make fewer rounds. Their distributions are solved by DPNG within half the reference's multiply-accumulates;
-the answer starts from the shared weights of its search, is trained for some epochs and judged on the validation images.
-A control trains a random architecture, as close under the same budget, from the weights of MIGO's search. What is
-finished is not done again; the table is printed at the end.
+gradients make fewer rounds; with --rounds all make as many instead. Their distributions are solved by DPNG within half
+the reference's multiply-accumulates; the answer starts from the shared weights of its search, is trained for some
+epochs and judged on the validation images. A control trains a random architecture, as close under the same budget, from
+the weights of MIGO's search. What is finished is not done again; the table is printed at the end.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from hwnas.search.log import SearchLog
 from hwnas.search.resumable import SearchResult, evaluator_of, searcher_of
 from hwnas.space import Space, SpaceConfig, build
 from hwnas.train import TrainConfig, Workload, fit, workload_of
+from hwnas.train.checkpoint import load_tensors
 
-SEARCHERS = ("weight_sharing", "proxylessnas", "darts")
+SEARCHERS = ("weight_sharing", "proxylessnas", "darts", "fpnas", "parsec")
 CONTROL = "random"
 
 
@@ -41,6 +43,7 @@ class Row:
 
     Args:
         shared: with the shared weights; `trained`: after training, on the validation images.
+        drawn: networks that the searchers by evidence drew.
     """
 
     name: str
@@ -50,10 +53,13 @@ class Row:
     work: float
     shared: float
     trained: float
+    drawn: int = 0
 
 
-def config_of(name: str, setting: EvaluatorSetting) -> SearchConfig:
-    """The configuration whose training takes as long as that of MIGO."""
+def config_of(name: str, setting: EvaluatorSetting, rounds: int | None) -> SearchConfig:
+    """The configuration whose training takes as long as that of MIGO, or of so many rounds."""
+    if rounds is not None:
+        return replace(setting.config, searcher=name, evaluations=rounds)
     plain = replace(setting.config, searcher="weight_sharing")
     evaluator = evaluator_of(setting)
     planned = resumable.strategy_of(setting.space, plain, setting.space.smallest().choice, setting.seed).evaluations
@@ -66,9 +72,10 @@ def config_of(name: str, setting: EvaluatorSetting) -> SearchConfig:
     return replace(own, evaluations=max(fits, default=1))
 
 
-def play(name: str, seed: int, space: Space, task: Workload, folder: Path, epochs: int) -> list[Row]:
+def play(name: str, seed: int, space: Space, task: Workload, folder: Path, asked: argparse.Namespace) -> list[Row]:
     """One search, its answer, and of MIGO's the control."""
-    config = config_of(name, EvaluatorSetting(space, task, SearchConfig(train=TrainConfig(batch=64)), seed))
+    plain = SearchConfig(train=TrainConfig(batch=64), architecture_lr=asked.architecture_lr)
+    config, epochs = config_of(name, EvaluatorSetting(space, task, plain, seed), asked.rounds), asked.epochs
     folder.mkdir(parents=True, exist_ok=True)
     began = time.process_time()
     found = resumable.run(space, task, config, folder=folder, seed=seed)
@@ -77,7 +84,9 @@ def play(name: str, seed: int, space: Space, task: Workload, folder: Path, epoch
     fixed = space.largest().flops - sum(row[op] for row, op in zip(costs, space.largest().choice, strict=True))
     limit = space.reference.flops // 2 - fixed
     answer = solve(found.distribution.utilities("effect"), costs, limit).choice
-    rows = [_row(name, seed, count, seconds, space, task, found, answer, epochs)]
+    learnt = load_tensors(folder / "search.safetensors")[1].get("searcher", {})
+    rows = [replace(_row(name, seed, count, seconds, space, task, found, answer, epochs),
+                    drawn=learnt.get("samples", 0))]
     if name == "weight_sharing":
         rng, best = np.random.default_rng(seed), None
         for _ in range(2000):
@@ -100,16 +109,19 @@ def _row(name: str, seed: int, count: int, seconds: float, space: Space, task: W
 
 def table(rows: list[Row]) -> str:
     """Means over the seeds, with the least and the largest of the trained scores."""
-    lines = ["| searcher | rounds that evaluate | search, processor s | beside MIGO | work of the answer, % "
-             "| shared weights, % | trained, % |", "| --- | --- | --- | --- | --- | --- | --- |"]
-    mean = {name: statistics.mean(r.seconds for r in rows if r.name == name) for name in SEARCHERS}
-    for name in (*SEARCHERS, CONTROL):
+    lines = ["| searcher | rounds that evaluate | networks drawn | search, processor s | beside the first "
+             "| work of the answer, % | shared weights, % | trained, % |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    first = rows[0].name
+    for name in dict.fromkeys(row.name for row in rows):
         own = [r for r in rows if r.name == name]
-        timed = "" if name == CONTROL else f"{mean[name]:.0f}"
-        ratio = "" if name == CONTROL else f"{mean[name] / mean['weight_sharing']:.2f}"
+        mean = statistics.mean(r.seconds for r in own)
+        timed = "" if name == CONTROL else f"{mean:.0f}"
+        ratio = "" if name == CONTROL else f"{mean / statistics.mean(r.seconds for r in rows if r.name == first):.2f}"
         scores = [r.trained for r in own]
-        lines.append(f"| {name} | {own[0].evaluations or ''} | {timed} | {ratio} | "
-                     f"{statistics.mean(r.work for r in own):.1f} | {statistics.mean(r.shared for r in own):.2f} | "
+        lines.append(f"| {name} | {own[0].evaluations or ''} | {round(statistics.mean(r.drawn for r in own)) or ''} | "
+                     f"{timed} | {ratio} | {statistics.mean(r.work for r in own):.1f} | "
+                     f"{statistics.mean(r.shared for r in own):.2f} | "
                      f"{statistics.mean(scores):.2f} ({min(scores):.2f} to {max(scores):.2f}) |")
     return "\n".join(lines)
 
@@ -122,18 +134,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--searchers", nargs="*", default=list(SEARCHERS[:3]), choices=SEARCHERS)
+    parser.add_argument("--space", default="mobile")
+    parser.add_argument("--depth", type=int, help="layers a stage")
+    parser.add_argument("--rounds", type=int, help="as many for every searcher")
+    parser.add_argument("--architecture-lr", type=float, default=0.01)
+    parser.add_argument("--imgsz", type=int, help="of the images; none: as they are")
+    parser.add_argument("--limit", type=int, help="training images")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    data = load(asked.data)
-    space = build(SpaceConfig("mobile", data.size[0], data.channels, len(data.classes)))
+    data = load(asked.data, imgsz=asked.imgsz, limit=asked.limit)
+    space = build(SpaceConfig(asked.space, data.size[0], data.channels, len(data.classes), depth=asked.depth))
     asked.out.mkdir(parents=True, exist_ok=True)
     log = asked.out / "rows.jsonl"
     rows = [Row(**json.loads(line)) for line in log.read_text().splitlines()] if log.exists() else []
     for seed in range(asked.seeds):
-        for name in SEARCHERS:
+        for name in asked.searchers:
             if any((r.name, r.seed) == (name, seed) for r in rows):
                 continue
-            new = play(name, seed, space, workload_of(data), asked.out / f"{name}-{seed}", asked.epochs)
+            new = play(name, seed, space, workload_of(data), asked.out / f"{name}-{seed}", asked)
             rows += new
             with log.open("a") as file:
                 file.writelines(json.dumps(asdict(row)) + "\n" for row in new)

@@ -48,8 +48,8 @@ SURFACE = {
                      "Timer compare measure_latency open_runtime runtime_for time_session visit",
     "hwnas.search": "Distribution SearchConfig SearchResult Strategy create load run",
     "hwnas.space": "FULL SPACES Act Architecture AvgPool Change Concat Conv Cost Description Edge Gate GlobalAvgPool "
-                   "Graph Kind Linear Norm Op Parallel Position Primitive RepConv Shuffle Space SpaceConfig "
-                   "SqueezeExcite Upsample Variant build describe find_space interpret make_divisible "
+                   "Graph Kind Linear MaxPool Norm Op Parallel Position Primitive RepConv Shuffle Space SpaceConfig "
+                   "SplitAttention SqueezeExcite Upsample Variant build describe find_space interpret make_divisible "
                    "output_positions resized scaled space_from_json space_to_json variants",
     "hwnas.surgery": "Cut Fragment InputContract NOTHING TrainedNetwork Unit assemble read_network",
     "hwnas.target": "Docker Hardware MIXED NetworkPrecision PRECISIONS Precision RuntimeName Target VALUE_BYTES "

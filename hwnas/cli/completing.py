@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-SPACES = ("mobile", "proxyless", "google", "ofa", "fbnet", "nasbench201")
+SPACES = ("mobile", "proxyless", "google", "ofa", "fbnet", "fbnetv2", "darts", "nse", "nasbench201")
 RECIPES = ("small", "quick", "photo", "photo-long")
 CHOICES: dict[str, Sequence[str]] = {
     "runtime": ("onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino", "openvino-gpu", "openvino-npu",
@@ -18,9 +18,10 @@ CHOICES: dict[str, Sequence[str]] = {
     "mode": ("pooled", "corrected", "reference"), "training": ("fair", "path"),
     "accelerator": ("auto", "cpu", "cuda", "mps"), "amp": ("no", "bf16", "fp16"), "image_cache": ("auto", "off"),
     "track": ("csv", "mlflow", "tensorboard", "wandb"),
-    "evaluator": ("bn", "scratch", "shared", "table"), "executor": ("inline", "processes"),
-    "reduce": ("angle", "classes", "migo", "none"), "bn_scope": ("last", "all"),
-    "searcher": ("additive", "ask_tell", "darts", "gdas", "proxylessnas", "weight_sharing"),
+    "evaluator": ("bn", "partial", "scratch", "shared", "table"), "executor": ("inline", "processes"),
+    "reduce": ("angle", "classes", "evolve", "migo", "none"), "bn_scope": ("last", "all"),
+    "searcher": ("additive", "ask_tell", "darts", "darts2", "entrannas", "entrannas_dst", "fpnas", "gdas", "parsec",
+                 "pcdarts", "proxylessnas", "weight_sharing"),
 }
 GROUPS = {  # where other packages name theirs
     "space": "hwnas.spaces", "evaluator": "hwnas.evaluators", "executor": "hwnas.executors",

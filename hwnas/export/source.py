@@ -18,11 +18,13 @@ from hwnas.space import (
     Gate,
     GlobalAvgPool,
     Linear,
+    MaxPool,
     Norm,
     Parallel,
     Primitive,
     RepConv,
     Shuffle,
+    SplitAttention,
     SqueezeExcite,
     Upsample,
 )
@@ -86,9 +88,22 @@ def _(step: Parallel) -> Source:
 
 
 @source_of.register
+def _(step: MaxPool) -> Source:
+    _two_axes(step.size)
+    return Source(f"nn.MaxPool2d({_sides(step.kernel)}, {_sides(step.stride)}, {_sides(step.pad)}, "
+                  f"ceil_mode={step.ragged})")
+
+
+@source_of.register
 def _(step: SqueezeExcite) -> Source:
     _two_axes(step.size)
     return Source(f"SqueezeExcite({step.channels}, {step.reduced})")
+
+
+@source_of.register
+def _(step: SplitAttention) -> Source:
+    _two_axes(step.size)
+    return Source(f"SplitAttention({step.channels}, {step.splits}, {step.reduced})", (_SPLIT_ATTENTION,))
 
 
 @source_of.register
@@ -172,6 +187,19 @@ _SUMMED = '''class Summed(nn.Module):
 
     def forward(self, x):
         return self.act(sum(branch(x) for branch in self.branches))'''
+_SPLIT_ATTENTION = '''class SplitAttention(nn.Module):
+    """The splits of every channel summed with weights from all of them."""
+
+    def __init__(self, channels, splits, reduced):
+        super().__init__()
+        self.splits = splits
+        self.reduce = nn.Conv2d(channels, reduced, 1)
+        self.expand = nn.Conv2d(reduced, splits * channels, 1)
+
+    def forward(self, x):
+        pooled = x.mean((2, 3), keepdim=True).unflatten(1, (-1, self.splits)).sum(2)
+        weights = self.expand(torch.relu(self.reduce(pooled))).unflatten(1, (-1, self.splits)).softmax(2)
+        return (x * weights.flatten(1, 2)).unflatten(1, (-1, self.splits)).sum(2)'''
 _AVERAGED = '''class Averaged(nn.Module):
     """The average of every map."""
 

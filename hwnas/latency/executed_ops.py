@@ -70,6 +70,11 @@ def live_ops(arch: Architecture) -> tuple[Op, ...]:
     return tuple(op for op, _ in executed(arch).ops)
 
 
+def activates(op: Op) -> bool:
+    """Whether it activates the map that it reads before anything else."""
+    return bool(op.steps) and isinstance(op.steps[0], Act)
+
+
 def shared_activations(arch: Architecture) -> tuple[Op, ...]:
     """`Executed.shared` where all positions have one precision."""
     return tuple(op for op, _ in executed(arch).shared)
@@ -129,7 +134,7 @@ def _shared(arch: Architecture, steps: Sequence[Execution]) -> list[tuple[Op, Pr
     activated = set[tuple[int, str]]()
     for step in steps:
         op = arch.ops[step.position]
-        if not (op.steps and isinstance(op.steps[0], Act)):
+        if not activates(op):
             continue
         if (step.reads, op.act) in activated:
             found.append((op, step.precision))

@@ -195,7 +195,8 @@ class MixedPrecisionModel:
         last = len(space.positions) - 1
 
         def op_ms(ops: Sequence[Op]) -> Floats:
-            return np.array([sum(model.op_cost_ms(op) for op in ops) for model in models], dtype=np.float64)
+            return np.array([sum(model.op_cost_ms(op) + model.again_ms(op) for op in ops) for model in models],
+                            dtype=np.float64)
 
         joined = {wiring.writers[node][0]: op_ms([op]) for node, op in space.concatenations.items()
                   if len(wiring.firsts(node)) == 1}
@@ -223,7 +224,7 @@ class MixedPrecisionModel:
         return MixedCosts(space, known, places, table, grids, whole_ns(sum(float(op_ms([op]).max()) for op in loose)))
 
     def _shared_ms(self, found: Executed) -> float:
-        """What activations that several entries hold and a runtime runs once take off."""
+        """What maps that several ops activate take off, or add where that is below 0."""
         total = 0.0
         for op, precision in found.shared:
             megabytes = op.in_channels * math.prod(op.size) * VALUE_BYTES[str(precision)] / 1e6

@@ -27,7 +27,7 @@ from hwnas.documents import brief
 from hwnas.errors import InputError, MissingEntry, TableError
 from hwnas.latency.calibrate import Calibration, Parts
 from hwnas.latency.entry import LEAST_MS, Entry
-from hwnas.latency.executed_ops import charged_ops, live_ops, shared_activations
+from hwnas.latency.executed_ops import activates, charged_ops, live_ops, shared_activations
 from hwnas.latency.margin import MOST_COST_MS, Margin, UncertainCosts
 from hwnas.latency.table import Table
 from hwnas.space import Architecture, Op, Space
@@ -177,7 +177,7 @@ class LatencyModel:
 
     def fixed_ms(self, space: Space) -> float:
         """What every network of the space pays: b and the ops that are no choice."""
-        return self.calibration.b_ms + sum(self.op_cost_ms(op) for op in charged_ops(space)[0])
+        return self.calibration.b_ms + sum(self.op_cost_ms(op) + self.again_ms(op) for op in charged_ops(space)[0])
 
     def costs_ns(self, space: Space, confidence: float = 0.5) -> tuple[int, list[NDArray[np.int64]]]:
         """Costs in whole nanoseconds, rounded up, so that a sum never claims less than the prediction.
@@ -234,10 +234,16 @@ class LatencyModel:
         }
         return Parts(sums, np.array([self._shared_mb(arch) for arch in archs]))
 
+    def again_ms(self, op: Op) -> float:
+        """What an op costs on top, at most, if others read its map before it; 0 where that makes it cheaper."""
+        return max(0.0, -self.calibration.shared_ms_per_mb) * self._map_mb(op) if activates(op) else 0.0
+
     def _shared_mb(self, arch: Architecture) -> float:
-        """Maps whose activation is in several entries and is run once, in 10^6 bytes."""
-        bytes_each = VALUE_BYTES[self.precision]
-        return sum(op.in_channels * op.height * op.width * bytes_each for op in shared_activations(arch)) / 1e6
+        """Maps that are activated in several entries, each but the first time, in 10^6 bytes."""
+        return sum(map(self._map_mb, shared_activations(arch)))
+
+    def _map_mb(self, op: Op) -> float:
+        return op.in_channels * math.prod(op.size) * VALUE_BYTES[self.precision] / 1e6
 
     def to_json(self) -> dict[str, Any]:
         """Everything needed to predict without the table."""
@@ -298,7 +304,7 @@ class LatencyModel:
 
         def amount(ops: Iterable[Op]) -> tuple[float, float]:
             timed = list(ops)
-            cost = sum(self.op_cost_ms(op) for op in timed)
+            cost = sum(self.op_cost_ms(op) + self.again_ms(op) for op in timed)
             return cost, sum(most[op.signature] * self._variance(op.signature) for op in timed)
 
         cost, variance = amount(fixed)

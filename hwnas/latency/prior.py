@@ -146,7 +146,7 @@ def _adapted(prior: LatencyModel, networks: Sequence[Architecture], y: Floats) -
     entries = {signature: max(0.0, float(parts.of_op(op) @ factors)) for signature, op in ops.items()}
     constant = factors[_ALL] * prior.calibration.b_ms + factors[_CONSTANT] * parts.unit_ms
     found = replace(adapted_calibration(float(constant), errors),
-                    shared_ms_per_mb=max(0.0, float(factors[_ALL]) * prior.calibration.shared_ms_per_mb))
+                    shared_ms_per_mb=max(0.0, float(factors[_ALL])) * prior.calibration.shared_ms_per_mb)
     return replace(prior, source=SOURCE, entries_ms=entries, errors_ms={}, calibration=found)
 
 

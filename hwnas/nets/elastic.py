@@ -29,9 +29,11 @@ from hwnas.nets.layers import (
     ConvNormAct,
     LinearAct,
     NormAct,
+    SplitAttentionGate,
     SqueezeExciteGate,
     SummedBranches,
     has_fast_gradient,
+    merged,
 )
 from hwnas.nets.norm import batch_norm
 from hwnas.nets.slimmable import part_of, part_state
@@ -48,6 +50,7 @@ from hwnas.space import (
     Primitive,
     RepConv,
     Shuffle,
+    SplitAttention,
     SqueezeExcite,
     Upsample,
 )
@@ -163,6 +166,18 @@ def _(step: SqueezeExcite, module: nn.Module, x: Tensor) -> Tensor:
     assert module.expand.bias is not None
     hidden = functional.relu(convolve(x.mean(module.axes, keepdim=True), reduce, module.reduce.bias[:r]))
     return x * functional.hardsigmoid(convolve(hidden, expand, module.expand.bias[:m]))
+
+
+@run_slice.register
+def _(step: SplitAttention, module: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(module, SplitAttentionGate)
+    m, r, convolve = step.channels, step.reduced, _CONVOLVE[len(step.size)]
+    reduce, expand = module.reduce, module.expand
+    assert reduce.bias is not None
+    assert expand.bias is not None
+    wide, inner, outer = step.splits * m, reduce.bias[:r], expand.bias[: step.splits * m]
+    return merged(x, module.axes, step.splits, lambda v: convolve(v, reduce.weight[:r, :m], inner),
+                  lambda v: convolve(v, expand.weight[:wide, :r], outer))
 
 
 @run_slice.register

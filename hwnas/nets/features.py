@@ -33,8 +33,9 @@ class Feature:
 def features_of(space: Space) -> tuple[Feature, ...]:
     """The last map at every stride, finest first."""
     edges = {p.name: edge for p, edge in zip(space.positions, space.edges, strict=True)}
-    return tuple(Feature(edges[p.name].target, p.ops[0].out_channels, stride)
-                 for stride, p in taps(space.config, space.positions).items())
+    joined = space.concatenations
+    return tuple(Feature(node, joined[node].out_channels if node in joined else p.ops[0].out_channels, stride)
+                 for stride, p in taps(space.config, space.positions).items() for node in [edges[p.name].target])
 
 
 class FeatureNet(nn.Module):

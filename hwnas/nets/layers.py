@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
 from hwnas.nets.depthwise import DepthwiseConv2d
 from hwnas.nets.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from hwnas.space import Conv, Gate, GlobalAvgPool, Linear, Norm, Shuffle, SqueezeExcite, Upsample
+from hwnas.space import Conv, Gate, GlobalAvgPool, Linear, Norm, Shuffle, SplitAttention, SqueezeExcite, Upsample
 from hwnas.space.interpolation import interpolation
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -100,6 +100,30 @@ class SqueezeExciteGate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate = nn.functional.relu(self.reduce(x.mean(self.axes, keepdim=True)))
         return x * nn.functional.hardsigmoid(self.expand(gate))
+
+
+class SplitAttentionGate(nn.Module):
+    """The splits of every channel summed with weights from all of them. (N, splits C, H, W) -> (N, C, H, W)."""
+
+    def __init__(self, step: SplitAttention) -> None:
+        super().__init__()
+        kind = CONVOLUTIONS[len(step.size)]
+        self.axes, self.size = map_axes(step.size), step.size
+        self.channels, self.splits = step.channels, step.splits
+        self.reduce = kind(step.channels, step.reduced, 1)
+        self.expand = kind(step.reduced, step.splits * step.channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return merged(x, self.axes, self.splits, self.reduce, self.expand)
+
+
+def merged(x: Tensor, axes: tuple[int, ...], splits: int, reduce: Callable[[Tensor], Tensor],
+           expand: Callable[[Tensor], Tensor]) -> Tensor:
+    """What split attention makes of a map, with the two convolutions of its gate; (N, splits C, *s) -> (N, C, *s)."""
+    each = (x.shape[1] // splits, splits)
+    pooled = x.mean(axes, keepdim=True).reshape(-1, *each, *[1] * len(axes)).sum(2)
+    weights = expand(nn.functional.relu(reduce(pooled))).reshape(-1, *each, *[1] * len(axes)).softmax(2)
+    return (x * weights.reshape(-1, x.shape[1], *[1] * len(axes))).reshape(-1, *each, *x.shape[2:]).sum(2)
 
 
 class ImageGate(nn.Module):

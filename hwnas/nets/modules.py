@@ -18,6 +18,7 @@ from hwnas.nets.layers import (
     LinearAct,
     NormAct,
     ShuffledChannels,
+    SplitAttentionGate,
     SqueezeExciteGate,
     SummedBranches,
     convolution,
@@ -30,10 +31,12 @@ from hwnas.space import (
     Gate,
     GlobalAvgPool,
     Linear,
+    MaxPool,
     Norm,
     Parallel,
     Primitive,
     Shuffle,
+    SplitAttention,
     SqueezeExcite,
     Upsample,
 )
@@ -41,6 +44,9 @@ from hwnas.space.lowering import registered
 
 POOLS: dict[int, type[nn.AvgPool1d] | type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {
     1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d,
+}
+MAX_POOLS: dict[int, type[nn.MaxPool1d] | type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {
+    1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d,
 }
 
 
@@ -86,8 +92,18 @@ def _(step: AvgPool) -> nn.Module:
 
 
 @module_of.register
+def _(step: MaxPool) -> nn.Module:
+    return MAX_POOLS[len(step.size)](step.kernel, step.stride, step.pad, ceil_mode=step.ragged)
+
+
+@module_of.register
 def _(step: SqueezeExcite) -> nn.Module:
     return SqueezeExciteGate(step)
+
+
+@module_of.register
+def _(step: SplitAttention) -> nn.Module:
+    return SplitAttentionGate(step)
 
 
 @module_of.register

@@ -72,11 +72,12 @@ def search_config_of(config: CompressConfig, space: Space, training: TrainConfig
     asked = config.search
     return SearchConfig(
         mode=asked.mode, training=asked.schedule, warmup=asked.warmup, cycles=asked.cycles,
-        keep=min(asked.keep, max(space.sizes) - 1), epochs_per_evaluation=asked.epochs_per_evaluation,
+        keep=min(asked.keep, max(2, max(space.sizes) - 1)), epochs_per_evaluation=asked.epochs_per_evaluation,
         settle=asked.settle, train=training, widths=widths_of(config), sizes=sizes_of(config, space),
         strategy=asked.strategy, evaluator=asked.evaluator, reduce=asked.reduce, searcher=asked.searcher,
         evaluations=asked.evaluations, executor=asked.executor, workers=asked.workers,
-        evaluation_epochs=asked.evaluation_epochs, evaluation_table=asked.evaluation_table, bn_scope=asked.bn_scope)
+        evaluation_epochs=asked.evaluation_epochs, evaluation_table=asked.evaluation_table, bn_scope=asked.bn_scope,
+        cost_target=asked.cost_target)
 
 
 @dataclass(frozen=True)

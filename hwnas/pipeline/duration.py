@@ -31,7 +31,8 @@ from hwnas.search.effort import Effort
 from hwnas.search.evaluators.setting import EvaluatorSetting, NetworkEvaluator
 from hwnas.search.evaluators.shared import SupernetEvaluator, shared_weights
 from hwnas.search.resumable import evaluator_of, searcher_of, strategy_of
-from hwnas.search.roles import Evaluator
+from hwnas.search.roles import Evaluator, StagedReducer, create_reducer
+from hwnas.search.shrinking import shrinking_effort
 from hwnas.space import Space
 from hwnas.tasks import find
 from hwnas.train import TrainConfig, Workload
@@ -229,9 +230,13 @@ def search_effort(config: CompressConfig, setting: EvaluatorSetting, shared: Sup
         setting: of the search.
         shared: stands for the evaluator shared, whose weights are at hand.
     """
-    evaluator = _evaluator(config, setting, shared)
-    planned = strategy_of(setting.space, setting.config, setting.space.smallest().choice, config.seed).evaluations
-    return searcher_of(setting, evaluator).effort(evaluator, planned) * (1 / _at_once(config, evaluator))
+    evaluator, reducer = _evaluator(config, setting, shared), create_reducer(config.search.reduce, setting.config.keep)
+    live, before = None, Effort()
+    if isinstance(reducer, StagedReducer):  # how much it takes away shows on the way: at least what it begins with
+        live, before = reducer.first(setting.space), shrinking_effort(reducer, setting.config, evaluator)
+        setting = replace(setting, config=replace(setting.config, warmup=0))
+    planned = strategy_of(setting.space, setting.config, setting.space.smallest().choice, config.seed, live).evaluations
+    return before + searcher_of(setting, evaluator).effort(evaluator, planned) * (1 / _at_once(config, evaluator))
 
 
 def _evaluator(config: CompressConfig, setting: EvaluatorSetting, shared: SupernetEvaluator) -> NetworkEvaluator:

@@ -19,10 +19,12 @@ from hwnas.space import (
     Gate,
     GlobalAvgPool,
     Linear,
+    MaxPool,
     Norm,
     Parallel,
     Primitive,
     Shuffle,
+    SplitAttention,
     SqueezeExcite,
     Upsample,
 )
@@ -104,6 +106,12 @@ def _(step: AvgPool, graph: NodeBuilder, name: str) -> None:
 
 
 @append.register
+def _(step: MaxPool, graph: NodeBuilder, name: str) -> None:
+    graph.node("MaxPool", [graph.value], kernel_shape=list(step.kernel), strides=list(step.stride),
+               pads=[*step.pad, *step.pad], ceil_mode=int(step.ragged), dilations=[1] * len(step.size), storage_order=0)
+
+
+@append.register
 def _(step: SqueezeExcite, graph: NodeBuilder, name: str) -> None:
     source, one = graph.value, (1,) * len(step.size)
     mean(graph, step.size, keep=True)
@@ -111,6 +119,27 @@ def _(step: SqueezeExcite, graph: NodeBuilder, name: str) -> None:
     append(Conv(step.reduced, step.channels, one), graph, f"{name}/expand")
     graph.node("HardSigmoid", [graph.value], alpha=1 / 6, beta=0.5)
     graph.node("Mul", [source, graph.value])
+
+
+@append.register
+def _(step: SplitAttention, graph: NodeBuilder, name: str) -> None:
+    source, one, batch = graph.value, (1,) * len(step.size), graph.shape[0]
+    each, wide = (batch, step.channels, step.splits), step.splits * step.channels
+    mean(graph, step.size, keep=True)
+    _split_sum(graph, (*each, *one))
+    append(Conv(step.channels, step.reduced, one, act="relu"), graph, f"{name}/reduce")
+    append(Conv(step.reduced, wide, one), graph, f"{name}/expand")
+    graph.node("Reshape", [graph.value, graph.integers((*each, *one))])
+    graph.node("Softmax", [graph.value], axis=2)
+    graph.node("Reshape", [graph.value, graph.integers((batch, wide, *one))])
+    graph.node("Mul", [source, graph.value])
+    _split_sum(graph, (*each, *step.size))
+
+
+def _split_sum(graph: NodeBuilder, shape: tuple[int, ...]) -> None:
+    """Append the sum over the third axis of `shape`, which goes."""
+    graph.node("Reshape", [graph.value, graph.integers(shape)])
+    graph.node("ReduceSum", [graph.value, graph.integers((2,))], keepdims=0)
 
 
 @append.register

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from hwnas.train import TrainConfig
 
 ROLES = ("strategy", "evaluator", "reduce", "evaluations", "searcher", "architecture_lr", "evaluation_epochs",
-         "evaluation_table", "bn_scope")
+         "evaluation_table", "bn_scope", "cost_target")
 
 
 LATER = {"optimizer": "sgd", "ema": 0.0, "drop_path": 0.0, "accumulate": 1, "patience": 0}
@@ -25,6 +25,8 @@ class SearchConfig:
         evaluations: how many architectures are asked for; None takes as many as MIGO's cycles need.
         searcher: who leads, see `hwnas.search.roles`; None takes the one that the evaluator needs.
         architecture_lr: learning rate of the probabilities, for the searchers that learn by gradients.
+        cost_target: share of the largest network's FLOPs above which networks are pushed away, for the searchers parsec
+            and fpnas; None for no such pull.
         executor: where they are scored, see `hwnas.search.roles`; None takes `inline` for one worker, else `processes`.
         workers: evaluations that are out at once, on which the search depends, and processes where there are some. For
             evaluators whose weights do not move.
@@ -64,6 +66,7 @@ class SearchConfig:
     evaluations: int | None = None
     searcher: str | None = None
     architecture_lr: float = 0.01
+    cost_target: float | None = None
     executor: str | None = None
     workers: int = 1
     evaluation_epochs: int = 1

@@ -52,6 +52,8 @@ from hwnas.train.checkpoint import load_matching, load_tensors, one_line, save_t
 from hwnas.train.loop import restore, snapshot
 from hwnas.validation import Count, Schema, checked
 
+UNPRUNED = 60  # evaluations at least of a search that prunes nothing, as in a space of switches
+
 
 class CheckpointSchema(Schema):
     """The metadata of search.safetensors; the strategy checks its own state."""
@@ -224,12 +226,16 @@ def strategy_of(space: Space, config: SearchConfig, protect: Protected, seed: in
 
 
 def _strategy_of(sizes: Sequence[int], config: SearchConfig, protect: Protected, seed: int) -> Strategy:
+    keep, planned = config.keep, config.evaluations
+    if 1 < max(sizes) <= keep:  # nothing is pruned, so nothing says how long it takes
+        keep, protect = max(sizes) - 1, [list(range(k)) for k in sizes]
+        planned = planned or max(UNPRUNED, sum(k - 1 for k in sizes))
     if config.strategy == "migo":
-        plan: dict[str, Any] = {"evaluations": config.evaluations} if config.evaluations else {"s": config.cycles}
-        return create("migo", sizes, mode=config.mode, keep=config.keep, ridge=config.ridge,
-                      protect=list(protect), seed=seed, **plan)
-    cycles = planned_evaluations(sizes, config.cycles, config.keep)
-    given: dict[str, Any] = {"evaluations": config.evaluations or max(1, cycles), "seed": seed, "ridge": config.ridge}
+        plan: dict[str, Any] = {"evaluations": planned} if planned else {"s": config.cycles}
+        return create("migo", sizes, mode=config.mode, keep=keep, ridge=config.ridge, protect=list(protect), seed=seed,
+                      **plan)
+    cycles = planned_evaluations(sizes, config.cycles, keep)
+    given: dict[str, Any] = {"evaluations": planned or max(1, cycles), "seed": seed, "ridge": config.ridge}
     parameters = inspect.signature(strategy_class(config.strategy)).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     options = {name: value for name, value in given.items() if open_ended or name in parameters}

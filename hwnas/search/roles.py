@@ -1,12 +1,14 @@
 """The roles around a strategy: what scores an architecture, where that is computed, what is left of a space, who leads.
 
     role        question                                        ours                       entry points
-    Evaluator   what is this architecture worth?                shared, scratch, table, bn hwnas.evaluators
+    Evaluator   what is this architecture worth?                shared, scratch, table,    hwnas.evaluators
+                                                                bn, partial
     Executor    where is that computed?                         inline, processes          hwnas.executors
-    Reducer     which candidates are left?                      migo, angle, classes, none      hwnas.reducers
+    Reducer     which candidates are left?                      migo, angle, classes,      hwnas.reducers
+                                                                evolve, none
     Searcher    from a space to a distribution                  ask_tell, weight_sharing,  hwnas.searchers
-                                                                additive, darts, gdas,
-                                                                proxylessnas
+                                                                additive, darts, entrannas,
+                                                                fpnas, gdas, parsec, ...
 
 A role is looked up by name: behind it is a function or class that is called with what its role needs (`create_*`).
 None of them imports torch before it has to.
@@ -18,6 +20,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from hwnas.errors import RunError, UsageError
 from hwnas.plugins import Plugins
@@ -127,9 +131,22 @@ class StagedReducer(Reducer):
 
     Attributes:
         stages: how many there are.
+        scored: architectures that are scored in each, about.
+        renews: whether every stage begins with the weights that the first one began with, and trains as long; else a
+            stage goes on where the one before it ended, for a few epochs.
     """
 
     stages: ClassVar[int] = 1
+    scored: ClassVar[int] = 0
+    renews: ClassVar[bool] = False
+
+    def first(self, space: Space) -> Mask:
+        """What the first stage can use; all of it, where a subclass does not say otherwise.
+
+        Raises:
+            UsageError: it is for other spaces.
+        """
+        return [np.ones(k, dtype=np.bool_) for k in space.sizes]
 
     def begin(self, evaluator: Evaluator) -> None:
         """See the weights before any of them is trained; before `load`, too."""
@@ -144,7 +161,9 @@ class StagedReducer(Reducer):
 
     @abstractmethod
     def shrink(self, space: Space, live: Mask, stage: int, evaluator: Evaluator) -> Mask:
-        """Which ops are left after a stage has trained them; a part of `live`, with what is protected.
+        """Which ops the next stage, or the search, can use after a stage has trained its own.
+
+        With what is protected, and after the last stage a part of `live`; before it other ops may come in.
 
         Args:
             stage: 0-based.
@@ -243,6 +262,7 @@ class Searcher(ABC):
 
 EVALUATORS = Plugins("evaluator", "hwnas.evaluators", {
     "bn": "hwnas.search.evaluators.batch_norm:batch_norms",
+    "partial": "hwnas.search.evaluators.partial:partial_channels",
     "scratch": "hwnas.search.evaluators.scratch:ScratchEvaluator",
     "shared": "hwnas.search.evaluators.shared:shared_weights",
     "table": "hwnas.search.evaluators.table:table_of_a_log",
@@ -254,6 +274,7 @@ EXECUTORS = Plugins("executor", "hwnas.executors", {
 REDUCERS = Plugins("reducer", "hwnas.reducers", {
     "angle": "hwnas.search.reducers.angle:AngleShrinking",
     "classes": "hwnas.search.reducers.classes:ClassShrinking",
+    "evolve": "hwnas.search.reducers.evolve:EvolvingSubsets",
     "migo": "hwnas.search.reducers.migo:MigoPruning",
     "none": "hwnas.search.reducers.none:NoReduction",
 })
@@ -261,7 +282,13 @@ SEARCHERS = Plugins("searcher", "hwnas.searchers", {
     "additive": "hwnas.search.additive:additive",
     "ask_tell": "hwnas.search.ask_tell:ask_and_tell",
     "darts": "hwnas.search.differentiable.searcher:darts",
+    "darts2": "hwnas.search.differentiable.unrolled:darts2",
+    "entrannas": "hwnas.search.differentiable.searcher:entrannas",
+    "entrannas_dst": "hwnas.search.differentiable.searcher:entrannas_dst",
+    "fpnas": "hwnas.search.differentiable.evidence:fpnas",
     "gdas": "hwnas.search.differentiable.searcher:gdas",
+    "parsec": "hwnas.search.differentiable.evidence:parsec",
+    "pcdarts": "hwnas.search.differentiable.searcher:pcdarts",
     "proxylessnas": "hwnas.search.differentiable.searcher:proxylessnas",
     "weight_sharing": "hwnas.search.weight_sharing:shared_weights",
 })

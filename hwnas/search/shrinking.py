@@ -1,7 +1,8 @@
 """Shrinks a space in stages before a strategy is asked, while the shared weights are trained.
 
-The first stage trains the epochs that warm a search up, every further one `EPOCHS`; then the reducer says which ops
-are left. The search goes on with these, with the weights as they are and without a warm-up of its own.
+The first stage trains the epochs that warm a search up, every further one `EPOCHS`, or as many with fresh weights
+where the reducer says so; then the reducer says which ops are left. The search goes on with these, with the weights as
+they are and without a warm-up of its own.
 
     shrunk.safetensors     weights and momenta after the last whole stage, what the reducer compares them with, which
                            ops were left, and what all of it depends on
@@ -20,10 +21,11 @@ from hwnas.errors import RunError, UsageError
 from hwnas.progress import Progress, silent
 from hwnas.search.config import SearchConfig
 from hwnas.search.cycle import fair_paths
-from hwnas.search.distribution import BoolArray, everything_live
+from hwnas.search.distribution import BoolArray
+from hwnas.search.effort import Effort
 from hwnas.search.evaluators.setting import NetworkEvaluator
 from hwnas.search.evaluators.shared import SupernetEvaluator
-from hwnas.search.roles import Mask, StagedReducer
+from hwnas.search.roles import Evaluator, Mask, StagedReducer
 from hwnas.search.schedule import fair_rounds
 from hwnas.space import Space
 from hwnas.tracking.tracker import Curve, no_curve
@@ -52,8 +54,9 @@ def shrunk(space: Space, evaluator: NetworkEvaluator, reducer: StagedReducer, co
     if (world := evaluator.fold.accelerator.world) > 1:
         raise UsageError(f"a space is shrunk in one process, not in {world}: take --reduce migo")
     reducer.begin(evaluator)
-    live, stage = _left(folder / FILE, evaluator, reducer, origin, everything_live(space.sizes).live)
-    lengths = [max(1, config.warmup), *[EPOCHS] * (reducer.stages - 1)]
+    initial = {name: value.clone() for name, value in snapshot(evaluator.supernet, evaluator.optimizer).items()}
+    live, stage = _left(folder / FILE, evaluator, reducer, origin, reducer.first(space))
+    lengths = stage_epochs(reducer, config)
     whole, folds = evaluator.fold, [reducer.fold(evaluator.fold, number) for number in range(reducer.stages)]
     steps = [fold.steps(config.train.batch) for fold, length in zip(folds, lengths, strict=True) for _ in range(length)]
     rounds = fair_rounds(0, steps, 0, config.train.lr)
@@ -66,6 +69,9 @@ def shrunk(space: Space, evaluator: NetworkEvaluator, reducer: StagedReducer, co
             curve(current.number, {"loss": loss, "lr": current.rates[-1]})
             progress("shrink", current.number + 1, len(rounds))
         live = reducer.shrink(space, live, number, evaluator)
+        if reducer.renews and number < reducer.stages - 1:
+            evaluator.optimizer.state.clear()
+            restore(evaluator.supernet, evaluator.optimizer, initial)
         tensors = snapshot(evaluator.supernet, evaluator.optimizer)
         tensors |= {f"{BASE}{name}": value for name, value in reducer.tensors().items()}
         save_tensors(folder / FILE, tensors, {
@@ -73,6 +79,17 @@ def shrunk(space: Space, evaluator: NetworkEvaluator, reducer: StagedReducer, co
             "reducer": reducer.state_dict()})
     evaluator.fold = whole
     return live
+
+
+def stage_epochs(reducer: StagedReducer, config: SearchConfig) -> list[int]:
+    """Epochs of every stage."""
+    first = max(1, config.warmup)
+    return [first, *[first if reducer.renews else EPOCHS] * (reducer.stages - 1)]
+
+
+def shrinking_effort(reducer: StagedReducer, config: SearchConfig, evaluator: Evaluator) -> Effort:
+    """What it takes to shrink a space, where every stage sees all images."""
+    return Effort(sum(stage_epochs(reducer, config))) + evaluator.effort() * (reducer.scored * reducer.stages)
 
 
 def _left(path: Path, evaluator: SupernetEvaluator, reducer: StagedReducer, origin: dict[str, Any],

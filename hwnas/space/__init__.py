@@ -20,9 +20,11 @@ from hwnas.space.primitives import (
     Concat,
     GlobalAvgPool,
     Linear,
+    MaxPool,
     Norm,
     Primitive,
     Shuffle,
+    SplitAttention,
     SqueezeExcite,
     Upsample,
 )
@@ -34,10 +36,10 @@ from hwnas.space.variants import FULL, Variant, scaled, variants
 
 __all__ = [
     "FULL", "SPACES", "Act", "Architecture", "AvgPool", "Change", "Concat", "Conv", "Cost", "Description", "Edge",
-    "Gate", "GlobalAvgPool", "Graph", "Kind", "Linear", "Norm", "Op", "Parallel", "Position", "Primitive", "RepConv",
-    "Shuffle", "Space", "SpaceConfig", "SqueezeExcite", "Upsample", "Variant", "build", "describe", "find_space",
-    "interpret", "make_divisible", "output_positions", "resized", "scaled", "space_from_json", "space_to_json",
-    "variants",
+    "Gate", "GlobalAvgPool", "Graph", "Kind", "Linear", "MaxPool", "Norm", "Op", "Parallel", "Position", "Primitive",
+    "RepConv", "Shuffle", "Space", "SpaceConfig", "SplitAttention", "SqueezeExcite", "Upsample", "Variant", "build",
+    "describe", "find_space", "interpret", "make_divisible", "output_positions", "resized", "scaled", "space_from_json",
+    "space_to_json", "variants",
 ]
 _RENAMED = {"Average": "AvgPool", "Enlarge": "Upsample", "Pool": "GlobalAvgPool", "Step": "Primitive",
             "Wire": "Edge", "flow": "interpret"}

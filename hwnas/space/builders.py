@@ -54,6 +54,9 @@ SPACES: dict[str, Description] = {
         ("google", "MobileNetV2 macro, 21 choices of 7 MBConv ops", 224),
         ("ofa", "MobileNetV3 macro with SE and hard swish, 20 choices of 7 ops", 224),
         ("fbnet", "FBNet, 22 choices of 9 ops with grouped convolutions and skip", 224),
+        ("fbnetv2", "FBNetV2 macro, 25 choices of 24 ops with split attention, and skip", 224),
+        ("darts", "DARTS, a normal and a reduction cell of 14 edges of 8 ops", 32),
+        ("nse", "NSE, layers of any of 27 branches, sized to small images, 16 to 128 px", 32),
         ("nasbench201", "NAS-Bench-201, one cell of 6 edges of 5 ops, repeated in 3 stages", 32),
     )
 }

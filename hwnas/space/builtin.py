@@ -1,13 +1,16 @@
 """The builders of the built-in spaces; their names are in `hwnas.space.builders`.
 
-| name        | source                                                      |
-|-------------|-------------------------------------------------------------|
-| proxyless   | ProxylessNAS macro of MIGO-NAS (Zheng et al., TPAMI 2021)   |
-| google      | MobileNetV2 macro of MIGO-NAS                               |
-| ofa         | MobileNetV3 / once-for-all macro of MIGO-NAS                |
-| fbnet       | FBNet (Wu et al., CVPR 2019) as tabulated by HW-NAS-Bench   |
-| mobile      | the same family sized to small inputs, 16 to 128 px; ours   |
-| nasbench201 | the cell of Dong & Yang, ICLR 2020, in a file of its own    |
+| name        | source                                                                                      |
+|-------------|---------------------------------------------------------------------------------------------|
+| proxyless   | ProxylessNAS macro of MIGO-NAS (Zheng et al., TPAMI 2021)                                   |
+| google      | MobileNetV2 macro of MIGO-NAS                                                               |
+| ofa         | MobileNetV3 / once-for-all macro of MIGO-NAS                                                |
+| fbnet       | FBNet (Wu et al., CVPR 2019) as tabulated by HW-NAS-Bench                                   |
+| fbnetv2     | FBNetV2 (Wan et al., CVPR 2020), with the split attention of FP-NAS (Yan et al., CVPR 2021) |
+| mobile      | the same family sized to small inputs, 16 to 128 px; ours                                   |
+| darts       | the cells of DARTS (Liu et al., ICLR 2019), in a file of its own                            |
+| nse         | the branches of NSE (Ci et al., ICCV 2021), in a file of its own                            |
+| nasbench201 | the cell of Dong & Yang, ICLR 2020, in a file of its own                                    |
 """
 
 from __future__ import annotations
@@ -18,15 +21,22 @@ from hwnas.errors import UsageError
 from hwnas.space.builders import SPACES, Description, describe
 from hwnas.space.chain import Chain, Stage
 from hwnas.space.config import SpaceConfig
+from hwnas.space.darts import darts
 from hwnas.space.nasbench201 import nasbench201
+from hwnas.space.nse import nse
 from hwnas.space.op import Op
 from hwnas.space.space import Space, build
 
-__all__ = ["SPACES", "Description", "build", "describe", "fbnet", "google", "mobile", "nasbench201", "ofa", "proxyless"]
+__all__ = ["SPACES", "Description", "build", "darts", "describe", "fbnet", "fbnetv2", "google", "mobile",
+           "nasbench201", "nse", "ofa", "proxyless"]
 
 MBCONV_CHOICES = ((3, 3), (3, 6), (5, 3), (5, 6), (7, 3), (7, 6))  # (kernel, expand); op 6 is skip or k3 e1
 SMALL_CHOICES = ((3, 2), (3, 4), (3, 6), (5, 2), (5, 4), (5, 6))  # 7x7 kernels outgrow the maps of small images
 FBNET_CHOICES = ((3, 1, 1), (3, 1, 2), (3, 3, 1), (3, 6, 1), (5, 1, 1), (5, 1, 2), (5, 3, 1), (5, 6, 1))
+
+
+ATTENTION = (0, 1, 2, 4)  # splits; 0 has none, 1 is squeeze-excite
+FBNETV2_CHOICES = tuple((k, e, splits) for k in (3, 5) for e in (1, 3, 6) for splits in ATTENTION)
 
 
 def _mbconv_candidates(blank: Op, choices: Sequence[tuple[int, int]] = MBCONV_CHOICES) -> tuple[Op, ...]:
@@ -43,6 +53,15 @@ def _fbnet_candidates(blank: Op) -> tuple[Op, ...]:
     if blank.stride == 1 and blank.in_channels == blank.out_channels:
         return (*ops, blank.replaced(kind="skip", kernel=1, act="none"))
     return (*ops, blank.replaced(kind="conv", kernel=1))  # FBNet's skip across a change of shape
+
+
+def _split_candidates(blank: Op) -> tuple[Op, ...]:
+    ops = tuple(blank.replaced(kernel=k, expand=e) if not splits else
+                blank.replaced(kind="mbsplit", kernel=k, expand=e, own={"splits": splits})
+                for k, e, splits in FBNETV2_CHOICES)
+    if blank.stride == 1 and blank.in_channels == blank.out_channels:
+        return (*ops, blank.replaced(kind="skip", kernel=1, act="none"))
+    return ops
 
 
 def _mobilenet_v2_like(config: SpaceConfig, widths: Sequence[int]) -> Space:
@@ -87,6 +106,25 @@ def fbnet(config: SpaceConfig) -> Space:
     stages = zip((16, 24, 32, 64, 112, 184, 352), counts, strides, strict=True)
     chain.stages([Stage(w, n, s, "relu") for w, n, s in stages], _fbnet_candidates)
     return chain.finished(act="relu", hidden=(chain.scale(1504 if small else 1984),))
+
+
+def fbnetv2(config: SpaceConfig) -> Space:
+    """25 choices, 24 ops and skip: kernel 3 or 5, expansion 1, 3 or 6, attention over no, 1, 2 or 4 splits.
+
+    Widths, depths, activations and strides are those of the network that its authors publish as L2
+    (facebookresearch/mobile-vision, `dmasking_l2_hs`): 16, 24, 40, 64, 112, 184 and 224, hard swish from 64 on. Below
+    64 px the first two strides are 1. Ours: activations are no choice, three expansions where they have six, and
+    channels vary by --widths.
+    """
+    chain = Chain(config)
+    small, n = config.imgsz < 64, config.depth
+    chain.fixed("stem", "conv", chain.scale(16), kernel=3, stride=1 if small else 2, act="hswish")
+    chain.fixed("first", "mbconv", chain.scale(16), kernel=3, act="relu")
+    strides = (1 if small else 2, 2, 2, 1, 2, 1)
+    stages = zip((24, 40, 64, 112, 184, 224), (n or 4, n or 4, n or 4, n or 6, n or 6, 1), strides,
+                 ("relu", "relu", *["hswish"] * 4), strict=True)
+    chain.stages([Stage(w, count, s, act) for w, count, s, act in stages], _split_candidates)
+    return chain.finished(act="hswish", hidden=(chain.scale(1344), max(1984, chain.scale(1984))))
 
 
 def mobile(config: SpaceConfig) -> Space:

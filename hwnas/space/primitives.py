@@ -108,6 +108,42 @@ class SqueezeExcite(OnMap):
 
 
 @dataclass(frozen=True)
+class SplitAttention(OnMap):
+    """A map whose channels stand `splits` times in a row, merged to one of each by weights from all of them.
+
+    Global average, sum of the splits, 1x1 conv to `reduced`, ReLU, 1x1 conv back to all splits, softmax over the splits
+    of a channel, weighted sum (Zhang et al., ResNeSt, arXiv 2004.08955, without their batch norm between the two).
+
+    Args:
+        channels: of what it gives.
+        splits: two or more.
+    """
+
+    splits: int
+    reduced: int
+
+    @property
+    def elements_in(self) -> int:
+        return self.splits * self.channels * prod(self.size)
+
+    @property
+    def elements_out(self) -> int:
+        return self.channels * prod(self.size)
+
+    @property
+    def flops(self) -> int:
+        return (1 + self.splits) * self.channels * self.reduced
+
+    @property
+    def params(self) -> int:
+        return (1 + self.splits) * self.channels * self.reduced + self.splits * self.channels + self.reduced
+
+    @property
+    def peak_elements(self) -> int:
+        return 2 * self.elements_in  # all splits, and all of them weighted
+
+
+@dataclass(frozen=True)
 class Upsample(OnMap):
     """A map `scale` times as large along every axis: each place repeated, or bilinear between pixel centres.
 
@@ -205,6 +241,11 @@ class AvgPool(OnMap):
     @property
     def elements_out(self) -> int:
         return self.channels * prod(self.out_size)
+
+
+@dataclass(frozen=True)
+class MaxPool(AvgPool):
+    """The largest of the places of each window that lie on the map."""
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,16 @@ class Space(Choices):
         return self.architecture([flops.index(max(flops)) for flops in self.counts("flops")[1]])
 
     def smallest(self) -> Architecture:
-        """At every choice the candidate with the fewest FLOPs; `none`, which may cut the network, only if alone."""
+        """At every choice the candidate with the fewest FLOPs; `none` only if alone, or where it cannot cut the
+        network since something that is no choice writes the node as well."""
         rows = self.counts("flops")[1]
+        held = {edge.target for position, edge in zip(self.positions, self.edges, strict=True)
+                if not position.is_choice and not position.ops[0].cuts}
+        safe = [all(edge.target in held for edge, own in zip(self.edges, self.choice_of, strict=True) if own == i)
+                for i in range(len(rows))]
         return self.architecture([
-            min(range(len(flops)), key=lambda k, f=flops, c=choice: (c.ops[k].cuts, f[k]))  # type: ignore[misc]
-            for choice, flops in zip(self.choices, rows, strict=True)
+            min(range(len(flops)), key=lambda k, f=flops, c=choice, s=s: (c.ops[k].cuts and not s, f[k]))  # type: ignore[misc]
+            for choice, flops, s in zip(self.choices, rows, safe, strict=True)
         ])
 
     def as_data(self, reference: Sequence[int] | None = None) -> Space:

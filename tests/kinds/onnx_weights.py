@@ -7,7 +7,16 @@ from torch import nn
 
 from hwnas.nets import Block
 from hwnas.nets.fusing import Fusible
-from hwnas.nets.layers import ConvAct, ConvNormAct, ImageGate, LinearAct, NormAct, SqueezeExciteGate, SummedBranches
+from hwnas.nets.layers import (
+    ConvAct,
+    ConvNormAct,
+    ImageGate,
+    LinearAct,
+    NormAct,
+    SplitAttentionGate,
+    SqueezeExciteGate,
+    SummedBranches,
+)
 
 Folded = dict[str, np.ndarray]
 
@@ -31,7 +40,7 @@ def _of(module: nn.Module, name: str) -> Folded:
         return {f"{name}/weight": kernel.detach().numpy(), f"{name}/bias": bias.detach().numpy()}
     if isinstance(module, ConvAct):
         return _of(module.conv, name)
-    if isinstance(module, SqueezeExciteGate):
+    if isinstance(module, SqueezeExciteGate | SplitAttentionGate):
         return _of(module.reduce, f"{name}/reduce") | _of(module.expand, f"{name}/expand")
     if isinstance(module, ImageGate):
         return _of(module.features, f"{name}/features") | _of(module.scale, f"{name}/scale")

@@ -44,6 +44,8 @@ FIELDS: tuple[dict[str, Any], ...] = (
     {"kernel": 3, "dilation": 2, "act": "relu"}, {"hidden": (16,), "act": "relu"},
     {"hidden": (16, 12), "act": "hswish"}, {"stride": 2}, {"kernel": 3, "stride": 2, "act": "relu"},
     {"stride": 2, "height": 6, "width": 6, "act": "relu"},
+    {"kernel": 5, "expand": 2, "act": "relu", "own": {"splits": 4}},
+    {"kernel": 3, "expand": 2, "act": "hswish", "own": {"splits": 1}, "stride": 2, "out_channels": 12},
 )
 
 

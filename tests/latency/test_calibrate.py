@@ -109,9 +109,13 @@ def test_parts_of_cells_get_factors_of_their_own() -> None:
     assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
-def test_what_is_shared_never_makes_a_network_slower() -> None:
+def test_what_several_ops_read_may_make_a_network_slower() -> None:
     s, w, parts = cells(50)
-    assert fit(s, w, s + 0.1 * parts.shared_mb, parts).shared_ms_per_mb == 0
+    found = fit(s, w, s + 0.1 * parts.shared_mb, parts)
+    assert found.shared_ms_per_mb < 0
+    t, v, others = cells(200, 1)
+    assert np.abs(found.apply(t, v, others) / (t + 0.1 * others.shared_mb) - 1).mean() < 0.01
+    assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 def test_few_networks_get_no_factors() -> None:

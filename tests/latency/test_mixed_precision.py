@@ -62,7 +62,7 @@ def model_of(space: Space, seed: int = 0, precisions: Sequence[Precision] = P) -
     models = {}
     for p in precisions:
         known = Calibration("affine+weights", rng.uniform(0.7, 1.5), rng.uniform(-0.01, 0.05), rng.uniform(0, 0.3),
-                            log_spread=rng.uniform(0.05, 0.2), shared_ms_per_mb=rng.uniform(0, 0.02))
+                            log_spread=rng.uniform(0.05, 0.2), shared_ms_per_mb=rng.uniform(-0.02, 0.02))
         times = {s: float(rng.uniform(0.001, 0.2)) for s in space.signatures}
         models[p] = LatencyModel("local", "measured", times, known, precision=p)
     changes = {c.signature: float(rng.uniform(0.001, 0.05)) for c in changes_of(space, precisions)}

@@ -55,6 +55,8 @@ def _trained_again(options: dict[str, Any]) -> int:
      10 + CHOOSING),
     ({"evaluator": "scratch", "search_workers": 100}, 2.5 + CHOOSING + NETWORKS + TRIALS, 2.5 + CHOOSING),
     ({"evaluator": "table"}, TRIALS, 0),
+    ({"reduce": "angle"}, 4 + 2 * 2 + 10 * 0.5 + TRIALS, 10 + 20 + CHOOSING),
+    ({"reduce": "classes"}, 4 + 2 * 2 + 10 * 0.5 + TRIALS, 3 * 40 + 10 + 20 + CHOOSING),
 ], ids=str)
 def test_what_a_search_takes(options: dict[str, Any], epochs: float, scores: float, space: Space,
                              shared: SupernetEvaluator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,9 @@ from hwnas.search.log import SearchLog
     {"evaluator": "bn", "bn_scope": "all", "evaluations": 4, "reduce": "migo"},
     {"reduce": "angle", "evaluations": 4},
     {"reduce": "classes", "evaluations": 4},
+    {"evaluator": "partial", "space": "nasbench201", "depth": 1, "evaluations": 3},
+    {"searcher": "fpnas", "evaluations": 4, "cost_target": 0.5},
+    {"reduce": "evolve", "space": "nse", "depth": 1, "evaluations": 4},
 ], ids=lambda roles: "-".join(map(str, roles.values())))
 def test_other_roles_end_in_an_architecture(roles: dict[str, Any], small: dict[str, Any], finished: RunFolder,
                                             tmp_path: Path) -> None:
@@ -67,6 +70,9 @@ def test_other_roles_end_in_an_architecture(roles: dict[str, Any], small: dict[s
     ({"reduce": "angle", "evaluator": "bn"}, "--reduce angle"),
     ({"reduce": "angle", "searcher": "darts"}, "take --reduce migo"),
     ({"reduce": "classes", "searcher": "darts"}, "--reduce classes shrinks"),
+    ({"cost_target": 0.5}, "--cost-target 0.5 is of --searcher fpnas and parsec"),
+    ({"evaluator": "partial", "strategy": "rea"}, "--evaluator partial asks no strategy"),
+    ({"searcher": "parsec", "strategy": "rea"}, "leave out --strategy"),
     ({"reduce": "classes", "task": "detect", "head": "fcos"}, "--reduce classes shows one class"),
 ])
 def test_roles_that_do_not_go_together(options: dict[str, Any], rule: str) -> None:

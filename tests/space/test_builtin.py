@@ -30,7 +30,7 @@ FIXED = {
     "ofa": ("conv k3 e1 s2 3-16 224x224 hswish", "mbconv k3 e1 s1 16-16 112x112 relu",
             "head k1 e1 s1 160-1000 7x7 hswish m960-1280"),
 }
-CHAINS = sorted(set(SPACES) - {"nasbench201"})
+CHAINS = sorted(set(SPACES) - {"darts", "nasbench201", "nse"})
 FBNET_STAGES = list(zip((16, 24, 32, 64, 112, 184, 352), (1, 4, 4, 4, 4, 4, 1), strict=True))
 
 
@@ -127,6 +127,8 @@ def test_shapes_chain_and_parameters_are_obeyed(name: str, values: dict[str, obj
     assert built.positions[-1].ops[0].out_channels == config.classes
     by_name = {p.name: p for p in built.positions}
     for before, after in built.graph.edges:
+        if by_name[before].merge == "concat":  # a part of what is read
+            continue
         outs = {(op.out_channels, *op.out_hw) for op in by_name[before].ops}
         assert outs == {(op.in_channels, op.height, op.width) for op in by_name[after].ops}
         assert len(outs) == 1
@@ -172,7 +174,7 @@ def test_fingerprint_depends_on_what_is_built_and_on_nothing_else() -> None:
     assert len({s.fingerprint for s in (base, *changed, space("proxyless"))}) == 7
 
 
-@pytest.mark.parametrize(("name", "nearest"), [("proxiless", "proxyless"), ("mobil", "mobile"), ("fbnetv2", "fbnet")])
+@pytest.mark.parametrize(("name", "nearest"), [("proxiless", "proxyless"), ("mobil", "mobile"), ("fbnets", "fbnet")])
 def test_unknown_space_is_told_the_nearest(name: str, nearest: str) -> None:
     with pytest.raises(UnknownName, match=f"Did you mean '{nearest}'"):
         describe(name)

@@ -58,7 +58,7 @@ def test_activations_are_shared_by_readers_of_one_map() -> None:
     assert shared_activations(CELLS.architecture([CONV1, CONV3, CONV1, NONE, NONE, NONE])) == ()
 
 
-@pytest.mark.parametrize("name", sorted(SPACES))
+@pytest.mark.parametrize("name", sorted(set(SPACES) - {"darts"}))  # whose concatenations `plain` below does not know
 def test_flow_gives_the_value_that_every_op_run_alone_gives(name: str) -> None:
     """Values as exact fractions of a tree: what flow computes once must be what each position would compute."""
     space = build(SpaceConfig(name, 16, 3, 10, depth=1))

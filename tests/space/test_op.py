@@ -17,7 +17,8 @@ SIZES = st.integers(1, 512)
 def ops(draw: st.DrawFn) -> Op:
     kind = draw(st.sampled_from(sorted(set(TABLE) - {"concat"})))  # which only has more channels out than in
     rules = kind_of(kind)
-    channels, groups = draw(SIZES), draw(st.sampled_from([1, 2, 4]))
+    plain = kind in ("mbbranch", "mbsplit")  # neither groups nor squeeze-excite
+    channels, groups = draw(SIZES), 1 if plain else draw(st.sampled_from([1, 2, 4]))
     same = rules.same_channels or draw(st.booleans())
     return Op(
         kind, channels * groups, channels * groups if same else draw(SIZES) * groups, draw(SIZES), draw(SIZES),
@@ -25,7 +26,7 @@ def ops(draw: st.DrawFn) -> Op:
         stride=1 if rules.still else draw(st.integers(1, 3)),
         scale=draw(st.integers(1, 3)) if rules.scales else 1, dilation=draw(st.integers(1, 3)) * 6
         if kind == "atrous" else 1,
-        act=draw(st.sampled_from(["none", "relu", "relu6", "hswish"])), se=draw(st.booleans()), groups=groups,
+        act=draw(st.sampled_from(["none", "relu", "relu6", "hswish"])), se=not plain and draw(st.booleans()), groups=groups,
         hidden=tuple(draw(st.lists(SIZES, max_size=3))) if kind == "head" else (),
     )
 
@@ -64,7 +65,8 @@ def test_signatures_as_tables_hold_them(op: Op, signature: str) -> None:
      " conv k3 e1 s1 3-8 8x8 relu", "conv k-3 e1 s1 3-8 8x8 relu", "conv k3 e1 s1 3-8 8x8 relu m", "none",
      "conv k4 e1 s1 3-8 8x8 relu", "conv k3 e1 s1 0-8 8x8 relu", "conv k3 e1 s0 3-8 8x8 relu",
      "blur k3 e1 s1 3-8 8x8 relu", "conv k3 e1 s1 3-8 8x8 gelu", "skip k1 e1 s2 8-8 8x8 none",
-     "skip k1 e1 s1 8-16 8x8 none", "none k1 e1 s2 8-8 8x8 none", "avgpool k3 e1 s2 8-8 8x8 none",
+     "skip k1 e1 s1 8-16 8x8 none", "mbsplit k3 e1 s1 8-8 8x8 relu se", "mbbranch k3 e2 s1 8-8 8x8 relu g2",
+     "mbsplit k3 e1 s1 8-8 8x8 relu splits=9", "mbconv k3 e1 s1 8-8 8x8 relu splits=2",
      "conv k3 e1 s1 3-8 8x8 relu\n"],
 )
 def test_what_is_no_signature_is_refused(text: str) -> None:
@@ -182,7 +184,7 @@ def test_steps_chain_from_the_input_to_the_output(op: Op) -> None:
     expected = op.out_channels if op.kind == "head" else op.out_channels * op.out_hw[0] * op.out_hw[1]
     assert size == expected
     assert op.peak_elements >= max(expected, op.in_channels * op.height * op.width)
-    assert op.residual == (op.kind in ("mbconv", "fbconv") and op.stride == 1 and op.in_channels == op.out_channels)
+    assert op.residual == (op.kind in ("mbconv", "fbconv", "mbsplit") and op.stride == 1 and op.in_channels == op.out_channels)
 
 
 def test_labels_are_short() -> None:

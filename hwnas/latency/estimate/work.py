@@ -27,6 +27,7 @@ from hwnas.space import (
     Parallel,
     Primitive,
     Shuffle,
+    SplitAttention,
     SqueezeExcite,
     Upsample,
 )
@@ -105,6 +106,14 @@ def _(step: SqueezeExcite) -> Sequence[Work]:
     inner = [Work("linear", step.flops // 2, outputs, step.reduced + step.channels, step.params // 2)
              for outputs in (step.reduced, step.channels)]
     return [_average(step.elements_in, step.channels), *inner, _elementwise(step.elements_in)]
+
+
+@works_of.register
+def _(step: SplitAttention) -> Sequence[Work]:
+    wide = step.splits * step.channels
+    inner = [Work("linear", step.reduced * outputs, outputs, inputs + outputs, step.reduced * outputs)
+             for inputs, outputs in ((step.channels, step.reduced), (step.reduced, wide))]
+    return [_average(step.elements_in, wide), *inner, _elementwise(step.elements_in), _elementwise(step.elements_in)]
 
 
 @works_of.register

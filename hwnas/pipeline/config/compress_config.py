@@ -235,8 +235,8 @@ class SearchSection(Section):
     Args:
         strategy, evaluator, reduce, searcher, executor: who searches, by name: `hwnas.search.registry`,
             `hwnas.search.roles`.
-        evaluations, evaluation_epochs, bn_scope, evaluation_table, workers: how many architectures are scored, and
-            how; see `hwnas.search.SearchConfig`.
+        evaluations, evaluation_epochs, bn_scope, cost_target, evaluation_table, workers: how many architectures are
+            scored, and how; see `hwnas.search.SearchConfig`.
         mode, schedule, warmup, epochs_per_evaluation, cycles, keep, settle: see `hwnas.search.SearchConfig`, where the
             schedule is called `training`, as is the flag.
         top: how many of the best architectures are scored again with the shared weights.
@@ -250,6 +250,7 @@ class SearchSection(Section):
     evaluations: int | None = Field(default=None, ge=1, le=10**6)
     evaluation_epochs: int = Field(default=1, ge=1, le=10**5)
     bn_scope: Literal["last", "all"] = "last"
+    cost_target: float | None = Field(default=None, gt=0, le=1)
     evaluation_table: str | None = None
     executor: str | None = None
     workers: int = Field(default=1, ge=1, le=1024)
@@ -442,7 +443,7 @@ FLAT: dict[str, tuple[str, str]] = {name: (place.rpartition(".")[0], place.rpart
     "strategy": "search.strategy", "evaluator": "search.evaluator", "reduce": "search.reduce",
     "searcher": "search.searcher", "evaluations": "search.evaluations",
     "evaluation_epochs": "search.evaluation_epochs", "evaluation_table": "search.evaluation_table",
-    "bn_scope": "search.bn_scope",
+    "bn_scope": "search.bn_scope", "cost_target": "search.cost_target",
     "executor": "search.executor", "search_workers": "search.workers",
     "mode": "search.mode", "training": "search.schedule", "warmup": "search.warmup",
     "epochs_per_evaluation": "search.epochs_per_evaluation", "cycles": "search.cycles", "keep": "search.keep",

@@ -18,8 +18,10 @@ from hwnas.tracking.registry import check
 
 HARMLESS = ("image_cache", "workers", "track", "side_by_side")
 """Options with others of which a run may go on: they change no result of it."""
-BY_GRADIENTS = ("darts", "gdas", "proxylessnas")  # searchers that ask no strategy
-STAGED = ("angle", "classes")  # reducers that shrink before the search
+BY_EVIDENCE = ("fpnas", "parsec")
+BY_GRADIENTS = ("darts", "darts2", "entrannas", "entrannas_dst", "gdas", "pcdarts", "proxylessnas", *BY_EVIDENCE)
+"""Searchers that ask no strategy."""
+STAGED = ("angle", "classes", "evolve")  # reducers that shrink before the search
 
 
 def make_config(options: dict[str, object], *, known_space: bool = False) -> CompressConfig:
@@ -145,13 +147,14 @@ def _check_search(config: CompressConfig) -> None:
     for plugins, name in ((STRATEGIES, asked.strategy), (EVALUATORS, asked.evaluator), (REDUCERS, asked.reduce),
                           (EXECUTORS, asked.executor or "inline"), (SEARCHERS, asked.searcher or "ask_tell")):
         plugins.check_name(name)
-    moving = asked.evaluator in ("shared", "bn")
-    if asked.searcher in (*BY_GRADIENTS, "weight_sharing") and asked.evaluator != "shared":
+    moving = asked.evaluator in ("shared", "bn", "partial")
+    if asked.searcher in (*BY_GRADIENTS, "weight_sharing") and asked.evaluator not in ("shared", "partial"):
         raise UsageError(f"--searcher {asked.searcher} trains shared weights: leave out --evaluator {asked.evaluator}")
     if (asked.searcher == "additive") and asked.evaluator != "bn":
         raise UsageError("--searcher additive reads off weights what ops are worth: give --evaluator bn as well")
-    if asked.evaluator == "bn" and (asked.strategy != "migo" or asked.schedule == "path"):
-        raise UsageError("--evaluator bn asks no strategy: leave out --strategy and --training path")
+    by_itself = asked.evaluator == "bn" or (asked.evaluator == "partial" and asked.searcher is None)
+    if by_itself and (asked.strategy != "migo" or asked.schedule == "path"):
+        raise UsageError(f"--evaluator {asked.evaluator} asks no strategy: leave out --strategy and --training path")
     if asked.reduce in STAGED and (asked.evaluator != "shared" or asked.searcher in BY_GRADIENTS):
         raise UsageError(f"--reduce {asked.reduce} shrinks a space by the weights that a strategy is asked with: leave "
                          "out --evaluator and --searcher, or take --reduce migo")
@@ -160,6 +163,9 @@ def _check_search(config: CompressConfig) -> None:
                          "image: take --reduce migo")
     if asked.bn_scope != "last" and asked.evaluator != "bn":
         raise UsageError(f"--bn-scope {asked.bn_scope} is of --evaluator bn: give that as well, or leave it out")
+    if asked.cost_target is not None and asked.searcher not in BY_EVIDENCE:
+        raise UsageError(f"--cost-target {asked.cost_target:g} is of --searcher {' and '.join(BY_EVIDENCE)}: give one "
+                         "of them as well, or leave it out")
     if asked.searcher == "ask_tell" and moving:
         raise UsageError("--searcher ask_tell compares scores, and those of shared weights drift: leave it out, or "
                          "take --evaluator scratch")

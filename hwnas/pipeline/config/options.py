@@ -57,6 +57,7 @@ class CompressOptions(TypedDict, total=False):
     evaluation_epochs: int
     evaluation_table: str | None
     bn_scope: str
+    cost_target: float | None
     executor: str | None
     search_workers: int
     mode: Literal["pooled", "corrected", "reference"]

@@ -92,7 +92,8 @@ def _(found: FinetuneResult) -> str:
 
 @line.register
 def _(found: SearchResult) -> str:
-    how = {"shared": " with shared weights", "bn": " with batch norms trained alone"}.get(found.evaluator, "")
+    how = {"shared": " with shared weights", "bn": " with batch norms trained alone",
+           "partial": " with shared weights on a part of the channels"}.get(found.evaluator, "")
     warned = "".join(f"{BREAK}warning: {warning}" for warning in found.warnings)
     return f"{plural(found.evaluations, 'evaluation')}, mean {found.metric}{how} {found.baseline:.2f} %{warned}"
 

@@ -15,6 +15,7 @@ from hwnas.pipeline.run.results import DataResult, PlannedResult, described
 from hwnas.pipeline.shares import shares_of
 from hwnas.pipeline.stages.stage import Stage
 from hwnas.pipeline.task_setup import adapted
+from hwnas.search.roles import StagedReducer, create_reducer
 from hwnas.space import space_to_json
 from hwnas.tasks import find
 
@@ -29,6 +30,9 @@ class DataStage(Stage[DataResult]):
     def run(self, context: RunContext) -> DataResult:
         context.starts_from("search", "search.safetensors")  # a run to start from that is not there is better said now
         data, space = context.dataset, context.space
+        reducer = create_reducer(context.config.search.reduce, context.config.search.keep)
+        if isinstance(reducer, StagedReducer):
+            reducer.first(space)  # one for other spaces says so before a reference is trained
         unseen = data.check(context.progress) or ()  # rather than in the middle of a training
         if space.config.graph is not None:
             write_json(context.run.path / FILE, space_to_json(space))

@@ -11,41 +11,43 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import RunError
-from hwnas.search.distribution import Rows
+from hwnas.search.distribution import FloatArray, Rows
 
 BETAS, DECAY = (0.5, 0.999), 1e-3  # of DARTS
 
 
 class Logits:
-    """Rows of logits, 0 at first, moved by Adam.
+    """Rows of logits, moved by Adam.
 
     Args:
-        sizes: K_i, ops of every choice.
+        begin: what the rows are at first.
         lr: learning rate.
 
     Attributes:
         rows: float64 (K_i,), with gradients.
     """
 
-    def __init__(self, sizes: Sequence[int], lr: float) -> None:
-        self.rows = [torch.zeros(k, dtype=torch.float64, requires_grad=True) for k in sizes]
+    def __init__(self, begin: Rows, lr: float) -> None:
+        self.rows = [torch.tensor(row, dtype=torch.float64, requires_grad=True) for row in begin]
         self._adam = torch.optim.Adam(self.rows, lr=lr, betas=BETAS, weight_decay=DECAY)
 
     def step(self, loss: Tensor) -> None:
         """One step against the gradient of a loss; only that to the logits is computed."""
-        grads = torch.autograd.grad(loss, self.rows, allow_unused=True)
+        self.descend(torch.autograd.grad(loss, self.rows, allow_unused=True))
+
+    def climb(self, gradients: Rows) -> None:
+        """One step along gradients of something that is to grow."""
+        self.descend([torch.from_numpy(-row) for row in gradients])
+
+    def descend(self, grads: Sequence[Tensor | None]) -> None:
+        """One step against gradients; a row without one stays."""
         for row, grad in zip(self.rows, grads, strict=True):
             row.grad = grad  # None of a choice that no image reached: it stays
         self._adam.step()
 
-    def probabilities(self) -> Rows:
-        """softmax of every row; none is 0."""
-        found = []
-        for row in self.rows:
-            values = row.detach().numpy()
-            p = np.exp(values - values.max())
-            found.append(np.maximum(p / p.sum(), 1e-300))
-        return found
+    def values(self) -> Rows:
+        """The rows as arrays."""
+        return [row.detach().numpy().copy() for row in self.rows]
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -76,3 +78,10 @@ class Logits:
                     self._adam.state[own] = {"step": torch.tensor(float(n)),
                                              "exp_avg": torch.tensor(m, dtype=torch.float64),
                                              "exp_avg_sq": torch.tensor(q, dtype=torch.float64)}
+
+
+def positive_softmax(logits: FloatArray) -> FloatArray:
+    """softmax of a row whose smallest entries are not rounded to 0."""
+    p = np.exp(logits - logits.max())
+    found: FloatArray = np.maximum(p / p.sum(), 1e-300)
+    return found

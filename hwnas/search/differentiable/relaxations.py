@@ -25,13 +25,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hwnas.nets.mixture import Weights
+from hwnas.nets.mixture import Mixture, Weights
+from hwnas.search.differentiable.logits import positive_softmax
+from hwnas.search.distribution import Rows
 from hwnas.search.strategy import Choice
+from hwnas.space import Space
 
 HOTTEST, COLDEST = 10.0, 0.1  # as in the authors' code of GDAS
 
@@ -41,6 +45,29 @@ class Relaxation(ABC):
 
     cost: float
     """What a step of the logits and one of the network's weights take together, in steps of one network."""
+    samples: ClassVar[bool] = True
+    """Whether a step of the network's weights runs one candidate a choice."""
+
+    def begin(self, sizes: Sequence[int]) -> Rows:
+        """The rows that are learnt, at first: logits a_i of every choice, and behind them what else there is."""
+        return [np.zeros(k) for k in sizes]
+
+    def probabilities(self, rows: Rows) -> Rows:
+        """p_i of every choice, none of them 0."""
+        return [positive_softmax(row) for row in rows]
+
+    def derived(self, rows: Rows) -> Choice:
+        """The network that the search would end with now."""
+        return tuple(int(p.argmax()) for p in self.probabilities(rows))
+
+    def mixture(self, space: Space, rows: Sequence[Tensor], rng: np.random.Generator, progress: float) -> Mixture:
+        """What a step of the logits runs, with a gradient to them; arguments as of `weights`."""
+        return Mixture.of_choices(space, self.weights(rows, rng, progress))
+
+    def path(self, space: Space, rows: Sequence[Tensor], rng: np.random.Generator, progress: float) -> Choice | Mixture:
+        """What a step of the network's weights runs."""
+        found = self.trained(self.weights(rows, rng, progress))
+        return Mixture.of_choices(space, found) if isinstance(found, list) else found
 
     @abstractmethod
     def weights(self, logits: Sequence[Tensor], rng: np.random.Generator, progress: float) -> list[Weights]:
@@ -59,6 +86,8 @@ class Relaxation(ABC):
 
 class Softmax(Relaxation):
     """Every candidate with its probability."""
+
+    samples = False
 
     def __init__(self, sizes: Sequence[int]) -> None:
         self.cost = 2 * sum(sizes) / len(sizes)

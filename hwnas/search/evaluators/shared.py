@@ -71,10 +71,9 @@ class SupernetEvaluator(NetworkEvaluator):
             TrainingDiverged: the loss became NaN.
         """
         self.supernet.train()
-        rng = np.random.default_rng((self.seed, 2, number))
         smaller: dict[tuple[int, int], Iterator[Batch]] = {}
         losses: list[float] = []
-        for step, batch in enumerate(self._batches(self.fold, rng, steps)):
+        for step, batch in enumerate(self.batches(number, steps)):
             choice = next(paths)
             for group in self.optimizer.param_groups:
                 group["lr"] = rates[step]
@@ -91,10 +90,15 @@ class SupernetEvaluator(NetworkEvaluator):
             losses.append(self._step(choice, space, fold, batch, (number, step)))
         return float(np.mean(losses))
 
+    def batches(self, number: int, steps: int) -> Iterator[Batch]:
+        """The training batches of round `number`, (images, targets)."""
+        return self._batches(self.fold, np.random.default_rng((self.seed, 2, number)), steps)
+
     def _step(self, choice: Sequence[int] | Mixture, space: Space | None, fold: Workload, batch: Batch,
               place: tuple[int, int]) -> float:
         whole = space or self.supernet.space
-        net = self.supernet.subnet(choice if isinstance(choice, Mixture) else whole.architecture(choice))
+        net = (self.supernet.subnet(choice) if isinstance(choice, Mixture)
+               else self.path_of(whole.architecture(choice)))
         return train_step(net, self.optimizer, *batch, fold, self.config, place=place)
 
     def _batches(self, fold: Workload, rng: np.random.Generator, steps: int) -> Iterator[Batch]:
@@ -133,9 +137,13 @@ class SupernetEvaluator(NetworkEvaluator):
 
     def _judged(self, arch: Architecture) -> Subnet:
         """A path with batch-norm statistics of its own."""
-        net = self.supernet.subnet(arch)
+        net = self.path_of(arch)
         reestimate_batch_norm(net, self._active(arch), self._batch_norm_images(self.fold))
         return net
+
+    def path_of(self, arch: Architecture) -> Subnet:
+        """`arch` as it runs with the shared weights."""
+        return self.supernet.subnet(arch)
 
     def _active(self, arch: Architecture) -> Sequence[nn.Module]:
         """The modules that a path runs."""

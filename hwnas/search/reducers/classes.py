@@ -53,6 +53,7 @@ class ClassShrinking(MigoPruning, StagedReducer):
     """
 
     stages = len(SHARES)
+    scored = SCORED
 
     def __init__(self, keep: int, protect: Protected | None = None) -> None:
         super().__init__(keep, protect)

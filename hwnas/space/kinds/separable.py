@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwnas.space.convolutions import Conv
 from hwnas.space.fields import OpFields, text_of
 from hwnas.space.kinds.kind import Kind
-from hwnas.space.primitives import Primitive
+from hwnas.space.primitives import Act, Primitive
 
 
 class Atrous(Kind):
@@ -37,6 +37,39 @@ class Predict(Kind):
 
     def label(self, op: OpFields) -> str:
         return f"predict k{text_of(op.kernels)}"
+
+
+class DilatedConvolution(Kind):
+    """An edge of a cell (DARTS): activation, a depthwise convolution without batch norm, a 1x1."""
+
+    name = "dilconv"
+    about = "activation, dilated depthwise convolution, 1x1"
+    dilates = True
+
+    def steps(self, op: OpFields) -> tuple[Primitive, ...]:
+        c = op.in_channels
+        return (Act(c, op.size, op.act),
+                Conv(c, c, op.size, op.kernels, op.strides, c, norm=False, dilation=op.dilation),
+                Conv(c, op.out_channels, op.out_size))
+
+    def label(self, op: OpFields) -> str:
+        return f"dil k{text_of(op.kernels)} d{op.dilation}"
+
+
+class SeparableConvolution(Kind):
+    """An edge of a cell (DARTS): twice an activation, a depthwise convolution without batch norm and a 1x1."""
+
+    name = "sepconv"
+    about = "activation, depthwise convolution, 1x1, twice"
+
+    def steps(self, op: OpFields) -> tuple[Primitive, ...]:
+        c = op.in_channels
+        return (Act(c, op.size, op.act), Conv(c, c, op.size, op.kernels, op.strides, c, norm=False),
+                Conv(c, c, op.out_size, act=op.act), Conv(c, c, op.out_size, op.kernels, groups=c, norm=False),
+                Conv(c, op.out_channels, op.out_size))
+
+    def label(self, op: OpFields) -> str:
+        return f"sep k{text_of(op.kernels)}"
 
 
 def _depthwise(op: OpFields) -> Conv:

@@ -33,11 +33,11 @@ class Identity(Skip):
 
 
 class Nothing(Skip):
-    """An edge of a cell that is not there; channels may differ."""
+    """An edge that is not there; channels and stride are those of what might be."""
 
     name = "none"
     about = "an edge that is not there"
-    same_channels = False
+    same_channels = still = False
     cuts = True
 
     def label(self, op: OpFields) -> str:
