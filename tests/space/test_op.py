@@ -26,7 +26,8 @@ def ops(draw: st.DrawFn) -> Op:
         stride=1 if rules.still else draw(st.integers(1, 3)),
         scale=draw(st.integers(1, 3)) if rules.scales else 1, dilation=draw(st.integers(1, 3)) * 6
         if kind == "atrous" else 1,
-        act=draw(st.sampled_from(["none", "relu", "relu6", "hswish"])), se=not plain and draw(st.booleans()), groups=groups,
+        act=draw(st.sampled_from(["none", "relu", "relu6", "hswish"])),
+        se=not plain and draw(st.booleans()), groups=groups,
         hidden=tuple(draw(st.lists(SIZES, max_size=3))) if kind == "head" else (),
     )
 
@@ -184,7 +185,8 @@ def test_steps_chain_from_the_input_to_the_output(op: Op) -> None:
     expected = op.out_channels if op.kind == "head" else op.out_channels * op.out_hw[0] * op.out_hw[1]
     assert size == expected
     assert op.peak_elements >= max(expected, op.in_channels * op.height * op.width)
-    assert op.residual == (op.kind in ("mbconv", "fbconv", "mbsplit") and op.stride == 1 and op.in_channels == op.out_channels)
+    keeps = op.stride == 1 and op.in_channels == op.out_channels
+    assert op.residual == (op.kind in ("mbconv", "fbconv", "mbsplit") and keeps)
 
 
 def test_labels_are_short() -> None:
