@@ -33,7 +33,7 @@ class Range(NamedTuple):
 RANGES = {  # as in `hwnas.pipeline.CompressConfig`: here too, so that every command refuses before it does anything
     "imgsz": Range(8, 1024), "width": Range(8, 2048), "limit": Range(2, 10**9), "batch": Range(1, 1024),
     "threads": Range(1, 256), "give_up": Range(0, 100), "confidence": Range(0.5, 0.9999),
-    "width_mult": Range(0, 8, above=True),
+    "width_mult": Range(0, 8, above=True), "cost_target": Range(0, 1, above=True),
     "depth": Range(1, 16), "head_width": Range(8, 1024), "output_stride": Range(16, 32), "epochs": Range(1, 10**5),
     "batch_size": Range(2, 10**5), "lr": Range(0, 100, above=True), "attention": Range(0, 10**6),
     "patience": Range(0, 10**5), "accumulate": Range(1, 10**4),

@@ -93,15 +93,22 @@ class Space(Choices):
     def smallest(self) -> Architecture:
         """At every choice the candidate with the fewest FLOPs; `none` only if alone, or where it cannot cut the
         network since something that is no choice writes the node as well."""
-        rows = self.counts("flops")[1]
+        return self.architecture(self.cheapest(self.counts("flops")[1]))
+
+    def cheapest(self, costs: Sequence[Sequence[float]]) -> list[int]:
+        """Per choice the candidate that costs least, `none` left out where it may cut the network.
+
+        It may not where it is alone, and where something that is no choice writes the node as well.
+
+        Args:
+            costs: per choice those of its candidates.
+        """
         held = {edge.target for position, edge in zip(self.positions, self.edges, strict=True)
                 if not position.is_choice and not position.ops[0].cuts}
         safe = [all(edge.target in held for edge, own in zip(self.edges, self.choice_of, strict=True) if own == i)
-                for i in range(len(rows))]
-        return self.architecture([
-            min(range(len(flops)), key=lambda k, f=flops, c=choice, s=s: (c.ops[k].cuts and not s, f[k]))  # type: ignore[misc]
-            for choice, flops, s in zip(self.choices, rows, safe, strict=True)
-        ])
+                for i in range(len(costs))]
+        return [min(range(len(row)), key=lambda k, row=row, c=choice, s=s: (c.ops[k].cuts and not s, row[k]))  # type: ignore[misc]
+                for choice, row, s in zip(self.choices, costs, safe, strict=True)]
 
     def as_data(self, reference: Sequence[int] | None = None) -> Space:
         """The same space, rebuilt from its own positions instead of by a builder.

@@ -114,7 +114,7 @@ def test_completed_names_are_those_of_the_registries(tmp_path: Path, monkeypatch
     monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [
         EntryPoint(name, "x:y", group) for name in points.get(group, [])])
     assert completing.spaces("mob") == ["mobile", "mobster"]
-    for flag, begun, names in (("evaluator", "", ["bn", "scratch", "shared", "table", "by_hand"]),
+    for flag, begun, names in (("evaluator", "", ["bn", "partial", "scratch", "shared", "table", "by_hand"]),
                                ("reduce", "m", ["migo", "more"]), ("runtime", "openvino-n", ["openvino-npu"])):
         complete = completing.completion_of(flag)
         assert complete is not None

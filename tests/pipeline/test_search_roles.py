@@ -35,7 +35,7 @@ def test_other_roles_end_in_an_architecture(roles: dict[str, Any], small: dict[s
                                             tmp_path: Path) -> None:
     if roles.get("evaluator") == "table":
         roles = roles | {"evaluation_table": str(finished.path / "search.jsonl")}
-    run = compress(tmp_path / "run", budgets={"flops": "60%"}, until="generate", **small, **roles)
+    run = compress(tmp_path / "run", budgets={"flops": "60%"}, until="generate", **small | roles)
     law = Distribution.from_json(read_json(run.path / "distribution.json"))
     entries = SearchLog(run.path / "search.jsonl").asked()
     assert 0 < len(entries) <= roles["evaluations"]

@@ -9,7 +9,6 @@ import pytest
 
 from hwnas.errors import TableError
 from hwnas.latency import Calibration, Entry, Table, table_path
-from hwnas.pipeline.latencies import tables
 from hwnas.pipeline.latencies.tables import choose, own_table
 from hwnas.pipeline.machine import inventory
 from hwnas.space import SpaceConfig, build
@@ -36,7 +35,7 @@ def fill(folder: Path, target: Target, device: dict[str, Any], median_ms: float,
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "shipped"
     folder.mkdir()
-    monkeypatch.setattr(tables, "data_folder", lambda name: folder)
+    monkeypatch.setenv("HWNAS_SHIPPED_TABLES", str(folder))
     return folder
 
 

@@ -53,8 +53,9 @@ def default_folder() -> Path:
 
 
 def shipped_folder() -> Path:
-    """The tables that came with hwnas; read only."""
-    return data_folder("latency_tables")
+    """The tables that came with hwnas, or those in the folder that HWNAS_SHIPPED_TABLES names; read only."""
+    named = os.environ.get("HWNAS_SHIPPED_TABLES")
+    return Path(named) if named else data_folder("latency_tables")
 
 
 def choose(target: Target, device: Mapping[str, Any] | None, folder: Path | None = None) -> Choice | None:

@@ -81,7 +81,7 @@ def _cheapest(context: RunContext) -> list[int | list[int]]:
     """Per choice the op that costs least, on every target of the run; never pruned, so that tight budgets stay
     reachable.
 
-    A cell with nothing on every edge is no network, so the op that gives nothing does not count.
+    An op that gives nothing counts where it cannot cut the network (`Space.cheapest`).
     """
     on_each = [_cheapest_by(model, context.space) for model in (_latency(context), *_on_others(context))]
     different = (list(dict.fromkeys(ops)) for ops in zip(*on_each, strict=True))
@@ -89,10 +89,7 @@ def _cheapest(context: RunContext) -> list[int | list[int]]:
 
 
 def _cheapest_by(model: LatencyModel, space: Space) -> list[int]:
-    _, costs = model.costs_ns(space)
-    rows = zip(costs, space.choices, strict=True)
-    return [min((k for k, op in enumerate(choice.ops) if not op.cuts), key=row.__getitem__)
-            for row, choice in rows]
+    return space.cheapest([row.tolist() for row in model.costs_ns(space)[1]])
 
 
 def _on_others(context: RunContext) -> list[LatencyModel]:

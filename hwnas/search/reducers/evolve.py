@@ -22,7 +22,7 @@ import numpy as np
 
 from hwnas.errors import UsageError
 from hwnas.generate import solve
-from hwnas.search.cycle import Protected, fair_cycle
+from hwnas.search.cycle import Protected, fair_cycle, protected_ops
 from hwnas.search.distribution import BoolArray, Rows
 from hwnas.search.effects import fit_effects
 from hwnas.search.roles import Evaluator, Mask, SearchOutcome, StagedReducer
@@ -48,7 +48,7 @@ class EvolvingSubsets(StagedReducer):
     renews = True
 
     def __init__(self, keep: int, protect: Protected | None = None) -> None:
-        self._seed = 0
+        self._seed, self._protect = 0, protect
         self._front: list[Choice] = []
 
     def begin(self, evaluator: Evaluator) -> None:
@@ -95,7 +95,7 @@ class EvolvingSubsets(StagedReducer):
         on = set().union(*subsets)
         mask = [np.ones(2, dtype=np.bool_) for _ in space.sizes]
         for i, row in enumerate(mask):
-            row[_switch(space, i)[1]] = i in on
+            row[_switch(space, i)[1]] = i in on or _switch(space, i)[1] in protected_ops(self._protect, i)
         return mask
 
 
