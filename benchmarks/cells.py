@@ -27,16 +27,18 @@ import torch
 from hwnas.bench import nasbench201
 from hwnas.data import load
 from hwnas.nets import Supernet
+from hwnas.nets.partial import PartialSupernet
 from hwnas.search import resumable
 from hwnas.search.config import SearchConfig
 from hwnas.search.differentiable.logits import Logits
+from hwnas.search.differentiable.normalised import EdgeNormalised
 from hwnas.search.differentiable.relaxations import Relaxation, Sampled, Softmax
 from hwnas.search.differentiable.transit import Transit
 from hwnas.space import Space, SpaceConfig, build
 from hwnas.space.nasbench201 import to_string
 from hwnas.train import TrainConfig
 
-STEPS = ("darts", "entrannas", "entrannas_dst", "gdas")
+STEPS = ("darts", "pcdarts", "entrannas", "entrannas_dst", "gdas")
 TRUTH = ("darts", "gdas", "entrannas", "entrannas_dst", "fpnas")
 
 
@@ -44,6 +46,8 @@ def relaxation_of(name: str, space: Space) -> Relaxation:
     """What the searcher of that name makes of logits."""
     if name == "darts":
         return Softmax(space.sizes)
+    if name == "pcdarts":
+        return EdgeNormalised(space)
     return Sampled() if name == "gdas" else Transit(space, sparse=name == "entrannas_dst")
 
 
@@ -52,7 +56,8 @@ def step(name: str, args: argparse.Namespace) -> dict[str, float]:
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     space = build(SpaceConfig("darts", 32, 3, 10, depth=args.cells))
-    supernet = Supernet(space, [0.5] * 3, [0.25] * 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    kind = PartialSupernet if name == "pcdarts" else Supernet
+    supernet = kind(space, [0.5] * 3, [0.25] * 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     supernet.train()
     relaxation = relaxation_of(name, space)
     logits = Logits(relaxation.begin(space.sizes), 0.01)

@@ -56,17 +56,16 @@ def test_engines_mix_and_transit_cells_run_what_is_derived(sparse: bool, space: 
     found = rows(relaxation, space)
     mixture = relaxation.mixture(space, found, RNG, 0.5)  # type: ignore[arg-type]
     derived = relaxation.derived([row.detach().numpy() for row in found])
-    seen = set[int]()
-    for choice, weights in zip(space.choice_of, mixture.weights, strict=True):  # type: ignore[attr-defined]
+    last = {choice: i for i, choice in enumerate(space.choice_of)}  # type: ignore[attr-defined]
+    for i, (choice, weights) in enumerate(zip(space.choice_of, mixture.weights, strict=True)):  # type: ignore[attr-defined]
         if choice is None:
             continue
         cuts = space.choices[choice].ops[derived[choice]].cuts  # type: ignore[attr-defined]
-        if choice in seen:
+        if i != last[choice]:
             assert weights == ({} if cuts else {derived[choice]: 1.0})
         else:
             assert len(weights) > 1 or sparse
             assert all(isinstance(w, torch.Tensor) for w in weights.values())
-        seen.add(choice)
     law = relaxation.probabilities([row.detach().numpy() for row in found])
     assert tuple(int(p.argmax()) for p in law) == derived
     assert all(p.min() > 0 and abs(p.sum() - 1) < 1e-12 for p in law)
@@ -84,14 +83,14 @@ def test_two_edges_a_node_or_those_that_are_not_zero() -> None:
         strength = {i: torch.softmax(torch.tensor(values[i]), 0)[1:].max() for i in own}
         assert min(strength[i] for i in kept) >= max((strength[i] for i in own if i not in kept), default=0)
     found = rows(sparse, DARTS)
-    engine = sparse.mixture(DARTS, found, RNG, 0.5).weights
+    engine, last = sparse.mixture(DARTS, found, RNG, 0.5).weights, {c: i for i, c in enumerate(DARTS.choice_of)}
     for i, op in enumerate(sparse.derived([row.detach().numpy() for row in found])):
-        weights = engine[DARTS.choice_of.index(i)]
+        weights = engine[last[i]]
         assert bool(weights) == (not DARTS.choices[i].ops[op].cuts)  # the graph is what has a weight, and nothing else
         assert not weights or max(weights, key=lambda k, w=weights: w[k].item()) == op
     dense = [torch.tensor(row) for row in sparse.begin(DARTS.sizes)]
-    first = sparse.mixture(DARTS, dense, RNG, 0.0).weights
-    assert all(len(first[DARTS.choice_of.index(i)]) == 7 for i in range(len(DARTS.sizes)))
+    begun = sparse.mixture(DARTS, dense, RNG, 0.0).weights
+    assert all(len(begun[last[i]]) == 7 for i in range(len(DARTS.sizes)))
     assert dense[-1].item() == DENSE
 
 

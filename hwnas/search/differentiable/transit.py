@@ -12,9 +12,9 @@ architecture search, CVPR 2021 (no code was released). Theirs: engine and transi
 nearly those of the derived network; `entrannas` keeps the two strongest edges of every node with their best op;
 `entrannas_dst` the connections whose weight is not exactly 0, any number of them, by thresholds that are learnt. Ours:
 the form of the thresholds, a sigmoid times the largest probability (the paper's own was not at hand); the engine is the
-first cell of every kind; transit cells sum what they run without weights; an edge runs one op in them; ops of different
-edges share nothing, where the paper computes o(x) once for all edges from one node. What was reproduced:
-benchmarks/cells.md.
+last cell of every kind, whose maps are smallest; transit cells sum what they run without weights; an edge runs one op
+in them; ops of different edges share nothing, where the paper computes o(x) once for all edges from one node. What was
+reproduced: benchmarks/cells.md.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DENSE = -5.0  # thresholds at first: 1 / 150 of the largest
 
 
 class Transit(Relaxation):
-    """A mixture in the first cell of every kind, and in the others what is derived.
+    """A mixture in the last cell of every kind, and in the others what is derived.
 
     Args:
         space: whose cells are tied.
@@ -55,7 +55,7 @@ class Transit(Relaxation):
         if all(len(positions) == 1 for positions in tied):
             raise UsageError(f"the choices of space {space.name} are made once each, so no cell can stand for others: "
                              "take the searcher proxylessnas, or a space of cells")
-        self._sparse, self._engine = sparse, {positions[0] for positions in tied}
+        self._sparse, self._engine = sparse, {positions[-1] for positions in tied}
         self._nodes, self._none = nodes_of(space), nones_of(space)
         self._sizes = space.sizes
         whole, live = len(space.positions), len(self._engine)
