@@ -68,7 +68,7 @@ def trained(job: tuple[str, str, int, tuple[int, ...], int]) -> tuple[tuple[int,
     net = resumable.load(space, task, config(), folder=Path(folder), seed=seed).evaluator.network(
         space.architecture(choice))
     history = fit(net, task, TrainConfig(epochs=epochs, batch=BATCH, lr=LR), seed=seed)
-    return choice, history.accuracy, time.monotonic() - began
+    return choice, history.score, time.monotonic() - began
 
 
 def space_of(npz: str) -> Space:

@@ -104,7 +104,7 @@ def _row(name: str, seed: int, count: int, seconds: float, space: Space, task: W
     arch = space.architecture(choice)
     shared = found.evaluator.score(choice)
     history = fit(found.evaluator.network(arch), task, TrainConfig(epochs=epochs, batch=64), seed=seed)
-    return Row(name, seed, count, seconds, 100 * arch.flops / space.reference.flops, shared, history.accuracy)
+    return Row(name, seed, count, seconds, 100 * arch.flops / space.reference.flops, shared, history.score)
 
 
 def table(rows: list[Row]) -> str:
