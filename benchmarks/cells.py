@@ -75,8 +75,7 @@ def step(name: str, args: argparse.Namespace) -> dict[str, float]:
         torch.nn.functional.cross_entropy(supernet(images, run), labels).backward()
         optimizer.step()
         seconds.append(time.perf_counter() - began)
-    return {"seconds": statistics.median(seconds[1:]), "megabytes": _peak() - before,
-            "weights": sum(p.numel() for p in supernet.parameters()) / 1e6}
+    return {"seconds": statistics.median(seconds[1:]), "megabytes": _peak() - before}
 
 
 def _peak() -> float:

@@ -31,7 +31,7 @@ from hwnas.latency.places import Floats, Meeting, Wiring, changes_between, place
 from hwnas.latency.precision_tables import changes_of, check_alike
 from hwnas.latency.table import Table
 from hwnas.space import Architecture, Change, Op, Space
-from hwnas.target import PRECISIONS, VALUE_BYTES, Precision
+from hwnas.target import PRECISIONS, Precision
 from hwnas.validation import MOST_OPS, Milliseconds, Name, Schema, checked
 
 SCHEMA = 1
@@ -227,8 +227,8 @@ class MixedPrecisionModel:
         """What maps that several ops activate take off, or add where that is below 0."""
         total = 0.0
         for op, precision in found.shared:
-            megabytes = op.in_channels * math.prod(op.size) * VALUE_BYTES[str(precision)] / 1e6
-            total += self.model(str(precision)).calibration.shared_ms_per_mb * megabytes
+            model = self.model(str(precision))
+            total += model.calibration.shared_ms_per_mb * model.map_mb(op)
         return total
 
     def to_json(self) -> dict[str, Any]:

@@ -236,13 +236,14 @@ class LatencyModel:
 
     def again_ms(self, op: Op) -> float:
         """What an op costs on top, at most, if others read its map before it; 0 where that makes it cheaper."""
-        return max(0.0, -self.calibration.shared_ms_per_mb) * self._map_mb(op) if activates(op) else 0.0
+        return max(0.0, -self.calibration.shared_ms_per_mb) * self.map_mb(op) if activates(op) else 0.0
 
     def _shared_mb(self, arch: Architecture) -> float:
         """Maps that are activated in several entries, each but the first time, in 10^6 bytes."""
-        return sum(map(self._map_mb, shared_activations(arch)))
+        return sum(map(self.map_mb, shared_activations(arch)))
 
-    def _map_mb(self, op: Op) -> float:
+    def map_mb(self, op: Op) -> float:
+        """The map that an op reads, in 10^6 bytes."""
         return op.in_channels * math.prod(op.size) * VALUE_BYTES[self.precision] / 1e6
 
     def to_json(self) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def shrunk(space: Space, evaluator: NetworkEvaluator, reducer: StagedReducer, co
     if (world := evaluator.fold.accelerator.world) > 1:
         raise UsageError(f"a space is shrunk in one process, not in {world}: take --reduce migo")
     reducer.begin(evaluator)
-    initial = {name: value.clone() for name, value in snapshot(evaluator.supernet, evaluator.optimizer).items()}
+    drawn = snapshot(evaluator.supernet, evaluator.optimizer) if reducer.renews else {}
+    initial = {name: value.clone() for name, value in drawn.items()}
     live, stage = _left(folder / FILE, evaluator, reducer, origin, reducer.first(space))
     lengths = stage_epochs(reducer, config)
     whole, folds = evaluator.fold, [reducer.fold(evaluator.fold, number) for number in range(reducer.stages)]

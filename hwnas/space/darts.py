@@ -12,16 +12,18 @@ Glossary
 
 from __future__ import annotations
 
+from typing import Any
+
 from hwnas.errors import UsageError
 from hwnas.space.config import SpaceConfig
+from hwnas.space.nasbench201 import edge_name
 from hwnas.space.op import Op
 from hwnas.space.position import Position
+from hwnas.space.primitives import Size, strided
 from hwnas.space.rounding import make_divisible
 from hwnas.space.space import Space
 
 CHANNELS, CELLS, NODES, STEM = 16, 8, 4, 3
-OPS = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3",
-       "dil_conv_5x5")
 
 
 def darts(config: SpaceConfig) -> Space:
@@ -35,22 +37,22 @@ def darts(config: SpaceConfig) -> Space:
     cells = config.depth or CELLS
     plain, size = CHANNELS, config.size
     wide = make_divisible(STEM * CHANNELS * config.width_mult)
-    stem = Op("conv", config.in_channels, wide, *size, kernel=3)
+    stem = Op("conv", config.in_channels, wide, size=size, kernel=3)
     positions = [Position("stem", (stem,), writes="stem")]
-    before = last = ("stem", wide, size)
+    before: tuple[str, int, Size] = ("stem", wide, size)
+    last = before
     for number in range(cells):
         halves = number in (cells // 3, 2 * cells // 3)
         plain *= 1 + halves
         channels = make_divisible(plain * config.width_mult)
         added = _cell(f"cell{number}", before, last, channels, halves)
         positions += added
-        size = last[2] if not halves else (-(-last[2][0] // 2), -(-last[2][1] // 2))
-        before, last = last, (f"cell{number}", NODES * channels, size)
-    head = Op("head", last[1], config.classes, *last[2])
+        before, last = last, (f"cell{number}", NODES * channels, strided(last[2], (1 + halves,) * 2))
+    head = Op("head", last[1], config.classes, size=last[2])
     return Space(config, (*positions, Position("head", (head,), reads=last[0])))
 
 
-def _cell(name: str, before: tuple[str, int, tuple[int, int]], last: tuple[str, int, tuple[int, int]], channels: int,
+def _cell(name: str, before: tuple[str, int, Size], last: tuple[str, int, Size], channels: int,
           halves: bool) -> list[Position]:
     """The positions of a cell that reads two nodes, each of so many channels and such a size."""
     size = last[2]
@@ -58,11 +60,11 @@ def _cell(name: str, before: tuple[str, int, tuple[int, int]], last: tuple[str, 
     found = []
     for i, (node, wide, own) in enumerate((before, last)):
         if own == size:
-            fit = Op("preconv", wide, channels, *own, act="relu")
+            fit = Op("preconv", wide, channels, size=own, act="relu")
         else:
-            fit = Op("shortcut", wide, channels, *own, stride=2)
+            fit = Op("shortcut", wide, channels, size=own, stride=2)
         found.append(Position(f"{name}.fit{i}", (fit,), node, nodes[i]))
-    small = (-(-size[0] // 2), -(-size[1] // 2)) if halves else size
+    small = strided(size, (1 + halves,) * 2)
     for j in range(2, NODES + 2):
         for i in range(j):
             own = size if i < 2 else small
@@ -70,20 +72,15 @@ def _cell(name: str, before: tuple[str, int, tuple[int, int]], last: tuple[str, 
             edge = edge_name(j, i)
             found.append(Position(f"{name}.{edge}", _ops(channels, own, stride), nodes[i], nodes[j],
                                   f"{'reduce' if halves else 'normal'}.{edge}"))
-    part = Op("identity", channels, channels, *small)
+    part = Op("identity", channels, channels, size=small)
     return found + [Position(f"{name}.part{j}", (part,), nodes[j], name, merge="concat") for j in range(2, NODES + 2)]
 
 
-def _ops(channels: int, size: tuple[int, int], stride: int) -> tuple[Op, ...]:
-    def op(kind: str, **more: object) -> Op:
-        return Op(kind, channels, channels, *size, stride=stride, **more)  # type: ignore[arg-type]
+def _ops(channels: int, size: Size, stride: int) -> tuple[Op, ...]:
+    def op(kind: str, **more: Any) -> Op:
+        return Op(kind, channels, channels, size=size, stride=stride, **more)
 
     passes = op("identity") if stride == 1 else op("shortcut")
     return (op("none"), op("max_pool", kernel=3), op("avgpool", kernel=3), passes,
             *(op("sepconv", kernel=k, act="relu") for k in (3, 5)),
             *(op("dilconv", kernel=k, dilation=2, act="relu") for k in (3, 5)))
-
-
-def edge_name(to: int, start: int) -> str:
-    """The name of the choice of an edge, e.g. 'op_2_0'."""
-    return f"op_{to}_{start}"

@@ -39,10 +39,10 @@ class EdgeNormalised(Softmax):
         return law_of([positive_softmax(row) for row in rows[: len(self._sizes)]], self._none, self.derived(rows))
 
     def derived(self, rows: Rows) -> Choice:
-        best: list[dict[int, float]] = [{} for _ in self._sizes]
-        for i, weights in enumerate(self._weights([torch.from_numpy(row) for row in rows])):
-            own = {k: float(w) for k, w in weights.items() if k != self._none[i]}
-            best[i] = dict([max(own.items(), key=lambda item: item[1])])
+        best = []
+        for weights, none in zip(self._weights([torch.from_numpy(row) for row in rows]), self._none, strict=True):
+            own = {k: float(w) for k, w in weights.items() if k != none}
+            best.append(dict([max(own.items(), key=lambda item: item[1])]))
         return network_of(two_strongest(best, self._nodes), self._none)
 
     def weights(self, logits: Sequence[Tensor], rng: np.random.Generator, progress: float) -> list[Weights]:

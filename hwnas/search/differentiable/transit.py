@@ -29,7 +29,7 @@ from hwnas.errors import UsageError
 from hwnas.nets.mixture import Mixture, Weights
 from hwnas.search.differentiable.cells import law_of, network_of, nodes_of, nones_of, two_strongest
 from hwnas.search.differentiable.logits import positive_softmax
-from hwnas.search.differentiable.relaxations import Relaxation
+from hwnas.search.differentiable.relaxations import Softmax
 from hwnas.search.distribution import Rows
 from hwnas.search.strategy import Choice
 from hwnas.space import Space
@@ -37,7 +37,7 @@ from hwnas.space import Space
 DENSE = -5.0  # thresholds at first: 1 / 150 of the largest
 
 
-class Transit(Relaxation):
+class Transit(Softmax):
     """A mixture in the last cell of every kind, and in the others what is derived.
 
     Args:
@@ -48,9 +48,8 @@ class Transit(Relaxation):
         UsageError: no choice of the space is made at several positions.
     """
 
-    samples = False
-
     def __init__(self, space: Space, sparse: bool) -> None:
+        super().__init__(space.sizes)
         tied = [[i for i, own in enumerate(space.choice_of) if own == choice] for choice in range(len(space.sizes))]
         if all(len(positions) == 1 for positions in tied):
             raise UsageError(f"the choices of space {space.name} are made once each, so no cell can stand for others: "
@@ -82,9 +81,6 @@ class Transit(Relaxation):
 
     def weights(self, logits: Sequence[Tensor], rng: np.random.Generator, progress: float) -> list[Weights]:
         return [*self._weights(logits)]
-
-    def trained(self, weights: Sequence[Weights]) -> Choice | list[Weights]:
-        return [{k: w.detach() if isinstance(w, Tensor) else w for k, w in row.items()} for row in weights]
 
     def _weights(self, rows: Sequence[Tensor]) -> list[dict[int, Tensor | float]]:
         """Per choice the weights of its ops in an engine, those that are exactly 0 left out."""
